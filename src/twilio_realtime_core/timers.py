@@ -1,0 +1,72 @@
+"""Every timer of the core, and the one table that holds their deadlines.
+
+A machine that has timers keeps one `Timers`, sets and stops them by name, and answers
+`handle_timeout` with whatever `expire` says is due. Setting a timer again moves it; an early call
+finds nothing due, so spurious wake-ups change nothing.
+"""
+
+from enum import Enum, unique
+
+__all__ = ["Timer", "Timers"]
+
+
+@unique
+class Timer(Enum):
+    """What is being waited for."""
+
+    OPENING = "opening"
+    """An accepted connection must have sent its whole opening request."""
+    HANDSHAKE = "handshake"
+    """A WebSocket handshake must be complete."""
+    KEEPALIVE = "keepalive"
+    """The next ping that keeps a link alive is due."""
+    PONG = "pong"
+    """The pong of such a ping must have come."""
+    CLOSE = "close"
+    """The answer to our close frame must have come."""
+    START = "start"
+    """Twilio's `start` message must have come."""
+    CONFIGURATION = "configuration"
+    """The application's answer to `CallStarted` must have come; after it the default is used."""
+    SESSION = "session"
+    """The Realtime session must be open and configured."""
+    ROUND_TRIP = "round trip"
+    """The next measurement of the round trip to Twilio is due."""
+    ENDING = "ending"
+    """Both links must be closed; after it the call counts as ended without them."""
+
+
+class Timers:
+    """Deadlines in ns, by timer. `deadline` is the earliest, or `None`."""
+
+    __slots__ = ("_deadlines", "deadline")
+
+    def __init__(self) -> None:
+        self._deadlines: dict[Timer, int] = {}
+        self.deadline: int | None = None
+
+    def set(self, timer: Timer, deadline: int) -> None:
+        """Let `timer` come due at `deadline` (ns), whether or not it was set before."""
+        self._deadlines[timer] = deadline
+        self.deadline = min(self._deadlines.values())
+
+    def stop(self, timer: Timer) -> None:
+        """Forget `timer`, if it is set."""
+        if self._deadlines.pop(timer, None) is not None:
+            self.deadline = min(self._deadlines.values(), default=None)
+
+    def stop_all(self) -> None:
+        """Forget every timer."""
+        self._deadlines.clear()
+        self.deadline = None
+
+    def expire(self, now: int) -> list[Timer]:
+        """The timers due at `now`, earliest first (those of one instant in the order of the
+        enum), each of them stopped."""
+        if self.deadline is None or now < self.deadline:
+            return []
+        due = [timer for timer in Timer if self._deadlines.get(timer, now + 1) <= now]
+        due.sort(key=self._deadlines.__getitem__)
+        for timer in due:
+            self.stop(timer)
+        return due

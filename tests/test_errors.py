@@ -1,0 +1,54 @@
+import pytest
+from attrs.exceptions import FrozenInstanceError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twilio_realtime_core.errors import Fault, FaultKind, plain
+
+
+def test_faults_are_values() -> None:
+    fault = Fault("phone", FaultKind.NOT_JSON, "no JSON object", code="31951")
+    assert fault == Fault("phone", FaultKind.NOT_JSON, "no JSON object", "31951")
+    assert {fault: "logged"}[fault] == "logged"
+    assert fault != Fault("phone", FaultKind.NOT_JSON, "no JSON object")
+    with pytest.raises(FrozenInstanceError):
+        fault.code = None  # type: ignore[misc]
+
+
+def test_a_fault_needs_no_code() -> None:
+    assert Fault(None, FaultKind.OVERFLOW, "the queue is full").code is None
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("Invalid modalities: ['video'].", "Invalid modalities: ['video']."),
+        ("Incorrect API key provided: sk-proj-****************abcd.", "provided: [hidden]."),
+        ("client secret ek_68af296e8e40 has expired", "client secret [hidden] has expired"),
+        ("header Bearer abc.def is malformed", "header [hidden] is malformed"),
+        ("account AC0123456789abcdef0123456789ABCDEF suspended", "account [hidden] suspended"),
+        ("cannot call +1 (555) 010-0199 now", "cannot call [hidden] now"),
+        ("Audio of 1250ms is already shorter than 99999ms", "of 1250ms is already shorter than"),
+    ],
+)
+def test_plain_words_hide_keys_and_numbers_and_keep_the_rest(words: str, shown: str) -> None:
+    assert shown in plain(words)
+    assert ("[hidden]" in plain(words)) == ("[hidden]" in shown)
+
+
+@given(st.text(max_size=2000))
+def test_plain_words_are_one_short_line(text: str) -> None:
+    shown = plain(text)
+    assert len(shown) <= 301
+    assert len(shown.splitlines()) <= 1
+    assert shown == shown.strip()
+
+
+def test_plain_words_say_where_they_are_cut() -> None:
+    assert plain("a" * 300) == "a" * 300
+    assert plain("a" * 301) == "a" * 300 + "…"
+
+
+@pytest.mark.parametrize("word", ["Bearer", "bearer", "BEARER"])
+def test_plain_words_hide_a_token_however_its_header_is_spelt(word: str) -> None:
+    assert plain(f"refused: {word} abc.def-123") == "refused: [hidden]"
