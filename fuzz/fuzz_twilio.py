@@ -1,0 +1,46 @@
+"""What Twilio, or anybody who found the address, can send as a Media Streams message."""
+
+import json
+import sys
+from importlib import import_module
+
+from twilio_realtime_core import twilio
+from twilio_realtime_core.audio import count_samples
+from twilio_realtime_core.errors import Fault
+
+LONGEST_FAULT = 200
+"""Characters of a message; none that says what is wrong and where comes near."""
+
+
+def check(data: bytes) -> None:
+    """Nothing raises; faults hold nothing of the message; what is read can be sent back."""
+    message = twilio.decode(data.decode("utf-8", "surrogateescape"))
+    match message:
+        case Fault():
+            assert message.message.isascii()
+            assert len(message.message) < LONGEST_FAULT
+        case twilio.CallerMedia(stream_sid, _, payload, timestamp_ms):
+            assert timestamp_ms is None or timestamp_ms >= 0
+            if count_samples(payload) is not None:
+                media = json.loads(twilio.Media(stream_sid, payload).encode())
+                assert media["media"] == {"payload": payload}
+        case twilio.MarkEcho(stream_sid, name):
+            mark = json.loads(twilio.Mark(stream_sid, name).encode())
+            assert mark["mark"] == {"name": name}
+        case twilio.Start(stream_sid) | twilio.Stop(stream_sid) | twilio.Dtmf(stream_sid):
+            clear = json.loads(twilio.Clear(stream_sid).encode())
+            assert clear == {"event": "clear", "streamSid": stream_sid}
+        case _:
+            pass
+
+
+def main() -> None:
+    """Hand `check` to the fuzzer, which reads its options from the command line."""
+    atheris = import_module("atheris")
+    atheris.instrument_all()
+    atheris.Setup(sys.argv, check)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
