@@ -1,0 +1,238 @@
+"""WebSocket frames, in and out (RFC 6455, section 5).
+
+Whole text frames of 126 to 65,535 bytes, which is what both peers of a call send up to 100 times
+a second, are taken apart right here. Every other frame goes, byte for byte, to wsproto, which
+knows the rest of the protocol and gives up on what breaks it. Frames out are simple enough.
+"""
+
+from io import StringIO
+from struct import Struct
+from typing import Final, TypeAlias
+
+from attrs import define, field, frozen
+from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
+
+__all__ = [
+    "BAD_TEXT",
+    "CLOSE",
+    "MAX_CONTROL_BYTES",
+    "NO_CODE",
+    "PING",
+    "PONG",
+    "PROTOCOL_ERROR",
+    "TEXT",
+    "TOO_LARGE",
+    "Broken",
+    "Decoder",
+    "Received",
+    "encode_close",
+    "encode_frame",
+]
+
+MAX_CONTROL_BYTES: Final = 125
+"""The most payload of a ping, a pong and a close frame (RFC 6455, section 5.5)."""
+
+PROTOCOL_ERROR: Final = 1002
+"""The close code for frames that break the protocol (RFC 6455, section 7.4.1, as the others)."""
+NO_CODE: Final = 1005
+"""Stands for a close frame without a code."""
+BAD_TEXT: Final = 1007
+"""The close code for text that is not UTF-8."""
+TOO_LARGE: Final = 1009
+"""The close code for a message that is longer than the limit."""
+
+# A frame begins with FIN, three reserved bits and the opcode; then MASK and the length, or 126 or
+# 127 where the length follows in 2 or 8 bytes; then the mask (RFC 6455, section 5.2).
+_FIN: Final = 0x80
+_OPCODE: Final = 0x0F
+_CONTROL: Final = 0x08  # the bit of the opcode that control frames have
+_MASKED: Final = 0x80
+_LENGTH: Final = 0x7F
+_MAX_SHORT: Final = 125
+_IN_2_BYTES: Final = 126
+_MAX_2_BYTES: Final = 0xFFFF
+_IN_8_BYTES: Final = 127
+_MASK_BYTES: Final = 4
+_HEAD_BYTES: Final = tuple(  # of a frame, by its second byte
+    2
+    + {_IN_2_BYTES: 2, _IN_8_BYTES: 8}.get(second & _LENGTH, 0)
+    + (_MASK_BYTES if second & _MASKED else 0)
+    for second in range(256)
+)
+_PACK_SHORT: Final = Struct("!BB").pack
+_PACK_2_BYTES: Final = Struct("!BBH").pack
+_PACK_8_BYTES: Final = Struct("!BBQ").pack
+
+# First bytes of whole frames.
+TEXT: Final = _FIN | Opcode.TEXT
+PING: Final = _FIN | Opcode.PING
+PONG: Final = _FIN | Opcode.PONG
+CLOSE: Final = _FIN | Opcode.CLOSE
+
+
+@frozen
+class Broken:
+    """The connection cannot go on; `code` is the one to close it with."""
+
+    code: int
+
+
+Received: TypeAlias = str | Frame | Broken
+"""What a decoder makes of bytes: a `str` is a whole text message; a `Frame` is a ping, a pong, a
+close, or the end of a binary message."""
+
+
+@define(eq=False, repr=False)
+class Decoder:
+    """Makes messages and control frames out of bytes cut anywhere.
+
+    `masked` says whether the peer has to mask: clients do, servers do not (RFC 6455, section
+    5.1). Holds at most one message of `max_message_bytes`, and one piece of data. Not to be used
+    any more once it has given `Broken` or a close frame.
+    """
+
+    masked: bool
+    max_message_bytes: int
+    _usual_second: int = field(init=False)
+    _usual_head: int = field(init=False)
+    _wsproto: FrameProtocol = field(init=False)
+    _partial: bytearray = field(factory=bytearray, init=False)  # a frame cut short, and
+    _needed: int = field(default=0, init=False)  # how many bytes of it to wait for
+    _passing: int = field(default=0, init=False)  # payload bytes that wsproto has yet to get
+    _fragmented: bool = field(default=False, init=False)  # the message goes on after this frame
+    _message_bytes: int = field(default=0, init=False)  # announced by its frames so far
+    _text: StringIO = field(factory=StringIO, init=False)  # decoded so far
+
+    def __attrs_post_init__(self) -> None:
+        # A message of a call has nearly always 126 to 65,535 bytes, in one frame.
+        self._usual_second = _IN_2_BYTES | (_MASKED if self.masked else 0)
+        self._usual_head = _HEAD_BYTES[self._usual_second]
+        self._wsproto = FrameProtocol(client=not self.masked, extensions=[])
+
+    def receive(self, data: bytes) -> list[Received]:
+        """Take bytes; what they complete, in order, up to the first `Broken` or close frame."""
+        received: list[Received] = []
+        if self._partial or self._passing:
+            data = self._resume(data, received)
+        position, end = 0, len(data)
+        head, second = self._usual_head, self._usual_second
+        while position < end:
+            start = position + head
+            if start <= end and data[position] == TEXT and data[position + 1] == second:
+                length = data[position + 2] << 8 | data[position + 3]
+                if _MAX_SHORT < length <= self.max_message_bytes and not self._fragmented:
+                    stop = start + length
+                    if stop > end:
+                        self._keep(data[position:], head + length)
+                        return received
+                    payload = data[start:stop]
+                    if self.masked:
+                        payload = _mask(payload, data[start - _MASK_BYTES : start])
+                    try:
+                        received.append(payload.decode())
+                    except UnicodeDecodeError:
+                        return [*received, Broken(BAD_TEXT)]
+                    position = stop
+                    continue
+            position = self._pass_on(data, position, received)
+        return received
+
+    def _resume(self, data: bytes, received: list[Received]) -> bytes:
+        """Use `data` for the frame under way; returns what is to be looked at as frames."""
+        if self._passing:
+            payload, data = data[: self._passing], data[self._passing :]
+            self._passing -= len(payload)
+            return data if self._parse(payload, received) else b""
+        self._partial += data
+        if len(self._partial) < self._needed:
+            return b""
+        data = bytes(self._partial)
+        self._partial.clear()
+        return data
+
+    def _keep(self, cut: bytes, needed: int) -> None:
+        """Keep what is cut short, and look at it again when there are `needed` bytes of it: a
+        frame must not cost more if it comes in more pieces."""
+        self._partial += cut
+        self._needed = needed
+
+    def _pass_on(self, data: bytes, position: int, received: list[Received]) -> int:
+        """Hand wsproto the frame at `position`: its head, and then its payload as it comes.
+        Returns where to go on."""
+        end = len(data)
+        first, second = data[position], data[position + 1] if position + 1 < end else 0
+        start = position + _HEAD_BYTES[second]
+        if start > end:
+            self._keep(data[position:], start - position)
+            return end
+        if not self._parse(data[position:start], received):
+            return end
+        length = _length(data[position:start])
+        if not first & _CONTROL:
+            so_far = self._message_bytes if first & _OPCODE == Opcode.CONTINUATION else 0
+            self._message_bytes = so_far + length
+            self._fragmented = not first & _FIN
+            if self._message_bytes > self.max_message_bytes:
+                received.append(Broken(TOO_LARGE))
+                return end
+        payload = data[start : start + length]
+        self._passing = length - len(payload)
+        return start + len(payload) if self._parse(payload, received) else end
+
+    def _parse(self, data: bytes, received: list[Received]) -> bool:
+        """Let wsproto take a part of a frame; returns whether frames may follow it."""
+        self._wsproto.receive_bytes(data)
+        try:
+            for frame in self._wsproto.received_frames():
+                if isinstance(frame.payload, str):
+                    self._text.write(frame.payload)
+                    if frame.message_finished:
+                        received.append(self._text.getvalue())
+                        self._text = StringIO()
+                elif frame.message_finished:
+                    received.append(frame)
+                if frame.opcode is Opcode.CLOSE:
+                    return False
+        except ParseFailed as failure:
+            received.append(Broken(int(failure.code)))
+            return False
+        return True
+
+
+def encode_frame(first: int, payload: bytes, mask: bytes | None) -> bytes:
+    """A whole frame: `TEXT`, `PING`, `PONG` or `CLOSE`. A client gives a fresh, unpredictable
+    mask of 4 bytes, a server none (RFC 6455, section 5.3)."""
+    length = len(payload)
+    bit = 0 if mask is None else _MASKED
+    if length <= _MAX_SHORT:
+        head = _PACK_SHORT(first, bit | length)
+    elif length <= _MAX_2_BYTES:
+        head = _PACK_2_BYTES(first, bit | _IN_2_BYTES, length)
+    else:
+        head = _PACK_8_BYTES(first, bit | _IN_8_BYTES, length)
+    return head + payload if mask is None else head + mask + _mask(payload, mask)
+
+
+def encode_close(code: int, reason: str) -> bytes:
+    """The payload of a close frame. What does not fit of the reason is left out, whole characters
+    of it, since it must be UTF-8 (RFC 6455, section 5.5.1); `NO_CODE` makes it empty."""
+    if code == NO_CODE:
+        return b""
+    words = reason.encode(errors="replace")[: MAX_CONTROL_BYTES - 2].decode(errors="ignore")
+    return code.to_bytes(2, "big") + words.encode()
+
+
+def _length(head: bytes) -> int:
+    length = head[1] & _LENGTH
+    if length > _MAX_SHORT:
+        length = int.from_bytes(head[2 : 4 if length == _IN_2_BYTES else 10], "big")
+    return length
+
+
+def _mask(payload: bytes, mask: bytes) -> bytes:
+    """Mask or unmask (RFC 6455, section 5.3): one exclusive or of two big numbers, which is the
+    fastest way that the standard library has."""
+    size = len(payload)
+    pattern = (mask * (size // _MASK_BYTES + 1))[:size]
+    number = int.from_bytes(payload, "little") ^ int.from_bytes(pattern, "little")
+    return number.to_bytes(size, "little")
