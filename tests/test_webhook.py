@@ -1,0 +1,362 @@
+import importlib
+import re
+import string
+from hashlib import sha256
+from typing import Protocol, cast
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from twilio_realtime_core.errors import Fault, FaultKind, LocalProtocolError
+from twilio_realtime_core.webhook import (
+    SIGNATURE_HEADER,
+    connect_stream,
+    form_parameters,
+    sign,
+    signature_matches,
+    stream_url,
+)
+
+TOKEN = "12345"
+STREAM = "wss://example.com/media-stream"
+
+
+class Validator(Protocol):
+    """What is used of the checker in Twilio's own library, which has no types."""
+
+    def compute_signature(self, uri: str, params: dict[str, str]) -> str: ...
+
+    def validate(self, uri: str, params: dict[str, str] | str, signature: str) -> bool: ...
+
+
+class Repeated(dict[str, list[str]]):
+    """A form with repeated names, in the shape in which Twilio's library takes one."""
+
+    def getall(self, name: str) -> list[str]:
+        return self[name]
+
+
+def twilios_own(token: str) -> Validator:
+    module = importlib.import_module("twilio.request_validator")
+    return cast(Validator, module.RequestValidator(token))
+
+
+hosts = st.sampled_from(["example.com", "a.b.example", "127.0.0.1"])
+ports = st.sampled_from(["", ":443", ":80", ":8443"])
+paths = st.text(string.ascii_letters + string.digits + "/-._~%", max_size=20)
+queries = st.text(string.ascii_letters + string.digits + "=&%+", min_size=1, max_size=20)
+urls = st.builds("{}://{}{}/{}".format, st.sampled_from(["https", "http"]), hosts, ports, paths)
+urls_with_query = st.one_of(urls, st.builds("{}?{}".format, urls, queries))
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+xml_words = st.text(
+    st.one_of(st.characters(exclude_categories=["Cs", "Cc"]), st.sampled_from("\t\n\r")),
+    max_size=40,
+).filter(lambda text: not re.search("[\ufffe\uffff]", text))
+
+
+# The TwiML
+
+
+def test_twiml_connects_the_call_to_the_stream() -> None:
+    assert connect_stream(STREAM) == (
+        '<?xml version="1.0" encoding="UTF-8"?><Response><Connect>'
+        '<Stream url="wss://example.com/media-stream"></Stream></Connect></Response>'
+    )
+
+
+def test_twiml_carries_the_parameters_in_their_order() -> None:
+    stream = parse(connect_stream(STREAM, {"tenant": "blue", "Agent": "sales & more"}))
+    assert [child.tag for child in stream] == ["Parameter", "Parameter"]
+    assert [dict(child.attrib) for child in stream] == [
+        {"name": "tenant", "value": "blue"},
+        {"name": "Agent", "value": "sales & more"},
+    ]
+
+
+@given(st.dictionaries(xml_words.filter(bool), xml_words, max_size=5))
+def test_twiml_read_as_xml_gives_back_url_and_parameters(parameters: dict[str, str]) -> None:
+    stream = parse(connect_stream("wss://example.com/a&b'c", parameters))
+    assert stream.attrib == {"url": "wss://example.com/a&b'c"}
+    assert [(child.attrib["name"], child.attrib["value"]) for child in stream] == list(
+        parameters.items()
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "wss://example.com",
+        "wss://example.com:8443/",
+        "wss://[2001:db8::1]:443/a/b",
+        "wss://xn--bcher-kva.example/%C3%BC/~token_1.2-3",
+        "ws://localhost:8080/media-stream",
+        "ws://127.0.0.1/media-stream",
+        "ws://[::1]:5000/media-stream",
+    ],
+)
+def test_twiml_takes_a_url_that_can_be_dialled(url: str) -> None:
+    assert parse(connect_stream(url)).attrib["url"] == url
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("wss://example.com/media?token=secret", "use the path, or parameters"),
+        ("wss://example.com/media#secret", "use the path, or parameters"),
+        ("/media-stream/secret", "absolute"),
+        ("example.com/secret", "absolute"),
+        ("https://example.com/secret", "absolute"),
+        ("wss:///secret", "absolute"),
+        ("wss://user:secret@example.com/", "absolute"),
+        ("wss://example.com/secret of mine", "percent-encoded"),
+        ("wss://example.com/secret\n", "percent-encoded"),
+        ("wss://bücher.example/secret", "ASCII"),
+        ("wss://example.com:0/secret", "absolute"),
+        ("wss://example.com:65536/secret", "absolute"),
+        ("wss://[::1/secret", "absolute"),
+        ("ws://example.com/secret", "wss only"),
+        ("ws://localhost.example.com/secret", "wss only"),
+        ("", "absolute"),
+    ],
+)
+def test_twiml_refuses_a_url_that_twilio_would_not_dial(url: str, hint: str) -> None:
+    with pytest.raises(LocalProtocolError, match=hint) as raised:
+        connect_stream(url)
+    assert "secret" not in str(raised.value)
+
+
+def test_name_and_value_of_a_parameter_stay_under_500_characters() -> None:
+    assert "v" * 495 in connect_stream(STREAM, {"name": "v" * 495})
+    with pytest.raises(LocalProtocolError, match="over 499 characters together"):
+        connect_stream(STREAM, {"name": "v" * 496})
+
+
+def test_a_parameter_has_a_name() -> None:
+    with pytest.raises(LocalProtocolError, match="empty name"):
+        connect_stream(STREAM, {"": "value"})
+
+
+@pytest.mark.parametrize("character", ["\0", "\x0b", "\x1f", "\ud800", "\ufffe", "\uffff"])
+def test_what_xml_cannot_hold_is_refused(character: str) -> None:
+    with pytest.raises(LocalProtocolError, match="encode the value"):
+        connect_stream(STREAM, {"name": f"a{character}b"})
+    with pytest.raises(LocalProtocolError, match="encode the value"):
+        connect_stream(STREAM, {f"a{character}b": "value"})
+
+
+def test_a_document_stays_within_64_kb() -> None:
+    assert connect_stream(STREAM, {f"name {n}": "v" * 400 for n in range(140)})
+    with pytest.raises(LocalProtocolError, match="64000; give the stream fewer"):
+        connect_stream(STREAM, {f"name {n}": "v" * 400 for n in range(150)})
+
+
+def test_the_size_of_a_document_counts_in_bytes() -> None:
+    with pytest.raises(LocalProtocolError, match="64000"):
+        connect_stream(STREAM, {f"name {n}": "ü" * 400 for n in range(78)})
+
+
+# The URL of the stream
+
+
+@pytest.mark.parametrize(
+    ("public_url", "expected"),
+    [
+        ("https://example.com", "wss://example.com/media-stream"),
+        ("https://example.com/", "wss://example.com/media-stream"),
+        ("https://example.com:8443/calls/", "wss://example.com:8443/calls/media-stream"),
+        ("wss://example.com", "wss://example.com/media-stream"),
+        ("http://127.0.0.1:8080", "ws://127.0.0.1:8080/media-stream"),
+    ],
+)
+def test_the_stream_url_has_the_scheme_of_a_websocket(public_url: str, expected: str) -> None:
+    assert stream_url(public_url, "/media-stream") == expected
+
+
+@pytest.mark.parametrize(
+    ("public_url", "path"),
+    [
+        ("https://example.com", "media-stream"),
+        ("https://example.com?a=b", "/media-stream"),
+        ("https://example.com", "/media-stream?a=b"),
+        ("http://example.com", "/media-stream"),
+        ("example.com", "/media-stream"),
+        ("", "/media-stream"),
+    ],
+)
+def test_a_stream_url_that_twilio_would_not_dial_is_refused(public_url: str, path: str) -> None:
+    with pytest.raises(LocalProtocolError):
+        stream_url(public_url, path)
+
+
+# Signing
+
+
+def test_a_form_is_signed_as_in_the_example_of_twilios_documentation() -> None:
+    parameters = [
+        ("To", "+18005551212"),
+        ("Digits", "1234"),
+        ("CallSid", "CA1234567890ABCDE"),
+        ("Caller", "+14158675309"),
+        ("From", "+14158675309"),
+    ]
+    url = "https://mycompany.com/myapp.php?foo=1&bar=2"
+    assert sign(TOKEN, url, parameters) == "RSOYDt4T1cUTdK1PDd93/VVr8B8="
+
+
+def test_an_upgrade_is_signed_by_its_url_alone() -> None:
+    # printf 'wss://example.com/media-stream' | openssl dgst -sha1 -hmac 12345 -binary | base64
+    assert sign(TOKEN, STREAM) == "XFfwGS2Ev7f9qAP9MmRoMS7C724="
+
+
+@given(words.filter(bool), urls_with_query, st.dictionaries(words, words, max_size=6))
+def test_signatures_are_those_of_twilios_own_library(
+    token: str, url: str, parameters: dict[str, str]
+) -> None:
+    expected = twilios_own(token).compute_signature(url, parameters)
+    assert sign(token, url, parameters.items()) == expected
+
+
+@given(st.dictionaries(words, st.lists(words, min_size=1, max_size=3), max_size=4))
+def test_repeated_fields_are_signed_as_in_twilios_own_library(fields: dict[str, list[str]]) -> None:
+    theirs = cast(dict[str, str], Repeated(fields))
+    pairs = [(name, value) for name, values in fields.items() for value in values]
+    assert sign(TOKEN, STREAM, pairs) == twilios_own(TOKEN).compute_signature(STREAM, theirs)
+
+
+def test_an_empty_token_is_refused() -> None:
+    with pytest.raises(LocalProtocolError, match="token is empty"):
+        sign("", STREAM)
+    with pytest.raises(LocalProtocolError, match="token is empty"):
+        signature_matches("", None, STREAM)
+
+
+# Checking
+
+
+def test_the_signature_of_an_upgrade_matches_its_url() -> None:
+    signature = "XFfwGS2Ev7f9qAP9MmRoMS7C724="
+    assert signature_matches(TOKEN, signature, STREAM)
+    assert signature_matches(TOKEN, signature, stream_url("https://example.com", "/media-stream"))
+    assert not signature_matches(TOKEN, signature, "https://example.com/media-stream")
+    assert not signature_matches(TOKEN, signature, STREAM + "/")
+    assert not signature_matches(TOKEN, signature, STREAM, [("From", "+15550100")])
+    assert not signature_matches("54321", signature, STREAM)
+
+
+@pytest.mark.parametrize(
+    ("with_port", "without"),
+    [
+        ("wss://example.com:443/a", "wss://example.com/a"),
+        ("ws://127.0.0.1:80/a", "ws://127.0.0.1/a"),
+        ("https://example.com:443?b=c", "https://example.com?b=c"),
+        ("http://[::1]:80", "http://[::1]"),
+        ("https://user:password@example.com:443/a:1", "https://user:password@example.com/a:1"),
+    ],
+)
+def test_a_url_is_tried_with_and_without_its_port(with_port: str, without: str) -> None:
+    assert signature_matches(TOKEN, sign(TOKEN, with_port), without)
+    assert signature_matches(TOKEN, sign(TOKEN, without), with_port)
+
+
+def test_a_port_that_is_no_default_may_be_left_out_of_the_signature_only() -> None:
+    assert signature_matches(TOKEN, sign(TOKEN, STREAM), "wss://example.com:8443/media-stream")
+    assert not signature_matches(
+        TOKEN, sign(TOKEN, "wss://example.com:8443/media-stream"), "wss://example.com/media-stream"
+    )
+
+
+@given(st.dictionaries(words, words, max_size=4), urls_with_query, urls_with_query)
+def test_requests_are_accepted_as_by_twilios_own_library(
+    parameters: dict[str, str], url: str, other: str
+) -> None:
+    for signed in (url, other):
+        signature = sign(TOKEN, signed, parameters.items())
+        assert signature_matches(TOKEN, signature, url, parameters.items()) == twilios_own(
+            TOKEN
+        ).validate(url, parameters, signature)
+
+
+@given(st.text(max_size=40), urls_with_query)
+def test_a_json_body_is_checked_by_the_hash_in_the_url(body: str, url: str) -> None:
+    hashed = sha256(body.encode("utf-8", "replace")).hexdigest()
+    signed = f"{url}{'&' if '?' in url else '?'}bodySHA256={hashed}"
+    signature = sign(TOKEN, signed)
+    raw = body.encode("utf-8", "replace")
+    assert signature_matches(TOKEN, signature, signed, json_body=raw)
+    assert twilios_own(TOKEN).validate(signed, raw.decode(), signature)
+    assert not signature_matches(TOKEN, signature, signed, json_body=raw + b" ")
+    assert not signature_matches(TOKEN, signature, url, json_body=raw)
+    assert not signature_matches(TOKEN, sign(TOKEN, url), url, json_body=raw)
+
+
+def test_a_request_without_a_signature_does_not_match() -> None:
+    headers = {"host": "example.com"}
+    assert not signature_matches(TOKEN, headers.get(SIGNATURE_HEADER), STREAM)
+
+
+@given(st.one_of(st.text(), st.text("ABab01+/=", max_size=30)), st.text())
+def test_no_header_and_no_url_raises(signature: str, url: str) -> None:
+    assume(signature != sign(TOKEN, url))
+    assert not signature_matches(TOKEN, signature, url)
+
+
+def test_lone_surrogates_in_url_and_header_are_only_another_text() -> None:
+    url = "wss://example.com/\udcff"
+    assert signature_matches(TOKEN, sign(TOKEN, url), url)
+    assert not signature_matches(TOKEN, "\udcff", url)
+
+
+# The form
+
+
+def test_a_form_gives_its_fields_in_order_with_empty_and_repeated_ones() -> None:
+    body = b"From=%2B15550100&City=&Name=J%C3%BCrgen+K&Name=x&Flag"
+    assert form_parameters(body) == [
+        ("From", "+15550100"),
+        ("City", ""),
+        ("Name", "Jürgen K"),
+        ("Name", "x"),
+        ("Flag", ""),
+    ]
+
+
+def test_an_empty_form_has_no_fields() -> None:
+    assert form_parameters(b"") == []
+
+
+@pytest.mark.parametrize("body", [b"a=%FF", b"a=\xff", b"%C3=a"])
+def test_a_form_that_is_not_utf_8_is_a_fault(body: bytes) -> None:
+    fault = form_parameters(body)
+    assert fault == Fault(None, FaultKind.BAD_MESSAGE, "the form is not UTF-8")
+
+
+def test_a_form_with_more_fields_than_a_call_has_is_a_fault() -> None:
+    assert len(fields_of(b"&".join([b"a=b"] * 1000))) == 1000
+    fault = form_parameters(b"&".join([b"a=b"] * 1001))
+    assert fault == Fault(None, FaultKind.TOO_LARGE, "the form has over 1000 fields")
+
+
+@given(st.binary())
+def test_no_body_raises(body: bytes) -> None:
+    match form_parameters(body):
+        case Fault(kind=kind):
+            assert kind is FaultKind.BAD_MESSAGE
+        case fields:
+            assert isinstance(sign(TOKEN, STREAM, fields), str)
+
+
+def fields_of(body: bytes) -> list[tuple[str, str]]:
+    fields = form_parameters(body)
+    assert not isinstance(fields, Fault)
+    return fields
+
+
+def parse(document: str) -> ElementTree.Element:
+    """The `<Stream>` of a TwiML document that holds nothing else."""
+    response = ElementTree.fromstring(document)  # noqa: S314
+    (connect,) = response
+    (stream,) = connect
+    assert [response.tag, connect.tag, stream.tag] == ["Response", "Connect", "Stream"]
+    return stream
