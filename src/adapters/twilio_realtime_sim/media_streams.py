@@ -1,0 +1,238 @@
+"""Media Streams messages as Twilio's end has them: what it sends, and how it judges what it gets.
+
+Source: Twilio documentation, "Media Streams - WebSocket Messages" and the warnings 31950 and
+31951. Numbers in messages from Twilio are JSON strings, except those of `mediaFormat`.
+"""
+
+import json
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Mapping
+from typing import Final, TypeAlias, cast
+
+from attrs import define, field, frozen
+
+__all__ = [
+    "Clear",
+    "Connected",
+    "Dtmf",
+    "Frame",
+    "Mark",
+    "MarkEcho",
+    "Media",
+    "Received",
+    "Start",
+    "Stop",
+    "read",
+]
+
+
+# To the server. Each has `encode()`, which makes the text to send.
+
+
+@frozen
+class Connected:
+    """`connected`: first, once, the only message without a sequence number."""
+
+    def encode(self) -> str:
+        """The message as JSON."""
+        return '{"event":"connected","protocol":"Call","version":"1.0.0"}'
+
+
+@frozen
+class Start:
+    """`start`: second, once, number 1."""
+
+    sequence: int
+    stream_sid: str
+    account_sid: str
+    call_sid: str
+    custom_parameters: Mapping[str, str]
+
+    def encode(self) -> str:
+        """The message as JSON."""
+        return _dump(
+            {
+                "event": "start",
+                "sequenceNumber": str(self.sequence),
+                "start": {
+                    "accountSid": self.account_sid,
+                    "streamSid": self.stream_sid,
+                    "callSid": self.call_sid,
+                    "tracks": ["inbound"],
+                    "mediaFormat": {
+                        "encoding": "audio/x-mulaw",
+                        "sampleRate": 8000,
+                        "channels": 1,
+                    },
+                    "customParameters": dict(self.custom_parameters),
+                },
+                "streamSid": self.stream_sid,
+            }
+        )
+
+
+@define
+class Frame:
+    """`media`: 20 ms of the caller's voice, 160 bytes of µ-law. (A value: do not change it.)"""
+
+    sequence: int
+    stream_sid: str
+    chunk: int
+    timestamp_ms: int
+    audio: bytes = field(repr=False)
+
+    def encode(self) -> str:
+        """The message as JSON. No field needs escaping."""
+        return (
+            f'{{"event":"media","sequenceNumber":"{self.sequence}",'
+            f'"media":{{"track":"inbound","chunk":"{self.chunk}",'
+            f'"timestamp":"{self.timestamp_ms}",'
+            f'"payload":"{b2a_base64(self.audio, newline=False).decode()}"}},'
+            f'"streamSid":"{self.stream_sid}"}}'
+        )
+
+
+@frozen
+class Dtmf:
+    """`dtmf`: the caller pressed a key. Its track has a suffix that those of `media` lack."""
+
+    sequence: int
+    stream_sid: str
+    digit: str
+
+    def encode(self) -> str:
+        """The message as JSON."""
+        return _dump(
+            {
+                "event": "dtmf",
+                "streamSid": self.stream_sid,
+                "sequenceNumber": str(self.sequence),
+                "dtmf": {"track": "inbound_track", "digit": self.digit},
+            }
+        )
+
+
+@frozen
+class MarkEcho:
+    """`mark`: everything before the mark of that name has been played, or cleared."""
+
+    sequence: int
+    stream_sid: str
+    name: str
+
+    def encode(self) -> str:
+        """The message as JSON."""
+        return _dump(
+            {
+                "event": "mark",
+                "sequenceNumber": str(self.sequence),
+                "streamSid": self.stream_sid,
+                "mark": {"name": self.name},
+            }
+        )
+
+
+@frozen
+class Stop:
+    """`stop`: last, once; the stream has ended on Twilio's side."""
+
+    sequence: int
+    stream_sid: str
+    account_sid: str
+    call_sid: str
+
+    def encode(self) -> str:
+        """The message as JSON."""
+        return _dump(
+            {
+                "event": "stop",
+                "sequenceNumber": str(self.sequence),
+                "streamSid": self.stream_sid,
+                "stop": {"accountSid": self.account_sid, "callSid": self.call_sid},
+            }
+        )
+
+
+# From the server.
+
+
+@frozen
+class Media:
+    """`media`: µ-law to be played, any number of bytes."""
+
+    audio: bytes = field(repr=False)
+
+
+@frozen
+class Mark:
+    """`mark`: to be echoed when everything before it has been played."""
+
+    name: str
+
+
+@frozen
+class Clear:
+    """`clear`: throw away what has not been played."""
+
+
+Received: TypeAlias = Media | Mark | Clear
+
+_FIELDS: Final = {"media": "payload", "mark": "name", "clear": ""}
+"""The one field of each message's object, which has the name of the event; `clear` has none."""
+
+
+def read(text: str, stream_sid: str) -> tuple[Received | None, str | None]:
+    """What a message of the server asks for, and what is wrong with it (a 31951), if anything.
+
+    A message with a fault asks for nothing, except one with fields too many: Twilio documents them
+    as a fault, yet clients in the wild add some and are understood, so it is both.
+    """
+    try:
+        message: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return None, "not JSON"
+    if not isinstance(message, dict):
+        return None, "no JSON object"
+    return _read_object(cast("dict[str, object]", message), stream_sid)
+
+
+def _read_object(message: dict[str, object], stream_sid: str) -> tuple[Received | None, str | None]:
+    event = message.get("event")
+    if not isinstance(event, str) or event not in _FIELDS:
+        return None, "no event, or not one of media, mark, clear"
+    if "streamSid" not in message:
+        return None, f"{event}: streamSid is missing"
+    if message["streamSid"] != stream_sid:
+        return None, f"{event}: streamSid is not that of the stream"
+    if event == "clear":
+        return Clear(), _extra(message, {"event", "streamSid"}, event)
+    return _read_content(event, message)
+
+
+def _read_content(event: str, message: dict[str, object]) -> tuple[Received | None, str | None]:
+    key = _FIELDS[event]
+    content = message.get(event)
+    if not isinstance(content, dict):
+        return None, f"{event}: {event} is missing or no object"
+    fields = cast("dict[str, object]", content)
+    value = fields.get(key)
+    if not isinstance(value, str):
+        return None, f"{event}: {event}.{key} is missing or no string"
+    extra = _extra(message, {"event", "streamSid", event}, event) or _extra(fields, {key}, event)
+    if event == "mark":
+        return Mark(value), extra
+    try:
+        return Media(a2b_base64(value, strict_mode=True)), extra
+    except ValueError:
+        return None, "media: media.payload is no base64"
+
+
+def _extra(message: dict[str, object], known: set[str], event: str) -> str | None:
+    """What to say of fields that a message should not have. Their names are the peer's, so they
+    are not told."""
+    count = len(message.keys() - known)
+    return f"{event}: {count} field(s) too many" if count else None
+
+
+def _dump(message: dict[str, object]) -> str:
+    return json.dumps(message, separators=(",", ":"))

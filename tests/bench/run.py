@@ -1,0 +1,271 @@
+"""How much CPU the core takes: `make bench`.
+
+Every case is one message in and all that comes out of it. Cases take turns, round by round, so that
+a change of the machine's speed touches all alike; medians of the rounds are shown, and each median
+as a share of the plain way of doing the same: wsproto on every frame, the standard library's JSON,
+audio decoded and encoded again.
+
+    python tests/bench/run.py [--rounds N] [--json]
+"""
+
+import argparse
+import base64
+import gc
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+
+from attrs import frozen
+from wsproto import ConnectionType, WSConnection
+from wsproto.connection import Connection
+from wsproto.events import AcceptConnection, TextMessage
+
+from twilio_realtime_core import Action, Bridge, Peer, Send, SendBytes
+from twilio_realtime_core.frames import TEXT, encode_frame
+from twilio_realtime_core.opening import Request
+from twilio_realtime_core.realtime import MAX_MESSAGE_BYTES as MAX_REALTIME_BYTES
+from twilio_realtime_core.stack import Stack
+from twilio_realtime_core.times import MS
+from twilio_realtime_core.twilio import MAX_MESSAGE_BYTES as MAX_TWILIO_BYTES
+from twilio_realtime_core.websocket import LinkConfig
+
+STREAM = "MZ00000000000000000000000000000000"
+FRAME_BYTES = 160
+DELTA_BYTES = 4000
+DELTA_NS = 500 * MS
+OPERATIONS = 2000
+
+Operation = Callable[[], object]
+
+
+@frozen
+class Case:
+    """`prepare` makes the operation to be measured, from nothing; `plain` names the case that does
+    the same in the plain way."""
+
+    name: str
+    prepare: Callable[[], Operation]
+    plain: str | None = None
+    aim_us: float | None = None
+
+
+def start_message() -> str:
+    """Twilio's `start`."""
+    media_format = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
+    start = {"callSid": "CA" + "0" * 32, "mediaFormat": media_format, "customParameters": {}}
+    return json.dumps({"event": "start", "streamSid": STREAM, "start": start})
+
+
+def caller_frame() -> str:
+    """20 ms of caller audio, as Twilio sends it."""
+    payload = base64.b64encode(os.urandom(FRAME_BYTES)).decode()
+    media = {"track": "inbound", "chunk": "2", "timestamp": "155", "payload": payload}
+    body = {"event": "media", "sequenceNumber": "3", "streamSid": STREAM, "media": media}
+    return json.dumps(body, separators=(",", ":"))
+
+
+def session_updated() -> str:
+    """The server's answer to the configuration."""
+    pcmu = {"type": "audio/pcmu"}
+    audio = {"input": {"format": pcmu, "turn_detection": {}}, "output": {"format": pcmu}}
+    return json.dumps({"type": "session.updated", "session": {"audio": audio}})
+
+
+def audio_deltas() -> Iterator[str]:
+    """A delta for each operation; a new item every ten seconds of audio."""
+    payload = base64.b64encode(os.urandom(DELTA_BYTES)).decode()
+    for i in range(OPERATIONS):
+        body = {
+            "type": "response.output_audio.delta",
+            "event_id": f"event_{i:021}",
+            "response_id": f"resp_{i // 20:021}",
+            "item_id": f"item_{i // 20:021}",
+            "output_index": 0,
+            "content_index": 0,
+            "delta": payload,
+        }
+        yield json.dumps(body, separators=(",", ":"))
+
+
+def ready_bridge() -> Bridge:
+    """A bridge in the middle of a call."""
+    bridge = Bridge()
+    bridge.start(0)
+    bridge.opened(Peer.TWILIO, 0)
+    bridge.receive_text(Peer.TWILIO, start_message(), 0)
+    bridge.opened(Peer.REALTIME, 0)
+    bridge.receive_text(Peer.REALTIME, session_updated(), 0)
+    return bridge
+
+
+def ready_stack() -> Stack:
+    """The same at byte level, both handshakes made."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    upgrade = (
+        ("host", "agent.example"),
+        ("upgrade", "websocket"),
+        ("connection", "Upgrade"),
+        ("sec-websocket-key", key),
+        ("sec-websocket-version", "13"),
+    )
+    stack = Stack(
+        Bridge(),
+        {
+            Peer.TWILIO: LinkConfig(max_message_bytes=MAX_TWILIO_BYTES),
+            Peer.REALTIME: LinkConfig(max_message_bytes=MAX_REALTIME_BYTES),
+        },
+        os.urandom,
+        accepted={Peer.TWILIO: Request("GET", "/media-stream", upgrade)},
+    )
+    stack.start(0)
+    start = encode_frame(TEXT, start_message().encode(), os.urandom(4))
+    stack.receive_bytes(Peer.TWILIO, start, 0)
+    model = WSConnection(ConnectionType.SERVER)
+    for action in stack.connected(Peer.REALTIME, 0):
+        if isinstance(action, SendBytes):
+            model.receive_data(action.data)
+    stack.receive_bytes(Peer.REALTIME, model.send(AcceptConnection()), 0)
+    configured = encode_frame(TEXT, session_updated().encode(), None)
+    stack.receive_bytes(Peer.REALTIME, configured, 0)
+    return stack
+
+
+def bridge_frame() -> Operation:
+    """A caller frame through `Bridge`: text in, text out."""
+    bridge, text = ready_bridge(), caller_frame()
+
+    def operation() -> None:
+        send_all(bridge.receive_text(Peer.TWILIO, text, 0))
+
+    return operation
+
+
+def bridge_delta() -> Operation:
+    """An audio delta through `Bridge`, every half second, with the marks that it causes."""
+    bridge, deltas, times = ready_bridge(), audio_deltas(), count(DELTA_NS, DELTA_NS)
+
+    def operation() -> None:
+        send_all(bridge.receive_text(Peer.REALTIME, next(deltas), next(times)))
+
+    return operation
+
+
+def send_all(actions: list[Action]) -> None:
+    """What a driver at text level does."""
+    for action in actions:
+        if isinstance(action, Send):
+            action.message.encode()
+
+
+def stack_frame() -> Operation:
+    """A caller frame through the stack: a masked frame in, a masked frame out."""
+    stack = ready_stack()
+    data = encode_frame(TEXT, caller_frame().encode(), os.urandom(4))
+    return lambda: stack.receive_bytes(Peer.TWILIO, data, 0)
+
+
+def stack_delta() -> Operation:
+    """An audio delta through the stack: a frame in, frames out."""
+    stack, times = ready_stack(), count(DELTA_NS, DELTA_NS)
+    deltas = (encode_frame(TEXT, text.encode(), None) for text in list(audio_deltas()))
+    frames = iter(list(deltas))
+    return lambda: stack.receive_bytes(Peer.REALTIME, next(frames), next(times))
+
+
+def plain_frame() -> Operation:
+    """A caller frame, the plain way."""
+    twilio, model = Connection(ConnectionType.SERVER), Connection(ConnectionType.CLIENT)
+    data = encode_frame(TEXT, caller_frame().encode(), os.urandom(4))
+
+    def operation() -> None:
+        twilio.receive_data(data)
+        for event in twilio.events():
+            if isinstance(event, TextMessage):
+                payload = json.loads(event.data)["media"]["payload"]
+                audio = base64.b64encode(base64.b64decode(payload)).decode()
+                append = {"type": "input_audio_buffer.append", "audio": audio}
+                model.send(TextMessage(json.dumps(append)))
+
+    return operation
+
+
+def plain_delta() -> Operation:
+    """An audio delta and a mark, the plain way."""
+    twilio, model = Connection(ConnectionType.SERVER), Connection(ConnectionType.CLIENT)
+    frames = iter([encode_frame(TEXT, text.encode(), None) for text in audio_deltas()])
+
+    def operation() -> None:
+        model.receive_data(next(frames))
+        for event in model.events():
+            if isinstance(event, TextMessage):
+                delta = json.loads(event.data)["delta"]
+                payload = base64.b64encode(base64.b64decode(delta)).decode()
+                media = {"event": "media", "streamSid": STREAM, "media": {"payload": payload}}
+                twilio.send(TextMessage(json.dumps(media)))
+                mark = {"event": "mark", "streamSid": STREAM, "mark": {"name": "responsePart"}}
+                twilio.send(TextMessage(json.dumps(mark)))
+
+    return operation
+
+
+CASES = (
+    Case("caller frame, plain", plain_frame),
+    Case("caller frame, Bridge (text to text)", bridge_frame, "caller frame, plain"),
+    Case("caller frame, stack (bytes to bytes)", stack_frame, "caller frame, plain", aim_us=10),
+    Case("audio delta, plain", plain_delta),
+    Case("audio delta, Bridge (text to text)", bridge_delta, "audio delta, plain"),
+    Case("audio delta, stack (bytes to bytes)", stack_delta, "audio delta, plain", aim_us=40),
+)
+
+
+def measure(rounds: int, report: Callable[[int], None]) -> dict[str, list[float]]:
+    """CPU time of each case in µs an operation, for each round."""
+    figures: dict[str, list[float]] = {case.name: [] for case in CASES}
+    for number in range(rounds):
+        for case in CASES:
+            operation = case.prepare()
+            gc.collect()
+            before = time.process_time_ns()
+            for _ in range(OPERATIONS):
+                operation()
+            spent = time.process_time_ns() - before
+            figures[case.name].append(spent / OPERATIONS / 1000)
+        report(number + 1)
+    return figures
+
+
+def table(figures: dict[str, list[float]]) -> str:
+    """The figures for people."""
+    medians = {name: statistics.median(values) for name, values in figures.items()}
+    lines = [f"{'CPU, µs':38}{'median':>8}{'min':>8}{'max':>8}{'of plain':>10}{'aim':>6}"]
+    for case in CASES:
+        values, median = figures[case.name], medians[case.name]
+        share = f"{median / medians[case.plain]:.2f}" if case.plain else ""
+        aim = f"{case.aim_us:g}" if case.aim_us else ""
+        extremes = f"{min(values):8.1f}{max(values):8.1f}"
+        lines.append(f"{case.name:38}{median:8.1f}{extremes}{share:>10}{aim:>6}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=7, help="rounds to take medians of (7)")
+    parser.add_argument("--json", action="store_true", help="print the figures of all rounds")
+    options = parser.parse_args()
+
+    def report(done: int) -> None:
+        if sys.stderr.isatty():
+            end = "\n" if done == options.rounds else ""
+            print(f"\rround {done} of {options.rounds}", end=end, file=sys.stderr, flush=True)
+
+    figures = measure(options.rounds, report)
+    print(json.dumps(figures, indent=2) if options.json else table(figures))
+
+
+if __name__ == "__main__":
+    main()
