@@ -1,0 +1,163 @@
+"""What the simulated model remembers: the items of the default conversation.
+
+Tests judge a bridge by it: after a call, `believed_ms` of each spoken item is how much of it the
+model thinks the caller has heard.
+"""
+
+import base64
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+from attrs import define, field
+
+__all__ = ["ConversationItem", "Memory"]
+
+Json: TypeAlias = dict[str, Any]
+
+_TEXTS = ("arguments", "output", "text", "transcript")
+"""The fields of items and content parts that hold text for the model."""
+
+
+@define(eq=False)
+class ConversationItem:
+    """One item, of either side.
+
+    `fields` are those on the wire but for the content, in the server's order. `audio` is the audio
+    of its only audio part, in the format in which it crossed the wire.
+    """
+
+    fields: Json
+    content: list[Json] | None = None
+    response_id: str | None = None
+    """The response that made it; `None` for items of the client and of the caller."""
+    audio: bytearray = field(factory=bytearray, repr=False)
+    audio_bytes_per_ms: int = 8
+    generated_ms: int = 0
+    """How much audio of it has been sent to the client."""
+    truncated_ms: int | None = None
+    """Where the client truncated it."""
+    deleted: bool = False
+    previous_item_id: str | None = None
+    """The item before it when it was added."""
+    second: bool = False
+    """Whether it was added as the second item of the conversation."""
+
+    @property
+    def id(self) -> str:
+        """The item's id."""
+        return str(self.fields["id"])
+
+    @property
+    def type(self) -> str:
+        """`message`, `function_call`, `function_call_output` …"""
+        return str(self.fields["type"])
+
+    @property
+    def role(self) -> str | None:
+        """Of a message: `system`, `user` or `assistant`."""
+        return self.fields.get("role")
+
+    @property
+    def status(self) -> str | None:
+        """`in_progress`, `completed` or `incomplete`, where the item has a status."""
+        return self.fields.get("status")
+
+    @property
+    def spoken(self) -> bool:
+        """Whether it is a message that the model says aloud."""
+        return any(part["type"] == "output_audio" for part in self.content or ())
+
+    @property
+    def transcript(self) -> str | None:
+        """The transcript of its audio, as far as the model has one."""
+        return self.content[0].get("transcript") if self.content else None
+
+    @property
+    def texts(self) -> list[str]:
+        """All that the model can read in it."""
+        parts = [self.fields, *(self.content or ())]
+        found = [part.get(name) for part in parts for name in _TEXTS]
+        return [text for text in found if text]
+
+    @property
+    def audio_ms(self) -> int:
+        """How much audio the model has of it."""
+        return len(self.audio) // self.audio_bytes_per_ms
+
+    @property
+    def remaining_ms(self) -> int:
+        """How much of its audio is left in the conversation, had it not been deleted."""
+        return self.generated_ms if self.truncated_ms is None else self.truncated_ms
+
+    @property
+    def believed_ms(self) -> int:
+        """How much of it the model thinks was heard: nothing of a deleted item."""
+        return 0 if self.deleted else self.remaining_ms
+
+    def wire(self, *, with_audio: bool = False) -> Json:
+        """The item as an event holds it: a new object that later changes leave alone."""
+        if self.content is None:
+            return dict(self.fields)
+        content = [dict(part) for part in self.content]
+        if with_audio and self.audio:
+            content[0]["audio"] = base64.b64encode(self.audio).decode()
+        return {**self.fields, "content": content}
+
+    def say(self, audio: bytes, duration_ms: int) -> None:
+        """`duration_ms` more of it has been sent; a truncated item keeps no more of it."""
+        self.generated_ms += duration_ms
+        if self.truncated_ms is None:
+            self.audio += audio
+
+    def transcribe(self, transcript: str) -> None:
+        """Its audio reads so, as far as is known by now; of a truncated item nothing is."""
+        if self.content and self.truncated_ms is None:
+            self.content[0]["transcript"] = transcript
+
+    def truncate(self, audio_end_ms: int) -> None:
+        """Forget its audio from `audio_end_ms`, and its transcript: the server cannot know which
+        words are left (API reference, `conversation.item.truncate`)."""
+        self.truncated_ms = audio_end_ms
+        del self.audio[audio_end_ms * self.audio_bytes_per_ms :]
+        if self.content:
+            self.content[0]["transcript"] = None
+
+
+class Memory:
+    """The items of the default conversation, in order; deleted ones stay, marked so."""
+
+    def __init__(self) -> None:
+        self.items: list[ConversationItem] = []
+
+    def __iter__(self) -> Iterator[ConversationItem]:
+        return (item for item in self.items if not item.deleted)
+
+    @property
+    def last_id(self) -> str | None:
+        """The id of the newest item."""
+        return next((item.id for item in reversed(self.items) if not item.deleted), None)
+
+    def find(self, item_id: str) -> ConversationItem | None:
+        """The item of that id, if it is there and not deleted."""
+        return next((item for item in self if item.id == item_id), None)
+
+    def has_call(self, call_id: str) -> bool:
+        """Whether a function call of that id is there."""
+        return any(
+            item.fields.get("call_id") == call_id for item in self if item.type == "function_call"
+        )
+
+    def append(self, item: ConversationItem) -> None:
+        """Put an item at the end."""
+        item.previous_item_id = self.last_id
+        self._insert(len(self.items), item)
+
+    def insert_after(self, previous: ConversationItem | None, item: ConversationItem) -> None:
+        """Put an item behind another; behind `None` is the front (`previous_item_id: root`)."""
+        item.previous_item_id = None if previous is None else previous.id
+        self._insert(self.items.index(previous) + 1 if previous else 0, item)
+
+    def _insert(self, index: int, item: ConversationItem) -> None:
+        before = sum(not earlier.deleted for earlier in self.items[:index])
+        item.second = before == 1
+        self.items.insert(index, item)
