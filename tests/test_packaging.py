@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 PACKAGES = {
     "twilio_realtime_core": ROOT / "src/twilio_realtime_core",
+    "twilio_realtime_app": ROOT / "src/adapters/twilio_realtime_app",
     "twilio_realtime_sim": ROOT / "src/adapters/twilio_realtime_sim",
 }
 

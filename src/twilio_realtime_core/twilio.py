@@ -136,7 +136,7 @@ class _MediaFormat(msgspec.Struct, rename="camel"):
 class _StartBody(msgspec.Struct, rename="camel"):
     call_sid: str | None = None
     account_sid: str | None = None
-    media_format: _MediaFormat = msgspec.field(default_factory=_MediaFormat)
+    media_format: _MediaFormat | None = None
     custom_parameters: dict[str, Any] | None = None
 
 
@@ -148,13 +148,14 @@ class _WireStart(msgspec.Struct, rename="camel"):
         if not self.stream_sid:
             return Fault(Peer.TWILIO, FaultKind.BAD_MESSAGE, "start: an empty streamSid")
         body = self.start
+        media_format = body.media_format or _MediaFormat()
         return Start(
             stream_sid=self.stream_sid,
             call_sid=body.call_sid,
             account_sid=body.account_sid,
-            encoding=body.media_format.encoding,
-            sample_rate=body.media_format.sample_rate,
-            channels=body.media_format.channels,
+            encoding=media_format.encoding,
+            sample_rate=media_format.sample_rate,
+            channels=media_format.channels,
             custom_parameters={
                 name: value
                 for name, value in (body.custom_parameters or {}).items()

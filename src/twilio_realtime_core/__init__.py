@@ -1,0 +1,59 @@
+"""A phone call between Twilio Media Streams and OpenAI Realtime, as a pure function.
+
+`Bridge` is told every message of both sides, every command of the application and the time, and
+answers each with the list of things to do. Nothing here touches a socket, a clock or a thread.
+"""
+
+from .actions import (
+    ABNORMAL_CLOSURE,
+    NO_STATUS,
+    NORMAL_CLOSURE,
+    Action,
+    ByteAction,
+    Close,
+    Connect,
+    Message,
+    Notify,
+    Open,
+    Peer,
+    Send,
+    SendBytes,
+    SendPing,
+    Shutdown,
+)
+from .bridge import Bridge
+from .commands import Command, Configure, HangUp, Interrupt, SendEvent
+from .configuration import CallConfig, SessionConfig
+from .errors import Fault, FaultKind, LocalProtocolError
+from .machine import ByteMachine, MessageMachine
+
+__all__ = [
+    "ABNORMAL_CLOSURE",
+    "NORMAL_CLOSURE",
+    "NO_STATUS",
+    "Action",
+    "Bridge",
+    "ByteAction",
+    "ByteMachine",
+    "CallConfig",
+    "Close",
+    "Command",
+    "Configure",
+    "Connect",
+    "Fault",
+    "FaultKind",
+    "HangUp",
+    "Interrupt",
+    "LocalProtocolError",
+    "Message",
+    "MessageMachine",
+    "Notify",
+    "Open",
+    "Peer",
+    "Send",
+    "SendBytes",
+    "SendEvent",
+    "SendPing",
+    "SessionConfig",
+    "Shutdown",
+]

@@ -1,0 +1,126 @@
+"""What an interruption does: one transaction, whatever caused it.
+
+The sound stops first (`clear`). Then the model is told what was heard, so that the conversation
+holds no words that the caller never heard: a part heard in part is truncated there, an item of
+which nothing was heard is deleted (the server refuses to truncate before any audio, and at 0 ms it
+would keep the transcript), one heard to the end is left alone. Responses outside the conversation
+are only silenced: the history does not hold them.
+
+Source: OpenAI API reference, "Realtime", `conversation.item.truncate`, `response.cancel`.
+"""
+
+from itertools import groupby
+from typing import Final
+
+from attrs import frozen
+
+from .playout import Heard, Part, Playout
+from .realtime import CancelResponse, DeleteItem, ServerError, TruncateItem
+from .responses import ModelResponse, Responses
+from .states import ResponseInput, ResponseState
+from .times import whole_ms
+
+__all__ = ["Interruption", "interrupt", "is_late_cancel"]
+
+_CANCEL_ID: Final = "bridge-cancel-"
+"""Begins the event id of our cancels, so that the error of one that came too late is known."""
+
+
+@frozen
+class Interruption:
+    """What has to be done, in this order: clear Twilio's queue if `clear`, send `events` to the
+    model. `cut` are the parts not heard to the end, `finished` those that were, as far as can be
+    known, although no mark has confirmed it. `stopped_generating`: more would have been said."""
+
+    clear: bool
+    events: tuple[CancelResponse | TruncateItem | DeleteItem, ...]
+    cut: tuple[Heard, ...]
+    finished: tuple[Part, ...]
+    stopped_generating: bool
+
+
+def interrupt(
+    playout: Playout, responses: Responses, now: int, *, cancel: bool, server_cancels: bool
+) -> Interruption | None:
+    """Interrupt all that plays or is being generated; `None` if there is nothing of the kind.
+
+    `cancel`: cancel what is being generated. `server_cancels`: the server does so by itself for the
+    response of the conversation. Afterwards the responses are silenced and the playout is empty.
+    """
+    clear = playout.playing(now)
+    heard = playout.heard(now)
+    sounding = {each.part.response_id for each in heard if clear or not each.complete}
+    stopped = [each for each in responses if _is_stopped(each, sounding)]
+    if not clear and not stopped:
+        return None
+    cancels = [
+        CancelResponse(each.id, event_id=_CANCEL_ID + each.id)
+        for each in stopped
+        if cancel
+        and each.life.state is ResponseState.GENERATING
+        and not (server_cancels and each.in_conversation)
+    ]
+    corrections = [
+        event
+        for (response_id, item_id), parts in groupby(_by_item(heard), key=_item_of)
+        for event in _correct(responses.get(response_id), item_id, list(parts))
+    ]
+    stopped_generating = any(each.generating for each in stopped)
+    for each in stopped:
+        each.life.step(ResponseInput.INTERRUPT)
+    playout.clear()
+    return Interruption(
+        clear,
+        events=(*cancels, *corrections),
+        cut=tuple(each for each in heard if not _to_the_end(each)),
+        finished=tuple(each.part for each in heard if _to_the_end(each)),
+        stopped_generating=stopped_generating,
+    )
+
+
+def is_late_cancel(error: ServerError) -> bool:
+    """Whether an error only says that a response ended while our cancel of it was under way."""
+    ours = error.event_id is not None and error.event_id.startswith(_CANCEL_ID)
+    return ours and error.code == "response_cancel_not_active"
+
+
+def _is_stopped(response: ModelResponse, sounding: set[str]) -> bool:
+    """What sounds is stopped, and what would sound: of responses still generating without sound,
+    those of the conversation; one outside of it may be text that no caller is to hear."""
+    return response.audible and (
+        response.id in sounding or (response.generating and response.in_conversation)
+    )
+
+
+def _item_of(heard: Heard) -> tuple[str, str]:
+    return heard.part.response_id, heard.part.item_id
+
+
+def _by_item(heard: list[Heard]) -> list[Heard]:
+    """Parts of one item side by side, items in the order in which they began to be sent."""
+    first: dict[tuple[str, str], int] = {}
+    for each in heard:
+        first.setdefault(_item_of(each), len(first))
+    return sorted(heard, key=lambda each: first[_item_of(each)])
+
+
+def _to_the_end(heard: Heard) -> bool:
+    return heard.complete and heard.estimated == heard.sent
+
+
+def _correct(
+    response: ModelResponse, item_id: str, parts: list[Heard]
+) -> list[TruncateItem | DeleteItem]:
+    """What makes the model's memory of an item what the caller heard of it."""
+    if not response.in_conversation:
+        return []
+    if any(whole_ms(each.estimated) for each in parts):
+        response.item_heard(item_id)
+    if item_id in response.heard_items:
+        return [
+            TruncateItem(item_id, each.part.content_index, whole_ms(each.estimated))
+            for each in parts
+            if not _to_the_end(each)
+        ]
+    # An item that the server has not finished cannot be deleted yet; it is once it is done.
+    return [DeleteItem(item_id)] if item_id in response.done_items else []

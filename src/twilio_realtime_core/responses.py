@@ -1,0 +1,106 @@
+"""The model's responses and their items, as far as the server has told of them.
+
+Responses are known by id for the rest of the call, since audio of an interrupted one may arrive
+after any number of others. The oldest that have ended are forgotten first.
+"""
+
+from collections.abc import Iterator
+from typing import Final, TypeVar
+
+from attrs import define, field
+
+from .realtime import Response
+from .states import RESPONSE, Lifecycle, ResponseInput, ResponseState
+
+__all__ = ["MAX_ITEMS", "MAX_RESPONSES", "ModelResponse", "Responses"]
+
+MAX_RESPONSES: Final = 1024
+"""Responses remembered: a session lasts an hour, and a response every four seconds is a fast one.
+What is forgotten can at worst be heard, should the server still send audio of it."""
+
+MAX_ITEMS: Final = 256
+"""Items, and parts, of one response that are told apart: a response has a handful. What is beyond
+counts as neither done nor heard: it is never deleted, and truncated only while it plays."""
+
+T = TypeVar("T")
+
+
+@define(eq=False)
+class ModelResponse:
+    """One response. `done_items` are its message items that are done; `heard_items` those of which
+    some part was heard, so that the conversation keeps them even if the response is interrupted;
+    `done_parts` the content parts, by item and index, all of whose audio has come."""
+
+    id: str
+    in_conversation: bool = True
+    life: Lifecycle[ResponseState, ResponseInput] = field(
+        factory=lambda: Lifecycle(RESPONSE, ResponseState.GENERATING)
+    )
+    done_items: set[str] = field(factory=set[str])
+    heard_items: set[str] = field(factory=set[str])
+    done_parts: set[tuple[str, int]] = field(factory=set[tuple[str, int]])
+
+    def item_done(self, item_id: str) -> bool:
+        """Note that an item is done; `False` if that was noted before, or there are too many."""
+        return _note(self.done_items, item_id)
+
+    def item_heard(self, item_id: str) -> None:
+        """Note that some part of an item was heard."""
+        _note(self.heard_items, item_id)
+
+    def part_done(self, item_id: str, content_index: int) -> None:
+        """Note that all audio of a content part has come."""
+        _note(self.done_parts, (item_id, content_index))
+
+    @property
+    def audible(self) -> bool:
+        """Whether its audio is still to be heard."""
+        return self.life.state not in (ResponseState.INTERRUPTED, ResponseState.SILENCED)
+
+    @property
+    def generating(self) -> bool:
+        """Whether the server has not yet said that it is done."""
+        return self.life.state not in (ResponseState.DONE, ResponseState.SILENCED)
+
+
+def _note(known: set[T], item: T) -> bool:
+    new = item not in known and len(known) < MAX_ITEMS
+    if new:
+        known.add(item)
+    return new
+
+
+class Responses:
+    """All responses of one Realtime session."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, ModelResponse] = {}
+
+    def __iter__(self) -> Iterator[ModelResponse]:
+        return iter(self._by_id.values())
+
+    def get(self, response_id: str) -> ModelResponse:
+        """The response of this id; a new one if it was not heard of before."""
+        response = self._by_id.get(response_id)
+        if response is None:
+            if len(self._by_id) >= MAX_RESPONSES:
+                self._forget_one()
+            response = self._by_id[response_id] = ModelResponse(response_id)
+        return response
+
+    def _forget_one(self) -> None:
+        ended = (each.id for each in self if not each.generating)
+        oldest = next(iter(self._by_id))
+        del self._by_id[next(ended, oldest)]
+
+    def described(self, response: Response) -> ModelResponse:
+        """The response that an event describes, with what the event says of it."""
+        known = self.get(response.id)
+        known.in_conversation = response.conversation_id is not None
+        return known
+
+    def cancelled(self, response_id: str | None) -> None:
+        """The application cancels a response; `None`: the one of the conversation."""
+        for each in self:
+            if each.id == response_id or (response_id is None and each.in_conversation):
+                each.life.step(ResponseInput.CANCEL)

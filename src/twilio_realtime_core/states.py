@@ -1,0 +1,276 @@
+"""The lifecycles of a call as tables; nothing else decides them.
+
+A table says, for each state, which inputs are possible and where they lead. An input that a state
+does not list makes no sense there: `Lifecycle.step` says so, nothing changes, and whoever caused it
+hears of it. The diagrams in `docs/states.md` are generated from these tables.
+"""
+
+from collections.abc import Mapping
+from enum import Enum, unique
+from types import MappingProxyType
+from typing import Final, Generic, TypeAlias, TypeVar
+
+__all__ = [
+    "RESPONSE",
+    "SESSION",
+    "STREAM",
+    "TURN",
+    "Lifecycle",
+    "ResponseInput",
+    "ResponseState",
+    "SessionInput",
+    "SessionState",
+    "StreamInput",
+    "StreamState",
+    "Table",
+    "TurnInput",
+    "TurnState",
+]
+
+S = TypeVar("S", bound=Enum)
+I = TypeVar("I", bound=Enum)  # noqa: E741
+
+Table: TypeAlias = Mapping[S, Mapping[I, S]]
+
+
+class Lifecycle(Generic[S, I]):
+    """One thing's way through its table."""
+
+    __slots__ = ("_possible", "_table", "state")
+
+    def __init__(self, table: Table[S, I], state: S) -> None:
+        self._table = table
+        self._possible = table[state]
+        self.state = state
+
+    def step(self, event: I) -> bool:
+        """Take the transition for `event`; `False`, and no change, if there is none."""
+        state = self._possible.get(event)
+        if state is None:
+            return False
+        if state is not self.state:
+            self.state = state
+            self._possible = self._table[state]
+        return True
+
+
+@unique
+class StreamState(Enum):
+    """The Media Stream, and the socket that carries it."""
+
+    UNOPENED = "unopened"
+    WAITING = "waiting for start"
+    STREAMING = "streaming"
+    STOPPED = "stopped"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+@unique
+class StreamInput(Enum):
+    """What can happen to a stream: the socket's events, Twilio's messages, our close.
+
+    Messages that cross our close are late, not wrong; the bridge does not look at them.
+    """
+
+    OPENED = "opened"
+    CONNECTED = "connected"
+    START = "start"
+    START_AGAIN = "start again"
+    """A `start` with the stream SID that the stream already has."""
+    MEDIA = "media"
+    MARK = "mark"
+    DTMF = "dtmf"
+    STOP = "stop"
+    CLOSE = "close"
+    """We close the socket."""
+    CLOSED = "closed"
+
+
+STREAM: Final[Table[StreamState, StreamInput]] = MappingProxyType(
+    {
+        StreamState.UNOPENED: {
+            StreamInput.OPENED: StreamState.WAITING,
+            StreamInput.CLOSE: StreamState.CLOSED,
+            StreamInput.CLOSED: StreamState.CLOSED,
+        },
+        StreamState.WAITING: {
+            StreamInput.CONNECTED: StreamState.WAITING,
+            StreamInput.START: StreamState.STREAMING,
+            StreamInput.STOP: StreamState.STOPPED,
+            StreamInput.CLOSE: StreamState.CLOSING,
+            StreamInput.CLOSED: StreamState.CLOSED,
+        },
+        StreamState.STREAMING: {
+            StreamInput.START: StreamState.STREAMING,
+            StreamInput.MEDIA: StreamState.STREAMING,
+            StreamInput.MARK: StreamState.STREAMING,
+            StreamInput.DTMF: StreamState.STREAMING,
+            StreamInput.STOP: StreamState.STOPPED,
+            StreamInput.CLOSE: StreamState.CLOSING,
+            StreamInput.CLOSED: StreamState.CLOSED,
+        },
+        StreamState.STOPPED: {
+            StreamInput.CLOSE: StreamState.CLOSING,
+            StreamInput.CLOSED: StreamState.CLOSED,
+        },
+        StreamState.CLOSING: {
+            StreamInput.CLOSED: StreamState.CLOSED,
+        },
+        StreamState.CLOSED: {},
+    }
+)
+
+
+@unique
+class SessionState(Enum):
+    """The Realtime session, and the socket that carries it."""
+
+    UNOPENED = "unopened"
+    OPENING = "opening"
+    CONFIGURING = "configuring"
+    READY = "ready"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+@unique
+class SessionInput(Enum):
+    """What can happen to a session."""
+
+    OPEN = "open"
+    """We ask for the socket."""
+    OPENED = "opened"
+    """The socket is open; our `session.update` goes out."""
+    CONFIGURED = "configured"
+    """A `session.updated` that has the audio formats we need."""
+    CLOSE = "close"
+    """We close the socket."""
+    CLOSED = "closed"
+
+
+SESSION: Final[Table[SessionState, SessionInput]] = MappingProxyType(
+    {
+        SessionState.UNOPENED: {
+            SessionInput.OPEN: SessionState.OPENING,
+            SessionInput.CLOSE: SessionState.CLOSED,
+        },
+        SessionState.OPENING: {
+            SessionInput.OPENED: SessionState.CONFIGURING,
+            SessionInput.CLOSE: SessionState.CLOSING,
+            SessionInput.CLOSED: SessionState.CLOSED,
+        },
+        SessionState.CONFIGURING: {
+            SessionInput.CONFIGURED: SessionState.READY,
+            SessionInput.CLOSE: SessionState.CLOSING,
+            SessionInput.CLOSED: SessionState.CLOSED,
+        },
+        SessionState.READY: {
+            SessionInput.CONFIGURED: SessionState.READY,
+            SessionInput.CLOSE: SessionState.CLOSING,
+            SessionInput.CLOSED: SessionState.CLOSED,
+        },
+        # The socket may still come up while our close is under way.
+        SessionState.CLOSING: {
+            SessionInput.OPENED: SessionState.CLOSING,
+            SessionInput.CLOSED: SessionState.CLOSED,
+        },
+        SessionState.CLOSED: {},
+    }
+)
+
+
+@unique
+class ResponseState(Enum):
+    """A response of the model, from the first we hear of it."""
+
+    GENERATING = "generating"
+    CANCELLING = "cancelling"
+    """The application cancelled it; what has come, and still comes, is played."""
+    INTERRUPTED = "interrupted"
+    """The caller must hear no more of it, but the server still generates."""
+    DONE = "done"
+    """Generated to the end; its audio may still be waiting to be played."""
+    SILENCED = "silenced"
+    """Interrupted, and no longer generated."""
+
+
+@unique
+class ResponseInput(Enum):
+    """What can happen to a response."""
+
+    CREATED = "created"
+    AUDIO = "audio"
+    CANCEL = "cancel"
+    """The application sends `response.cancel`."""
+    INTERRUPT = "interrupt"
+    """It is to be heard no more, whether or not the server still generates it."""
+    DONE = "done"
+
+
+# A straggler, audio of an interrupted response, is expected: it is dropped, and no fault. Audio
+# after `response.done` is a fault of the server, unless the response was interrupted.
+RESPONSE: Final[Table[ResponseState, ResponseInput]] = MappingProxyType(
+    {
+        ResponseState.GENERATING: {
+            ResponseInput.CREATED: ResponseState.GENERATING,
+            ResponseInput.AUDIO: ResponseState.GENERATING,
+            ResponseInput.CANCEL: ResponseState.CANCELLING,
+            ResponseInput.INTERRUPT: ResponseState.INTERRUPTED,
+            ResponseInput.DONE: ResponseState.DONE,
+        },
+        ResponseState.CANCELLING: {
+            ResponseInput.AUDIO: ResponseState.CANCELLING,
+            ResponseInput.INTERRUPT: ResponseState.INTERRUPTED,
+            ResponseInput.DONE: ResponseState.DONE,
+        },
+        ResponseState.INTERRUPTED: {
+            ResponseInput.AUDIO: ResponseState.INTERRUPTED,
+            ResponseInput.DONE: ResponseState.SILENCED,
+        },
+        ResponseState.DONE: {
+            ResponseInput.INTERRUPT: ResponseState.SILENCED,
+        },
+        ResponseState.SILENCED: {
+            ResponseInput.AUDIO: ResponseState.SILENCED,
+        },
+    }
+)
+
+
+@unique
+class TurnState(Enum):
+    """The caller's turn, as the server's turn detection sees it."""
+
+    QUIET = "quiet"
+    SPEAKING = "speaking"
+    PAUSED = "paused"
+    """Speech has stopped; the audio is not yet an item of the conversation."""
+
+
+@unique
+class TurnInput(Enum):
+    """What turn detection tells."""
+
+    SPEECH_STARTED = "speech started"
+    SPEECH_STOPPED = "speech stopped"
+    COMMITTED = "committed"
+    """The audio has become an item: by turn detection, its time-out, or our own commit."""
+
+
+TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
+    {
+        TurnState.QUIET: {
+            TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
+            TurnInput.COMMITTED: TurnState.QUIET,
+        },
+        TurnState.SPEAKING: {
+            TurnInput.SPEECH_STOPPED: TurnState.PAUSED,
+            TurnInput.COMMITTED: TurnState.QUIET,
+        },
+        TurnState.PAUSED: {
+            TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
+            TurnInput.COMMITTED: TurnState.QUIET,
+        },
+    }
+)
