@@ -146,7 +146,8 @@ def bridge_frame() -> Operation:
 
 def bridge_delta() -> Operation:
     """An audio delta through `Bridge`, every half second, with the marks that it causes."""
-    bridge, deltas, times = ready_bridge(), audio_deltas(), count(DELTA_NS, DELTA_NS)
+    bridge, times = ready_bridge(), count(DELTA_NS, DELTA_NS)
+    deltas = iter(list(audio_deltas()))
 
     def operation() -> None:
         send_all(bridge.receive_text(Peer.REALTIME, next(deltas), next(times)))
@@ -171,8 +172,7 @@ def stack_frame() -> Operation:
 def stack_delta() -> Operation:
     """An audio delta through the stack: a frame in, frames out."""
     stack, times = ready_stack(), count(DELTA_NS, DELTA_NS)
-    deltas = (encode_frame(TEXT, text.encode(), None) for text in list(audio_deltas()))
-    frames = iter(list(deltas))
+    frames = iter([encode_frame(TEXT, text.encode(), None) for text in audio_deltas()])
     return lambda: stack.receive_bytes(Peer.REALTIME, next(frames), next(times))
 
 

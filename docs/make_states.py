@@ -1,0 +1,117 @@
+"""Writes states.md from the tables of `twilio_realtime_core.states`.
+
+python docs/make_states.py           writes the page
+python docs/make_states.py --check   fails if the page is out of date
+"""
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterator
+from enum import Enum
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from twilio_realtime_core import states
+
+PAGE = Path(__file__).with_name("states.md")
+
+INTRODUCTION = """\
+# Which states does a call go through?
+
+Four things of a call have a life of their own. Each is a table in
+[`states.py`](../src/twilio_realtime_core/states.py), and nothing else decides what follows what.
+An input that has no arrow from a state makes no sense there: nothing changes, and whoever caused it
+hears of it.
+
+[`make_states.py`](make_states.py) writes this page from the tables; a test holds it to them.
+"""
+
+
+@frozen
+class Chapter:
+    """A table, and what to call it."""
+
+    title: str
+    table: states.Table[Any, Any]
+    states: type[Enum]
+    inputs: type[Enum]
+
+
+CHAPTERS = (
+    Chapter("Stream", states.STREAM, states.StreamState, states.StreamInput),
+    Chapter("Session", states.SESSION, states.SessionState, states.SessionInput),
+    Chapter("Response", states.RESPONSE, states.ResponseState, states.ResponseInput),
+    Chapter("Turn", states.TURN, states.TurnState, states.TurnInput),
+)
+
+
+def page() -> str:
+    """The whole page."""
+    return "\n".join([INTRODUCTION, *("\n".join(lines(chapter)) for chapter in CHAPTERS)])
+
+
+def lines(chapter: Chapter) -> Iterator[str]:
+    """A chapter: what has the states, the diagram, and what needs more words than its name."""
+    yield f"## {chapter.title}"
+    yield ""
+    yield one_line(inspect.getdoc(chapter.states) or "")
+    yield ""
+    yield "```mermaid"
+    yield "stateDiagram-v2"
+    yield from (f"    {line}" for line in diagram(chapter))
+    yield "```"
+    yield ""
+    for word, members in (("State", chapter.states), ("Input", chapter.inputs)):
+        told = comments(members)
+        if told:
+            yield f"| {word} | |"
+            yield "|---|---|"
+            yield from (f"| {members[name].value} | {text} |" for name, text in told.items())
+            yield ""
+
+
+def diagram(chapter: Chapter) -> Iterator[str]:
+    """The lines of the diagram. Inputs that lead the same way share an arrow."""
+    first = next(iter(chapter.table))
+    yield from (f'state "{state.value}" as {state.name}' for state in chapter.table)
+    yield f"[*] --> {first.name}"
+    for state, possible in chapter.table.items():
+        ways: dict[Enum, list[str]] = {}
+        for event, target in possible.items():
+            ways.setdefault(target, []).append(event.value)
+        for target, events in ways.items():
+            yield f"{state.name} --> {target.name}: {', '.join(events)}"
+        if not possible:
+            yield f"{state.name} --> [*]"
+
+
+def comments(members: type[Enum]) -> dict[str, str]:
+    """The strings that stand below members of an enum in its source, by name of the member."""
+    found: dict[str, str] = {}
+    nodes = list(ast.walk(ast.parse(inspect.getsource(members))))
+    for above, below in pairwise(nodes):
+        match above, below:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)]),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                found[name] = one_line(text)
+            case _:
+                pass
+    return found
+
+
+def one_line(text: str) -> str:
+    """A docstring without its line breaks."""
+    return " ".join(text.split())
+
+
+if __name__ == "__main__":
+    if "--check" not in sys.argv[1:]:
+        PAGE.write_text(page(), "utf-8")
+    elif not PAGE.exists() or PAGE.read_text("utf-8") != page():
+        sys.exit(f"{PAGE.name} is out of date: run {sys.argv[0]}")
