@@ -162,6 +162,13 @@ def test_an_error_of_the_server_is_told_in_its_words_without_what_must_not_be_sh
     assert call.phone(media(A_FRAME)).to_model == [AppendAudio(A_FRAME)]
 
 
+def test_the_code_of_an_error_holds_nothing_that_must_not_be_shown_and_is_not_endless() -> None:
+    (fault,) = Call.ready().model(server_error("no", code="sk-abcdef" + " x" * 1000)).told(Fault)
+    assert fault.code is not None
+    assert fault.code.startswith("[hidden] x x")
+    assert len(fault.code) <= 301
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [

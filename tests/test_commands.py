@@ -12,6 +12,10 @@ def test_commands_are_equal_by_what_they_say() -> None:
     assert Configure(model="a") == Configure(None, "a") != Configure()
 
 
+def test_a_url_that_may_hold_a_token_does_not_show_in_what_is_printed() -> None:
+    assert "secret" not in repr(Configure(url="wss://model/v1?token=secret"))
+
+
 def test_an_event_may_be_a_value_or_plain_data() -> None:
     typed = SendEvent(CreateResponse(event_id="e"))
     assert SendEvent({"type": "response.create", "event_id": "e"}) == typed

@@ -25,11 +25,12 @@ from twilio_realtime_core import (
     Send,
     SendPing,
 )
+from twilio_realtime_core import HangUp as Stop
 from twilio_realtime_core.machine import MessageMachine
 from twilio_realtime_core.notifications import CallEnded, EndReason, Interrupted, KeyPressed
 from twilio_realtime_core.opening import Opening, Request, Upgrade
 from twilio_realtime_core.stack import Stack
-from twilio_realtime_core.times import MS, whole_ms
+from twilio_realtime_core.times import MS, SECOND, whole_ms
 from twilio_realtime_core.websocket import LinkConfig
 from twilio_realtime_sim import recordings
 from twilio_realtime_sim.caller import After, Cue, HangUp, Press, Say, WhenHeard
@@ -101,8 +102,9 @@ def test_one_call_over_real_sockets_in_a_selectors_loop() -> None:
 class Framework:
     """A callback framework with virtual time. Its sockets end at simulated peers at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialling_ns: int = 0) -> None:
         self.now = 0
+        self.dialling_ns = dialling_ns
         self.heap: list[tuple[int, int, Callable[[], object]]] = []
         self.serial = count()
         self.far_ends: dict[Hashable, FarEnd] = {}
@@ -120,8 +122,12 @@ class Framework:
 
     def dial(self, call: Call, peer: Hashable, url: str) -> None:
         assert url.startswith("ws://model/v1/realtime?model=")
-        call.on_open(peer, self.far_ends[peer])
-        self.far_ends[peer].opened()
+
+        def open_() -> None:
+            self.far_ends[peer].opened()
+            call.on_open(peer, self.far_ends[peer])
+
+        self.at(self.now + self.dialling_ns, open_)
 
     def run(self) -> None:
         while self.heap:
@@ -205,6 +211,24 @@ def test_one_call_in_the_callbacks_of_a_framework() -> None:
     (interrupted,) = [event for event in told if isinstance(event, Interrupted)]
     assert interrupted.items[0].heard_ms == whole_ms(phone.clears[0].heard)
     assert call.bridge.deadline is None
+
+
+def test_a_call_that_ends_while_the_model_is_dialled_leaves_no_socket_open() -> None:
+    told: list[object] = []
+    framework, phone, simulated = Framework(dialling_ns=SECOND), TwilioPeer(url=""), model()
+    call = Call(framework, Bridge(CallConfig(url="ws://model/v1/realtime")), told.append)
+    twilio = FarEnd(framework, phone, SERVER, call, Peer.TWILIO)
+    realtime = FarEnd(framework, simulated, CLIENT, call, Peer.REALTIME)
+    framework.far_ends[Peer.REALTIME] = realtime
+    phone.start(0)
+    simulated.start(0)
+    call.on_accept(twilio)
+    twilio.opened()
+    framework.at(500 * MS, lambda: call.command(Stop()))
+    framework.run()
+    assert told[-1] == CallEnded(EndReason.HUNG_UP)
+    assert not realtime.is_open
+    assert not twilio.is_open
 
 
 def test_the_page_shows_the_files_that_are_tested() -> None:

@@ -42,6 +42,11 @@ def test_plain_words_are_one_short_line(text: str) -> None:
     assert len(shown) <= 301
     assert len(shown.splitlines()) <= 1
     assert shown == shown.strip()
+    assert shown.isprintable()
+
+
+def test_plain_words_cannot_speak_to_a_terminal() -> None:
+    assert plain("no\x1b[2J\x07 such \ud800call") == "no [2J such call"
 
 
 def test_plain_words_say_where_they_are_cut() -> None:
@@ -52,3 +57,14 @@ def test_plain_words_say_where_they_are_cut() -> None:
 @pytest.mark.parametrize("word", ["Bearer", "bearer", "BEARER"])
 def test_plain_words_hide_a_token_however_its_header_is_spelt(word: str) -> None:
     assert plain(f"refused: {word} abc.def-123") == "refused: [hidden]"
+
+
+@pytest.mark.parametrize("words", ["tel.5551234567", "+1.555.123.4567", "to:+15551234567."])
+def test_plain_words_hide_a_number_beside_a_point(words: str) -> None:
+    assert "4567" not in plain(words)
+
+
+def test_addresses_of_machines_are_no_phone_numbers() -> None:
+    assert plain("127.0.0.1 refused, 192.168.100.200:5050 too") == (
+        "127.0.0.1 refused, 192.168.100.200:5050 too"
+    )

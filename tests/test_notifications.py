@@ -12,6 +12,7 @@ from twilio_realtime_core.notifications import (
     KeyPressed,
     Notification,
     RealtimeEvent,
+    ResponseFinished,
     SessionReady,
     TwilioMessage,
 )
@@ -25,6 +26,7 @@ from twilio_realtime_core.notifications import (
         CallerTranscript("i", "secret", final=True),
         AgentTranscript("r", "i", 0, "secret", final=False),
         KeyPressed("secret"),
+        ResponseFinished("r", "failed", {"error": {"message": "secret"}}, None),
         TwilioMessage("secret"),
         RealtimeEvent("secret"),
     ],

@@ -782,8 +782,31 @@ def test_a_phone_that_echoes_nothing_costs_a_bounded_memory() -> None:
 
 def test_of_parts_that_never_end_the_oldest_are_forgotten_once_they_are_heard() -> None:
     playout = Playout()
-    finished: list[Part] = []
-    for number in range(1100):
-        finished += send(playout, Part(1, "r", str(number), 0), 1, number * 10 * SECOND).finished
-    assert [part.item_id for part in finished] == [str(number) for number in range(len(finished))]
-    assert len(playout.heard(11_000 * SECOND)) <= 1025
+    for number in range(1200):
+        playout.sent(Part(1, "r", str(number), 0), 1, 0)
+    playout.echo(playout.mark(0), MS)
+    for number in range(1200, 1300):
+        playout.sent(Part(1, "r", str(number), 0), 1, SECOND)
+        playout.echo(playout.mark(SECOND), SECOND)
+    known = [each.part.item_id for each in playout.heard(SECOND)]
+    assert known == [str(number) for number in range(100, 1300)]
+
+
+def test_parts_without_number_in_short_turns_are_refused_until_some_are_heard() -> None:
+    playout = Playout()
+    pieces = 0
+    while playout.room(1, 0):
+        playout.sent((A, B)[pieces % 2], 1, 0)
+        pieces += 1
+    assert pieces == 4096
+    assert playout.echo(playout.mark(0), MS) == Progress(started=(A, B))
+    assert playout.room(1, 0)
+
+
+def test_pieces_that_must_have_been_heard_by_now_leave_room() -> None:
+    playout = Playout()
+    for piece in range(4096):
+        playout.sent((A, B)[piece % 2], 1, 0)
+    assert not playout.room(1, 2 * SECOND)
+    assert playout.room(1, 3 * SECOND)
+    assert playout.sent(A, 1, 3 * SECOND) == Progress(started=(A, B))

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from twilio_realtime_core import (
     ABNORMAL_CLOSURE,
+    NORMAL_CLOSURE,
     Action,
     Bridge,
     Close,
@@ -44,6 +45,7 @@ class Call:
         self.bridge = bridge
         self.notify = notify
         self.sockets: dict[Hashable, WebSocket] = {}
+        self.unwanted: set[Hashable] = set()  # to be closed as soon as they are open
         self.actions: deque[Action] = deque()
         self.cancel_timer: Callable[[], None] = lambda: None
 
@@ -53,6 +55,9 @@ class Call:
         self.on_open(Peer.TWILIO, websocket)
 
     def on_open(self, peer: Hashable, websocket: WebSocket) -> None:
+        if peer in self.unwanted:
+            websocket.close(NORMAL_CLOSURE, "")
+            return
         self.sockets[peer] = websocket
         self.perform(self.bridge.opened(peer, self.framework.now_ns()))
 
@@ -96,9 +101,11 @@ class Call:
                 self.sockets[peer].ping(payload)
             case Close(peer=peer, code=code, reason=reason) if peer in self.sockets:
                 self.sockets[peer].close(code, reason)
+            case Close(peer=peer):
+                self.unwanted.add(peer)  # the call has ended while it was dialled
             case Open(peer=peer, url=url):
                 self.framework.dial(self, peer, url)
             case Notify(event=event):
                 self.notify(event)
             case _:
-                pass  # for a socket that is gone, or is not open yet
+                pass  # for a socket that is gone

@@ -58,10 +58,11 @@ class Message(Protocol):
 
 @frozen
 class Open:
-    """Open a WebSocket to `url`; then call `opened`, or `closed` if it cannot be opened."""
+    """Open a WebSocket to `url`, which may hold a token; then call `opened`, or `closed` if it
+    cannot be opened."""
 
     peer: Hashable
-    url: str
+    url: str = field(repr=False)
 
 
 @define
@@ -85,8 +86,9 @@ class SendPing:
 
 @frozen
 class Close:
-    """Close the WebSocket, then call `closed`. `code` is one of RFC 6455, section 7.4;
-    `reason` at most 123 bytes of UTF-8."""
+    """Close the WebSocket, then call `closed`; one that is still being dialled is given up, or
+    closed as soon as it is open. `code` is one of RFC 6455, section 7.4; `reason` at most 123 bytes
+    of UTF-8."""
 
     peer: Hashable
     code: int

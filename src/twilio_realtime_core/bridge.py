@@ -330,7 +330,8 @@ class Bridge:
         if is_late_cancel(error):
             return
         what = plain(error.message)
-        self._outbox.fault(Peer.REALTIME, FaultKind.SERVER_ERROR, what, error.code)
+        code = None if error.code is None else plain(error.code)
+        self._outbox.fault(Peer.REALTIME, FaultKind.SERVER_ERROR, what, code)
         if self._session.is_refusal(error):
             self._end_call(EndReason.SESSION_REFUSED, what, now)
 

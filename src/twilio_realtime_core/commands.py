@@ -25,7 +25,7 @@ class Configure:
 
     session: SessionConfig | None = None
     model: str | None = None
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
 
 
 @frozen

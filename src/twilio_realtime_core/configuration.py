@@ -56,7 +56,7 @@ class SessionConfig:
     voice: str | None = None
     turn_detection: Mapping[str, Any] | None = None
     transcription: Mapping[str, Any] | None = None
-    tools: tuple[Mapping[str, Any], ...] | None = None
+    tools: tuple[Mapping[str, Any], ...] | None = field(default=None, repr=False)
     more: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -96,7 +96,7 @@ class CallConfig:
 
     session: SessionConfig = field(factory=SessionConfig)
     model: str = "gpt-realtime"
-    url: str = URL
+    url: str = field(default=URL, repr=False)
     await_configuration_ns: int = 0
     start_timeout_ns: int = 10 * SECOND
     session_timeout_ns: int = 15 * SECOND

@@ -76,13 +76,15 @@ _SECRETS: Final = re.compile(
     r"\b(?:sk|ek|pk|rk|sess)[-_][\w*-]+"  # OpenAI keys and client secrets, masked by * or not
     r"|\b(?i:Bearer)\s+\S+"
     r"|\b(?:AC|SK)[0-9a-fA-F]{32}\b"  # Twilio accounts and API keys
-    r"|\+?\d[\d ().-]{6,}\d"  # phone numbers, in any of their spellings
+    # Phone numbers in any of their spellings, but not the addresses of machines.
+    r"|\+?(?<!\d)(?<!\d\.)(?!\d{1,3}(?:\.\d{1,3}){3}\b)\d[\d ().-]{6,}\d"
 )
 
 
 def plain(text: str) -> str:
-    """A peer's own words, fit to be shown: one line, of bounded length, with what looks like a key,
-    a token or a phone number taken out."""
-    line = " ".join(text[: 2 * _MAX_PLAIN].split())
+    """A peer's own words, fit to be shown: one line of bounded length, all of it printable, with
+    what looks like a key, a token or a phone number taken out."""
+    printable = (each if each.isprintable() else " " for each in text[: 2 * _MAX_PLAIN])
+    line = " ".join("".join(printable).split())
     shown = _SECRETS.sub("[hidden]", line)
     return shown if len(shown) <= _MAX_PLAIN else shown[:_MAX_PLAIN] + "…"

@@ -114,12 +114,12 @@ class ResponseFinished:
     """The model has ended a response; its audio may still be playing.
 
     `status` is completed, cancelled, failed or incomplete; `details` and `usage` are as the server
-    gave them.
+    gave them, so `details` may hold the words of an error.
     """
 
     response_id: str
     status: str | None
-    details: Any
+    details: Any = field(repr=False)
     usage: Any
 
 

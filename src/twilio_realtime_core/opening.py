@@ -80,9 +80,9 @@ class Opening:
     gives n unpredictable bytes, for the links that the machine opens.
     """
 
-    _peer: Hashable
-    _respond: Respond
-    _random_bytes: Callable[[int], bytes]
+    _peer: Hashable = field(alias="peer")
+    _respond: Respond = field(alias="respond")
+    _random_bytes: Callable[[int], bytes] = field(alias="random_bytes")
     _http: h11.Connection = field(init=False)
     _room: int = field(default=MAX_HEAD_BYTES, init=False)  # for what is left of the head
     _head: h11.Request | None = field(default=None, init=False)

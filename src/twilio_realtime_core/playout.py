@@ -43,7 +43,12 @@ that echoes none are there more; then the oldest is forgotten, since any later o
 
 _MAX_PARTS: Final = 1024
 """Parts told apart: a response has a handful. Only of a server that never ends what it begins are
-there more; then the oldest counts as complete."""
+there more; then the oldest that was heard as far as it was sent is forgotten."""
+
+_MAX_RUNS: Final = 4096
+"""Pieces of audio, each of another part than the one before, that wait to be played: in ten minutes
+there is one for each sentence. Only of a server that changes within words are there more; then no
+more is taken."""
 
 _MAX_DIGITS: Final = 9
 """Digits of a mark's serial: more marks than a day's call can hold."""
@@ -164,9 +169,10 @@ class Playout:
     # What is sent.
 
     def room(self, samples: int, now: int) -> bool:
-        """Whether Twilio's queue can take `samples` more."""
+        """Whether Twilio's queue can take `samples` more, and we can remember them."""
         waiting = samples_in(self._ends_at + self._behind - now)
-        return min(self._unheard, waiting) + samples <= MAX_UNHEARD_SAMPLES
+        fits = min(self._unheard, waiting) + samples <= MAX_UNHEARD_SAMPLES
+        return fits and (len(self._runs) < _MAX_RUNS or not self.playing(now))
 
     def sent(self, part: Part, samples: int, now: int) -> Progress:
         """`samples` of `part` were sent to Twilio."""
@@ -193,7 +199,8 @@ class Playout:
         state = self._parts.get(part)
         if state is None:
             if len(self._parts) >= _MAX_PARTS:
-                next(iter(self._parts.values())).complete = True
+                heard = (old for old, known in self._parts.items() if known.sent == known.confirmed)
+                self._parts.pop(next(heard, part), None)  # if there is none, each has a run
             state = self._parts[part] = _PartState()
         return state
 

@@ -122,7 +122,7 @@ class Speech:
             self._outbox.fault(
                 Peer.REALTIME,
                 FaultKind.OVERFLOW,
-                "ten minutes of audio wait to be played; Twilio takes no more, so this is dropped",
+                "ten minutes of audio wait to be played, or too many pieces; this is dropped",
             )
             return
         self._outbox.twilio(Media(self._stream_sid, chunk.payload))

@@ -36,7 +36,8 @@ class Stack:
 
     `links` holds the limits and times for every peer that the machine may open, or that has been
     accepted. `accepted` holds the opening requests of byte streams that are open already:
-    `start` accepts them, and tells the machine that their links are open. `random_bytes(n)` gives
+    `start` accepts them, and tells the machine that their links are open, so that nobody calls
+    `connected` for them (drivers do; they drive an `Opening`). `random_bytes(n)` gives
     n unpredictable bytes.
 
     A peer has one link: the machine may open it once. What the machine asks of a link that is
@@ -47,10 +48,10 @@ class Stack:
     Raises `LocalProtocolError` if a request cannot be accepted, or has no `LinkConfig`.
     """
 
-    _machine: MessageMachine
-    _configs: Mapping[Any, LinkConfig]
-    _random_bytes: Callable[[int], bytes]
-    _accepted: Mapping[Any, Request] = field(factory=dict[Any, Request])
+    _machine: MessageMachine = field(alias="machine")
+    _configs: Mapping[Any, LinkConfig] = field(alias="links")
+    _random_bytes: Callable[[int], bytes] = field(alias="random_bytes")
+    _accepted: Mapping[Any, Request] = field(factory=dict[Any, Request], alias="accepted")
     _links: dict[Hashable, Link] = field(factory=dict[Hashable, Link], init=False)
     _now: int | None = field(default=None, init=False)
 
