@@ -1,0 +1,1 @@
+"""What every runtime shares and no event loop owns: the service's answers, TLS, the settings."""

@@ -1,0 +1,49 @@
+"""Certificates for tests, from an authority that exists only here."""
+
+import ssl
+from datetime import UTC, datetime
+from functools import cache
+
+import trustme
+
+__all__ = ["self_signed", "serving", "trusting"]
+
+_YEAR_2000 = datetime(2000, 1, 1, tzinfo=UTC)
+_YEAR_3000 = datetime(3000, 1, 1, tzinfo=UTC)
+
+
+@cache
+def authority(name: str) -> trustme.CA:
+    return trustme.CA(organization_name=name)
+
+
+@cache
+def serving(
+    *names: str,
+    by: str = "authority",
+    not_before: datetime = _YEAR_2000,
+    not_after: datetime = _YEAR_3000,
+) -> ssl.SSLContext:
+    """The context of a server that is called `names`, certified `by` the authority of that name."""
+    leaf = authority(by).issue_cert(*names, not_before=not_before, not_after=not_after)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with leaf.private_key_and_cert_chain_pem.tempfile() as path:
+        context.load_cert_chain(path)
+    return context
+
+
+def self_signed() -> ssl.SSLContext:
+    """The context of a server whose certificate nobody else has signed."""
+    own = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with own.private_key_pem.tempfile() as key, own.cert_pem.tempfile() as certificate:
+        context.load_cert_chain(certificate, key)
+    return context
+
+
+@cache
+def trusting() -> ssl.SSLContext:
+    """The context of a client that trusts the authority."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(cadata=authority("authority").cert_pem.bytes().decode())
+    return context
