@@ -9,11 +9,12 @@ LOG := $(VENV)/install.log
 # Else pyright asks a registry for newer versions of itself at each run.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help test lint types bench fuzz format clean
+.PHONY: help demo test lint types bench fuzz format clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
+	@echo 'make demo      a whole call on this machine: phone, bridge and model; no account, no key'
 	@echo 'make test      everything that must hold: lint, types, all tests, full coverage of the core'
 	@echo 'make lint      ruff: rules and format'
 	@echo 'make types     mypy and pyright, both strict'
@@ -22,6 +23,9 @@ help:
 	@echo 'make format    rewrite the code as ruff wants it'
 	@echo 'make clean     remove all that was made, the environment too'
 	@echo 'PYTHON=... picks the Python, 3.11 or newer; needed only where python3 is older.'
+
+demo: $(VENV)/.dev
+	@$(VENV)/bin/twilio-realtime demo
 
 # Tests run in two processes; in each, coverage starts before anything is imported.
 test: lint types
@@ -41,6 +45,7 @@ types: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(VENV)/bin/python tests/bench/run.py
+	@$(VENV)/bin/python tests/bench/serving.py
 
 # What a fuzzer finds goes below build; the corpora that are kept are only read.
 fuzz: $(VENV)/.fuzz

@@ -86,8 +86,8 @@ IMPURE_CALLS = "__import__ breakpoint compile eval exec hash id input open print
 # What each adapter may import: of the core, and of the other adapters.
 ADAPTERS = {
     "twilio_realtime_sim": ("*", ""),
-    "twilio_realtime_trio": ("actions machine", "twilio_realtime_app"),
-    "twilio_realtime_asyncio": ("actions machine", "twilio_realtime_app"),
+    "twilio_realtime_trio": ("actions errors machine times", "twilio_realtime_app"),
+    "twilio_realtime_asyncio": ("actions errors machine times", "twilio_realtime_app"),
     "twilio_realtime_app": ("*", ""),
     "twilio_realtime_pytest": ("*", "twilio_realtime_sim"),
     "twilio_realtime_cli": (
@@ -95,6 +95,10 @@ ADAPTERS = {
         "twilio_realtime_app twilio_realtime_asyncio twilio_realtime_sim twilio_realtime_trio",
     ),
 }
+
+# What the drivers share: no loop owns it, so it may be asked for on any.
+SHARED = "driving listening streams"
+LOOPS = "anyio asyncio selectors threading trio"
 
 # What a simulated call may not ask: the time, the machine, chance, or a loop.
 NOT_SIMULATED = """
@@ -343,6 +347,32 @@ def test_an_adapter_imports_only_what_its_row_names(name: str) -> None:
         assert {module for module, _ in core_imports(tree, name)} <= set(core.split())
     found = {module.partition(".")[0] for module, _ in imports(tree, name)} & set(ADAPTERS)
     assert found <= {package, *others.split()}
+
+
+@pytest.mark.parametrize("package", ["twilio_realtime_trio", "twilio_realtime_asyncio"])
+def test_a_driver_shares_what_no_loop_owns_and_nothing_else(package: str) -> None:
+    shared = {f"twilio_realtime_app.{module}" for module in SHARED.split()}
+    found = {
+        module
+        for name, path in ADAPTER_SOURCES.items()
+        if name.startswith(f"{package}.")
+        for module, _ in imports(ast.parse(path.read_text("utf-8")), name)
+        if module.startswith("twilio_realtime_app")
+    }
+    assert found == shared
+
+
+@pytest.mark.parametrize("module", SHARED.split())
+def test_what_the_drivers_share_knows_no_loop_and_nothing_of_a_call(module: str) -> None:
+    name = f"twilio_realtime_app.{module}"
+    tree = ast.parse(ADAPTER_SOURCES[name].read_text("utf-8"))
+    found = {each for each, _ in imports(tree, name)}
+    assert not {each.partition(".")[0] for each in found} & set(LOOPS.split())
+    assert {each for each, _ in core_imports(tree, name)} <= set(
+        ADAPTERS["twilio_realtime_trio"][0].split()
+    )
+    own = {each for each in found if each.startswith("twilio_realtime_app")}
+    assert own <= {f"twilio_realtime_app.{one}" for one in SHARED.split()}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = {
     "twilio_realtime_core": ROOT / "src/twilio_realtime_core",
     "twilio_realtime_app": ROOT / "src/adapters/twilio_realtime_app",
+    "twilio_realtime_asyncio": ROOT / "src/adapters/twilio_realtime_asyncio",
+    "twilio_realtime_cli": ROOT / "src/adapters/twilio_realtime_cli",
     "twilio_realtime_sim": ROOT / "src/adapters/twilio_realtime_sim",
+    "twilio_realtime_trio": ROOT / "src/adapters/twilio_realtime_trio",
 }
 
 

@@ -159,6 +159,7 @@ class RealtimePeer:
                 self._writer.id("sess"), self._writer.unix_s + self._max_duration_ns // SECOND
             )
             self._agenda.after(self._pace.opened_ns, self._create_session)
+            self._busy_until = now + self._pace.opened_ns  # nothing is answered before that
             self._agenda.after(self._pace.ping_ns, self._ping)
             self._agenda.after(self._max_duration_ns, self._expire)
         return self._flush()

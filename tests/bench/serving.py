@@ -1,0 +1,221 @@
+"""What a call costs while it is served: CPU of the serving process per call and second.
+
+    python tests/bench/serving.py [--calls N] [--seconds S] [--json]
+
+Four processes on loopback: phones, a bare relay, the service, a model. Real-time calls: fifty
+caller frames a second each, the model speaking about half of the time, marks, barge-ins. The relay
+passes the phones' bytes on as they are, with the same driver, and so shows what sockets and loop
+cost without a call's logic.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Hashable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import anyio
+from attrs import define
+
+from twilio_realtime_app.service import Service, ServiceConfig
+from twilio_realtime_asyncio import Driver
+from twilio_realtime_core import (
+    ByteAction,
+    CallConfig,
+    Connect,
+    Peer,
+    SendBytes,
+    SessionConfig,
+    Shutdown,
+)
+from twilio_realtime_core.opening import Opening, Request, Upgrade
+from twilio_realtime_core.stack import Stack
+from twilio_realtime_core.times import MS, SECOND
+from twilio_realtime_core.websocket import LinkConfig
+from twilio_realtime_sim import recordings
+from twilio_realtime_sim.caller import After, Cue, Say, WhenHeard
+from twilio_realtime_sim.realtime_peer import CLIENT, RealtimePeer
+from twilio_realtime_sim.replies import Reply, Speech
+from twilio_realtime_sim.twilio_peer import SERVER, TwilioPeer
+
+RUNTIMES = ("trio", "asyncio")
+WARM_UP_SECONDS = 4
+LINK = LinkConfig(max_message_bytes=1 << 24)
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@define(eq=False)
+class Relay:
+    """A `ByteMachine` that passes bytes between an accepted stream and one that it dials."""
+
+    port: int
+    deadline: None = None
+    early: bytes = b""
+    """What came before the far stream was open."""
+    is_open: bool = False
+
+    def start(self, now: int) -> list[ByteAction]:
+        return []
+
+    def connected(self, peer: Hashable, now: int) -> list[ByteAction]:
+        if peer == "near":
+            return [Connect("far", "127.0.0.1", self.port, tls=False)]
+        self.is_open = True
+        return [SendBytes("far", self.early)]
+
+    def connect_failed(self, peer: Hashable, reason: str, now: int) -> list[ByteAction]:
+        return [Shutdown("near")]
+
+    def receive_bytes(self, peer: Hashable, data: bytes, now: int) -> list[ByteAction]:
+        if not self.is_open:
+            self.early += data
+            return []
+        return [SendBytes("far" if peer == "near" else "near", data)]
+
+    def receive_eof(self, peer: Hashable, now: int) -> list[ByteAction]:
+        return [Shutdown("near"), Shutdown("far")]
+
+    def handle_timeout(self, now: int) -> list[ByteAction]:
+        return []
+
+
+# What the processes do.
+
+
+def listening(addresses: list[tuple[str, int]]) -> None:
+    print(addresses[0][1], flush=True)
+
+
+def complain(error: Exception) -> None:
+    print(repr(error), file=sys.stderr)
+
+
+def serve(runtime: str, accept: Callable[[Any], tuple[Any, Hashable]]) -> None:
+    drivers = import_module(f"twilio_realtime_{runtime}")
+
+    async def main() -> None:
+        await drivers.listen(
+            "127.0.0.1",
+            0,
+            lambda: accept(drivers.Driver),
+            on_error=complain,
+            on_listening=listening,
+        )
+
+    anyio.run(main, backend=runtime)
+
+
+def role_relay(runtime: str, port: int) -> None:
+    serve(runtime, lambda driver: (driver(Relay(port), ignore), "near"))
+
+
+def role_service(runtime: str, port: int) -> None:
+    session = SessionConfig(turn_detection={"type": "server_vad", "silence_duration_ms": 500})
+    call = CallConfig(url=f"ws://127.0.0.1:{port}/v1/realtime", session=session)
+    service = Service(ServiceConfig(call=call))
+
+    serve(runtime, lambda driver: (driver(service.open_connection(), ignore), Peer.TWILIO))
+
+
+def role_model(_: str, __: int) -> None:
+    answer = recordings.load("agent_answer")
+    reply = Reply((Speech(answer.audio, answer.transcript),))
+
+    def respond(request: Request) -> Upgrade:
+        del request
+        return Upgrade(RealtimePeer([reply]), CLIENT, {CLIENT: LINK})
+
+    serve("asyncio", lambda driver: (driver(Opening(CLIENT, respond, os.urandom), ignore), CLIENT))
+
+
+def role_phones(calls: str, port: int) -> None:
+    question = recordings.load("caller_question").audio
+    wait = recordings.load("caller_interruption").audio
+    turn: tuple[Cue, ...] = (WhenHeard(4500, Say(wait)), After(8 * SECOND, Say(question)))
+
+    async def call(number: int) -> None:
+        await asyncio.sleep(number * 0.05)
+        script = (After(100 * MS, Say(question)), *(turn * 20))
+        url = f"ws://127.0.0.1:{port}/media-stream"
+        phone = TwilioPeer(url=url, seed=number, script=script, record=False)
+        await Driver(Stack(phone, {SERVER: LINK}, os.urandom), ignore).run()
+
+    async def main() -> None:
+        print(0, flush=True)
+        await asyncio.gather(*(call(number) for number in range(int(calls))))
+
+    asyncio.run(main())
+
+
+def ignore(event: object) -> None:
+    del event
+
+
+# The measurement.
+
+
+def start(role: str, what: str, port: int) -> tuple["subprocess.Popen[str]", int]:
+    """A process, and the port that it listens on."""
+    command = [sys.executable, __file__, "--role", role, what, str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ourselves
+    assert process.stdout is not None
+    return process, int(process.stdout.readline())
+
+
+def cpu_seconds(process: "subprocess.Popen[str]") -> float:
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def measure(runtime: str, calls: int, seconds: float) -> dict[str, float]:
+    """Milliseconds of CPU per call and second, of the service and of the relay."""
+    model, model_port = start("model", "-", 0)
+    service, service_port = start("service", runtime, model_port)
+    relay, relay_port = start("relay", runtime, service_port)
+    phones, _ = start("phones", str(calls), relay_port)
+    processes = {"service": service, "relay": relay}
+    try:
+        time.sleep(WARM_UP_SECONDS + calls * 0.05)
+        before, began = {name: cpu_seconds(each) for name, each in processes.items()}, time.time()
+        time.sleep(seconds)
+        share = 1000 / (calls * (time.time() - began))
+        return {
+            name: (cpu_seconds(each) - before[name]) * share for name, each in processes.items()
+        }
+    finally:
+        for process in (phones, relay, service, model):
+            process.kill()
+            process.wait()
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--calls", type=int, default=20, help="calls at once (20)")
+    parser.add_argument("--seconds", type=float, default=15, help="to measure each runtime (15)")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--role", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.role:
+        role, what, port = options.role
+        globals()[f"role_{role}"](what, int(port))
+        return
+    figures = {name: measure(name, options.calls, options.seconds) for name in RUNTIMES}
+    if options.json:
+        print(json.dumps(figures, indent=2))
+        return
+    print(f"CPU, ms per call and second, {options.calls} calls")
+    for runtime, figure in figures.items():
+        service, relay = figure["service"], max(figure["relay"], 0.001)
+        ratio = f"ratio {service / relay:4.2f}"
+        print(f"{runtime:10}service {service:5.2f}   relay {relay:5.2f}   {ratio}")
+
+
+if __name__ == "__main__":
+    main()
