@@ -18,7 +18,7 @@ help:
 	@echo 'make test      everything that must hold: lint, types, all tests, full coverage of the core'
 	@echo 'make lint      ruff: rules and format'
 	@echo 'make types     mypy and pyright, both strict'
-	@echo 'make bench     how fast the core is'
+	@echo 'make bench     how fast the core and the service are (about a minute and a half)'
 	@echo 'make fuzz      each fuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS))'
 	@echo 'make format    rewrite the code as ruff wants it'
 	@echo 'make clean     remove all that was made, the environment too'
@@ -46,6 +46,7 @@ types: $(VENV)/.dev
 bench: $(VENV)/.dev
 	@$(VENV)/bin/python tests/bench/run.py
 	@$(VENV)/bin/python tests/bench/serving.py
+	@$(VENV)/bin/python tests/bench/latency.py
 
 # What a fuzzer finds goes below build; the corpora that are kept are only read.
 fuzz: $(VENV)/.fuzz

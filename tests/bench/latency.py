@@ -1,0 +1,182 @@
+"""How long a caller frame takes through the service, and through a bare relay.
+
+    python tests/bench/latency.py [--calls N] [--seconds S] [--json]
+
+The clients send frames that hold the time at which they were sent, fifty a second each; the far end
+takes the time at which they arrive. Both ends live in this process, so that one clock is read; the
+service, or the relay, is a process of its own.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Hashable
+
+import msgspec
+from attrs import define, field, frozen
+from serving import LINK, RUNTIMES, ignore, start
+
+from twilio_realtime_asyncio import Driver, listen
+from twilio_realtime_core import Action, LocalProtocolError, Open, Send
+from twilio_realtime_core.opening import Opening, Request, Upgrade
+from twilio_realtime_core.stack import Stack
+from twilio_realtime_core.times import MS
+from twilio_realtime_sim.realtime_peer import CLIENT
+from twilio_realtime_sim.twilio_peer import SERVER
+
+STREAM = "MZ00000000000000000000000000000000"
+FRAME_NS = 20 * MS
+PADDING = bytes(152)
+
+
+@frozen
+class Json:
+    """Any message."""
+
+    body: dict[str, object]
+
+    def encode(self) -> str:
+        return msgspec.json.encode(self.body).decode()
+
+
+@define(eq=False)
+class Metronome:
+    """A phone that sends the time of day in every frame."""
+
+    url: str
+    deadline: int | None = None
+
+    def start(self, now: int) -> list[Action]:
+        return [Open(SERVER, self.url)]
+
+    def opened(self, peer: Hashable, now: int) -> list[Action]:
+        self.deadline = now + FRAME_NS
+        media_format = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
+        begin = {"callSid": "CA1", "mediaFormat": media_format}
+        return [Send(SERVER, Json({"event": "start", "streamSid": STREAM, "start": begin}))]
+
+    def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
+        return []
+
+    def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
+        return []
+
+    def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
+        self.deadline = None
+        return []
+
+    def handle_timeout(self, now: int) -> list[Action]:
+        if self.deadline is None or now < self.deadline:
+            return []
+        self.deadline = max(self.deadline + FRAME_NS, now + MS)
+        frame = time.monotonic_ns().to_bytes(8, "big") + PADDING
+        media = {"track": "inbound", "payload": b64encode(frame).decode()}
+        return [Send(SERVER, Json({"event": "media", "streamSid": STREAM, "media": media}))]
+
+
+@define(eq=False)
+class FarEnd:
+    """What takes the frames: a model behind the service, a server behind the relay."""
+
+    delays: list[int] = field(factory=list[int])
+    deadline: None = None
+
+    def start(self, now: int) -> list[Action]:
+        return []
+
+    def opened(self, peer: Hashable, now: int) -> list[Action]:
+        return []
+
+    def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
+        arrived = time.monotonic_ns()
+        event = msgspec.json.decode(text)
+        match event:
+            case {"audio": str(payload)} | {"media": {"payload": str(payload)}}:
+                self.delays.append(arrived - int.from_bytes(b64decode(payload)[:8], "big"))
+            case {"session": session}:
+                return [Send(CLIENT, Json({"type": "session.updated", "session": session}))]
+            case _:
+                pass
+        return []
+
+    def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
+        return []
+
+    def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
+        return []
+
+    def handle_timeout(self, now: int) -> list[Action]:
+        return []
+
+
+async def measure(role: str, runtime: str, calls: int, seconds: float) -> list[float]:
+    """Delays in µs of all frames but those of the first second."""
+    ends: list[FarEnd] = []
+    ports: list[int] = []
+    ready = asyncio.Event()
+
+    def respond(request: Request) -> Upgrade:
+        del request
+        ends.append(FarEnd())
+        return Upgrade(ends[-1], CLIENT, {CLIENT: LINK})
+
+    def listening(addresses: list[tuple[str, int]]) -> None:
+        ports.append(addresses[0][1])
+        ready.set()
+
+    def complain(error: Exception) -> None:
+        raise LocalProtocolError(str(error)) from error
+
+    def accept() -> tuple[Driver, Hashable]:
+        return Driver(Opening(CLIENT, respond, os.urandom), ignore), CLIENT
+
+    far = asyncio.create_task(
+        listen("127.0.0.1", 0, accept, on_error=complain, on_listening=listening)
+    )
+    await ready.wait()
+    process, port = await asyncio.to_thread(start, role, runtime, ports[0])
+    url = f"ws://127.0.0.1:{port}/media-stream"
+    phones = [
+        asyncio.create_task(Driver(Stack(Metronome(url), {SERVER: LINK}, os.urandom), ignore).run())
+        for _ in range(calls)
+    ]
+    await asyncio.sleep(1)
+    warm = [len(end.delays) for end in ends]
+    await asyncio.sleep(seconds)
+    for task in (*phones, far):
+        task.cancel()
+    await asyncio.gather(*phones, far, return_exceptions=True)
+    process.kill()
+    process.wait()
+    return [
+        delay / 1000 for end, skip in zip(ends, warm, strict=True) for delay in end.delays[skip:]
+    ]
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--calls", type=int, default=20, help="calls at once (20)")
+    parser.add_argument("--seconds", type=float, default=5, help="to measure each case (5)")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    figures: dict[str, dict[str, float]] = {}
+    for runtime in RUNTIMES:
+        for role in ("service", "relay"):
+            delays = asyncio.run(measure(role, runtime, options.calls, options.seconds))
+            cuts = statistics.quantiles(delays, n=100)
+            figures[f"{runtime} {role}"] = {"p50": cuts[49], "p99": cuts[98]}
+    if options.json:
+        print(json.dumps(figures, indent=2))
+        return
+    print(f"µs from end to end of a caller frame, {options.calls} calls")
+    for name, figure in figures.items():
+        print(f"{name:18}p50 {figure['p50']:7.0f}   p99 {figure['p99']:7.0f}")
+
+
+if __name__ == "__main__":
+    main()
