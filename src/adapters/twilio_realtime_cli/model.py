@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Hashable, Sequence
-from itertools import count
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 import click
-from attrs import define, field
+from attrs import define
 
 from twilio_realtime_core.errors import Fault
 from twilio_realtime_core.opening import Opening, Request, Response, Upgrade
@@ -20,7 +19,8 @@ from twilio_realtime_sim.replies import Reply, Speech
 from .model_session import Mistake, ModelSession, ServerTold, SessionOver
 from .options import host_option, json_option, port_option, runtime_option
 from .output import Field, Output, Tone
-from .runtime import Drivers, RunningDriver, listen, place, run
+from .runtime import RunningDriver
+from .server import Server
 
 __all__ = ["model"]
 
@@ -82,34 +82,18 @@ def model(host: str, port: int, names: Sequence[str], runtime: str, *, as_json: 
     """
     spoken = [recordings.load(name) for name in names]
     replies = [Reply((Speech(each.audio, each.transcript),)) for each in spoken]
-    server = _Server(replies, Output(as_json))
-
-    async def main(api: Drivers) -> int:
-        server.api = api
-        await listen(
-            api,
-            host,
-            port,
-            server.accept,
-            on_error=server.report,
-            on_listening=server.tell_addresses,
-        )
-        return 0
-
-    return run(main, runtime)
+    server = _Sessions(replies=replies, output=Output(as_json), scheme="ws", path=_PATH)
+    return server.run(host, port, runtime)
 
 
-@define(eq=False)
-class _Server:
+@define(eq=False, kw_only=True)
+class _Sessions(Server):
     """Makes each connection a session of its own."""
 
-    _replies: Sequence[Reply]
-    _output: Output
-    api: Drivers = field(init=False)
-    _numbers: "count[int]" = field(init=False, factory=lambda: count(1))
+    replies: Sequence[Reply]
 
     def accept(self) -> tuple[RunningDriver, Hashable]:
-        session = next(self._numbers)
+        session = next(self.numbers)
 
         def respond(request: Request) -> Response | Upgrade:
             return self._respond(request, session)
@@ -119,22 +103,6 @@ class _Server:
 
         return self.api.Driver(Opening(CLIENT, respond, os.urandom), notify), CLIENT
 
-    def report(self, error: Exception) -> None:
-        """What has ended a session without need, or keeps a connection from being accepted."""
-        if isinstance(error, BrokenPipeError):
-            raise error  # nobody reads what we say
-        self._output.tell("error", {"message": place(error)}, tone=Tone.BAD)
-
-    def tell_addresses(self, addresses: list[tuple[str, int]]) -> None:
-        for host, port in addresses:
-            url = f"ws://{f'[{host}]' if ':' in host else host}:{port}{_PATH}"
-            self._output.tell(
-                "listening",
-                {"url": url, "host": host, "port": port},
-                tone=Tone.GOOD,
-                text=f"listening on {url}",
-            )
-
     def _respond(self, request: Request, session: int) -> Response | Upgrade:
         if request.path != _PATH:
             return _NOTHING_HERE
@@ -143,7 +111,7 @@ class _Server:
         asked = parse_qs(urlsplit(request.target).query)
         named = asked.get("model", [""])[0]
         peer = RealtimePeer(
-            self._replies,
+            self.replies,
             seed=session,
             model=named or "gpt-realtime",
             fault=_opening_fault(request, named or "call_id" in asked),
@@ -155,16 +123,16 @@ class _Server:
         match event:
             case ServerTold(name, details):
                 tone = _TONES.get(name, Tone.PLAIN)
-                self._output.tell(name, {**told, **details}, tone=tone)
+                self.output.tell(name, {**told, **details}, tone=tone)
             case Mistake(Complaint(type_, code, message, param, event_id)):
                 told |= {"client_event": type_, "code": code, "param": param}
                 told |= {"event_id": event_id, "message": message}
-                self._output.tell("mistake", told, tone=Tone.BAD)
+                self.output.tell("mistake", told, tone=Tone.BAD)
             case Fault(kind=kind, message=message):
                 told |= {"kind": kind.value, "message": message}
-                self._output.tell("fault", told, tone=Tone.BAD)
+                self.output.tell("fault", told, tone=Tone.BAD)
             case SessionOver(code):
-                self._output.tell("session.over", {**told, "code": code}, tone=Tone.QUIET)
+                self.output.tell("session.over", {**told, "code": code}, tone=Tone.QUIET)
             case _:
                 pass
 

@@ -3,12 +3,11 @@
 import os
 import ssl
 from collections.abc import Hashable
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import click
-from attrs import define, field
+from attrs import define
 
 from twilio_realtime_app.environment import read_settings
 from twilio_realtime_app.public_url import check_public_url
@@ -26,8 +25,9 @@ from twilio_realtime_core.opening import Request
 
 from .call_events import describe
 from .options import host_option, json_option, port_option, runtime_option
-from .output import Output, Tone
-from .runtime import Drivers, RunningDriver, listen, place, run
+from .output import Output
+from .runtime import RunningDriver
+from .server import Server
 
 __all__ = ["serve"]
 
@@ -80,64 +80,35 @@ def serve(host: str, port: int, runtime: str, *, as_json: bool, **options: Any) 
     tls = _server_tls(options["certificate"], options["key"])
     config = _service_config(host, **options)
     service = Service(config, server_tls=tls)
-    server = _Server(service, Output(as_json), "http" if tls is None else "https")
-
-    async def main(api: Drivers) -> int:
-        server.api = api
-        await listen(
-            api,
-            host,
-            port,
-            server.accept,
-            on_error=server.report,
-            on_listening=server.tell_addresses,
-        )
-        return 0
-
-    return run(main, runtime)
+    return _Calls(
+        service=service,
+        output=Output(as_json),
+        scheme="http" if tls is None else "https",
+        served=f": {INCOMING_CALL}, {MEDIA_STREAM}, {HEALTH}",
+    ).run(host, port, runtime)
 
 
-@define(eq=False)
-class _Server:
+@define(eq=False, kw_only=True)
+class _Calls(Server):
     """Gives each connection a driver, and each call a number."""
 
-    _service: Service
-    _output: Output
-    _scheme: str
-    api: Drivers = field(init=False)
-    _numbers: "count[int]" = field(init=False, factory=lambda: count(1))
+    service: Service
 
     def accept(self) -> tuple[RunningDriver, Hashable]:
         call: list[int] = []
 
         def begin(bridge: Bridge, request: Request) -> None:
             del bridge, request
-            call.append(next(self._numbers))
+            call.append(next(self.numbers))
 
         def notify(event: object) -> None:
             told = describe(event)
             if told is not None:
                 name, tone, fields = told
                 number = call[0] if call else None
-                self._output.tell(name, {"call": number, **fields}, tone=tone)
+                self.output.tell(name, {"call": number, **fields}, tone=tone)
 
-        return self.api.Driver(self._service.open_connection(begin), notify), Peer.TWILIO
-
-    def report(self, error: Exception) -> None:
-        """What has ended a call without need, or keeps a connection from being accepted."""
-        if isinstance(error, BrokenPipeError):
-            raise error  # nobody reads what we say
-        self._output.tell("error", {"message": place(error)}, tone=Tone.BAD)
-
-    def tell_addresses(self, addresses: list[tuple[str, int]]) -> None:
-        for host, port in addresses:
-            url = f"{self._scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-            self._output.tell(
-                "listening",
-                {"url": url, "host": host, "port": port},
-                tone=Tone.GOOD,
-                text=f"listening on {url}: {INCOMING_CALL}, {MEDIA_STREAM}, {HEALTH}",
-            )
+        return self.api.Driver(self.service.open_connection(begin), notify), Peer.TWILIO
 
 
 def _service_config(
