@@ -22,7 +22,7 @@ PAGE = Path(__file__).with_name("states.md")
 INTRODUCTION = """\
 # Which states does a call go through?
 
-Four things of a call have a life of their own. Each is a table in
+Five things of a call have a life of their own. Each is a table in
 [`states.py`](../src/twilio_realtime_core/states.py), and nothing else decides what follows what.
 An input that has no arrow from a state makes no sense there: nothing changes, and whoever caused it
 hears of it.
@@ -45,6 +45,7 @@ CHAPTERS = (
     Chapter("Stream", states.STREAM, states.StreamState, states.StreamInput),
     Chapter("Session", states.SESSION, states.SessionState, states.SessionInput),
     Chapter("Response", states.RESPONSE, states.ResponseState, states.ResponseInput),
+    Chapter("Slot", states.SLOT, states.SlotState, states.SlotInput),
     Chapter("Turn", states.TURN, states.TurnState, states.TurnInput),
 )
 

@@ -103,7 +103,8 @@ class Call:
     now: int = field(init=False, default=0)
 
     def __attrs_post_init__(self) -> None:
-        self.bridge = Checked(self.build())
+        ending_ns = (self.config or CallConfig()).ending_timeout_ns
+        self.bridge = Checked(self.build(), ending_ns=ending_ns)
         self.done(self.bridge.start(0))
 
     def build(self) -> CallMachine:
@@ -227,8 +228,8 @@ def start(sid: str = SID, **body: Any) -> dict[str, Any]:
     return {"event": "start", "sequenceNumber": "1", "streamSid": sid, "start": body}
 
 
-def media(payload: str, sid: str = SID) -> dict[str, Any]:
-    body = {"track": "inbound", "chunk": "1", "timestamp": "155", "payload": payload}
+def media(payload: str, sid: str = SID, timestamp_ms: int = 155) -> dict[str, Any]:
+    body = {"track": "inbound", "chunk": "1", "timestamp": str(timestamp_ms), "payload": payload}
     return {"event": "media", "sequenceNumber": "2", "streamSid": sid, "media": body}
 
 
@@ -272,6 +273,21 @@ def item_done(response: str = "r", item: str = "i", type_: str = "message") -> d
     return {"type": "response.output_item.done", "response_id": response, "item": body}
 
 
+def function_call(
+    call_id: str = "f", response: str = "r", status: str = "completed", item: str = "i"
+) -> dict[str, Any]:
+    """The item of a function call is done."""
+    body = {
+        "id": item,
+        "type": "function_call",
+        "status": status,
+        "call_id": call_id,
+        "name": "look_up",
+        "arguments": "{}",
+    }
+    return {"type": "response.output_item.done", "response_id": response, "item": body}
+
+
 def response_done(
     response: str = "r", status: str = "completed", conversation: str | None = "conv"
 ) -> dict[str, Any]:
@@ -290,6 +306,26 @@ def speech_started() -> dict[str, Any]:
         "item_id": "u",
         "audio_start_ms": 640,
     }
+
+
+def speech_stopped() -> dict[str, Any]:
+    return {"type": "input_audio_buffer.speech_stopped", "item_id": "u", "audio_end_ms": 1640}
+
+
+def item_added(item: str = "i", previous: str | None = None, **body: Any) -> dict[str, Any]:
+    """The conversation has a new item: a message of the agent, unless `body` says otherwise."""
+    body = {"id": item, "type": "message", "role": "assistant", "content": [], **body}
+    return {"type": "conversation.item.added", "previous_item_id": previous, "item": body}
+
+
+def item_complete(item: str = "i", **body: Any) -> dict[str, Any]:
+    """The same item, as the conversation holds it now that it is complete."""
+    added = item_added(item, **{"status": "completed", **body})
+    return {"type": "conversation.item.done", "item": added["item"]}
+
+
+def item_deleted(item: str = "i") -> dict[str, Any]:
+    return {"type": "conversation.item.deleted", "item_id": item}
 
 
 def server_error(message: str, event_id: str | None = None, code: str | None = None) -> Any:

@@ -28,22 +28,51 @@ ARROWS = {
     "twilio": "actions audio errors tagged times",
     "realtime": "actions audio errors tagged times",
     # what the application says and hears
-    "configuration": "actions audio errors realtime times",
-    "commands": "audio configuration errors realtime times twilio",
-    "notifications": "actions errors configuration realtime times twilio",
+    "mulaw": "",
+    "tones": "errors mulaw",
+    "usage": "",
+    "fields": "errors",
+    "tools": "errors fields",
+    "pinning": "audio errors fields realtime",
+    "session_config": "errors fields pinning realtime tools",
+    "interruption": "errors fields",
+    "configuration": "actions errors interruption lag pinning realtime session_config times",
+    "items": "errors realtime",
+    "commands": "configuration errors items realtime times",
+    "notifications": "actions errors interruption items usage",
     # the parts of a call
     "states": "errors",
     "outbox": "actions errors notifications",
     "early": "errors realtime times",
     "roundtrip": "errors times",
-    "playout": "errors roundtrip times",
+    "fifo": "times",
+    "lag": "fifo times",
+    "playout": "errors fifo lag roundtrip times",
     "model_audio": "audio errors playout times",
     "responses": "errors realtime states",
+    "requests": "errors realtime responses states",
     "bargein": "errors playout realtime responses states times",
-    "session": f"{WORDS} early",
-    "stream": f"{WORDS} roundtrip",
-    "speech": f"{WORDS} bargein model_audio playout responses roundtrip",
-    "bridge": f"{WORDS} bargein commands machine session speech stream timers",
+    "caller_audio": "mulaw times",
+    "interruptions": "interruption notifications times",
+    "function_calls": "actions errors notifications realtime",
+    "mcp": "errors notifications realtime",
+    "history_diff": "errors items realtime",
+    "words": "items",
+    "conversation": "errors history_diff items notifications realtime words",
+    "session_view": "errors fields",
+    "session": f"{WORDS} early interruption pinning session_config session_view",
+    "stream": WORDS,
+    "line": f"{WORDS} lag model_audio playout responses",
+    "own_audio": f"{WORDS} line model_audio playout responses",
+    "speech": f"{WORDS} bargein conversation line model_audio own_audio playout responses usage",
+    "once_heard": "commands times",
+    "parts": f"""{WORDS} caller_audio conversation function_calls interruptions line mcp once_heard
+        own_audio requests responses session speech stream timers usage""",
+    # what each input means for them
+    "from_twilio": f"{WORDS} caller_audio parts timers",
+    "from_realtime": f"{WORDS} bargein interruption parts requests timers usage",
+    "from_application": f"{WORDS} bargein commands items parts timers tones",
+    "bridge": f"{WORDS} commands items lag from_application from_realtime from_twilio parts timers",
     # the way to the bytes
     "handshake": "errors",
     "frames": "errors",
@@ -63,14 +92,17 @@ NEVER = [
     (BYTES, "bridge"),
     (f"{BYTES} actions machine errors times timers states playout", "twilio realtime"),
     ("webhook", f"{BYTES} twilio realtime"),
+    ("from_twilio", "from_realtime from_application"),
+    ("from_realtime", "from_twilio from_application"),
+    ("from_application", "from_twilio from_realtime"),
 ]
 
 # What of the standard library gives the same answer whenever and wherever it is asked: whole
 # modules, and single names of others.
 PURE = """
     base64 binascii bisect collections collections.abc enum functools hashlib heapq hmac
-    http.HTTPStatus io.BytesIO io.StringIO itertools json math operator re struct types typing
-    urllib.parse
+    http.HTTPStatus io.BytesIO io.StringIO itertools json math operator re statistics.median_low
+    struct types typing urllib.parse
 """
 LIBRARIES = "attrs msgspec"
 LIBRARIES_OF = {

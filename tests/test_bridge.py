@@ -144,13 +144,21 @@ def test_what_the_agent_says_is_told() -> None:
 
 def test_a_turn_out_of_order_is_a_fault_and_is_told_all_the_same() -> None:
     call = Call.ready()
-    done = call.model(type="input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=1)
-    assert done.events == [
-        Fault(REALTIME, FaultKind.UNEXPECTED, "speech stopped while the caller's turn is quiet"),
-        CallerSpeechStopped("u", 1),
-    ]
     call.model(speech_started())
-    assert call.model(speech_started()).faults == [FaultKind.UNEXPECTED]
+    done = call.model(speech_started())
+    assert done.events == [
+        Fault(REALTIME, FaultKind.UNEXPECTED, "speech started while the caller's turn is speaking"),
+        CallerSpeechStarted("u", 640),
+    ]
+
+
+def test_a_turn_that_was_committed_by_hand_may_still_be_told_to_stop() -> None:
+    call = Call.ready()
+    call.model(speech_started())
+    call.send(CommitAudio())
+    call.model(type="input_audio_buffer.committed", item_id="u")
+    done = call.model(type="input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=1)
+    assert done.events == [CallerSpeechStopped("u", 1)]
 
 
 def test_an_error_of_the_server_is_told_in_its_words_without_what_must_not_be_shown() -> None:
@@ -361,12 +369,12 @@ def test_a_driver_that_never_tells_of_a_closed_socket_does_not_keep_the_call(
     assert call.bridge.deadline is None
 
 
-def test_times_of_zero_end_a_call_in_one_step() -> None:
+def test_the_shortest_times_end_a_call() -> None:
     config = CallConfig(
-        await_configuration_ns=1 * SECOND, session_timeout_ns=0, ending_timeout_ns=0
+        await_configuration_ns=1 * SECOND, session_timeout_ns=1, ending_timeout_ns=1
     )
     call = Call.streaming(config)
-    done = call.wait(1000)
+    done = call.wait(1001)
     assert [type(each) for each in done.events] == [Fault, CallEnded]
     assert done.closes == [TWILIO, REALTIME]
 
@@ -628,6 +636,16 @@ def test_the_whole_of_a_short_call_in_order() -> None:
     assert SID in steps[1].to_twilio[0].encode()
 
 
+def test_a_cancel_of_the_application_that_comes_too_late_is_no_fault() -> None:
+    """S91."""
+    call = Call.talking(800)
+    (cancel,) = call.send(SendEvent({"type": "response.cancel"})).to_model
+    assert isinstance(cancel, CancelResponse)
+    late = server_error("no", cancel.event_id, "response_cancel_not_active")
+    assert call.model(late).faults == []
+
+
 def test_a_cancel_of_the_application_goes_out_as_it_is() -> None:
     call = Call.talking(800)
-    assert call.send(SendEvent({"type": "response.cancel"})).to_model == [CancelResponse()]
+    own = CancelResponse(event_id="mine")
+    assert call.send(own).to_model == [own]

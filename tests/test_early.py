@@ -54,10 +54,10 @@ def test_audio_longer_than_the_limit_is_dropped_itself() -> None:
 def test_one_event_too_many_is_refused() -> None:
     early = Early()
     for number in range(MAX_EARLY_EVENTS):
-        early.check_room()
+        early.check_room(1, 0)
         early.keep(event(number))
     with pytest.raises(LocalProtocolError, match="wait for SessionReady"):
-        early.check_room()
+        early.check_room(1, 0)
     assert early.release() == [event(number) for number in range(MAX_EARLY_EVENTS)]
 
 
@@ -65,7 +65,7 @@ def test_audio_takes_no_room_from_other_events() -> None:
     early = Early()
     for number in range(MAX_EARLY_EVENTS):
         early.keep(audio(number), 1)
-    early.check_room()
+    early.check_room(1, 0)
 
 
 def test_a_release_makes_room_for_everything() -> None:
@@ -74,7 +74,7 @@ def test_a_release_makes_room_for_everything() -> None:
     for number in range(MAX_EARLY_EVENTS):
         early.keep(event(number))
     early.release()
-    early.check_room()
+    early.check_room(1, 0)
     assert early.keep(audio(1), MAX_EARLY_SAMPLES) == 0
 
 

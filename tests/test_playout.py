@@ -6,6 +6,7 @@ from attrs import define, field, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from twilio_realtime_core.lag import LineHistory
 from twilio_realtime_core.playout import (
     CHECKPOINT_SAMPLES,
     MAX_UNHEARD_SAMPLES,
@@ -180,6 +181,16 @@ def test_an_echo_of_no_mark_confirms_nothing(name: str) -> None:
     assert confirmed(playout) == {"a": 0}
 
 
+def test_a_second_mark_in_the_same_place_tells_nothing_more() -> None:
+    playout = Playout()
+    send(playout, A, 100, at=0)
+    first, second = playout.mark(0), playout.mark(0)
+    assert playout.echo(first, 180 * MS) == Progress(started=(A,))
+    assert playout.heard(180 * MS)[0].estimated == 800
+    assert playout.echo(second, 500 * MS) == NOTHING
+    assert playout.round_trip.estimate == 80 * MS
+
+
 def test_a_part_is_finished_once_it_is_complete_and_confirmed_in_either_order() -> None:
     playout = Playout()
     for part in (A, B):
@@ -237,13 +248,14 @@ def test_a_late_echo_shifts_the_model() -> None:
     assert heard(playout, 1500) == {"a": 350}
 
 
-def test_without_a_measured_round_trip_a_late_echo_shifts_nothing() -> None:
+def test_without_a_measured_round_trip_the_first_echo_is_taken_to_be_timely() -> None:
     playout = Playout()
     send(playout, A, 200, at=1000)
     mark = playout.mark(1000 * MS)
     send(playout, A, 800, at=1000)
     playout.echo(mark, 1430 * MS)
     assert heard(playout, 1500) == {"a": 500}
+    assert playout.round_trip.estimate == 230 * MS
 
 
 def test_a_timely_echo_ends_the_shift() -> None:
@@ -283,11 +295,179 @@ def test_a_mark_that_finds_a_late_player_idle_tells_nothing_new() -> None:
     assert heard(playout, 5200) == {"a": 1000, "b": 50}
 
 
-def test_a_mark_that_finds_a_late_player_busy_tells_how_late_it_is() -> None:
-    playout = late_player()  # busy until 2150
-    playout.echo(playout.mark(2100 * MS), (2250 + 80) * MS)
+def test_an_echo_late_by_jitter_alone_moves_nothing() -> None:
+    playout = late_player()
+    playout.echo(playout.mark(1500 * MS), (2150 + 80 + 200) * MS)
     send(playout, B, 200, at=3000)
-    assert heard(playout, 3300) == {"a": 1000, "b": 50}
+    assert heard(playout, 3200) == {"a": 1000, "b": 50}
+
+
+def test_a_player_that_has_run_dry_unseen_is_believed_to_be_late_once_three_echoes_say_so() -> None:
+    playout = Playout()
+    probe(playout, at=0, round_trip=80)
+    marks: list[str] = []
+    for _ in range(8):
+        send(playout, A, 250, at=1000)
+        marks.append(playout.mark(SECOND))
+    for number, late in enumerate((0, 90, 90)):
+        playout.echo(marks[number], (1000 + 250 * (number + 1) + late + 80) * MS)
+    assert heard(playout, 1900) == {"a": 900}
+    playout.echo(marks[3], (2000 + 90 + 80) * MS)
+    assert heard(playout, 2200) == {"a": 1110}
+
+
+def test_the_start_of_a_burst_is_expected_as_late_as_the_middle_one_of_earlier_bursts() -> None:
+    playout = Playout()
+    probe(playout, at=0, round_trip=80)
+    for number, late in enumerate((10, 300, 40)):
+        at = 1000 + 2000 * number
+        send(playout, A, 200, at)
+        playout.echo(playout.mark(at * MS), (at + 200 + late + 80) * MS)
+    assert playout.history == LineHistory((10 * MS, 300 * MS, 40 * MS))
+    send(playout, B, 500, at=9000)
+    assert heard(playout, 9100) == {"a": 600, "b": 60}
+
+
+def test_before_its_first_burst_a_call_expects_what_earlier_calls_have_shown() -> None:
+    playout = Playout(LineHistory((120 * MS,)))
+    send(playout, A, 500, at=1000)
+    assert heard(playout, 1300) == {"a": 180}
+    assert playout.history == LineHistory()
+    playout.restart()
+    send(playout, B, 500, at=2000)
+    assert heard(playout, 2300)["b"] == 180
+
+
+def test_what_has_no_echo_yet_had_not_been_reached_a_round_trip_ago() -> None:
+    playout = Playout()
+    probe(playout, at=0, round_trip=80)
+    send(playout, A, 20, at=1000)
+    mark = playout.mark(SECOND)
+    send(playout, A, 980, at=1000)
+    assert [heard(playout, at)["a"] for at in (1050, 1100, 1101, 1400)] == [50, 100, 100, 100]
+    playout.echo(mark, (1020 + 300 + 80) * MS)
+    assert heard(playout, 1400) == {"a": 100}
+    assert heard(playout, 1500) == {"a": 200}
+
+
+def test_of_a_player_that_is_known_a_missing_echo_tells_nothing() -> None:
+    playout = late_player()
+    playout.mark(1000 * MS)
+    assert heard(playout, 2400) == {"a": 1000}
+
+
+def test_a_phone_that_has_never_echoed_is_not_waited_for() -> None:
+    playout = Playout()
+    playout.round_trip.ping_sent(b"x", 0)
+    playout.round_trip.pong(b"x", 80 * MS)
+    send(playout, A, 20, at=1000)
+    playout.mark(SECOND)
+    send(playout, A, 980, at=1000)
+    assert heard(playout, 1600) == {"a": 600}
+
+
+def test_a_probe_under_way_does_not_hide_the_first_mark() -> None:
+    playout = Playout()
+    probe(playout, at=0, round_trip=80)
+    playout.mark(990 * MS)
+    send(playout, A, 20, at=1000)
+    playout.mark(SECOND)
+    send(playout, A, 980, at=1000)
+    assert heard(playout, 1600) == {"a": 100}
+
+
+def test_audio_that_a_late_player_is_still_busy_with_makes_one_burst_of_two() -> None:
+    playout = Playout()
+    probe(playout, at=0, round_trip=80)
+    send(playout, A, 200, at=1000)
+    mark = playout.mark(SECOND)
+    send(playout, B, 200, at=1250)  # the first seems to have ended at 1200
+    playout.echo(mark, (1200 + 150 + 80) * MS)
+    assert heard(playout, 1500) == {"a": 200, "b": 150}
+
+
+# How sure it is
+
+
+def margins(playout: Playout, at: int) -> dict[str, int]:
+    """How far the estimate of each item may be off (ms)."""
+    return {each.part.item_id: each.margin // 8 for each in playout.heard(at * MS)}
+
+
+def test_before_anything_is_known_of_the_line_all_may_be_heard_or_nothing() -> None:
+    playout = Playout()
+    send(playout, A, 200, at=1000)
+    assert margins(playout, 1050) == {"a": 150}
+    assert margins(playout, 1150) == {"a": 150}
+
+
+def test_before_the_first_burst_of_all_a_start_delay_cannot_be_told() -> None:
+    playout = Playout()
+    probe(playout, at=0, round_trip=80)
+    send(playout, A, 200, at=1000)
+    assert margins(playout, 1150) == {"a": 150}
+
+
+def test_the_margin_of_a_burst_is_how_start_delays_and_round_trips_differ() -> None:
+    playout = Playout(LineHistory((20 * MS, 60 * MS)))
+    probe(playout, at=0, round_trip=80)
+    probe(playout, at=100, round_trip=85)
+    send(playout, A, 500, at=1000)
+    mark = playout.mark(SECOND)
+    send(playout, A, 500, at=1000)
+    assert margins(playout, 1200) == {"a": 45}
+    playout.echo(mark, 1605 * MS)
+    assert margins(playout, 1650) == {"a": 5}
+
+
+def test_what_is_confirmed_or_not_sent_yet_bounds_the_margin() -> None:
+    playout = Playout(LineHistory((0, 900 * MS)))
+    probe(playout, at=0, round_trip=80)
+    send(playout, A, 100, at=1000)
+    send(playout, B, 400, at=1000)
+    assert margins(playout, 1150) == {"a": 100, "b": 350}
+
+
+# The first frame of a burst
+
+
+def test_audio_that_finds_the_player_idle_begins_a_burst() -> None:
+    playout = Playout()
+    assert playout.begins_burst(SECOND)
+    send(playout, A, 100, at=1000)
+    assert not playout.begins_burst(1100 * MS)
+    assert playout.begins_burst(1101 * MS)
+    playout.clear()
+    assert playout.begins_burst(1000 * MS)
+
+
+# When it will be silent
+
+
+def test_it_is_silent_at_the_latest_two_seconds_after_the_models_end() -> None:
+    playout = late_player()
+    assert playout.silent_at == 4150 * MS
+    assert playout.playing(4149 * MS)
+    assert not playout.playing(4150 * MS)
+    playout.clear()
+    assert playout.silent_at is None
+
+
+def test_an_echo_before_its_time_confirms_and_teaches_nothing() -> None:
+    playout = Playout()
+    probe(playout, at=0, round_trip=80)
+    send(playout, A, 400, at=1000)
+    playout.echo(playout.mark(SECOND), 1100 * MS)
+    assert playout.round_trip.estimate == 80 * MS
+    assert playout.history == LineHistory()
+
+
+def test_a_quick_echo_behind_audio_bounds_the_round_trip() -> None:
+    playout = Playout()
+    probe(playout, at=0, round_trip=130)
+    send(playout, A, 100, at=1000)
+    playout.echo(playout.mark(SECOND), 1180 * MS)
+    assert playout.round_trip.estimate == 80 * MS
 
 
 # Marks that do not come back

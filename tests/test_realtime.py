@@ -7,7 +7,17 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai.types.realtime import RealtimeClientEvent, RealtimeServerEvent
+from openai.types.realtime import (
+    RealtimeClientEvent,
+    RealtimeConversationItemFunctionCall,
+    RealtimeConversationItemFunctionCallOutput,
+    RealtimeConversationItemUserMessage,
+    RealtimeMcpApprovalRequest,
+    RealtimeMcpApprovalResponse,
+    RealtimeMcpListTools,
+    RealtimeMcpToolCall,
+    RealtimeServerEvent,
+)
 from pydantic import BaseModel, TypeAdapter
 
 from twilio_realtime_core.actions import Peer
@@ -25,12 +35,26 @@ from twilio_realtime_core.realtime import (
     ErrorEvent,
     InputTranscriptCompleted,
     InputTranscriptDelta,
+    InputTranscriptFailed,
     Item,
+    ItemAdded,
+    ItemDeleted,
+    ItemDone,
+    ItemRetrieved,
+    ItemTruncated,
+    McpCallCompleted,
+    McpCallFailed,
+    McpCallInProgress,
+    McpToolsCompleted,
+    McpToolsFailed,
     OtherClientEvent,
     OtherEvent,
     OutputAudioDelta,
     OutputAudioDone,
+    OutputItemAdded,
     OutputItemDone,
+    OutputTextDelta,
+    OutputTextDone,
     OutputTranscriptDelta,
     OutputTranscriptDone,
     Response,
@@ -72,10 +96,13 @@ def frames(direction: str) -> list[Any]:
 
 
 def says(event: Any, wire: Mapping[str, Any]) -> bool:
-    """Whether every field of `event` is on the wire, by its name and with its value."""
+    """Whether every field of `event` is on the wire, by its name and with its value; only what has
+    no value may be left out there."""
     fields = attrs.asdict(event, recurse=False).items()
     return all(
-        says(value, wire[name]) if hasattr(value, "__attrs_attrs__") else value == wire[name]
+        says(value, wire[name])
+        if hasattr(value, "__attrs_attrs__")
+        else value == wire.get(name) and (name in wire or value is None)
         for name, value in fields
     )
 
@@ -98,6 +125,21 @@ TYPED = {
     "response.output_audio.done": OutputAudioDone,
     "response.output_audio_transcript.delta": OutputTranscriptDelta,
     "response.output_audio_transcript.done": OutputTranscriptDone,
+    "conversation.item.added": ItemAdded,
+    "conversation.item.created": ItemAdded,
+    "conversation.item.done": ItemDone,
+    "conversation.item.deleted": ItemDeleted,
+    "conversation.item.retrieved": ItemRetrieved,
+    "conversation.item.truncated": ItemTruncated,
+    "conversation.item.input_audio_transcription.failed": InputTranscriptFailed,
+    "response.output_item.added": OutputItemAdded,
+    "response.output_text.delta": OutputTextDelta,
+    "response.output_text.done": OutputTextDone,
+    "mcp_list_tools.completed": McpToolsCompleted,
+    "mcp_list_tools.failed": McpToolsFailed,
+    "response.mcp_call.in_progress": McpCallInProgress,
+    "response.mcp_call.completed": McpCallCompleted,
+    "response.mcp_call.failed": McpCallFailed,
 }
 server_events: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 
@@ -156,10 +198,69 @@ def test_every_frame_that_a_server_sent_is_read(wire: dict[str, Any]) -> None:
             '{"type":"response.output_audio.done","response_id":"r","item_id":"i"}',
             OutputAudioDone("r", "i", 0),
         ),
+        (
+            '{"type":"response.output_text.delta","response_id":"r","item_id":"i","delta":"a"}',
+            OutputTextDelta("r", "i", "a", 0),
+        ),
+        (
+            '{"type":"response.output_text.done","response_id":"r","item_id":"i","text":"ab"}',
+            OutputTextDone("r", "i", "ab", 0),
+        ),
+        (
+            '{"type":"conversation.item.added","item":{"id":"i","type":"x"}}',
+            ItemAdded(Item("i", "x"), ""),
+        ),
+        (
+            '{"type":"conversation.item.added","item":{"id":"i","type":"x"},"previous_item_id":null}',
+            ItemAdded(Item("i", "x"), None),
+        ),
+        (
+            '{"type":"conversation.item.input_audio_transcription.failed","item_id":"i"}',
+            InputTranscriptFailed("i", ServerError()),
+        ),
     ],
 )
 def test_fields_that_a_server_leaves_out_have_defaults(text: str, event: object) -> None:
     assert decode(text) == event
+
+
+ITEMS: list[tuple[type[BaseModel], dict[str, Any]]] = [
+    (
+        RealtimeConversationItemUserMessage,
+        {"role": "user", "content": [{"type": "input_audio", "transcript": None}]},
+    ),
+    (
+        RealtimeConversationItemFunctionCall,
+        {"status": "completed", "call_id": "c", "name": "look", "arguments": "{}"},
+    ),
+    (RealtimeConversationItemFunctionCallOutput, {"call_id": "c", "output": "42"}),
+    (
+        RealtimeMcpListTools,
+        {"server_label": "docs", "tools": [{"name": "look", "input_schema": {"type": "object"}}]},
+    ),
+    (RealtimeMcpApprovalRequest, {"server_label": "docs", "name": "look", "arguments": "{}"}),
+    (RealtimeMcpApprovalResponse, {"approval_request_id": "r", "approve": False}),
+    (
+        RealtimeMcpToolCall,
+        {
+            "server_label": "docs",
+            "name": "look",
+            "arguments": "{}",
+            "approval_request_id": None,
+            "output": None,
+            "error": {"type": "http_error", "code": 404, "message": "no"},
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("model", "fields"), ITEMS, ids=lambda each: getattr(each, "__name__", ""))
+def test_every_kind_of_item_is_read(model: type[BaseModel], fields: dict[str, Any]) -> None:
+    (kind,) = get_args(model.model_fields["type"].annotation)
+    wire: dict[str, Any] = {"id": "i", "type": kind, **fields}
+    assert not model.model_validate(wire).model_extra
+    text = json.dumps({"type": "conversation.item.done", "item": wire})
+    assert decode(text) == ItemDone(Item(**wire))
 
 
 def test_a_response_outside_the_conversation_is_told_from_one_that_does_not_say() -> None:
@@ -253,7 +354,7 @@ def test_every_client_event_is_one_by_the_vendors_types(event: ClientEvent) -> N
     body = body_of(event)
     assert body["type"] == event.type
     assert body.keys() == {"type", *present(event)}
-    assert says(event, {**dict.fromkeys(attrs.asdict(event)), **body})
+    assert says(event, body)
 
 
 def test_every_type_of_client_event_can_be_sent() -> None:
@@ -366,11 +467,14 @@ def test_values_show_no_session_and_nothing_that_was_said() -> None:
     events = [
         SessionCreated(content),
         SessionUpdated(content),
+        Item("i", "x", content=secret, arguments=secret, output=secret, tools=secret, error=secret),
         InputTranscriptDelta("i", secret),
         InputTranscriptCompleted("i", secret),
         OutputAudioDelta("r", "i", secret),
         OutputTranscriptDelta("r", "i", secret),
         OutputTranscriptDone("r", "i", secret),
+        OutputTextDelta("r", "i", secret),
+        OutputTextDone("r", "i", secret),
         UpdateSession(content),
         AppendAudio(secret),
         CreateItem(content),

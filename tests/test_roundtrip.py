@@ -85,6 +85,39 @@ def test_a_path_that_has_become_slower_is_believed_after_eight_samples() -> None
     assert measured(probes=(50, *[90] * 8)) == 90
 
 
+def test_a_mark_behind_audio_bounds_the_round_trip_from_above() -> None:
+    round_trip = RoundTrip()
+    round_trip.probe_echoed(0, 90 * MS)
+    assert round_trip.at_most(400 * MS) == 90 * MS
+    assert round_trip.at_most(85 * MS) == 85 * MS
+    assert round_trip.estimate == 85 * MS
+
+
+def test_without_any_sample_the_lowest_bound_is_the_best_guess() -> None:
+    round_trip = RoundTrip()
+    assert [round_trip.at_most(each) for each in (300, 200, 250)] == [300, 200, 200]
+    assert round_trip.slowest == 300
+
+
+def test_a_bound_is_forgotten_after_eight_others() -> None:
+    round_trip = RoundTrip()
+    round_trip.at_most(50)
+    assert [round_trip.at_most(90) for _ in range(8)] == [50] * 7 + [90]
+
+
+def test_the_slowest_round_trip_is_one_of_those_that_count() -> None:
+    round_trip = RoundTrip()
+    assert round_trip.slowest is None
+    assert round_trip.jitter is None
+    for took in (80, 130, 90):
+        round_trip.probe_echoed(0, took * MS)
+    round_trip.ping_sent(b"x", 0)
+    round_trip.pong(b"x", 85 * MS)
+    round_trip.at_most(70 * MS)
+    assert round_trip.slowest == 130 * MS
+    assert round_trip.jitter == 60 * MS
+
+
 round_trips = st.lists(st.integers(0, 400), max_size=12)
 
 

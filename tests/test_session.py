@@ -1,6 +1,6 @@
 """The Realtime session: asked for, opened, configured, ready, gone; and what waits for it."""
 
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from hypothesis import given
@@ -10,6 +10,7 @@ from calling import (
     PCMU,
     SESSION,
     Call,
+    Done,
     audio,
     connected,
     created,
@@ -22,6 +23,7 @@ from calling import (
 from twilio_realtime_core import (
     CallConfig,
     Configure,
+    Fault,
     FaultKind,
     HangUp,
     LocalProtocolError,
@@ -37,13 +39,17 @@ from twilio_realtime_core.notifications import (
     EndReason,
     SessionReady,
 )
+from twilio_realtime_core.outbox import Outbox
+from twilio_realtime_core.pinning import pin_session
 from twilio_realtime_core.realtime import (
     AppendAudio,
     CancelResponse,
     CommitAudio,
     CreateResponse,
+    ServerError,
     UpdateSession,
 )
+from twilio_realtime_core.session import Session
 from twilio_realtime_core.times import SECOND
 
 WAITING = CallConfig(await_configuration_ns=2 * SECOND)
@@ -52,6 +58,39 @@ OURS = "configure-session"
 
 def updated(session: Any = SESSION) -> dict[str, Any]:
     return {"type": "session.updated", "session": session}
+
+
+class Alone(Session):
+    """A session without a call, and what it asks for."""
+
+    def __init__(self, config: SessionConfig | None = None) -> None:
+        self.outbox = Outbox()
+        super().__init__(config or SessionConfig(), self.outbox)
+
+    @classmethod
+    def waiting(cls) -> Self:
+        """Its first configuration is sent."""
+        session = cls()
+        session.open("wss://u", "m")
+        assert session.opened()
+        session.outbox.take()
+        return session
+
+    @classmethod
+    def configured(cls, **told: Any) -> Self:
+        """It is ready; the server has told this beside the formats."""
+        session = cls.waiting()
+        session.tell(**told)
+        session.outbox.take()
+        return session
+
+    def tell(self, **told: Any) -> None:
+        assert self.updated({**SESSION, **told}) is None
+
+    @property
+    def done(self) -> Done:
+        """What it has asked for since it was last asked."""
+        return Done(self.outbox.take())
 
 
 # Opening.
@@ -169,16 +208,18 @@ def test_a_frame_longer_than_all_room_is_dropped_itself() -> None:
 
 
 def test_s41_events_of_the_application_wait_in_their_places() -> None:
-    call = Call.streaming()
-    call.send(SendEvent(CreateResponse()))
-    call.phone(media(audio(160, 1)))
-    call.send(SendEvent(AppendAudio(audio(80, 2))))
-    call.send(SendEvent(CommitAudio()))
-    call.opened(Peer.REALTIME)
-    assert call.model(updated()).to_model == [
+    """S41."""
+    session = Alone.waiting()
+    session.send(CreateResponse())
+    session.send(AppendAudio(audio(160, 1)), 160)
+    session.send_update(UpdateSession({"instructions": "x"}, "e"))
+    session.send(CommitAudio())
+    assert session.done.actions == []
+    session.tell()
+    assert session.done.to_model == [
         CreateResponse(),
         AppendAudio(audio(160, 1)),
-        AppendAudio(audio(80, 2)),
+        UpdateSession(pin_session({"instructions": "x"}), "e"),
         CommitAudio(),
     ]
 
@@ -197,14 +238,19 @@ def test_events_are_not_dropped_with_the_audio_around_them() -> None:
 
 
 def test_one_event_too_many_is_misuse_and_leaves_the_others() -> None:
-    call = Call.connected()
+    session = Alone.waiting()
     for _ in range(MAX_EARLY_EVENTS):
-        call.send(SendEvent(CommitAudio()))
-    for event in (CommitAudio(), AppendAudio(audio(1))):
-        with pytest.raises(LocalProtocolError, match="SessionReady"):
-            call.send(SendEvent(event))
-    assert call.model(updated()).to_model == [CommitAudio()] * MAX_EARLY_EVENTS
-    assert call.send(SendEvent(CommitAudio())).to_model == [CommitAudio()]
+        session.check_room()
+        session.send(CommitAudio())
+    with pytest.raises(LocalProtocolError, match="SessionReady"):
+        session.check_room()
+    with pytest.raises(LocalProtocolError, match="SessionReady"):
+        session.send_update(UpdateSession({}))
+    session.tell()
+    assert session.done.to_model == [CommitAudio()] * MAX_EARLY_EVENTS
+    session.check_room()
+    session.send_update(UpdateSession({}, "e"))
+    assert session.done.to_model == [UpdateSession(pin_session({}), "e")]
 
 
 @given(st.lists(st.integers(1, 30_000), max_size=12))
@@ -263,11 +309,94 @@ def test_an_error_for_our_configuration_after_it_was_taken_ends_nothing() -> Non
     assert Call.ready().model(server_error("late", OURS)).closes == []
 
 
-def test_an_update_of_the_application_is_pinned_and_its_answer_told() -> None:
+# Later updates.
+
+
+def test_s16_a_later_update_is_pinned_and_gets_an_id_if_it_has_none() -> None:
+    """S16."""
+    session = Alone.configured()
+    session.send_update(UpdateSession({"type": "realtime", "x": 1}))
+    session.send_update(SessionConfig(voice="cedar").update("mine"))
+    session.send_update(UpdateSession({}))
+    pinned = {"type": "realtime", "audio": {"input": {"format": PCMU}, "output": {"format": PCMU}}}
+    assert session.done.to_model == [
+        UpdateSession({**pinned, "x": 1}, "bridge-update-1"),
+        SessionConfig(voice="cedar").update("mine"),
+        UpdateSession(pinned, "bridge-update-3"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("update", "message"),
+    [
+        ({"audio": {"input": {"format": {"type": "audio/pcm", "rate": 24000}}}}, "must be"),
+        ({"output_audio_format": "g711_ulaw"}, "the beta's name"),
+        ({"x": object()}, "is no JSON"),
+        ({"model": "another"}, "cannot be changed"),
+        ({"tracing": {"workflow_name": "x"}}, "fixed once it is on"),
+        ({"audio": {"output": {"voice": "cedar"}}}, "once the agent has spoken"),
+    ],
+)
+def test_an_update_that_cannot_succeed_is_misuse_and_is_not_sent(
+    update: dict[str, Any], message: str
+) -> None:
+    session = Alone.configured(model="m", tracing="auto")
+    session.agent_spoke()
+    with pytest.raises(LocalProtocolError, match=message):
+        session.send_update(UpdateSession(update, "e"))
+    assert session.done.actions == []
+    assert not session.update_refused(ServerError("x", event_id="e"))
+
+
+def test_the_configuration_in_effect_is_the_one_last_told() -> None:
+    session = Alone.waiting()
+    assert session.in_effect == {}
+    session.tell(x=1)
+    assert session.in_effect == {**SESSION, "x": 1}
+    session.send_update(UpdateSession({"x": 2}))
+    assert session.in_effect["x"] == 1
+    session.tell(x=2)
+    assert session.in_effect["x"] == 2
+
+
+@pytest.mark.parametrize("code", ["cannot_update_voice", None])
+def test_a_refused_update_is_told_by_its_id_and_changes_nothing(code: str | None) -> None:
+    session = Alone.configured(tracing=None)
+    session.send_update(UpdateSession({"tracing": "auto"}, "e"))
+    assert session.done.to_model
+    error = ServerError("No.", code=code, event_id="e")
+    assert not session.is_refusal(error)
+    assert session.update_refused(error)
+    assert session.done.events == [
+        Fault(Peer.REALTIME, FaultKind.SERVER_ERROR, "session.update e: No.", code)
+    ]
+    assert session.in_effect["tracing"] is None
+    assert not session.update_refused(error)
+    session.send_update(UpdateSession({"tracing": {"workflow_name": "x"}}))
+
+
+def test_a_refusal_of_the_first_is_no_later_one_and_the_other_way_round() -> None:
+    first = ServerError("No.", event_id=OURS)
+    session = Alone.waiting()
+    assert session.is_refusal(first)
+    assert not session.update_refused(first)
+    session.tell()
+    assert not session.is_refusal(first)
+    assert not session.update_refused(first)
+    assert session.done.faults == []
+
+
+def test_another_configuration_before_it_is_open_is_the_first_that_counts() -> None:
+    session = Alone(SessionConfig(tracing="auto"))
+    session.configure(SessionConfig(tracing=None))
+    session.send_update(UpdateSession({"tracing": {"workflow_name": "x"}}))
+    session.open("wss://u", "m")
+    assert session.opened()
+    assert session.done.to_model == [SessionConfig(tracing=None).update(OURS)]
+
+
+def test_each_update_that_is_taken_is_told() -> None:
     call = Call.ready()
-    (event,) = call.send(SendEvent(UpdateSession({"type": "realtime", "voice": "x"}))).to_model
-    assert isinstance(event, UpdateSession)
-    assert event.session["audio"] == {"input": {"format": PCMU}, "output": {"format": PCMU}}
     assert call.model(updated({**SESSION, "id": "s"})).events == [
         SessionReady({**SESSION, "id": "s"})
     ]

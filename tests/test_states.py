@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from twilio_realtime_core.states import (
     RESPONSE,
     SESSION,
+    SLOT,
     STREAM,
     TURN,
     Lifecycle,
@@ -18,6 +19,8 @@ from twilio_realtime_core.states import (
     ResponseState,
     SessionInput,
     SessionState,
+    SlotInput,
+    SlotState,
     StreamInput,
     StreamState,
     Table,
@@ -49,14 +52,21 @@ CLOSED      .       .           .          .       .
 RESPONSE_GRID = """
             CREATED    AUDIO       CANCEL     INTERRUPT   DONE
 GENERATING  GENERATING GENERATING  CANCELLING INTERRUPTED DONE
-CANCELLING  .          CANCELLING  .          INTERRUPTED DONE
-INTERRUPTED .          INTERRUPTED .          .           SILENCED
+CANCELLING  CANCELLING CANCELLING  .          INTERRUPTED DONE
+INTERRUPTED INTERRUPTED INTERRUPTED .          .           SILENCED
 DONE        .          .           .          SILENCED    .
 SILENCED    .          SILENCED    .          .           .
 """
+SLOT_GRID = """
+       ASK   CREATED CREATED_AGAIN DONE OTHER_DONE BUSY  REFUSED NOT_ANSWERED
+FREE   ASKED ACTIVE  .             .    FREE       .     .       FREE
+ASKED  .     ACTIVE  TAKEN         .    ASKED      TAKEN FREE    ASKED
+ACTIVE .     ACTIVE  .             FREE ACTIVE     .     .       ACTIVE
+TAKEN  .     ACTIVE  TAKEN         FREE FREE       .     .       FREE
+"""
 TURN_GRID = """
          SPEECH_STARTED SPEECH_STOPPED COMMITTED
-QUIET    SPEAKING       .              QUIET
+QUIET    SPEAKING       QUIET          QUIET
 SPEAKING .              PAUSED         QUIET
 PAUSED   SPEAKING       .              QUIET
 """
@@ -66,6 +76,7 @@ TABLES: dict[str, Grid] = {
     "stream": (STREAM_GRID, STREAM, StreamState, StreamInput),
     "session": (SESSION_GRID, SESSION, SessionState, SessionInput),
     "response": (RESPONSE_GRID, RESPONSE, ResponseState, ResponseInput),
+    "slot": (SLOT_GRID, SLOT, SlotState, SlotInput),
     "turn": (TURN_GRID, TURN, TurnState, TurnInput),
 }
 

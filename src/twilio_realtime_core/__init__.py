@@ -22,7 +22,22 @@ from .actions import (
     Shutdown,
 )
 from .bridge import Bridge
-from .commands import Command, Configure, HangUp, Interrupt, SendEvent
+from .commands import (
+    AnswerApproval,
+    Command,
+    Configure,
+    HangUp,
+    Interrupt,
+    Mute,
+    Play,
+    PressKeys,
+    ResetHistory,
+    SendAudio,
+    SendEvent,
+    SendFunctionOutput,
+    SendMessage,
+    Unmute,
+)
 from .configuration import CallConfig, SessionConfig
 from .errors import Fault, FaultKind, LocalProtocolError
 from .machine import ByteMachine, MessageMachine
@@ -32,6 +47,7 @@ __all__ = [
     "NORMAL_CLOSURE",
     "NO_STATUS",
     "Action",
+    "AnswerApproval",
     "Bridge",
     "ByteAction",
     "ByteMachine",
@@ -47,13 +63,21 @@ __all__ = [
     "LocalProtocolError",
     "Message",
     "MessageMachine",
+    "Mute",
     "Notify",
     "Open",
     "Peer",
+    "Play",
+    "PressKeys",
+    "ResetHistory",
     "Send",
+    "SendAudio",
     "SendBytes",
     "SendEvent",
+    "SendFunctionOutput",
+    "SendMessage",
     "SendPing",
     "SessionConfig",
     "Shutdown",
+    "Unmute",
 ]

@@ -3,8 +3,8 @@
 The sound stops first (`clear`). Then the model is told what was heard, so that the conversation
 holds no words that the caller never heard: a part heard in part is truncated there, an item of
 which nothing was heard is deleted (the server refuses to truncate before any audio, and at 0 ms it
-would keep the transcript), one heard to the end is left alone. Responses outside the conversation
-are only silenced: the history does not hold them.
+would keep the transcript), one heard to the end is left alone. Responses outside the conversation,
+and audio of the application's own, are only silenced: the history does not hold them.
 
 Source: OpenAI API reference, "Realtime", `conversation.item.truncate`, `response.cancel`.
 """
@@ -12,7 +12,7 @@ Source: OpenAI API reference, "Realtime", `conversation.item.truncate`, `respons
 from itertools import groupby
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .playout import Heard, Part, Playout
 from .realtime import CancelResponse, DeleteItem, ServerError, TruncateItem
@@ -20,7 +20,7 @@ from .responses import ModelResponse, Responses
 from .states import ResponseInput, ResponseState
 from .times import whole_ms
 
-__all__ = ["Interruption", "interrupt", "is_late_cancel"]
+__all__ = ["Interruption", "cancel_of", "interrupt", "is_late_cancel", "recognisable"]
 
 _CANCEL_ID: Final = "bridge-cancel-"
 """Begins the event id of our cancels, so that the error of one that came too late is known."""
@@ -30,13 +30,15 @@ _CANCEL_ID: Final = "bridge-cancel-"
 class Interruption:
     """What has to be done, in this order: clear Twilio's queue if `clear`, send `events` to the
     model. `cut` are the parts not heard to the end, `finished` those that were, as far as can be
-    known, although no mark has confirmed it. `stopped_generating`: more would have been said."""
+    known, although no mark has confirmed it; `own` is audio of the application, heard or not.
+    `stopped_generating`: more would have been said."""
 
     clear: bool
     events: tuple[CancelResponse | TruncateItem | DeleteItem, ...]
     cut: tuple[Heard, ...]
     finished: tuple[Part, ...]
     stopped_generating: bool
+    own: tuple[Heard, ...] = ()
 
 
 def interrupt(
@@ -48,21 +50,27 @@ def interrupt(
     response of the conversation. Afterwards the responses are silenced and the playout is empty.
     """
     clear = playout.playing(now)
-    heard = playout.heard(now)
+    told = playout.heard(now)
+    heard = [each for each in told if not each.part.own]
     sounding = {each.part.response_id for each in heard if clear or not each.complete}
     stopped = [each for each in responses if _is_stopped(each, sounding)]
-    if not clear and not stopped:
-        return None
-    cancels = [
-        CancelResponse(each.id, event_id=_CANCEL_ID + each.id)
-        for each in stopped
+    going_on = [each for each in responses if _goes_on_unheard(each)]
+    to_cancel = [
+        each
+        for each in (*stopped, *going_on)
         if cancel
-        and each.life.state is ResponseState.GENERATING
+        and each.life.state in (ResponseState.GENERATING, ResponseState.INTERRUPTED)
         and not (server_cancels and each.in_conversation)
     ]
+    if not clear and not stopped and not to_cancel:
+        return None
+    cancels = [cancel_of(each.id) for each in to_cancel]
+    for each in to_cancel:
+        each.cancelled = True
     corrections = [
         event
         for (response_id, item_id), parts in groupby(_by_item(heard), key=_item_of)
+        if not responses.is_gone(item_id)
         for event in _correct(responses.get(response_id), item_id, list(parts))
     ]
     stopped_generating = any(each.generating for each in stopped)
@@ -75,7 +83,19 @@ def interrupt(
         cut=tuple(each for each in heard if not _to_the_end(each)),
         finished=tuple(each.part for each in heard if _to_the_end(each)),
         stopped_generating=stopped_generating,
+        own=tuple(each for each in told if each.part.own),
     )
+
+
+def cancel_of(response_id: str) -> CancelResponse:
+    """Our cancel of a response."""
+    return CancelResponse(response_id, event_id=_CANCEL_ID + response_id)
+
+
+def recognisable(event: CancelResponse) -> CancelResponse:
+    """A cancel of the application, with an event id by which its late error is known; one that has
+    an id of its own keeps it, and its error is told."""
+    return event if event.event_id else evolve(event, event_id=_CANCEL_ID + "by-hand")
 
 
 def is_late_cancel(error: ServerError) -> bool:
@@ -90,6 +110,12 @@ def _is_stopped(response: ModelResponse, sounding: set[str]) -> bool:
     return response.audible and (
         response.id in sounding or (response.generating and response.in_conversation)
     )
+
+
+def _goes_on_unheard(response: ModelResponse) -> bool:
+    """An interruption that was to cancel nothing has left it so."""
+    unheard = response.life.state is ResponseState.INTERRUPTED
+    return unheard and response.in_conversation and not response.cancelled
 
 
 def _item_of(heard: Heard) -> tuple[str, str]:
@@ -114,7 +140,7 @@ def _correct(
     """What makes the model's memory of an item what the caller heard of it."""
     if not response.in_conversation:
         return []
-    if any(whole_ms(each.estimated) for each in parts):
+    if any(whole_ms(each.estimated) or _to_the_end(each) for each in parts):
         response.item_heard(item_id)
     if item_id in response.heard_items:
         return [

@@ -11,49 +11,21 @@ tells the model what was heard; the end of either side ends both.
 """
 
 from collections.abc import Hashable
-from typing import Any, Final
+from typing import Final
 
-import attrs
-
-from . import realtime, twilio
-from .actions import ABNORMAL_CLOSURE, Action, Peer, SendPing
-from .audio import count_samples
-from .bargein import is_late_cancel
-from .commands import Command, Configure, HangUp, Interrupt, SendEvent
-from .configuration import CallConfig, check_sendable, pin_event
-from .errors import Fault, FaultKind, LocalProtocolError, plain
-from .notifications import (
-    AgentTranscript,
-    CallEnded,
-    CallerSpeechStarted,
-    CallerSpeechStopped,
-    CallerTranscript,
-    CallStarted,
-    EndReason,
-    InterruptionCause,
-    KeyPressed,
-    RealtimeEvent,
-    TwilioMessage,
-)
-from .outbox import Outbox
-from .session import Session
-from .speech import Speech
-from .states import (
-    TURN,
-    Lifecycle,
-    SessionState,
-    StreamState,
-    TurnInput,
-    TurnState,
-)
-from .stream import Stream
-from .timers import Timer, Timers
-from .times import SECOND
+from . import from_application, from_realtime, from_twilio
+from .actions import ABNORMAL_CLOSURE, Action, Peer
+from .commands import Command
+from .configuration import CallConfig
+from .errors import LocalProtocolError, plain
+from .items import ConversationItem
+from .lag import LineHistory
+from .notifications import EndReason, RealtimeEvent, TwilioMessage
+from .parts import Parts
+from .states import SessionState, StreamState
+from .timers import Timer
 
 __all__ = ["Bridge"]
-
-_ROUND_TRIP_INTERVAL_NS: Final = 5 * SECOND
-"""Between measurements of the round trip: paths change in minutes, and a mark costs 100 bytes."""
 
 _TALKING: Final = (SessionState.CONFIGURING, SessionState.READY)
 """When the model's server may say something."""
@@ -68,25 +40,32 @@ class Bridge:
     """
 
     def __init__(self, config: CallConfig | None = None) -> None:
-        self._config = config or CallConfig()
-        self._tells_twilio = Peer.TWILIO in self._config.raw_messages
-        self._tells_realtime = Peer.REALTIME in self._config.raw_messages
+        self._call = Parts(config or CallConfig())
+        self._tells_twilio = Peer.TWILIO in self._call.config.raw_messages
+        self._tells_realtime = Peer.REALTIME in self._call.config.raw_messages
         self._now: int | None = None
-        self._timers = Timers()
-        self._outbox = Outbox()
-        self._stream = Stream(self._outbox)
-        self._session = Session(self._config.session, self._outbox)
-        self._turn = Lifecycle(TURN, TurnState.QUIET)
-        self._speech = Speech(self._outbox)
-        self._pings = 0
-        self._end: CallEnded | None = None
 
     # The contract.
 
     @property
     def deadline(self) -> int | None:
         """When to call `handle_timeout` at the latest (ns); `None`: not needed."""
-        return self._timers.deadline
+        return self._call.timers.deadline
+
+    @property
+    def ended(self) -> bool:
+        """Whether `CallEnded` was notified."""
+        return self._call.ended
+
+    @property
+    def items(self) -> tuple[ConversationItem, ...]:
+        """The conversation so far, in its order, with what was heard of each item."""
+        return self._call.conversation.items
+
+    @property
+    def line_history(self) -> LineHistory:
+        """What this call has shown of its line so far, for the configuration of later ones."""
+        return self._call.line.playout.history
 
     def start(self, now: int) -> list[Action]:
         """Begin. Called once, before anything else; Twilio's socket is expected next."""
@@ -98,9 +77,9 @@ class Bridge:
         """Twilio's socket was accepted, or the Realtime socket that was asked for is open."""
         self._check_peer(peer)
         self._check_time(now)
-        if peer is Peer.TWILIO and self._stream.opened():
-            self._timers.set(Timer.START, now + self._config.start_timeout_ns)
-        elif not (peer is Peer.REALTIME and self._session.opened()) and self._end is None:
+        if peer is Peer.TWILIO and self._call.stream.opened():
+            self._call.timers.set(Timer.START, now + self._call.config.start_timeout_ns)
+        elif not (peer is Peer.REALTIME and self._call.session.opened()) and self._call.end is None:
             raise LocalProtocolError(f"{peer} is open already, or was not to be opened")
         return self._done(now)
 
@@ -108,12 +87,16 @@ class Bridge:
         """A message from Twilio, or an event from the model's server."""
         self._check_peer(peer)
         self._check_time(now)
-        if self._end is not None:
+        if self._call.end is not None:
             pass  # it has crossed our close
-        elif peer is Peer.TWILIO and self._stream.state is not StreamState.UNOPENED:
-            self._from_twilio(text, now)
-        elif peer is Peer.REALTIME and self._session.state in _TALKING:
-            self._from_realtime(text, now)
+        elif peer is Peer.TWILIO and self._call.stream.state is not StreamState.UNOPENED:
+            if self._tells_twilio:
+                self._call.outbox.notify(TwilioMessage(text))
+            from_twilio.receive(self._call, text, now)
+        elif peer is Peer.REALTIME and self._call.session.state in _TALKING:
+            if self._tells_realtime:
+                self._call.outbox.notify(RealtimeEvent(text))
+            from_realtime.receive(self._call, text, now)
         else:
             raise LocalProtocolError(f"{peer} is not open, so no text can come from it")
         return self._done(now)
@@ -123,50 +106,59 @@ class Bridge:
         self._check_peer(peer)
         self._check_time(now)
         if peer is Peer.TWILIO:
-            self._speech.pong(payload, now)
+            self._call.line.pong(payload, now)
         return self._done(now)
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         """A socket is gone, or could not be opened; whoever closed it, the call ends."""
         self._check_peer(peer)
         self._check_time(now)
-        opening = self._session.state is SessionState.OPENING
+        opening = self._call.session.state is SessionState.OPENING
         lost = code == ABNORMAL_CLOSURE
         why = None
-        if peer is Peer.TWILIO and self._stream.closed():
+        if peer is Peer.TWILIO and self._call.stream.closed():
             why = EndReason.TWILIO_LOST if lost else EndReason.CALLER_HUNG_UP
-        elif peer is Peer.REALTIME and self._session.closed():
+        elif peer is Peer.REALTIME and self._call.session.closed():
             why = EndReason.REALTIME_LOST if lost else EndReason.REALTIME_CLOSED
             why = EndReason.REALTIME_UNREACHABLE if opening else why
-        elif self._end is None:
+        elif self._call.end is None:
             raise LocalProtocolError(f"{peer} is not open, so it cannot have closed")
         if why is not None:
-            self._end_call(why, f"{code} {plain(reason)}".rstrip(), now)
+            self._call.end_call(why, f"{code} {plain(reason)}".rstrip(), now)
         return self._done(now)
 
     def handle_timeout(self, now: int) -> list[Action]:
         """Do what has come due."""
         self._check_time(now)
-        while due := self._timers.expire(now):
+        while due := self._call.timers.expire(now):
             for timer in due:
                 self._expired(timer, now)
         return self._done(now)
 
     def _expired(self, timer: Timer, now: int) -> None:
+        call = self._call
         match timer:
             case Timer.ENDING:
-                self._give_up_closing(now)
-            case _ if self._end is not None:
+                call.give_up_closing()
+            case _ if call.end is not None:
                 pass  # due in the same instant as a timer that has ended the call
             case Timer.START:
-                self._time_out(EndReason.STREAM_NOT_STARTED, Peer.TWILIO, "no start came", now)
+                call.time_out(EndReason.STREAM_NOT_STARTED, Peer.TWILIO, "no start came", now)
             case Timer.CONFIGURATION:
-                self._open_session(now)
+                call.open_session(now)
             case Timer.SESSION:
                 what = "the session is not ready"
-                self._time_out(EndReason.SESSION_NOT_READY, Peer.REALTIME, what, now)
-            case _:  # ROUND_TRIP: no other timer is set here
-                self._measure_round_trip(now)
+                call.time_out(EndReason.SESSION_NOT_READY, Peer.REALTIME, what, now)
+            case Timer.INACTIVITY:
+                from_twilio.pad_inactivity(call, now)
+            case Timer.BARGE_IN:
+                from_realtime.judge_interruption(call, now)
+            case Timer.GOODBYE:
+                call.end_call(EndReason.HUNG_UP, "the line gave no sign of playing", now)
+            case Timer.ROUND_TRIP:
+                from_twilio.measure_round_trip(call, now)
+            case _:  # SILENCE, which `_done` looks to; no other timer is set here
+                pass
 
     def send(self, command: Command, now: int) -> list[Action]:
         """A command of the application; one that comes after the end changes nothing.
@@ -174,9 +166,8 @@ class Bridge:
         Raises `LocalProtocolError` where it cannot be carried out.
         """
         self._check_time(now)
-        if self._end is None:
-            self._check(command)
-            self._carry_out(command, now)
+        if self._call.end is None:
+            from_application.carry_out(self._call, command, now)
         return self._done(now)
 
     def _check_peer(self, peer: Hashable) -> None:
@@ -192,226 +183,6 @@ class Bridge:
     def _done(self, now: int) -> list[Action]:
         """End a step: time has come this far, and this is to be done."""
         self._now = now
-        return self._outbox.take()
-
-    # From Twilio.
-
-    def _from_twilio(self, text: str, now: int) -> None:
-        if self._tells_twilio:
-            self._outbox.notify(TwilioMessage(text))
-        message = self._stream.receive(text)
-        match message:
-            case twilio.CallerMedia():
-                self._caller_media(message)
-            case twilio.MarkEcho():
-                self._speech.echo(message.name, now)
-            case twilio.Dtmf():
-                self._outbox.notify(KeyPressed(message.digit))
-            case twilio.Start():
-                self._stream_started(message, now)
-            case twilio.Stop():
-                self._end_call(EndReason.CALLER_HUNG_UP, "stop", now)
-            case _:  # Connected, UnknownMessage, and what the stream has reported
-                pass
-
-    def _stream_started(self, message: twilio.Start, now: int) -> None:
-        self._timers.stop(Timer.START)
-        self._speech.begin(message.stream_sid)
-        self._outbox.notify(
-            CallStarted(
-                message.stream_sid,
-                message.call_sid,
-                message.account_sid,
-                message.custom_parameters,
-            )
-        )
-        self._measure_round_trip(now)
-        if self._session.state is SessionState.UNOPENED:
-            if self._config.await_configuration_ns:
-                self._timers.set(Timer.CONFIGURATION, now + self._config.await_configuration_ns)
-            else:
-                self._open_session(now)
-
-    def _caller_media(self, message: twilio.CallerMedia) -> None:
-        samples = count_samples(message.payload)
-        if samples is None:
-            self._outbox.fault(
-                Peer.TWILIO, FaultKind.BAD_AUDIO, "media: payload is no base64, or empty"
-            )
-        else:
-            self._session.send(realtime.AppendAudio(message.payload), samples)
-
-    def _measure_round_trip(self, now: int) -> None:
-        self._pings += 1
-        payload = b"round-trip-%d" % self._pings
-        self._outbox.add(SendPing(Peer.TWILIO, payload))
-        self._speech.measure_round_trip(payload, now)
-        self._timers.set(Timer.ROUND_TRIP, now + _ROUND_TRIP_INTERVAL_NS)
-
-    # The session.
-
-    def _open_session(self, now: int) -> None:
-        self._timers.stop(Timer.CONFIGURATION)
-        self._timers.set(Timer.SESSION, now + self._config.session_timeout_ns)
-        self._session.open(self._config.url, self._config.model)
-
-    def _session_updated(self, session: dict[str, Any], now: int) -> None:
-        wrong = self._session.updated(session)
-        if wrong is None:
-            self._timers.stop(Timer.SESSION)
-        else:
-            self._outbox.fault(Peer.REALTIME, FaultKind.WRONG_FORMAT, wrong)
-            self._end_call(EndReason.SESSION_REFUSED, "not the audio format of a phone", now)
-
-    # From the model's server.
-
-    def _from_realtime(self, text: str, now: int) -> None:
-        if self._tells_realtime:
-            self._outbox.notify(RealtimeEvent(text))
-        event = realtime.decode(text)
-        match event:
-            case realtime.OutputAudioDelta():
-                self._speech.audio(event, now)
-            case realtime.OutputTranscriptDelta() | realtime.OutputTranscriptDone():
-                self._agent_transcript(event)
-            case realtime.SpeechStarted():
-                self._turn_event(TurnInput.SPEECH_STARTED)
-                self._outbox.notify(CallerSpeechStarted(event.item_id, event.audio_start_ms))
-                self._speech.interrupt(
-                    InterruptionCause.CALLER,
-                    now,
-                    cancel=True,
-                    server_cancels=self._session.server_cancels,
-                )
-            case realtime.SpeechStopped():
-                self._turn_event(TurnInput.SPEECH_STOPPED)
-                self._outbox.notify(CallerSpeechStopped(event.item_id, event.audio_end_ms))
-            case realtime.SpeechCommitted():
-                self._turn_event(TurnInput.COMMITTED)
-            case realtime.InputTranscriptDelta():
-                self._outbox.notify(CallerTranscript(event.item_id, event.delta or "", final=False))
-            case realtime.InputTranscriptCompleted():
-                self._outbox.notify(CallerTranscript(event.item_id, event.transcript, final=True))
-            case realtime.ResponseCreated():
-                self._speech.response_created(event.response)
-            case realtime.OutputAudioDone():
-                self._speech.audio_done(event, now)
-            case realtime.OutputItemDone():
-                self._speech.item_done(event)
-            case realtime.ResponseDone():
-                self._speech.response_done(event.response, now)
-            case realtime.SessionUpdated():
-                self._session_updated(event.session, now)
-            case realtime.ErrorEvent():
-                self._server_error(event.error, now)
-            case Fault():
-                self._outbox.notify(event)
-            case _:  # SessionCreated, OtherEvent
-                pass
-
-    def _turn_event(self, event: TurnInput) -> None:
-        if not self._turn.step(event):
-            self._outbox.fault(
-                Peer.REALTIME,
-                FaultKind.UNEXPECTED,
-                f"{event.value} while the caller's turn is {self._turn.state.value}",
-            )
-
-    def _agent_transcript(
-        self, event: realtime.OutputTranscriptDelta | realtime.OutputTranscriptDone
-    ) -> None:
-        final = isinstance(event, realtime.OutputTranscriptDone)
-        text = event.transcript if isinstance(event, realtime.OutputTranscriptDone) else event.delta
-        self._outbox.notify(
-            AgentTranscript(event.response_id, event.item_id, event.content_index, text, final)
-        )
-
-    def _server_error(self, error: realtime.ServerError, now: int) -> None:
-        if is_late_cancel(error):
-            return
-        what = plain(error.message)
-        code = None if error.code is None else plain(error.code)
-        self._outbox.fault(Peer.REALTIME, FaultKind.SERVER_ERROR, what, code)
-        if self._session.is_refusal(error):
-            self._end_call(EndReason.SESSION_REFUSED, what, now)
-
-    # Commands.
-
-    def _check(self, command: Command) -> None:
-        """Raise `LocalProtocolError` if a command cannot be carried out."""
-        match command:
-            case Configure():
-                self._session.check_configurable()
-                self._configured(command)
-            case SendEvent():
-                _check_event(command.event)
-                self._session.check_room()
-            case Interrupt() | HangUp():
-                pass
-            case _:
-                raise LocalProtocolError(f"{type(command).__name__} is no command")
-
-    def _carry_out(self, command: Command, now: int) -> None:
-        match command:
-            case Configure():
-                self._configure(command, now)
-            case SendEvent():
-                self._send_event(command.event)
-            case Interrupt(cancel=cancel):
-                self._speech.interrupt(
-                    InterruptionCause.APPLICATION, now, cancel=cancel, server_cancels=False
-                )
-            case _:  # HangUp
-                self._end_call(EndReason.HUNG_UP, "", now)
-
-    def _configure(self, command: Configure, now: int) -> None:
-        self._config = self._configured(command)
-        self._session.configure(self._config.session)
-        if self._stream.state is StreamState.STREAMING:
-            self._open_session(now)
-
-    def _configured(self, command: Configure) -> CallConfig:
-        given = attrs.asdict(command, recurse=False, filter=lambda _, value: value is not None)
-        return attrs.evolve(self._config, **given, await_configuration_ns=0)
-
-    def _send_event(self, event: realtime.ClientEvent) -> None:
-        match event:
-            case realtime.AppendAudio():
-                self._session.send(event, count_samples(event.audio) or 0)
-                return
-            case realtime.CancelResponse():
-                self._speech.cancelled(event)
-            case _:
-                pass
-        self._session.send(pin_event(event))
-
-    # The end.
-
-    def _time_out(self, reason: EndReason, peer: Peer, what: str, now: int) -> None:
-        self._outbox.fault(peer, FaultKind.TIMED_OUT, what)
-        self._end_call(reason, what, now)
-
-    def _end_call(self, reason: EndReason, detail: str, now: int) -> None:
-        """Close what is open; the first cause counts. The call has ended once both are closed."""
-        if self._end is None:
-            self._end = CallEnded(reason, detail)
-            self._timers.stop_all()
-            self._timers.set(Timer.ENDING, now + self._config.ending_timeout_ns)
-            self._stream.close()
-            self._session.close()
-        if (self._stream.state, self._session.state) == (StreamState.CLOSED, SessionState.CLOSED):
-            self._timers.stop_all()
-            self._outbox.notify(self._end)
-
-    def _give_up_closing(self, now: int) -> None:
-        """The driver has not told of the end of a socket; the call does not wait for it."""
-        self._stream.closed()
-        self._session.closed()
-        self._end_call(EndReason.HUNG_UP, "", now)  # the reason is known: this only finishes
-
-
-def _check_event(event: realtime.ClientEvent) -> None:
-    """Raise `LocalProtocolError` if an event of the application cannot be sent."""
-    if isinstance(event, realtime.AppendAudio) and count_samples(event.audio) is None:
-        raise LocalProtocolError("input_audio_buffer.append: audio is no base64, or empty")
-    check_sendable(pin_event(event))
+        if self._call.waits and self._call.end is None:
+            from_application.settle(self._call, now)
+        return self._call.outbox.take()

@@ -1,80 +1,24 @@
-"""The configuration of a call and its session, with audio formats pinned to what a phone speaks.
+"""The configuration of a call: its session, where that is, and how long to wait for what."""
 
-Source: OpenAI API reference, "Realtime", `session.update`. Without a stated format the server takes
-and sends 24 kHz PCM, which a phone plays as noise; so every update that we send names G.711 µ-law
-both ways, and every `session.updated` is held against it.
-"""
-
-from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Final
 from urllib.parse import quote, urlsplit
 
 from attrs import field, frozen
 
 from .actions import Peer
-from .audio import PCMU
 from .errors import LocalProtocolError
-from .realtime import (
-    URL,
-    ClientEvent,
-    CreateResponse,
-    OtherClientEvent,
-    UpdateSession,
-)
-from .times import SECOND
+from .interruption import AT_ONCE, InterruptionPolicy, own_interruption
+from .lag import LineHistory
+from .pinning import check_sendable, pin_event
+from .realtime import URL
+from .session_config import SessionConfig
+from .times import MS, SECOND
 
-__all__ = [
-    "CallConfig",
-    "SessionConfig",
-    "check_sendable",
-    "format_fault",
-    "interrupts_by_itself",
-    "pin_event",
-    "pin_session",
-    "session_url",
-]
+__all__ = ["CallConfig", "SessionConfig", "check_sendable", "pin_event", "session_url"]
 
-_FORMATS: Final = ("input", "output")
-
-_UNDERSTOOD: Final = ("input_audio_buffer.append", "response.create", "session.update")
-"""Types of events in which audio is counted, or formats are pinned."""
-
-
-@frozen
-class SessionConfig:
-    """What the model is and how it behaves. `None` leaves a field to the server's default.
-
-    `turn_detection` is the server's object, for example `{"type": "server_vad",
-    "silence_duration_ms": 500}`; `transcription` names the model that writes down what the caller
-    says, for example `{"model": "gpt-4o-mini-transcribe"}`. `more` holds any other field of
-    `session.update`, by its name there; nested fields of `audio` are kept beside ours.
-
-    Raises `LocalProtocolError` where `more` asks for another audio format, or a field is no JSON.
-    """
-
-    instructions: str | None = field(default=None, repr=False)
-    voice: str | None = None
-    turn_detection: Mapping[str, Any] | None = None
-    transcription: Mapping[str, Any] | None = None
-    tools: tuple[Mapping[str, Any], ...] | None = field(default=None, repr=False)
-    more: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        check_sendable(self.update(""))
-
-    def update(self, event_id: str) -> UpdateSession:
-        """The `session.update` that makes it so."""
-        audio = dict(_mapping(self.more.get("audio")))
-        heard = {"turn_detection": self.turn_detection, "transcription": self.transcription}
-        audio["input"] = {**_mapping(audio.get("input")), **_given(heard)}
-        audio["output"] = {**_mapping(audio.get("output")), **_given({"voice": self.voice})}
-        session = {
-            **self.more,
-            "type": "realtime",
-            **_given({"instructions": self.instructions, "tools": self.tools}),
-            "audio": audio,
-        }
-        return UpdateSession(pin_session(session), event_id)
+_LONGEST_MS: Final = 2**31 - 1
+"""The longest time a timer of 32-bit milliseconds holds: 24 days, and a session lasts an hour. What
+is longer was meant in another unit."""
 
 
 @frozen
@@ -89,9 +33,18 @@ class CallConfig:
     defaults are used; 0 does not wait. `start_timeout_ns`: for Twilio's `start`, which follows the
     opening of the socket at once. `session_timeout_ns`: for the session to be open and configured,
     which takes about a second. `ending_timeout_ns`: for both sockets to be closed; longer than the
-    driver's own close time-out. `raw_messages`: the peers whose every message is notified.
+    driver's own close time-out. `inactivity_timeout_ns`: how long no frame may come while the
+    caller speaks before silence is put in their place, so that turn detection hears the end of the
+    turn; `None`: never. `interruption`: when a caller who speaks interrupts the agent.
+    `line_history`: what earlier calls have shown of the line (`Bridge.line_history`), for the first
+    quarter second, when this one has shown nothing yet.
+    `agent_audio`: the agent's audio is notified (`AgentAudio`). `raw_messages`: the peers whose
+    every message is notified.
 
-    Raises `LocalProtocolError` if `url` is no ws:// or wss:// URL.
+    Raises `LocalProtocolError` if `url` is no ws:// or wss:// URL, if the session leaves it to the
+    server to interrupt where `interruption` does not do so at once, or if a time is not more than 0
+    (`await_configuration_ns`: less than 0; `inactivity_timeout_ns`: less than 1 ms) or more than
+    2,147,483,647 ms.
     """
 
     session: SessionConfig = field(factory=SessionConfig)
@@ -101,71 +54,30 @@ class CallConfig:
     start_timeout_ns: int = 10 * SECOND
     session_timeout_ns: int = 15 * SECOND
     ending_timeout_ns: int = 10 * SECOND
+    inactivity_timeout_ns: int | None = 750 * MS
+    interruption: InterruptionPolicy = AT_ONCE
+    line_history: LineHistory = field(factory=LineHistory)
+    agent_audio: bool = False
     raw_messages: frozenset[Peer] = frozenset()
 
     def __attrs_post_init__(self) -> None:
         session_url(self.url, self.model)
+        if not self.interruption.at_once:
+            own_interruption(self.session.update().session, first=True)
+        _check_time("await_configuration_ns", self.await_configuration_ns, 0)
+        _check_time("start_timeout_ns", self.start_timeout_ns, 1)
+        _check_time("session_timeout_ns", self.session_timeout_ns, 1)
+        _check_time("ending_timeout_ns", self.ending_timeout_ns, 1)
+        if self.inactivity_timeout_ns is not None:
+            _check_time("inactivity_timeout_ns", self.inactivity_timeout_ns, MS)
 
 
-def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return cast(Mapping[str, Any], value) if isinstance(value, Mapping) else {}
-
-
-def pin_session(session: Mapping[str, Any]) -> dict[str, Any]:
-    """A `session` object with G.711 µ-law named in both directions, all else kept.
-
-    Raises `LocalProtocolError` where it explicitly names another format.
-    """
-    audio = dict(_mapping(session.get("audio")))
-    for way in _FORMATS:
-        path = f"session.audio.{way}"
-        audio[way] = {**_mapping(audio.get(way)), "format": _pinned(audio.get(way), path)}
-    return {"type": "realtime", **session, "audio": audio}
-
-
-def _pinned(settings: Any, path: str) -> dict[str, str]:
-    asked = _mapping(settings).get("format")
-    if asked is not None and asked != PCMU:
+def _check_time(name: str, value: int, least: int) -> None:
+    if not least <= value <= _LONGEST_MS * MS:
         raise LocalProtocolError(
-            f"{path}.format must be {PCMU} (a phone call is G.711 µ-law at 8 kHz, and the "
-            f"server accepts no rate with it), not {asked!r}: leave it out"
+            f"CallConfig.{name} must be {least} to {_LONGEST_MS * MS} ns "
+            f"({_LONGEST_MS} ms), not {value}"
         )
-    return dict(PCMU)
-
-
-def pin_event(event: ClientEvent) -> ClientEvent:
-    """An event of the application as it may be sent: formats pinned where it could name others.
-
-    Raises `LocalProtocolError` where it explicitly names another format, or could hide one.
-    """
-    match event:
-        case UpdateSession():
-            return UpdateSession(pin_session(event.session), event.event_id)
-        case CreateResponse(response=response) if response and "audio" in response:
-            audio = _mapping(response["audio"])
-            if "output" not in audio or "format" not in _mapping(audio["output"]):
-                return event
-            pinned = _pinned(audio["output"], "response.audio.output")
-            output = {**audio["output"], "format": pinned}
-            return CreateResponse(
-                {**response, "audio": {**audio, "output": output}}, event.event_id
-            )
-        case OtherClientEvent(body=body) if body.get("type") in _UNDERSTOOD:
-            raise LocalProtocolError(f"{body['type']} must be given as its own class, not raw")
-        case _:
-            return event
-
-
-def check_sendable(event: ClientEvent) -> None:
-    """Raise `LocalProtocolError` if an event is no JSON."""
-    try:
-        event.encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise LocalProtocolError(f"{event.type} is no JSON: {error}") from None
 
 
 def session_url(url: str, model: str) -> str:
@@ -184,27 +96,3 @@ def session_url(url: str, model: str) -> str:
             "the url needs to be ws:// or wss:// with a host, and the model to be Unicode"
         )
     return url + query
-
-
-def format_fault(session: Mapping[str, Any]) -> str | None:
-    """What is wrong with the formats of a session as the server describes it; `None` if nothing."""
-    audio = _mapping(session.get("audio"))
-    for way in _FORMATS:
-        named = _mapping(_mapping(audio.get(way)).get("format")).get("type")
-        if named != PCMU["type"]:
-            told = "names no format" if not isinstance(named, str) else f"says {named[:40]!r}"
-            return (
-                f"session.updated {told} for audio.{way}, where {PCMU['type']!r} was asked for: "
-                "the call would be noise"
-            )
-    return None
-
-
-def interrupts_by_itself(session: Mapping[str, Any]) -> bool:
-    """Whether the server cancels its response when it hears the caller speak.
-
-    It does unless `turn_detection.interrupt_response` is false, or nothing detects turns.
-    """
-    heard = _mapping(_mapping(session.get("audio")).get("input"))
-    detection = heard.get("turn_detection")
-    return detection is not None and _mapping(detection).get("interrupt_response") is not False

@@ -28,11 +28,18 @@ class Early:
         self._events = 0
         self._samples = 0
 
-    def check_room(self) -> None:
-        """Raise `LocalProtocolError` if no more events of the application can be kept."""
-        if self._events >= MAX_EARLY_EVENTS:
+    def check_room(self, events: int, samples: int) -> None:
+        """Raise `LocalProtocolError` if so many more events of the application cannot be kept, or
+        so much audio not at once."""
+        if self._events + events > MAX_EARLY_EVENTS:
             raise LocalProtocolError(
-                f"{MAX_EARLY_EVENTS} events already wait for the session: wait for SessionReady"
+                f"{self._events} events wait for the session, of {MAX_EARLY_EVENTS} that may: wait "
+                "for SessionReady"
+            )
+        if samples > MAX_EARLY_SAMPLES:
+            raise LocalProtocolError(
+                f"{samples} samples are more than the {MAX_EARLY_SAMPLES} that are kept until the "
+                "session is ready: wait for SessionReady"
             )
 
     def keep(self, event: ClientEvent, samples: int = 0) -> int:

@@ -51,6 +51,8 @@ class FaultKind(Enum):
     """The peer did not do in time what the protocol asks of it."""
     SERVER_ERROR = "server error"
     """The Realtime server reported an `error` event; the session goes on unless it is closed."""
+    APPLICATION = "application"
+    """No peer has done wrong: the application's own code has raised, which ends its call."""
 
 
 @frozen

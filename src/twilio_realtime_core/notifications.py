@@ -10,25 +10,44 @@ from typing import Any, TypeAlias
 from attrs import field, frozen
 
 from .errors import Fault
+from .interruption import BlockCause
+from .items import ConversationItem
+from .usage import Usage
 
 __all__ = [
+    "AgentAudio",
+    "AgentText",
     "AgentTranscript",
     "CallEnded",
     "CallStarted",
     "CallerAudioDropped",
+    "CallerAudioPadded",
     "CallerSpeechStarted",
     "CallerSpeechStopped",
     "CallerTranscript",
+    "CallerTranscriptFailed",
     "EndReason",
+    "FunctionCallRequested",
     "HeardItem",
     "Interrupted",
+    "InterruptionBlocked",
     "InterruptionCause",
+    "ItemAdded",
+    "ItemDeleted",
+    "ItemUpdated",
     "KeyPressed",
+    "McpApprovalRequested",
+    "McpCallFinished",
+    "McpCallStarted",
+    "McpToolsListed",
     "Notification",
+    "OwnAudioFinished",
+    "PaddingCause",
     "PlaybackFinished",
     "PlaybackStarted",
     "RealtimeEvent",
     "ResponseFinished",
+    "ResponseRefused",
     "ResponseStarted",
     "SessionReady",
     "TwilioMessage",
@@ -66,6 +85,24 @@ class CallerAudioDropped:
     samples: int
 
 
+@unique
+class PaddingCause(Enum):
+    """Why silence was put into the caller's audio."""
+
+    GAP = "gap"
+    """Twilio's timestamps show that frames are missing."""
+    INACTIVITY = "inactivity"
+    """The caller spoke, and then no frame came for long."""
+
+
+@frozen
+class CallerAudioPadded:
+    """Silence was appended to the caller's audio, so that turn detection keeps working."""
+
+    samples: int
+    cause: PaddingCause
+
+
 @frozen
 class CallerSpeechStarted:
     """Turn detection heard the caller begin to speak."""
@@ -92,6 +129,36 @@ class CallerTranscript:
 
 
 @frozen
+class CallerTranscriptFailed:
+    """What the caller said could not be written down. `reason` is the server's."""
+
+    item_id: str
+    reason: str = field(repr=False)
+
+
+@frozen
+class AgentAudio:
+    """Audio of the agent as it came, base64 of µ-law; only where `CallConfig.agent_audio` asks for
+    it. It runs ahead of what is heard, and stops with an interruption."""
+
+    response_id: str
+    item_id: str
+    content_index: int
+    audio: str = field(repr=False)
+
+
+@frozen
+class AgentText:
+    """An answer in text: a piece of it, or (`final`) all of it."""
+
+    response_id: str
+    item_id: str
+    content_index: int
+    text: str = field(repr=False)
+    final: bool
+
+
+@frozen
 class AgentTranscript:
     """What the agent says: a piece of it, or (`final`) all of it; it runs ahead of the sound."""
 
@@ -113,14 +180,23 @@ class ResponseStarted:
 class ResponseFinished:
     """The model has ended a response; its audio may still be playing.
 
-    `status` is completed, cancelled, failed or incomplete; `details` and `usage` are as the server
-    gave them, so `details` may hold the words of an error.
+    `status` is completed, cancelled, failed or incomplete; `details` are as the server gave them,
+    so they may hold the words of an error. `usage` is `None` where the server tells none.
     """
 
     response_id: str
     status: str | None
     details: Any = field(repr=False)
-    usage: Any
+    usage: Usage | None
+
+
+@frozen
+class ResponseRefused:
+    """The server has refused a request for a response; it will not be made again."""
+
+    event_id: str | None
+    code: str | None
+    message: str = field(repr=False)
 
 
 @frozen
@@ -142,6 +218,15 @@ class PlaybackFinished:
     content_index: int
 
 
+@frozen
+class OwnAudioFinished:
+    """Audio of `Play` or `PressKeys` was heard to the end, or cut. `heard_ms` of `sent_ms` were."""
+
+    name: str
+    heard_ms: int
+    sent_ms: int
+
+
 @unique
 class InterruptionCause(Enum):
     """Who interrupted."""
@@ -152,13 +237,19 @@ class InterruptionCause(Enum):
 
 @frozen
 class HeardItem:
-    """How much of an item's content part was heard when it was interrupted, of what was sent."""
+    """How much of an item's content part was heard when it was interrupted, of what was sent.
+
+    `heard` and `unheard` are its words, as far as they had come, parted in proportion to the audio:
+    nothing better is known of where a word lies. `None`: there is no transcript.
+    """
 
     response_id: str
     item_id: str
     content_index: int
     heard_ms: int
     sent_ms: int
+    heard: str | None = field(default=None, repr=False)
+    unheard: str | None = field(default=None, repr=False)
 
 
 @frozen
@@ -168,6 +259,89 @@ class Interrupted:
 
     cause: InterruptionCause
     items: tuple[HeardItem, ...]
+
+
+@frozen
+class InterruptionBlocked:
+    """The caller spoke while the agent did, and has not interrupted it: the policy of the call
+    (`CallConfig.interruption`) did not allow it."""
+
+    cause: BlockCause
+
+
+@frozen
+class ItemAdded:
+    """The conversation has a new item, after `previous_item_id`; `None`: at its beginning."""
+
+    item: ConversationItem
+    previous_item_id: str | None
+
+
+@frozen
+class ItemUpdated:
+    """More is known of an item: it is complete, has its transcript, or was cut."""
+
+    item: ConversationItem
+
+
+@frozen
+class ItemDeleted:
+    """An item is gone from the conversation."""
+
+    item_id: str
+
+
+@frozen
+class FunctionCallRequested:
+    """The model wants a function called: to be answered with `SendFunctionOutput`, once.
+
+    `arguments` is JSON text as the model wrote it, which need not be right.
+    """
+
+    call_id: str
+    name: str
+    arguments: str = field(repr=False)
+    response_id: str
+    item_id: str
+
+
+@frozen
+class McpToolsListed:
+    """The server has the tools of an MCP server: `tools` are its descriptions of them. `None`: they
+    could not be listed."""
+
+    item_id: str
+    server_label: str | None
+    tools: tuple[Any, ...] | None = field(repr=False)
+
+
+@frozen
+class McpApprovalRequested:
+    """The model wants to use a tool of an MCP server, and asks whether it may: to be answered with
+    `AnswerApproval`."""
+
+    approval_request_id: str
+    server_label: str | None
+    name: str | None
+    arguments: str = field(repr=False)
+
+
+@frozen
+class McpCallStarted:
+    """The server calls a tool of an MCP server."""
+
+    item_id: str
+
+
+@frozen
+class McpCallFinished:
+    """A tool of an MCP server has answered: `output`, or `error` as the server describes it."""
+
+    item_id: str
+    server_label: str | None
+    name: str | None
+    output: Any = field(repr=False)
+    error: Any = field(repr=False)
 
 
 @frozen
@@ -205,11 +379,15 @@ class EndReason(Enum):
 class CallEnded:
     """The last notification of a call: both sockets are closed.
 
-    `detail` is for people, for example the close code and reason that the peer gave.
+    `detail` is for people, for example the close code and reason that the peer gave. `usage` is
+    that of all responses; `unanswered_requests` counts the requests for a response that the server
+    has not answered, or that still waited to be sent.
     """
 
     reason: EndReason
     detail: str = ""
+    usage: Usage = field(factory=Usage)
+    unanswered_requests: int = 0
 
 
 @frozen
@@ -236,15 +414,30 @@ Notification: TypeAlias = (
     CallStarted
     | SessionReady
     | CallerAudioDropped
+    | CallerAudioPadded
     | CallerSpeechStarted
     | CallerSpeechStopped
     | CallerTranscript
+    | CallerTranscriptFailed
+    | AgentAudio
+    | AgentText
     | AgentTranscript
     | ResponseStarted
     | ResponseFinished
+    | ResponseRefused
     | PlaybackStarted
     | PlaybackFinished
+    | OwnAudioFinished
     | Interrupted
+    | InterruptionBlocked
+    | ItemAdded
+    | ItemUpdated
+    | ItemDeleted
+    | FunctionCallRequested
+    | McpToolsListed
+    | McpApprovalRequested
+    | McpCallStarted
+    | McpCallFinished
     | KeyPressed
     | Fault
     | CallEnded

@@ -1,25 +1,27 @@
 """What the caller has heard: what was sent, what marks confirm, and what must have played since.
 
 Twilio plays what it gets in order, at real time, and echoes a mark when all before it has played.
-Its queue is modelled as a FIFO: audio starts at the later of its arrival and the end of the audio
-before it. Times here are those of our own clock, *as if the line had no delay*: audio sent at `t`
-reaches the player one trip later, and the `clear` that cuts it travels the same way, so that the
-two trips cancel, and "heard when a clear sent now takes effect" is what the model says for now.
+Its queue is modelled by `fifo`. Times here are those of our own clock, *as if the line had no
+delay*: audio sent at `t` reaches the player one trip later, and the `clear` that cuts it travels
+the same way, so that the two trips cancel, and "heard when a clear sent now takes effect" is what
+the model says for now.
 
-A mark's echo has come back as well: it is seen one round trip after the model's time. When it is
-later than that, the player is behind the model (a start delay, a stall), and by as much the model
-is shifted: what finds the player still busy so follows without a gap, and a mark that finds it idle
-tells nothing new. Without a measured round trip nothing can be told from lateness, and nothing is.
+A mark's echo has come back as well: it is seen one round trip after the model's time. By as much as
+it is later, the player is behind the model, and `lag` says how much of that is believed. Until the
+first echo of a burst has come, the lag that earlier bursts had is expected, and one thing more is
+known: a mark without an echo had not been reached a round trip ago.
 
 Positions are in samples. Bounds are never crossed: not below what marks confirm, not above what
-was sent.
+was sent. What is estimated only ever steps back where an echo has come later than expected.
 """
 
 from collections import deque
 from typing import Final
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
+from .fifo import Fifo, Part
+from .lag import Lags, LineHistory
 from .roundtrip import RoundTrip
 from .times import SECOND, duration_ns, samples_in
 
@@ -55,24 +57,12 @@ _MAX_DIGITS: Final = 9
 
 
 @frozen
-class Part:
-    """A content part of an item: what audio belongs to, and what can be truncated.
-
-    `session` counts the Realtime sessions of the call, since ids are unique only within one.
-    """
-
-    session: int
-    response_id: str
-    item_id: str
-    content_index: int
-
-
-@frozen
 class Heard:
     """How far a part has been played, in samples: `confirmed <= estimated <= sent`.
 
     `confirmed` is known from marks; `estimated` is what a `clear` sent at that moment leaves
-    heard. `complete`: all audio of the part has been sent.
+    heard, and `margin` how far it may be off, as far as the line has shown. `complete`: all audio
+    of the part has been sent.
     """
 
     part: Part
@@ -80,6 +70,7 @@ class Heard:
     estimated: int
     sent: int
     complete: bool
+    margin: int = field(default=0, eq=False)
 
 
 @frozen
@@ -90,27 +81,17 @@ class Progress:
     finished: tuple[Part, ...] = ()
 
 
-@define
-class _Run:
-    """Audio of one part that plays without a gap. `begin` is its position in the stream (samples),
-    `starts_at` when it starts by the model (ns)."""
-
-    part: Part
-    begin: int
-    samples: int
-    starts_at: int
-
-
 @frozen
 class _Mark:
-    """A mark under way. All before `position` has been played at `ends_at`, by the model, perhaps
-    before the mark was sent. `probes`: nothing waited to be played when it was sent."""
+    """A mark under way, behind all audio before `position`. `probes`: nothing waited to be played
+    when it was sent. `overdue_ns`: from then on its echo is later than echoes are (`None`: not
+    known)."""
 
     serial: int
     position: int
     sent_at: int
-    ends_at: int
     probes: bool
+    overdue_ns: int | None
 
 
 @define
@@ -128,9 +109,10 @@ _NOTHING: Final = Progress()
 
 
 class Playout:
-    """The queue at Twilio, as far as it can be known."""
+    """The queue at Twilio, as far as it can be known. `history`: what earlier calls have shown."""
 
-    def __init__(self) -> None:
+    def __init__(self, history: LineHistory | None = None) -> None:
+        self._history = history or LineHistory()
         self._serial = 0
         self._parts: dict[Part, _PartState] = {}
         self.restart()
@@ -147,32 +129,42 @@ class Playout:
             if not state.complete
         }
         self.round_trip = RoundTrip()
-        self._behind = 0
+        self._lags = Lags(self._history)
+        self._echoed = False
         self.clear()
         self._parts = unfinished
 
     def clear(self) -> None:
         """A `clear` was sent: Twilio's queue is empty, and echoes of older marks mean nothing.
 
-        How far the player was behind the model stays the best guess for what comes next.
+        How late the player was stays the best guess for what comes next.
         """
         self._parts = {}
-        self._runs: deque[_Run] = deque()
+        self._fifo = Fifo()
         self._marks: deque[_Mark] = deque(maxlen=_MAX_MARKS)
         self._first_serial = self._serial
-        self._sent = 0
         self._confirmed = 0
         self._marked = 0
         self._marked_at = 0
-        self._ends_at = 0
+
+    @property
+    def history(self) -> LineHistory:
+        """What the player has shown on this stream, for the benefit of later calls."""
+        return self._lags.learned
 
     # What is sent.
 
     def room(self, samples: int, now: int) -> bool:
         """Whether Twilio's queue can take `samples` more, and we can remember them."""
-        waiting = samples_in(self._ends_at + self._behind - now)
+        ends_at = self._fifo.ends_at
+        waiting = 0 if ends_at is None else samples_in(ends_at - now)
         fits = min(self._unheard, waiting) + samples <= MAX_UNHEARD_SAMPLES
-        return fits and (len(self._runs) < _MAX_RUNS or not self.playing(now))
+        return fits and (len(self._fifo) < _MAX_RUNS or not self.playing(now))
+
+    def begins_burst(self, now: int) -> bool:
+        """Whether audio sent now finds the player idle. A first piece of one frame, with a mark of
+        its own, then tells soonest how late the player starts."""
+        return self._fifo.is_idle(now)
 
     def sent(self, part: Part, samples: int, now: int) -> Progress:
         """`samples` of `part` were sent to Twilio."""
@@ -181,18 +173,11 @@ class Playout:
             # The marks are lost, but the audio must have been played.
             self._marks.clear()
             self._first_serial = self._serial
-            progress = self._confirm(self._sent)
+            progress = self._confirm(self._fifo.sent)
         state = self._state_of(part)
-        follows = self._unheard > 0 and now <= self._ends_at + self._behind
-        if not follows:
-            self._ends_at = now
-        if follows and self._runs[-1].part == part:
-            self._runs[-1].samples += samples
-        else:
-            self._runs.append(_Run(part, self._sent, samples, self._ends_at))
         state.sent += samples
-        self._sent += samples
-        self._ends_at += duration_ns(samples)
+        lag = self._lags.expected if self._fifo.is_idle(now) else 0
+        self._fifo.append(part, samples, now, lag)
         return progress
 
     def _state_of(self, part: Part) -> _PartState:
@@ -224,7 +209,7 @@ class Playout:
     def checkpoint_due(self, now: int) -> bool:
         """Whether a mark should follow what was sent last: at the first audio after a pause, and
         every `CHECKPOINT_SAMPLES` from then on."""
-        unmarked = self._sent - self._marked
+        unmarked = self._fifo.sent - self._marked
         if unmarked >= CHECKPOINT_SAMPLES:
             return True
         waited = not self._marked or now >= self._marked_at + duration_ns(CHECKPOINT_SAMPLES)
@@ -232,7 +217,7 @@ class Playout:
 
     def tail_due(self) -> bool:
         """Whether a mark should follow the last audio of a part."""
-        return self._sent > self._marked
+        return self._fifo.sent > self._marked
 
     def probe_due(self) -> bool:
         """Whether a mark sent now measures the round trip: nothing waits, no mark is under way."""
@@ -240,10 +225,11 @@ class Playout:
 
     def mark(self, now: int) -> str:
         """The name of a mark to be sent now, unique in the call."""
-        mark = _Mark(self._serial, self._sent, now, self._ends_at, probes=not self._unheard)
+        overdue_ns = self.round_trip.slowest if self._echoed else None
+        mark = _Mark(self._serial, self._fifo.sent, now, not self._unheard, overdue_ns)
         self._marks.append(mark)
         self._serial += 1
-        self._marked = self._sent
+        self._marked = self._fifo.sent
         if not mark.probes:
             self._marked_at = now
         return str(mark.serial)
@@ -264,61 +250,102 @@ class Playout:
         while self._marks[0].serial < serial:
             self._marks.popleft()
         mark = self._marks.popleft()
+        self._echoed = True
         if mark.probes:
             self.round_trip.probe_echoed(mark.sent_at, now)
-        elif self.round_trip.estimate is not None:
-            reached_at = max(mark.ends_at, mark.sent_at - self._behind)
-            self._behind = max(0, now - reached_at - self.round_trip.estimate)
+        elif mark.position > self._confirmed:
+            self._learn(mark, now)
         return self._confirm(mark.position)
+
+    def _learn(self, mark: _Mark, now: int) -> None:
+        """Learn from an echo how late the player is, and how long a round trip takes at most."""
+        burst = self._fifo.burst_of(mark.position)
+        expected_at = burst.reached_at(mark.position)
+        bound = now - max(mark.sent_at, expected_at - burst.lag)
+        if bound < 0:
+            return  # no player is so early; whoever answered, it was none
+        late = now - expected_at - self.round_trip.at_most(bound)
+        # The echo of a mark that found the player idle tells when it was sent, and no more.
+        if mark.sent_at < expected_at or late < 0:
+            self._fifo.set_lag(
+                burst, self._lags.learn(burst, burst.lag + late, self.round_trip.jitter or 0)
+            )
 
     # What is heard.
 
     @property
     def _unheard(self) -> int:
-        return self._sent - self._confirmed
+        return self._fifo.sent - self._confirmed
+
+    @property
+    def silent_at(self) -> int | None:
+        """When, at the latest, all that was sent must have been played (ns): from then on nothing
+        is `playing`. `None`: all of it was heard."""
+        ends_at = self._fifo.ends_at
+        return None if ends_at is None else ends_at + _GRACE_NS
 
     def playing(self, now: int) -> bool:
         """Whether audio may still be audible, or waiting: sent, not confirmed, and not so long ago
         that it must have been played."""
-        return self._unheard > 0 and now < self._ends_at + self._behind + _GRACE_NS
+        silent_at = self.silent_at
+        return silent_at is not None and now < silent_at
 
     def heard(self, now: int) -> list[Heard]:
         """How far each part has been played, those heard to the end excepted, in the order in
         which they began to be sent."""
-        confirmed = self._before(self._confirmed)
-        estimated = self._before(max(self._confirmed, self._played(now - self._behind)))
+        position = self._estimated(now)
+        margin = self._margin(position)
+        confirmed, estimated = self._before(self._confirmed), self._before(position)
         return [
-            Heard(part, confirmed[part], estimated[part], state.sent, state.complete)
+            Heard(
+                part,
+                confirmed[part],
+                estimated[part],
+                state.sent,
+                state.complete,
+                min(margin, max(estimated[part] - confirmed[part], state.sent - estimated[part])),
+            )
             for part, state in self._parts.items()
         ]
 
-    def _played(self, at: int) -> int:
-        """The position in the stream that the model has reached at `at`."""
-        for run in reversed(self._runs):
-            if run.starts_at <= at:
-                return run.begin + min(run.samples, samples_in(at - run.starts_at))
-        return 0
+    def _estimated(self, now: int) -> int:
+        """The position in the stream that a clear sent now leaves heard."""
+        reached = self._fifo.played(now)
+        mark = next((mark for mark in self._marks if mark.position > self._confirmed), None)
+        if mark is not None and mark.overdue_ns is not None and not self._is_learned(mark.position):
+            reached = min(reached, mark.position + samples_in(mark.overdue_ns))
+        return max(self._confirmed, reached)
+
+    def _is_learned(self, position: int) -> bool:
+        """Whether it is known how late the player is there. What is known is not made later by an
+        echo that does not come: that may be late, or lost."""
+        return self._lags.is_learned(self._fifo.burst_of(position))
+
+    def _margin(self, position: int) -> int:
+        """How far the player may be from a position, in samples."""
+        jitter = self.round_trip.jitter
+        if jitter is None or not self._unheard:
+            return self._unheard
+        learned = self._is_learned(max(position, self._confirmed + 1))
+        unknown = 0 if learned else self._lags.spread
+        return self._unheard if unknown is None else samples_in(jitter + unknown)
 
     def _before(self, position: int) -> dict[Part, int]:
         """How much of each part lies before a position in the stream."""
         before = {part: state.confirmed for part, state in self._parts.items()}
-        for run in self._runs:
-            before[run.part] += min(run.samples, max(0, position - run.begin))
+        for part, samples in self._fifo.before(position).items():
+            before[part] += samples
         return before
 
     def _confirm(self, position: int) -> Progress:
         self._confirmed = max(self._confirmed, position)
         started: list[Part] = []
-        while self._runs and self._runs[0].begin < self._confirmed:
-            run = self._runs[0]
-            state = self._parts[run.part]
-            if not state.started:
-                state.started = True
-                started.append(run.part)
-            if run.begin + run.samples > self._confirmed:
-                break
-            state.confirmed += run.samples
-            self._runs.popleft()
+        for part in self._fifo.before(self._confirmed):
+            if not self._parts[part].started:
+                self._parts[part].started = True
+                started.append(part)
+        for part, samples in self._fifo.take(self._confirmed):
+            self._parts[part].confirmed += samples
         return Progress(tuple(started), self._finished())
 
     def _finished(self) -> tuple[Part, ...]:

@@ -27,12 +27,15 @@ T = TypeVar("T")
 
 @define(eq=False)
 class ModelResponse:
-    """One response. `done_items` are its message items that are done; `heard_items` those of which
-    some part was heard, so that the conversation keeps them even if the response is interrupted;
-    `done_parts` the content parts, by item and index, all of whose audio has come."""
+    """One response. `sent` counts the samples sent to the caller; `cancelled`: a cancel was sent.
+    `done_items` are its message items that are done; `heard_items` those of which some part was
+    heard, so that the conversation keeps them even if the response is interrupted; `done_parts` the
+    content parts, by item and index, all of whose audio has come."""
 
     id: str
     in_conversation: bool = True
+    sent: int = 0
+    cancelled: bool = False
     life: Lifecycle[ResponseState, ResponseInput] = field(
         factory=lambda: Lifecycle(RESPONSE, ResponseState.GENERATING)
     )
@@ -75,6 +78,7 @@ class Responses:
 
     def __init__(self) -> None:
         self._by_id: dict[str, ModelResponse] = {}
+        self._gone: dict[str, None] = {}
 
     def __iter__(self) -> Iterator[ModelResponse]:
         return iter(self._by_id.values())
@@ -93,6 +97,16 @@ class Responses:
         oldest = next(iter(self._by_id))
         del self._by_id[next(ended, oldest)]
 
+    def forget_item(self, item_id: str) -> None:
+        """An item is deleted by the application; the oldest such is forgotten first."""
+        if len(self._gone) >= MAX_RESPONSES:
+            del self._gone[next(iter(self._gone))]
+        self._gone[item_id] = None
+
+    def is_gone(self, item_id: str) -> bool:
+        """Whether the application has deleted an item."""
+        return item_id in self._gone
+
     def described(self, response: Response) -> ModelResponse:
         """The response that an event describes, with what the event says of it."""
         known = self.get(response.id)
@@ -104,3 +118,4 @@ class Responses:
         for each in self:
             if each.id == response_id or (response_id is None and each.in_conversation):
                 each.life.step(ResponseInput.CANCEL)
+                each.cancelled = True

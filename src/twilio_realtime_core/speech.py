@@ -1,24 +1,24 @@
-"""What the agent says: from the model's audio to media and marks, and back from echoes to what the
-caller has heard.
-"""
+"""What the agent says: from the model's events to the line, until it is heard or interrupted."""
 
 from typing import Final
 
 from . import bargein
 from .actions import Peer
+from .conversation import Conversation, ItemNotification
 from .errors import FaultKind
-from .model_audio import Chunk, ModelAudio
+from .line import Line
+from .model_audio import ModelAudio
 from .notifications import (
+    AgentAudio,
     HeardItem,
     Interrupted,
     InterruptionCause,
-    PlaybackFinished,
-    PlaybackStarted,
     ResponseFinished,
     ResponseStarted,
 )
 from .outbox import Outbox
-from .playout import Heard, Part, Playout, Progress
+from .own_audio import OwnAudio
+from .playout import Heard, Part, Progress
 from .realtime import (
     CancelResponse,
     DeleteItem,
@@ -30,7 +30,7 @@ from .realtime import (
 from .responses import Responses
 from .states import ResponseInput
 from .times import whole_ms
-from .twilio import Clear, Mark, Media
+from .usage import Usage
 
 __all__ = ["Speech"]
 
@@ -39,19 +39,25 @@ _SESSION: Final = 1
 
 
 class Speech:
-    """The agent's side of one call. Audio goes to the stream that `begin` names."""
+    """The agent's side of one call. `tells_audio`: its audio is notified as well."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        line: Line,
+        own: OwnAudio,
+        responses: Responses,
+        conversation: Conversation,
+        *,
+        tells_audio: bool,
+    ) -> None:
         self._outbox = outbox
-        self._stream_sid = ""
+        self._line = line
+        self._own = own
+        self._responses = responses
+        self._conversation = conversation
+        self._tells_audio = tells_audio
         self._audio = ModelAudio()
-        self._playout = Playout()
-        self._responses = Responses()
-
-    def begin(self, stream_sid: str) -> None:
-        """A stream has begun: nothing has been played on it."""
-        self._stream_sid = stream_sid
-        self._playout.restart()
 
     # From the model.
 
@@ -61,6 +67,13 @@ class Speech:
             self._misplaced("response.created for a response that was created before")
             return
         self._outbox.notify(ResponseStarted(response.id))
+
+    def stop_at_birth(self, response_id: str, *, cancel: bool) -> None:
+        """A response that was interrupted before it began: nothing of it is to be heard."""
+        response = self._responses.get(response_id)
+        if response.life.step(ResponseInput.INTERRUPT) and cancel:
+            response.cancelled = True
+            self._outbox.realtime(bargein.cancel_of(response_id))
 
     def audio(self, event: OutputAudioDelta, now: int) -> None:
         """More audio of a response. What comes late for an interrupted one is dropped."""
@@ -81,15 +94,28 @@ class Speech:
                 "response.output_audio.delta: delta is no base64, or empty",
             )
             return
+        if self._tells_audio:
+            self._outbox.notify(
+                AgentAudio(event.response_id, event.item_id, event.content_index, event.delta)
+            )
+        self._own.yield_to(event.response_id, now)
         for chunk in chunks:
-            self._play(chunk, now)
+            self._line.play(chunk, now)
+
+    def in_conversation(self, response_id: str) -> bool:
+        """Whether a response belongs to the conversation."""
+        return self._responses.get(response_id).in_conversation
+
+    def generating(self, response_id: str) -> bool:
+        """Whether more may come of a response."""
+        return self._responses.get(response_id).generating
 
     def audio_done(self, event: OutputAudioDone, now: int) -> None:
         """All audio of a content part has come."""
         part = _part(event)
         self._responses.get(event.response_id).part_done(event.item_id, event.content_index)
-        self._play_rest(self._audio.end(part), now)
-        self._report(self._playout.completed(part))
+        self._line.play_rest(self._audio.end(part), now)
+        self._line.report(self._line.playout.completed(part))
 
     def item_done(self, event: OutputItemDone) -> None:
         """An item of a response is done. A message that was not heard at all, since its response
@@ -101,109 +127,99 @@ class Speech:
         if first and not response.audible and item.id not in response.heard_items:
             self._outbox.realtime(DeleteItem(item.id))
 
-    def response_done(self, response: Response, now: int) -> None:
-        """Generation has ended."""
+    def response_done(self, response: Response, now: int) -> bool:
+        """Generation has ended. `False` if it had before."""
         if not self._responses.described(response).life.step(ResponseInput.DONE):
             self._misplaced("response.done for a response that was done before")
-            return
-        self._play_rest(self._audio.end_response(response.id), now)
-        self._report(self._playout.response_done(response.id))
+            return False
+        self._line.play_rest(self._audio.end_response(response.id), now)
+        self._line.report(self._line.playout.response_done(response.id))
         self._outbox.notify(
-            ResponseFinished(response.id, response.status, response.status_details, response.usage)
+            ResponseFinished(
+                response.id, response.status, response.status_details, Usage.of(response.usage)
+            )
         )
+        return True
 
     def _misplaced(self, what: str) -> None:
         self._outbox.fault(Peer.REALTIME, FaultKind.UNEXPECTED, what)
 
-    # To Twilio.
-
-    def _play(self, chunk: Chunk, now: int) -> None:
-        if not self._playout.room(chunk.samples, now):
-            self._outbox.fault(
-                Peer.REALTIME,
-                FaultKind.OVERFLOW,
-                "ten minutes of audio wait to be played, or too many pieces; this is dropped",
-            )
-            return
-        self._outbox.twilio(Media(self._stream_sid, chunk.payload))
-        self._report(self._playout.sent(chunk.part, chunk.samples, now))
-        if self._playout.checkpoint_due(now):
-            self._mark(now)
-
-    def _play_rest(self, chunks: list[Chunk], now: int) -> None:
-        for chunk in chunks:
-            self._play(chunk, now)
-        if self._playout.tail_due():
-            self._mark(now)
-
-    def _mark(self, now: int) -> None:
-        self._outbox.twilio(Mark(self._stream_sid, self._playout.mark(now)))
-
-    # From Twilio.
-
-    def echo(self, name: str, now: int) -> None:
-        """A mark has come back."""
-        progress = self._playout.echo(name, now)
-        if progress is None:
-            self._outbox.fault(
-                Peer.TWILIO, FaultKind.UNKNOWN_MARK, "mark: an echo of no mark that is under way"
-            )
-            return
-        self._report(progress)
-
-    def _report(self, progress: Progress) -> None:
-        for part in progress.started:
-            self._responses.get(part.response_id).item_heard(part.item_id)
-            self._outbox.notify(PlaybackStarted(part.response_id, part.item_id, part.content_index))
-        for part in progress.finished:
-            self._outbox.notify(
-                PlaybackFinished(part.response_id, part.item_id, part.content_index)
-            )
-
-    def pong(self, payload: bytes, now: int) -> None:
-        """A pong has come from Twilio."""
-        self._playout.round_trip.pong(payload, now)
-
-    def measure_round_trip(self, payload: bytes, now: int) -> None:
-        """A ping with this payload goes out now; a probe mark goes with it, if it would tell."""
-        self._playout.round_trip.ping_sent(payload, now)
-        if self._playout.probe_due():
-            self._mark(now)
-
     # Interruption.
+
+    def forget_item(self, item_id: str) -> None:
+        """The application deletes an item: nothing of it is to be corrected any more."""
+        self._responses.forget_item(item_id)
 
     def cancelled(self, event: CancelResponse) -> None:
         """The application cancels a response by itself; what has come of it is still played."""
         self._responses.cancelled(event.response_id)
 
+    @property
+    def stoppable(self) -> bool:
+        """Whether a response of the conversation is generated that is to be heard."""
+        return any(
+            each.generating and each.audible and each.in_conversation for each in self._responses
+        )
+
+    def heard_ms(self, now: int) -> int:
+        """How much of what plays now was heard: of a response, or of audio of one's own."""
+        heard = self._line.playout.heard(now)
+        playing = next((each.part for each in heard if each.estimated < each.sent), None)
+        if playing is None:
+            return 0
+        if playing.own:
+            return sum(whole_ms(each.estimated) for each in heard if each.part == playing)
+        response = self._responses.get(playing.response_id)
+        mine = [each for each in heard if each.part.response_id == response.id]
+        return whole_ms(response.sent - sum(each.sent - each.estimated for each in mine))
+
     def interrupt(
         self, cause: InterruptionCause, now: int, *, cancel: bool, server_cancels: bool
-    ) -> None:
-        """Stop all that plays or is being generated, and tell the model what was heard."""
+    ) -> bool:
+        """Stop all that plays or is being generated, and tell the model what was heard. `False` if
+        there was nothing of the kind."""
+        line = self._line
         done = bargein.interrupt(
-            self._playout, self._responses, now, cancel=cancel, server_cancels=server_cancels
+            line.playout, self._responses, now, cancel=cancel, server_cancels=server_cancels
         )
         if done is None:
-            return
+            return False
         self._audio.flush()
         if done.clear:
-            self._outbox.twilio(Clear(self._stream_sid))
+            line.clear()
         for event in done.events:
             self._outbox.realtime(event)
-        self._report(Progress(finished=done.finished))
+        line.report(Progress(finished=done.finished))
+        line.own_ended(list(done.own))
         if done.cut or done.stopped_generating:
-            self._outbox.notify(Interrupted(cause, tuple(_heard_item(each) for each in done.cut)))
+            updates = [update for each in done.cut for update in self._cut(each)]
+            items = tuple(self._heard_item(each) for each in done.cut)
+            self._outbox.notify(Interrupted(cause, items))
+            for update in updates:
+                self._outbox.notify(update)
+        return True
+
+    def _cut(self, heard: Heard) -> list[ItemNotification]:
+        return self._conversation.cut(
+            heard.part.item_id,
+            heard.part.content_index,
+            whole_ms(heard.estimated),
+            whole_ms(heard.sent),
+        )
+
+    def _heard_item(self, heard: Heard) -> HeardItem:
+        part = heard.part
+        words, rest = self._conversation.split(part.item_id, part.content_index)
+        return HeardItem(
+            part.response_id,
+            part.item_id,
+            part.content_index,
+            heard_ms=whole_ms(heard.estimated),
+            sent_ms=whole_ms(heard.sent),
+            heard=words,
+            unheard=rest,
+        )
 
 
 def _part(event: OutputAudioDelta | OutputAudioDone) -> Part:
     return Part(_SESSION, event.response_id, event.item_id, event.content_index)
-
-
-def _heard_item(heard: Heard) -> HeardItem:
-    return HeardItem(
-        heard.part.response_id,
-        heard.part.item_id,
-        heard.part.content_index,
-        heard_ms=whole_ms(heard.estimated),
-        sent_ms=whole_ms(heard.sent),
-    )

@@ -13,6 +13,7 @@ from typing import Final, Generic, TypeAlias, TypeVar
 __all__ = [
     "RESPONSE",
     "SESSION",
+    "SLOT",
     "STREAM",
     "TURN",
     "Lifecycle",
@@ -20,6 +21,8 @@ __all__ = [
     "ResponseState",
     "SessionInput",
     "SessionState",
+    "SlotInput",
+    "SlotState",
     "StreamInput",
     "StreamState",
     "Table",
@@ -220,11 +223,13 @@ RESPONSE: Final[Table[ResponseState, ResponseInput]] = MappingProxyType(
             ResponseInput.DONE: ResponseState.DONE,
         },
         ResponseState.CANCELLING: {
+            ResponseInput.CREATED: ResponseState.CANCELLING,
             ResponseInput.AUDIO: ResponseState.CANCELLING,
             ResponseInput.INTERRUPT: ResponseState.INTERRUPTED,
             ResponseInput.DONE: ResponseState.DONE,
         },
         ResponseState.INTERRUPTED: {
+            ResponseInput.CREATED: ResponseState.INTERRUPTED,
             ResponseInput.AUDIO: ResponseState.INTERRUPTED,
             ResponseInput.DONE: ResponseState.SILENCED,
         },
@@ -233,6 +238,76 @@ RESPONSE: Final[Table[ResponseState, ResponseInput]] = MappingProxyType(
         },
         ResponseState.SILENCED: {
             ResponseInput.AUDIO: ResponseState.SILENCED,
+        },
+    }
+)
+
+
+@unique
+class SlotState(Enum):
+    """The place of the one response that the conversation can have at a time."""
+
+    FREE = "free"
+    ASKED = "asked for"
+    """Our request is sent, and not answered."""
+    ACTIVE = "active"
+    """A response is being generated; `response.done` with its id ends it."""
+    TAKEN = "taken"
+    """Some response is being generated, but its id is not known: the next that ends is it."""
+
+
+@unique
+class SlotInput(Enum):
+    """What can happen to the slot."""
+
+    ASK = "ask"
+    """We send a request, `response.create`."""
+    CREATED = "created"
+    """A response begins: the answer to ours, or one of turn detection."""
+    CREATED_AGAIN = "created again"
+    """`response.created` with an id that a response before it had."""
+    DONE = "done"
+    """The response that was created last has ended."""
+    OTHER_DONE = "other done"
+    """Another has."""
+    BUSY = "busy"
+    """The server refuses our request: a response is active already."""
+    REFUSED = "refused"
+    """The server refuses our request for any other reason."""
+    NOT_ANSWERED = "not answered"
+    """The server refuses one before it, which a response of turn detection had seemed to answer."""
+
+
+# A response that begins takes the place of one whose end has not been told yet: the server has one
+# at a time, and the end of a cancelled response may be told late.
+SLOT: Final[Table[SlotState, SlotInput]] = MappingProxyType(
+    {
+        SlotState.FREE: {
+            SlotInput.ASK: SlotState.ASKED,
+            SlotInput.CREATED: SlotState.ACTIVE,
+            SlotInput.OTHER_DONE: SlotState.FREE,
+            SlotInput.NOT_ANSWERED: SlotState.FREE,
+        },
+        SlotState.ASKED: {
+            SlotInput.CREATED: SlotState.ACTIVE,
+            SlotInput.CREATED_AGAIN: SlotState.TAKEN,
+            SlotInput.OTHER_DONE: SlotState.ASKED,
+            SlotInput.BUSY: SlotState.TAKEN,
+            SlotInput.REFUSED: SlotState.FREE,
+            SlotInput.NOT_ANSWERED: SlotState.ASKED,
+        },
+        SlotState.ACTIVE: {
+            SlotInput.CREATED: SlotState.ACTIVE,
+            SlotInput.DONE: SlotState.FREE,
+            SlotInput.OTHER_DONE: SlotState.ACTIVE,
+            SlotInput.NOT_ANSWERED: SlotState.ACTIVE,
+        },
+        SlotState.TAKEN: {
+            SlotInput.CREATED: SlotState.ACTIVE,
+            SlotInput.CREATED_AGAIN: SlotState.TAKEN,
+            SlotInput.DONE: SlotState.FREE,
+            SlotInput.OTHER_DONE: SlotState.FREE,
+            SlotInput.NOT_ANSWERED: SlotState.FREE,
         },
     }
 )
@@ -262,6 +337,7 @@ TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
     {
         TurnState.QUIET: {
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
+            TurnInput.SPEECH_STOPPED: TurnState.QUIET,  # committed by hand in mid-speech
             TurnInput.COMMITTED: TurnState.QUIET,
         },
         TurnState.SPEAKING: {

@@ -18,12 +18,14 @@ _MULAW: Final = ("audio/x-mulaw", 8000, 1)
 
 
 class Stream:
-    """One stream, and the socket that carries it. `sid` is empty before the first `start`."""
+    """One stream, and the socket that carries it. `sid` is empty before the first `start`;
+    `speaks_mulaw` is false for a stream of another format, which Twilio has none of."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._life = Lifecycle(STREAM, StreamState.UNOPENED)
         self.sid = ""
+        self.speaks_mulaw = True
 
     @property
     def state(self) -> StreamState:
@@ -71,7 +73,9 @@ class Stream:
         if not self._is_expected(StreamInput.START_AGAIN if again else StreamInput.START, self.sid):
             return False
         self.sid = message.stream_sid
-        if (message.encoding, message.sample_rate, message.channels) != _MULAW:
+        media_format = (message.encoding, message.sample_rate, message.channels)
+        self.speaks_mulaw = media_format == _MULAW
+        if not self.speaks_mulaw:
             self._fault(
                 FaultKind.WRONG_FORMAT,
                 "start: mediaFormat is not audio/x-mulaw at 8000 Hz with 1 channel; the audio is "

@@ -1,7 +1,6 @@
 """Each invariant catches a bridge that breaks it, and blames no bridge that does not."""
 
 from base64 import b64encode
-from collections.abc import Callable, Hashable
 from typing import Any
 
 import attrs
@@ -26,7 +25,7 @@ from calling import (
     start,
     stop,
 )
-from twilio_realtime_core import Bridge, Command, HangUp, Interrupt, LocalProtocolError, SendEvent
+from twilio_realtime_core import HangUp, Interrupt, LocalProtocolError, SendEvent
 from twilio_realtime_core.actions import Action, Close, Notify, Peer, Send, SendPing
 from twilio_realtime_core.early import MAX_EARLY_EVENTS
 from twilio_realtime_core.notifications import (
@@ -50,88 +49,8 @@ from twilio_realtime_core.realtime import (
 )
 from twilio_realtime_core.times import MS
 from twilio_realtime_core.twilio import Clear, Mark, Media
-from twilio_realtime_sim.invariants import INVARIANTS, InvariantBroken
-
-Change = Callable[[list[Action]], list[Action]]
-
-
-def nothing_changed(actions: list[Action]) -> list[Action]:
-    return actions
-
-
-class WrongBridge(Bridge):
-    """A bridge that answers what `change` makes of the right answer."""
-
-    change: Change = staticmethod(nothing_changed)
-    wrong_deadline: int | None = None
-    refuses = True
-
-    @property
-    def deadline(self) -> int | None:
-        return super().deadline if self.wrong_deadline is None else self.wrong_deadline
-
-    def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
-        return self.change(super().receive_text(peer, text, now))
-
-    def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
-        return self.change(super().closed(peer, code, reason, now))
-
-    def handle_timeout(self, now: int) -> list[Action]:
-        return self.change(super().handle_timeout(now))
-
-    def send(self, command: Command, now: int) -> list[Action]:
-        try:
-            return self.change(super().send(command, now))
-        except LocalProtocolError:
-            if self.refuses:
-                raise
-            return []
-
-
-class WrongCall(Call):
-    wrong: WrongBridge
-
-    def build(self) -> Bridge:
-        self.wrong = WrongBridge(self.config)
-        return self.wrong
-
-    def change(self, change: Change) -> None:
-        self.wrong.change = change
-
-    def add(self, *actions: Action) -> None:
-        """From now on each answer ends with these."""
-        self.change(lambda right: [*right, *actions])
-
-    def nudge(self) -> None:
-        """A step that asks for nothing."""
-        self.phone({"event": "unknown"})
-
-    def leave_out(self, kind: type) -> None:
-        """From now on no answer sends or notifies values of a kind."""
-        self.change(lambda right: [each for each in right if not isinstance(_value(each), kind)])
-
-
-def _value(action: Action) -> object:
-    match action:
-        case Send(_, message):
-            return message
-        case Notify(event):
-            return event
-        case _:
-            return action
-
-
-def to_twilio(message: Media | Mark | Clear) -> Action:
-    return Send(Peer.TWILIO, message)
-
-
-def to_model(event: ClientEvent) -> Action:
-    return Send(Peer.REALTIME, event)
-
-
-def breaks(number: int) -> Any:
-    return pytest.raises(InvariantBroken, match=f"^invariant {number}: ")
-
+from twilio_realtime_sim.invariants import INVARIANTS
+from wrong_call import WrongCall, breaks, to_model, to_twilio
 
 # What is wrong.
 
@@ -438,7 +357,7 @@ def test_6_a_truncate_sent_twice() -> None:
 
 def test_6_what_the_application_cancels_and_truncates_is_its_own_business() -> None:
     call = Call.ready()
-    events: list[ClientEvent] = [CancelResponse(), *[TruncateItem("x", 0, 99)] * 2]
+    events: list[ClientEvent] = [CancelResponse(event_id="e"), *[TruncateItem("x", 0, 99)] * 2]
     for event in events:
         assert call.send(SendEvent(event)).to_model == [event]
 
@@ -462,9 +381,10 @@ def pcm(way: str) -> dict[str, Any]:
 )
 def test_8_an_event_that_does_not_pin_the_format(event: ClientEvent) -> None:
     call = WrongCall.ready()
-    call.add(to_model(event))
+    call.wrong.refuses = False
+    call.change(lambda _: [to_model(event)])
     with breaks(8):
-        call.nudge()
+        call.send(SendEvent(event))
 
 
 @pytest.mark.parametrize("session", [pcm("input"), pcm("output"), {}, {"audio": "none"}])

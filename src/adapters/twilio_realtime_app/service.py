@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from twilio_realtime_core import (
     Bridge,
@@ -35,6 +35,7 @@ from twilio_realtime_core.webhook import (
 )
 from twilio_realtime_core.websocket import LinkConfig
 
+from .lines import Lines
 from .public_url import base_url, check_public_url, is_loopback
 from .tls import Tls
 from .usage import UsageError
@@ -173,6 +174,7 @@ class Service:
         default=os.urandom, kw_only=True, alias="random_bytes"
     )
     _links: Mapping[Peer, LinkConfig] = field(init=False)
+    _lines: Lines = field(init=False, factory=Lines)
     _public_url: str | None = field(default=None, init=False)
     _prefix: str = field(default="", init=False)
     """The path of the public URL, which a proxy may leave in front of ours."""
@@ -243,7 +245,8 @@ class Service:
             refusal = self._refusal(request, urls[1])
             if refusal is not None:
                 return refusal
-        return Upgrade(Bridge(self._config.call), Peer.TWILIO, self._links)
+        call = evolve(self._config.call, line_history=self._lines.known())
+        return Upgrade(self._lines.watch(Bridge(call)), Peer.TWILIO, self._links)
 
     def _urls(self, request: Request) -> tuple[str, str] | Response:
         """Those of the server and of its stream, as Twilio has them."""

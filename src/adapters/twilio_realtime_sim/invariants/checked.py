@@ -1,0 +1,158 @@
+"""`Checked`: a bridge whose every step is held against the invariants."""
+
+from collections.abc import Callable, Hashable
+from typing import Any, Final, Protocol
+
+from twilio_realtime_core import realtime, twilio
+from twilio_realtime_core.actions import Action, Peer
+from twilio_realtime_core.commands import Command, SendEvent
+from twilio_realtime_core.machine import MessageMachine
+
+from ..world import Step
+from .audio import CallerAudio, Heard, Marks, Silence
+from .conversation import Answers, Requests
+from .facts import Facts
+from .limits import Formats, Limits
+from .links import ENDING_NS, Contract, End, Legs, Liveness
+from .told import ByKind, Fact, Gone, Invariant, Opened, Ponged, Started, TimedOut, Told, value_of
+
+__all__ = ["INVARIANTS", "CallMachine", "Checked", "InvariantBroken"]
+
+INVARIANTS: Final[tuple[type[Invariant], ...]] = (
+    Contract,
+    Legs,
+    CallerAudio,
+    Silence,
+    Heard,
+    Marks,
+    Requests,
+    Answers,
+    Formats,
+    Limits,
+    End,
+    Liveness,
+)
+
+
+class CallMachine(MessageMachine, Protocol):
+    """A bridge, or what stands for one."""
+
+    def send(self, command: Command, now: int) -> list[Action]:
+        """A command of the application."""
+        ...
+
+
+class InvariantBroken(AssertionError):  # noqa: N818 - it says what has happened
+    """Invariant `number` (0: the contract of every machine) does not hold after `step`."""
+
+    def __init__(self, number: int, text: str, step: Step) -> None:
+        super().__init__(f"invariant {number}: {text}\n{step}")
+        self.number = number
+        self.text = text
+        self.step = step
+
+
+class Checked:
+    """A bridge whose every step is checked; raises `InvariantBroken`. A `MessageMachine`.
+
+    `ending_ns` is how long its calls may take to end: the bridge's own `ending_timeout_ns`.
+    """
+
+    def __init__(self, bridge: CallMachine, *, ending_ns: int = ENDING_NS) -> None:
+        self._bridge = bridge
+        facts = Facts()
+        self._line = facts.line
+        self._liveness = Liveness(facts, ending_ns)
+        kinds = [each for each in INVARIANTS if each is not Liveness]
+        invariants = [*(each(facts) for each in kinds), self._liveness]
+        told, asked = facts.of_the_call, facts.of_the_call[::-1]
+        self._line_told = ByKind((facts.line,), "told", "inputs")
+        self._facts_told = ByKind(told, "told", "inputs")
+        self._judge_input = ByKind(invariants, "on_input", "inputs")
+        self._judge_output = ByKind(invariants, "on_output", "outputs")
+        self._facts_asked = ByKind((*asked, facts.line), "asked", "outputs")
+        # Most have nothing to say at the end of a step, and it is the end of a great many.
+        self._after = [each.after for each in invariants if _has(each, Invariant.after)]
+        self._finish = [each.finish for each in (facts.line, *told) if _has(each, Fact.finish)]
+
+    @property
+    def deadline(self) -> int | None:
+        """That of the bridge."""
+        return self._bridge.deadline
+
+    def start(self, now: int) -> list[Action]:
+        """Begin."""
+        return self._checked(self._bridge.start, Started(), now)
+
+    def opened(self, peer: Hashable, now: int) -> list[Action]:
+        """A socket is open."""
+        return self._checked(self._bridge.opened, Opened(peer), now, peer)
+
+    def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
+        """A message has come."""
+        event = twilio.decode(text) if peer is Peer.TWILIO else realtime.decode(text)
+        return self._checked(self._bridge.receive_text, event, now, peer, text)
+
+    def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
+        """A pong has come."""
+        return self._checked(self._bridge.pong, Ponged(), now, peer, payload)
+
+    def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
+        """A socket is gone."""
+        return self._checked(self._bridge.closed, Gone(peer), now, peer, code, reason)
+
+    def handle_timeout(self, now: int) -> list[Action]:
+        """The deadline may have come."""
+        return self._checked(self._bridge.handle_timeout, TimedOut(), now)
+
+    def send(self, command: Command, now: int) -> list[Action]:
+        """A command of the application."""
+        event = command.event if isinstance(command, SendEvent) else command
+        return self._checked(self._bridge.send, event, now, command)
+
+    def must_have_ended(self, now: int) -> None:
+        """Raise `InvariantBroken` if the call goes on: its faults have stopped, somebody has hung
+        up, and the time that it was given is over."""
+        overdue = self._liveness.overdue(now)
+        if overdue is not None:
+            step = Step(now, "bridge", "must_have_ended", (), ())
+            raise InvariantBroken(Liveness.number, overdue, step)
+
+    def _checked(
+        self, method: Callable[..., list[Action]], event: object, now: int, *arguments: object
+    ) -> list[Action]:
+        before = self._bridge.deadline
+        outputs = method(*arguments, now)  # misuse raises here, and has not happened
+        told = Told(now, event, outputs, before, self._bridge.deadline, method.__name__, arguments)
+        kind, was_live = type(event), self._line.live
+        for take in self._line_told[kind]:
+            take(told)
+        if was_live:  # afterwards nothing means anything
+            for take in self._facts_told[kind]:
+                take(told)
+        for judge in self._judge_input[kind]:
+            if (wrong := judge(told)) is not None:
+                raise _broken(judge, wrong, told)
+        for action in outputs:
+            value = value_of(action)
+            kind = type(value)
+            for judge in self._judge_output[kind]:
+                if (wrong := judge(value, told)) is not None:
+                    raise _broken(judge, wrong, told)
+            for take in self._facts_asked[kind]:
+                take(value, told)
+        for judge in self._after:
+            if (wrong := judge(told)) is not None:
+                raise _broken(judge, wrong, told)
+        for finish in self._finish:
+            finish(told)
+        return outputs
+
+
+def _has(judge: Fact | Invariant, method: Callable[..., Any]) -> bool:
+    """Whether its class has a method of its own in place of this one, which does nothing."""
+    return getattr(type(judge), method.__name__) is not method
+
+
+def _broken(judge: Any, wrong: str, told: Told) -> InvariantBroken:
+    return InvariantBroken(judge.__self__.number, wrong, told.step)

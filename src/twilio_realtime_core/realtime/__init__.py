@@ -1,0 +1,123 @@
+"""OpenAI Realtime events, both directions.
+
+Source: OpenAI API reference, "Realtime", client events and server events (GA, over WebSocket).
+Every event is JSON text told apart by `type`. Sessions and what is said stay out of every `repr`:
+tools of a session can hold keys.
+"""
+
+from typing import Final
+
+from .client import (
+    AppendAudio,
+    CancelResponse,
+    ClearInputAudio,
+    ClearOutputAudio,
+    ClientEvent,
+    CommitAudio,
+    CreateItem,
+    CreateResponse,
+    DeleteItem,
+    OtherClientEvent,
+    RetrieveItem,
+    TruncateItem,
+    UpdateSession,
+    client_event,
+)
+from .server import (
+    ErrorEvent,
+    InputTranscriptCompleted,
+    InputTranscriptDelta,
+    InputTranscriptFailed,
+    Item,
+    ItemAdded,
+    ItemDeleted,
+    ItemDone,
+    ItemRetrieved,
+    ItemTruncated,
+    McpCallCompleted,
+    McpCallFailed,
+    McpCallInProgress,
+    McpToolsCompleted,
+    McpToolsFailed,
+    OtherEvent,
+    OutputAudioDelta,
+    OutputAudioDone,
+    OutputItemAdded,
+    OutputItemDone,
+    OutputTextDelta,
+    OutputTextDone,
+    OutputTranscriptDelta,
+    OutputTranscriptDone,
+    Response,
+    ResponseCreated,
+    ResponseDone,
+    ServerError,
+    ServerEvent,
+    SessionCreated,
+    SessionUpdated,
+    SpeechCommitted,
+    SpeechStarted,
+    SpeechStopped,
+    decode,
+)
+
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "URL",
+    "AppendAudio",
+    "CancelResponse",
+    "ClearInputAudio",
+    "ClearOutputAudio",
+    "ClientEvent",
+    "CommitAudio",
+    "CreateItem",
+    "CreateResponse",
+    "DeleteItem",
+    "ErrorEvent",
+    "InputTranscriptCompleted",
+    "InputTranscriptDelta",
+    "InputTranscriptFailed",
+    "Item",
+    "ItemAdded",
+    "ItemDeleted",
+    "ItemDone",
+    "ItemRetrieved",
+    "ItemTruncated",
+    "McpCallCompleted",
+    "McpCallFailed",
+    "McpCallInProgress",
+    "McpToolsCompleted",
+    "McpToolsFailed",
+    "OtherClientEvent",
+    "OtherEvent",
+    "OutputAudioDelta",
+    "OutputAudioDone",
+    "OutputItemAdded",
+    "OutputItemDone",
+    "OutputTextDelta",
+    "OutputTextDone",
+    "OutputTranscriptDelta",
+    "OutputTranscriptDone",
+    "Response",
+    "ResponseCreated",
+    "ResponseDone",
+    "RetrieveItem",
+    "ServerError",
+    "ServerEvent",
+    "SessionCreated",
+    "SessionUpdated",
+    "SpeechCommitted",
+    "SpeechStarted",
+    "SpeechStopped",
+    "TruncateItem",
+    "UpdateSession",
+    "client_event",
+    "decode",
+]
+
+URL: Final = "wss://api.openai.com/v1/realtime"
+"""Where the Realtime API answers; `?model=` names the model."""
+
+MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+"""The longest message to accept: a retrieved item holds its audio, and 16 MiB of base64 is the
+longest answer the API can give (4,096 tokens) several times over, in any of its formats."""

@@ -1,0 +1,35 @@
+"""What earlier calls have shown of lines is given to later ones."""
+
+from calling import SID, Call, connected, created, delta, mark, start
+from twilio_realtime_app.lines import Lines
+from twilio_realtime_core import Bridge, HangUp, Peer
+from twilio_realtime_core.lag import LineHistory
+from twilio_realtime_core.times import MS
+
+
+def late_call(lines: Lines) -> Call:
+    """A call whose player begins 120 ms late."""
+    call = Call()
+    call.bridge = lines.watch(Bridge())  # type: ignore[assignment]
+    call.bridge.start(0)
+    call.opened(Peer.TWILIO)
+    call.phone(connected())
+    call.phone(start(SID))
+    call.phone(mark("0"))
+    call.opened_and_configured()
+    call.model(created())
+    call.model(delta(800))
+    call.wait(220)
+    call.phone(mark("1"))
+    return call
+
+
+def test_a_call_is_learned_of_once_it_has_ended() -> None:
+    lines = Lines()
+    call = late_call(lines)
+    assert lines.known() == LineHistory()
+    call.send(HangUp())
+    call.closed(Peer.TWILIO)
+    call.closed(Peer.REALTIME)
+    assert lines.known() == LineHistory((120 * MS,))
+    assert lines.known() == LineHistory((120 * MS,))
