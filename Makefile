@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 FUZZ_SECONDS ?= 30
+CALLS ?= 100000
+SEED ?= 0
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 LOG := $(VENV)/install.log
@@ -9,7 +11,7 @@ LOG := $(VENV)/install.log
 # Else pyright asks a registry for newer versions of itself at each run.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help demo test lint types bench fuzz format clean
+.PHONY: help demo test lint types bench accuracy simulate fuzz format clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -19,6 +21,8 @@ help:
 	@echo 'make lint      ruff: rules and format'
 	@echo 'make types     mypy and pyright, both strict'
 	@echo 'make bench     how fast the core and the service are (about a minute and a half)'
+	@echo 'make accuracy  how exactly interruptions tell what was heard (about a minute and a half)'
+	@echo 'make simulate  random calls with faults: CALLS ($(CALLS)) from SEED ($(SEED)) on'
 	@echo 'make fuzz      each fuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS))'
 	@echo 'make format    rewrite the code as ruff wants it'
 	@echo 'make clean     remove all that was made, the environment too'
@@ -47,6 +51,14 @@ bench: $(VENV)/.dev
 	@$(VENV)/bin/python tests/bench/run.py
 	@$(VENV)/bin/python tests/bench/serving.py
 	@$(VENV)/bin/python tests/bench/latency.py
+	@$(VENV)/bin/python tests/bench/simulation.py
+
+accuracy: $(VENV)/.dev
+	@PYTHONPATH=tests $(RUN) accuracy
+
+# Half an hour for a hundred thousand, on two cores.
+simulate: $(VENV)/.dev
+	@$(VENV)/bin/twilio-realtime simulate --calls $(CALLS) --seed $(SEED)
 
 # What a fuzzer finds goes below build; the corpora that are kept are only read.
 fuzz: $(VENV)/.fuzz

@@ -1,0 +1,1 @@
+"""How exactly an interruption tells what was heard: `make accuracy`."""
