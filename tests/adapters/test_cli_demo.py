@@ -353,7 +353,8 @@ def test_a_line_of_a_log_names_what_was_told_and_asked() -> None:
     assert [each["arguments"] for each in commands] == [
         {"command": {"type": "SendEvent", "event": create}}
     ]
-    assert commands[0]["outputs"] == [{"type": "Send", "peer": "realtime", "message": create}]
+    sent = {**create, "event_id": "bridge-request-1"}
+    assert commands[0]["outputs"] == [{"type": "Send", "peer": "realtime", "message": sent}]
 
 
 def test_text_that_is_no_json_stays_text_in_a_line() -> None:

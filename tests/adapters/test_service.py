@@ -495,7 +495,9 @@ LEGS = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_a_whole_call_goes_through_the_service(*, tls: bool) -> None:
     call = Call(tls=tls)
     call.run()
-    assert call.events(CallEnded) == [CallEnded(EndReason.CALLER_HUNG_UP, "stop")]
+    (ended,) = call.events(CallEnded)
+    assert isinstance(ended, CallEnded)
+    assert (ended.reason, ended.detail) == (EndReason.CALLER_HUNG_UP, "stop")
     assert len(call.events(ResponseFinished)) == 1
     assert call.events(Fault) == []
     assert call.phone.warnings == []

@@ -146,7 +146,9 @@ def test_a_caller_asks_interrupts_twice_presses_a_key_and_hangs_up(
         KeyPressed,
         CallEnded,
     ]
-    assert call.told(CallEnded) == [CallEnded(EndReason.CALLER_HUNG_UP, "stop")]
+    (ended,) = call.told(CallEnded)
+    assert (ended.reason, ended.detail) == (EndReason.CALLER_HUNG_UP, "stop")
+    assert ended.usage.output.audio
     assert call.phone.over
     assert call.bridge.deadline is None
 
@@ -229,7 +231,7 @@ def test_the_application_greets_and_interrupts(
     (cleared,) = call.cleared()
     (answer,) = call.model.conversation
     assert answer.truncated_ms == whole_ms(cleared.heard)
-    assert call.told(CallEnded) == [CallEnded(EndReason.HUNG_UP)]
+    assert [each.reason for each in call.told(CallEnded)] == [EndReason.HUNG_UP]
 
 
 @LEVELS

@@ -13,8 +13,10 @@ from .demo import demo
 from .model import model
 from .output import NAME, complain
 from .phone import phone
+from .replay import replay_command
 from .runtime import USAGE, explain
 from .serve import serve
+from .simulate import simulate
 
 __all__ = ["call"]
 
@@ -38,7 +40,7 @@ def commands() -> None:
     """
 
 
-for _command in (demo, serve, phone, model):
+for _command in (demo, serve, phone, model, simulate, replay_command):
     commands.add_command(_command)
 
 

@@ -11,22 +11,26 @@ from attrs import define
 
 from twilio_realtime_app.environment import read_settings
 from twilio_realtime_app.public_url import check_public_url
+from twilio_realtime_app.recorded_calls import RecordedCalls
 from twilio_realtime_app.service import (
     HEALTH,
     INCOMING_CALL,
     MEDIA_STREAM,
+    OnCall,
     Service,
     ServiceConfig,
     check_exposure,
 )
+from twilio_realtime_app.tls import Tls
 from twilio_realtime_app.usage import UsageError
 from twilio_realtime_core import Bridge, CallConfig, LocalProtocolError, Peer, SessionConfig
-from twilio_realtime_core.opening import Request
+from twilio_realtime_core.fields import UNSET
+from twilio_realtime_core.opening import Opening, Request, Response, Upgrade
 
 from .call_events import describe
 from .options import host_option, json_option, port_option, runtime_option
-from .output import Output
-from .runtime import RunningDriver
+from .output import Output, Tone
+from .runtime import RunningDriver, place
 from .server import Server
 
 __all__ = ["serve"]
@@ -69,6 +73,13 @@ __all__ = ["serve"]
 @click.option("--insecure", is_flag=True, help="Serve others though requests are not signed.")
 @click.option("--certificate", metavar="FILE", help="Speak TLS: the certificate chain, in PEM.")
 @click.option("--key", metavar="FILE", help="Its key, if that is in a file of its own.")
+@click.option(
+    "--record",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write each call to a file in DIR, without its sound, for `replay`.",
+)
+@click.option("--record-audio", is_flag=True, help="With --record: and with its sound.")
 @runtime_option
 @json_option
 def serve(host: str, port: int, runtime: str, *, as_json: bool, **options: Any) -> int:
@@ -77,12 +88,17 @@ def serve(host: str, port: int, runtime: str, *, as_json: bool, **options: Any) 
     Each call gets a Realtime session. In Twilio's console, let "A call comes in" point to
     https://.../incoming-call.
     """
+    output = Output(as_json)
+    recorded = _recorded_calls(options["record"], output, audio=options["record_audio"])
     tls = _server_tls(options["certificate"], options["key"])
     config = _service_config(host, **options)
     service = Service(config, server_tls=tls)
     return _Calls(
         service=service,
-        output=Output(as_json),
+        config=config,
+        tls=tls,
+        recorded=recorded,
+        output=output,
         scheme="http" if tls is None else "https",
         served=f": {INCOMING_CALL}, {MEDIA_STREAM}, {HEALTH}",
     ).run(host, port, runtime)
@@ -93,6 +109,9 @@ class _Calls(Server):
     """Gives each connection a driver, and each call a number."""
 
     service: Service
+    config: ServiceConfig
+    tls: ssl.SSLContext | None
+    recorded: RecordedCalls | None
 
     def accept(self) -> tuple[RunningDriver, Hashable]:
         call: list[int] = []
@@ -108,7 +127,36 @@ class _Calls(Server):
                 number = call[0] if call else None
                 self.output.tell(name, {"call": number, **fields}, tone=tone)
 
-        return self.api.Driver(self.service.open_connection(begin), notify), Peer.TWILIO
+        return self.api.Driver(self._open_connection(begin), notify), Peer.TWILIO
+
+    def _open_connection(self, begin: OnCall) -> Tls:
+        recorded = self.recorded
+        if recorded is None:
+            return self.service.open_connection(begin)
+
+        def respond(request: Request) -> Response | Upgrade:
+            answer = self.service.respond(request)
+            match answer:
+                case Upgrade(Bridge() as bridge, peer, links):
+                    begin(bridge, request)
+                    return Upgrade(recorded.record(bridge, self.config.call), peer, links)
+                case _:
+                    return answer
+
+        server = {} if self.tls is None else {Peer.TWILIO: self.tls}
+        return Tls(Opening(Peer.TWILIO, respond, os.urandom), server=server)
+
+
+def _recorded_calls(folder: Path | None, output: Output, *, audio: bool) -> RecordedCalls | None:
+    if folder is None:
+        if audio:
+            raise UsageError("--record-audio needs --record, the folder to write to")
+        return None
+
+    def tell(error: OSError) -> None:
+        output.tell("not_recorded", {"message": place(error)}, tone=Tone.BAD)
+
+    return RecordedCalls(folder, tell, audio)
 
 
 def _service_config(
@@ -134,7 +182,10 @@ def _service_config(
                 "https://calls.example"
             ) from None
     try:
-        session = SessionConfig(instructions=instructions, voice=voice)
+        session = SessionConfig(
+            instructions=UNSET if instructions is None else instructions,
+            voice=UNSET if voice is None else voice,
+        )
         call = CallConfig(session=session, model=model, url=settings.realtime_url)
         return ServiceConfig(
             api_key=settings.api_key,

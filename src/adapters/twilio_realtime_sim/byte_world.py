@@ -5,13 +5,15 @@
 - Bytes arrive in order, one way later, cut anywhere if `segment` is set.
 - After `Shutdown` the far end gets `receive_eof` behind all bytes, the near end nothing more.
 - A stream that is lost is `receive_eof` at both ends; what they still write goes nowhere.
+- A stream can be cut at any byte: see `cut`.
 """
 
 from collections.abc import Hashable, Iterator
 from itertools import pairwise
+from random import Random
 from typing import Final
 
-from attrs import define
+from attrs import Factory, define, field
 
 from twilio_realtime_core.actions import Connect, SendBytes, Shutdown
 from twilio_realtime_core.machine import ByteMachine
@@ -26,10 +28,28 @@ _MOST_CUTS: Final = 3
 
 @define(eq=False, kw_only=True)
 class ByteWorld(World[ByteMachine]):
-    """A world of `ByteMachine`s. With `segment` what is written arrives in pieces, cut where the
-    seed says."""
+    """A world of `ByteMachine`s. With `segment` what is written arrives in pieces, cut where
+    chance says."""
 
     segment: bool = False
+    _chance: Random | None = field(
+        init=False,
+        default=Factory(
+            lambda self: self.choices.stream("where writes are cut") if self.segment else None,
+            takes_self=True,
+        ),
+    )
+
+    def cut(self, name: str, peer: Hashable, after_bytes: int, *, reset: bool = False) -> None:
+        """Cut a stream once a machine has written so many bytes more to a peer, at least one: what
+        it writes after them goes nowhere.
+
+        With `reset` (RST), both ends are told as soon as the last of these bytes arrives, and what
+        is on its way is gone. Else (FIN), the far end is told behind these bytes, and the near end
+        behind all that the far end has written by then.
+        """
+        link, side = self._link(self._node(name), peer)
+        link.cuts[side] = after_bytes, reset
 
     def sever(self, link: Link[ByteMachine]) -> None:
         """Lose the link's connection, now: each end that knows of it gets `receive_eof`, or
@@ -48,8 +68,7 @@ class ByteWorld(World[ByteMachine]):
         match action:
             case SendBytes(peer, data):
                 connection, side = self._sending(node, peer, "writes")
-                for piece in self._pieces(data):
-                    self._carry(connection, side, self._arrive_bytes, piece)
+                self._write(connection, side, data)
             case Connect(peer):
                 self._dial(node, peer)
             case Shutdown(peer):
@@ -57,10 +76,21 @@ class ByteWorld(World[ByteMachine]):
             case _:
                 raise SimulationError(f"{node.name} asks for {action!r}: no action of bytes")
 
+    def _write(self, connection: Connection[ByteMachine], side: int, data: bytes) -> None:
+        left, reset = connection.link.cuts[side] or (len(data) + 1, False)
+        for piece in self._pieces(data[:left]):
+            self._carry(connection, side, self._arrive_bytes, piece, size=len(piece))
+        if connection.link.cuts[side] is not None:
+            connection.link.cuts[side] = max(0, left - len(data)), reset
+            if 0 < left <= len(data):
+                self._carry(
+                    connection, side, self._arrive_reset if reset else self._arrive_last_byte
+                )
+
     def _pieces(self, data: bytes) -> Iterator[bytes]:
         cuts = [0, len(data)]
-        if self.segment:
-            cuts += (self._random.randint(0, len(data)) for _ in range(_MOST_CUTS))
+        if self._chance is not None:
+            cuts += (self._chance.randint(0, len(data)) for _ in range(_MOST_CUTS))
             cuts.sort()
         return (data[a:b] for a, b in pairwise(cuts) if a < b)
 
@@ -83,6 +113,14 @@ class ByteWorld(World[ByteMachine]):
             connection.states[side] = EndState.ENDED
             end = connection.link.ends[side]
             self._give(end.node, end.node.machine.receive_eof, end.peer)
+
+    def _arrive_reset(self, connection: Connection[ByteMachine], side: int) -> None:
+        del side
+        self.sever(connection.link)
+
+    def _arrive_last_byte(self, connection: Connection[ByteMachine], side: int) -> None:
+        self._arrive_eof(connection, side)
+        self._carry(connection, side, self._arrive_eof)
 
     def _tell_open(self, end: End[ByteMachine]) -> None:
         self._give(end.node, end.node.machine.connected, end.peer)

@@ -9,7 +9,7 @@ bytes, with real handshakes and frames.
 
 from collections.abc import Hashable
 from random import Random
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from twilio_realtime_core.actions import Peer
 from twilio_realtime_core.machine import MessageMachine
@@ -21,18 +21,22 @@ from twilio_realtime_core.twilio import MAX_MESSAGE_BYTES as MAX_TWILIO_BYTES
 from twilio_realtime_core.websocket import LinkConfig
 
 from .byte_world import ByteWorld
+from .choices import Choices
 from .message_world import MessageWorld
 from .realtime_peer import CLIENT
 from .twilio_peer import SERVER
-from .world import Machine, World
+from .world import Machine, Way, World
 
-__all__ = ["TO_MODEL_NS", "TO_TWILIO_NS", "byte_call", "message_call"]
+__all__ = ["TO_MODEL_NS", "TO_TWILIO_NS", "Ways", "byte_call", "message_call"]
 
 TO_TWILIO_NS: Final = 40 * MS
 """One way between phone and bridge, unless a call says otherwise: two regions of one continent."""
 
 TO_MODEL_NS: Final = 25 * MS
 """One way between bridge and model, unless a call says otherwise."""
+
+Ways: TypeAlias = tuple[Way, Way]
+"""There and back."""
 
 M = TypeVar("M", bound=Machine)
 
@@ -45,11 +49,20 @@ def message_call(
     seed: int = 0,
     to_twilio_ns: int = TO_TWILIO_NS,
     to_model_ns: int = TO_MODEL_NS,
+    twilio_ways: Ways | None = None,
+    model_ways: Ways | None = None,
+    connect_ns: int = 0,
     trace_limit: int = 0,
+    choices: Choices | None = None,
 ) -> MessageWorld:
-    """The call, message by message. One-way latencies are in ns."""
-    world = MessageWorld(seed=seed, trace_limit=trace_limit)
-    _join(world, phone, bridge, model, to_twilio_ns=to_twilio_ns, to_model_ns=to_model_ns)
+    """The call, message by message. One-way latencies are in ns, the same both ways unless ways are
+    given: from the phone to the bridge and back, from the bridge to the model and back."""
+    world = MessageWorld(
+        seed=seed, trace_limit=trace_limit, choices=choices or Choices.seeded(seed)
+    )
+    for name, machine in (("phone", phone), ("bridge", bridge), ("model", model)):
+        world.add(name, machine)
+    _join(world, twilio_ways or _even(to_twilio_ns), model_ways or _even(to_model_ns), connect_ns)
     return world
 
 
@@ -61,24 +74,29 @@ def byte_call(
     seed: int = 0,
     to_twilio_ns: int = TO_TWILIO_NS,
     to_model_ns: int = TO_MODEL_NS,
+    twilio_ways: Ways | None = None,
+    model_ways: Ways | None = None,
+    connect_ns: int = 0,
     trace_limit: int = 0,
+    choices: Choices | None = None,
     segment: bool = False,
 ) -> ByteWorld:
-    """The call, byte by byte; with `segment` the bytes are cut anywhere, as `seed` decides."""
-    world = ByteWorld(seed=seed, trace_limit=trace_limit, segment=segment)
+    """The same, byte by byte; with `segment` what is written is cut anywhere, as chance says."""
+    world = ByteWorld(
+        seed=seed,
+        trace_limit=trace_limit,
+        choices=choices or Choices.seeded(seed),
+        segment=segment,
+    )
     random = Random(seed)  # noqa: S311 - a simulation must repeat itself
     twilio = LinkConfig(max_message_bytes=MAX_TWILIO_BYTES)
     realtime = LinkConfig(max_message_bytes=MAX_REALTIME_BYTES)
 
     links: dict[Hashable, LinkConfig] = {Peer.TWILIO: twilio, Peer.REALTIME: realtime}
-    _join(
-        world,
-        Stack(phone, {SERVER: twilio}, random.randbytes),
-        _serving(bridge, Peer.TWILIO, links, random),
-        _serving(model, CLIENT, {CLIENT: realtime}, random),
-        to_twilio_ns=to_twilio_ns,
-        to_model_ns=to_model_ns,
-    )
+    world.add("phone", Stack(phone, {SERVER: twilio}, random.randbytes))
+    world.add("bridge", _serving(bridge, Peer.TWILIO, links, random))
+    world.add("model", _serving(model, CLIENT, {CLIENT: realtime}, random))
+    _join(world, twilio_ways or _even(to_twilio_ns), model_ways or _even(to_model_ns), connect_ns)
     return world
 
 
@@ -94,10 +112,10 @@ def _serving(
     return Opening(peer, respond, random.randbytes)
 
 
-def _join(
-    world: World[M], phone: M, bridge: M, model: M, *, to_twilio_ns: int, to_model_ns: int
-) -> None:
-    for name, machine in (("phone", phone), ("bridge", bridge), ("model", model)):
-        world.add(name, machine)
-    world.join(("phone", SERVER), ("bridge", Peer.TWILIO), latency_ns=to_twilio_ns)
-    world.join(("bridge", Peer.REALTIME), ("model", CLIENT), latency_ns=to_model_ns)
+def _even(latency_ns: int) -> Ways:
+    return Way(latency_ns), Way(latency_ns)
+
+
+def _join(world: World[M], twilio: Ways, model: Ways, connect_ns: int) -> None:
+    world.join(("phone", SERVER), ("bridge", Peer.TWILIO), ways=twilio)
+    world.join(("bridge", Peer.REALTIME), ("model", CLIENT), ways=model, connect_ns=connect_ns)

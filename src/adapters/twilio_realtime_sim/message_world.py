@@ -39,7 +39,8 @@ class MessageWorld(World[MessageMachine]):
         match action:
             case Send(peer, message):
                 connection, side = self._sending(node, peer, "sends")
-                self._carry(connection, side, self._arrive_text, message.encode())
+                text = message.encode()
+                self._carry(connection, side, self._arrive_text, text, size=len(text))
             case SendPing(peer, payload):
                 connection, side = self._sending(node, peer, "sends a ping")
                 connection.link.pings += 1

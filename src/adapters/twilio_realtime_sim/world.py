@@ -14,12 +14,14 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from enum import Enum, unique
-from random import Random
 from typing import Final, Generic, Protocol, TypeVar
 
-from attrs import define, field, frozen, validators
+from attrs import Factory, define, field, validators
 
 from twilio_realtime_core.actions import Notify
+
+from .choices import Choices
+from .steps import Step
 
 __all__ = [
     "INSTANT_LIMIT",
@@ -38,9 +40,6 @@ __all__ = [
 INSTANT_LIMIT: Final = 10_000
 """Steps in one instant after which time is taken to stand still: two machines answer each other
 over a link without latency. A call of three machines takes some dozens."""
-
-_SHOWN = 100
-"""Characters of a value in the text of a step."""
 
 
 class SimulationError(AssertionError):
@@ -67,30 +66,20 @@ class Machine(Protocol):
 M = TypeVar("M", bound=Machine)
 
 
-@frozen
-class Step:
-    """One call of a machine: when (ns), which, its method, what it was told, what it asked for."""
-
-    when: int
-    machine: str
-    method: str
-    arguments: tuple[object, ...]
-    outputs: tuple[object, ...]
-
-    def __str__(self) -> str:
-        told = ", ".join(map(_show, self.arguments))
-        lines = [f"{self.when / 1e6:12.3f} ms  {self.machine}.{self.method}({told})"]
-        return "\n".join([*lines, *(f"{'':18}-> {_show(output)}" for output in self.outputs)])
-
-
 @define(eq=False)
 class Way:
     """One direction of a link. Make another class of it for a way with jitter or stalls."""
 
     latency_ns: int = field(validator=validators.ge(0))
 
+    def takes(self, size: int, now: int) -> int:
+        """How long (ns) `size` bytes, or characters, that are sent at `now` take until they are
+        there. Whatever it says, order is kept."""
+        del size
+        return self.delay(now)
+
     def delay(self, now: int) -> int:
-        """How long (ns) what is sent at `now` takes. Whatever it says, order is kept."""
+        """The part of that which does not depend on the size."""
         del now
         return self.latency_ns
 
@@ -146,6 +135,9 @@ class Link(Generic[M]):
     """By end: the connection it knows of last. (A new dial may be under way.)"""
     arrivals: list[int] = field(init=False, factory=lambda: [0, 0])
     """By way: when the last thing sent on it arrives. Nothing overtakes."""
+    cuts: list[tuple[int, bool] | None] = field(init=False, factory=lambda: [None, None])
+    """By way: how many bytes may still be written before the stream is cut, and whether that is a
+    reset (byte streams only)."""
 
 
 @define(eq=False)
@@ -162,12 +154,16 @@ class Connection(Generic[M]):
 class World(ABC, Generic[M]):
     """Machines under virtual time, which begins at 0.
 
-    `seed` decides what is left to chance. `trace_limit`: so many of the last steps are kept in
-    `trace` (none by default: they cost more than they tell while all is well).
+    `choices` decides what is left to chance; if it is not given, `seed` does. `trace_limit`: so
+    many of the last steps are kept in `trace` (none by default: they cost more than they tell while
+    all is well).
     """
 
     seed: int = 0
     trace_limit: int = 0
+    choices: Choices = field(
+        default=Factory(lambda self: Choices.seeded(self.seed), takes_self=True)
+    )
 
     now: int = field(init=False, default=0)
     """Nanoseconds since the world began."""
@@ -180,6 +176,11 @@ class World(ABC, Generic[M]):
         init=False, factory=list[Callable[[Step], None]]
     )
     """Called after every step, once its outputs have been carried out."""
+    listeners: list[Callable[[str, object], None]] = field(
+        init=False, factory=list[Callable[[str, object], None]]
+    )
+    """Told of every notification: by which machine, and the event. They may look, and ask for
+    something to be done later (see `at`)."""
 
     _nodes: dict[str, Node[M]] = field(init=False, factory=dict[str, Node[M]])
     _links: dict[tuple[str, Hashable], tuple[Link[M], int]] = field(
@@ -189,12 +190,10 @@ class World(ABC, Generic[M]):
         init=False, factory=list[tuple[int, int, Callable[..., None], tuple[object, ...]]]
     )
     _pushed: int = field(init=False, default=0)
-    _random: Random = field(init=False)
     _steps_now: int = field(init=False, default=0)
 
     def __attrs_post_init__(self) -> None:
         self.trace = deque(maxlen=self.trace_limit)
-        self._random = Random(self.seed)  # noqa: S311 - a simulation must repeat itself
 
     # Building it.
 
@@ -262,6 +261,11 @@ class World(ABC, Generic[M]):
         node = self._node(name)
         self._give(node, getattr(node.machine, method), *arguments)
 
+    def at(self, when: int, do: Callable[[], None]) -> None:
+        """Call `do` at `when` (ns), or at once if that is past: a fault begins, or somebody acts
+        from outside."""
+        self._at(max(when, self.now), do)
+
     @abstractmethod
     def sever(self, link: Link[M]) -> None:
         """Lose the link's connection, now: what is on its way is gone, and both ends hear of it."""
@@ -279,6 +283,8 @@ class World(ABC, Generic[M]):
         for action in outputs:
             if isinstance(action, Notify):
                 self.notifications.append((self.now, node.name, action.event))
+                for listener in self.listeners:
+                    listener(node.name, action.event)
             else:
                 self._perform(node, action)
         self._set_timer(node)
@@ -348,11 +354,12 @@ class World(ABC, Generic[M]):
         side: int,
         arrive: Callable[..., None],
         *arguments: object,
+        size: int = 0,
         extra_ns: int = 0,
     ) -> None:
         """Send from `side`: `arrive(connection, the other side, *arguments)` in due time."""
         link = connection.link
-        when = self.now + extra_ns + link.ways[side].delay(self.now)
+        when = self.now + extra_ns + link.ways[side].takes(size, self.now)
         link.arrivals[side] = when = max(when, link.arrivals[side])
         self._at(when, self._arrive, connection, 1 - side, arrive, arguments)
 
@@ -394,8 +401,3 @@ class World(ABC, Generic[M]):
 
 
 _MAY_SEND = (EndState.OPEN, EndState.ENDED)
-
-
-def _show(value: object) -> str:
-    text = f"<{len(value)} bytes>" if isinstance(value, bytes) else repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"

@@ -1,0 +1,234 @@
+"""Writes a call down as it happens, and runs a bridge on what was written.
+
+bridge = Recorder(Bridge(config), config, write)  # in the bridge's place
+replay(file)  # None, or the first difference
+"""
+
+import json
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from enum import Enum
+from typing import Any, Protocol, TypeAlias, cast
+
+from attrs import define, field, frozen
+
+from twilio_realtime_core import Bridge
+from twilio_realtime_core.actions import Action, Notify, Peer
+from twilio_realtime_core.commands import Command
+from twilio_realtime_core.configuration import CallConfig
+from twilio_realtime_core.errors import LocalProtocolError
+from twilio_realtime_core.machine import MessageMachine
+from twilio_realtime_core.notifications import CallEnded
+
+from .recording import FORMAT, VERSION, Hider, decode, parse, written
+from .usage import UsageError
+
+__all__ = ["CallMachine", "Difference", "MakeBridge", "Recorder", "replay"]
+
+
+class CallMachine(MessageMachine, Protocol):
+    """A bridge, or what stands for one."""
+
+    def send(self, command: Command, now: int) -> list[Action]:
+        """A command of the application."""
+        ...
+
+
+MakeBridge: TypeAlias = Callable[[CallConfig], CallMachine]
+"""Makes what a recorded call is run on; as a rule, a `Bridge`."""
+
+
+@define(eq=False, weakref_slot=True)
+class Recorder:
+    """Takes a bridge's place, changes nothing, and writes each step as a line of JSON.
+
+    `write` is given whole lines, with their ends, as soon as there are any; nothing more after
+    `CallEnded`. With `audio`, that is kept; else silence of the same length stands for it. Keys,
+    tokens, accounts, custom parameters and all digits of what was said or pressed are left out.
+    """
+
+    _bridge: CallMachine
+    _config: CallConfig
+    _write: Callable[[str], object]
+    _hider: Hider = field(factory=Hider)
+    _began_ns: int | None = field(init=False, default=None)
+    _ended: bool = field(init=False, default=False)
+
+    @property
+    def deadline(self) -> int | None:
+        """That of the bridge."""
+        return self._bridge.deadline
+
+    def start(self, now: int) -> list[Action]:
+        """Begin."""
+        if self._began_ns is None:
+            self._began_ns = now
+            head = {"format": FORMAT, "version": VERSION, "audio": self._hider.audio}
+            self._write_line({**head, "config": self._hider.value(self._config)})
+        return self._noted([], self._bridge.start, now)
+
+    def opened(self, peer: Hashable, now: int) -> list[Action]:
+        """A socket is open."""
+        return self._noted([_name(peer)], self._bridge.opened, now, peer)
+
+    def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
+        """A message has come."""
+        told = [_name(peer), self._hider.text(text)]
+        return self._noted(told, self._bridge.receive_text, now, peer, text)
+
+    def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
+        """A pong has come."""
+        told = [_name(peer), payload.hex()]
+        return self._noted(told, self._bridge.pong, now, peer, payload)
+
+    def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
+        """A socket is gone."""
+        told = [_name(peer), code, self._hider.reason(reason)]
+        return self._noted(told, self._bridge.closed, now, peer, code, reason)
+
+    def handle_timeout(self, now: int) -> list[Action]:
+        """The deadline may have come."""
+        return self._noted([], self._bridge.handle_timeout, now)
+
+    def send(self, command: Command, now: int) -> list[Action]:
+        """A command of the application."""
+        return self._noted([self._hider.value(command)], self._bridge.send, now, command)
+
+    def _noted(
+        self, told: list[Any], method: Callable[..., list[Action]], now: int, *arguments: object
+    ) -> list[Action]:
+        began_ns = self._began_ns
+        if began_ns is None or self._ended:  # nothing can come of it: misuse, or a late event
+            return method(*arguments, now)
+        line: dict[str, Any] = {"at": now - began_ns, "do": method.__name__, "with": told}
+        try:
+            outputs = method(*arguments, now)
+        except LocalProtocolError:
+            self._write_line({**line, "misuse": True})
+            raise
+        line["out"] = [self._hider.value(output) for output in outputs]
+        deadline = self._bridge.deadline
+        line["deadline"] = None if deadline is None else deadline - began_ns
+        self._write_line(line)
+        self._ended = any(_is_end(output) for output in outputs)
+        return outputs
+
+    def _write_line(self, line: dict[str, Any]) -> None:
+        self._write(written(line))
+
+
+def _is_end(output: Action) -> bool:
+    return isinstance(output, Notify) and isinstance(output.event, CallEnded)
+
+
+def _name(peer: Hashable) -> object:
+    return peer.value if isinstance(peer, Enum) else str(peer)
+
+
+@frozen
+class Difference:
+    """Where a bridge does something else than was recorded: the number of the line, from 1, the
+    time of it in the call (ns), what the bridge was told, and what came of it, then and now."""
+
+    line: int
+    at_ns: int
+    told: str
+    recorded: tuple[str, ...]
+    now: tuple[str, ...]
+
+    @property
+    def first(self) -> tuple[str, str]:
+        """The first thing in which both differ: recorded, and now. `nothing` stands for none."""
+        longest = max(len(self.recorded), len(self.now))
+        both = (each + ("nothing",) * (longest - len(each)) for each in (self.recorded, self.now))
+        return next(pair for pair in zip(*both, strict=True) if pair[0] != pair[1])
+
+
+def replay(lines: Iterable[str], make_bridge: MakeBridge = Bridge) -> tuple[int, Difference | None]:
+    """Run a bridge on a recorded call: how many steps were the same, and the first difference.
+
+    A last line that is not whole was being written when the call was lost: it is left out.
+    Raises `UsageError` for what is no recorded call, or one of another version.
+    """
+    numbered = ((number, line) for number, line in enumerate(lines, 1) if line.endswith("\n"))
+    again: list[str] = []
+    recorder = _begin(next(numbered, (1, "")), make_bridge, again.append)
+    steps = 0
+    for number, line in numbered:
+        recorded = _parse(number, line)
+        try:
+            _repeat(recorder, recorded)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"line {number} is no step of a recorded call: {error!r}") from None
+        now = parse(again[-1])
+        if now != recorded:
+            return steps, _difference(number, recorded, now)
+        steps += 1
+    return steps, None
+
+
+def _begin(
+    first: tuple[int, str], make_bridge: MakeBridge, write: Callable[[str], object]
+) -> Recorder:
+    head = _parse(*first)
+    if head.get("format") != FORMAT:
+        raise UsageError("this is no recorded call: its first line does not say that it is one")
+    if head.get("version") != VERSION:
+        raise UsageError(
+            f"this call was recorded in version {head.get('version')} of the format, and this "
+            f"program knows version {VERSION}: take one that is as old, or as new, as the file"
+        )
+    try:
+        config: CallConfig = decode(head["config"])
+        return Recorder(make_bridge(config), config, write, Hider(audio=bool(head["audio"])))
+    except (AttributeError, KeyError, TypeError, ValueError, LocalProtocolError) as error:
+        raise UsageError(f"line 1 holds no configuration of a call: {error!r}") from None
+
+
+def _parse(number: int, line: str) -> dict[str, Any]:
+    try:
+        data = parse(line)
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        raise UsageError(f"line {number} is no JSON object: this is no recorded call")
+    return cast("dict[str, Any]", data)
+
+
+def _repeat(recorder: Recorder, step: Mapping[str, Any]) -> None:
+    """Tell a bridge again what it was told."""
+    now: int = step["at"]
+    try:
+        match step["do"], step["with"]:
+            case "start" | "handle_timeout" as method, []:
+                getattr(recorder, method)(now)
+            case "opened", [peer]:
+                recorder.opened(_peer(peer), now)
+            case "receive_text", [peer, str(text)]:
+                recorder.receive_text(_peer(peer), text, now)
+            case "pong", [peer, str(payload)]:
+                recorder.pong(_peer(peer), bytes.fromhex(payload), now)
+            case "closed", [peer, int(code), str(reason)]:
+                recorder.closed(_peer(peer), code, reason, now)
+            case "send", [command]:
+                recorder.send(decode(command), now)
+            case what, _:
+                raise ValueError(f"nobody can be told {what!r}")
+    except LocalProtocolError:
+        pass  # it was misuse then, or it is a difference: the recorder has written which
+
+
+def _peer(name: str) -> Hashable:
+    return Peer(name) if name in [each.value for each in Peer] else name
+
+
+def _difference(number: int, recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Difference:
+    told = json.dumps([recorded["do"], *recorded["with"]])
+    return Difference(number, recorded["at"], told, _outcome(recorded), _outcome(now))
+
+
+def _outcome(step: Mapping[str, Any]) -> tuple[str, ...]:
+    """What came of a step, a line for each output, and the deadline after it."""
+    if step.get("misuse"):
+        return ("misuse",)
+    outputs = (json.dumps(each) for each in step.get("out", ()))
+    return (*outputs, f"deadline {step.get('deadline')}")

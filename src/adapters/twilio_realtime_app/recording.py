@@ -1,0 +1,274 @@
+"""The file format of recorded calls: values of the core as JSON, with all that is private hidden.
+
+A file is text in lines, each a JSON object. The first says what it is, with a version and the
+call's configuration; each other is one call of the bridge: what it was told, when, and what it
+asked for. `docs/recorded-calls.md` holds the schema.
+
+Hiding keeps a call what it is. Words lose their digits, one for one, and audio becomes silence of
+the same length, so that whoever runs the bridge on what is hidden gets what it asked for, hidden.
+"""
+
+import json
+import re
+import sys
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, Final, cast
+from urllib.parse import urlsplit, urlunsplit
+
+import attrs
+from msgspec import UNSET
+
+from twilio_realtime_core import commands, configuration, items
+from twilio_realtime_core.actions import Send
+from twilio_realtime_core.audio import count_samples
+from twilio_realtime_core.errors import Fault, FaultKind, plain
+from twilio_realtime_core.notifications import RealtimeEvent, TwilioMessage
+
+__all__ = ["FORMAT", "NOT_JSON", "VERSION", "Hider", "decode", "parse", "written"]
+
+FORMAT: Final = "twilio-realtime-call"
+VERSION: Final = 1
+
+_CLASS: Final = "@"
+"""The key that holds the name of a value's class."""
+
+NOT_JSON: Final = "not JSON"
+"""What stands for text that is no JSON, since nobody can tell what is in it."""
+
+_NO_AUDIO: Final = "*"
+"""What stands for a payload that is no base64."""
+
+_HIDDEN: Final = "[hidden]"
+
+_CORE: Final = "twilio_realtime_core."
+
+_SECRETS: Final = (
+    *("authorization", "headers", "api_key", "client_secret", "server_url", "image_url"),
+    *("accountSid", "account_sid", "customParameters", "custom_parameters"),
+    *("safety_identifier",),
+)
+"""Fields that hold keys, tokens, accounts or persons."""
+
+_WORDS: Final = (
+    *("text", "transcript", "delta", "arguments", "output", "instructions", "description"),
+    *("heard", "unheard", "digit", "error"),
+)
+"""Fields that hold what was said, written or pressed, if they are text: without their digits they
+hold no number of a person, and are as long as before."""
+
+_OF_SERVERS: Final = ("message", "reason", "detail")
+"""Words of a peer's program. Keys have been seen in them; the core shows them `plain`, at most."""
+
+_DATA: Final = ("metadata", "variables")
+"""Fields whose content is the application's own: words, all of it."""
+
+_DIGIT: Final = re.compile(r"\d")
+
+_SILENCE: Final = re.compile("(?:////){8,}")
+_PACKED: Final = re.compile(r"µ(\d{1,8})µ")
+"""What stands for so many `/` in a line, which are silence in base64 and most of what there is.
+Everything else in a line is ASCII, so that nothing can be mistaken for it."""
+
+
+def written(line: Mapping[str, Any]) -> str:
+    """A line of the file, with its end."""
+    text = json.dumps(line, separators=(",", ":"))
+    return _SILENCE.sub(lambda run: f"µ{len(run[0])}µ", text) + "\n"
+
+
+def parse(line: str) -> Any:
+    """What a line says (`ValueError`: it is no JSON)."""
+    return json.loads(_PACKED.sub(lambda run: "/" * int(run[1]), line))
+
+
+@attrs.frozen
+class Hider:
+    """Turns values into JSON's and hides what is private. With `audio` that is kept, and so are the
+    keys of `PressKeys`, which one can hear."""
+
+    audio: bool = False
+
+    def value(self, value: object) -> Any:
+        """A value of the core: an object with its class as `@`; a message as it is on the wire."""
+        match value:
+            case Send(peer, message):
+                return {_CLASS: "Send", "peer": _plain(peer), "message": self._wire(message)}
+            case TwilioMessage(text) | RealtimeEvent(text):
+                return {_CLASS: type(value).__name__, "text": self.text(text)}
+            case Enum():
+                return {_CLASS: type(value).__name__, "value": value.value}
+            case bytes():
+                return {_CLASS: "bytes", "base64": b64encode(self._sound(value)).decode()}
+            case frozenset():
+                several = cast("frozenset[object]", value)
+                return {_CLASS: "set", "items": sorted(map(self.value, several), key=json.dumps)}
+            case Fault(kind=FaultKind.NOT_JSON) if value.message != NOT_JSON:
+                return self.value(attrs.evolve(value, message=NOT_JSON))
+            case _ if callable(value):
+                return None  # functions of the application cannot be written down
+            case _ if attrs.has(type(value)):
+                return {_CLASS: type(value).__name__, **self._fields(_fields_of(value))}
+            case _:
+                return self.data(value)
+
+    def text(self, text: str) -> str:
+        """A message on the wire, as text; `NOT_JSON` if it is none."""
+        try:
+            return json.dumps(self.data(json.loads(text)), separators=(",", ":"))
+        except (ValueError, RecursionError):
+            return NOT_JSON
+
+    def reason(self, text: str) -> str:
+        """Words of a peer's program."""
+        return _DIGIT.sub("0", plain(text))
+
+    def data(self, value: object) -> Any:
+        """Data as a protocol has it."""
+        match value:
+            case Mapping():
+                return self._object(cast("Mapping[str, object]", value))
+            case list() | tuple():
+                return [self.value(each) for each in cast("list[object]", value)]
+            case _:
+                return value
+
+    def _wire(self, message: Any) -> Any:
+        return self.data(json.loads(message.encode()))
+
+    def _object(self, data: Mapping[str, object]) -> dict[str, Any]:
+        fields = self._fields(data)
+        if data.get("type") == "response.output_audio.delta" and "delta" in data:
+            fields["delta"] = self._payload(data["delta"])
+        # Data that has our own key for classes must not be taken for a value.
+        return {_CLASS: "dict", "items": list(fields.items())} if _CLASS in data else fields
+
+    def _fields(self, fields: Mapping[str, object]) -> dict[str, Any]:
+        return {name: self._field(name, value) for name, value in fields.items()}
+
+    def _field(self, name: str, value: object) -> Any:
+        match name, value:
+            case "peer", Enum():
+                return _plain(value)
+            case "url", str():
+                return _without_secrets(value)
+            case (("payload" | "audio"), str()):
+                return self._payload(value)
+            case "keys", str():
+                return value if self.audio else _DIGIT.sub("0", value)
+            case _ if name in _SECRETS:
+                return _hidden(value)
+            case _, str() if name in _OF_SERVERS:
+                return self.reason(value)
+            case _, str() if name in _WORDS:
+                return _DIGIT.sub("0", value)
+            case _ if name in _DATA:
+                return self.value(_without_digits(value))
+            case _:
+                return self.value(value)
+
+    def _payload(self, payload: object) -> object:
+        """Base64 of audio; what is none stays wrong."""
+        if self.audio or not isinstance(payload, str) or not payload:
+            return payload
+        samples = count_samples(payload)
+        return _NO_AUDIO if samples is None else b64encode(_silence(samples)).decode()
+
+    def _sound(self, audio: bytes) -> bytes:
+        return audio if self.audio else _silence(len(audio))
+
+
+def decode(data: Any) -> Any:
+    """The value that was made JSON. Raises `KeyError`, `TypeError` or `ValueError` (and what the
+    value's class raises) for what is none."""
+    match data:
+        case {"@": "bytes", "base64": str(encoded)}:
+            return b64decode(encoded)
+        case {"@": "set", "items": several}:
+            return frozenset(map(decode, several))
+        case {"@": "dict", "items": pairs}:
+            return {key: decode(value) for key, value in pairs}
+        case {"@": name, "value": value} if issubclass(_CLASSES[name], Enum):
+            return _CLASSES[name](value)
+        case {"@": name}:
+            fields = {key: _field_value(value) for key, value in data.items() if key != _CLASS}
+            return _CLASSES[name](**fields)
+        case dict():
+            return {key: decode(value) for key, value in cast("dict[str, Any]", data).items()}
+        case list():
+            return [decode(each) for each in cast("Sequence[Any]", data)]
+        case _:
+            return data
+
+
+def _field_value(data: Any) -> Any:
+    """Values hold tuples where their data has lists."""
+    value = decode(data)
+    return tuple(cast("Sequence[Any]", value)) if isinstance(value, list) else value
+
+
+def _classes() -> Mapping[str, type[Any]]:
+    """What commands and configurations consist of: all that their modules know of the core's
+    values. Where two have one name, it is that of a command, a configuration or an item."""
+    found: dict[str, type[Any]] = {}
+    modules = [commands, configuration, items]
+    for module in modules:  # which grows
+        for kind in vars(module).values():
+            if isinstance(kind, type) and (attrs.has(kind) or issubclass(kind, Enum)):
+                found.setdefault(kind.__name__, kind)
+                home = sys.modules[kind.__module__]
+                if home not in modules and home.__name__.startswith(_CORE):
+                    modules.append(home)
+    return MappingProxyType(found)
+
+
+def _fields_of(value: Any) -> dict[str, object]:
+    fields = {each.name: getattr(value, each.name) for each in value.__attrs_attrs__}
+    return {name: each for name, each in fields.items() if each is not UNSET}
+
+
+def _plain(peer: object) -> object:
+    return peer.value if isinstance(peer, Enum) else peer
+
+
+def _silence(samples: int) -> bytes:
+    """The µ-law of nothing (ITU-T G.711)."""
+    return b"\xff" * samples
+
+
+def _hidden(value: object) -> object:
+    """Nothing is left of it but what kind of thing it is."""
+    match value:
+        case str():
+            return _HIDDEN
+        case Mapping():
+            return dict.fromkeys(cast("Mapping[str, object]", value), _HIDDEN)
+        case list() | tuple():
+            return []
+        case _:
+            return value
+
+
+def _without_digits(value: Any) -> Any:
+    match value:
+        case str():
+            return _DIGIT.sub("0", value)
+        case Mapping():
+            data = cast("Mapping[str, object]", value)
+            return {name: _without_digits(each) for name, each in data.items()}
+        case list() | tuple():
+            return [_without_digits(each) for each in cast("list[object]", value)]
+        case _:
+            return value
+
+
+def _without_secrets(url: str) -> str:
+    """Without what a URL can hold of tokens: name, password, query and fragment."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+_CLASSES: Final = _classes()
+"""By name."""

@@ -1,0 +1,147 @@
+"""The application's part in a simulated call: it answers what it is asked, does what it was told to
+wish for, and any command at any moment."""
+
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from attrs import define, field
+
+from twilio_realtime_core.commands import (
+    AnswerApproval,
+    Command,
+    Configure,
+    HangUp,
+    Interrupt,
+    Mute,
+    Play,
+    PressKeys,
+    ResetHistory,
+    SendAudio,
+    SendEvent,
+    SendFunctionOutput,
+    SendMessage,
+    Unmute,
+)
+from twilio_realtime_core.configuration import SessionConfig
+from twilio_realtime_core.errors import LocalProtocolError
+from twilio_realtime_core.items import ConversationItem, Message, Role, TextPart
+from twilio_realtime_core.notifications import FunctionCallRequested, ItemAdded
+from twilio_realtime_core.realtime import (
+    AppendAudio,
+    CancelResponse,
+    ClearInputAudio,
+    CommitAudio,
+    CreateItem,
+    CreateResponse,
+    DeleteItem,
+    RetrieveItem,
+    TruncateItem,
+    UpdateSession,
+)
+from twilio_realtime_core.times import MS
+
+from .choices import Choices
+from .scenarios import Wish, agent_voice, caller_voice
+
+__all__ = ["COMMANDS", "Application", "MakeCommand"]
+
+MakeCommand: TypeAlias = Callable[["Application", Choices], Command]
+
+_FUNCTION_NS: Final = 250 * MS
+"""How long a function takes; one that is called `slow` takes ten times as long."""
+
+
+@define(eq=False)
+class Application:
+    """Hears what the bridge notifies, and gives it commands by `perform`, at a time by `later`.
+
+    `later(ns, job)` does a job after so many ns. A command that cannot be carried out (a
+    `LocalProtocolError`) is counted in `refused`, and all that were given in `given`.
+    """
+
+    wishes: list[Wish]
+    perform: Callable[[Command], None]
+    later: Callable[[int, Callable[[], None]], None]
+    given: Counter[str] = field(init=False, factory=Counter[str])
+    refused: Counter[str] = field(init=False, factory=Counter[str])
+    items: list[ConversationItem] = field(init=False, factory=list[ConversationItem])
+    """The conversation's items, as they were when they were added."""
+    calls: list[str] = field(init=False, factory=list[str])
+    """The ids of all function calls so far."""
+
+    def hear(self, event: object) -> None:
+        """The bridge has notified something."""
+        for wish in self.wishes:
+            if isinstance(event, wish.on):
+                self.wishes.remove(wish)
+                self._give_later(wish.after_ns, wish.command)
+                break
+        match event:
+            case FunctionCallRequested(call_id, name):
+                self.calls.append(call_id)
+                takes_ns = _FUNCTION_NS * (10 if name == "slow" else 1)
+                self._give_later(takes_ns, SendFunctionOutput(call_id, '{"found": true}'))
+            case ItemAdded(item):
+                self.items.append(item)
+            case _:
+                pass
+
+    def give(self, command: Command) -> None:
+        """Give a command, now."""
+        name = type(command.event if isinstance(command, SendEvent) else command).__name__
+        self.given[name] += 1
+        try:
+            self.perform(command)
+        except LocalProtocolError:
+            self.refused[name] += 1
+
+    def _give_later(self, ns: int, command: Command) -> None:
+        self.later(ns, lambda: self.give(command))
+
+
+def _item_id(application: Application, choices: Choices) -> str:
+    ids = [each.id for each in application.items]
+    return choices.pick("which item", [*ids, "item_unknown"])
+
+
+def _some_item(application: Application, choices: Choices) -> ConversationItem:
+    new = Message("item_new", Role.USER, (TextPart("by the way"),))
+    return choices.pick("which item stays", [new, *application.items])
+
+
+def _message(text: str) -> dict[str, Any]:
+    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+
+
+COMMANDS: Final[tuple[tuple[int, MakeCommand], ...]] = (
+    (6, lambda _, choices: Interrupt(cancel=not choices.happens("interrupt without cancel", 30))),
+    (6, lambda _, __: SendEvent(CreateResponse())),
+    (3, lambda _, __: SendEvent(CreateResponse({"conversation": "none", "input": []}))),
+    (4, lambda _, choices: SendMessage("hello", respond=choices.happens("respond", 70))),
+    (3, lambda _, choices: SendAudio(caller_voice(200), commit=choices.happens("commit", 50))),
+    (2, lambda app, choices: SendFunctionOutput(choices.pick("call", [*app.calls, "?"]), "{}")),
+    (1, lambda _, __: AnswerApproval("unknown", approve=True)),
+    (2, lambda app, choices: ResetHistory([_some_item(app, choices)])),
+    (1, lambda _, __: ResetHistory(())),
+    (3, lambda _, __: Mute()),
+    (3, lambda _, __: Unmute()),
+    (3, lambda _, __: Play(agent_voice(300, 20), "chime")),
+    (3, lambda _, __: Play(agent_voice(1000, 21), "hold", yields=True)),
+    (2, lambda _, __: PressKeys("1,2#")),
+    (1, lambda _, __: HangUp(once_heard=True)),
+    (1, lambda _, __: HangUp()),
+    (1, lambda _, __: Configure(SessionConfig(instructions="late"))),
+    (2, lambda _, __: SendEvent(AppendAudio(b64encode(caller_voice(20)).decode()))),
+    (2, lambda _, __: SendEvent(CancelResponse())),
+    (1, lambda _, __: SendEvent(CommitAudio())),
+    (1, lambda _, __: SendEvent(ClearInputAudio())),
+    (2, lambda _, __: SendEvent(CreateItem(_message("and")))),
+    (2, lambda app, choices: SendEvent(DeleteItem(_item_id(app, choices)))),
+    (2, lambda app, choices: SendEvent(RetrieveItem(_item_id(app, choices)))),
+    (1, lambda app, choices: SendEvent(TruncateItem(_item_id(app, choices), 0, 100))),
+    (2, lambda _, __: SendEvent(UpdateSession({"type": "realtime", "instructions": "x"}))),
+)
+"""Commands that an application may give at any moment, each with how often. A new command is a line
+here."""

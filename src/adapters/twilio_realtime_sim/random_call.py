@@ -1,0 +1,309 @@
+"""One random call: put together from its choices, made, and judged."""
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeAlias
+
+from attrs import define, field, frozen
+
+from twilio_realtime_core import Bridge
+from twilio_realtime_core.actions import Peer
+from twilio_realtime_core.commands import Command, HangUp
+from twilio_realtime_core.configuration import CallConfig, SessionConfig
+from twilio_realtime_core.errors import LocalProtocolError
+from twilio_realtime_core.machine import MessageMachine
+from twilio_realtime_core.notifications import CallEnded
+from twilio_realtime_core.times import MS, SECOND
+
+from .application import COMMANDS, Application
+from .byte_world import ByteWorld
+from .calls import byte_call, message_call
+from .choices import Choices
+from .faults import Drifting, Meddled
+from .invariants import CallMachine, Checked, InvariantBroken
+from .message_world import MessageWorld
+from .realtime_peer import CLIENT, RealtimePeer
+from .replies import Reply, ResponseRequest
+from .scenarios import (
+    SCENARIOS,
+    TURN_DETECTION,
+    Part,
+    answer,
+    barge_in,
+    function_call,
+    goodbye,
+    greeting,
+    keys,
+    monologue,
+    muted,
+    question,
+    several_items,
+    silent_caller,
+)
+from .trouble import Cut, Trouble, draw_trouble
+from .twilio_peer import SERVER, TwilioPeer
+from .world import SimulationError, Step
+
+__all__ = ["CALM_NS", "ENDING_NS", "HANG_UP_NS", "Failure", "MakeBridge", "RandomCall"]
+
+CALM_NS: Final = 8 * SECOND
+"""When all faults have stopped."""
+
+HANG_UP_NS: Final = 9 * SECOND
+"""When somebody hangs up, if nobody has before."""
+
+ENDING_NS: Final = 14 * SECOND
+"""How long a call may take to end after that: the ten seconds that a bridge gives its sockets
+(`CallConfig.ending_timeout_ns`), and what was kept back or stalled."""
+
+_AFTERWARDS_NS: Final = SECOND
+"""How long a call that has ended is still looked at."""
+
+_MOST_TURNS: Final = 100
+"""More than a caller takes in ten seconds."""
+
+MakeBridge: TypeAlias = Callable[[CallConfig], CallMachine]
+"""Makes what is checked; as a rule, a `Bridge`."""
+
+
+@frozen
+class Failure:
+    """What went wrong. `invariant`: its number; 13, a call that does not end; -1, an exception.
+
+    `trace`: the last steps before it. `decided`: what chance made of this call, as lines.
+    """
+
+    invariant: int
+    text: str
+    trace: tuple[str, ...] = field(repr=False)
+    decided: tuple[str, ...] = field(repr=False)
+
+    def __str__(self) -> str:
+        return "\n".join([*self.decided, *self.trace, f"invariant {self.invariant}: {self.text}"])
+
+
+_PARTS: Final = (
+    *((3, make) for make in (question, answer, goodbye, barge_in, function_call)),
+    *((1, make) for make in (several_items, monologue, keys, muted, silent_caller)),
+    (1, lambda: barge_in(after_ms=0)),
+    (1, lambda: question() + answer(2500, heard=False) + barge_in(after_ms=300)),
+)
+"""Parts that a random call is put together from, each with how often."""
+
+_MOST_PARTS: Final = 5
+_MOST_COMMANDS: Final = 6
+
+
+@define(eq=False)
+class RandomCall:
+    """One call, put together from its choices, at the level of `messages` or of `bytes`.
+
+    `scenario` is the name of one of `SCENARIOS`, in place of a random one. `make_bridge` makes what
+    is checked.
+    """
+
+    choices: Choices
+    _asked: str | None = field(default=None, alias="scenario")
+    level: str = "messages"
+    _make_bridge: MakeBridge = field(default=Bridge, alias="make_bridge")
+    _trace_limit: int = field(default=0, kw_only=True, alias="trace_limit")
+
+    scenario: str = field(init=False)
+    trouble: Trouble = field(init=False)
+    bridge: Checked = field(init=False)
+    phone: Meddled = field(init=False)
+    model: Meddled = field(init=False)
+    world: MessageWorld | ByteWorld = field(init=False)
+    application: Application = field(init=False)
+    told: Counter[str] = field(init=False, factory=Counter[str])
+    """What the application was told, by name."""
+    begun: bool = field(init=False, default=True)
+    """Whether it ever came to the bridge."""
+    ended: CallEnded | None = field(init=False, default=None)
+    ended_ns: int | None = field(init=False, default=None)
+    _caller: TwilioPeer = field(init=False)
+    _clocks: dict[str, Drifting] = field(init=False, factory=dict[str, Drifting])
+
+    def __attrs_post_init__(self) -> None:
+        part = self._draw_part()
+        self.trouble = trouble = draw_trouble(self.choices)
+        self.bridge = Checked(self._make_bridge(self._draw_config()))
+        start_delay = trouble.start_delay_ns
+        self._caller = TwilioPeer(
+            url="ws://bridge/media-stream", script=part.cues, start_delay=start_delay, record=False
+        )
+        self.phone = self._meddle("phone", self._caller)
+        self.model = self._meddle("model", self._make_model(part))
+        self._join()
+        self.application = Application(list(part.wishes), self._perform, self._later)
+        self.world.listeners.append(self._hear)
+        self._schedule()
+
+    def run(self) -> Failure | None:
+        """Make the call, to its end and a bit beyond."""
+        world = self.world
+        try:
+            world.run(HANG_UP_NS)
+            world.run_until(lambda: self._is_over, HANG_UP_NS + ENDING_NS)
+            world.run(world.now + _AFTERWARDS_NS)
+        except InvariantBroken as broken:
+            return self._failure(broken.number, broken.text, broken.step)
+        except SimulationError as error:
+            number = 13 if self.ended is None and world.now >= HANG_UP_NS else 0
+            return self._failure(number, str(error).partition("\n")[0])
+        except Exception as error:  # whatever it is, it is what the caller wants to know
+            return self._failure(-1, f"{type(error).__name__}: {error}")
+        return None
+
+    def _failure(self, number: int, text: str, *last: Step) -> Failure:
+        trace = tuple(map(str, (*self.world.trace, *last)))
+        return Failure(number, text, trace, tuple(self.choices.decided))
+
+    # What the call is like.
+
+    def _draw_part(self) -> Part:
+        choices = self.choices
+        if self._asked is not None:
+            self.scenario = self._asked
+            return SCENARIOS[self._asked]()
+        if choices.happens("a scenario with a name", 50):
+            self.scenario = choices.pick("which scenario", tuple(SCENARIOS))
+            return SCENARIOS[self.scenario]()
+        self.scenario = "random"
+        part = greeting() if choices.happens("the agent greets", 50) else Part()
+        for _ in range(choices.integer("parts", 0, _MOST_PARTS)):
+            part += choices.weighted("part", _PARTS)()
+        return part
+
+    def _draw_config(self) -> CallConfig:
+        choices = self.choices
+        detection = dict(TURN_DETECTION)
+        if choices.happens("the server does not interrupt", 15):
+            detection["interrupt_response"] = False
+        session = SessionConfig(
+            turn_detection=detection,
+            transcription={"model": "gpt-4o-mini-transcribe"}
+            if choices.happens("transcription", 60)
+            else None,
+        )
+        return CallConfig(
+            session=session,
+            url="ws://model/v1/realtime",
+            await_configuration_ns=choices.pick("configuration after", (0, SECOND)),
+            start_timeout_ns=choices.pick("start within", (10 * SECOND, SECOND)),
+            session_timeout_ns=choices.pick("session within", (15 * SECOND, SECOND)),
+            raw_messages=frozenset(Peer) if choices.happens("raw messages", 10) else frozenset(),
+        )
+
+    def _make_model(self, part: Part) -> RealtimePeer:
+        replies = part.replies or (Reply(),)
+
+        def reply_to(request: ResponseRequest) -> Reply:
+            reply = replies[min(request.number, len(replies) - 1)]
+            for edit in self.trouble.edit_replies:
+                reply = edit(request.number, reply)
+            return reply
+
+        words = None if self.trouble.fails_to_transcribe else "some words"
+        return RealtimePeer(
+            reply_to,
+            pace=self.trouble.pace,
+            transcripts=(words,) * _MOST_TURNS,
+            answer_after=self.choices.happens("a turn is answered afterwards", 30),
+            fault=self.trouble.opening_fault,
+            max_duration_ns=self.trouble.session_ns,
+        )
+
+    def _meddle(self, name: str, machine: MessageMachine) -> Meddled:
+        trouble = self.trouble
+        if ppm := trouble.drift_ppm.get(name):
+            machine = self._clocks[name] = Drifting(machine, ppm)
+        if name == "phone":
+            return Meddled(machine, trouble.to_phone, trouble.from_phone)
+        return Meddled(machine, trouble.to_model, trouble.from_model)
+
+    def _join(self) -> None:
+        ways = self.trouble.ways
+        make = byte_call if self.level == "bytes" else message_call
+        self.world = make(
+            self.bridge,
+            self.phone,
+            self.model,
+            twilio_ways=(ways["phone to bridge"], ways["bridge to phone"]),
+            model_ways=(ways["bridge to model"], ways["model to bridge"]),
+            connect_ns=self.trouble.connect_ns,
+            trace_limit=self._trace_limit,
+            choices=self.choices,
+            **({"segment": True} if self.level == "bytes" else {}),
+        )
+        self.world.link("bridge", Peer.REALTIME).accepts = not self.trouble.refused
+
+    # What happens when.
+
+    def _schedule(self) -> None:
+        choices, world = self.choices, self.world
+        for _ in range(choices.integer("commands", 0, _MOST_COMMANDS)):
+            at_ms = choices.integer("command at, ms", 0, CALM_NS // MS)
+            world.at(at_ms * MS, self._give_any_command)
+        for cut in self.trouble.cuts:
+            world.at(cut.at_ns, partial(self._cut, cut))
+        world.at(CALM_NS, self._calm)
+        hang_up = choices.pick("who hangs up", (self._caller_hangs_up, self._application_hangs_up))
+        world.at(HANG_UP_NS, hang_up)
+
+    def _hear(self, name: str, event: object) -> None:
+        if name != "bridge":
+            return
+        self.told[type(event).__name__] += 1
+        if isinstance(event, CallEnded):
+            self.ended, self.ended_ns = event, self.world.now
+        self.application.hear(event)
+
+    def _perform(self, command: Command) -> None:
+        if self.level == "bytes":
+            self.world.call("bridge", "perform", self.bridge.send(command, self.world.now))
+        else:
+            self.world.call("bridge", "send", command)
+
+    def _later(self, ns: int, job: Callable[[], None]) -> None:
+        self.world.at(self.world.now + ns, job)
+
+    def _give_any_command(self) -> None:
+        command = self.choices.weighted("command", COMMANDS)(self.application, self.choices)
+        self.choices.decided.append(f"at {self.world.now // MS} ms: {command}")
+        self.application.give(command)
+
+    def _cut(self, cut: Cut) -> None:
+        peer = Peer.TWILIO if cut.leg == "phone" else Peer.REALTIME
+        if isinstance(self.world, ByteWorld):
+            far = SERVER if cut.leg == "phone" else CLIENT
+            self.world.cut(cut.leg, far, cut.after_bytes, reset=cut.reset)
+        else:
+            self.world.sever(self.world.link("bridge", peer))
+
+    def _calm(self) -> None:
+        self.phone.active = self.model.active = False
+        for way in self.trouble.ways.values():
+            way.smooth()
+
+    def _caller_hangs_up(self) -> None:
+        clock = self._clocks.get("phone")
+        now = self.world.now if clock is None else clock.local(self.world.now)
+        if self._caller.over or self.ended is not None:
+            return self._application_hangs_up()
+        try:
+            actions = self.phone.pass_on(self._caller.hang_up(now), self.world.now)
+        except LocalProtocolError:  # his call was never answered
+            return self._application_hangs_up()
+        method = "perform" if self.level == "bytes" else "relay"
+        self.world.call("phone", method, actions)
+        return None
+
+    def _application_hangs_up(self) -> None:
+        self.application.give(HangUp())
+        self.begun = bool(self.told)
+
+    @property
+    def _is_over(self) -> bool:
+        return self.ended is not None or not self.begun
