@@ -24,8 +24,10 @@ from twilio_realtime_core import (
     Shutdown,
 )
 from twilio_realtime_core.commands import SendFunctionOutput
+from twilio_realtime_core.items import ConversationItem, Message, Role
 from twilio_realtime_core.notifications import CallEnded, CallStarted, EndReason, Notification
 from twilio_realtime_core.opening import Request
+from twilio_realtime_core.playout import Heard, Part
 
 STARTED = CallStarted("MZ1", "CA1", "AC1", {"who": "Ann"})
 HUNG_UP = CallEnded(EndReason.HUNG_UP)
@@ -65,6 +67,13 @@ class Line:
 
     def handle_timeout(self, now: int) -> list[ByteAction]:
         return []
+
+    @property
+    def items(self) -> tuple[ConversationItem, ...]:
+        return (Message("i", Role.USER),)
+
+    def heard(self, now: int) -> tuple[Heard, ...]:
+        return (Heard(Part(1, "r", "i", 0), 0, 80, 160, complete=False),)
 
     def send(self, command: Command, now: int) -> list[Action]:
         if self._ended:

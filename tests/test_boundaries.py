@@ -72,7 +72,8 @@ ARROWS = {
     "from_twilio": f"{WORDS} caller_audio parts timers",
     "from_realtime": f"{WORDS} bargein interruption parts requests timers usage",
     "from_application": f"{WORDS} bargein commands items parts timers tones",
-    "bridge": f"{WORDS} commands items lag from_application from_realtime from_twilio parts timers",
+    "bridge": f"""{WORDS} commands from_application from_realtime from_twilio items lag parts
+        playout timers""",
     # the way to the bytes
     "handshake": "errors",
     "frames": "errors",

@@ -649,3 +649,25 @@ def test_a_cancel_of_the_application_goes_out_as_it_is() -> None:
     call = Call.talking(800)
     own = CancelResponse(event_id="mine")
     assert call.send(own).to_model == [own]
+
+
+class Open(Call):
+    """A call whose bridge can be asked."""
+
+    open: Bridge
+
+    def build(self) -> Bridge:
+        self.open = Bridge(self.config)
+        return self.open
+
+
+def test_the_conversation_and_what_was_heard_of_it_can_be_asked_for_at_any_time() -> None:
+    call = Open.ready()
+    assert (call.open.items, call.open.heard(0), call.open.ended) == ((), (), False)
+    call.model(created())
+    item = {"id": "i", "type": "message", "role": "assistant", "status": "in_progress"}
+    call.model(type="conversation.item.added", previous_item_id=None, item=item)
+    call.model(delta(800))
+    (heard,) = call.open.heard(call.now + 50 * MS)
+    assert (heard.confirmed, heard.estimated, heard.sent) == (0, 400, 800)
+    assert [each.id for each in call.open.items] == ["i"]

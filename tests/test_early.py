@@ -95,3 +95,10 @@ def test_the_newest_audio_and_all_other_events_are_kept_within_the_limit(
     if len(heard) < len(spoken):
         oldest_dropped = lengths[spoken[len(spoken) - len(heard) - 1]]
         assert sum(lengths[n] for n in heard) + oldest_dropped > MAX_EARLY_SAMPLES
+
+
+def test_audio_that_would_drop_itself_is_refused() -> None:
+    early = Early()
+    early.check_room(0, MAX_EARLY_SAMPLES)
+    with pytest.raises(LocalProtocolError, match="wait for SessionReady"):
+        early.check_room(0, MAX_EARLY_SAMPLES + 1)

@@ -39,7 +39,14 @@ from twilio_realtime_core import (
     Unmute,
 )
 from twilio_realtime_core.actions import Message
-from twilio_realtime_core.items import AudioPart, ImagePart, Role, TextPart
+from twilio_realtime_core.items import (
+    AudioPart,
+    FunctionCall,
+    FunctionOutput,
+    ImagePart,
+    Role,
+    TextPart,
+)
 from twilio_realtime_core.items import Message as MessageItem
 from twilio_realtime_core.notifications import (
     CallEnded,
@@ -563,3 +570,87 @@ def test_a_line_without_a_sign_of_playing_is_dead_after_ten_seconds() -> None:
     call.send(HangUp(once_heard=True))
     assert call.wait(9_900).closes == []
     assert call.wait(200).closes == [Peer.TWILIO, Peer.REALTIME]
+
+
+# What the second look has found
+
+
+def test_a_message_that_says_nothing_is_misuse() -> None:
+    with pytest.raises(LocalProtocolError, match="says nothing"):
+        Call.ready().send(SendMessage(()))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        SendFunctionOutput("c1", "\ud800"),
+        ResetHistory((MessageItem("m", Role.USER, (TextPart("\ud800"),)),)),
+    ],
+)
+def test_what_is_no_unicode_is_misuse_and_changes_nothing(command: Command) -> None:
+    call = calling_a_function()
+    with pytest.raises(LocalProtocolError):
+        call.send(command)
+    assert len(call.send(SendFunctionOutput("c1", "sunny")).to_model) == 1
+
+
+def test_an_output_of_an_old_history_answers_no_call_of_this_one() -> None:
+    call = calling_a_function()
+    old = (FunctionCall("a", "old", "weather"), FunctionOutput("b", "old", "rain"))
+    assert len(call.send(ResetHistory(old)).to_model) == 2
+    assert len(call.send(SendFunctionOutput("c1", "sunny")).to_model) == 1
+
+
+def test_audio_that_cannot_be_kept_until_the_session_is_ready_is_misuse() -> None:
+    call = Call.connected()
+    with pytest.raises(LocalProtocolError, match="SessionReady"):
+        call.send(SendAudio(bytes(80_001), commit=True))
+    with pytest.raises(LocalProtocolError, match="SessionReady"):
+        call.send(AppendAudio(audio(80_001)))
+
+
+def test_a_second_interruption_may_cancel_what_the_first_one_let_go_on() -> None:
+    call = Call.talking(800)
+    assert types(call.send(Interrupt(cancel=False)).to_model) == []
+    assert call.send(Interrupt()).to_model == [CancelResponse("r", "bridge-cancel-r")]
+    assert call.send(Interrupt()).actions == []
+
+
+def test_an_item_that_the_application_deletes_is_not_corrected() -> None:
+    call = Call.talking(800)
+    call.wait(50)
+    call.send(DeleteItem("i"))
+    assert types(call.send(Interrupt()).to_model) == ["response.cancel"]
+
+
+def test_waiting_hold_sound_does_not_begin_in_the_caller_s_first_word() -> None:
+    call = Call.talking(8000)
+    call.send(Play(b"\x00" * 800, "hold", yields=True))
+    done = call.model(speech_started())
+    assert done.to_twilio == [Clear("MZ1")]
+    assert done.told(OwnAudioFinished) == [OwnAudioFinished("hold", 0, 0)]
+
+
+def test_hold_sound_does_not_keep_an_output_or_the_end_waiting() -> None:
+    call = calling_a_function()
+    call.model(response_done())
+    call.send(Play(b"\x00" * 80_000, "hold", yields=True))
+    given = call.send(SendFunctionOutput("c1", "sunny", respond=False, once_heard=True))
+    assert types(given.to_model) == ["conversation.item.create"]
+    done = call.send(HangUp(once_heard=True))
+    assert done.closes == [Peer.TWILIO, Peer.REALTIME]
+    assert [each.name for each in done.told(OwnAudioFinished)] == ["hold"]
+
+
+def test_a_model_that_never_answers_does_not_keep_the_call() -> None:
+    """S82."""
+    call = Call.ready()
+    call.send(CreateResponse())
+    call.send(HangUp(once_heard=True))
+    closes = list[Any]()
+    for _ in range(11):
+        done = call.wait(1000)
+        closes += done.closes
+        for name in done.marks:
+            closes += call.phone(mark(name)).closes
+    assert closes == [Peer.TWILIO, Peer.REALTIME]

@@ -221,3 +221,12 @@ def test_audio_without_words_heard_is_left_out() -> None:
 
 def test_what_is_no_message_is_text_already() -> None:
     assert as_text(FunctionOutput("i", "c", "{}")) == FunctionOutput("i", "c", "{}")
+
+
+def test_what_is_nested_beyond_all_sense_is_left_out() -> None:
+    deep: Any = 1
+    for _ in range(990):
+        deep = [{"a": deep}]
+    item = from_server(Item("i", "mcp_call", output=deep))
+    assert item == from_server(Item("i", "mcp_call", output=deep))
+    assert len(repr(to_data(item))) < 1000

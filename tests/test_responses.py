@@ -131,3 +131,12 @@ def test_the_application_cancels_a_response_by_its_id_or_that_of_the_conversatio
     responses.cancelled(cancelled)
     named = {ResponseState.GENERATING: "g", ResponseState.CANCELLING: "c"}
     assert "".join(named[each.life.state] for each in responses) == states
+
+
+def test_items_that_the_application_has_deleted_are_known_the_latest_of_them() -> None:
+    responses = Responses()
+    for number in range(MAX_RESPONSES + 1):
+        responses.forget_item(str(number))
+    assert not responses.is_gone("0")
+    assert responses.is_gone("1")
+    assert responses.is_gone(str(MAX_RESPONSES))

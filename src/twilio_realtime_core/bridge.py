@@ -22,10 +22,16 @@ from .items import ConversationItem
 from .lag import LineHistory
 from .notifications import EndReason, RealtimeEvent, TwilioMessage
 from .parts import Parts
+from .playout import Heard
 from .states import SessionState, StreamState
 from .timers import Timer
 
 __all__ = ["Bridge"]
+
+# Asked for with every message; looking them up in the enum would take 0.1 µs a time.
+_TWILIO: Final = Peer.TWILIO
+_REALTIME: Final = Peer.REALTIME
+_UNOPENED: Final = StreamState.UNOPENED
 
 _TALKING: Final = (SessionState.CONFIGURING, SessionState.READY)
 """When the model's server may say something."""
@@ -62,6 +68,11 @@ class Bridge:
         """The conversation so far, in its order, with what was heard of each item."""
         return self._call.conversation.items
 
+    def heard(self, now: int) -> tuple[Heard, ...]:
+        """How far each content part that was not heard to the end has been: what marks confirm,
+        what a `clear` sent at `now` would leave heard, what was sent, and how sure that is."""
+        return tuple(self._call.line.playout.heard(now))
+
     @property
     def line_history(self) -> LineHistory:
         """What this call has shown of its line so far, for the configuration of later ones."""
@@ -87,16 +98,17 @@ class Bridge:
         """A message from Twilio, or an event from the model's server."""
         self._check_peer(peer)
         self._check_time(now)
-        if self._call.end is not None:
+        call = self._call
+        if call.end is not None:
             pass  # it has crossed our close
-        elif peer is Peer.TWILIO and self._call.stream.state is not StreamState.UNOPENED:
+        elif peer is _TWILIO and call.stream.state is not _UNOPENED:
             if self._tells_twilio:
-                self._call.outbox.notify(TwilioMessage(text))
-            from_twilio.receive(self._call, text, now)
-        elif peer is Peer.REALTIME and self._call.session.state in _TALKING:
+                call.outbox.notify(TwilioMessage(text))
+            from_twilio.receive(call, text, now)
+        elif peer is _REALTIME and call.session.state in _TALKING:
             if self._tells_realtime:
-                self._call.outbox.notify(RealtimeEvent(text))
-            from_realtime.receive(self._call, text, now)
+                call.outbox.notify(RealtimeEvent(text))
+            from_realtime.receive(call, text, now)
         else:
             raise LocalProtocolError(f"{peer} is not open, so no text can come from it")
         return self._done(now)
@@ -183,6 +195,7 @@ class Bridge:
     def _done(self, now: int) -> list[Action]:
         """End a step: time has come this far, and this is to be done."""
         self._now = now
-        if self._call.waits and self._call.end is None:
-            from_application.settle(self._call, now)
-        return self._call.outbox.take()
+        call = self._call
+        if call.waits and call.end is None:
+            from_application.settle(call, now)
+        return call.outbox.take()

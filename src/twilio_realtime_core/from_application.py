@@ -253,11 +253,11 @@ def _send_raw_output(call: Parts, event: CreateItem, call_id: object) -> None:
 
 
 def _play(call: Parts, command: Play | PressKeys, now: int) -> None:
-    match command:
-        case Play(audio=audio, name=name, yields=yields):
-            pass
-        case PressKeys(keys=keys, tone_ms=tone_ms, pause_ms=pause_ms):
-            audio, name, yields = key_tones(keys, tone_ms, pause_ms), "keys", False
+    if isinstance(command, Play):
+        audio, name, yields = command.audio, command.name, command.yields
+    else:
+        audio = key_tones(command.keys, command.tone_ms, command.pause_ms)
+        name, yields = "keys", False
     call.own.check(len(audio), now)
     if yields:
         call.own.hold(audio, name, now)

@@ -25,6 +25,7 @@ from twilio_realtime_core import (
     Peer,
 )
 from twilio_realtime_core.commands import Mute, SendFunctionOutput, Unmute
+from twilio_realtime_core.items import Message, Role
 from twilio_realtime_core.notifications import (
     AgentAudio,
     AgentText,
@@ -42,6 +43,7 @@ from twilio_realtime_core.notifications import (
     RealtimeEvent,
     TwilioMessage,
 )
+from twilio_realtime_core.playout import Heard, Part
 
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 
@@ -642,3 +644,20 @@ def test_an_exception_in_a_handler_ends_the_call(runtime: str) -> None:
     assert exchange.line.commands == [HangUp()]
     (error,) = exchange.errors
     assert str(error).startswith("the agent raised BugError at test_app_call.py:")
+
+
+@each_runtime
+def test_an_agent_sees_the_conversation_and_what_was_heard(runtime: str) -> None:
+    seen: list[object] = []
+
+    async def agent(call: Call) -> None:
+        seen.extend([*call.items, *call.heard])
+
+    async def script(exchange: Exchange) -> None:
+        await settle()
+
+    Exchange(runtime, agent).run(script)
+    assert seen == [
+        Message("i", Role.USER),
+        Heard(Part(1, "r", "i", 0), 0, 80, 160, complete=False),
+    ]

@@ -11,8 +11,10 @@ import anyio
 from attrs import define, field
 
 from twilio_realtime_core import Action, ByteAction, ByteMachine, Command, Peer
+from twilio_realtime_core.items import ConversationItem
 from twilio_realtime_core.notifications import CallStarted, Notification
 from twilio_realtime_core.opening import Request
+from twilio_realtime_core.playout import Heard
 
 from .call import GRACE_SECONDS, Agent, Call
 
@@ -24,6 +26,15 @@ class Commanded(Protocol):
 
     def send(self, command: Command, now: int) -> list[Action]:
         """What a command leads to. Raises `LocalProtocolError` if it cannot be carried out."""
+        ...
+
+    @property
+    def items(self) -> tuple[ConversationItem, ...]:
+        """The conversation so far."""
+        ...
+
+    def heard(self, now: int) -> tuple[Heard, ...]:
+        """How far each content part has been heard."""
         ...
 
 
@@ -142,7 +153,13 @@ class _Answered:
 
     def _notify(self, event: object) -> None:
         if self._call is None and self._bridge is not None and isinstance(event, CallStarted):
-            self._call = Call(event, partial(self._command, self._bridge))
+            bridge = self._bridge
+            self._call = Call(
+                event,
+                partial(self._command, bridge),
+                lambda: bridge.items,
+                lambda: bridge.heard(self._driver.now()),
+            )
             self._known.set()
         if self._call is None:
             self._on_stray(event)

@@ -19,7 +19,9 @@ from attrs import define, field
 
 from twilio_realtime_core.commands import Command, HangUp
 from twilio_realtime_core.errors import Fault, FaultKind
+from twilio_realtime_core.items import ConversationItem
 from twilio_realtime_core.notifications import CallEnded, CallStarted, Notification
+from twilio_realtime_core.playout import Heard
 
 from .failures import ApplicationError, place
 from .mailbox import LIMIT, Mailbox
@@ -53,6 +55,8 @@ class Call:
     """How the call began. If the same socket begins another stream: how that one did."""
     _command: Callable[[Command], None]
     """Gives a command to the call's machine, and carries out what that asks for."""
+    _items: Callable[[], tuple[ConversationItem, ...]] = tuple
+    _heard: Callable[[], tuple[Heard, ...]] = tuple
     ended: CallEnded | None = field(init=False, default=None)
     """How it ended, once it has; the agent may not have read so far."""
     _mailbox: Mailbox = field(init=False, factory=Mailbox)
@@ -75,6 +79,16 @@ class Call:
     def dropped(self) -> int:
         """How many notifications the agent missed because it was slow."""
         return self._mailbox.dropped
+
+    @property
+    def items(self) -> tuple[ConversationItem, ...]:
+        """The conversation so far, in its order, with what was heard of each item."""
+        return self._items()
+
+    @property
+    def heard(self) -> tuple[Heard, ...]:
+        """How far each content part that was not heard to the end has been (`Bridge.heard`)."""
+        return self._heard()
 
     def send(self, command: Command) -> None:
         """Give a command. What it leads to is done behind all that the call asked for before.

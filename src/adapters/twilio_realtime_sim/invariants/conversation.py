@@ -164,7 +164,8 @@ class Answers(Invariant):
         self._outputs.add(call_id)
         if again:
             return "a second output for a function call"
-        early = self._to_model.held_as(sent) and self._speech.sound.waiting(told.now)
+        says = self._speech.sound.waiting(told.now) and not self._speech.holds
+        early = self._to_model.held_as(sent) and says
         return "an output that was to wait until all was heard" if early else None
 
     def after(self, told: Told) -> str | None:

@@ -146,6 +146,11 @@ class Speech(Fact):
         return response is not None and not response.done
 
     @property
+    def holds(self) -> bool:
+        """Whether what plays only fills the time."""
+        return self.hold is not None and self.hold.at > 0
+
+    @property
     def idle(self) -> bool:
         """Whether nothing more can be said at the moment: no response is under way."""
         return not self._said and all(each.done for each in self._responses.values())
