@@ -6,7 +6,8 @@ assert done.to_twilio == [...]
 """
 
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
+from collections import deque
 from collections.abc import Hashable, Mapping
 from typing import Any, Self, TypeVar
 
@@ -17,8 +18,8 @@ from pydantic import TypeAdapter
 from twilio_realtime_core import Bridge, CallConfig, Command, Fault, FaultKind
 from twilio_realtime_core.actions import Action, Close, Message, Notify, Open, Peer, Send, SendPing
 from twilio_realtime_core.realtime import OtherClientEvent
-from twilio_realtime_core.times import MS
-from twilio_realtime_core.twilio import Mark, Media
+from twilio_realtime_core.times import MS, duration_ns
+from twilio_realtime_core.twilio import Clear, Mark, Media
 from twilio_realtime_sim.invariants import CallMachine, Checked
 
 E = TypeVar("E")
@@ -59,11 +60,13 @@ class Done:
     @property
     def audio(self) -> list[int]:
         """Samples of each media message."""
-        return [
-            len(each.payload) * 3 // 4 - each.payload.count("=")
-            for each in self.to_twilio
-            if isinstance(each, Media)
-        ]
+        return [_samples(each) for each in self.to_twilio if isinstance(each, Media)]
+
+    @property
+    def sound(self) -> str:
+        """All the audio, in base64, however many messages it is in."""
+        sent = [each.payload for each in self.to_twilio if isinstance(each, Media)]
+        return b64encode(b"".join(map(b64decode, sent))).decode()
 
     @property
     def marks(self) -> list[str]:
@@ -96,11 +99,20 @@ class Done:
 @define(eq=False)
 class Call:
     """A bridge, what it has been told, and a driver's one timer. Every step is held against the
-    invariants, and every event to the model against the types of the `openai` package."""
+    invariants, and every event to the model against the types of the `openai` package.
+
+    Time passes with `wait`, in which no mark comes back but by hand, or with `hear`, in which a
+    phone plays what was sent. There it arrives at once; `late_ns` is how much later the player
+    begins after a pause, `back_ns` how long an echo takes.
+    """
 
     config: CallConfig | None = None
+    late_ns: int = 0
+    back_ns: int = 0
     bridge: Checked = field(init=False)
     now: int = field(init=False, default=0)
+    _heard_at: int = field(init=False, default=0)
+    _marks: deque[tuple[int, Mark]] = field(init=False, factory=deque[tuple[int, Mark]])
 
     def __attrs_post_init__(self) -> None:
         ending_ns = (self.config or CallConfig()).ending_timeout_ns
@@ -158,7 +170,12 @@ class Call:
         return self.done(self.bridge.opened(peer, self.now))
 
     def phone(self, message: Mapping[str, Any] | str) -> Done:
-        """A message from Twilio."""
+        """A message from Twilio; an echo that comes by hand does not come again."""
+        match message:
+            case {"event": "mark", "mark": {"name": str(echoed)}}:
+                self._marks = deque(each for each in self._marks if each[1].name != echoed)
+            case _:
+                pass
         return self.done(self.bridge.receive_text(Peer.TWILIO, _text(message), self.now))
 
     def model(self, event: Mapping[str, Any] | str | None = None, **fields: Any) -> Done:
@@ -191,12 +208,45 @@ class Call:
         self.now = until
         return Done(actions)
 
+    def hear(self, ms: float) -> Done:
+        """Time passes as in `wait`, and each mark comes back when all before it was played."""
+        return self.hear_until(self.now + int(ms * MS))
+
+    def hear_until(self, until: int) -> Done:
+        actions = list[Action]()
+        while self._marks and self._marks[0][0] + self.back_ns <= until:
+            at, played = self._marks[0]
+            actions += Call.wait_until(self, max(self.now, at + self.back_ns)).actions
+            actions += self.phone(mark(played.name, played.stream_sid)).actions
+        return Done(actions + Call.wait_until(self, until).actions)
+
     def done(self, actions: list[Action]) -> Done:
+        """One step; what it sends to the phone is played."""
         done = Done(actions)
+        for message in done.to_twilio:
+            self._play(message)
         for event in done.to_model:
             if not isinstance(event, OtherClientEvent):
                 _client_event.validate_json(event.encode())
         return done
+
+    def _play(self, message: Message) -> None:
+        match message:
+            case Media():
+                idle = self._heard_at <= self.now
+                begins = self.now + self.late_ns if idle else self._heard_at
+                self._heard_at = begins + duration_ns(_samples(message))
+            case Mark():
+                self._marks.append((max(self.now, self._heard_at), message))
+            case Clear():
+                self._heard_at = self.now
+                self._marks = deque((min(at, self.now), each) for at, each in self._marks)
+            case _:
+                pass
+
+
+def _samples(message: Media) -> int:
+    return len(message.payload) * 3 // 4 - message.payload.count("=")
 
 
 def _text(message: Mapping[str, Any] | str) -> str:

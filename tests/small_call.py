@@ -38,7 +38,7 @@ from twilio_realtime_sim.invariants import CallMachine
 
 __all__ = ["Happening", "SmallCall"]
 
-_TICK_NS: Final = 200 * MS
+_TICK_NS: Final = 370 * MS
 """By then the first item has been heard, and half of the second."""
 
 
@@ -70,7 +70,7 @@ _ENDS_OF_CANCELLED: Final = {
 _TEXT: Final = {
     name: json.dumps(event)
     for name, event in {
-        "i": delta(800),
+        "i": delta(2160),  # with a mark behind its first frame, and one at its end
         "i done": item_done(),
         "j": delta(1600, item="j"),
         "j done": item_done(item="j"),
@@ -105,8 +105,7 @@ class SmallCall:
         call = Call.ready(CONFIG, session)
         for event in (created("p"), delta(800, "p", "h"), audio_done("p", "h")):
             call.model(event)
-        call.wait(1000)
-        call.phone(mark("1"))
+        call.hear(1000)
         for event in (item_done("p", "h"), response_done("p"), created()):
             call.model(event)
         return cls(call.bridge, server_cancels, call.now)

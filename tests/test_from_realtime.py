@@ -15,7 +15,6 @@ from calling import (
     created,
     delta,
     item_done,
-    mark,
     media,
     response_done,
     server_error,
@@ -47,6 +46,7 @@ from twilio_realtime_core.notifications import (
     McpCallFinished,
     McpCallStarted,
     McpToolsListed,
+    PlaybackFinished,
     ResponseFinished,
     ResponseRefused,
     ResponseStarted,
@@ -382,7 +382,7 @@ def test_the_caller_s_turn_is_told_and_out_of_order_it_is_a_fault_as_well() -> N
 
 def test_a_caller_who_speaks_interrupts_at_once_by_default() -> None:
     call = Call.talking(8000)
-    call.wait(200)
+    call.hear(200)
     (interrupted,) = call.model(speech_started()).told(Interrupted)
     assert [each.heard_ms for each in interrupted.items] == [200]
 
@@ -415,11 +415,11 @@ def test_a_caller_who_may_not_interrupt_is_answered_once_the_agent_has_ended() -
 def test_a_caller_who_may_not_interrupt_yet_is_told_so_and_nothing_is_cleared() -> None:
     """S76."""
     call = policed(after_heard_ms=500)
-    call.wait(499)
+    call.hear(499)
     done = call.model(speech_started())
     assert (done.events, done.to_twilio) == (blocked(BlockCause.LITTLE_HEARD), [])
     call.model(SPEECH_STOPPED)
-    call.wait(1)
+    call.hear(1)
     assert call.model(speech_started()).told(Interrupted) != []
 
 
@@ -482,7 +482,7 @@ def test_where_the_server_makes_no_responses_a_turn_that_was_blocked_is_nobodys_
 
 def test_the_end_of_a_part_is_marked_and_heard_at_its_echo() -> None:
     call = Call.talking(800, 800)
-    assert call.model(audio_done()).marks == ["2"]
+    assert len(call.model(audio_done()).marks) == 1
     call.model(item_done())
-    call.wait(200)
-    assert len(call.phone(mark("2")).events) == 2
+    assert call.hear(199).told(PlaybackFinished) == []
+    assert call.hear(1).told(PlaybackFinished) == [PlaybackFinished("r", "i", 0)]

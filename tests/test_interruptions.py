@@ -12,7 +12,6 @@ from calling import (
     audio_done,
     created,
     delta,
-    mark,
     response_done,
     speech_started,
 )
@@ -50,16 +49,9 @@ def talking(policy: InterruptionPolicy, *samples: int) -> Call:
     """The agent has begun to speak."""
     call = ready(policy)
     call.model(created())
-    for each in samples or (2080,) * 8:  # a mark behind each
+    for each in samples or (2080,) * 8:
         call.model(delta(each))
     return call
-
-
-def hear(call: Call, *names: int) -> None:
-    """These marks come back, each 260 ms after the one before."""
-    for name in names:
-        call.wait(260)
-        call.phone(mark(str(name)))
 
 
 def speech_stopped(call: Call) -> Done:
@@ -81,7 +73,7 @@ def test_the_session_is_told_to_leave_it_to_us_and_then_we_cancel() -> None:
     policy = InterruptionPolicy(after_heard_ms=100)
     call = Call.connected(CallConfig(interruption=policy))
     call = talking(policy)
-    hear(call, 1)
+    call.hear(100)
     done = call.model(speech_started())
     types = [json.loads(each.encode())["type"] for each in done.to_model]
     assert types == ["response.cancel", "conversation.item.truncate"]
@@ -132,10 +124,10 @@ def test_short_speech_over_nothing_is_no_attempt() -> None:
 def test_little_of_a_reply_must_be_heard_before_it_can_be_interrupted() -> None:
     """S76."""
     call = talking(InterruptionPolicy(after_heard_ms=400))
-    hear(call, 1)
+    call.hear(399)
     assert blocked(call.model(speech_started())) == [BlockCause.LITTLE_HEARD]
     speech_stopped(call)
-    hear(call, 2)
+    call.hear(1)
     assert call.model(speech_started()).told(Interrupted)
 
 
@@ -143,19 +135,20 @@ def test_what_was_heard_of_a_reply_counts_all_its_items() -> None:
     call = talking(InterruptionPolicy(after_heard_ms=400), 2400)
     call.model(audio_done())
     call.model(delta(8000, item="j"))
-    call.wait(300)
-    call.phone(mark("1"))
-    call.wait(150)
+    call.hear(399)
+    assert blocked(call.model(speech_started())) == [BlockCause.LITTLE_HEARD]
+    speech_stopped(call)
+    call.hear(1)
     assert call.model(speech_started()).told(Interrupted)
 
 
 def test_own_audio_counts_by_itself() -> None:
     call = ready(InterruptionPolicy(after_heard_ms=200))
     call.send(Play(bytes(8000), "greeting"))
-    call.wait(100)
+    call.hear(199)
     assert blocked(call.model(speech_started())) == [BlockCause.LITTLE_HEARD]
     speech_stopped(call)
-    hear(call, 1)
+    call.hear(1)
     assert call.model(speech_started()).to_twilio
 
 
@@ -165,8 +158,7 @@ def test_the_first_words_are_protected_until_they_were_heard() -> None:
     assert blocked(call.model(speech_started())) == [BlockCause.FIRST_WORDS]
     speech_stopped(call)
     call.model(response_done())
-    call.wait(100)
-    call.phone(mark("1"))
+    call.hear(100)
     call.model(created("s"))
     call.model(delta(800, "s", "j"))
     call.wait(50)
@@ -186,11 +178,11 @@ def test_a_first_response_without_a_word_protects_nothing() -> None:
 def test_the_first_words_may_be_audio_of_ones_own() -> None:
     """S87."""
     call = ready(InterruptionPolicy(protect_first=True))
-    done = call.send(Play(bytes(800), "greeting"))
+    call.send(Play(bytes(800), "greeting"))
+    call.hear(99)
     assert blocked(call.model(speech_started())) == [BlockCause.FIRST_WORDS]
     speech_stopped(call)
-    call.wait(100)
-    call.phone(mark(done.marks[-1]))
+    call.hear(1)
     call.send(Play(bytes(800), "more"))
     assert call.model(speech_started()).to_twilio
 

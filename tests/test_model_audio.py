@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twilio_realtime_core.model_audio import Chunk, ModelAudio
+from twilio_realtime_core.model_audio import Chunk, ModelAudio, split
 from twilio_realtime_core.playout import Part
 
 A = Part(1, "r1", "a", 0)
@@ -85,6 +85,11 @@ def test_what_is_no_base64_changes_nothing(payload: str) -> None:
     audio.delta(A, base64(b"1" * 170))
     assert audio.delta(B, payload) is None
     assert audio.delta(A, base64(b"2" * 150)) == [chunk(A, b"1" * 10 + b"2" * 150)]
+
+
+def test_a_chunk_is_split_into_its_first_samples_and_the_rest() -> None:
+    first, rest = split(chunk(A, b"1" * 160 + b"2" * 31), 160)
+    assert (first, rest) == (chunk(A, b"1" * 160), chunk(A, b"2" * 31))
 
 
 deltas = st.lists(

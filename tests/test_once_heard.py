@@ -37,8 +37,8 @@ def detail(call: Call) -> tuple[EndReason, str]:
 def test_it_ends_when_the_last_mark_comes_back() -> None:
     """S82."""
     call = saying_goodbye(800)
-    call.wait(100)
-    assert call.phone(mark("1")).closes == BOTH
+    assert call.hear(99).closes == []
+    assert call.hear(1).closes == BOTH
     assert detail(call) == (EndReason.HUNG_UP, "all was heard")
 
 
@@ -56,10 +56,10 @@ def test_it_ends_at_once_where_nothing_is_to_be_heard() -> None:
 
 def test_it_waits_for_own_audio_too() -> None:
     call = Call.ready()
-    marks = call.send(Play(b"\x00" * 800, "goodbye")).marks
+    call.send(Play(b"\x00" * 800, "goodbye"))
     assert call.send(HangUp(once_heard=True)).closes == []
-    call.wait(100)
-    assert [call.phone(mark(name)).closes for name in marks][-1] == BOTH
+    assert call.hear(99).closes == []
+    assert call.hear(1).closes == BOTH
 
 
 def test_it_waits_for_a_response_that_has_begun_or_is_asked_for() -> None:
@@ -134,8 +134,8 @@ def test_outputs_are_given_together_once_all_was_heard_and_cause_one_response() 
         call.model(function_call(each))
         assert call.send(SendFunctionOutput(each, "{}", once_heard=True)).to_model == []
     call.model(response_done())
-    call.wait(100)
-    kinds = [each.__class__.__name__ for each in call.phone(mark("1")).to_model]
+    assert call.hear(99).to_model == []
+    kinds = [each.__class__.__name__ for each in call.hear(1).to_model]
     assert kinds == ["CreateItem", "CreateItem", "CreateResponse"]
 
 
@@ -153,7 +153,7 @@ def test_an_output_that_waits_for_a_goodbye_is_given_before_the_call_ends() -> N
     call.send(SendFunctionOutput("c1", "{}", respond=False, once_heard=True))
     call.send(HangUp(once_heard=True))
     call.model(response_done())
-    call.wait(100)
-    done = call.phone(mark("1"))
+    assert call.hear(99).to_model == []
+    done = call.hear(1)
     assert [each.__class__.__name__ for each in done.to_model] == ["CreateItem"]
     assert done.closes == BOTH

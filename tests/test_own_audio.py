@@ -8,7 +8,6 @@ from calling import (
     audio_done,
     created,
     delta,
-    mark,
     response_done,
     speech_started,
 )
@@ -45,9 +44,9 @@ def ended(call: Call) -> Call:
 
 def test_it_is_played_whole_behind_what_plays() -> None:
     call = Call.talking(800)
-    done = call.send(Play(sound(2001), "greeting"))
-    payloads = [each.payload for each in done.to_twilio if isinstance(each, Media)]
-    assert payloads == [audio(2000, 1), audio(1, 1)]
+    assert call.send(Play(sound(2001), "greeting")).sound == audio(2001, 1)
+    assert call.hear(350).told(OwnAudioFinished) == []
+    assert call.hear(1).told(OwnAudioFinished) == [OwnAudioFinished("greeting", 250, 250)]
 
 
 def test_it_does_not_yield_to_the_agent() -> None:
@@ -67,7 +66,7 @@ def test_whoever_interrupts_cuts_it_and_the_model_is_told_nothing_of_it(
         call.model(created())
         call.model(delta(800))
         ended(call)
-    call.wait(250)
+    call.hear(250)
     done = call.model(speech_started()) if agent_speaks else call.send(Interrupt())
     assert done.to_twilio == [Clear("MZ1")]
     assert done.told(OwnAudioFinished) == [OwnAudioFinished("greeting", 250, 1000)]
@@ -76,7 +75,7 @@ def test_whoever_interrupts_cuts_it_and_the_model_is_told_nothing_of_it(
 
 def test_it_ends_hold_sound() -> None:
     call = holding()
-    call.wait(200)
+    call.hear(200)
     done = call.send(Play(sound(800), "greeting"))
     assert done.told(OwnAudioFinished) == [OwnAudioFinished("hold", 200, 1000)]
     assert [type(each) for each in done.to_twilio[:2]] == [Clear, Media]
@@ -96,11 +95,10 @@ def test_nothing_or_more_than_a_minute_is_misuse_and_changes_nothing(
 
 def test_no_more_than_a_minute_of_it_waits_at_a_time() -> None:
     call = Call.ready()
-    marks = call.send(Play(sound(MAX_OWN_SAMPLES))).marks
+    call.send(Play(sound(MAX_OWN_SAMPLES)))
     with pytest.raises(LocalProtocolError, match="OwnAudioFinished"):
         call.send(Play(sound(1)))
-    call.wait(60_000)
-    assert call.phone(mark(marks[-1])).told(OwnAudioFinished) != []
+    assert call.hear(60_000).told(OwnAudioFinished) != []
     assert call.send(Play(sound(1))).audio == [1]
 
 
@@ -117,7 +115,7 @@ def test_it_needs_a_stream_and_room_at_twilio() -> None:
 
 def test_hold_sound_yields_to_the_first_sound_of_the_agent() -> None:
     call = holding()
-    call.wait(200)
+    call.hear(200)
     call.model(created())
     done = call.model(delta(800))
     assert [type(each) for each in done.to_twilio[:2]] == [Clear, Media]
@@ -127,10 +125,8 @@ def test_hold_sound_yields_to_the_first_sound_of_the_agent() -> None:
 
 def test_hold_sound_that_was_heard_to_the_end_has_nothing_to_yield() -> None:
     call = Call.ready()
-    marks = call.send(hold(800)).marks
-    call.wait(100)
-    (last,) = [call.phone(mark(name)) for name in marks][-1:]
-    assert last.told(OwnAudioFinished) == [OwnAudioFinished("hold", 100, 100)]
+    call.send(hold(800))
+    assert call.hear(100).told(OwnAudioFinished) == [OwnAudioFinished("hold", 100, 100)]
     call.model(created())
     done = call.model(delta(800))
     assert Clear("MZ1") not in done.to_twilio
@@ -140,8 +136,8 @@ def test_hold_sound_that_was_heard_to_the_end_has_nothing_to_yield() -> None:
 def test_hold_sound_begins_when_the_agent_was_heard_to_the_end() -> None:
     call = ended(Call.talking(800))
     assert call.send(hold()).audio == []
-    call.wait(100)
-    assert sum(call.phone(mark("1")).audio) == 8000
+    assert call.hear(99).audio == []
+    assert sum(call.hear(1).audio) == 8000
 
 
 def test_hold_sound_begins_though_the_marks_are_lost() -> None:
@@ -153,13 +149,12 @@ def test_hold_sound_begins_though_the_marks_are_lost() -> None:
 
 def test_hold_sound_does_not_break_into_a_word() -> None:
     call = Call.talking(800)
-    call.wait(100)
-    call.phone(mark("1"))
+    call.hear(100)
     assert call.send(hold()).audio == []
-    assert call.model(delta(800)).audio == [800]  # it still waits, and yields nothing
+    assert sum(call.model(delta(800)).audio) == 800  # it still waits, and yields nothing
     assert call.model(audio_done()).audio == []
-    call.wait(100)
-    assert sum(call.phone(mark("2")).audio) == 8000
+    assert call.hear(99).audio == []
+    assert sum(call.hear(1).audio) == 8000
 
 
 def test_hold_sound_that_waits_is_given_up_when_the_next_response_speaks() -> None:
@@ -177,9 +172,8 @@ def test_another_hold_sound_takes_the_place_of_one_that_waits_or_plays() -> None
     call.send(hold(name="one"))
     done = call.send(hold(name="two"))
     assert done.told(OwnAudioFinished) == [OwnAudioFinished("one", 0, 0)]
-    call.wait(100)
-    assert sum(call.phone(mark("1")).audio) == 8000
-    call.wait(200)
+    assert sum(call.hear(100).audio) == 8000
+    call.hear(200)
     done = call.send(hold(name="three"))
     assert done.told(OwnAudioFinished) == [OwnAudioFinished("two", 200, 1000)]
     assert sum(done.audio) == 8000

@@ -41,6 +41,7 @@ from twilio_realtime_core.realtime import (
     DeleteItem,
     TruncateItem,
 )
+from twilio_realtime_core.times import MS
 from twilio_realtime_core.twilio import Clear, Mark, Media
 from twilio_realtime_core.usage import Usage
 
@@ -59,10 +60,19 @@ def interrupt(call: Call) -> Done:
 # To the caller.
 
 
-def test_a_delta_of_whole_frames_is_passed_on_as_it_is() -> None:
+def test_the_first_frame_goes_alone_with_a_mark_of_its_own() -> None:
     call = Call.ready()
     call.model(created())
-    assert call.model(delta(800, value=7)).to_twilio == [Media(SID, audio(800, 7)), Mark(SID, "1")]
+    assert call.model(delta(800, value=7)).to_twilio == [
+        Media(SID, audio(160, 7)),
+        Mark(SID, "1"),
+        Media(SID, audio(640, 7)),
+    ]
+
+
+def test_a_delta_of_whole_frames_that_goes_on_is_passed_on_as_it_is() -> None:
+    call = Call.talking(160)
+    assert call.model(delta(800, value=7)).to_twilio == [Media(SID, audio(800, 7))]
 
 
 def test_other_deltas_are_cut_to_whole_frames_and_the_rest_is_carried_on() -> None:
@@ -155,13 +165,13 @@ def test_a_response_that_was_not_announced_is_played_too() -> None:
 def test_the_first_echo_starts_a_part_and_the_last_ends_it() -> None:
     call = Call.talking(800, 1600)
     call.model(audio_done())
-    assert call.phone(mark("1")).events == [PlaybackStarted("r", "i", 0)]
-    assert call.phone(mark("2")).events == [PlaybackFinished("r", "i", 0)]
+    assert call.hear(299).events == [PlaybackStarted("r", "i", 0)]
+    assert call.hear(1).events == [PlaybackFinished("r", "i", 0)]
 
 
 def test_the_echo_may_come_before_the_model_says_that_the_part_has_ended() -> None:
-    call = Call.talking(800)
-    assert call.phone(mark("1")).events == [PlaybackStarted("r", "i", 0)]
+    call = Call.talking(160)
+    assert call.hear(20).events == [PlaybackStarted("r", "i", 0)]
     assert call.model(audio_done()).events == [PlaybackFinished("r", "i", 0)]
     assert call.model(response_done()).told(PlaybackFinished) == []
 
@@ -191,9 +201,7 @@ def test_s01_with_nothing_ever_played_an_interruption_sends_nothing() -> None:
 def test_s02_an_item_sent_whole_is_truncated_where_it_was_when_the_clear_takes_effect() -> None:
     call = Call.talking(800, 800)
     call.model(audio_done())
-    call.wait(100)
-    call.phone(mark("1"))
-    call.wait(50)
+    call.hear(150)
     done = interrupt(call)
     assert done.to_twilio == [CLEAR]
     assert done.to_model == [CancelResponse("r", "bridge-cancel-r"), TruncateItem("i", 0, 150)]
@@ -208,7 +216,7 @@ def test_s03_interrupting_twice_sends_one_clear_one_cancel_one_truncate(
     call = Call.ready(session={"audio": audio_})  # nobody but us cancels
     call.model(created())
     call.model(delta(800))
-    call.wait(40)
+    call.hear(40)
     done = call.model(speech_started()) if by_the_caller else interrupt(call)
     assert done.to_twilio == [CLEAR]
     assert done.to_model == [CancelResponse("r", "bridge-cancel-r"), TruncateItem("i", 0, 40)]
@@ -220,7 +228,7 @@ def test_s03_interrupting_twice_sends_one_clear_one_cancel_one_truncate(
 def test_s04_a_position_is_a_whole_number_of_ms_rounded_down() -> None:
     call = Call.talking(161)
     call.model(audio_done())
-    call.wait(20.07)
+    call.hear(20.07)
     call.model(response_done())
     assert interrupt(call).to_model == [TruncateItem("i", 0, 20)]
 
@@ -232,7 +240,7 @@ def test_s05_queued_items_are_each_corrected_by_their_own_position() -> None:
     call.model(delta(800, item="j"))
     call.model(audio_done(item="j"))
     call.model(item_done(item="j"))
-    call.wait(150)
+    call.hear(150)
     done = call.model(speech_started())
     assert done.to_model == [TruncateItem("i", 0, 150), DeleteItem("j")]
     assert done.told(Interrupted) == [Interrupted(CALLER, (cut(150, 200), cut(0, 100, "j")))]
@@ -244,8 +252,8 @@ def test_s06_the_echo_of_a_cleared_mark_says_nothing_of_what_comes_next() -> Non
     interrupt(call)
     call.model(created("s"))
     call.model(delta(800, "s", "j"))
-    assert call.phone(mark("1")).actions == []
-    call.wait(30)
+    assert call.phone(mark("1")).actions == []  # of the first response
+    call.hear(30)
     assert interrupt(call).to_model[1:] == [TruncateItem("j", 0, 30)]
 
 
@@ -265,10 +273,9 @@ def test_s08_audio_of_a_response_that_was_interrupted_before_any_is_dropped() ->
 def test_s13_an_item_heard_to_the_end_is_left_alone() -> None:
     call = Call.talking(800)
     call.model(audio_done())
-    call.wait(100)
-    call.phone(mark("1"))
+    call.hear(100)
     call.model(delta(800, item="j"))
-    call.wait(60)
+    call.hear(60)
     assert call.model(speech_started()).to_model == [TruncateItem("j", 0, 60)]
 
 
@@ -276,8 +283,7 @@ def test_s46_after_all_was_heard_and_done_an_interruption_sends_nothing() -> Non
     call = Call.talking(800)
     call.model(audio_done())
     call.model(response_done())
-    call.wait(100)
-    call.phone(mark("1"))
+    call.hear(100)
     done = call.model(speech_started())
     assert (done.to_twilio, done.to_model, done.told(Interrupted)) == ([], [], [])
 
@@ -286,7 +292,8 @@ def test_s56_what_has_been_heard_by_the_clock_though_no_echo_says_so_is_cleared_
     call = Call.talking(800)
     call.model(audio_done())
     call.model(response_done())
-    call.wait(130)
+    call.hear(99)
+    call.wait(31)  # the last echo is not there yet
     done = call.model(speech_started())
     assert (done.to_twilio, done.to_model) == ([CLEAR], [])
     assert done.told(PlaybackFinished) == [PlaybackFinished("r", "i", 0)]
@@ -298,27 +305,27 @@ def test_s57_while_the_model_goes_on_the_position_is_at_most_what_was_sent(
     *, by_the_caller: bool
 ) -> None:
     call = Call.talking(800)
-    call.wait(700)
+    call.hear(700)
     done = call.model(speech_started()) if by_the_caller else interrupt(call)
     assert done.to_model[-1] == TruncateItem("i", 0, 100)
 
 
 def test_s61_the_server_cancels_by_itself_when_it_hears_the_caller() -> None:
     call = Call.talking(800)
-    call.wait(40)
+    call.hear(40)
     assert call.model(speech_started()).to_model == [TruncateItem("i", 0, 40)]
 
 
 def test_s61_the_application_cancels_even_where_the_server_would() -> None:
     call = Call.talking(800)
-    call.wait(40)
+    call.hear(40)
     cancel, truncate = interrupt(call).to_model
     assert (cancel, truncate) == (CancelResponse("r", "bridge-cancel-r"), TruncateItem("i", 0, 40))
 
 
 def test_the_application_may_let_the_model_finish_unheard() -> None:
     call = Call.talking(800)
-    call.wait(40)
+    call.hear(40)
     assert call.send(Interrupt(cancel=False)).to_model == [TruncateItem("i", 0, 40)]
     assert call.model(delta(800)).actions == []
 
@@ -345,10 +352,10 @@ def test_an_item_that_was_heard_in_part_stays_when_it_is_done() -> None:
     assert call.model(item_done()).to_model == []
 
 
-def test_an_item_that_an_echo_says_was_heard_stays_though_its_response_is_interrupted() -> None:
+def test_an_item_that_echoes_say_was_heard_stays_though_its_response_is_interrupted() -> None:
     call = Call.talking(800)
     call.model(audio_done())
-    call.phone(mark("1"))
+    assert call.hear(100).told(PlaybackFinished) == [PlaybackFinished("r", "i", 0)]
     call.model(speech_started())
     assert call.model(item_done()).to_model == []
 
@@ -363,7 +370,7 @@ def test_a_response_outside_the_conversation_is_cleared_and_not_corrected() -> N
     call = Call.ready()
     call.model(created(conversation=None))
     call.model(delta(800))
-    call.wait(40)
+    call.hear(40)
     done = call.model(speech_started())
     assert done.to_twilio == [CLEAR]
     assert done.to_model == [CancelResponse("r", "bridge-cancel-r")]
@@ -409,13 +416,22 @@ def test_the_round_trip_is_measured_at_the_start_and_every_five_seconds() -> Non
 
 def test_a_hidden_delay_of_the_player_is_learned_from_late_echoes() -> None:
     call = Call.ready()
+    call.late_ns = 120 * MS
     call.model(created())
     call.model(delta(1920))
-    call.wait(240 + 120)
-    call.phone(mark("1"))
+    call.hear(500)
     call.model(delta(1920))  # it begins late again
-    call.wait(120 + 80)
-    assert call.model(speech_started()).to_model == [TruncateItem("i", 0, 240 + 80)]
+    call.hear(120 + 10)  # so that no echo has told of it
+    assert call.model(speech_started()).to_model == [TruncateItem("i", 0, 240 + 10)]
+
+
+def test_the_echo_of_the_first_frame_tells_how_late_the_player_has_begun() -> None:
+    call = Call.ready()
+    call.late_ns = 120 * MS
+    call.model(created())
+    call.model(delta(1920))
+    call.hear(120 + 50)
+    assert call.model(speech_started()).to_model == [TruncateItem("i", 0, 50)]
 
 
 def test_a_pong_counts_until_an_echo_is_there() -> None:
@@ -425,9 +441,10 @@ def test_a_pong_counts_until_an_echo_is_there() -> None:
     call.pong(b"another")
     call.opened_and_configured()
     call.model(created())
-    call.model(delta(1920))
-    call.wait(240 + 100 + 80)  # of which 80 ms are the way
-    call.phone(mark("1"))
+    first = call.model(delta(1920)).marks[0]
+    call.wait(20 + 100 + 80)  # of which 80 ms are the way
+    call.phone(mark(first))
+    call.wait(220)
     call.model(delta(1920))
     call.wait(100 + 50)
     assert call.model(speech_started()).to_model == [TruncateItem("i", 0, 240 + 50)]
@@ -460,7 +477,5 @@ def test_what_the_application_has_cancelled_is_played_and_not_cancelled_again() 
     own = CancelResponse("r", event_id="mine")
     assert call.send(SendEvent(own)).to_model == [own]
     assert call.model(delta(800)).audio == [800]
-    call.wait(100)
-    call.phone(mark("1"))
-    call.wait(50)
+    call.hear(150)
     assert interrupt(call).to_model == [TruncateItem("i", 0, 150)]

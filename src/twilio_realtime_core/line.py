@@ -12,7 +12,7 @@ from attrs import frozen
 from .actions import Peer, SendPing
 from .errors import FaultKind
 from .lag import LineHistory
-from .model_audio import Chunk
+from .model_audio import Chunk, split
 from .notifications import OwnAudioFinished, PlaybackFinished, PlaybackStarted
 from .outbox import Outbox
 from .playout import Heard, Part, Playout, Progress
@@ -78,13 +78,16 @@ class Line:
 
     def play(self, chunk: Chunk, now: int) -> None:
         """Audio, and a mark behind it where one is due."""
-        if chunk.samples > _LONGEST_SAMPLES:
-            for piece in _pieces(chunk):
-                self.play(piece, now)
-            return
         if not self.playout.room(chunk.samples, now):
             self._outbox.fault(Peer.REALTIME, FaultKind.OVERFLOW, _FULL)
             return
+        # The first frame of a burst goes alone: its echo tells soonest how late the player starts.
+        apart = self.playout.begins_burst(now) and chunk.samples > FRAME_SAMPLES
+        for each in split(chunk, FRAME_SAMPLES) if apart else (chunk,):
+            for piece in _pieces(each):
+                self._send(piece, now)
+
+    def _send(self, chunk: Chunk, now: int) -> None:
         if not chunk.part.own:
             self._responses.get(chunk.part.response_id).sent += chunk.samples
         self._outbox.twilio(Media(self.stream_sid, chunk.payload))

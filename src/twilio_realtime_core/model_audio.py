@@ -13,7 +13,7 @@ from .audio import count_samples
 from .playout import Part
 from .times import FRAME_SAMPLES
 
-__all__ = ["Chunk", "ModelAudio"]
+__all__ = ["Chunk", "ModelAudio", "split"]
 
 
 @frozen
@@ -65,6 +65,12 @@ class ModelAudio:
     def end_response(self, response_id: str) -> list[Chunk]:
         """What to send now that a response has ended."""
         return self.flush() if self._part and self._part.response_id == response_id else []
+
+
+def split(chunk: Chunk, samples: int) -> tuple[Chunk, Chunk]:
+    """The first `samples` of a longer chunk, and the rest."""
+    audio = b64decode(chunk.payload)
+    return _chunk(chunk.part, audio[:samples]), _chunk(chunk.part, audio[samples:])
 
 
 def _chunk(part: Part, audio: bytes) -> Chunk:

@@ -32,6 +32,7 @@ from twilio_realtime_core.notifications import (
 )
 from twilio_realtime_core.realtime import AppendAudio
 from twilio_realtime_core.times import MS, SECOND, whole_ms
+from twilio_realtime_core.twilio import Mark, Media
 from twilio_realtime_sim import recordings
 from twilio_realtime_sim.caller import After, Cue, Say, WhenHeard
 from twilio_realtime_sim.caller import HangUp as Leave
@@ -85,12 +86,16 @@ def spoken(recording: recordings.Recording) -> Reply:
 # A greeting.
 
 
-def test_s73_a_short_greeting_has_a_mark_at_its_beginning_and_one_at_its_end() -> None:
+@pytest.mark.parametrize("samples", [800, 480])
+def test_s73_a_short_greeting_has_a_mark_at_its_beginning_and_one_at_its_end(samples: int) -> None:
     call = Call.ready()
     call.model(created())
-    marks = [call.model(delta(800)).marks for _ in range(3)]
-    assert [bool(each) for each in marks] == [True, False, False]
-    assert len(call.model(audio_done()).marks) == 1
+    done = [call.model(delta(samples)) for _ in range(3)]
+    done.append(call.model(audio_done()))
+    assert sum(len(each.marks) for each in done) == 2
+    sent = [message for each in done for message in each.to_twilio]
+    assert [type(each) for each in sent[:2]] == [Media, Mark]
+    assert isinstance(sent[-1], Mark)
 
 
 def test_s73_a_greeting_of_the_application_s_own_is_told_with_all_its_300_ms() -> None:

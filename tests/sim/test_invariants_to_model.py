@@ -14,7 +14,6 @@ from calling import (
     item_added,
     item_complete,
     item_deleted,
-    mark,
     media,
     response_done,
     server_error,
@@ -654,13 +653,13 @@ def said_and_done(kind: type[C]) -> C:
     call = requested(kind, 800)
     call.model(response_done())
     call.send(SendFunctionOutput("f", "{}", once_heard=True))
-    call.wait(100)
+    call.hear(99)
     return call
 
 
 def test_7_an_output_that_waits_until_all_was_heard() -> None:
     call = said_and_done(Call)
-    done = call.phone(mark("1"))
+    done = call.hear(1)
     assert isinstance(done.to_model[0], CreateItem)
     assert isinstance(done.to_model[1], CreateResponse)
 
@@ -669,7 +668,7 @@ def test_7_an_output_that_waits_although_all_was_heard() -> None:
     call = said_and_done(WrongCall)
     call.change(lambda right: [each for each in right if not isinstance(each, Send)])
     with breaks(7):
-        call.phone(mark("1"))
+        call.hear(1)
 
 
 def test_7_an_output_in_a_new_history_answers_its_call() -> None:
