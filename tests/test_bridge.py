@@ -668,6 +668,7 @@ def test_the_conversation_and_what_was_heard_of_it_can_be_asked_for_at_any_time(
     item = {"id": "i", "type": "message", "role": "assistant", "status": "in_progress"}
     call.model(type="conversation.item.added", previous_item_id=None, item=item)
     call.model(delta(800))
-    (heard,) = call.open.heard(call.now + 50 * MS)
-    assert (heard.confirmed, heard.estimated, heard.sent) == (0, 400, 800)
+    call.hear(50)
+    (heard,) = call.open.heard(call.now)
+    assert (heard.confirmed, heard.estimated, heard.sent) == (160, 400, 800)
     assert [each.id for each in call.open.items] == ["i"]
