@@ -11,7 +11,7 @@ LOG := $(VENV)/install.log
 # Else pyright asks a registry for newer versions of itself at each run.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help demo test lint types bench accuracy simulate fuzz format clean
+.PHONY: help demo test lint types bench accuracy simulate mutants fuzz format clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -23,6 +23,7 @@ help:
 	@echo 'make bench     how fast the core and the service are (about a minute and a half)'
 	@echo 'make accuracy  how exactly interruptions tell what was heard (about a minute and a half)'
 	@echo 'make simulate  random calls with faults: CALLS ($(CALLS)) from SEED ($(SEED)) on'
+	@echo 'make mutants   whether random calls find the bugs that are planted (a few minutes)'
 	@echo 'make fuzz      each fuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS))'
 	@echo 'make format    rewrite the code as ruff wants it'
 	@echo 'make clean     remove all that was made, the environment too'
@@ -51,6 +52,7 @@ bench: $(VENV)/.dev
 	@$(VENV)/bin/python tests/bench/run.py
 	@$(VENV)/bin/python tests/bench/serving.py
 	@$(VENV)/bin/python tests/bench/latency.py
+	@$(VENV)/bin/python tests/bench/interruption.py
 	@$(VENV)/bin/python tests/bench/simulation.py
 
 accuracy: $(VENV)/.dev
@@ -59,6 +61,10 @@ accuracy: $(VENV)/.dev
 # Half an hour for a hundred thousand, on two cores.
 simulate: $(VENV)/.dev
 	@$(VENV)/bin/twilio-realtime simulate --calls $(CALLS) --seed $(SEED)
+
+# What is found is written into docs/mutants.md; BUGS='--bug mute' hunts only bugs of that name.
+mutants: $(VENV)/.dev
+	@PYTHONPATH=tests $(RUN) mutants $(BUGS)
 
 # What a fuzzer finds goes below build; the corpora that are kept are only read.
 fuzz: $(VENV)/.fuzz

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from twilio_realtime_core import CallConfig
 from twilio_realtime_core.states import RESPONSE, SESSION, SLOT, STREAM, TURN
-from twilio_realtime_sim.invariants.told import ByKind
+from twilio_realtime_sim.invariants.told import ByKind, Ends
 
 __all__ = ["CONFIG", "freeze", "thaw"]
 
@@ -46,13 +46,14 @@ def _reduce_constant(value: object) -> tuple[Any, ...]:
     return _constant, (index,)
 
 
-def _reduce_by_kind(judges: ByKind) -> tuple[Any, ...]:
+def _reduce_judges(judges: ByKind | Ends) -> tuple[Any, ...]:
     """Without what it only remembers: which of the judges a kind of event concerns."""
-    return copyreg.__newobj__, (ByKind,), vars(judges)  # type: ignore[attr-defined]
+    return copyreg.__newobj__, (type(judges),), vars(judges)  # type: ignore[attr-defined]
 
 
 _REDUCED: Final = {
     MappingProxyType: _reduce_constant,
     CallConfig: _reduce_constant,
-    ByKind: _reduce_by_kind,
+    ByKind: _reduce_judges,
+    Ends: _reduce_judges,
 }

@@ -122,7 +122,7 @@ ADAPTERS = {
     "twilio_realtime_trio": ("actions errors machine times", "twilio_realtime_app"),
     "twilio_realtime_asyncio": ("actions errors machine times", "twilio_realtime_app"),
     "twilio_realtime_app": ("*", ""),
-    "twilio_realtime_pytest": ("*", "twilio_realtime_sim"),
+    "twilio_realtime_pytest": ("*", "twilio_realtime_app twilio_realtime_sim"),
     "twilio_realtime_cli": (
         "*",
         "twilio_realtime_app twilio_realtime_asyncio twilio_realtime_sim twilio_realtime_trio",

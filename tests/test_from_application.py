@@ -14,6 +14,7 @@ from calling import (
     audio_done,
     created,
     delta,
+    item_done,
     mark,
     media,
     response_done,
@@ -648,3 +649,25 @@ def test_a_model_that_never_answers_does_not_keep_the_call() -> None:
         for name in done.marks:
             closes += call.phone(mark(name)).closes
     assert closes == [Peer.TWILIO, Peer.REALTIME]
+
+
+def test_outputs_of_calls_of_two_responses_that_are_given_together_cause_one_response() -> None:
+    call = calling_a_function("c1")
+    call.model(delta(8000))
+    call.model(response_done())
+    call.send(SendFunctionOutput("c1", "1", once_heard=True))
+    call.model(created("s"))
+    call.model({**function_call("c2"), "response_id": "s"})
+    call.model(response_done("s"))
+    call.send(SendFunctionOutput("c2", "2", once_heard=True))
+    item = "conversation.item.create"
+    assert types(call.hear(1000).to_model) == [item, item, "response.create"]
+    call.model(created("t"))
+    assert call.model(response_done("t")).to_model == []
+
+
+def test_an_item_that_the_application_has_deleted_is_not_deleted_again_when_it_is_done() -> None:
+    call = Call.talking(8000)
+    call.send(Interrupt(cancel=False))
+    call.send(DeleteItem("i"))
+    assert call.model(item_done()).to_model == []

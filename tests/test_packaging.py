@@ -13,6 +13,7 @@ PACKAGES = {
     "twilio_realtime_app": ROOT / "src/adapters/twilio_realtime_app",
     "twilio_realtime_asyncio": ROOT / "src/adapters/twilio_realtime_asyncio",
     "twilio_realtime_cli": ROOT / "src/adapters/twilio_realtime_cli",
+    "twilio_realtime_pytest": ROOT / "src/adapters/twilio_realtime_pytest",
     "twilio_realtime_sim": ROOT / "src/adapters/twilio_realtime_sim",
     "twilio_realtime_trio": ROOT / "src/adapters/twilio_realtime_trio",
 }

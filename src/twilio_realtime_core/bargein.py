@@ -25,6 +25,8 @@ __all__ = ["Interruption", "cancel_of", "interrupt", "is_late_cancel", "recognis
 _CANCEL_ID: Final = "bridge-cancel-"
 """Begins the event id of our cancels, so that the error of one that came too late is known."""
 
+_INTERRUPTED: Final = ResponseState.INTERRUPTED  # of all responses; a look-up takes 0.1 µs
+
 
 @frozen
 class Interruption:
@@ -114,7 +116,7 @@ def _is_stopped(response: ModelResponse, sounding: set[str]) -> bool:
 
 def _goes_on_unheard(response: ModelResponse) -> bool:
     """An interruption that was to cancel nothing has left it so."""
-    unheard = response.life.state is ResponseState.INTERRUPTED
+    unheard = response.life.state is _INTERRUPTED
     return unheard and response.in_conversation and not response.cancelled
 
 

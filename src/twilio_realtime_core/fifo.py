@@ -13,12 +13,12 @@ from itertools import pairwise
 
 from attrs import define, frozen
 
-from .times import duration_ns, samples_in
+from .times import SAMPLE_NS, samples_in
 
 __all__ = ["Burst", "Fifo", "Part"]
 
 
-@frozen
+@frozen(cache_hash=True)
 class Part:
     """A content part of an item: what audio belongs to, and what can be truncated.
 
@@ -48,7 +48,7 @@ class Burst:
 
     def reached_at(self, position: int) -> int:
         """When all before `position` has been played (ns), if the burst lasts that long."""
-        return self.sent_at + self.lag + duration_ns(position - self.begin)
+        return self.sent_at + self.lag + SAMPLE_NS * (position - self.begin)
 
 
 @define(eq=False)
@@ -100,7 +100,7 @@ class Fifo:
             self._add(_Run(part, self.sent, samples, None, self._runs[-1].burst))
         else:
             self._runs[-1].samples += samples
-        self._busy_until += duration_ns(samples)
+        self._busy_until += SAMPLE_NS * samples
         self.sent += samples
 
     def _add(self, run: _Run) -> None:
@@ -110,7 +110,7 @@ class Fifo:
 
     def burst_of(self, position: int) -> Burst:
         """The burst that plays the last sample before `position`, which must be kept."""
-        return next(run.burst for run in self._runs if run.end >= position)
+        return next(run.burst for run in self._runs if run.begin + run.samples >= position)
 
     def set_lag(self, burst: Burst, lag: int) -> None:
         """A burst has turned out to start so much (ns) later than it was sent."""

@@ -156,8 +156,7 @@ def _give_outputs(call: Parts, outputs: Iterable[SendFunctionOutput]) -> None:
     for each in outputs:
         call.session.send(_output_item(each))
         responses.append(call.functions.given(each.call_id, respond=each.respond))
-    for response_id in responses:
-        call.go_on(response_id)
+    call.go_on(*dict.fromkeys(responses))
 
 
 def _output_item(command: SendFunctionOutput) -> CreateItem:

@@ -66,10 +66,11 @@ def _caller_media(call: Parts, message: twilio.CallerMedia, now: int) -> None:
     if samples is None:
         call.outbox.fault(Peer.TWILIO, FaultKind.BAD_AUDIO, "media: payload is no base64, or empty")
         return
-    missing = call.caller.media(message.timestamp_ms, samples, now)
+    caller = call.caller
+    missing = caller.media(message.timestamp_ms, samples, now)
     if missing:
         _pad(call, missing, PaddingCause.GAP)
-    if call.caller.muted:
+    if caller.muted:
         payload = silence(samples)
     call.session.send(AppendAudio(payload), samples)
 

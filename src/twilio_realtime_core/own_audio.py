@@ -110,6 +110,8 @@ class OwnAudio:
     def _end_holding(self, now: int) -> None:
         """Stop hold sound, where it still plays. Nothing else can be in Twilio's queue."""
         part, self._holding = self._holding, None
+        if part is None:
+            return
         heard = [each for each in self._line.playout.heard(now) if each.part == part]
         if heard:
             self._line.clear()

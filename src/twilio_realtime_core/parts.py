@@ -104,13 +104,17 @@ class Parts:
         """Have the model respond, when it is its turn."""
         self.send_all(self.requests.ask())
 
-    def go_on(self, response_id: str) -> None:
-        """Have the model go on after a response, if that has ended and all that it has asked for
-        has its outcome. An empty id: nobody knows of which response something was."""
+    def go_on(self, *response_ids: str) -> None:
+        """Have the model go on after responses, once, if one has ended and all that it has asked
+        for has its outcome. An empty id: nobody knows of which response something was."""
+        going_on = [each for each in response_ids if self._goes_on(each)]
+        if going_on:
+            self.ask()
+
+    def _goes_on(self, response_id: str) -> bool:
         known = bool(response_id)
         waits = known and (self.speech.generating(response_id) or self.mcp.waits(response_id))
-        if not waits and self.functions.goes_on(response_id):
-            self.ask()
+        return not waits and self.functions.goes_on(response_id)
 
     def send_all(self, events: Iterable[ClientEvent]) -> None:
         """Send events as soon as the session is ready."""

@@ -81,11 +81,11 @@ class Progress:
     finished: tuple[Part, ...] = ()
 
 
-@frozen
+@define(eq=False)
 class _Mark:
     """A mark under way, behind all audio before `position`. `probes`: nothing waited to be played
     when it was sent. `overdue_ns`: from then on its echo is later than echoes are (`None`: not
-    known)."""
+    known). (A value: do not change it.)"""
 
     serial: int
     position: int
@@ -156,10 +156,14 @@ class Playout:
 
     def room(self, samples: int, now: int) -> bool:
         """Whether Twilio's queue can take `samples` more, and we can remember them."""
-        ends_at = self._fifo.ends_at
-        waiting = 0 if ends_at is None else samples_in(ends_at - now)
-        fits = min(self._unheard, waiting) + samples <= MAX_UNHEARD_SAMPLES
+        fits = self._unheard + samples <= MAX_UNHEARD_SAMPLES
+        # Marks may be late, or lost: what must have been played by now does not wait either.
+        fits = fits or self._waiting(now) + samples <= MAX_UNHEARD_SAMPLES
         return fits and (len(self._fifo) < _MAX_RUNS or not self.playing(now))
+
+    def _waiting(self, now: int) -> int:
+        ends_at = self._fifo.ends_at
+        return 0 if ends_at is None else samples_in(ends_at - now)
 
     def begins_burst(self, now: int) -> bool:
         """Whether audio sent now finds the player idle. A first piece of one frame, with a mark of
@@ -267,9 +271,9 @@ class Playout:
         late = now - expected_at - self.round_trip.at_most(bound)
         # The echo of a mark that found the player idle tells when it was sent, and no more.
         if mark.sent_at < expected_at or late < 0:
-            self._fifo.set_lag(
-                burst, self._lags.learn(burst, burst.lag + late, self.round_trip.jitter or 0)
-            )
+            lag = self._lags.learn(burst, burst.lag + late, self.round_trip.jitter or 0)
+            if lag != burst.lag:
+                self._fifo.set_lag(burst, lag)
 
     # What is heard.
 
@@ -287,8 +291,8 @@ class Playout:
     def playing(self, now: int) -> bool:
         """Whether audio may still be audible, or waiting: sent, not confirmed, and not so long ago
         that it must have been played."""
-        silent_at = self.silent_at
-        return silent_at is not None and now < silent_at
+        ends_at = self._fifo.ends_at
+        return ends_at is not None and now < ends_at + _GRACE_NS
 
     def heard(self, now: int) -> list[Heard]:
         """How far each part has been played, those heard to the end excepted, in the order in
@@ -341,12 +345,15 @@ class Playout:
         self._confirmed = max(self._confirmed, position)
         started: list[Part] = []
         for part in self._fifo.before(self._confirmed):
-            if not self._parts[part].started:
-                self._parts[part].started = True
+            state = self._parts[part]
+            if not state.started:
+                state.started = True
                 started.append(part)
-        for part, samples in self._fifo.take(self._confirmed):
+        taken = self._fifo.take(self._confirmed)
+        for part, samples in taken:
             self._parts[part].confirmed += samples
-        return Progress(tuple(started), self._finished())
+        finished = self._finished() if taken else ()
+        return Progress(tuple(started), finished) if started or finished else _NOTHING
 
     def _finished(self) -> tuple[Part, ...]:
         """The parts heard to the end; they are forgotten. (One that a stream took away whole is

@@ -22,6 +22,11 @@ MAX_ITEMS: Final = 256
 """Items, and parts, of one response that are told apart: a response has a handful. What is beyond
 counts as neither done nor heard: it is never deleted, and truncated only while it plays."""
 
+# Asked of every delta, and of all responses when the caller interrupts; looking them up in the
+# enum would take 0.1 µs a time.
+_UNHEARD: Final = (ResponseState.INTERRUPTED, ResponseState.SILENCED)
+_ENDED: Final = (ResponseState.DONE, ResponseState.SILENCED)
+
 T = TypeVar("T")
 
 
@@ -58,12 +63,12 @@ class ModelResponse:
     @property
     def audible(self) -> bool:
         """Whether its audio is still to be heard."""
-        return self.life.state not in (ResponseState.INTERRUPTED, ResponseState.SILENCED)
+        return self.life.state not in _UNHEARD
 
     @property
     def generating(self) -> bool:
         """Whether the server has not yet said that it is done."""
-        return self.life.state not in (ResponseState.DONE, ResponseState.SILENCED)
+        return self.life.state not in _ENDED
 
 
 def _note(known: set[T], item: T) -> bool:

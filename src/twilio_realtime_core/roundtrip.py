@@ -32,7 +32,7 @@ class RoundTrip:
         self._by_mark: deque[int] = deque(maxlen=_SAMPLES)
         self._by_ping: deque[int] = deque(maxlen=_SAMPLES)
         self._bounds: deque[int] = deque(maxlen=_SAMPLES)
-        self._samples: list[int] = []
+        self._fastest: list[int] = []  # of the samples that count, once there is any
         self._pings: dict[bytes, int] = {}
         self.estimate: int | None = None
         self.slowest: int | None = None
@@ -67,13 +67,15 @@ class RoundTrip:
 
     def _sampled(self) -> None:
         """Note which of the samples count, now that there is another."""
-        self._samples = list(self._by_mark or self._by_ping)
+        samples = list(self._by_mark or self._by_ping)
         if self._by_mark:
             probed = min(self._by_mark)
-            self._samples += [ping for ping in self._by_ping if abs(ping - probed) <= _AGREEMENT_NS]
+            samples += [ping for ping in self._by_ping if abs(ping - probed) <= _AGREEMENT_NS]
+        self._fastest, self.slowest = [min(samples)], max(samples)
         self._estimate()
 
     def _estimate(self) -> int:
-        self.estimate = min([*self._samples, *self._bounds])
-        self.slowest = max(self._samples or self._bounds)
+        self.estimate = min([*self._fastest, *self._bounds])
+        if not self._fastest:
+            self.slowest = max(self._bounds)
         return self.estimate

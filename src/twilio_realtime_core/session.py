@@ -24,6 +24,8 @@ __all__ = ["Session"]
 _FIRST_UPDATE: Final = "configure-session"
 """Event id of the `session.update` that configures the session; an `error` naming it is final."""
 
+_READY: Final = SessionState.READY  # asked for with every event; a look-up takes 0.1 µs
+
 
 class Session:
     """One session. `owns_interruption`: the server is to leave it to us to interrupt."""
@@ -135,7 +137,7 @@ class Session:
 
     def send(self, event: ClientEvent, samples: int = 0) -> None:
         """Send an event as soon as the session is ready. `samples`: the audio in it."""
-        if self.state is SessionState.READY:
+        if self._life.state is _READY:
             self._outbox.realtime(event)
             return
         dropped = self._early.keep(event, samples)

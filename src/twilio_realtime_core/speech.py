@@ -124,7 +124,8 @@ class Speech:
         if item.type != "message" or not response.in_conversation:
             return
         first = response.item_done(item.id)
-        if first and not response.audible and item.id not in response.heard_items:
+        stays = item.id in response.heard_items or self._responses.is_gone(item.id)
+        if first and not response.audible and not stays:
             self._outbox.realtime(DeleteItem(item.id))
 
     def response_done(self, response: Response, now: int) -> bool:

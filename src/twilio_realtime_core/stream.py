@@ -16,6 +16,8 @@ __all__ = ["Stream"]
 _MULAW: Final = ("audio/x-mulaw", 8000, 1)
 """`mediaFormat` of every stream."""
 
+_MEDIA: Final = StreamInput.MEDIA  # asked for with every frame; a look-up takes 0.1 µs
+
 
 class Stream:
     """One stream, and the socket that carries it. `sid` is empty before the first `start`;
@@ -41,7 +43,7 @@ class Stream:
         message = twilio.decode(text)
         match message:
             case twilio.CallerMedia():
-                expected = self._is_expected(StreamInput.MEDIA, message.stream_sid)
+                expected = self._is_expected(_MEDIA, message.stream_sid)
             case twilio.MarkEcho():
                 expected = self._is_expected(StreamInput.MARK, message.stream_sid)
             case twilio.Dtmf():

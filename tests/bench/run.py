@@ -1,9 +1,9 @@
 """How much CPU the core takes: `make bench`.
 
-Every case is one message in and all that comes out of it. Cases take turns, round by round, so that
-a change of the machine's speed touches all alike; medians of the rounds are shown, and each median
-as a share of the plain way of doing the same: wsproto on every frame, the standard library's JSON,
-audio decoded and encoded again.
+Every case is one message in and all that comes out of it (the last one: two). Cases take turns,
+round by round, so that a change of the machine's speed touches all alike; medians of the rounds are
+shown, and each median as a share of the plain way of doing the same: wsproto on every frame, the
+standard library's JSON, audio decoded and encoded again.
 
     python tests/bench/run.py [--rounds N] [--json]
 """
@@ -16,28 +16,34 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 
 from attrs import frozen
-from wsproto import ConnectionType, WSConnection
+from calls import (
+    DELTA_NS,
+    STREAM,
+    audio_delta,
+    audio_done,
+    caller_frame,
+    mark_echo,
+    ready_bridge,
+    ready_stack,
+)
+from wsproto import ConnectionType
 from wsproto.connection import Connection
-from wsproto.events import AcceptConnection, TextMessage
+from wsproto.events import TextMessage
 
-from twilio_realtime_core import Action, Bridge, Peer, Send, SendBytes
+from twilio_realtime_core import Action, Peer, Send
 from twilio_realtime_core.frames import TEXT, encode_frame
-from twilio_realtime_core.opening import Request
-from twilio_realtime_core.realtime import MAX_MESSAGE_BYTES as MAX_REALTIME_BYTES
-from twilio_realtime_core.stack import Stack
 from twilio_realtime_core.times import MS
-from twilio_realtime_core.twilio import MAX_MESSAGE_BYTES as MAX_TWILIO_BYTES
-from twilio_realtime_core.websocket import LinkConfig
+from twilio_realtime_core.twilio import Mark
 
-STREAM = "MZ00000000000000000000000000000000"
-FRAME_BYTES = 160
-DELTA_BYTES = 4000
-DELTA_NS = 500 * MS
 OPERATIONS = 2000
+REPLY_DELTAS = 20
+"""Deltas of a reply: ten seconds of audio."""
+ECHO_NS = 60 * MS
+"""From the end of audio to the echo behind it."""
 
 Operation = Callable[[], object]
 
@@ -53,85 +59,9 @@ class Case:
     aim_us: float | None = None
 
 
-def start_message() -> str:
-    """Twilio's `start`."""
-    media_format = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
-    start = {"callSid": "CA" + "0" * 32, "mediaFormat": media_format, "customParameters": {}}
-    return json.dumps({"event": "start", "streamSid": STREAM, "start": start})
-
-
-def caller_frame() -> str:
-    """20 ms of caller audio, as Twilio sends it."""
-    payload = base64.b64encode(os.urandom(FRAME_BYTES)).decode()
-    media = {"track": "inbound", "chunk": "2", "timestamp": "155", "payload": payload}
-    body = {"event": "media", "sequenceNumber": "3", "streamSid": STREAM, "media": media}
-    return json.dumps(body, separators=(",", ":"))
-
-
-def session_updated() -> str:
-    """The server's answer to the configuration."""
-    pcmu = {"type": "audio/pcmu"}
-    audio = {"input": {"format": pcmu, "turn_detection": {}}, "output": {"format": pcmu}}
-    return json.dumps({"type": "session.updated", "session": {"audio": audio}})
-
-
-def audio_deltas() -> Iterator[str]:
-    """A delta for each operation; a new item every ten seconds of audio."""
-    payload = base64.b64encode(os.urandom(DELTA_BYTES)).decode()
-    for i in range(OPERATIONS):
-        body = {
-            "type": "response.output_audio.delta",
-            "event_id": f"event_{i:021}",
-            "response_id": f"resp_{i // 20:021}",
-            "item_id": f"item_{i // 20:021}",
-            "output_index": 0,
-            "content_index": 0,
-            "delta": payload,
-        }
-        yield json.dumps(body, separators=(",", ":"))
-
-
-def ready_bridge() -> Bridge:
-    """A bridge in the middle of a call."""
-    bridge = Bridge()
-    bridge.start(0)
-    bridge.opened(Peer.TWILIO, 0)
-    bridge.receive_text(Peer.TWILIO, start_message(), 0)
-    bridge.opened(Peer.REALTIME, 0)
-    bridge.receive_text(Peer.REALTIME, session_updated(), 0)
-    return bridge
-
-
-def ready_stack() -> Stack:
-    """The same at byte level, both handshakes made."""
-    key = base64.b64encode(os.urandom(16)).decode()
-    upgrade = (
-        ("host", "agent.example"),
-        ("upgrade", "websocket"),
-        ("connection", "Upgrade"),
-        ("sec-websocket-key", key),
-        ("sec-websocket-version", "13"),
-    )
-    stack = Stack(
-        Bridge(),
-        {
-            Peer.TWILIO: LinkConfig(max_message_bytes=MAX_TWILIO_BYTES),
-            Peer.REALTIME: LinkConfig(max_message_bytes=MAX_REALTIME_BYTES),
-        },
-        os.urandom,
-        accepted={Peer.TWILIO: Request("GET", "/media-stream", upgrade)},
-    )
-    stack.start(0)
-    start = encode_frame(TEXT, start_message().encode(), os.urandom(4))
-    stack.receive_bytes(Peer.TWILIO, start, 0)
-    model = WSConnection(ConnectionType.SERVER)
-    for action in stack.connected(Peer.REALTIME, 0):
-        if isinstance(action, SendBytes):
-            model.receive_data(action.data)
-    stack.receive_bytes(Peer.REALTIME, model.send(AcceptConnection()), 0)
-    configured = encode_frame(TEXT, session_updated().encode(), None)
-    stack.receive_bytes(Peer.REALTIME, configured, 0)
-    return stack
+def audio_deltas() -> list[str]:
+    """A delta for each operation, of one reply after another."""
+    return [audio_delta(number, number // REPLY_DELTAS) for number in range(OPERATIONS)]
 
 
 def bridge_frame() -> Operation:
@@ -147,12 +77,40 @@ def bridge_frame() -> Operation:
 def bridge_delta() -> Operation:
     """An audio delta through `Bridge`, every half second, with the marks that it causes."""
     bridge, times = ready_bridge(), count(DELTA_NS, DELTA_NS)
-    deltas = iter(list(audio_deltas()))
+    deltas = iter(audio_deltas())
 
     def operation() -> None:
         send_all(bridge.receive_text(Peer.REALTIME, next(deltas), next(times)))
 
     return operation
+
+
+def bridge_playback() -> Operation:
+    """A delta through `Bridge`, the echo of the mark before it, and the end of its part: what audio
+    costs until it was heard."""
+    bridge, numbers, sent = ready_bridge(), count(), ["0"]
+
+    def operation() -> None:
+        number = next(numbers)
+        reply, place = divmod(number, REPLY_DELTAS)
+        now = (number + 1) * DELTA_NS
+        actions = bridge.receive_text(Peer.REALTIME, deltas[number], now)
+        if place == REPLY_DELTAS - 1:
+            actions += bridge.receive_text(Peer.REALTIME, audio_done(reply), now)
+        send_all(actions)
+        send_all(bridge.receive_text(Peer.TWILIO, mark_echo(sent.pop()), now + ECHO_NS))
+        sent.extend(name_of_mark(actions))
+
+    deltas = audio_deltas()
+    return operation
+
+
+def name_of_mark(actions: list[Action]) -> list[str]:
+    return [
+        action.message.name
+        for action in actions
+        if isinstance(action, Send) and isinstance(action.message, Mark)
+    ]
 
 
 def send_all(actions: list[Action]) -> None:
@@ -219,6 +177,7 @@ CASES = (
     Case("audio delta, plain", plain_delta),
     Case("audio delta, Bridge (text to text)", bridge_delta, "audio delta, plain"),
     Case("audio delta, stack (bytes to bytes)", stack_delta, "audio delta, plain", aim_us=40),
+    Case("audio delta and echo, Bridge", bridge_playback),
 )
 
 
