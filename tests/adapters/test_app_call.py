@@ -1,6 +1,7 @@
 """Agents look after calls, the same on trio and on asyncio."""
 
 import asyncio
+import json
 import traceback
 from typing import cast
 
@@ -655,9 +656,87 @@ def test_an_agent_sees_the_conversation_and_what_was_heard(runtime: str) -> None
 
     async def script(exchange: Exchange) -> None:
         await settle()
+        exchange.hang_up()
 
     Exchange(runtime, agent).run(script)
     assert seen == [
         Message("i", Role.USER),
         Heard(Part(1, "r", "i", 0), 0, 80, 160, complete=False),
     ]
+
+
+# What is not the application's, and what is
+
+
+def test_an_agent_that_waits_for_what_was_cancelled_has_failed() -> None:
+    async def wait() -> None:
+        task = asyncio.create_task(asyncio.sleep(10))
+        task.cancel()
+        await task
+
+    async def agent(call: Call) -> None:
+        call.start_soon(wait)
+        await settle()
+        await wait()
+
+    exchange = Exchange("asyncio", agent).run(nothing)
+    assert exchange.line.commands == [HangUp()]
+    (several,) = exchange.errors
+    assert isinstance(several, ExceptionGroup)
+    assert ["raised CancelledError" in str(each) for each in several.exceptions] == [True, True]
+
+
+@each_runtime
+def test_the_time_of_an_agent_does_not_wait_for_tasks_that_are_slow_to_end(runtime: str) -> None:
+    ran: list[float] = []
+
+    async def slow() -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(30)
+
+    async def agent(call: Call) -> None:
+        call.start_soon(slow)
+        async for _ in call:
+            pass
+        began = anyio.current_time()
+        try:
+            await anyio.sleep(100)
+        finally:
+            ran.append(anyio.current_time() - began)
+
+    async def script(exchange: Exchange) -> None:
+        await anyio.sleep(1)
+        exchange.hang_up()
+
+    Exchange(runtime, agent).run(script)
+    assert ran == [pytest.approx(GRACE_SECONDS)]
+
+
+@each_runtime
+def test_watchers_are_told_that_the_agent_has_failed(runtime: str) -> None:
+    seen: list[Notification] = []
+
+    def fail(event: Notification) -> None:
+        raise BugError
+
+    async def agent(call: Call) -> None:
+        call.watch(seen.append)
+        call.watch(fail)
+        raise BugError
+
+    exchange = Exchange(runtime, agent).run(nothing)
+    fault = seen[0]
+    assert isinstance(fault, Fault)
+    assert fault.kind is FaultKind.APPLICATION
+    assert "the agent raised BugError at test_app_call.py" in fault.message
+    assert len(exchange.errors) == 1
+
+
+@each_runtime
+def test_the_line_that_is_told_is_the_applications_and_not_a_librarys(runtime: str) -> None:
+    async def agent(call: Call) -> None:
+        json.loads("{")
+
+    exchange = Exchange(runtime, agent).run(nothing)
+    (error,) = exchange.errors
+    assert "JSONDecodeError at test_app_call.py:" in str(error)

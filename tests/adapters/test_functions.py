@@ -1,10 +1,12 @@
 """The model calls Python functions, the same on trio and on asyncio."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
-from functools import partial
+from functools import partial, wraps
 from typing import Annotated, Any, Literal
 
 import anyio
@@ -344,6 +346,160 @@ def test_a_sync_function_that_raises_is_answered_as_well(runtime: str) -> None:
     assert len(desk.errors) == 1
 
 
+async def fail_like_a_cancelled_task() -> None:
+    """What it waits for has been cancelled by somebody else."""
+    raise asyncio.CancelledError
+
+
+async def wait_for_a_cancelled_task() -> None:
+    task = asyncio.create_task(asyncio.sleep(10))
+    task.cancel()
+    await task
+
+
+@pytest.mark.parametrize(
+    ("runtime", "wait"),
+    [
+        ("asyncio", wait_for_a_cancelled_task),
+        ("asyncio", fail_like_a_cancelled_task),
+        ("trio", fail_like_a_cancelled_task),
+    ],
+)
+def test_a_function_that_waits_for_what_was_cancelled_fails_alone(
+    runtime: str, wait: Callable[[], Any]
+) -> None:
+    desk = Desk(runtime)
+
+    @desk.functions.add
+    async def shared() -> None:
+        await wait()
+
+    @desk.functions.add
+    async def other() -> str:
+        await anyio.sleep(1)
+        return "done"
+
+    failed, done = desk.ask(request("shared"), request("other", call_id="f2"))
+    assert error_of(failed) == "the function has failed"
+    assert done.output == "done"
+    (error,) = desk.errors
+    assert "shared failed: CancelledError" in str(error)
+
+
+@dataclass
+class Table:
+    guests: int
+
+    def __post_init__(self) -> None:
+        if self.guests < 0:
+            raise KeyError(self.guests)
+
+
+@each_runtime
+def test_a_class_of_an_annotation_that_raises_is_a_function_that_fails(runtime: str) -> None:
+    desk = Desk(runtime)
+
+    @desk.functions.add
+    async def book(table: Table) -> None: ...
+
+    (output,) = desk.ask(request("book", '{"table":{"guests":-1}}'))
+    assert error_of(output) == "the function has failed"
+    (error,) = desk.errors
+    assert "KeyError" in str(error)
+
+
+@each_runtime
+@pytest.mark.parametrize("seconds", [0, 100])
+def test_the_model_is_answered_though_the_report_fails(runtime: str, seconds: float) -> None:
+    def report(error: Exception) -> None:
+        raise BugError
+
+    desk = Desk(runtime)
+    desk.functions = Functions(on_error=report)
+
+    @desk.functions.add(timeout_seconds=10)
+    async def late() -> None:
+        await anyio.sleep(seconds)
+        raise BugError
+
+    desk.exchange.run(ask_and_wait(request("late")))
+    (output,) = desk.exchange.line.outputs
+    assert "error" in output.output
+    assert len(desk.exchange.errors) == 1
+
+
+def ask_and_wait(*requests: FunctionCallRequested) -> Callable[[Exchange], Any]:
+    async def script(exchange: Exchange) -> None:
+        exchange.tell(*requests)
+        await anyio.sleep(20)
+
+    return script
+
+
+@each_runtime
+def test_an_async_function_that_is_decorated_is_async(runtime: str) -> None:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def decorated(*args: Any, **named: Any) -> Any:
+            return function(*args, **named)
+
+        return decorated
+
+    desk = Desk(runtime)
+
+    @desk.functions.add
+    @decorate
+    async def where() -> bool:
+        return threading.current_thread() is threading.main_thread()
+
+    assert [each.output for each in desk.ask(request("where"))] == ["true"]
+    assert desk.errors == []
+
+
+@each_runtime
+def test_hung_functions_hold_up_no_other_call_and_have_a_limit(runtime: str) -> None:
+    desk = Desk(runtime)
+    release, ended = threading.Event(), threading.Semaphore(0)
+
+    @desk.functions.add(timeout_seconds=0.05)
+    def hang() -> None:
+        release.wait()
+        ended.release()
+
+    @desk.functions.add
+    def quick() -> str:
+        return "quick"
+
+    async def script(exchange: Exchange) -> None:
+        async def answers(line: int, many: int) -> list[str]:
+            while len(exchange.lines[line].outputs) < many:
+                await anyio.sleep(0.001)
+            return [each.output for each in exchange.lines[line].outputs]
+
+        many = module.MAX_RUNNING
+        for line in (0, 1):
+            exchange.tell(*[request("hang", call_id=f"h{n}") for n in range(many)], number=line)
+            await answers(line, many)
+        exchange.tell(request("quick"))  # the threads of this call are all taken
+        assert "too many" in (await answers(0, many + 1))[-1]
+        exchange.tell(request("quick"), number=2)
+        assert await answers(2, 1) == ["quick"]
+        release.set()
+        for _ in range(2 * many):
+            await anyio.to_thread.run_sync(ended.acquire)
+        await anyio.sleep(0.05)
+        exchange.tell(request("quick", call_id="f2"))
+        assert (await answers(0, many + 2))[-1] == "quick"
+        for line in range(3):
+            exchange.hang_up(line)
+
+    try:
+        run(runtime, partial(desk.exchange.during_calls, script, 3))
+    finally:
+        release.set()
+    assert desk.exchange.errors == []
+
+
 def circle() -> list[object]:
     items: list[object] = []
     items.append(items)
@@ -630,6 +786,26 @@ def test_an_annotation_that_the_module_does_not_know_is_refused() -> None:
     give.__annotations__["city"] = "Absent"
     with pytest.raises(LocalProtocolError, match="give: name 'Absent' is not defined"):
         Functions(on_error=nobody).add(give)
+
+
+class Weather:
+    async def __call__(self, city: str) -> None: ...
+
+
+async def badly_annotated(city: "anyio.nothing") -> None:  # type: ignore[name-defined]
+    ...
+
+
+@pytest.mark.parametrize(
+    "function",
+    [partial(takes_call), Weather(), print, badly_annotated],
+    ids=type,
+)
+def test_what_is_no_function_or_badly_annotated_is_refused(function: Any) -> None:
+    with pytest.raises(LocalProtocolError):
+        Functions(on_error=nobody).add(function)
+    with pytest.raises(LocalProtocolError):
+        Functions(on_error=nobody).add(name="f")(function)
 
 
 @pytest.mark.parametrize("name", ["two words", "été", 65 * "x"])

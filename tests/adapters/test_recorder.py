@@ -7,6 +7,7 @@ import os
 import stat
 from base64 import b64encode
 from collections.abc import Hashable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 
 from calling import Call, connected, delta, dtmf, media, start
 from twilio_realtime_app.recorded_calls import RecordedCalls
-from twilio_realtime_app.recorder import Difference, Recorder, replay
+from twilio_realtime_app.recorder import CallMachine, Difference, Recorder, replay
 from twilio_realtime_app.recording import NOT_JSON, Hider, decode, parse, written
+from twilio_realtime_app.service import Service, ServiceConfig
 from twilio_realtime_app.usage import UsageError
 from twilio_realtime_core import (
     Action,
@@ -30,7 +32,10 @@ from twilio_realtime_core import (
     SessionConfig,
 )
 from twilio_realtime_core.commands import Configure, Play, PressKeys, ResetHistory, SendMessage
-from twilio_realtime_core.items import ImagePart, Message, Role, TextPart
+from twilio_realtime_core.interruption import InterruptionLimit, InterruptionPolicy
+from twilio_realtime_core.items import ConversationItem, ImagePart, Message, Role, TextPart
+from twilio_realtime_core.opening import Request, Upgrade
+from twilio_realtime_core.playout import Heard, Part
 from twilio_realtime_core.realtime import CreateItem, CreateResponse
 from twilio_realtime_sim.swarm import run_call
 
@@ -253,6 +258,125 @@ def test_what_is_no_recorded_call_is_told(lines: list[Any], complaint: str) -> N
         replay([head if line is ... else line for line in lines])
 
 
+def judged_call(predicate: Any) -> RecordedCall:
+    """A call whose caller speaks while the agent does."""
+    call = RecordedCall(CallConfig(interruption=InterruptionPolicy(predicate=predicate)))
+    call.opened(Peer.TWILIO)
+    call.phone(connected())
+    call.phone(start())
+    call.opened_and_configured()
+    call.model(type="response.created", response={"id": "r", "status": "in_progress"})
+    call.model(delta(8000))
+    call.now += 300_000_000
+    speech: dict[str, Any] = {
+        "type": "input_audio_buffer.speech_started",
+        "item_id": "u",
+        "audio_start_ms": 0,
+    }
+    with suppress(ZeroDivisionError):
+        call.model(**speech)
+    return call
+
+
+@pytest.mark.parametrize(
+    "predicate", [lambda _: False, lambda _: True, lambda _: 1 / 0], ids=["no", "yes", "bug"]
+)
+def test_what_a_predicate_answers_is_answered_again(predicate: Any) -> None:
+    lines = judged_call(predicate).lines
+    assert replay(lines) == (len(lines) - 1, None)
+
+
+def test_the_input_at_which_a_bridge_fails_is_recorded() -> None:
+    lines = judged_call(lambda _: 1 / 0).lines
+    assert json.loads(lines[-1])["raised"] == "ZeroDivisionError"
+
+
+def test_a_bridge_that_fails_now_is_a_difference() -> None:
+    class Broken(Bridge):
+        def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
+            raise KeyError(text)
+
+    _, difference = replay(RecordedCall.ready().lines, Broken)
+    assert difference is not None
+    assert difference.now == ("raised KeyError",)
+
+
+def test_a_file_without_its_start_is_told() -> None:
+    head, _, *rest = RecordedCall.ready().lines
+    with pytest.raises(UsageError, match="line 2 is no start of a call"):
+        replay([head, *rest])
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"event": "new", "from": "+15550001111"},
+        {"type": "new", "caller": {"numbers": ["+15550001111"]}},
+        {"type": "x", "logprobs": [{"token": "+15550001111", "bytes": [1]}]},
+        {"session": {"audio": {"input": {"transcription": {"prompt": "+15550001111"}}}}},
+        {"session": {"tracing": {"group_id": "+15550001111"}}},
+    ],
+    ids=str,
+)
+def test_what_is_not_known_loses_its_digits(event: Any) -> None:
+    assert "5550001111" not in Hider().text(json.dumps(event))
+    assert '"bytes"' not in Hider().text(json.dumps(event))
+
+
+def test_older_audio_is_audio_too() -> None:
+    text = Hider().text('{"type":"response.audio.delta","delta":"c2VjcmV0"}')
+    assert json.loads(text)["delta"] == "////////"
+    limit = InterruptionLimit(1, 1, "Call 5551")
+    assert "5551" not in json.dumps(Hider().value(limit))
+
+
+@pytest.mark.parametrize(
+    "text", ['{"@":"Bridge","n":1}', '{"n":1e400,"m":[-1.50,true,null,"\\u20ac"]}']
+)
+def test_messages_stay_as_they_stood(text: str) -> None:
+    assert Hider().text(text) == text
+
+
+def test_a_recorder_tells_what_the_bridge_knows() -> None:
+    items = (Message("m", Role.USER),)
+    heard = (Heard(Part(1, "r", "i", 0), 0, 80, 160, complete=False),)
+
+    class Knowing(Bridge):
+        @property
+        def ended(self) -> bool:
+            return True
+
+        @property
+        def items(self) -> tuple[ConversationItem, ...]:
+            return items
+
+        def heard(self, now: int) -> tuple[Heard, ...]:
+            return heard if now == 7 else ()
+
+    lines: list[str] = []
+    recorder = Recorder(Knowing(), CallConfig(), lines.append)
+    assert recorder.ended
+    assert (recorder.items, recorder.heard(7)) == (items, heard)
+
+
+def test_a_service_records_its_calls_with_the_configuration_they_have(tmp_path: Path) -> None:
+    recorded: list[tuple[Bridge, CallConfig]] = []
+    calls = RecordedCalls(tmp_path, recorded.append)  # type: ignore[arg-type]
+
+    def record(bridge: Bridge, config: CallConfig) -> CallMachine:
+        recorded.append((bridge, config))
+        return calls.record(bridge, config)
+
+    answer = Service(ServiceConfig(), record=record).respond(
+        Request("GET", "/media-stream", (("upgrade", "websocket"), ("connection", "Upgrade")))
+    )
+    assert isinstance(answer, Upgrade)
+    assert isinstance(answer.machine, Recorder)
+    ((bridge, config),) = recorded
+    assert config.line_history == bridge.line_history
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 # Files.
 
 
@@ -283,6 +407,10 @@ class FullDisk(io.StringIO):
     def write(self, text: str) -> int:
         raise OSError(errno.ENOSPC, "full")
 
+    def close(self) -> None:
+        super().close()
+        raise OSError(errno.ENOSPC, "full")
+
 
 def test_a_full_disk_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     errors: list[OSError] = []
@@ -295,6 +423,8 @@ def test_a_full_disk_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     machine = RecordedCalls(tmp_path, errors.append).record(Bridge(), CallConfig())
     machine.start(0)
     machine.opened(Peer.TWILIO, 0)
+    machine.closed(Peer.TWILIO, 1000, "", 0)
+    assert machine.ended
     assert len(errors) == 1
 
 

@@ -23,7 +23,7 @@ from twilio_realtime_core.items import ConversationItem
 from twilio_realtime_core.notifications import CallEnded, CallStarted, Notification
 from twilio_realtime_core.playout import Heard
 
-from .failures import ApplicationError, place
+from .failures import ApplicationError, is_failure, place
 from .mailbox import LIMIT, Mailbox
 
 __all__ = ["GRACE_SECONDS", "MAX_PROBLEMS", "Agent", "Call"]
@@ -127,11 +127,7 @@ class Call:
                 self.ended = event
             case _:
                 pass
-        for watcher in self._watchers:
-            try:
-                watcher(event)
-            except Exception as error:
-                self._fail("a watcher of the call", error)
+        self._tell_watchers(event)
         if self.ended is None:
             self._put(event)
         else:
@@ -154,12 +150,12 @@ class Call:
         `ApplicationError`, or an `ExceptionGroup` of several in their order.
         """
         grace = anyio.CancelScope()
-        # The agent outlives the tasks that it has started, by the time that it is given.
-        async with anyio.create_task_group() as agents:
-            async with anyio.create_task_group() as tasks:
-                agents.start_soon(self._attend, agent, grace)
-                await self._start_tasks(tasks)
-                tasks.cancel_scope.cancel()
+        # The agent outlives the tasks that it has started. Its time does not wait for them: they
+        # may be slow to end, too.
+        async with anyio.create_task_group() as agents, anyio.create_task_group() as tasks:
+            agents.start_soon(self._attend, agent, grace)
+            await self._start_tasks(tasks)
+            tasks.cancel_scope.cancel()
             grace.deadline = anyio.current_time() + grace_seconds
         if grace.cancelled_caught:
             self._report(f"the agent still ran {grace_seconds:g} s after its call had ended")
@@ -175,7 +171,9 @@ class Call:
         try:
             with grace:
                 await agent(self)
-        except Exception as error:
+        except BaseException as error:
+            if not is_failure(error):
+                raise
             self._fail("the agent", error)
         self._mailbox.abandon()
 
@@ -194,26 +192,43 @@ class Call:
     async def _run_beside(self, function: Callable[[], Awaitable[object]]) -> None:
         try:
             await function()
-        except Exception as error:
+        except BaseException as error:
+            if not is_failure(error):
+                raise
             self._fail("a task of the call", error)
+
+    def _tell_watchers(self, event: Notification) -> None:
+        for watcher in self._watchers:
+            try:
+                watcher(event)
+            except Exception as error:
+                if not _is_own(event):  # else it would be told of its failure, and fail, for ever
+                    self._fail("a watcher of the call", error)
 
     def _put(self, event: Notification) -> None:
         if not self._mailbox.put(event):
             self._report(f"the agent does not keep up: {LIMIT} notifications wait for it")
             self.send(HangUp())
 
-    def _fail(self, who: str, error: Exception) -> None:
+    def _fail(self, who: str, error: BaseException) -> None:
         """The application has gone wrong: that ends the call."""
         what = f"{who} raised {place(error)}"
         self._report(what, error)
-        self._put(Fault(None, FaultKind.APPLICATION, what))
+        fault = Fault(None, FaultKind.APPLICATION, what)
+        self._tell_watchers(fault)
+        self._put(fault)
         self.send(HangUp())
 
-    def _report(self, what: str, cause: Exception | None = None) -> None:
+    def _report(self, what: str, cause: BaseException | None = None) -> None:
         if len(self._problems) < MAX_PROBLEMS:
             problem = ApplicationError(what)
             problem.__cause__ = cause
             self._problems.append(problem)
+
+
+def _is_own(event: Notification) -> bool:
+    """Whether it tells that the application has gone wrong."""
+    return isinstance(event, Fault) and event.kind is FaultKind.APPLICATION
 
 
 Agent: TypeAlias = Callable[[Call], Awaitable[None]]

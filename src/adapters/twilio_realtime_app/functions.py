@@ -15,13 +15,13 @@ They run in tasks of the call: they delay neither audio nor what the agent reads
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, TypeAlias, TypeVar, overload
 
 import anyio
 import msgspec
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from attrs import define, field, frozen
 
 from twilio_realtime_core import LocalProtocolError
@@ -29,7 +29,7 @@ from twilio_realtime_core.commands import SendFunctionOutput
 from twilio_realtime_core.notifications import FunctionCallRequested, Notification
 
 from .call import Call
-from .failures import ApplicationError, place
+from .failures import ApplicationError, is_failure, place
 from .signature import Signature
 
 __all__ = ["MAX_RUNNING", "TIMEOUT_SECONDS", "Functions"]
@@ -39,8 +39,9 @@ TIMEOUT_SECONDS: Final = 15.0
 takes the line for dead."""
 
 MAX_RUNNING: Final = 32
-"""Functions of one call that may run at a time. A response asks for a handful; a model that goes on
-asking must not start tasks without end."""
+"""Functions of one call that may run at a time, with the threads that nobody waits for any more. A
+response asks for a handful; a model that goes on asking must not start tasks or threads without
+end."""
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 """API reference, "Realtime": the name of a function."""
@@ -92,7 +93,8 @@ class Functions:
         what it does, and `Signature` how it is to be called.
 
         A parameter annotated `Call` gets the call. A sync function runs in a thread of its own, so
-        it cannot take the call; nothing can stop it, but what it returns too late is not sent.
+        it cannot take the call; nothing can stop it, but what it returns too late is not sent, and
+        until it ends it is one of the `MAX_RUNNING` of its call.
 
         `name` for the model, if not the function's own. `once_heard`: the answer waits until all
         that the agent has said was heard. `respond=False`: the model does not go on at once; after
@@ -101,10 +103,11 @@ class Functions:
         """
 
         def register(function: F) -> F:
+            signature = Signature.of(function)
             own = _Function(
                 function,
                 name or function.__name__,
-                Signature.of(function),
+                signature,
                 timeout_seconds,
                 once_heard,
                 respond,
@@ -151,7 +154,11 @@ class _Function:
 
     @property
     def is_async(self) -> bool:
-        return inspect.iscoroutinefunction(self.function)
+        """Also where a decorator has wrapped it, as `functools.wraps` tells."""
+        function = self.function
+        return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+            inspect.unwrap(function)
+        )
 
     @property
     def tool(self) -> Mapping[str, Any]:
@@ -159,17 +166,54 @@ class _Function:
         description = inspect.getdoc(self.function)
         return tool if description is None else tool | {"description": description}
 
-    async def run(self, arguments: Mapping[str, Any]) -> str:
+    async def run(self, arguments: Mapping[str, Any], in_thread: "_InThread") -> str:
         """What it returns, as text. Raises what it raises, and `Exception` for what is no JSON."""
-        if self.is_async:
-            result = await self.function(**arguments)
-        else:
-            call = partial(self.function, **arguments)
-            result = await to_thread.run_sync(call, abandon_on_cancel=True)
+        call = partial(self.function, **arguments)
+        result: object = await (call() if self.is_async else in_thread(call))
         if isinstance(result, str):
             result.encode()  # a lone surrogate cannot be sent
             return result
         return msgspec.json.encode(result, order="deterministic").decode()
+
+
+_InThread: TypeAlias = Callable[[Callable[[], object]], Awaitable[object]]
+
+
+@define(eq=False, repr=False)
+class _Running:
+    """The requests of one call that are not answered yet, and its threads, by tokens.
+
+    A call has a limiter of its own: with that of the process, the hung functions of one call would
+    hold up those of all others.
+    """
+
+    _requests: set[object] = field(init=False, factory=set[object])
+    _threads: set[object] = field(init=False, factory=set[object])
+    """Those that run; each takes itself out."""
+    _limiter: CapacityLimiter = field(init=False, factory=lambda: CapacityLimiter(MAX_RUNNING))
+
+    def begin(self) -> object | None:
+        """The token of a new request; `None`: there are too many."""
+        if len(self._requests | self._threads) >= MAX_RUNNING:
+            return None
+        self._requests.add(token := object())
+        return token
+
+    def end(self, token: object) -> None:
+        """A request is answered. Its thread may go on."""
+        self._requests.discard(token)
+
+    async def in_thread(self, token: object, function: Callable[[], object]) -> object:
+        """What `function` returns, in a thread that is left to itself if we are cancelled."""
+
+        def run() -> object:
+            self._threads.add(token)
+            try:
+                return function()
+            finally:
+                self._threads.discard(token)
+
+        return await to_thread.run_sync(run, abandon_on_cancel=True, limiter=self._limiter)
 
 
 @define(eq=False, repr=False)
@@ -179,7 +223,7 @@ class _Answering:
     _call: Call
     _functions: Mapping[str, _Function]
     _on_error: Callable[[Exception], None]
-    _running: int = field(init=False, default=0)
+    _running: _Running = field(init=False, factory=_Running)
 
     def hear(self, event: Notification) -> None:
         """A watcher of the call."""
@@ -188,41 +232,56 @@ class _Answering:
                 function = self._functions.get(name)
                 if function is None:
                     self._refuse(event, "there is no function of this name")
-                elif self._running >= MAX_RUNNING:
+                elif (token := self._running.begin()) is None:
                     self._refuse(event, "too many functions are running: try again later")
                 else:
-                    self._running += 1
-                    self._call.start_soon(self._answer, function, event)
+                    self._call.start_soon(self._answer, function, event, token)
             case _:
                 pass
 
-    async def _answer(self, function: _Function, event: FunctionCallRequested) -> None:
+    async def _answer(
+        self, function: _Function, event: FunctionCallRequested, token: object
+    ) -> None:
         try:
             arguments = function.signature.arguments(event.arguments, self._call)
         except (ValueError, RecursionError) as error:
             self._refuse(event, f"the arguments are not valid: {error}", function)
+        except Exception as error:  # of a class of the application that an annotation names
+            self._failed(function, event, error)
         else:
-            await self._run(function, event, arguments)
+            await self._run(function, event, arguments, partial(self._running.in_thread, token))
         finally:
-            self._running -= 1
+            self._running.end(token)
 
     async def _run(
-        self, function: _Function, event: FunctionCallRequested, arguments: Mapping[str, Any]
+        self,
+        function: _Function,
+        event: FunctionCallRequested,
+        arguments: Mapping[str, Any],
+        in_thread: _InThread,
     ) -> None:
         output: str | None = None
         try:
             with anyio.move_on_after(function.timeout_seconds):
-                output = await function.run(arguments)
-        except Exception as error:
-            self._report(f"the function {function.name} failed: {place(error)}", error)
-            self._refuse(event, "the function has failed", function)
+                output = await function.run(arguments, in_thread)
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            self._failed(function, event, error)
             return
         if output is None:
             seconds = f"{function.timeout_seconds:g} s"
-            self._report(f"the function {function.name} was not done in {seconds}")
             self._refuse(event, f"the function was not done in {seconds}", function)
+            self._report(f"the function {function.name} was not done in {seconds}")
         else:
             self._send(event, output, respond=function.respond, once_heard=function.once_heard)
+
+    def _failed(
+        self, function: _Function, event: FunctionCallRequested, error: BaseException
+    ) -> None:
+        """The model is answered first: who is told of the error may fail as well."""
+        self._refuse(event, "the function has failed", function)
+        self._report(f"the function {function.name} failed: {place(error)}", error)
 
     def _refuse(
         self, event: FunctionCallRequested, why: str, function: _Function | None = None
@@ -238,7 +297,7 @@ class _Answering:
         except LocalProtocolError as error:  # such as that somebody else has answered
             self._report(f"an output of {event.name} could not be sent: {place(error)}", error)
 
-    def _report(self, what: str, cause: Exception | None = None) -> None:
+    def _report(self, what: str, cause: BaseException | None = None) -> None:
         error = ApplicationError(what)
         error.__cause__ = cause
         self._on_error(error)

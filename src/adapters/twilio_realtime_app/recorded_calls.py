@@ -4,6 +4,7 @@ import os
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import IO
@@ -45,8 +46,9 @@ class RecordedCalls:
             self.on_error(error)
             return bridge
         file = os.fdopen(number, "w", encoding="utf-8", buffering=1)
-        recorder = Recorder(bridge, config, _Writer(file, self.on_error).write, Hider(self.audio))
-        weakref.finalize(recorder, file.close)  # its driver lets it go when the call is over
+        writer = _Writer(file, self.on_error)
+        recorder = Recorder(bridge, config, writer.write, Hider(self.audio), done=writer.close)
+        weakref.finalize(recorder, writer.close)  # a call that is torn has no end
         return recorder
 
 
@@ -66,3 +68,8 @@ class _Writer:
         except OSError as error:
             self._failed = True
             self._on_error(error)
+
+    def close(self) -> None:
+        """Nothing more is written."""
+        with suppress(OSError):  # of what could not be written, which was told
+            self._file.close()

@@ -6,18 +6,23 @@ replay(file)  # None, or the first difference
 
 import json
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextlib import suppress
 from enum import Enum
-from typing import Any, Protocol, TypeAlias, cast
+from functools import partial
+from typing import Any, Final, Protocol, TypeAlias, cast
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from twilio_realtime_core import Bridge
 from twilio_realtime_core.actions import Action, Notify, Peer
 from twilio_realtime_core.commands import Command
 from twilio_realtime_core.configuration import CallConfig
 from twilio_realtime_core.errors import LocalProtocolError
+from twilio_realtime_core.interruption import BlockCause, InterruptionAttempt
+from twilio_realtime_core.items import ConversationItem
 from twilio_realtime_core.machine import MessageMachine
-from twilio_realtime_core.notifications import CallEnded
+from twilio_realtime_core.notifications import CallEnded, InterruptionBlocked
+from twilio_realtime_core.playout import Heard
 
 from .recording import FORMAT, VERSION, Hider, decode, parse, written
 from .usage import UsageError
@@ -25,11 +30,29 @@ from .usage import UsageError
 __all__ = ["CallMachine", "Difference", "MakeBridge", "Recorder", "replay"]
 
 
+def _nothing() -> None:
+    """Nobody is told."""
+
+
 class CallMachine(MessageMachine, Protocol):
     """A bridge, or what stands for one."""
 
     def send(self, command: Command, now: int) -> list[Action]:
         """A command of the application."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether `CallEnded` was notified."""
+        ...
+
+    @property
+    def items(self) -> tuple[ConversationItem, ...]:
+        """The conversation so far."""
+        ...
+
+    def heard(self, now: int) -> tuple[Heard, ...]:
+        """How far each content part has been heard."""
         ...
 
 
@@ -50,6 +73,8 @@ class Recorder:
     _config: CallConfig
     _write: Callable[[str], object]
     _hider: Hider = field(factory=Hider)
+    _done: Callable[[], object] = field(default=_nothing, kw_only=True, alias="done")
+    """Called after the last line."""
     _began_ns: int | None = field(init=False, default=None)
     _ended: bool = field(init=False, default=False)
 
@@ -57,6 +82,20 @@ class Recorder:
     def deadline(self) -> int | None:
         """That of the bridge."""
         return self._bridge.deadline
+
+    @property
+    def ended(self) -> bool:
+        """That of the bridge."""
+        return self._bridge.ended
+
+    @property
+    def items(self) -> tuple[ConversationItem, ...]:
+        """Those of the bridge."""
+        return self._bridge.items
+
+    def heard(self, now: int) -> tuple[Heard, ...]:
+        """As the bridge has it."""
+        return self._bridge.heard(now)
 
     def start(self, now: int) -> list[Action]:
         """Begin."""
@@ -105,11 +144,16 @@ class Recorder:
         except LocalProtocolError:
             self._write_line({**line, "misuse": True})
             raise
+        except Exception as error:  # a bug: this is the step that shows it
+            self._write_line({**line, "raised": type(error).__name__})
+            raise
         line["out"] = [self._hider.value(output) for output in outputs]
         deadline = self._bridge.deadline
         line["deadline"] = None if deadline is None else deadline - began_ns
         self._write_line(line)
         self._ended = any(_is_end(output) for output in outputs)
+        if self._ended:
+            self._done()
         return outputs
 
     def _write_line(self, line: dict[str, Any]) -> None:
@@ -151,14 +195,20 @@ def replay(lines: Iterable[str], make_bridge: MakeBridge = Bridge) -> tuple[int,
     """
     numbered = ((number, line) for number, line in enumerate(lines, 1) if line.endswith("\n"))
     again: list[str] = []
-    recorder = _begin(next(numbered, (1, "")), make_bridge, again.append)
+    answers = _Answers()
+    recorder = _begin(next(numbered, (1, "")), make_bridge, again.append, answers)
     steps = 0
     for number, line in numbered:
         recorded = _parse(number, line)
         try:
-            _repeat(recorder, recorded)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            tell = _step(recorder, recorded)
+        except (AttributeError, KeyError, TypeError, ValueError, LocalProtocolError) as error:
             raise UsageError(f"line {number} is no step of a recorded call: {error!r}") from None
+        answers.step = recorded
+        with suppress(Exception):  # whatever it raises, the recorder has written
+            tell()
+        if not again:
+            raise UsageError(f"line {number} is no start of a call, which has to come first")
         now = parse(again[-1])
         if now != recorded:
             return steps, _difference(number, recorded, now)
@@ -166,8 +216,30 @@ def replay(lines: Iterable[str], make_bridge: MakeBridge = Bridge) -> tuple[int,
     return steps, None
 
 
+@define(eq=False)
+class _Answers:
+    """Stands for the application's predicate, and answers as that did: the caller was not let in
+    where it is told so, or where the predicate itself has raised something."""
+
+    step: Mapping[str, Any] = field(init=False, factory=dict[str, Any])
+    """The step that is repeated, as it was recorded."""
+
+    def predicate(self, attempt: InterruptionAttempt) -> bool:
+        """An answer."""
+        del attempt
+        if "raised" in self.step:
+            raise type(self.step["raised"], (Exception,), {})
+        return _BLOCKED not in self.step.get("out", ())
+
+
+_BLOCKED: Final = Hider().value(Notify(InterruptionBlocked(BlockCause.APPLICATION)))
+
+
 def _begin(
-    first: tuple[int, str], make_bridge: MakeBridge, write: Callable[[str], object]
+    first: tuple[int, str],
+    make_bridge: MakeBridge,
+    write: Callable[[str], object],
+    answers: _Answers,
 ) -> Recorder:
     head = _parse(*first)
     if head.get("format") != FORMAT:
@@ -179,6 +251,9 @@ def _begin(
         )
     try:
         config: CallConfig = decode(head["config"])
+        if config.interruption.predicate is not None:
+            policy = evolve(config.interruption, predicate=answers.predicate)
+            config = evolve(config, interruption=policy)
         return Recorder(make_bridge(config), config, write, Hider(audio=bool(head["audio"])))
     except (AttributeError, KeyError, TypeError, ValueError, LocalProtocolError) as error:
         raise UsageError(f"line 1 holds no configuration of a call: {error!r}") from None
@@ -194,27 +269,24 @@ def _parse(number: int, line: str) -> dict[str, Any]:
     return cast("dict[str, Any]", data)
 
 
-def _repeat(recorder: Recorder, step: Mapping[str, Any]) -> None:
-    """Tell a bridge again what it was told."""
+def _step(recorder: Recorder, step: Mapping[str, Any]) -> Callable[[], object]:
+    """What tells a bridge again what it was told."""
     now: int = step["at"]
-    try:
-        match step["do"], step["with"]:
-            case "start" | "handle_timeout" as method, []:
-                getattr(recorder, method)(now)
-            case "opened", [peer]:
-                recorder.opened(_peer(peer), now)
-            case "receive_text", [peer, str(text)]:
-                recorder.receive_text(_peer(peer), text, now)
-            case "pong", [peer, str(payload)]:
-                recorder.pong(_peer(peer), bytes.fromhex(payload), now)
-            case "closed", [peer, int(code), str(reason)]:
-                recorder.closed(_peer(peer), code, reason, now)
-            case "send", [command]:
-                recorder.send(decode(command), now)
-            case what, _:
-                raise ValueError(f"nobody can be told {what!r}")
-    except LocalProtocolError:
-        pass  # it was misuse then, or it is a difference: the recorder has written which
+    match step["do"], step["with"]:
+        case "start" | "handle_timeout" as method, []:
+            return partial(getattr(recorder, method), now)
+        case "opened", [peer]:
+            return partial(recorder.opened, _peer(peer), now)
+        case "receive_text", [peer, str(text)]:
+            return partial(recorder.receive_text, _peer(peer), text, now)
+        case "pong", [peer, str(payload)]:
+            return partial(recorder.pong, _peer(peer), bytes.fromhex(payload), now)
+        case "closed", [peer, int(code), str(reason)]:
+            return partial(recorder.closed, _peer(peer), code, reason, now)
+        case "send", [command]:
+            return partial(recorder.send, decode(command), now)
+        case what, _:
+            raise ValueError(f"nobody can be told {what!r}")
 
 
 def _peer(name: str) -> Hashable:
@@ -230,5 +302,7 @@ def _outcome(step: Mapping[str, Any]) -> tuple[str, ...]:
     """What came of a step, a line for each output, and the deadline after it."""
     if step.get("misuse"):
         return ("misuse",)
+    if "raised" in step:
+        return (f"raised {step['raised']}",)
     outputs = (json.dumps(each) for each in step.get("out", ()))
     return (*outputs, f"deadline {step.get('deadline')}")

@@ -38,6 +38,9 @@ _CLASS: Final = "@"
 NOT_JSON: Final = "not JSON"
 """What stands for text that is no JSON, since nobody can tell what is in it."""
 
+_FUNCTION: Final = "function"
+"""What stands for a function of the application."""
+
 _NO_AUDIO: Final = "*"
 """What stands for a payload that is no base64."""
 
@@ -48,16 +51,23 @@ _CORE: Final = "twilio_realtime_core."
 _SECRETS: Final = (
     *("authorization", "headers", "api_key", "client_secret", "server_url", "image_url"),
     *("accountSid", "account_sid", "customParameters", "custom_parameters"),
-    *("safety_identifier",),
+    *("safety_identifier", "logprobs"),
 )
-"""Fields that hold keys, tokens, accounts or persons."""
+"""Fields that hold keys, tokens, accounts or persons, or what was said, once more."""
 
-_WORDS: Final = (
-    *("text", "transcript", "delta", "arguments", "output", "instructions", "description"),
-    *("heard", "unheard", "digit", "error"),
+_NAMES: Final = frozenset(
+    [
+        *("id", "event_id", "item_id", "previous_item_id", "response_id", "call_id"),
+        *("conversation_id", "session_id", "approval_request_id", "previous_response_id"),
+        *("streamSid", "stream_sid", "callSid", "call_sid"),
+        *("type", "event", "object", "role", "status", "name", "model", "voice", "format"),
+        *("encoding", "protocol", "version", "code", "param", "language", "server_label"),
+        *("sequenceNumber", "chunk", "timestamp", "track", "tracks", "host", "eagerness"),
+        *("include", "output_modalities", "modalities", "truncation", "tool_choice"),
+    ]
 )
-"""Fields that hold what was said, written or pressed, if they are text: without their digits they
-hold no number of a person, and are as long as before."""
+"""Fields that name a thing or a kind, or count. All other text loses its digits: it may be what was
+said, written or pressed. So it holds no number of a person, and is as long as before."""
 
 _OF_SERVERS: Final = ("message", "reason", "detail")
 """Words of a peer's program. Keys have been seen in them; the core shows them `plain`, at most."""
@@ -84,12 +94,33 @@ def parse(line: str) -> Any:
     return json.loads(_PACKED.sub(lambda run: "/" * int(run[1]), line))
 
 
+class _Number(str):
+    """A number as it stood: some are larger than those of Python."""
+
+    __slots__ = ()
+
+
+def _as_text(value: object) -> str:
+    match value:
+        case _Number():
+            return value
+        case Mapping():
+            data = cast("Mapping[str, object]", value)
+            return f"{{{','.join(f'{json.dumps(key)}:{_as_text(data[key])}' for key in data)}}}"
+        case list():
+            return f"[{','.join(map(_as_text, cast('list[object]', value)))}]"
+        case _:
+            return json.dumps(value)
+
+
 @attrs.frozen
 class Hider:
     """Turns values into JSON's and hides what is private. With `audio` that is kept, and so are the
     keys of `PressKeys`, which one can hear."""
 
     audio: bool = False
+    _wraps: bool = attrs.field(default=True, kw_only=True, alias="wraps")
+    """Whether what is written is to be read as values; messages are not."""
 
     def value(self, value: object) -> Any:
         """A value of the core: an object with its class as `@`; a message as it is on the wire."""
@@ -108,7 +139,7 @@ class Hider:
             case Fault(kind=FaultKind.NOT_JSON) if value.message != NOT_JSON:
                 return self.value(attrs.evolve(value, message=NOT_JSON))
             case _ if callable(value):
-                return None  # functions of the application cannot be written down
+                return {_CLASS: _FUNCTION}  # of the application: it cannot be written down
             case _ if attrs.has(type(value)):
                 return {_CLASS: type(value).__name__, **self._fields(_fields_of(value))}
             case _:
@@ -117,7 +148,8 @@ class Hider:
     def text(self, text: str) -> str:
         """A message on the wire, as text; `NOT_JSON` if it is none."""
         try:
-            return json.dumps(self.data(json.loads(text)), separators=(",", ":"))
+            data = json.loads(text, parse_float=_Number)
+            return _as_text(attrs.evolve(self, wraps=False).data(data))
         except (ValueError, RecursionError):
             return NOT_JSON
 
@@ -136,20 +168,23 @@ class Hider:
                 return value
 
     def _wire(self, message: Any) -> Any:
-        return self.data(json.loads(message.encode()))
+        return attrs.evolve(self, wraps=False).data(json.loads(message.encode()))
 
     def _object(self, data: Mapping[str, object]) -> dict[str, Any]:
         fields = self._fields(data)
-        if data.get("type") == "response.output_audio.delta" and "delta" in data:
+        if str(data.get("type")).endswith("audio.delta") and "delta" in data:
             fields["delta"] = self._payload(data["delta"])
         # Data that has our own key for classes must not be taken for a value.
-        return {_CLASS: "dict", "items": list(fields.items())} if _CLASS in data else fields
+        ours = self._wraps and _CLASS in data
+        return {_CLASS: "dict", "items": list(fields.items())} if ours else fields
 
     def _fields(self, fields: Mapping[str, object]) -> dict[str, Any]:
         return {name: self._field(name, value) for name, value in fields.items()}
 
     def _field(self, name: str, value: object) -> Any:
         match name, value:
+            case _, _Number():
+                return value
             case "peer", Enum():
                 return _plain(value)
             case "url", str():
@@ -162,10 +197,12 @@ class Hider:
                 return _hidden(value)
             case _, str() if name in _OF_SERVERS:
                 return self.reason(value)
-            case _, str() if name in _WORDS:
-                return _DIGIT.sub("0", value)
             case _ if name in _DATA:
                 return self.value(_without_digits(value))
+            case _, str() if name not in _NAMES:
+                return _DIGIT.sub("0", value)
+            case _, list() | tuple():
+                return [self._field(name, each) for each in cast("list[object]", value)]
             case _:
                 return self.value(value)
 
@@ -192,6 +229,8 @@ def decode(data: Any) -> Any:
             return {key: decode(value) for key, value in pairs}
         case {"@": name, "value": value} if issubclass(_CLASSES[name], Enum):
             return _CLASSES[name](value)
+        case {"@": "function"}:
+            return _unknown
         case {"@": name}:
             fields = {key: _field_value(value) for key, value in data.items() if key != _CLASS}
             return _CLASSES[name](**fields)
@@ -201,6 +240,10 @@ def decode(data: Any) -> Any:
             return [decode(each) for each in cast("Sequence[Any]", data)]
         case _:
             return data
+
+
+def _unknown(*_: object) -> None:
+    """Stands for a function of the application."""
 
 
 def _field_value(data: Any) -> Any:
@@ -241,6 +284,8 @@ def _silence(samples: int) -> bytes:
 def _hidden(value: object) -> object:
     """Nothing is left of it but what kind of thing it is."""
     match value:
+        case _Number():
+            return value
         case str():
             return _HIDDEN
         case Mapping():
@@ -253,6 +298,8 @@ def _hidden(value: object) -> object:
 
 def _without_digits(value: Any) -> Any:
     match value:
+        case _Number():
+            return value
         case str():
             return _DIGIT.sub("0", value)
         case Mapping():

@@ -10,7 +10,7 @@ With an auth token the first two must be signed by Twilio (Twilio, "Webhooks sec
 import os
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from attrs import define, evolve, field, frozen
@@ -37,6 +37,7 @@ from twilio_realtime_core.websocket import LinkConfig
 
 from .lines import Lines
 from .public_url import base_url, check_public_url, is_loopback
+from .recorder import CallMachine
 from .tls import Tls
 from .usage import UsageError
 
@@ -153,9 +154,16 @@ class ServiceConfig:
         return stream_url(check_public_url(self.public_url), MEDIA_STREAM)
 
 
-OnCall: TypeAlias = Callable[[Bridge, Request], None]
-"""Called with the bridge of a call, before it begins, and the request that opened its stream.
+OnCall: TypeAlias = Callable[[CallMachine, Request], None]
+"""Called with the bridge of a call, or with what records it, before it begins, and the request that
+opened its stream.
 Commands can be sent to the bridge from its `CallStarted` on."""
+
+
+def _as_it_is(bridge: Bridge, config: CallConfig) -> CallMachine:
+    """It is not recorded."""
+    del config
+    return bridge
 
 
 @define(eq=False, repr=False)
@@ -164,7 +172,8 @@ class Service:
 
     `client_tls` is the context for Realtime servers (default: see `Tls`), `server_tls` that for
     accepted connections, if they are to be TLS: as a rule a proxy in front does that.
-    `random_bytes(n)` gives n unpredictable bytes, for WebSocket masks.
+    `random_bytes(n)` gives n unpredictable bytes, for WebSocket masks. `record` is given each
+    bridge and its configuration, and returns what takes its place, such as `RecordedCalls.record`.
     """
 
     _config: ServiceConfig
@@ -172,6 +181,9 @@ class Service:
     _server_tls: ssl.SSLContext | None = field(default=None, kw_only=True, alias="server_tls")
     _random_bytes: Callable[[int], bytes] = field(
         default=os.urandom, kw_only=True, alias="random_bytes"
+    )
+    _record: Callable[[Bridge, CallConfig], CallMachine] = field(
+        default=_as_it_is, kw_only=True, alias="record"
     )
     _links: Mapping[Peer, LinkConfig] = field(init=False)
     _lines: Lines = field(init=False, factory=Lines)
@@ -196,8 +208,8 @@ class Service:
         def respond(request: Request) -> Response | Upgrade:
             answer = self.respond(request)
             match answer:
-                case Upgrade(machine=Bridge() as bridge) if on_call is not None:
-                    on_call(bridge, request)
+                case Upgrade(machine=machine) if on_call is not None:
+                    on_call(cast(CallMachine, machine), request)
                 case _:
                     pass
             return answer
@@ -246,7 +258,8 @@ class Service:
             if refusal is not None:
                 return refusal
         call = evolve(self._config.call, line_history=self._lines.known())
-        return Upgrade(self._lines.watch(Bridge(call)), Peer.TWILIO, self._links)
+        machine = self._record(self._lines.bridge(call), call)
+        return Upgrade(machine, Peer.TWILIO, self._links)
 
     def _urls(self, request: Request) -> tuple[str, str] | Response:
         """Those of the server and of its stream, as Twilio has them."""

@@ -34,13 +34,19 @@ class Signature:
         """That of `function`. Annotations are those that msgspec knows; `Annotated[..., Meta(...)]`
         adds descriptions and bounds.
 
-        Raises `LocalProtocolError` for a parameter that has no annotation, or one of which there is
-        no schema, or that cannot be given by name.
+        Raises `LocalProtocolError` for what is no function or method, and for a parameter that has
+        no annotation, or one of which there is no schema, or that cannot be given by name.
         """
-        name = getattr(function, "__name__", "function")
+        inner = inspect.unwrap(function)
+        if not (inspect.isfunction(inner) or inspect.ismethod(inner)):
+            kind = type(inner).__name__
+            raise LocalProtocolError(
+                f"a {kind} is no function that can be told to the model: write a def around it"
+            )
+        name = function.__name__
         try:
             hints = get_type_hints(function, include_extras=True)
-        except NameError as error:
+        except Exception as error:  # an annotation that is text is run as code
             raise LocalProtocolError(
                 f"{name}: {error}; annotate with names of its module"
             ) from None
@@ -60,7 +66,7 @@ class Signature:
             )
             schema = _schema(arguments)
             decoder = msgspec.json.Decoder(arguments)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise LocalProtocolError(f"{name}: there is no JSON schema: {error}") from None
         takes_call = tuple(each.name for each in parameters if hints[each.name] is Call)
         return cls(schema, takes_call, decoder)

@@ -9,16 +9,16 @@ import os
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, cast
 
 import anyio
 from anyio.abc import TaskStatus
 
+from twilio_realtime_app import failures
+from twilio_realtime_app.listening import MAX_CONNECTIONS
 from twilio_realtime_app.usage import UsageError
 from twilio_realtime_core import ByteAction, ByteMachine
 
@@ -155,11 +155,19 @@ async def listen(
     *,
     on_error: Callable[[Exception], None],
     on_listening: Callable[[list[tuple[str, int]]], None],
+    max_connections: int = MAX_CONNECTIONS,
 ) -> None:
     """As the `listen` of the drivers. `host`: empty for all addresses. Raises `UsageError` if
     there can be no listening."""
     try:
-        await api.listen(host or None, port, accept, on_error=on_error, on_listening=on_listening)
+        await api.listen(
+            host or None,
+            port,
+            accept,
+            on_error=on_error,
+            on_listening=on_listening,
+            max_connections=max_connections,
+        )
     except OSError as error:
         where = f"port {port} of {host or 'this machine'}"
         match error:
@@ -178,9 +186,7 @@ def place(error: BaseException) -> str:
     error = _only_cause(error)
     if isinstance(error, OSError):
         return explain(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    at = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{at}"
+    return failures.place(error)
 
 
 async def _watch_signals(

@@ -4,28 +4,28 @@ import os
 import ssl
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from attrs import define
 
 from twilio_realtime_app.environment import read_settings
+from twilio_realtime_app.listening import MAX_CONNECTIONS
 from twilio_realtime_app.public_url import check_public_url
 from twilio_realtime_app.recorded_calls import RecordedCalls
+from twilio_realtime_app.recorder import CallMachine
 from twilio_realtime_app.service import (
     HEALTH,
     INCOMING_CALL,
     MEDIA_STREAM,
-    OnCall,
     Service,
     ServiceConfig,
     check_exposure,
 )
-from twilio_realtime_app.tls import Tls
 from twilio_realtime_app.usage import UsageError
-from twilio_realtime_core import Bridge, CallConfig, LocalProtocolError, Peer, SessionConfig
+from twilio_realtime_core import CallConfig, LocalProtocolError, Peer, SessionConfig
 from twilio_realtime_core.fields import UNSET
-from twilio_realtime_core.opening import Opening, Request, Response, Upgrade
+from twilio_realtime_core.opening import Request
 
 from .call_events import describe
 from .options import host_option, json_option, port_option, runtime_option
@@ -34,6 +34,9 @@ from .runtime import RunningDriver, place
 from .server import Server
 
 __all__ = ["serve"]
+
+_MAX_RECORDED: Final = 300
+"""As `MAX_CONNECTIONS`, where each call has a third descriptor, its file."""
 
 
 @click.command(
@@ -92,12 +95,14 @@ def serve(host: str, port: int, runtime: str, *, as_json: bool, **options: Any) 
     recorded = _recorded_calls(options["record"], output, audio=options["record_audio"])
     tls = _server_tls(options["certificate"], options["key"])
     config = _service_config(host, **options)
-    service = Service(config, server_tls=tls)
+    service = (
+        Service(config, server_tls=tls)
+        if recorded is None
+        else Service(config, server_tls=tls, record=recorded.record)
+    )
     return _Calls(
         service=service,
-        config=config,
-        tls=tls,
-        recorded=recorded,
+        max_connections=MAX_CONNECTIONS if recorded is None else _MAX_RECORDED,
         output=output,
         scheme="http" if tls is None else "https",
         served=f": {INCOMING_CALL}, {MEDIA_STREAM}, {HEALTH}",
@@ -109,14 +114,11 @@ class _Calls(Server):
     """Gives each connection a driver, and each call a number."""
 
     service: Service
-    config: ServiceConfig
-    tls: ssl.SSLContext | None
-    recorded: RecordedCalls | None
 
     def accept(self) -> tuple[RunningDriver, Hashable]:
         call: list[int] = []
 
-        def begin(bridge: Bridge, request: Request) -> None:
+        def begin(bridge: CallMachine, request: Request) -> None:
             del bridge, request
             call.append(next(self.numbers))
 
@@ -127,24 +129,7 @@ class _Calls(Server):
                 number = call[0] if call else None
                 self.output.tell(name, {"call": number, **fields}, tone=tone)
 
-        return self.api.Driver(self._open_connection(begin), notify), Peer.TWILIO
-
-    def _open_connection(self, begin: OnCall) -> Tls:
-        recorded = self.recorded
-        if recorded is None:
-            return self.service.open_connection(begin)
-
-        def respond(request: Request) -> Response | Upgrade:
-            answer = self.service.respond(request)
-            match answer:
-                case Upgrade(Bridge() as bridge, peer, links):
-                    begin(bridge, request)
-                    return Upgrade(recorded.record(bridge, self.config.call), peer, links)
-                case _:
-                    return answer
-
-        server = {} if self.tls is None else {Peer.TWILIO: self.tls}
-        return Tls(Opening(Peer.TWILIO, respond, os.urandom), server=server)
+        return self.api.Driver(self.service.open_connection(begin), notify), Peer.TWILIO
 
 
 def _recorded_calls(folder: Path | None, output: Output, *, audio: bool) -> RecordedCalls | None:

@@ -6,6 +6,8 @@ from itertools import count
 
 from attrs import define, field
 
+from twilio_realtime_app.listening import MAX_CONNECTIONS
+
 from .output import Field, Output, Tone
 from .runtime import Drivers, RunningDriver, listen, place, run
 
@@ -21,6 +23,7 @@ class Server(ABC):
     scheme: str
     path: str = ""
     served: str = ""
+    max_connections: int = MAX_CONNECTIONS
     api: Drivers = field(init=False)
     numbers: "count[int]" = field(init=False, factory=lambda: count(1))
 
@@ -34,7 +37,15 @@ class Server(ABC):
         async def main(api: Drivers) -> int:
             self.api = api
             told = self._tell_addresses
-            await listen(api, host, port, self.accept, on_error=self._report, on_listening=told)
+            await listen(
+                api,
+                host,
+                port,
+                self.accept,
+                on_error=self._report,
+                on_listening=told,
+                max_connections=self.max_connections,
+            )
             return 0
 
         return run(main, runtime)
