@@ -1,10 +1,12 @@
 """Random calls: a pure function of their seed, checked, and broken where the bridge is."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,18 +24,50 @@ from twilio_realtime_sim.visits import TRANSITIONS, visits
 CALLS = range(40)
 
 
+def first_seed() -> int:
+    """Each commit tries calls of its own; where there is no repository, all try the same."""
+    git = shutil.which("git")
+    if git is None:
+        return 0
+    here = Path(__file__).parent
+    head = subprocess.run(  # noqa: S603 - it asks for the commit
+        [git, "rev-parse", "HEAD"], cwd=here, check=False, capture_output=True, text=True
+    )
+    return int(head.stdout[:8], 16) if head.returncode == 0 else 0
+
+
+FIRST = first_seed()
+
+
+def told(results: list[Result]) -> str:
+    """What went wrong, each with the command that makes the call again."""
+    return "\n\n".join(
+        f"twilio-realtime simulate --calls 1 --seed {each.seed} --level {each.level}\n"
+        f"{each.failure}"
+        for each in results
+        if each.failure is not None
+    )
+
+
+@pytest.mark.parametrize("job", range(20))
+def test_calls_that_no_commit_before_has_tried_go_well(job: int) -> None:
+    first = FIRST + 20 * job
+    assert told(run_job(range(first, first + 20), None, "messages")) == ""
+
+
+@pytest.mark.parametrize("job", range(4))
+def test_nor_do_they_go_wrong_at_byte_level(job: int) -> None:
+    first = FIRST + 6 * job
+    assert told(run_job(range(first, first + 6), None, "bytes")) == ""
+
+
 @pytest.fixture(scope="module")
 def results() -> list[Result]:
     return run_job(CALLS, None, "messages")
 
 
 def test_no_invariant_is_broken(results: list[Result]) -> None:
-    assert [result for result in results if result.failure is not None] == []
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_nor_at_byte_level(seed: int) -> None:
-    assert run_call(seed, level="bytes").failure is None
+    assert told(results) == ""
 
 
 def test_a_call_is_a_function_of_its_seed(results: list[Result]) -> None:
@@ -136,6 +170,7 @@ def test_a_planted_bug_is_found_with_what_led_to_it(bridge: MakeBridge, invarian
     assert failure is not None
     assert (found.outcome, failure.invariant) == ("FAILED", invariant)
     assert failure.trace
+    assert told([found]).startswith(f"twilio-realtime simulate --calls 1 --seed {found.seed} ")
     assert str(failure).endswith(f"invariant {invariant}: {failure.text}")
 
 

@@ -27,7 +27,12 @@ from twilio_realtime_core.commands import (
 from twilio_realtime_core.configuration import SessionConfig
 from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.items import ConversationItem, Message, Role, TextPart
-from twilio_realtime_core.notifications import FunctionCallRequested, ItemAdded
+from twilio_realtime_core.notifications import (
+    CallerSpeechStopped,
+    FunctionCallRequested,
+    ItemAdded,
+    McpApprovalRequested,
+)
 from twilio_realtime_core.realtime import (
     AppendAudio,
     CancelResponse,
@@ -52,37 +57,53 @@ MakeCommand: TypeAlias = Callable[["Application", Choices], Command]
 _FUNCTION_NS: Final = 250 * MS
 """How long a function takes; one that is called `slow` takes ten times as long."""
 
+_APPROVAL_NS: Final = 100 * MS
+"""How long it takes to decide whether a tool of an MCP server may be called."""
+
+
+def _no_chance() -> Choices:
+    return Choices.drawn(lambda _, low, __: low)
+
 
 @define(eq=False)
 class Application:
     """Hears what the bridge notifies, and gives it commands by `perform`, at a time by `later`.
 
-    `later(ns, job)` does a job after so many ns. A command that cannot be carried out (a
+    `later(ns, job)` does a job after so many ns. `responds`: it asks for a response whenever the
+    caller has spoken, since the server is told not to. `choices` decide how it answers what it is
+    asked; without them, as plainly as can be. A command that cannot be carried out (a
     `LocalProtocolError`) is counted in `refused`, and all that were given in `given`.
     """
 
     wishes: list[Wish]
     perform: Callable[[Command], None]
     later: Callable[[int, Callable[[], None]], None]
+    responds: bool = False
+    choices: Choices = field(factory=_no_chance)
     given: Counter[str] = field(init=False, factory=Counter[str])
     refused: Counter[str] = field(init=False, factory=Counter[str])
     items: list[ConversationItem] = field(init=False, factory=list[ConversationItem])
     """The conversation's items, as they were when they were added."""
     calls: list[str] = field(init=False, factory=list[str])
     """The ids of all function calls so far."""
+    approvals: list[str] = field(init=False, factory=list[str])
+    """The ids of all requests for an approval so far."""
 
     def hear(self, event: object) -> None:
         """The bridge has notified something."""
-        for wish in self.wishes:
-            if isinstance(event, wish.on):
-                self.wishes.remove(wish)
-                self._give_later(wish.after_ns, wish.command)
-                break
+        for wish in [each for each in self.wishes if isinstance(event, each.on)]:
+            self.wishes.remove(wish)
+            self._give_later(wish.after_ns, wish.command)
         match event:
             case FunctionCallRequested(call_id, name):
                 self.calls.append(call_id)
                 takes_ns = _FUNCTION_NS * (10 if name == "slow" else 1)
-                self._give_later(takes_ns, SendFunctionOutput(call_id, '{"found": true}'))
+                self._give_later(takes_ns, _output(call_id, self.choices))
+            case McpApprovalRequested(request_id):
+                self.approvals.append(request_id)
+                self._give_later(_APPROVAL_NS, _approval(request_id, self.choices))
+            case CallerSpeechStopped() if self.responds:
+                self.give(SendEvent(CreateResponse()))
             case ItemAdded(item):
                 self.items.append(item)
             case _:
@@ -101,6 +122,19 @@ class Application:
         self.later(ns, lambda: self.give(command))
 
 
+def _output(call_id: str, choices: Choices) -> SendFunctionOutput:
+    return SendFunctionOutput(
+        call_id,
+        '{"found": true}',
+        respond=not choices.happens("an output without a response", 10),
+        once_heard=choices.happens("an output once all was heard", 25),
+    )
+
+
+def _approval(request_id: str, choices: Choices) -> AnswerApproval:
+    return AnswerApproval(request_id, approve=not choices.happens("no approval", 30))
+
+
 def _item_id(application: Application, choices: Choices) -> str:
     ids = [each.id for each in application.items]
     return choices.pick("which item", [*ids, "item_unknown"])
@@ -111,6 +145,21 @@ def _some_item(application: Application, choices: Choices) -> ConversationItem:
     return choices.pick("which item stays", [new, *application.items])
 
 
+_UPDATES: Final[tuple[dict[str, Any], ...]] = (
+    {},
+    {"audio": {"input": {"turn_detection": {"type": "server_vad", "create_response": False}}}},
+    {"audio": {"input": {"turn_detection": {"type": "server_vad", "interrupt_response": False}}}},
+    {"audio": {"input": {"turn_detection": None}}},
+    {"audio": {"output": {"voice": "cedar"}}},
+    {"output_modalities": ["text"]},
+)
+
+
+def _update(choices: Choices) -> SendEvent:
+    more = choices.pick("update", _UPDATES)
+    return SendEvent(UpdateSession({"type": "realtime", "instructions": "x", **more}))
+
+
 def _message(text: str) -> dict[str, Any]:
     return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
 
@@ -118,11 +167,12 @@ def _message(text: str) -> dict[str, Any]:
 COMMANDS: Final[tuple[tuple[int, MakeCommand], ...]] = (
     (6, lambda _, choices: Interrupt(cancel=not choices.happens("interrupt without cancel", 30))),
     (6, lambda _, __: SendEvent(CreateResponse())),
-    (3, lambda _, __: SendEvent(CreateResponse({"conversation": "none", "input": []}))),
+    (4, lambda _, __: SendEvent(CreateResponse({"conversation": "none", "input": []}))),
+    (1, lambda _, __: SendEvent(CreateResponse({"output_modalities": ["text"]}))),
     (4, lambda _, choices: SendMessage("hello", respond=choices.happens("respond", 70))),
     (3, lambda _, choices: SendAudio(caller_voice(200), commit=choices.happens("commit", 50))),
-    (2, lambda app, choices: SendFunctionOutput(choices.pick("call", [*app.calls, "?"]), "{}")),
-    (1, lambda _, __: AnswerApproval("unknown", approve=True)),
+    (2, lambda app, choices: _output(choices.pick("call", [*app.calls, "?"]), choices)),
+    (1, lambda app, choices: _approval(choices.pick("request", [*app.approvals, "?"]), choices)),
     (2, lambda app, choices: ResetHistory([_some_item(app, choices)])),
     (1, lambda _, __: ResetHistory(())),
     (3, lambda _, __: Mute()),
@@ -134,14 +184,14 @@ COMMANDS: Final[tuple[tuple[int, MakeCommand], ...]] = (
     (1, lambda _, __: HangUp()),
     (1, lambda _, __: Configure(SessionConfig(instructions="late"))),
     (2, lambda _, __: SendEvent(AppendAudio(b64encode(caller_voice(20)).decode()))),
-    (2, lambda _, __: SendEvent(CancelResponse())),
-    (1, lambda _, __: SendEvent(CommitAudio())),
+    (3, lambda _, __: SendEvent(CancelResponse())),
+    (2, lambda _, __: SendEvent(CommitAudio())),
     (1, lambda _, __: SendEvent(ClearInputAudio())),
     (2, lambda _, __: SendEvent(CreateItem(_message("and")))),
     (2, lambda app, choices: SendEvent(DeleteItem(_item_id(app, choices)))),
     (2, lambda app, choices: SendEvent(RetrieveItem(_item_id(app, choices)))),
     (1, lambda app, choices: SendEvent(TruncateItem(_item_id(app, choices), 0, 100))),
-    (2, lambda _, __: SendEvent(UpdateSession({"type": "realtime", "instructions": "x"}))),
+    (2, lambda _, choices: _update(choices)),
 )
 """Commands that an application may give at any moment, each with how often. A new command is a line
 here."""

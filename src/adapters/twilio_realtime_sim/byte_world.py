@@ -8,7 +8,7 @@
 - A stream can be cut at any byte: see `cut`.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Sequence
 from itertools import pairwise
 from random import Random
 from typing import Final
@@ -66,9 +66,9 @@ class ByteWorld(World[ByteMachine]):
 
     def _perform(self, node: Node[ByteMachine], action: object) -> None:
         match action:
-            case SendBytes(peer, data):
-                connection, side = self._sending(node, peer, "writes")
-                self._write(connection, side, data)
+            case SendBytes():
+                connection, side = self._sending(node, action.peer, "writes")
+                self._write(connection, side, action.data)
             case Connect(peer):
                 self._dial(node, peer)
             case Shutdown(peer):
@@ -77,22 +77,22 @@ class ByteWorld(World[ByteMachine]):
                 raise SimulationError(f"{node.name} asks for {action!r}: no action of bytes")
 
     def _write(self, connection: Connection[ByteMachine], side: int, data: bytes) -> None:
-        left, reset = connection.link.cuts[side] or (len(data) + 1, False)
+        cut = connection.link.cuts[side]
+        left, reset = cut or (len(data) + 1, False)
         for piece in self._pieces(data[:left]):
             self._carry(connection, side, self._arrive_bytes, piece, size=len(piece))
-        if connection.link.cuts[side] is not None:
+        if cut is not None:
             connection.link.cuts[side] = max(0, left - len(data)), reset
             if 0 < left <= len(data):
                 self._carry(
                     connection, side, self._arrive_reset if reset else self._arrive_last_byte
                 )
 
-    def _pieces(self, data: bytes) -> Iterator[bytes]:
-        cuts = [0, len(data)]
-        if self._chance is not None:
-            cuts += (self._chance.randint(0, len(data)) for _ in range(_MOST_CUTS))
-            cuts.sort()
-        return (data[a:b] for a, b in pairwise(cuts) if a < b)
+    def _pieces(self, data: bytes) -> Sequence[bytes]:
+        if self._chance is None:
+            return (data,) if data else ()
+        cuts = [self._chance.randint(0, len(data)) for _ in range(_MOST_CUTS)]
+        return [data[a:b] for a, b in pairwise(sorted((0, len(data), *cuts))) if a < b]
 
     def _shut_down(self, node: Node[ByteMachine], peer: Hashable) -> None:
         link, side = self._link(node, peer)

@@ -45,12 +45,15 @@ class InputAudio:
     def append(self, audio: bytes) -> list[SpeechStarted | SpeechStopped]:
         """Take in wire audio; what it says about speech, one thing after another."""
         self._audio += audio
-        if (excess := len(self._audio) // self.format.sample - BUFFER_LIMIT) > 0:
+        sample = self.format.sample
+        if (excess := len(self._audio) // sample - BUFFER_LIMIT) > 0:
             self._take(self._begins + excess)
         heard = self._unheard + audio
-        whole = len(heard) // self.format.sample * self.format.sample
-        self._unheard = heard[whole:]
-        return self._ear.hear(self.format.levels(heard[:whole]))
+        if part := len(heard) % sample:
+            heard, self._unheard = heard[:-part], heard[-part:]
+        else:
+            self._unheard = b""
+        return self._ear.hear(self.format.levels(heard))
 
     def commit_turn(self, start_ms: int, end_ms: int) -> bytes:
         """The audio of a turn; nothing of it, nor of what came before, stays in the buffer."""

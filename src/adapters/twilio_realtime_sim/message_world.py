@@ -37,9 +37,9 @@ class MessageWorld(World[MessageMachine]):
 
     def _perform(self, node: Node[MessageMachine], action: object) -> None:
         match action:
-            case Send(peer, message):
-                connection, side = self._sending(node, peer, "sends")
-                text = message.encode()
+            case Send():
+                connection, side = self._sending(node, action.peer, "sends")
+                text = action.message.encode()
                 self._carry(connection, side, self._arrive_text, text, size=len(text))
             case SendPing(peer, payload):
                 connection, side = self._sending(node, peer, "sends a ping")

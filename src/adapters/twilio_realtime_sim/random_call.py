@@ -10,10 +10,21 @@ from attrs import define, field, frozen
 from twilio_realtime_core import Bridge
 from twilio_realtime_core.actions import Peer
 from twilio_realtime_core.commands import Command, HangUp
-from twilio_realtime_core.configuration import CallConfig, SessionConfig
+from twilio_realtime_core.configuration import CallConfig
 from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine import MessageMachine
-from twilio_realtime_core.notifications import CallEnded
+from twilio_realtime_core.notifications import (
+    CallEnded,
+    CallerSpeechStarted,
+    CallerSpeechStopped,
+    CallStarted,
+    FunctionCallRequested,
+    Interrupted,
+    PlaybackStarted,
+    ResponseFinished,
+    ResponseStarted,
+    SessionReady,
+)
 from twilio_realtime_core.times import MS, SECOND
 
 from .application import COMMANDS, Application
@@ -23,15 +34,16 @@ from .choices import Choices
 from .faults import Drifting, Meddled
 from .invariants import CallMachine, Checked, InvariantBroken
 from .message_world import MessageWorld
+from .random_config import draw_config, server_responds
 from .realtime_peer import CLIENT, RealtimePeer
 from .replies import Reply, ResponseRequest
 from .scenarios import (
     SCENARIOS,
-    TURN_DETECTION,
     Part,
     answer,
     barge_in,
     function_call,
+    function_calls,
     goodbye,
     greeting,
     keys,
@@ -85,7 +97,7 @@ class Failure:
 
 _PARTS: Final = (
     *((3, make) for make in (question, answer, goodbye, barge_in, function_call)),
-    *((1, make) for make in (several_items, monologue, keys, muted, silent_caller)),
+    *((1, make) for make in (several_items, monologue, keys, muted, silent_caller, function_calls)),
     (1, lambda: barge_in(after_ms=0)),
     (1, lambda: question() + answer(2500, heard=False) + barge_in(after_ms=300)),
 )
@@ -93,6 +105,35 @@ _PARTS: Final = (
 
 _MOST_PARTS: Final = 5
 _MOST_COMMANDS: Final = 6
+_MOST_AIMED: Final = 3
+
+_AT_FIRST_MS: Final = 200
+_AT_ONCE_MS: Final = 150
+"""What two commands have to do with each other is decided within a round trip."""
+
+_MOMENTS: Final[dict[type[object], int]] = {
+    CallerSpeechStarted: 1000,
+    CallerSpeechStopped: 1000,
+    ResponseStarted: 600,
+    ResponseFinished: 300,
+    PlaybackStarted: 1000,
+    Interrupted: 300,
+    FunctionCallRequested: 400,
+    SessionReady: 100,
+    CallStarted: 300,
+}
+"""What the application is told, and how long after it, at most, a command is given that is aimed at
+that moment (ms)."""
+
+
+@define
+class _Aim:
+    """A command is given `after_ms` the application was told an event of a kind, once it has let
+    `pass_by` of them pass."""
+
+    kind: type[object]
+    pass_by: int
+    after_ms: int
 
 
 @define(eq=False)
@@ -123,12 +164,16 @@ class RandomCall:
     ended: CallEnded | None = field(init=False, default=None)
     ended_ns: int | None = field(init=False, default=None)
     _caller: TwilioPeer = field(init=False)
+    _restarted: Meddled | None = field(init=False, default=None)
+    _aims: list[_Aim] = field(init=False, factory=list[_Aim])
     _clocks: dict[str, Drifting] = field(init=False, factory=dict[str, Drifting])
 
     def __attrs_post_init__(self) -> None:
         part = self._draw_part()
         self.trouble = trouble = draw_trouble(self.choices)
-        self.bridge = Checked(self._make_bridge(self._draw_config()))
+        # What takes a bridge's place may be a recorder, and a function cannot be recorded.
+        config = draw_config(self.choices, functions=self._make_bridge is Bridge)
+        self.bridge = Checked(self._make_bridge(config))
         start_delay = trouble.start_delay_ns
         self._caller = TwilioPeer(
             url="ws://bridge/media-stream", script=part.cues, start_delay=start_delay, record=False
@@ -136,7 +181,13 @@ class RandomCall:
         self.phone = self._meddle("phone", self._caller)
         self.model = self._meddle("model", self._make_model(part))
         self._join()
-        self.application = Application(list(part.wishes), self._perform, self._later)
+        self.application = Application(
+            list(part.wishes),
+            self._perform,
+            self._later,
+            responds=not server_responds(config),
+            choices=self.choices,
+        )
         self.world.listeners.append(self._hear)
         self._schedule()
 
@@ -176,26 +227,6 @@ class RandomCall:
             part += choices.weighted("part", _PARTS)()
         return part
 
-    def _draw_config(self) -> CallConfig:
-        choices = self.choices
-        detection = dict(TURN_DETECTION)
-        if choices.happens("the server does not interrupt", 15):
-            detection["interrupt_response"] = False
-        session = SessionConfig(
-            turn_detection=detection,
-            transcription={"model": "gpt-4o-mini-transcribe"}
-            if choices.happens("transcription", 60)
-            else None,
-        )
-        return CallConfig(
-            session=session,
-            url="ws://model/v1/realtime",
-            await_configuration_ns=choices.pick("configuration after", (0, SECOND)),
-            start_timeout_ns=choices.pick("start within", (10 * SECOND, SECOND)),
-            session_timeout_ns=choices.pick("session within", (15 * SECOND, SECOND)),
-            raw_messages=frozenset(Peer) if choices.happens("raw messages", 10) else frozenset(),
-        )
-
     def _make_model(self, part: Part) -> RealtimePeer:
         replies = part.replies or (Reply(),)
 
@@ -217,6 +248,9 @@ class RandomCall:
 
     def _meddle(self, name: str, machine: MessageMachine) -> Meddled:
         trouble = self.trouble
+        if name == "phone" and trouble.restart is not None:
+            rules = [trouble.restart.to_phone], [trouble.restart]
+            machine = self._restarted = Meddled(machine, *rules)
         if ppm := trouble.drift_ppm.get(name):
             machine = self._clocks[name] = Drifting(machine, ppm)
         if name == "phone":
@@ -243,14 +277,35 @@ class RandomCall:
 
     def _schedule(self) -> None:
         choices, world = self.choices, self.world
+        at_ms = 0
         for _ in range(choices.integer("commands", 0, _MOST_COMMANDS)):
-            at_ms = choices.integer("command at, ms", 0, CALM_NS // MS)
+            at_ms = self._draw_time(at_ms)
             world.at(at_ms * MS, self._give_any_command)
+        for _ in range(choices.integer("commands at a moment", 0, _MOST_AIMED)):
+            self._aims.append(self._draw_aim())
         for cut in self.trouble.cuts:
             world.at(cut.at_ns, partial(self._cut, cut))
         world.at(CALM_NS, self._calm)
         hang_up = choices.pick("who hangs up", (self._caller_hangs_up, self._application_hangs_up))
         world.at(HANG_UP_NS, hang_up)
+
+    def _draw_time(self, before_ms: int) -> int:
+        """When a command is given: at any time, or close to the begin or to the one before."""
+        choices = self.choices
+        if choices.happens("a command close to the one before", 25):
+            return before_ms + choices.integer("command later by, ms", 0, _AT_ONCE_MS)
+        if choices.happens("a command at first", 5):
+            return choices.integer("command at first, ms", 0, _AT_FIRST_MS)
+        return choices.integer("command at, ms", 0, CALM_NS // MS)
+
+    def _draw_aim(self) -> _Aim:
+        choices = self.choices
+        kind = choices.pick("moment", tuple(_MOMENTS))
+        return _Aim(
+            kind,
+            choices.integer("moments before", 0, 2),
+            choices.integer("command after, ms", 0, _MOMENTS[kind]),
+        )
 
     def _hear(self, name: str, event: object) -> None:
         if name != "bridge":
@@ -259,6 +314,12 @@ class RandomCall:
         if isinstance(event, CallEnded):
             self.ended, self.ended_ns = event, self.world.now
         self.application.hear(event)
+        for aim in [each for each in self._aims if isinstance(event, each.kind)]:
+            if aim.pass_by:
+                aim.pass_by -= 1
+            else:
+                self._aims.remove(aim)
+                self._later(aim.after_ms * MS, self._give_any_command)
 
     def _perform(self, command: Command) -> None:
         if self.level == "bytes":
@@ -293,9 +354,12 @@ class RandomCall:
         if self._caller.over or self.ended is not None:
             return self._application_hangs_up()
         try:
-            actions = self.phone.pass_on(self._caller.hang_up(now), self.world.now)
+            actions = self._caller.hang_up(now)
         except LocalProtocolError:  # his call was never answered
             return self._application_hangs_up()
+        if self._restarted is not None:
+            actions = self._restarted.pass_on(actions, self.world.now)
+        actions = self.phone.pass_on(actions, self.world.now)
         method = "perform" if self.level == "bytes" else "relay"
         self.world.call("phone", method, actions)
         return None

@@ -202,7 +202,8 @@ class RealtimePeer:
             raise LocalProtocolError("time runs backwards")
 
     def _flush(self) -> list[Action]:
-        self._post()
+        if self._connection.unsent:
+            self._post()
         out, self._out = self._out, []
         return out
 

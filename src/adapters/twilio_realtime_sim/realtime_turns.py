@@ -37,6 +37,7 @@ class Turns:
         self._transcripts = iter(transcripts)
         session = connection.session
         self._audio = InputAudio(session.input_format, session.turn_detection)
+        self._idle_timeout_ms = session.idle_timeout_ms
         self._item_id: str | None = None
         self._start_ms = 0
         self._transcription: Transcription | None = None
@@ -47,6 +48,7 @@ class Turns:
         """The session was updated."""
         session = self._connection.session
         self._audio.configure(session.input_format, session.turn_detection)
+        self._idle_timeout_ms = session.idle_timeout_ms
         if session.turn_detection is None:
             self._drop_turn()
 
@@ -152,7 +154,7 @@ class Turns:
     def _watch_idleness(self) -> None:
         """Whether the caller has been silent for too long since he heard the last response. The
         server looks when audio arrives, and gives times on its own line of audio."""
-        timeout_ms = self._connection.session.idle_timeout_ms
+        timeout_ms = self._idle_timeout_ms
         quiet_from, now = self._responses.quiet_from, self._connection.agenda.now
         if timeout_ms is None or self._item_id or quiet_from is None or now < quiet_from:
             self._idle_from_ms = None

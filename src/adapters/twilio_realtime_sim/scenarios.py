@@ -16,14 +16,17 @@ from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
-from twilio_realtime_core.commands import Command, HangUp, Interrupt, SendEvent
+from twilio_realtime_core.commands import Command, HangUp, Interrupt, SendEvent, SendMessage
 from twilio_realtime_core.notifications import (
+    AgentTranscript,
     CallerSpeechStarted,
+    CallerSpeechStopped,
     FunctionCallRequested,
     PlaybackStarted,
+    ResponseStarted,
     SessionReady,
 )
-from twilio_realtime_core.realtime import CreateResponse
+from twilio_realtime_core.realtime import CancelResponse, CommitAudio, CreateResponse
 from twilio_realtime_core.times import MS, SAMPLE_NS
 
 from .caller import After, At, Cue, Mute, Press, Say, Unmute, WhenHeard, WhenQuiet
@@ -47,6 +50,7 @@ __all__ = [
     "barge_in_twice",
     "caller_voice",
     "function_call",
+    "function_calls",
     "goodbye",
     "greeting",
     "hang_up",
@@ -85,7 +89,7 @@ def agent_voice(ms: int, seed: int = 0) -> bytes:
 
 @frozen
 class Wish:
-    """What the application does `after_ns` it has been told an event of some kind, once."""
+    """What the application does `after_ns` it has been told the next event of some kind."""
 
     on: type[object]
     command: Command
@@ -111,6 +115,9 @@ Maker: TypeAlias = Callable[[], Part]
 
 _WHEN_QUIET: Final = WhenQuiet(200 * MS, Say(b""))
 """The caller waits for his turn."""
+
+_WHEN_TOLD: Final = (WhenHeard(1700, Say(b"")),)
+"""He hears most of what functions have given as well."""
 
 
 def _says(ms: int, seed: int = 0) -> Speech:
@@ -161,10 +168,20 @@ def barge_in_twice() -> Part:
     return question() + answer(2500, heard=False) + barge_in() + barge_in(after_ms=300)
 
 
-def function_call(name: str = "look_up") -> Part:
-    """The model says that it will look, calls a function, and goes on with what it gave."""
+def function_call(name: str = "look_up", *, heard: bool = False) -> Part:
+    """The model says that it will look, calls a function, and goes on with what it gave; with
+    `heard`, the caller listens."""
     call = FunctionCall(name, '{"order": 42}')
-    return Part((), (*_reply(_says(700, 4), call), *_reply(_says(1200, 5))))
+    return Part(
+        _WHEN_TOLD if heard else (), (*_reply(_says(700, 4), call), *_reply(_says(1200, 5)))
+    )
+
+
+def function_calls(*, heard: bool = False) -> Part:
+    """The model calls two functions at once, and goes on with what both gave."""
+    both = (FunctionCall("look_up", '{"order": 42}'), FunctionCall("slow", '{"order": 43}'))
+    replies = (*_reply(_says(800, 12), *both), *_reply(_says(1200, 13)))
+    return Part(_WHEN_TOLD if heard else (), replies)
 
 
 def barge_in_during_function_call() -> Part:
@@ -227,15 +244,69 @@ def hang_up(at_ms: int = 4000) -> Part:
     return Part((At(at_ms * MS, Leave()),))
 
 
+_ASIDE: Final = SendEvent(CreateResponse({"conversation": "none", "input": []}))
+"""A response outside the conversation."""
+
+
 def _interrupted_by_application() -> Part:
     wish = Wish(PlaybackStarted, Interrupt(), 400 * MS)
     return question() + answer(2000) + Part((), (), (wish,))
 
 
+def _cancelled_by_application() -> Part:
+    """The application cancels the response, and has what there is of it played."""
+    cancel = Wish(ResponseStarted, SendEvent(CancelResponse()), 700 * MS)
+    return question() + Part((), _reply(_says(4000, 2)), (cancel,)) + question(after_ms=2500)
+
+
+def _second_thoughts() -> Part:
+    """It cancels the response, and then wants none of it heard."""
+    interrupt = Wish(AgentTranscript, Interrupt(), 400 * MS)
+    return _cancelled_by_application() + Part((), (), (interrupt,))
+
+
+def _committed_by_hand() -> Part:
+    """The application has the turn end before the caller does, who goes on speaking."""
+    wish = Wish(CallerSpeechStarted, SendEvent(CommitAudio()), 300 * MS)
+    return Part((), (), (wish,)) + question(1200) + answer()
+
+
+def _two_calls() -> Part:
+    return question() + function_calls(heard=True) + goodbye()
+
+
 def _requests_that_cross() -> Part:
-    """The application asks for a response just when turn detection begins one by itself."""
-    wish = Wish(CallerSpeechStarted, SendEvent(CreateResponse()), 745 * MS)
-    return Part((), (), (wish,)) + question(600) + answer(1500) + goodbye()
+    """The application asks for responses just when turn detection begins one by itself."""
+    ask = SendEvent(CreateResponse())
+    wishes = (Wish(CallerSpeechStarted, ask, ms * MS) for ms in (765, 775, 790))
+    return Part((), (), tuple(wishes)) + question(600) + answer(1500) + goodbye()
+
+
+def _nothing_to_say() -> Part:
+    """The same, and the model has nothing to say, so that responses end as soon as they begin."""
+    asked = _requests_that_cross()
+    return Part(
+        asked.cues[:1] + question().cues, (Reply(), Reply(), *answer().replies), asked.wishes
+    )
+
+
+def _requests_too_soon() -> Part:
+    """The application asks for more while the caller is being answered."""
+    wishes = (
+        Wish(CallerSpeechStopped, _ASIDE, 350 * MS),
+        Wish(CallerSpeechStopped, SendEvent(CreateResponse()), 400 * MS),
+    )
+    return Part((), (), wishes) + question(600) + answer(2500) + goodbye()
+
+
+def _requests_beside() -> Part:
+    """The application asks for something outside the conversation, and within it meanwhile."""
+    wishes = (
+        Wish(SessionReady, _ASIDE),
+        Wish(SessionReady, SendMessage("hello"), 195 * MS),
+        Wish(CallerSpeechStopped, _ASIDE, 100 * MS),
+    )
+    return Part((), (Reply((Text("aside"),)),), wishes) + answer(900) + question() + answer()
 
 
 SCENARIOS: Final[Mapping[str, Maker]] = MappingProxyType(
@@ -248,9 +319,16 @@ SCENARIOS: Final[Mapping[str, Maker]] = MappingProxyType(
         "barge-in-during-function-call": barge_in_during_function_call,
         "barge-in-on-goodbye": barge_in_on_goodbye,
         "application-interrupts": _interrupted_by_application,
-        "function-call": lambda: question() + function_call() + goodbye(),
+        "application-cancels": _cancelled_by_application,
+        "second-thoughts": _second_thoughts,
+        "committed-by-hand": _committed_by_hand,
+        "function-call": lambda: question() + function_call(heard=True) + goodbye(),
+        "function-calls": _two_calls,
         "several-items": lambda: question() + several_items() + barge_in(after_ms=900),
         "requests-that-cross": _requests_that_cross,
+        "nothing-to-say": _nothing_to_say,
+        "requests-too-soon": _requests_too_soon,
+        "requests-beside": _requests_beside,
         "silence": lambda: greeting() + silent_caller() + goodbye(),
         "keys": lambda: greeting() + keys() + goodbye(),
         "muted": lambda: greeting() + muted() + goodbye(),

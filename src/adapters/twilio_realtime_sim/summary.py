@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from attrs import define, field
 
@@ -13,7 +14,20 @@ from .swarm import Result
 from .trouble import FAULTS
 from .visits import TRANSITIONS, Transition
 
-__all__ = ["Summary"]
+__all__ = ["GAPS", "Summary"]
+
+GAPS: Final[Mapping[Transition, str]] = MappingProxyType(
+    {
+        ("stream", "UNOPENED", "CLOSED"): "a driver would have to report the end of a socket that "
+        "it has not reported open",
+        ("stream", "STOPPED", "CLOSED"): "the bridge closes the socket in the very step that tells "
+        "it of `stop`",
+        ("session", "CLOSING", "OPENED"): "a world gives up a dial at once; drivers may not, and "
+        "the unit tests hold that",
+    }
+)
+"""Transitions that cannot come up between the simulated ends of one call, and why not. All others
+do, if there are enough calls."""
 
 
 @define(eq=False)

@@ -9,8 +9,9 @@ call must end in time.
 """
 
 from collections.abc import Generator, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from attrs import field, frozen
@@ -30,6 +31,10 @@ _TRACED: Final = 30
 
 _CALLS_A_JOB: Final = 25
 """How many calls a worker gets at a time: about a second of work."""
+
+_JOBS_AHEAD: Final = 256
+"""Jobs that are given to workers and not done yet: more than any machine has cores. Results weigh
+much more than jobs, so none is kept."""
 
 
 @frozen
@@ -133,10 +138,17 @@ def run_calls(
 
     If the iterator is closed early, what has not begun is not done.
     """
-    pending = [executor.submit(run_job, job, scenario, level) for job in jobs]
+    waiting = iter(jobs)
+    pending: set[Future[list[Result]]] = set()
     try:
-        for done in as_completed(pending):
-            yield done.result()
+        while True:
+            for job in islice(waiting, _JOBS_AHEAD - len(pending)):
+                pending.add(executor.submit(run_job, job, scenario, level))
+            if not pending:
+                return
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            while done:
+                yield done.pop().result()
     finally:
-        for job in pending:
-            job.cancel()
+        for unfinished in pending:
+            unfinished.cancel()

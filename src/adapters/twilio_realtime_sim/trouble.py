@@ -5,112 +5,22 @@ that the draws alone tell what it was.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import attrs
-from attrs import define, field
 
 from twilio_realtime_core.times import MS, SECOND
 
+from .call_trouble import WAYS, AddFault, Cut, Trouble
 from .choices import Choices
-from .faults import Corrupt, Delay, Drop, Duplicate, Replace, Rule, Swap
 from .links import RoughWay
-from .realtime_peer import SESSION_NS, OpeningFault
-from .replies import Pace, Reply
+from .message_faults import MESSAGE_FAULTS
+from .protocol_rules import StreamRestart
+from .realtime_peer import OpeningFault
+from .replies import Reply
 
-__all__ = ["FAULTS", "AddFault", "Cut", "Trouble", "draw_trouble"]
+__all__ = ["FAULTS", "Cut", "Trouble", "draw_trouble"]
 
-_FROM_PHONE: Final = ("media", "mark", "start", "connected", "dtmf", "stop")
-_TO_PHONE: Final = ("media", "mark", "clear")
-_FROM_MODEL: Final = (
-    "response.output_audio.delta",
-    "response.output_audio.done",
-    "response.output_audio_transcript.delta",
-    "response.output_audio_transcript.done",
-    "response.created",
-    "response.output_item.added",
-    "response.output_item.done",
-    "response.done",
-    "conversation.item.added",
-    "conversation.item.done",
-    "conversation.item.truncated",
-    "conversation.item.deleted",
-    "input_audio_buffer.speech_started",
-    "input_audio_buffer.speech_stopped",
-    "input_audio_buffer.committed",
-    "response.function_call_arguments.done",
-    "session.created",
-    "session.updated",
-    "error",
-)
-_TO_MODEL: Final = (
-    "input_audio_buffer.append",
-    "session.update",
-    "response.create",
-    "response.cancel",
-    "conversation.item.truncate",
-    "conversation.item.delete",
-    "conversation.item.create",
-)
-_MANY: Final = ("media", "input_audio_buffer.append")
-"""Kinds of which there are fifty a second."""
-
-
-@define
-class Cut:
-    """A link is lost: which, when (ns), and, where there are bytes, after how many more of them,
-    from the phone's or the model's side, and whether by a reset."""
-
-    leg: str
-    at_ns: int
-    after_bytes: int
-    reset: bool
-
-
-@define(eq=False)
-class Trouble:
-    """What is wrong with the peers, the links and the clocks of a call."""
-
-    choices: Choices
-    from_phone: list[Rule] = field(init=False, factory=list[Rule])
-    to_phone: list[Rule] = field(init=False, factory=list[Rule])
-    from_model: list[Rule] = field(init=False, factory=list[Rule])
-    to_model: list[Rule] = field(init=False, factory=list[Rule])
-    ways: dict[str, RoughWay] = field(init=False, factory=dict[str, RoughWay])
-    """By where it comes from and goes to, such as `bridge to phone`."""
-    cuts: list[Cut] = field(init=False, factory=list[Cut])
-    drift_ppm: dict[str, int] = field(init=False, factory=dict[str, int])
-    """By peer: `phone` or `model`."""
-    refused: bool = field(init=False, default=False)
-    """The model's server accepts no connection."""
-    connect_ns: int = field(init=False, default=0)
-    start_delay_ns: int = field(init=False, default=0)
-    pace: Pace = field(init=False, factory=Pace)
-    opening_fault: OpeningFault | None = field(init=False, default=None)
-    session_ns: int = field(init=False, default=SESSION_NS)
-    edit_replies: list[Callable[[int, Reply], Reply]] = field(
-        init=False, factory=list[Callable[[int, Reply], Reply]]
-    )
-    """What becomes of the model's reply of a number."""
-    fails_to_transcribe: bool = field(init=False, default=False)
-    added: dict[str, list[Rule]] = field(init=False, factory=dict[str, list[Rule]])
-    """The faults of this call by name, with their rules."""
-
-    def rules(self) -> list[Rule]:
-        """All rules so far."""
-        return [*self.from_phone, *self.to_phone, *self.from_model, *self.to_model]
-
-    def exercised(self) -> dict[str, int]:
-        """How often each fault of this call has had its way; 1 where that cannot be counted."""
-        return {
-            name: sum(rule.done for rule in rules) if rules else 1
-            for name, rules in self.added.items()
-        }
-
-
-AddFault: TypeAlias = Callable[[Trouble], object]
-
-WAYS: Final = ("phone to bridge", "bridge to phone", "bridge to model", "model to bridge")
 _LATENCIES: Final = {"phone": (40, 120), "model": (25, 150)}
 """Milliseconds one way: as a rule, and at most."""
 
@@ -127,64 +37,32 @@ def draw_trouble(choices: Choices) -> Trouble:
     # Half of the calls have hardly any fault, so that the usual is tried as well.
     percent = choices.pick("percent of the faults", (0, 3, 10, 25))
     for name, add in FAULTS.items():
-        if percent and choices.happens(name, percent):
+        if percent and choices.happens(name, -(-percent // _SELDOM) if name in _FATAL else percent):
             before = trouble.rules()
             add(trouble)
             trouble.added[name] = [rule for rule in trouble.rules() if rule not in before]
     return trouble
 
 
-def _place(trouble: Trouble, kinds: tuple[str, ...]) -> dict[str, Any]:
-    """Which messages a rule is for."""
-    kind = trouble.choices.pick("of which kind", kinds)
-    after = trouble.choices.integer("after how many", 0, 300 if kind in _MANY else 6)
-    return {"kind": kind, "after": after, "times": trouble.choices.integer("how many", 1, 3)}
+_SELDOM: Final = 4
+_FATAL: Final = frozenset(
+    {
+        "start lost",
+        "another format",
+        "updates rejected",
+        "a server that refuses",
+        "a session that is closed at once",
+        "the phone's socket closed",
+        "the phone's socket reset",
+        "the model's socket closed",
+        "the model's socket reset",
+    }
+)
+"""Faults that end a call before long: they are not to be what most calls come to."""
 
 
-def _on(way: str, make: Callable[..., Rule], kinds: tuple[str, ...], **more: Any) -> AddFault:
-    def add(trouble: Trouble) -> None:
-        rules: list[Rule] = getattr(trouble, way)
-        rules.append(make(**_place(trouble, kinds), **more))
-
-    return add
-
-
-def _delay(way: str, kinds: tuple[str, ...]) -> AddFault:
-    def add(trouble: Trouble) -> None:
-        rules: list[Rule] = getattr(trouble, way)
-        ns = trouble.choices.integer("kept back, ms", 1, 2500) * MS
-        rules.append(Delay(**_place(trouble, kinds), ns=ns))
-
-    return add
-
-
-def _unknown_model(event: dict[str, Any]) -> None:
-    event["session"]["nonsense"] = True
-
-
-def _of_another_stream(message: dict[str, Any]) -> None:
-    message["streamSid"] = "MZ" + "f" * 32
-
-
-def _of_another_response(event: dict[str, Any]) -> None:
-    event["response_id"], event["item_id"] = "resp_of_nobody", "item_of_nobody"
-
-
-def _other_format(event: dict[str, Any]) -> None:
-    event["session"]["audio"]["output"]["format"] = {"type": "audio/pcm", "rate": 24000}
-
-
-def _bad_audio(message: dict[str, Any]) -> None:
-    if "media" in message:
-        message["media"]["payload"] = "*"
-    else:
-        message["delta"] = "*"
-
-
-def _null_fields(message: dict[str, Any]) -> None:
-    for name in message:
-        if name not in ("type", "event"):
-            message[name] = None
+def _restart(trouble: Trouble) -> None:
+    trouble.restart = StreamRestart(after=trouble.choices.integer("after frames", 0, 350))
 
 
 def _cut(leg: str, *, reset: bool) -> AddFault:
@@ -259,7 +137,7 @@ def _make_fast(trouble: Trouble) -> None:
 
 
 def _cancel_late(trouble: Trouble) -> None:
-    cancelled_ms = trouble.choices.integer("response.done after, ms", 1, 800)
+    cancelled_ms = trouble.choices.integer("response.done after, ms", 1, 2000)
     trouble.pace = attrs.evolve(
         trouble.pace, cancelled_ns=cancelled_ms * MS, interrupt_ns=cancelled_ms * MS // 2
     )
@@ -282,42 +160,11 @@ def _fail_to_transcribe(trouble: Trouble) -> None:
 
 
 FAULTS: Final[dict[str, AddFault]] = {
-    # Messages of Twilio, and to it.
-    "Twilio's messages late": _delay("from_phone", _FROM_PHONE),
-    "Twilio's messages lost": _on("from_phone", Drop, _FROM_PHONE),
-    "Twilio's messages doubled": _on("from_phone", Duplicate, _FROM_PHONE),
-    "Twilio's messages swapped": _on("from_phone", Swap, _FROM_PHONE),
-    "Twilio's messages no JSON": _on("from_phone", Corrupt, _FROM_PHONE),
-    "Twilio's messages empty": _on("from_phone", Replace, _FROM_PHONE, edit=_null_fields),
-    "marks lost": _on("from_phone", Drop, ("mark",)),
-    "marks doubled": _on("from_phone", Duplicate, ("mark",)),
-    "marks late": _delay("from_phone", ("mark",)),
-    "marks swapped": _on("from_phone", Swap, ("mark",)),
-    "messages of another stream": _on(
-        "from_phone", Replace, ("media", "mark", "stop"), edit=_of_another_stream
-    ),
-    "no audio in Twilio's media": _on("from_phone", Replace, ("media",), edit=_bad_audio),
-    "messages to Twilio late": _delay("to_phone", _TO_PHONE),
-    "messages to Twilio lost": _on("to_phone", Drop, _TO_PHONE),
-    "messages to Twilio doubled": _on("to_phone", Duplicate, _TO_PHONE),
+    **MESSAGE_FAULTS,
+    # The peers.
+    "another stream on the same socket": _restart,
     "Twilio reads slowly": _narrow("bridge to phone"),
     "Twilio plays late": _start_late,
-    # Events of the model's server, and to it.
-    "server events late": _delay("from_model", _FROM_MODEL),
-    "server events lost": _on("from_model", Drop, _FROM_MODEL),
-    "server events doubled": _on("from_model", Duplicate, _FROM_MODEL),
-    "server events swapped": _on("from_model", Swap, _FROM_MODEL),
-    "server events no JSON": _on("from_model", Corrupt, _FROM_MODEL),
-    "server events empty": _on("from_model", Replace, _FROM_MODEL, edit=_null_fields),
-    "no audio in deltas": _on("from_model", Replace, _FROM_MODEL[:1], edit=_bad_audio),
-    "audio of another response": _on(
-        "from_model", Replace, _FROM_MODEL[:2], edit=_of_another_response
-    ),
-    "another format": _on("from_model", Replace, ("session.updated",), edit=_other_format),
-    "client events late": _delay("to_model", _TO_MODEL),
-    "client events lost": _on("to_model", Drop, _TO_MODEL),
-    "client events doubled": _on("to_model", Duplicate, _TO_MODEL),
-    "updates rejected": _on("to_model", Replace, ("session.update",), edit=_unknown_model),
     "a server that refuses": _refuse,
     "a server that answers late": _connect_late,
     "a session that is closed at once": _open_with_error,

@@ -38,7 +38,6 @@ _FIRST_FRAME_NS = 150 * MS
 _FIRST_FRAME_SPREAD_NS = 25 * MS
 """The first frames of recorded streams were stamped 155 and 171 ms."""
 
-
 _BINARY = 31950
 _NOT_COMPLIANT = 31951
 _OVERFLOW = 31931
@@ -160,6 +159,8 @@ class TwilioPeer:
     _sequence: int = field(init=False, default=0)
     _frames: int = field(init=False, default=0)
     _frame_due_ns: int = field(init=False, default=0)
+    _other_due_ns: int | None = field(init=False, default=None)
+    """When the next mark or cue is due. Frames, most of a call, leave it as it is."""
 
     def __attrs_post_init__(self) -> None:
         if not 0 <= self.jitter_ns < _FRAME_NS // 2:
@@ -176,11 +177,8 @@ class TwilioPeer:
         """When the next frame, mark or cue is due (ns)."""
         if self._stage is not _Stage.STREAMING:
             return None
-        due = self._frame_due_ns
-        for other in (self._player.next_mark_ns, self._script.due_ns(self._player)):
-            if other is not None and other < due:
-                due = other
-        return due
+        frame, other = self._frame_due_ns, self._other_due_ns
+        return frame if other is None or frame < other else other
 
     def start(self, now: int) -> list[Action]:
         """Dial the server."""
@@ -198,14 +196,10 @@ class TwilioPeer:
         self._stage = _Stage.STREAMING
         self._began_ns = now
         self._script.begin(now)
+        self._look_ahead()
         self._schedule_frame(0)
-        start = Start(
-            self._number(),
-            self.stream_sid,
-            self.account_sid,
-            self.call_sid,
-            dict(self.custom_parameters),
-        )
+        custom = dict(self.custom_parameters)
+        start = Start(self._number(), self.stream_sid, self.account_sid, self.call_sid, custom)
         return [Send(SERVER, Connected()), Send(SERVER, start), *self._catch_up(now)]
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
@@ -228,6 +222,7 @@ class TwilioPeer:
                 actions += self._clear(now)
             case _:
                 pass
+        self._look_ahead()
         return actions + self._catch_up(now)
 
     def receive_binary(self, peer: Hashable, now: int) -> list[Action]:
@@ -327,27 +322,31 @@ class TwilioPeer:
     def _catch_up(self, now: int) -> list[Action]:
         actions: list[Action] = []
         while (due := self.deadline) is not None and due <= now:
+            if due != self._other_due_ns:
+                actions.append(Send(SERVER, self._next_frame(due)))
+                continue
             if due == self._player.next_mark_ns:
                 actions += self._echo(self._player.take_due_marks(due))
-            elif due == self._script.due_ns(self._player):
+            else:
                 cue = self._script.take(due, self._player)
                 actions += [Notify(CueTaken(due, cue)), *self._do(cue.act, due)]
-            else:
-                actions.append(Send(SERVER, self._next_frame()))
-                if not self._voice.remaining:
-                    self._script.spoken(due, self._player)
+            self._look_ahead()
         return actions
 
-    def _next_frame(self) -> Frame:
-        due = self._frame_due_ns
+    def _look_ahead(self) -> None:
+        """The player's queue or the script has changed."""
+        mark, cue = self._player.next_mark_ns, self._script.due_ns(self._player)
+        self._other_due_ns = cue if mark is None or (cue is not None and cue < mark) else mark
+
+    def _next_frame(self, due: int) -> Frame:
         self._schedule_frame(self._frames + 1)
-        return Frame(
-            self._number(),
-            self.stream_sid,
-            self._frames,
-            (due - self._began_ns) // MS,
-            self._voice.next_frame(),
-        )
+        spoke = self._voice.remaining > 0
+        audio = self._voice.next_frame()
+        if spoke and not self._voice.remaining:
+            self._script.spoken(due, self._player)
+            self._look_ahead()
+        stamp_ms = (due - self._began_ns) // MS
+        return Frame(self._number(), self.stream_sid, self._frames, stamp_ms, audio)
 
     def _schedule_frame(self, frames: int) -> None:
         """The next frame after `frames` of them. A stamp is a clock reading: it jitters."""

@@ -6,6 +6,7 @@ padding (recorded sessions; API reference, `turn_detection`). What differs is th
 frame is speech if it is loud enough, which a test can arrange exactly.
 """
 
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from attrs import frozen
@@ -84,13 +85,14 @@ class VoiceActivity:
 
     def hear(self, levels: bytes) -> list[VoiceEvent]:
         """What the next audio of the session says about the caller's speech."""
-        self._pending += levels
+        pending = self._pending + levels
         events: list[VoiceEvent] = []
-        while len(self._pending) >= FRAME_LEVELS:
-            frame, self._pending = self._pending[:FRAME_LEVELS], self._pending[FRAME_LEVELS:]
+        while len(pending) >= FRAME_LEVELS:
+            frame, pending = pending[:FRAME_LEVELS], pending[FRAME_LEVELS:]
             self._frames += 1
             if self.settings is not None and (event := self._judge(frame, self.settings)):
                 events.append(event)
+        self._pending = pending
         return events
 
     def forget(self) -> None:
@@ -101,7 +103,7 @@ class VoiceActivity:
         self._pending = bytes(len(self._pending))
 
     def _judge(self, frame: bytes, settings: TurnDetection) -> VoiceEvent | None:
-        if sum(frame) > settings.loud:
+        if _loudness(frame) > settings.loud:
             self._quiet = 0
             if self.speaking:
                 return None
@@ -113,6 +115,11 @@ class VoiceActivity:
             return None
         self.speaking = False
         return SpeechStopped(self._frames * FRAME_MS)
+
+
+@lru_cache(64)  # most of what a caller sends is silence, the same again and again
+def _loudness(frame: bytes) -> int:
+    return sum(frame)
 
 
 def _frames(duration_ms: int) -> int:

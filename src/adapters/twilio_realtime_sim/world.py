@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from enum import Enum, unique
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 from attrs import Factory, define, field, validators
 
@@ -91,7 +91,11 @@ class Node(Generic[M]):
     name: str
     machine: M
     timer: int | None = field(init=False, default=None)
-    """The deadline that the heap holds for it."""
+    """Its deadline, which the heap holds."""
+    links: "dict[Hashable, tuple[Link[M], int]]" = field(
+        init=False, factory=dict[Hashable, "tuple[Link[M], int]"]
+    )
+    """By peer: what the peer is joined by, and which end of that is here."""
 
 
 @define(eq=False)
@@ -150,6 +154,10 @@ class Connection(Generic[M]):
     """Nothing is carried any more."""
 
 
+_Event: TypeAlias = tuple[int, int, Connection[M] | None, Callable[..., None], tuple[object, ...]]
+"""When (ns), in which order, on which connection if on any, what happens, and to what."""
+
+
 @define(eq=False, kw_only=True)
 class World(ABC, Generic[M]):
     """Machines under virtual time, which begins at 0.
@@ -183,12 +191,7 @@ class World(ABC, Generic[M]):
     something to be done later (see `at`)."""
 
     _nodes: dict[str, Node[M]] = field(init=False, factory=dict[str, Node[M]])
-    _links: dict[tuple[str, Hashable], tuple[Link[M], int]] = field(
-        init=False, factory=dict[tuple[str, Hashable], tuple[Link[M], int]]
-    )
-    _heap: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = field(
-        init=False, factory=list[tuple[int, int, Callable[..., None], tuple[object, ...]]]
-    )
+    _heap: list[_Event[M]] = field(init=False, factory=list[_Event[M]])
     _pushed: int = field(init=False, default=0)
     _steps_now: int = field(init=False, default=0)
 
@@ -219,10 +222,10 @@ class World(ABC, Generic[M]):
         """
         ends = (End(self._node(one[0]), one[1]), End(self._node(other[0]), other[1]))
         link = Link(ends, ways or (Way(latency_ns), Way(latency_ns)), connect_ns)
-        for side, key in enumerate((one, other)):
-            if key in self._links:
-                raise SimulationError(f"{key[0]}: {key[1]} is joined already")
-            self._links[key] = link, side
+        for side, end in enumerate(ends):
+            if end.peer in end.node.links:
+                raise SimulationError(f"{end.node.name}: {end.peer} is joined already")
+            end.node.links[end.peer] = link, side
         return link
 
     def link(self, name: str, peer: Hashable) -> Link[M]:
@@ -235,12 +238,13 @@ class World(ABC, Generic[M]):
         """Let the next thing happen; `False` if nothing is left to happen."""
         if not self._heap:
             return False
-        when, _, happen, arguments = heapq.heappop(self._heap)
+        when, _, connection, happen, arguments = heapq.heappop(self._heap)
         self._steps_now = self._steps_now + 1 if when == self.now else 0
         if self._steps_now > INSTANT_LIMIT:
             raise SimulationError(f"time stands still at {when} ns{self._tail()}")
         self.now = when
-        happen(*arguments)
+        if connection is None or not connection.lost:
+            happen(*arguments)
         return True
 
     def run(self, until_ns: int) -> None:
@@ -275,19 +279,23 @@ class World(ABC, Generic[M]):
     def _give(
         self, node: Node[M], method: Callable[..., Sequence[object]], *arguments: object
     ) -> None:
-        outputs = method(*arguments, self.now)
+        now, machine = self.now, node.machine
+        outputs = method(*arguments, now)
         step = None
         if self.trace_limit or self.observers:
-            step = Step(self.now, node.name, method.__name__, arguments, tuple(outputs))
+            step = Step(now, node.name, method.__name__, arguments, tuple(outputs))
             self.trace.append(step)
         for action in outputs:
             if isinstance(action, Notify):
-                self.notifications.append((self.now, node.name, action.event))
+                self.notifications.append((now, node.name, action.event))
                 for listener in self.listeners:
                     listener(node.name, action.event)
             else:
                 self._perform(node, action)
-        self._set_timer(node)
+        if (deadline := machine.deadline) != node.timer:
+            node.timer = deadline
+            if deadline is not None:
+                self._at(max(deadline, now), self._expire, node, deadline)
         if step is not None:
             for observer in self.observers:
                 observer(step)
@@ -295,21 +303,14 @@ class World(ABC, Generic[M]):
     @abstractmethod
     def _perform(self, node: Node[M], action: object) -> None: ...
 
-    def _set_timer(self, node: Node[M]) -> None:
-        deadline = node.machine.deadline
-        if deadline is not None and deadline != node.timer:
-            self._at(max(deadline, self.now), self._expire, node, deadline)
-        node.timer = deadline
-
     def _expire(self, node: Node[M], deadline: int) -> None:
         if node.timer != deadline:
             return
         node.timer = None
         self._give(node, node.machine.handle_timeout)
-        after = node.machine.deadline
-        if after is not None and after <= self.now:
+        if node.timer is not None and node.timer <= self.now:
             raise SimulationError(
-                f"{node.name}: after handle_timeout({self.now}) its deadline is {after}"
+                f"{node.name}: after handle_timeout({self.now}) its deadline is {node.timer}"
             )
 
     # Connections.
@@ -357,21 +358,14 @@ class World(ABC, Generic[M]):
         size: int = 0,
         extra_ns: int = 0,
     ) -> None:
-        """Send from `side`: `arrive(connection, the other side, *arguments)` in due time."""
+        """Send from `side`: `arrive(connection, the other side, *arguments)` in due time, unless
+        the connection is lost by then."""
         link = connection.link
         when = self.now + extra_ns + link.ways[side].takes(size, self.now)
         link.arrivals[side] = when = max(when, link.arrivals[side])
-        self._at(when, self._arrive, connection, 1 - side, arrive, arguments)
-
-    def _arrive(
-        self,
-        connection: Connection[M],
-        side: int,
-        arrive: Callable[..., None],
-        arguments: tuple[object, ...],
-    ) -> None:
-        if not connection.lost:
-            arrive(connection, side, *arguments)
+        event = when, self._pushed, connection, arrive, (connection, 1 - side, *arguments)
+        heapq.heappush(self._heap, event)
+        self._pushed += 1
 
     def _sending(self, node: Node[M], peer: Hashable, what: str) -> tuple[Connection[M], int]:
         """The connection that a machine sends on, which must be open to it."""
@@ -382,9 +376,10 @@ class World(ABC, Generic[M]):
         return connection, side
 
     def _link(self, node: Node[M], peer: Hashable) -> tuple[Link[M], int]:
-        if (node.name, peer) not in self._links:
+        joined = node.links.get(peer)
+        if joined is None:
             raise SimulationError(f"{node.name}: {peer} is not joined to anything")
-        return self._links[node.name, peer]
+        return joined
 
     def _node(self, name: str) -> Node[M]:
         if name not in self._nodes:
@@ -392,7 +387,7 @@ class World(ABC, Generic[M]):
         return self._nodes[name]
 
     def _at(self, when: int, happen: Callable[..., None], *arguments: object) -> None:
-        heapq.heappush(self._heap, (when, self._pushed, happen, arguments))
+        heapq.heappush(self._heap, (when, self._pushed, None, happen, arguments))
         self._pushed += 1
 
     def _tail(self) -> str:

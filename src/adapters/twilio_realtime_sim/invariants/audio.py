@@ -23,8 +23,11 @@ from twilio_realtime_core.realtime import (
 from twilio_realtime_core.times import FRAME_SAMPLES, SECOND, samples_in, whole_ms
 
 from .facts import Facts
+from .line import Line
 from .sound import Key, Own
-from .told import CLIENT_EVENTS, Invariant, TimedOut, Told, value_of
+from .speech import Speech
+from .to_model import ToModel
+from .told import CLIENT_EVENTS, Invariant, TimedOut, Told, news_of, value_of
 
 __all__ = ["CallerAudio", "Heard", "Marks", "Silence"]
 
@@ -48,6 +51,7 @@ class CallerAudio(Invariant):
         realtime.SpeechStopped,
     )
     outputs = (CallerAudioDropped, CallerAudioPadded, *CLIENT_EVENTS)
+    ends = news_of(Line, ToModel)
 
     def __init__(self, facts: Facts) -> None:
         self._line, self._to_model = facts.line, facts.to_model
@@ -142,6 +146,7 @@ class Silence(Invariant):
 
     number = 3
     outputs = (twilio.Media, twilio.Clear)
+    ends = news_of(Line, Speech)
 
     def __init__(self, facts: Facts) -> None:
         self._line, self._speech = facts.line, facts.speech

@@ -14,7 +14,18 @@ from .conversation import Answers, Requests
 from .facts import Facts
 from .limits import Formats, Limits
 from .links import ENDING_NS, Contract, End, Legs, Liveness
-from .told import ByKind, Fact, Gone, Invariant, Opened, Ponged, Started, TimedOut, Told, value_of
+from .told import (
+    ByKind,
+    Ends,
+    Gone,
+    Invariant,
+    Opened,
+    Ponged,
+    Started,
+    TimedOut,
+    Told,
+    value_of,
+)
 
 __all__ = ["INVARIANTS", "CallMachine", "Checked", "InvariantBroken"]
 
@@ -66,19 +77,13 @@ class Checked:
         kinds = [each for each in INVARIANTS if each is not Liveness]
         invariants = [*(each(facts) for each in kinds), self._liveness]
         told, asked = facts.of_the_call, facts.of_the_call[::-1]
-        self._line_told = ByKind((facts.line,), "told", "inputs")
-        self._facts_told = ByKind(told, "told", "inputs")
-        self._judge_input = ByKind(invariants, "on_input", "inputs")
-        self._judge_output = ByKind(invariants, "on_output", "outputs")
-        self._facts_asked = ByKind((*asked, facts.line), "asked", "outputs")
-        # Most have nothing to say at the end of a step, and it is the end of a great many.
-        self._after = [each.after for each in invariants if _has(each, Invariant.after)]
-        self._finish = [each.finish for each in (facts.line, *told) if _has(each, Fact.finish)]
-
-    @property
-    def deadline(self) -> int | None:
+        self._ends = ends = Ends(invariants, (facts.line, *told))
+        to_tell = ((facts.line,), "told"), (told, "told"), (invariants, "on_input")
+        self._inputs = ByKind("inputs", to_tell, ends)
+        to_ask = (invariants, "on_output"), ((*asked, facts.line), "asked")
+        self._outputs = ByKind("outputs", to_ask, ends)
+        self.deadline = bridge.deadline
         """That of the bridge."""
-        return self._bridge.deadline
 
     def start(self, now: int) -> list[Action]:
         """Begin."""
@@ -121,37 +126,36 @@ class Checked:
     def _checked(
         self, method: Callable[..., list[Action]], event: object, now: int, *arguments: object
     ) -> list[Action]:
-        before = self._bridge.deadline
+        before = self.deadline
         outputs = method(*arguments, now)  # misuse raises here, and has not happened
-        told = Told(now, event, outputs, before, self._bridge.deadline, method.__name__, arguments)
-        kind, was_live = type(event), self._line.live
-        for take in self._line_told[kind]:
+        self.deadline = self._bridge.deadline
+        told = Told(now, event, outputs, before, self.deadline, method, arguments)
+        was_live = self._line.live
+        line_told, facts_told, judges, concerned = self._inputs[type(event)]
+        for take in line_told:
             take(told)
         if was_live:  # afterwards nothing means anything
-            for take in self._facts_told[kind]:
+            for take in facts_told:
                 take(told)
-        for judge in self._judge_input[kind]:
+        for judge in judges:
             if (wrong := judge(told)) is not None:
                 raise _broken(judge, wrong, told)
         for action in outputs:
             value = value_of(action)
-            kind = type(value)
-            for judge in self._judge_output[kind]:
+            judges, facts_asked, bits = self._outputs[type(value)]
+            concerned |= bits
+            for judge in judges:
                 if (wrong := judge(value, told)) is not None:
                     raise _broken(judge, wrong, told)
-            for take in self._facts_asked[kind]:
+            for take in facts_asked:
                 take(value, told)
-        for judge in self._after:
+        judges, finishes = self._ends[concerned]
+        for judge in judges:
             if (wrong := judge(told)) is not None:
                 raise _broken(judge, wrong, told)
-        for finish in self._finish:
+        for finish in finishes:
             finish(told)
         return outputs
-
-
-def _has(judge: Fact | Invariant, method: Callable[..., Any]) -> bool:
-    """Whether its class has a method of its own in place of this one, which does nothing."""
-    return getattr(type(judge), method.__name__) is not method
 
 
 def _broken(judge: Any, wrong: str, told: Told) -> InvariantBroken:

@@ -14,8 +14,10 @@ from twilio_realtime_core.realtime import (
 )
 from twilio_realtime_core.twilio import MarkEcho
 
+from .asks import Asks
 from .facts import Facts
-from .told import Invariant, Told
+from .line import Line
+from .told import Invariant, Told, news_of
 
 __all__ = ["Answers", "Requests"]
 
@@ -31,6 +33,7 @@ class Requests(Invariant):
     number = 6
     inputs = (ResponseCreated,)
     outputs = (CreateResponse, CancelResponse, TruncateItem, CallEnded)
+    ends = news_of(Line, Asks)
 
     def __init__(self, facts: Facts) -> None:
         self._line, self._asks, self._speech = facts.line, facts.asks, facts.speech

@@ -8,10 +8,13 @@ from twilio_realtime_core.notifications import SessionReady
 from twilio_realtime_core.playout import MAX_UNHEARD_SAMPLES
 from twilio_realtime_core.requests import MAX_REQUESTS
 
+from .asks import Asks
 from .facts import Facts
 from .line import speaks_pcmu
 from .plain import plain
-from .told import Invariant, Told
+from .speech import Speech
+from .to_model import ToModel
+from .told import Invariant, Told, news_of
 
 __all__ = ["Formats", "Limits"]
 
@@ -63,6 +66,7 @@ class Limits(Invariant):
     at Twilio."""
 
     number = 9
+    ends = news_of(ToModel, Asks, Speech)
 
     def __init__(self, facts: Facts) -> None:
         self._to_model, self._asks, self._speech = facts.to_model, facts.asks, facts.speech
@@ -74,8 +78,8 @@ class Limits(Invariant):
             return f"{self._to_model.samples} samples of caller audio wait"
         if self._to_model.events > MAX_EARLY_EVENTS:
             return f"{self._to_model.events} events wait"
-        if self._asks.waiting > MAX_REQUESTS + 1:  # the automatic one needs no room
-            return f"{self._asks.waiting} requests for responses wait"
+        if (waiting := self._asks.waiting) > MAX_REQUESTS + 1:  # the automatic one needs no room
+            return f"{waiting} requests for responses wait"
         sound = self._speech.sound
         if sound.sent != self._sent:
             self._sent = sound.sent

@@ -75,6 +75,7 @@ class End(Invariant):
     number = 10
     inputs = (HangUp,)
     outputs = (object,)
+    ends = (object,)
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
@@ -137,6 +138,7 @@ class Liveness(Invariant):
     number = 13
     inputs = (HangUp,)
     outputs = (Open, Close, CallEnded)
+    ends = (object,)
 
     def __init__(self, facts: Facts, ending_ns: int = ENDING_NS) -> None:
         self._line = facts.line

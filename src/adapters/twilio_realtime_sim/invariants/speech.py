@@ -2,6 +2,7 @@
 
 from base64 import b64decode
 from collections import deque
+from functools import lru_cache
 from typing import Any
 
 from attrs import define, field
@@ -113,9 +114,9 @@ class Speech(Fact):
 
     def source(self, payload: str) -> Key | None:
         """What a media's audio is of; `None` if it is none of what comes next."""
-        if count_samples(payload) is None:
+        audio = _decode(payload)
+        if audio is None:
             return None
-        audio = b64decode(payload)
         said = self._said[0] if self._said else None
         if said is not None and said.audio.startswith(audio, said.at):
             return said.key
@@ -228,9 +229,9 @@ class Speech(Fact):
         response, key = self._response(event.response_id), (event.item_id, event.content_index)
         self._response_of[event.item_id] = event.response_id
         over = response.done or response.stopped or key in response.done_parts
-        if over or count_samples(event.delta) is None:
+        audio = None if over else _decode(event.delta)
+        if audio is None:
             return
-        audio = b64decode(event.delta)
         last = self._said[-1] if self._said else None
         if last is not None and (last.key, last.response_id) == (key, event.response_id):
             last.audio, last.at = last.audio[last.at :] + audio, 0
@@ -263,7 +264,7 @@ class Speech(Fact):
                 pass
 
     def _sent(self, payload: str, now: int) -> None:
-        key, samples = self.source(payload), count_samples(payload) or 0
+        key, samples = self.source(payload), len(_decode(payload) or b"")
         if key is None:
             return
         self.sound.add(key, samples, now)
@@ -310,3 +311,9 @@ class Speech(Fact):
             last.at = len(last.audio) - (len(last.audio) - last.at) % FRAME_SAMPLES
             if last.at < len(last.audio):
                 self._said.append(last)
+
+
+@lru_cache(4)  # the same audio is asked about when it is judged, and when it is taken in
+def _decode(payload: str) -> bytes | None:
+    """The µ-law of base64; `None` if it is none, or empty."""
+    return None if count_samples(payload) is None else b64decode(payload)

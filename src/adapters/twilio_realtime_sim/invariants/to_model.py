@@ -25,14 +25,14 @@ from twilio_realtime_core.realtime import AppendAudio, CreateResponse
 from .history import History, Reset
 from .line import Line
 from .plain import answer, message, output, plain, same
-from .told import CLIENT_EVENTS, Fact, TimedOut, Told
+from .told import CLIENT_EVENTS, Fact, TimedOut, Told, news_of
 
 __all__ = ["ToModel"]
 
 
-@frozen
+@define
 class _Audio:
-    """Audio in base64. `event_id` is that of a command's own event."""
+    """Audio in base64. `event_id` is that of a command's own event. (A value: do not change it.)"""
 
     payload: str
     samples: int
@@ -77,6 +77,7 @@ class ToModel(Fact):
         *(kind for kind in CLIENT_EVENTS if kind is not CreateResponse),
     )
     outputs = (*CLIENT_EVENTS, CallerAudioDropped)
+    ends = news_of(Line)
 
     _line: Line
     _history: History
@@ -119,7 +120,7 @@ class ToModel(Fact):
                 self._event(_given(told.event))
 
     def _caller_audio(self, payload: str, told: Told) -> None:
-        samples = self.frame = count_samples(payload)
+        samples = self.frame = _count(payload)
         if samples is not None:
             self._padding(told)
             self._audio(silence(samples) if self._muted else payload, samples)
@@ -148,7 +149,9 @@ class ToModel(Fact):
     @property
     def unsent(self) -> bool:
         """Whether anything waits that must still be sent."""
-        return any(not isinstance(each, _Reset) or not each.reset.complete for each in self.waiting)
+        return bool(self.waiting) and any(
+            not isinstance(each, _Reset) or not each.reset.complete for each in self.waiting
+        )
 
     def waits_before(self, number: int) -> bool:
         """Whether anything still waits that came before the entry of this number."""
@@ -209,7 +212,8 @@ class ToModel(Fact):
         count, rest = span
         for _ in range(count):
             last = self.waiting.popleft()
-            self.samples -= last.samples if isinstance(last, _Audio) else 0
+            if isinstance(last, _Audio):
+                self.samples -= last.samples
         if rest:
             self.samples += len(rest)
             number = self.waiting[0].number if self.waiting else self.number
@@ -277,6 +281,9 @@ def _given(command: object) -> dict[str, Any]:
             return answer(command)
         case _:
             return plain(command)  # type: ignore[arg-type]
+
+
+_count = lru_cache(64)(count_samples)  # most frames are of silence, the same again and again
 
 
 @lru_cache(64)

@@ -6,7 +6,7 @@ itself. Facts and invariants name the kinds that concern them, and hear of no ot
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Final, get_args
+from typing import Any, ClassVar, Final, TypeAlias, get_args
 
 from attrs import define, field, frozen
 
@@ -18,6 +18,7 @@ from ..world import Step
 __all__ = [
     "CLIENT_EVENTS",
     "ByKind",
+    "Ends",
     "Fact",
     "Gone",
     "Invariant",
@@ -26,6 +27,7 @@ __all__ = [
     "Started",
     "TimedOut",
     "Told",
+    "news_of",
     "value_of",
 ]
 
@@ -71,13 +73,14 @@ class Told:
     outputs: Sequence[Action]
     deadline_before: int | None
     deadline: int | None
-    method: str = field(repr=False)
+    method: Callable[..., Any] = field(repr=False)
     arguments: tuple[object, ...] = field(repr=False)
 
     @property
     def step(self) -> Step:
         """The step as a trace shows it."""
-        return Step(self.now, "bridge", self.method, self.arguments, tuple(self.outputs))
+        name = self.method.__name__
+        return Step(self.now, "bridge", name, self.arguments, tuple(self.outputs))
 
 
 def value_of(action: Action) -> object:
@@ -88,10 +91,12 @@ def value_of(action: Action) -> object:
 
 
 class Fact:
-    """What is known of a call, told of the inputs and outputs that it names."""
+    """What is known of a call, told of the inputs and outputs that it names. `finish` ends the
+    steps that held any of them, or of the kinds in `ends`."""
 
     inputs: ClassVar[tuple[type, ...]] = ()
     outputs: ClassVar[tuple[type, ...]] = ()
+    ends: ClassVar[tuple[type, ...]] = ()
 
     def told(self, told: Told) -> None:
         """Take in what the bridge was told."""
@@ -104,11 +109,14 @@ class Fact:
 
 
 class Invariant:
-    """What must hold. The methods say what is wrong, or `None`."""
+    """What must hold. The methods say what is wrong, or `None`. `after` judges the steps that held
+    anything of what concerns the invariant itself, or of the kinds in `ends`: those that can change
+    what it looks at."""
 
     number: ClassVar[int]
     inputs: ClassVar[tuple[type, ...]] = ()
     outputs: ClassVar[tuple[type, ...]] = ()
+    ends: ClassVar[tuple[type, ...]] = ()
 
     def __init__(self, facts: Any) -> None:
         del facts
@@ -129,15 +137,59 @@ class Invariant:
         return None
 
 
-class ByKind(dict[type, list[Callable[..., Any]]]):
-    """The method of each of `judges` that a value concerns, by its kind. `kinds` is where they name
-    theirs: `inputs` or `outputs`."""
+def news_of(*facts: type[Fact]) -> tuple[type, ...]:
+    """All that changes what these know: for the `ends` of who looks at them."""
+    return tuple(kind for each in facts for kind in (*each.inputs, *each.outputs, *each.ends))
 
-    def __init__(self, judges: Sequence[Fact | Invariant], method: str, kinds: str) -> None:
+
+Judge: TypeAlias = Fact | Invariant
+_Method: TypeAlias = Callable[..., Any]
+
+
+class ByKind(dict[type, tuple[Any, ...]]):
+    """What a kind of value means, for inputs or for outputs (`kinds`): for each of `groups`, which
+    are judges and the name of a method, a list of the methods of those that it concerns; and last,
+    the bits of the `ends` that it concerns."""
+
+    def __init__(
+        self, kinds: str, groups: Sequence[tuple[Sequence[Judge], str]], ends: "Ends"
+    ) -> None:
         super().__init__()
-        self._concerned = [(getattr(each, kinds), getattr(each, method)) for each in judges]
+        self._kinds = kinds
+        self._groups = groups
+        self._ends = ends
 
-    def __missing__(self, kind: type) -> list[Callable[..., Any]]:
-        found = [method for kinds, method in self._concerned if issubclass(kind, kinds)]
-        self[kind] = found
+    def __missing__(self, kind: type) -> tuple[Any, ...]:
+        lists = [
+            [
+                getattr(each, method)
+                for each in judges
+                if issubclass(kind, getattr(each, self._kinds))
+            ]
+            for judges, method in self._groups
+        ]
+        found = self[kind] = (*lists, self._ends.bits(kind))
+        return found
+
+
+class Ends(dict[int, tuple[list[_Method], list[_Method]]]):
+    """Who judges the end of a step, and for whom it is over, by those whom the step concerns: a
+    number with a bit for each. (Most steps concern few, and they are a great many.)"""
+
+    def __init__(self, invariants: Sequence[Invariant], facts: Sequence[Fact]) -> None:
+        super().__init__()
+        self._invariants = [each for each in invariants if type(each).after is not Invariant.after]
+        self._facts = [each for each in facts if type(each).finish is not Fact.finish]
+
+    def bits(self, kind: type) -> int:
+        """Whom a step concerns that holds a value of this kind."""
+        judges: list[Judge] = [*self._invariants, *self._facts]
+        concerns = (issubclass(kind, (*each.inputs, *each.outputs, *each.ends)) for each in judges)
+        return sum(1 << bit for bit, concerned in enumerate(concerns) if concerned)
+
+    def __missing__(self, bits: int) -> tuple[list[_Method], list[_Method]]:
+        judges = [each.after for bit, each in enumerate(self._invariants) if bits >> bit & 1]
+        bits_of_facts = bits >> len(self._invariants)
+        finishes = [each.finish for bit, each in enumerate(self._facts) if bits_of_facts >> bit & 1]
+        found = self[bits] = judges, finishes
         return found
