@@ -1,0 +1,1 @@
+"""Tests of one's own agents, in simulated calls: a fixture, and strategies for Hypothesis."""

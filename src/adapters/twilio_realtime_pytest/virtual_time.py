@@ -1,0 +1,162 @@
+"""A loop, of either runtime, whose time is that of somebody else: when all tasks wait, he is asked
+to let something happen. So nothing waits in earnest, and the same run comes out the same.
+
+Only what runs in a thread takes real time; the loop's time stands still meanwhile.
+"""
+
+import asyncio
+import selectors
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack
+from unittest.mock import patch
+
+import anyio
+from anyio import to_thread
+from attrs import define, field
+
+from twilio_realtime_core.times import SECOND
+
+__all__ = ["RUNTIMES", "Outside", "run"]
+
+RUNTIMES: Final = ("trio", "asyncio")
+
+_THREAD_SECONDS: Final = 0.001
+"""How long to wait for a thread at a time, in real seconds."""
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Outside(Protocol):
+    """Whoever makes the time."""
+
+    @property
+    def now(self) -> int:
+        """The time (ns); it never runs backwards."""
+        ...
+
+    def advance(self, until: int | None) -> bool:
+        """All tasks wait, the first of them until `until` (ns; `None`: not for a time). Let things
+        happen until one of them may concern a task, or that time has come. False: nothing will."""
+        ...
+
+
+def run(runtime: str, main: Callable[[], Awaitable[T]], outside: Outside) -> T:
+    """What `main` returns, run in a loop of `runtime`, one of `RUNTIMES`."""
+    threads = _Threads()
+    with patch.object(to_thread, "run_sync", threads.counted(to_thread.run_sync)):
+        if runtime == "asyncio":
+            options: dict[str, Any] = {"loop_factory": lambda: _Loop(outside, threads)}
+            return anyio.run(main, backend=runtime, backend_options=options)
+        return _run_on_trio(main, outside, threads)
+
+
+def _until(now: int, seconds: float) -> int:
+    """When a timer is due. Fractions of a nanosecond are lost, and time must go on."""
+    return now + max(1, round(seconds * SECOND))
+
+
+@define(eq=False)
+class _Threads:
+    """How many tasks wait for a thread. No loop tells that: so it is counted where they are made,
+    by way of anyio or of the loop itself."""
+
+    working: int = field(init=False, default=0)
+
+    def counted(self, run_sync: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """A function that runs another in a thread, as one that is counted."""
+
+        async def run(*args: Any, **options: Any) -> Any:
+            self.working += 1
+            try:
+                return await run_sync(*args, **options)
+            finally:
+                self.working -= 1
+
+        return run
+
+
+# On asyncio.
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """The loop of asyncio."""
+
+    def __init__(self, outside: Outside, threads: _Threads) -> None:
+        self.outside = outside
+        self.threads = threads
+        super().__init__(_Selector(self))
+
+    def time(self) -> float:
+        """As of any loop, in seconds."""
+        return self.outside.now / SECOND
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        """As of any loop."""
+        self.threads.working += 1
+        future = super().run_in_executor(executor, func, *args)
+        future.add_done_callback(self._has_worked)
+        return future
+
+    def _has_worked(self, future: asyncio.Future[Any]) -> None:
+        del future
+        self.threads.working -= 1
+
+
+class _Selector(selectors.DefaultSelector):
+    """Where the loop would wait."""
+
+    def __init__(self, loop: _Loop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """As of any selector, but nothing takes time."""
+        ready = super().select(0)
+        if ready or (timeout is not None and timeout <= 0):
+            return ready
+        if self._loop.threads.working:
+            return super().select(_THREAD_SECONDS)
+        outside = self._loop.outside
+        if outside.advance(None if timeout is None else _until(outside.now, timeout)):
+            return []
+        return super().select(timeout)
+
+
+# On trio.
+
+
+def _run_on_trio(main: Callable[[], Awaitable[T]], outside: Outside, threads: _Threads) -> T:
+    import trio  # noqa: PLC0415 - who tests on asyncio need not have it
+    import trio.testing  # noqa: PLC0415
+
+    class Clock(trio.abc.Clock):
+        def start_clock(self) -> None: ...
+
+        def current_time(self) -> float:
+            return outside.now / SECOND
+
+        def deadline_to_sleep_time(self, deadline: float) -> float:
+            return 0 if deadline <= self.current_time() else float("inf")
+
+    async def pass_time() -> None:
+        limiter = trio.to_thread.current_default_thread_limiter()
+        while True:
+            await trio.testing.wait_all_tasks_blocked()
+            if threads.working or limiter.borrowed_tokens:
+                await trio.testing.wait_all_tasks_blocked(_THREAD_SECONDS)
+                continue
+            seconds = trio.lowlevel.current_statistics().seconds_to_next_deadline
+            until = None if seconds == float("inf") else _until(outside.now, seconds)
+            if not outside.advance(until):
+                await trio.sleep_forever()
+
+    async def with_time() -> T:
+        # Time passes in a task of the system: a group would wrap what the test raises in another.
+        trio.lowlevel.spawn_system_task(pass_time)
+        return await main()
+
+    return anyio.run(with_time, backend="trio", backend_options={"clock": Clock()})
