@@ -1,0 +1,1 @@
+"""Planted bugs, and how soon random calls find them: a test of what judges the calls."""
