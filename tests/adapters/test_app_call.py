@@ -683,7 +683,8 @@ def test_an_agent_that_waits_for_what_was_cancelled_has_failed() -> None:
     assert exchange.line.commands == [HangUp()]
     (several,) = exchange.errors
     assert isinstance(several, ExceptionGroup)
-    assert ["raised CancelledError" in str(each) for each in several.exceptions] == [True, True]
+    told = [str(each) for each in cast(ExceptionGroup[Exception], several).exceptions]
+    assert ["raised CancelledError" in each for each in told] == [True, True]
 
 
 @each_runtime

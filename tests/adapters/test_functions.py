@@ -796,11 +796,10 @@ async def badly_annotated(city: "anyio.nothing") -> None:  # type: ignore[name-d
     ...
 
 
-@pytest.mark.parametrize(
-    "function",
-    [partial(takes_call), Weather(), print, badly_annotated],
-    ids=type,
-)
+NO_FUNCTIONS: list[Any] = [partial(takes_call), Weather(), print, badly_annotated]
+
+
+@pytest.mark.parametrize("function", NO_FUNCTIONS, ids=type)
 def test_what_is_no_function_or_badly_annotated_is_refused(function: Any) -> None:
     with pytest.raises(LocalProtocolError):
         Functions(on_error=nobody).add(function)
