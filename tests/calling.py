@@ -115,8 +115,7 @@ class Call:
     _marks: deque[tuple[int, Mark]] = field(init=False, factory=deque[tuple[int, Mark]])
 
     def __attrs_post_init__(self) -> None:
-        ending_ns = (self.config or CallConfig()).ending_timeout_ns
-        self.bridge = Checked(self.build(), ending_ns=ending_ns)
+        self.bridge = Checked(self.build(), self.config)
         self.done(self.bridge.start(0))
 
     def build(self) -> CallMachine:

@@ -158,8 +158,8 @@ BUGS: Final = (
         [
             Edit(
                 "own_audio",
-                "        if heard:\n            self._line.clear()\n",
-                "        self._line.clear()\n        if heard:\n",
+                "        self._end_holding(now)\n        self._play(audio, name, now)\n",
+                "        self._line.clear()\n        self._play(audio, name, now)\n",
             )
         ],
     ),

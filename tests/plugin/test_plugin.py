@@ -1,6 +1,7 @@
 """The plugin in test runs of its own: the fixture, its options, and the example of the page."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,8 @@ def example(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(QUICK)
     for name in ("order_agent.py", "test_order_agent.py"):
         (pytester.path / name).write_text((EXAMPLES / name).read_text())
+        # Another test of this process may have imported the example from where it stands.
+        sys.modules.pop(name.removesuffix(".py"), None)
     pytester.syspathinsert()
 
 

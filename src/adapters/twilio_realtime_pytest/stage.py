@@ -106,7 +106,7 @@ class Stage:
         world.run(self.now)
         world.listeners.append(self._hear)
         world.observers.append(self._observe)
-        world.add("bridge", Checked(self._bridge, ending_ns=config.ending_timeout_ns))
+        world.add("bridge", Checked(self._bridge, config))
         world.add("phone", self._meddle("phone", phone, trouble.to_phone, trouble.from_phone))
         world.add("model", self._meddle("model", server, trouble.to_model, trouble.from_model))
         ways = trouble.ways

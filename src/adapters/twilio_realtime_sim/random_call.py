@@ -173,7 +173,7 @@ class RandomCall:
         self.trouble = trouble = draw_trouble(self.choices)
         # What takes a bridge's place may be a recorder, and a function cannot be recorded.
         config = draw_config(self.choices, functions=self._make_bridge is Bridge)
-        self.bridge = Checked(self._make_bridge(config))
+        self.bridge = Checked(self._make_bridge(config), config)
         start_delay = trouble.start_delay_ns
         self._caller = TwilioPeer(
             url="ws://bridge/media-stream", script=part.cues, start_delay=start_delay, record=False

@@ -203,6 +203,8 @@ class Heard(Invariant):
                     return "own audio finished that was not so heard, or has finished before"
             case TruncateItem() if self._to_model.is_own(value):
                 key = value.item_id, value.content_index
+                if key in self._speech.sound.unheard(told.now):
+                    return "truncated before the sound was stopped"
                 least = whole_ms(self._speech.judged.confirmed_of(key))
                 most = whole_ms(self._speech.judged.sent_of(key))
                 if not least <= value.audio_end_ms <= most:

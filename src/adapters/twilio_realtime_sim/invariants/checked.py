@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol
 from twilio_realtime_core import realtime, twilio
 from twilio_realtime_core.actions import Action, Peer
 from twilio_realtime_core.commands import Command, SendEvent
+from twilio_realtime_core.configuration import CallConfig
 from twilio_realtime_core.machine import MessageMachine
 
 from ..world import Step
@@ -13,7 +14,7 @@ from .audio import CallerAudio, Heard, Marks, Silence
 from .conversation import Answers, Requests
 from .facts import Facts
 from .limits import Formats, Limits
-from .links import ENDING_NS, Contract, End, Legs, Liveness
+from .links import Contract, End, Legs, Liveness
 from .told import (
     ByKind,
     Ends,
@@ -66,14 +67,14 @@ class InvariantBroken(AssertionError):  # noqa: N818 - it says what has happened
 class Checked:
     """A bridge whose every step is checked; raises `InvariantBroken`. A `MessageMachine`.
 
-    `ending_ns` is how long its calls may take to end: the bridge's own `ending_timeout_ns`.
+    `config` is that of its calls, which says how long what is waited for.
     """
 
-    def __init__(self, bridge: CallMachine, *, ending_ns: int = ENDING_NS) -> None:
+    def __init__(self, bridge: CallMachine, config: CallConfig | None = None) -> None:
         self._bridge = bridge
         facts = Facts()
         self._line = facts.line
-        self._liveness = Liveness(facts, ending_ns)
+        self._liveness = Liveness(facts, config)
         kinds = [each for each in INVARIANTS if each is not Liveness]
         invariants = [*(each(facts) for each in kinds), self._liveness]
         told, asked = facts.of_the_call, facts.of_the_call[::-1]

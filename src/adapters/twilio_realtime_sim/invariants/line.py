@@ -55,6 +55,8 @@ class Line(Fact):
     """Nothing has yet ended the call."""
     ending_since: int | None = field(init=False, default=None)
     """When something did (ns)."""
+    waits_since: int = field(init=False, default=0)
+    """Since when it waits for what comes next: a stream, a configuration, a session (ns)."""
     ended: bool = field(init=False, default=False)
     """`CallEnded` was notified."""
 
@@ -62,7 +64,7 @@ class Line(Fact):
         """Take in what the bridge was told."""
         match told.event:
             case Opened(Peer.TWILIO) if self.legs[Peer.TWILIO] is Leg.NONE:
-                self.legs[Peer.TWILIO] = Leg.OPEN
+                self.legs[Peer.TWILIO], self.waits_since = Leg.OPEN, told.now
             case Opened(Peer.REALTIME) if self.legs[Peer.REALTIME] is Leg.OPENING:
                 self.legs[Peer.REALTIME] = Leg.OPEN
             case Gone(Peer() as peer):
@@ -70,6 +72,8 @@ class Line(Fact):
                 self._ends(told.now, peer)
             case twilio.Start() as start if self.live and start.stream_sid != self.stream_sid:
                 self.stream_sid, self.streaming, self.begins = start.stream_sid, True, True
+                if self.legs[Peer.REALTIME] is Leg.NONE:
+                    self.waits_since = told.now
                 self.speaks_mulaw = (start.encoding, start.sample_rate, start.channels) == _MULAW
             case twilio.Stop(sid) if not self.stream_sid or sid == self.stream_sid:
                 self._ends(told.now, Peer.TWILIO)
@@ -82,7 +86,7 @@ class Line(Fact):
         """Take in one thing that the bridge asked for."""
         match value:
             case Open(Peer() as peer):
-                self.legs[peer] = Leg.OPENING
+                self.legs[peer], self.waits_since = Leg.OPENING, told.now
             case Close(Peer() as peer):
                 self.legs[peer] = Leg.CLOSING
                 self._ends(told.now, peer)

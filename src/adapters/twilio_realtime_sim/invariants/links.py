@@ -5,18 +5,14 @@ from typing import Final
 from twilio_realtime_core import realtime, twilio
 from twilio_realtime_core.actions import Close, Open, Peer, SendPing
 from twilio_realtime_core.commands import HangUp
+from twilio_realtime_core.configuration import CallConfig
 from twilio_realtime_core.notifications import CallEnded, EndReason
-from twilio_realtime_core.times import SECOND
 
 from .facts import Facts
 from .line import OVER, Leg
 from .told import CLIENT_EVENTS, Invariant, TimedOut, Told
 
-__all__ = ["ENDING_NS", "Contract", "End", "Legs", "Liveness"]
-
-ENDING_NS: Final = 10 * SECOND
-"""How long a call may take to end once something has ended it: `CallConfig.ending_timeout_ns`, if
-nothing else is said."""
+__all__ = ["Contract", "End", "Legs", "Liveness"]
 
 _ALIVE: Final = (Leg.OPENING, Leg.OPEN)
 
@@ -132,17 +128,18 @@ class End(Invariant):
 
 
 class Liveness(Invariant):
-    """A call that something has ended is over within a stated time, whatever its peers do; one that
-    waits until all was heard looks again."""
+    """A stream, a configuration and a session are waited for no longer than is stated. A call that
+    something has ended is over within a stated time, whatever its peers do; one that waits until
+    all was heard looks again."""
 
     number = 13
     inputs = (HangUp,)
     outputs = (Open, Close, CallEnded)
     ends = (object,)
 
-    def __init__(self, facts: Facts, ending_ns: int = ENDING_NS) -> None:
+    def __init__(self, facts: Facts, config: CallConfig | None = None) -> None:
         self._line = facts.line
-        self._ending_ns = ending_ns
+        self._config = config or CallConfig()
         self._waits = False
 
     def on_input(self, told: Told) -> str | None:
@@ -156,12 +153,30 @@ class Liveness(Invariant):
         if line.ended:
             return None
         if line.ending_since is None:
+            waits_ns = self._waits_ns()
+            if waits_ns is not None and _is_later(told.deadline, line.waits_since + waits_ns):
+                return "what comes next is waited for, and may be for longer than is stated"
             never = self._waits and told.deadline is None
             return "the call is to end, and nothing is to be done about it" if never else None
-        if told.deadline is None or told.deadline > line.ending_since + self._ending_ns:
+        if _is_later(told.deadline, line.ending_since + self._config.ending_timeout_ns):
             return "the call is ending, and may take longer than it is given"
         return None
+
+    def _waits_ns(self) -> int | None:
+        """How long what comes next may be waited for; `None`: nothing has to come."""
+        line, config = self._line, self._config
+        if line.legs[Peer.TWILIO] is Leg.NONE or line.ready:
+            return None
+        if not line.stream_sid:
+            return config.start_timeout_ns
+        if line.legs[Peer.REALTIME] is Leg.NONE:
+            return config.await_configuration_ns
+        return config.session_timeout_ns
 
     def overdue(self, now: int) -> str | None:
         """What is wrong if the call goes on at `now`, when it must have ended."""
         return None if self._line.ended else f"the call goes on at {now / 1e9:.3f} s"
+
+
+def _is_later(deadline: int | None, limit: int) -> bool:
+    return deadline is None or deadline > limit
