@@ -202,3 +202,11 @@ def test_each_call_is_announced_and_answered_at_most_once(steps: list[tuple[str,
     assert len(announced) == len(set(announced))
     assert len(answered) == len(set(answered))
     assert calls.open == tuple(each for each in announced if each not in answered)
+
+
+def test_responses_that_never_end_are_not_remembered_without_end() -> None:
+    calls = FunctionCalls()
+    for number in range(MAX_CALLS + 1):
+        calls.wants_response(str(number))
+    assert not calls.goes_on(str(MAX_CALLS))
+    assert calls.goes_on("0")

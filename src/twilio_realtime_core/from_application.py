@@ -206,24 +206,31 @@ def _send_item(call: Parts, fields: Mapping[str, Any]) -> None:
 
 
 def _send_event(call: Parts, event: ClientEvent) -> None:
-    event = pin_event(event)
     match event:
-        case realtime.AppendAudio(audio=audio):
-            samples = count_samples(audio)
-            if samples is None:
-                raise LocalProtocolError("input_audio_buffer.append: audio is no base64, or empty")
-            call.session.check_room(0, samples)
-            call.session.send(event, samples)
-            return
+        case realtime.AppendAudio():
+            _send_append(call, event)
+        case realtime.UpdateSession():
+            call.session.send_update(event)
         case _:
+            event = pin_event(event)
             check_sendable(event)
             call.session.check_room()
+            _send_checked(call, event)
+
+
+def _send_append(call: Parts, event: realtime.AppendAudio) -> None:
+    samples = count_samples(event.audio)
+    if samples is None:
+        raise LocalProtocolError("input_audio_buffer.append: audio is no base64, or empty")
+    call.session.check_room(0, samples)
+    call.session.send(event, samples)
+
+
+def _send_checked(call: Parts, event: ClientEvent) -> None:
     match event:
         case CreateResponse():
             call.requests.check_room()
             call.send_all(call.requests.ask_for(event))
-        case realtime.UpdateSession():
-            call.session.send_update(event)
         case realtime.CancelResponse():
             call.speech.cancelled(event)
             call.session.send(recognisable(event))

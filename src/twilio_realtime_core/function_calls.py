@@ -93,7 +93,8 @@ class FunctionCalls:
 
     def wants_response(self, response_id: str) -> None:
         """The model is to go on after a response, since something of it has its outcome."""
-        self._wanting.add(response_id)
+        if len(self._wanting) < MAX_CALLS:  # only of responses that never end are there more
+            self._wanting.add(response_id)
 
     def goes_on(self, response_id: str) -> bool:
         """Whether the model is to go on now, if the response has ended: an output of it wants that,
