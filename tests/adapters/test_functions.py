@@ -460,9 +460,11 @@ def test_an_async_function_that_is_decorated_is_async(runtime: str) -> None:
 def test_hung_functions_hold_up_no_other_call_and_have_a_limit(runtime: str) -> None:
     desk = Desk(runtime)
     release, ended = threading.Event(), threading.Semaphore(0)
+    begun: list[int] = []
 
     @desk.functions.add(timeout_seconds=0.05)
-    def hang() -> None:
+    def hang(line: int) -> None:
+        begun.append(line)
         release.wait()
         ended.release()
 
@@ -476,20 +478,30 @@ def test_hung_functions_hold_up_no_other_call_and_have_a_limit(runtime: str) -> 
                 await anyio.sleep(0.001)
             return [each.output for each in exchange.lines[line].outputs]
 
-        many = module.MAX_RUNNING
-        for line in (0, 1):
-            exchange.tell(*[request("hang", call_id=f"h{n}") for n in range(many)], number=line)
-            await answers(line, many)
+        async def hang_all(line: int) -> int:
+            """A request whose time is over before its thread begins hangs in none: ask again."""
+            asked = 0
+            while missing := module.MAX_RUNNING - begun.count(line):
+                ids = [f"h{asked + n}" for n in range(missing)]
+                asks = [request("hang", json.dumps({"line": line}), call_id=id_) for id_ in ids]
+                exchange.tell(*asks, number=line)
+                asked += missing
+                await answers(line, asked)
+            return asked
+
+        asked = [await hang_all(line) for line in (0, 1)]
         exchange.tell(request("quick"))  # the threads of this call are all taken
-        assert "too many" in (await answers(0, many + 1))[-1]
+        assert "too many" in (await answers(0, asked[0] + 1))[-1]
         exchange.tell(request("quick"), number=2)
         assert await answers(2, 1) == ["quick"]
         release.set()
-        for _ in range(2 * many):
+        for _ in begun:
             await anyio.to_thread.run_sync(ended.acquire)
-        await anyio.sleep(0.05)
-        exchange.tell(request("quick", call_id="f2"))
-        assert (await answers(0, many + 2))[-1] == "quick"
+        answered, answer = asked[0] + 1, ""
+        while answer != "quick":  # each thread is free again soon after
+            exchange.tell(request("quick", call_id=f"again{answered}"))
+            answered += 1
+            answer = (await answers(0, answered))[-1]
         for line in range(3):
             exchange.hang_up(line)
 
