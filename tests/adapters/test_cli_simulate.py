@@ -1,12 +1,15 @@
 """`twilio-realtime simulate`: many random calls, told as lines or as JSON."""
 
 import json
+from collections.abc import Hashable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from twilio_realtime_cli import simulate as command
 from twilio_realtime_cli.commands import call
+from twilio_realtime_core import Action, Bridge, Peer
 from twilio_realtime_sim.random_call import Failure
 from twilio_realtime_sim.swarm import Result, run_call
 
@@ -39,7 +42,7 @@ def fail_some(seed: int, **_: object) -> Result:
 
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twilio_realtime_sim.swarm.run_call", fail_some)
+    monkeypatch.setattr("twilio_realtime_cli.simulate.run_call", fail_some)
 
 
 def test_the_summary_does_not_depend_on_the_workers(capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,6 +88,32 @@ def test_the_first_failures_are_told_in_full_and_harmlessly(
     assert out.count("a step") == 3
     assert out.count("again: twilio-realtime simulate --calls 1 --seed ") == 5
     assert "5 calls went wrong." in out
+
+
+def test_each_call_is_recorded_and_replays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "new" / "calls"
+    plain = told(capsys, "--calls", "4", "--workers", "1")
+    assert told(capsys, "--calls", "4", "--workers", "2", "--record", str(folder)) == plain
+    files = sorted(folder.iterdir())
+    assert [each.name for each in files] == [f"{seed}-messages.jsonl" for seed in range(4)]
+    assert call(["replay", *map(str, files)]) == 0
+
+
+def test_a_call_that_goes_wrong_is_recorded_up_to_there_once(tmp_path: Path) -> None:
+    class Wrong(Bridge):
+        def opened(self, peer: Hashable, now: int) -> list[Action]:
+            if peer is Peer.REALTIME:
+                raise RuntimeError("wrong")
+            return super().opened(peer, now)
+
+    options: Any = {"scenario": "greeting", "level": "bytes", "folder": tmp_path}
+    result = command.record_call(1, make_bridge=Wrong, **options)
+    assert result.failure is not None
+    lines = (tmp_path / "1-greeting-bytes.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line).get("do") for line in lines].count("start") == 1
+    assert json.loads(lines[-1])["raised"] == "RuntimeError"
 
 
 def test_calls_at_byte_level_are_made_again_there() -> None:

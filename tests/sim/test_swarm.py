@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,18 +53,18 @@ def told(results: list[Result]) -> str:
 @pytest.mark.parametrize("job", range(5))
 def test_calls_that_no_commit_before_has_tried_go_well(job: int) -> None:
     first = FIRST + 20 * job
-    assert told(run_job(range(first, first + 20), None, "messages")) == ""
+    assert told(run_job(range(first, first + 20))) == ""
 
 
 @pytest.mark.parametrize("job", range(4))
 def test_nor_do_they_go_wrong_at_byte_level(job: int) -> None:
     first = FIRST + 6 * job
-    assert told(run_job(range(first, first + 6), None, "bytes")) == ""
+    assert told(run_job(range(first, first + 6), partial(run_call, level="bytes"))) == ""
 
 
 @pytest.fixture(scope="module")
 def results() -> list[Result]:
-    return run_job(CALLS, None, "messages")
+    return run_job(CALLS)
 
 
 def test_no_invariant_is_broken(results: list[Result]) -> None:
@@ -71,7 +72,7 @@ def test_no_invariant_is_broken(results: list[Result]) -> None:
 
 
 def test_a_call_is_a_function_of_its_seed(results: list[Result]) -> None:
-    assert run_job(CALLS[:10], None, "messages") == results[:10]
+    assert run_job(CALLS[:10]) == results[:10]
     assert len({(result.duration_ns, result.seen) for result in results}) > len(CALLS) / 2
 
 

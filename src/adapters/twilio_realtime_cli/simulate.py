@@ -3,8 +3,11 @@
 import json
 import os
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from pathlib import Path
 from typing import Final, Self
 
 import attrs
@@ -13,15 +16,17 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.text import Text
 
+from twilio_realtime_app.recorder import Recorder
+from twilio_realtime_core import Bridge, CallConfig
 from twilio_realtime_sim.random_call import Failure
 from twilio_realtime_sim.scenarios import SCENARIOS
 from twilio_realtime_sim.summary import Summary
-from twilio_realtime_sim.swarm import LEVELS, Result, run_calls, run_job, seeds
+from twilio_realtime_sim.swarm import LEVELS, Result, run_call, run_calls, run_job, seeds
 
 from .options import json_option
 from .output import NAME
 
-__all__ = ["Show", "simulate"]
+__all__ = ["Show", "record_call", "simulate"]
 
 _SHOWN: Final = 3
 """Failures that are told in full; of the others, how to make them again."""
@@ -37,6 +42,7 @@ _SHOWN: Final = 3
       twilio-realtime simulate --calls 1000
       twilio-realtime simulate --calls 1 --seed 4711
       twilio-realtime simulate --calls 200 --scenario barge-in-twice
+      twilio-realtime simulate --calls 1 --seed 4711 --record calls
 
     Exit status: 0 all calls went as they should, 1 one did not, 130 after Ctrl-C.
     """
@@ -62,9 +68,22 @@ _SHOWN: Final = 3
     show_default="one for each core",
     help="How many processes share the work.",
 )
+@click.option(
+    "--record",
+    type=click.Path(file_okay=False, writable=True, path_type=Path),
+    metavar="DIR",
+    help="Write each call to a file there, named by its seed; see twilio-realtime replay.",
+)
 @json_option
 def simulate(
-    *, calls: int, seed: int, scenario: str | None, level: str, workers: int, as_json: bool
+    *,
+    calls: int,
+    seed: int,
+    scenario: str | None,
+    level: str,
+    workers: int,
+    record: Path | None,
+    as_json: bool,
 ) -> int:
     """Make random calls in virtual time, with faults, and check every step of each.
 
@@ -73,15 +92,17 @@ def simulate(
     the call must end. Failures are told as they come, with the command that makes them again.
     """
     jobs = seeds(seed, calls)
+    run = partial(run_call, scenario=scenario, level=level)
+    if record is not None:
+        record.mkdir(parents=True, exist_ok=True)
+        run = partial(record_call, folder=record, scenario=scenario, level=level)
     summary = Summary()
     with (
         Show(as_json=as_json, calls=calls, scenario=scenario) as show,
         _pool(workers, len(jobs)) as pool,
     ):
         results = (
-            (run_job(job, scenario, level) for job in jobs)
-            if pool is None
-            else run_calls(jobs, pool, scenario=scenario, level=level)
+            (run_job(job, run) for job in jobs) if pool is None else run_calls(jobs, pool, run)
         )
         for done in results:
             for result in done:
@@ -97,6 +118,27 @@ def _pool(workers: int, jobs: int) -> AbstractContextManager[Executor | None]:
     """Workers, or none where there is no work to share."""
     workers = min(workers, jobs)
     return nullcontext() if workers == 1 else ProcessPoolExecutor(workers)
+
+
+def record_call(
+    seed: int,
+    *,
+    folder: Path,
+    scenario: str | None,
+    level: str,
+    make_bridge: Callable[[CallConfig], Bridge] = Bridge,
+) -> Result:
+    """The call of a seed, which is also written to a file."""
+    lines: list[str] = []
+
+    def record(config: CallConfig) -> Recorder:
+        lines.clear()  # a call that goes wrong is made twice
+        return Recorder(make_bridge(config), config, lines.append)
+
+    result = run_call(seed, scenario=scenario, level=level, make_bridge=record)
+    name = "-".join(each for each in (str(seed), scenario, level) if each)
+    (folder / f"{name}.jsonl").write_text("".join(lines), "utf-8")
+    return result
 
 
 class Show:

@@ -171,8 +171,7 @@ class RandomCall:
     def __attrs_post_init__(self) -> None:
         part = self._draw_part()
         self.trouble = trouble = draw_trouble(self.choices)
-        # What takes a bridge's place may be a recorder, and a function cannot be recorded.
-        config = draw_config(self.choices, functions=self._make_bridge is Bridge)
+        config = draw_config(self.choices)
         self.bridge = Checked(self._make_bridge(config), config)
         start_delay = trouble.start_delay_ns
         self._caller = TwilioPeer(

@@ -33,8 +33,8 @@ _ENOUGH_MS: Final = 500
 """The predicate of a random call lets nobody interrupt who has heard less, and spoken less."""
 
 
-def draw_config(choices: Choices, *, functions: bool = True) -> CallConfig:
-    """How a call is to be; without `functions`, as one that can be written down."""
+def draw_config(choices: Choices) -> CallConfig:
+    """How a call is to be."""
     session = SessionConfig(
         turn_detection=_draw_turn_detection(choices),
         transcription=_TRANSCRIBER if choices.happens("transcription", 60) else None,
@@ -46,7 +46,7 @@ def draw_config(choices: Choices, *, functions: bool = True) -> CallConfig:
         start_timeout_ns=choices.pick("start within", (10 * SECOND, SECOND)),
         session_timeout_ns=choices.pick("session within", (15 * SECOND, SECOND)),
         inactivity_timeout_ns=choices.pick("inactivity after", (750 * MS, None, 100 * MS, 40 * MS)),
-        interruption=_draw_policy(choices, functions=functions),
+        interruption=_draw_policy(choices),
         line_history=LineHistory((150 * MS,) * choices.pick("bursts known of the line", (0, 8))),
         agent_audio=choices.happens("the agent's audio is told", 10),
         raw_messages=frozenset(Peer) if choices.happens("raw messages", 10) else frozenset(),
@@ -71,7 +71,7 @@ def _draw_turn_detection(choices: Choices) -> dict[str, Any]:
     return detection
 
 
-def _draw_policy(choices: Choices, *, functions: bool) -> InterruptionPolicy:
+def _draw_policy(choices: Choices) -> InterruptionPolicy:
     """When a caller may interrupt: as a rule at once, or all else that a policy can say."""
     if not choices.happens("a policy of interruptions", 40):
         return AT_ONCE
@@ -81,7 +81,7 @@ def _draw_policy(choices: Choices, *, functions: bool) -> InterruptionPolicy:
         after_heard_ms=choices.pick("after so much was heard, ms", (0, 0, 300, 1500)),
         protect_first=choices.happens("first words are protected", 30),
         limit=choices.pick("limit", _LIMITS),
-        predicate=_has_heard_enough if functions and choices.happens("a predicate", 30) else None,
+        predicate=_has_heard_enough if choices.happens("a predicate", 30) else None,
     )
 
 

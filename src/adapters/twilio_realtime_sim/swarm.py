@@ -8,11 +8,11 @@ application at any moment. Every step is checked. Then the faults stop, somebody
 call must end in time.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Final, TypeAlias
 
 from attrs import field, frozen
 
@@ -22,7 +22,7 @@ from .choices import Choices
 from .random_call import Failure, MakeBridge, RandomCall
 from .visits import Transition, visits
 
-__all__ = ["LEVELS", "Result", "run_call", "run_calls", "run_job", "seeds"]
+__all__ = ["LEVELS", "Result", "RunSeed", "run_call", "run_calls", "run_job", "seeds"]
 
 LEVELS: Final = ("messages", "bytes")
 
@@ -114,6 +114,10 @@ def _outcome(call: RandomCall, failure: Failure | None) -> str:
     return "NEVER_BEGUN" if call.ended is None else call.ended.reason.name
 
 
+RunSeed: TypeAlias = Callable[[int], Result]
+"""Makes the call of a seed."""
+
+
 def seeds(first: int, calls: int) -> list[range]:
     """The seeds of so many calls from `first` on, in jobs for workers."""
     end = first + calls
@@ -122,28 +126,25 @@ def seeds(first: int, calls: int) -> list[range]:
     ]
 
 
-def run_job(job: Sequence[int], scenario: str | None, level: str) -> list[Result]:
+def run_job(job: Sequence[int], run: RunSeed = run_call) -> list[Result]:
     """The calls of some seeds: what a worker does."""
-    return [run_call(seed, scenario=scenario, level=level) for seed in job]
+    return [run(seed) for seed in job]
 
 
 def run_calls(
-    jobs: Sequence[Sequence[int]],
-    executor: Executor,
-    *,
-    scenario: str | None = None,
-    level: str = "messages",
+    jobs: Sequence[Sequence[int]], executor: Executor, run: RunSeed = run_call
 ) -> Generator[list[Result], None, None]:
     """The results of all jobs, as they come: each is the same whoever has worked on it, and when.
 
-    If the iterator is closed early, what has not begun is not done.
+    `run` makes the call of a seed: `run_call`, or what a worker can be sent (`partial(run_call,
+    level="bytes")`, say). If the iterator is closed early, what has not begun is not done.
     """
     waiting = iter(jobs)
     pending: set[Future[list[Result]]] = set()
     try:
         while True:
             for job in islice(waiting, _JOBS_AHEAD - len(pending)):
-                pending.add(executor.submit(run_job, job, scenario, level))
+                pending.add(executor.submit(run_job, job, run))
             if not pending:
                 return
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
