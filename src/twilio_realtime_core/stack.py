@@ -109,7 +109,8 @@ class Stack:
         # More than once only if an answer to one time-out is due at once itself.
         while (deadline := self.deadline) is not None and deadline <= now:
             for peer, link in list(self._links.items()):
-                self._follow(peer, link.handle_timeout(now), now, out)
+                if link.deadline is not None and link.deadline <= now:
+                    self._follow(peer, link.handle_timeout(now), now, out)
             self._perform(self._machine.handle_timeout(now), now, out)
         return out
 
