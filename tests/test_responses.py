@@ -92,6 +92,24 @@ def test_what_is_remembered_is_forgotten_for_nothing_that_is_known() -> None:
     assert [each.id for each in responses] == [str(number) for number in range(MAX_RESPONSES)]
 
 
+def test_those_still_generating_are_told_in_their_order() -> None:
+    responses = Responses()
+    for name in "abcd":
+        responses.get(name)
+    responses.get("b").life.step(DONE)
+    responses.get("d").life.step(INTERRUPT)
+    assert [each.id for each in responses.generating] == ["a", "c", "d"]
+    responses.get("a").life.step(DONE)
+    assert [each.id for each in responses.generating] == ["c", "d"]
+
+
+def test_what_is_forgotten_is_not_generating_any_more() -> None:
+    responses = Responses()
+    for number in range(MAX_RESPONSES + 1):
+        responses.get(str(number))
+    assert [each.id for each in responses.generating] == [each.id for each in responses]
+
+
 @settings(max_examples=20)
 @given(st.lists(st.integers(0, 2000), max_size=20))
 def test_no_more_than_the_stated_number_is_ever_remembered(ids: list[int]) -> None:

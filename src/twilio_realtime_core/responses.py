@@ -22,8 +22,7 @@ MAX_ITEMS: Final = 256
 """Items, and parts, of one response that are told apart: a response has a handful. What is beyond
 counts as neither done nor heard: it is never deleted, and truncated only while it plays."""
 
-# Asked of every delta, and of all responses when the caller interrupts; looking them up in the
-# enum would take 0.1 µs a time.
+# Asked of every delta; looking them up in the enum would take 0.1 µs a time.
 _UNHEARD: Final = (ResponseState.INTERRUPTED, ResponseState.SILENCED)
 _ENDED: Final = (ResponseState.DONE, ResponseState.SILENCED)
 
@@ -83,6 +82,7 @@ class Responses:
 
     def __init__(self) -> None:
         self._by_id: dict[str, ModelResponse] = {}
+        self._generating: list[ModelResponse] = []
         self._gone: dict[str, None] = {}
 
     def __iter__(self) -> Iterator[ModelResponse]:
@@ -95,12 +95,20 @@ class Responses:
             if len(self._by_id) >= MAX_RESPONSES:
                 self._forget_one()
             response = self._by_id[response_id] = ModelResponse(response_id)
+            self._generating = [*self.generating, response]
         return response
 
+    @property
+    def generating(self) -> list[ModelResponse]:
+        """Those that the server has not yet said to be done: few, whatever has been before them."""
+        self._generating = [each for each in self._generating if each.generating]
+        return self._generating
+
     def _forget_one(self) -> None:
-        ended = (each.id for each in self if not each.generating)
-        oldest = next(iter(self._by_id))
-        del self._by_id[next(ended, oldest)]
+        ended = (each for each in self if not each.generating)
+        forgotten = next(ended, next(iter(self)))
+        del self._by_id[forgotten.id]
+        self._generating = [each for each in self._generating if each is not forgotten]
 
     def forget_item(self, item_id: str) -> None:
         """An item is deleted by the application; the oldest such is forgotten first."""
@@ -120,7 +128,7 @@ class Responses:
 
     def cancelled(self, response_id: str | None) -> None:
         """The application cancels a response; `None`: the one of the conversation."""
-        for each in self:
+        for each in self.generating:
             if each.id == response_id or (response_id is None and each.in_conversation):
                 each.life.step(ResponseInput.CANCEL)
                 each.cancelled = True

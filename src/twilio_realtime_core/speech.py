@@ -158,9 +158,7 @@ class Speech:
     @property
     def stoppable(self) -> bool:
         """Whether a response of the conversation is generated that is to be heard."""
-        return any(
-            each.generating and each.audible and each.in_conversation for each in self._responses
-        )
+        return any(each.audible and each.in_conversation for each in self._responses.generating)
 
     def heard_ms(self, now: int) -> int:
         """How much of what plays now was heard: of a response, or of audio of one's own."""
