@@ -36,7 +36,7 @@ STREAM_GRID = """
 UNOPENED   WAITING .         .         .           .         .         .         .       CLOSED  CLOSED
 WAITING    .       WAITING   STREAMING .           .         .         .         STOPPED CLOSING CLOSED
 STREAMING  .       .         STREAMING .           STREAMING STREAMING STREAMING STOPPED CLOSING CLOSED
-STOPPED    .       .         .         .           .         .         .         .       CLOSING CLOSED
+STOPPED    .       .         .         .           .         .         .         .       CLOSING .
 CLOSING    .       .         .         .           .         .         .         .       .       CLOSED
 CLOSED     .       .         .         .           .         .         .         .       .       .
 """  # noqa: E501

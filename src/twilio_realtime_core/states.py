@@ -119,9 +119,9 @@ STREAM: Final[Table[StreamState, StreamInput]] = MappingProxyType(
             StreamInput.CLOSE: StreamState.CLOSING,
             StreamInput.CLOSED: StreamState.CLOSED,
         },
+        # `stop` ends the call, which closes the socket in the same step.
         StreamState.STOPPED: {
             StreamInput.CLOSE: StreamState.CLOSING,
-            StreamInput.CLOSED: StreamState.CLOSED,
         },
         StreamState.CLOSING: {
             StreamInput.CLOSED: StreamState.CLOSED,

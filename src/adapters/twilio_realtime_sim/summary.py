@@ -20,8 +20,6 @@ GAPS: Final[Mapping[Transition, str]] = MappingProxyType(
     {
         ("stream", "UNOPENED", "CLOSED"): "a driver would have to report the end of a socket that "
         "it has not reported open",
-        ("stream", "STOPPED", "CLOSED"): "the bridge closes the socket in the very step that tells "
-        "it of `stop`",
         ("session", "CLOSING", "OPENED"): "a world gives up a dial at once; drivers may not, and "
         "the unit tests hold that",
     }
