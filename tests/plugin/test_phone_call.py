@@ -26,6 +26,7 @@ from twilio_realtime_core.commands import Play, SendFunctionOutput
 from twilio_realtime_core.notifications import (
     CallEnded,
     CallerTranscript,
+    CallStarted,
     EndReason,
     FunctionCallRequested,
     Interrupted,
@@ -430,6 +431,23 @@ def test_a_call_with_faults_ends(seed: int) -> None:
 
     call = make(story, faults=Faults.seeded(seed))
     assert isinstance(call.notifications[-1], CallEnded)
+
+
+def test_a_stream_that_begins_anew_goes_on_as_the_same_call() -> None:
+    async def story(call: PhoneCall) -> None:
+        call.model.replies(LONG, LONG, LONG, "Yes?")
+        for words in ("Hello", "And then?", "And then?", "Are you there?"):
+            await call.say(words)
+            await call.listen()
+        await call.hang_up()
+        assert (await call.ended()).reason is EndReason.CALLER_HUNG_UP
+
+    name = "another stream on the same socket"
+    seed = next(seed for seed in range(100) if name in Faults.seeded(seed, name).decided)
+    call = make(story, faults=Faults.seeded(seed, name))
+    sids = [each.stream_sid for each in call.notifications if isinstance(each, CallStarted)]
+    assert len(set(sids)) == 2
+    assert call.heard[-1].words == "Yes?"
 
 
 @pytest.mark.parametrize("name", ["the phone's socket reset", "the model's socket reset"])

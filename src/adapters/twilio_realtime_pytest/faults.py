@@ -12,10 +12,7 @@ from twilio_realtime_sim.trouble import FAULTS, Trouble
 
 __all__ = ["NAMES", "NO_FAULTS", "Faults"]
 
-_OF_ITS_OWN: Final = "another stream on the same socket"
-"""It needs another phone than that of a test."""
-
-NAMES: Final = tuple(name for name in FAULTS if name != _OF_ITS_OWN)
+NAMES: Final = tuple(FAULTS)
 """All faults, each by its name in the table of the simulator."""
 
 _WAYS: Final = ("phone to bridge", "bridge to phone", "bridge to model", "model to bridge")

@@ -17,13 +17,14 @@ from twilio_realtime_core.commands import Command
 from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine import MessageMachine
 from twilio_realtime_core.notifications import CallEnded, CallStarted, Notification
-from twilio_realtime_sim.faults import Drifting, Meddled, Rule, kind_of
+from twilio_realtime_sim.faults import kind_of
 from twilio_realtime_sim.invariants import Checked
 from twilio_realtime_sim.message_world import MessageWorld
 from twilio_realtime_sim.realtime_peer import CLIENT, RealtimePeer
 from twilio_realtime_sim.replies import Reply, ResponseRequest
 from twilio_realtime_sim.steps import Step
 from twilio_realtime_sim.trouble import Trouble
+from twilio_realtime_sim.troubled import Troubled
 from twilio_realtime_sim.twilio_peer import SERVER
 
 from .handset import Handset
@@ -75,8 +76,7 @@ class Stage:
     _world: MessageWorld = field(init=False, factory=MessageWorld)
     _bridge: Bridge = field(init=False)
     _trouble: Trouble = field(init=False)
-    _meddled: dict[str, Meddled] = field(init=False, factory=dict[str, Meddled])
-    _clock: Drifting | None = field(init=False, default=None)
+    _troubled: dict[str, Troubled] = field(init=False, factory=dict[str, Troubled])
     _steps: deque[Step] = field(init=False, factory=lambda: deque[Step](maxlen=_SHOWN))
     _untold: deque[Notification] = field(init=False, factory=deque[Notification])
     _telling: bool = field(init=False, default=False)
@@ -107,8 +107,8 @@ class Stage:
         world.listeners.append(self._hear)
         world.observers.append(self._observe)
         world.add("bridge", Checked(self._bridge, config))
-        world.add("phone", self._meddle("phone", phone, trouble.to_phone, trouble.from_phone))
-        world.add("model", self._meddle("model", server, trouble.to_model, trouble.from_model))
+        world.add("phone", self._trouble_peer("phone", phone))
+        world.add("model", self._trouble_peer("model", server))
         ways = trouble.ways
         to_phone = ways["phone to bridge"], ways["bridge to phone"]
         to_model = ways["bridge to model"], ways["model to bridge"]
@@ -130,23 +130,23 @@ class Stage:
 
     def calm(self) -> None:
         """All faults stop."""
-        for meddled in self._meddled.values():
-            meddled.active = False
+        for troubled in self._troubled.values():
+            troubled.calm()
         for way in self._trouble.ways.values():
             way.smooth()
 
     def act(self, do: Callable[..., list[Action]], *arguments: object) -> None:
         """The caller does something: a method of the phone, without its `now`."""
-        if (meddled := self._meddled.get("phone")) is None:
+        if (phone := self._troubled.get("phone")) is None:
             self._carry_out("phone", do.__name__, *arguments)
         else:
-            actions = meddled.pass_on(do(*arguments, self.local), self.now)
-            self._carry_out("phone", "relay", actions)
+            self._carry_out("phone", "relay", phone.act(do, *arguments, now=self.now))
 
     @property
     def local(self) -> int:
         """What the phone's clock shows (ns)."""
-        return self.now if self._clock is None else self._clock.local(self.now)
+        phone = self._troubled.get("phone")
+        return self.now if phone is None else phone.local(self.now)
 
     async def wait_until(self, is_so: Callable[[], bool], within_ns: int, what: str) -> None:
         """Wait; `AssertionError` if it is not so in that time."""
@@ -289,15 +289,9 @@ class Stage:
             words = self.phone.take_turn()
             yield None if self._trouble.fails_to_transcribe else words
 
-    def _meddle(
-        self, name: str, machine: MessageMachine, to: Sequence[Rule], back: Sequence[Rule]
-    ) -> MessageMachine:
-        """A peer, and what goes wrong with it; most often nothing does, and costs nothing."""
-        if ppm := self._trouble.drift_ppm.get(name):
-            machine = Drifting(machine, ppm)
-            if name == "phone":
-                self._clock = machine
-        elif not to and not back:
+    def _trouble_peer(self, name: str, machine: MessageMachine) -> MessageMachine:
+        """A peer with what is wrong with it; most often nothing is, and costs nothing."""
+        if not self._trouble.touches(name):
             return machine
-        self._meddled[name] = Meddled(machine, to, back)
-        return self._meddled[name]
+        troubled = self._troubled[name] = Troubled(self._trouble, name, machine)
+        return troubled.machine

@@ -63,6 +63,17 @@ class Trouble:
         restart = [] if self.restart is None else [self.restart]
         return [*self.from_phone, *self.to_phone, *self.from_model, *self.to_model, *restart]
 
+    def rules_of(self, peer: str) -> tuple[list[Rule], list[Rule]]:
+        """What happens to messages that go to a peer, `phone` or `model`, and that come from it."""
+        if peer == "phone":
+            return self.to_phone, self.from_phone
+        return self.to_model, self.from_model
+
+    def touches(self, peer: str) -> bool:
+        """Whether anything is wrong with a peer itself, its clock, or messages to or from it."""
+        restarts = peer == "phone" and self.restart is not None
+        return restarts or peer in self.drift_ppm or any(self.rules_of(peer))
+
     def exercised(self) -> dict[str, int]:
         """How often each fault of this call has had its way; 1 where that cannot be counted."""
         return {

@@ -12,7 +12,6 @@ from twilio_realtime_core.actions import Peer
 from twilio_realtime_core.commands import Command, HangUp
 from twilio_realtime_core.configuration import CallConfig
 from twilio_realtime_core.errors import LocalProtocolError
-from twilio_realtime_core.machine import MessageMachine
 from twilio_realtime_core.notifications import (
     CallEnded,
     CallerSpeechStarted,
@@ -31,7 +30,7 @@ from .application import COMMANDS, Application
 from .byte_world import ByteWorld
 from .calls import byte_call, message_call
 from .choices import Choices
-from .faults import Drifting, Meddled
+from .faults import Meddled
 from .invariants import CallMachine, Checked, InvariantBroken
 from .message_world import MessageWorld
 from .random_config import draw_config, server_responds
@@ -54,6 +53,7 @@ from .scenarios import (
     silent_caller,
 )
 from .trouble import Cut, Trouble, draw_trouble
+from .troubled import Troubled
 from .twilio_peer import SERVER, TwilioPeer
 from .world import SimulationError, Step
 
@@ -164,9 +164,9 @@ class RandomCall:
     ended: CallEnded | None = field(init=False, default=None)
     ended_ns: int | None = field(init=False, default=None)
     _caller: TwilioPeer = field(init=False)
-    _restarted: Meddled | None = field(init=False, default=None)
+    _phone: Troubled = field(init=False)
+    _model: Troubled = field(init=False)
     _aims: list[_Aim] = field(init=False, factory=list[_Aim])
-    _clocks: dict[str, Drifting] = field(init=False, factory=dict[str, Drifting])
 
     def __attrs_post_init__(self) -> None:
         part = self._draw_part()
@@ -177,8 +177,9 @@ class RandomCall:
         self._caller = TwilioPeer(
             url="ws://bridge/media-stream", script=part.cues, start_delay=start_delay, record=False
         )
-        self.phone = self._meddle("phone", self._caller)
-        self.model = self._meddle("model", self._make_model(part))
+        self._phone = Troubled(trouble, "phone", self._caller)
+        self._model = Troubled(trouble, "model", self._make_model(part))
+        self.phone, self.model = self._phone.machine, self._model.machine
         self._join()
         self.application = Application(
             list(part.wishes),
@@ -244,17 +245,6 @@ class RandomCall:
             fault=self.trouble.opening_fault,
             max_duration_ns=self.trouble.session_ns,
         )
-
-    def _meddle(self, name: str, machine: MessageMachine) -> Meddled:
-        trouble = self.trouble
-        if name == "phone" and trouble.restart is not None:
-            rules = [trouble.restart.to_phone], [trouble.restart]
-            machine = self._restarted = Meddled(machine, *rules)
-        if ppm := trouble.drift_ppm.get(name):
-            machine = self._clocks[name] = Drifting(machine, ppm)
-        if name == "phone":
-            return Meddled(machine, trouble.to_phone, trouble.from_phone)
-        return Meddled(machine, trouble.to_model, trouble.from_model)
 
     def _join(self) -> None:
         ways = self.trouble.ways
@@ -343,22 +333,18 @@ class RandomCall:
             self.world.sever(self.world.link("bridge", peer))
 
     def _calm(self) -> None:
-        self.phone.active = self.model.active = False
+        self._phone.calm()
+        self._model.calm()
         for way in self.trouble.ways.values():
             way.smooth()
 
     def _caller_hangs_up(self) -> None:
-        clock = self._clocks.get("phone")
-        now = self.world.now if clock is None else clock.local(self.world.now)
         if self._caller.over or self.ended is not None:
             return self._application_hangs_up()
         try:
-            actions = self._caller.hang_up(now)
+            actions = self._phone.act(self._caller.hang_up, now=self.world.now)
         except LocalProtocolError:  # his call was never answered
             return self._application_hangs_up()
-        if self._restarted is not None:
-            actions = self._restarted.pass_on(actions, self.world.now)
-        actions = self.phone.pass_on(actions, self.world.now)
         method = "perform" if self.level == "bytes" else "relay"
         self.world.call("phone", method, actions)
         return None
