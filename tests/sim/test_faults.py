@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from twilio_realtime_core.actions import Action, Close, Notify, Open, Send
 from twilio_realtime_core.times import MS
+from twilio_realtime_sim.call_trouble import Trouble
+from twilio_realtime_sim.choices import Choices
 from twilio_realtime_sim.faults import (
     Corrupt,
     Delay,
@@ -22,6 +24,7 @@ from twilio_realtime_sim.faults import (
     Swap,
     kind_of,
 )
+from twilio_realtime_sim.message_faults import MESSAGE_FAULTS
 
 PEER = "peer"
 
@@ -146,6 +149,21 @@ def test_once_inactive_rules_let_everything_pass() -> None:
     machine.active = False
     assert texts(machine.receive_text(PEER, A, 1)) == [A]
     assert texts(machine.receive_text(PEER, OTHER, 1)) == [OTHER]
+
+
+EMPTY_AND = {
+    "no audio in Twilio's media": '{"event":"media","media":null}',
+    "another format": '{"type":"session.updated","session":null}',
+}
+"""Faults of audio and formats, and what they leave of a message that another has emptied."""
+
+
+@pytest.mark.parametrize(("name", "left"), EMPTY_AND.items(), ids=EMPTY_AND)
+def test_faults_leave_alone_what_another_has_emptied(name: str, left: str) -> None:
+    trouble = Trouble(Choices.drawn(lambda _, low, __: low))
+    MESSAGE_FAULTS[name](trouble)
+    (rule,) = trouble.rules()
+    assert [text for _, text in rule.pass_on(left)] == [left]
 
 
 def test_what_is_kept_back_goes_before_a_close() -> None:

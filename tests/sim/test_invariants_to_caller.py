@@ -251,6 +251,15 @@ def test_10_a_call_hung_up_before_all_was_heard() -> None:
         call.closed(Peer.REALTIME)
 
 
+def test_10_hold_sound_keeps_no_call_from_its_end() -> None:
+    call = Call.ready()
+    call.send(HOLD)
+    call.wait(100)
+    assert call.send(HangUp(once_heard=True)).closes == [Peer.TWILIO, Peer.REALTIME]
+    call.closed(Peer.TWILIO)
+    assert call.closed(Peer.REALTIME).told(CallEnded)
+
+
 def test_10_a_goodbye_that_is_interrupted_was_the_last_word() -> None:
     call = goodbye(Call)
     done = call.model(speech_started())

@@ -357,6 +357,25 @@ def test_2_a_history_reset_before_the_session_is_ready() -> None:
     call.model(type="session.updated", session=SESSION)
 
 
+def test_2_a_history_reset_twice_before_the_session_is_ready() -> None:
+    call = Call.connected()
+    call.send(ResetHistory([ITEM]))
+    call.send(ResetHistory([ITEM]))
+    call.send(SendAudio(bytes(800)))
+    done = call.model(type="session.updated", session=SESSION)
+    assert [type(each) for each in done.to_model] == [CreateItem, AppendAudio]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_2_a_history_that_was_reset_before_the_session_and_is_not(*, again: bool) -> None:
+    call = WrongCall.connected()
+    for _ in range(1 + again):
+        call.send(ResetHistory([ITEM]))
+    call.leave_out(CreateItem)
+    with breaks(2):
+        call.model(type="session.updated", session=SESSION)
+
+
 def test_2_a_history_that_is_what_it_is_needs_nothing() -> None:
     call = with_items(Call, "a")
     assert call.send(ResetHistory([ITEM])).to_model == []
@@ -409,6 +428,23 @@ def test_6_a_request_before_the_item_that_it_is_about() -> None:
         call.send(SendMessage("a"))
 
 
+def test_6_a_request_made_before_the_session_is_ready_waits_for_the_history() -> None:
+    call = Call.connected()
+    call.send(ResetHistory([ITEM]))
+    call.send(CreateResponse())
+    done = call.model(type="session.updated", session=SESSION)
+    assert [type(each) for each in done.to_model] == [CreateItem, CreateResponse]
+
+
+def test_6_a_request_before_the_history_that_it_is_about() -> None:
+    call = WrongCall.connected()
+    call.send(ResetHistory([ITEM]))
+    call.send(CreateResponse())
+    call.change(lambda right: [*right[:-2], right[-1], right[-2]])
+    with breaks(6):
+        call.model(type="session.updated", session=SESSION)
+
+
 def test_6_a_request_while_another_has_no_answer() -> None:
     call = WrongCall.ready()
     call.send(CreateResponse())
@@ -445,6 +481,15 @@ def test_6_requests_out_of_order() -> None:
         call.model(response_done())
 
 
+def test_6_a_request_for_a_message_before_one_by_hand_that_is_older() -> None:
+    call = WrongCall.talking()
+    call.send(CreateResponse({"instructions": "a"}))
+    call.send(SendMessage("b"))
+    call.change(lambda right: [*right[:-1], to_model(CreateResponse())])
+    with breaks(6):
+        call.model(response_done())
+
+
 def test_6_a_request_refused_because_of_another_response_is_made_again_as_it_was() -> None:
     call = Call.ready()
     (sent,) = call.send(CreateResponse({"instructions": "x"})).to_model
@@ -463,6 +508,62 @@ def test_6_a_request_made_again_under_another_name() -> None:
     call.change(lambda right: [*right[:-1], to_model(CreateResponse(event_id="f"))])
     with breaks(6):
         call.model(response_done("v"))
+
+
+def refused_twice(kind: type[C]) -> C:
+    """Two requests that seemed to be answered were refused because of other responses."""
+    call = kind.ready()
+    for name, words in (("v", "a"), ("w", "b")):
+        call.send(CreateResponse({"instructions": words}, words))
+        call.model(created(name))
+        if name == "v":
+            call.model(response_done(name))
+    for words in "ab":
+        call.model(server_error("busy", words, "conversation_already_has_active_response"))
+    return call
+
+
+def test_6_several_requests_that_only_seemed_to_be_answered_are_made_again_in_order() -> None:
+    call = refused_twice(Call)
+    for name, words in (("w", "a"), ("x", "b")):
+        (again,) = call.model(response_done(name)).to_model
+        assert isinstance(again, CreateResponse)
+        assert again.event_id == words
+        call.model(created("x"))
+
+
+def test_6_requests_made_again_out_of_order() -> None:
+    call = refused_twice(WrongCall)
+    second = CreateResponse({"instructions": "b"}, "b")
+    call.change(lambda right: [*right[:-1], to_model(second)])
+    with breaks(6):
+        call.model(response_done("w"))
+
+
+def test_6_messages_whose_requests_are_all_made_again_are_answered_together() -> None:
+    call = Call.ready()
+    names = list[str]()
+    for response in "vw":
+        (_, sent) = call.send(SendMessage("a")).to_model
+        assert isinstance(sent, CreateResponse)
+        names.append(sent.event_id or "")
+        call.model(created(response))
+        if response == "v":
+            call.model(response_done(response))
+    for name in reversed(names):
+        call.model(server_error("busy", name, "conversation_already_has_active_response"))
+    assert len(call.model(response_done("w")).to_model) == 1
+    call.model(created("x"))
+    assert call.model(response_done("x")).to_model == []
+
+
+def test_6_a_response_that_has_begun_unseen_is_cancelled() -> None:
+    call = Call.ready()
+    added = {"id": "i", "type": "message", "role": "assistant", "content": []}
+    call.model(type="response.output_item.added", response_id="r", item=added)
+    (cancel,) = call.send(Interrupt()).to_model
+    assert isinstance(cancel, CancelResponse)
+    assert cancel.response_id == "r"
 
 
 def test_6_a_request_outside_the_conversation_runs_beside_the_others() -> None:

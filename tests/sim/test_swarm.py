@@ -83,6 +83,16 @@ def test_workers_come_to_the_same_results(results: list[Result]) -> None:
     assert sorted(several, key=lambda each: each.seed or 0) == results[:5]
 
 
+@pytest.mark.parametrize("sent", [1, 87])
+def test_a_call_that_is_lost_before_it_comes_to_the_bridge_has_never_begun(sent: int) -> None:
+    cut = {"lost at, ms": 0, "after so many bytes": sent}
+    chosen = {"percent of the faults": 3, "the phone's socket closed": 99, **cut}
+    choices = Choices.drawn(lambda label, low, _: chosen.get(label, low))
+    result = run_call(choices=choices, level="bytes")
+    assert result.failure is None
+    assert result.outcome == "NEVER_BEGUN"
+
+
 def test_work_that_nobody_waits_for_is_not_begun() -> None:
     begun: list[object] = []
 

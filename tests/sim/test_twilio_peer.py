@@ -260,6 +260,16 @@ def test_once_over_a_call_ignores_everything() -> None:
     assert phone.deadline is None
 
 
+def test_nothing_is_sent_any_more_once_the_link_is_gone() -> None:
+    phone = answered()
+    play(phone, b"a" * 80, 0)
+    phone.receive_text(SERVER, mark(phone, "played"), 0)
+    assert phone.deadline == 10 * MS
+    assert phone.closed(SERVER, 1006, "", 10 * MS) == [
+        Notify(CallOver(hung_up=False, code=1006, reason=""))
+    ]
+
+
 def test_a_call_that_is_not_answered_is_over() -> None:
     phone = TwilioPeer()
     phone.start(0)

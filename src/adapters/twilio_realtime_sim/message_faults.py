@@ -146,14 +146,21 @@ def _of_another_response(event: dict[str, Any]) -> None:
 
 
 def _other_format(event: dict[str, Any]) -> None:
-    event["session"]["audio"]["output"]["format"] = {"type": "audio/pcm", "rate": 24000}
+    match event:
+        case {"session": {"audio": {"output": dict(output)}}}:
+            output["format"] = {"type": "audio/pcm", "rate": 24000}
+        case _:  # another rule has emptied it
+            pass
 
 
 def _bad_audio(message: dict[str, Any]) -> None:
-    if "media" in message:
-        message["media"]["payload"] = "*"
-    else:
-        message["delta"] = "*"
+    match message:
+        case {"event": "media", "media": dict(media)}:
+            media["payload"] = "*"
+        case {"delta": _}:
+            message["delta"] = "*"
+        case _:  # another rule has emptied it
+            pass
 
 
 def _null_fields(message: dict[str, Any]) -> None:

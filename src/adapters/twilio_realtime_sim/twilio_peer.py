@@ -241,9 +241,11 @@ class TwilioPeer:
         return self._catch_up(now)
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
-        """The link is gone, and the call is over. What was queued is not played."""
+        """The link is gone, and the call is over. What was queued is not played, and what came due
+        at this moment is not sent any more."""
         self._check(peer, now)
-        actions = self._catch_up(now)
+        due = self._catch_up(now)
+        actions: list[Action] = [each for each in due if isinstance(each, Notify)]
         if self._stage is _Stage.OVER:
             return actions
         self._stage = _Stage.OVER

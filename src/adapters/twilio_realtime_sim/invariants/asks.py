@@ -1,6 +1,8 @@
 """The requests for responses: which were asked for, which were sent, and which were answered."""
 
 from collections import deque
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from attrs import define, evolve, field, frozen
@@ -27,6 +29,7 @@ from twilio_realtime_core.realtime import (
     SpeechCommitted,
     SpeechStarted,
 )
+from twilio_realtime_core.requests import MAX_REQUESTS
 from twilio_realtime_core.twilio import Clear
 
 from .plain import plain, same
@@ -109,7 +112,8 @@ class Asks(Fact):
     vague: bool = field(init=False, default=False)
     """The server has left open which request it meant."""
     _bound: bool = field(init=False, default=False)
-    _answered: Ask | None = field(init=False, default=None)
+    _answered: deque[Ask] = field(init=False, factory=partial(deque[Ask], maxlen=MAX_REQUESTS))
+    """Those to which a response has come; the answer of each may have been another's."""
     _calls: dict[str, str] = field(init=False, factory=dict[str, str])
     """The responses of function calls."""
     _given: set[str] = field(init=False, factory=set[str])
@@ -226,13 +230,13 @@ class Asks(Fact):
     def source(self, sent: Message) -> Ask | None:
         """The request that an event makes; `None`: nobody asked for it."""
         told = plain(sent)
-        for each in self.again:
-            if each.given == told:
-                return each
-        by_hand = self.aside if _is_aside(told) else self.by_hand
-        first = [*list(by_hand)[:1], *([] if self.automatic is None else [self.automatic])]
-        first.sort(key=lambda each: each.place)
-        return next((each for each in first if same(told, each.given)), None)
+        if _is_aside(told):
+            waiting = [*self.aside]
+        else:  # those sent before were made before all others
+            automatic = [] if self.automatic is None else [self.automatic]
+            waiting = self.again or [*self.by_hand, *automatic]
+        first = min(waiting, key=attrgetter("place"), default=None)
+        return first if first is not None and same(told, first.given) else None
 
     def asked(self, value: object, told: Told) -> None:
         """Take in one thing that the bridge asked for."""
@@ -281,7 +285,8 @@ class Asks(Fact):
             return
         self.active = response.id
         if self.unanswered is not None:
-            self._answered, self.unanswered = self.unanswered, None
+            self._answered.append(self.unanswered)
+            self.unanswered = None
             self.stillborn = response.id if self._bound and not self.vague else None
             self._bound = False
 
@@ -304,20 +309,28 @@ class Asks(Fact):
         for each in list(self.unanswered_aside):
             if each.given.get("event_id") == error.event_id:
                 self.unanswered_aside.remove(each)
-        for ask in (self.unanswered, self._answered):
-            if ask is not None and ask.given.get("event_id") == error.event_id:
-                self._told_no(ask, again=again)
-                return
+        sent = [*([] if self.unanswered is None else [self.unanswered]), *reversed(self._answered)]
+        meant = (ask for ask in sent if ask.given.get("event_id") == error.event_id)
+        if (ask := next(meant, None)) is not None:
+            self._told_no(ask, again=again)
 
     def _told_no(self, ask: Ask, *, again: bool) -> None:
         if again:
-            self.again.append(ask)
-            self.automatic = None if ask.automatic else self.automatic
+            self._wait_again(ask)
             self.vague |= self.active is None
         if ask is self.unanswered:
             self.unanswered, self._bound = None, False
         else:
-            self._answered = None
+            self._answered.remove(ask)
+
+    def _wait_again(self, ask: Ask) -> None:
+        """A request is to be sent again; an automatic one stands for all such that wait."""
+        if ask.automatic:
+            others = [each for each in (*self.again, self.automatic) if each and each.automatic]
+            ask = evolve(ask, after=max(each.after for each in (ask, *others)))
+            self.again = [each for each in self.again if not each.automatic]
+            self.automatic = None
+        self.again.append(ask)
 
     def finish(self, told: Told) -> None:
         """The step is over."""

@@ -24,7 +24,7 @@ from twilio_realtime_core.times import FRAME_SAMPLES, SECOND, samples_in, whole_
 
 from .facts import Facts
 from .line import Line
-from .sound import Key, Own
+from .sound import Key, yields
 from .speech import Speech
 from .to_model import ToModel
 from .told import CLIENT_EVENTS, Invariant, TimedOut, Told, news_of, value_of
@@ -159,17 +159,17 @@ class Silence(Invariant):
                 key = speech.source(payload)
                 if key is None:
                     return "media that is not what comes next of what may be heard"
-                if speech.sound.holds or _yields(key):
+                if speech.sound.holds or yields(key):
                     return self._judge_hold(key, told.now)
             case _:
                 unheard = speech.sound.unheard(told.now)
-                if not speech.interrupting and not all(map(_yields, unheard)):
+                if not speech.interrupting and not all(map(yields, unheard)):
                     return "a clear of what nobody has interrupted"
         return None
 
     def _judge_hold(self, key: Key, now: int) -> str | None:
         others = [each for each in self._speech.sound.unheard(now) if each != key]
-        wrong = others if _yields(key) else any(map(_yields, others))
+        wrong = others if yields(key) else any(map(yields, others))
         return "hold sound and something else wait to be played" if wrong else None
 
     def after(self, told: Told) -> str | None:
@@ -177,10 +177,6 @@ class Silence(Invariant):
         if self._speech.own and self._line.streaming and self._speech.idle:
             return "own audio waits, though nothing else is being said"
         return None
-
-
-def _yields(key: Key) -> bool:
-    return isinstance(key, Own) and key.yields
 
 
 class Heard(Invariant):

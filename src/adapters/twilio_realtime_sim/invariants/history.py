@@ -1,6 +1,6 @@
 """What the conversation holds, as the server tells it and as it was asked to be."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -103,11 +103,14 @@ class History(Fact):
         """Whether the server has said that an item is gone."""
         return item_id in self._deleted
 
-    def reset(self, items: tuple[ConversationItem, ...]) -> Reset:
-        """What it takes to make these the items of the conversation."""
+    def reset(self, items: tuple[ConversationItem, ...], before: Sequence[Reset] = ()) -> Reset:
+        """What it takes to make these the items of the conversation, once what resets `before` this
+        one ask for is under way."""
         wanted = {each.id for each in items}
+        unsure = self._unsure.union(*(each.must_delete | each.must_create for each in before))
+        known = self._known - unsure
         return Reset(
-            must_delete=self._known - wanted,
-            must_create=wanted - self._known - self._unsure,
-            may=self._unsure | (self._known & wanted),
+            must_delete=known - wanted,
+            must_create=wanted - known - unsure,
+            may=unsure | (known & wanted),
         )

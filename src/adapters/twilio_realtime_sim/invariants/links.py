@@ -10,6 +10,7 @@ from twilio_realtime_core.notifications import CallEnded, EndReason
 
 from .facts import Facts
 from .line import OVER, Leg
+from .sound import yields
 from .told import CLIENT_EVENTS, Invariant, TimedOut, Told
 
 __all__ = ["Contract", "End", "Legs", "Liveness"]
@@ -111,7 +112,8 @@ class End(Invariant):
         if self._waits and self._line.live and not self._hung_up:
             speech = self._facts.speech
             excused = speech.interrupting or isinstance(told.event, TimedOut)
-            self._too_early = not excused and speech.sound.waiting(told.now) > 0
+            unheard = speech.sound.unheard(told.now)  # hold sound is for whoever waits
+            self._too_early = not excused and not all(map(yields, unheard))
 
     def after(self, told: Told) -> str | None:
         """Judge the step."""

@@ -7,7 +7,7 @@ from attrs import define, field
 
 from twilio_realtime_core.times import duration_ns, samples_in
 
-__all__ = ["Key", "Own", "Sound"]
+__all__ = ["Key", "Own", "Sound", "yields"]
 
 
 @define(eq=False)
@@ -23,6 +23,11 @@ class Own:
 
 Key: TypeAlias = tuple[str, int] | Own
 """Item id and content index of what the agent says, or audio of the application's own."""
+
+
+def yields(key: Key) -> bool:
+    """Whether sound only fills the time."""
+    return isinstance(key, Own) and key.yields
 
 
 @define(eq=False)

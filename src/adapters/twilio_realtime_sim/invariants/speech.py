@@ -66,6 +66,7 @@ class Speech(Fact):
         PressKeys,
         OutputAudioDelta,
         realtime.OutputAudioDone,
+        realtime.OutputItemAdded,
         realtime.OutputItemDone,
         realtime.ResponseCreated,
         realtime.ResponseDone,
@@ -214,6 +215,8 @@ class Speech(Fact):
                 known = self._response(response.id)
                 known.in_conversation = response.conversation_id is not None
                 known.done = True
+            case realtime.OutputItemAdded(response_id):
+                self._response(response_id)  # known by it, should it have begun unseen
             case realtime.OutputItemDone(response_id, item):
                 self._response(response_id)
                 self._response_of[item.id] = response_id

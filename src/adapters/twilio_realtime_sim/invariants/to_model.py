@@ -115,7 +115,8 @@ class ToModel(Fact):
             case SendFunctionOutput() as command if command.once_heard:
                 self.held.append(output(command))
             case ResetHistory(items):
-                self._add(_Reset(self._history.reset(items), self.number))
+                before = [each.reset for each in self.waiting if isinstance(each, _Reset)]
+                self._add(_Reset(self._history.reset(items, before), self.number))
             case _:
                 self._event(_given(told.event))
 
@@ -155,7 +156,12 @@ class ToModel(Fact):
 
     def waits_before(self, number: int) -> bool:
         """Whether anything still waits that came before the entry of this number."""
-        return bool(self.waiting) and self.waiting[0].number < number
+        for each in self.waiting:
+            if each.number >= number:
+                return False
+            if not isinstance(each, _Reset) or not each.reset.complete:
+                return True
+        return False
 
     def is_next(self, sent: Message) -> bool:
         """Whether an event is what has to be sent next."""
