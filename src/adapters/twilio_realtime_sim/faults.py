@@ -174,10 +174,6 @@ class _Way:
         init=False, factory=deque[tuple[int, Hashable, str]]
     )
 
-    @property
-    def due_ns(self) -> int | None:
-        return self.kept[0][0] if self.kept else None
-
     def put(self, peer: Hashable, text: str, now: int, rules: Sequence[Rule]) -> None:
         """Let the rules have their way with a message, one after another."""
         passages: list[Passage] = [(0, text)]
@@ -222,8 +218,11 @@ class Meddled:
     @property
     def deadline(self) -> int | None:
         """That of the peer, or when something kept back is due."""
-        due = (self.machine.deadline, self._in.due_ns, self._out.due_ns)
-        return min((each for each in due if each is not None), default=None)
+        due = self.machine.deadline
+        for kept in (self._in.kept, self._out.kept):
+            if kept and (due is None or kept[0][0] < due):
+                due = kept[0][0]
+        return due
 
     def start(self, now: int) -> list[Action]:
         """Begin."""
@@ -235,7 +234,10 @@ class Meddled:
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
         """A message has come; the peer is told of what becomes of it."""
-        self._in.put(peer, text, now, self._in.rules if self.active else ())
+        rules = self._in.rules if self.active else ()
+        if not rules and not self._in.kept:  # most often
+            return self._receive(peer, text, now)
+        self._in.put(peer, text, now, rules)
         return self._receive_due(now)
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
@@ -259,10 +261,12 @@ class Meddled:
     def pass_on(self, actions: Sequence[Action], now: int) -> list[Action]:
         """What becomes of what the peer asks for, also of what it was made to do from outside."""
         passed: list[Action] = []
+        rules = self._out.rules if self.active else ()
         for action in actions:
             match action:
+                case Send() if not rules and not self._out.kept:  # most often
+                    passed.append(action)
                 case Send(peer, message):
-                    rules = self._out.rules if self.active else ()
                     self._out.put(peer, message.encode(), now, rules)
                     passed += self._send_due(now)
                 case Close():
@@ -272,7 +276,7 @@ class Meddled:
                     self._out.kept.clear()
                 case _:
                     passed.append(action)
-        return passed + self._send_due(now)
+        return passed + self._send_due(now) if self._out.kept else passed
 
     def relay(self, actions: list[Action], now: int) -> list[Action]:
         """What was passed on already is to be carried out."""
@@ -280,11 +284,12 @@ class Meddled:
         return actions
 
     def _receive_due(self, now: int) -> list[Action]:
-        actions: list[Action] = []
-        for peer, text in self._in.take(now):
-            self.received[kind_of(text)] += 1
-            actions += self.pass_on(self.machine.receive_text(peer, text, now), now)
-        return actions
+        taken = self._in.take(now)
+        return [action for each in taken for action in self._receive(*each, now)]
+
+    def _receive(self, peer: Hashable, text: str, now: int) -> list[Action]:
+        self.received[kind_of(text)] += 1
+        return self.pass_on(self.machine.receive_text(peer, text, now), now)
 
     def _send_due(self, now: int) -> list[Action]:
         return [Send(peer, _Text(text)) for peer, text in self._out.take(now)]
