@@ -295,6 +295,16 @@ def test_a_response_interrupted_before_it_has_begun_is_stopped_at_its_birth(
     assert call.model(delta(800)).audio == []
 
 
+def test_a_response_whose_begin_is_told_after_its_end_is_not_cancelled() -> None:
+    call = Call.ready()
+    call.model(response_done("r"))
+    call.send(SendMessage("Tell me a story."))
+    call.send(Interrupt())
+    late = call.model(created("r"))
+    assert late.to_model == []
+    assert late.faults == [FaultKind.UNEXPECTED]
+
+
 def test_what_each_response_has_cost_is_told_and_summed_up_at_the_end() -> None:
     call = Call.ready()
     usage = {

@@ -69,9 +69,10 @@ class Speech:
         self._outbox.notify(ResponseStarted(response.id))
 
     def stop_at_birth(self, response_id: str, *, cancel: bool) -> None:
-        """A response that was interrupted before it began: nothing of it is to be heard."""
+        """A response that was interrupted before it began: nothing of it is to be heard. One that
+        is known to be done is another's: it was there to be interrupted, if it was to be heard."""
         response = self._responses.get(response_id)
-        if response.life.step(ResponseInput.INTERRUPT) and cancel:
+        if response.generating and response.life.step(ResponseInput.INTERRUPT) and cancel:
             response.cancelled = True
             self._outbox.realtime(bargein.cancel_of(response_id))
 
