@@ -303,6 +303,20 @@ BUGS: Final = (
         ],
     ),
     Bug(
+        "a timer is never set: the caller's silence",
+        [
+            Edit(
+                "from_realtime",
+                "        call.timers.set(Timer.INACTIVITY, call.caller.deadline)\n",
+                "        pass\n",
+            )
+        ],
+    ),
+    Bug(
+        "a timer never fires: the caller's silence",
+        [Edit("bridge", "from_twilio.pad_inactivity(call, now)", "pass")],
+    ),
+    Bug(
         "the call ends before both legs are closed, and again",
         [Edit("parts", "if self.end is not None and self.ended:", "if self.end is not None:")],
     ),

@@ -22,7 +22,7 @@ from calling import (
     start,
     stop,
 )
-from twilio_realtime_core import HangUp, Interrupt, LocalProtocolError
+from twilio_realtime_core import CallConfig, HangUp, Interrupt, LocalProtocolError
 from twilio_realtime_core.actions import Action, Notify, Peer, Send
 from twilio_realtime_core.commands import (
     AnswerApproval,
@@ -262,6 +262,38 @@ def test_2_inactivity_that_is_none_or_padded_otherwise(*, speaks: bool, samples:
     call.change(lambda _: padding(samples, INACTIVITY))
     with breaks(2):
         call.timeout()
+
+
+def test_2_silence_that_may_never_come() -> None:
+    call = WrongCall.ready()
+    call.phone(media(audio(160), timestamp_ms=100))
+    call.wrong.never_due = True
+    call.nudge()
+    with breaks(2):
+        call.model(speech_started())
+
+
+def test_2_silence_that_does_not_come_when_it_is_due() -> None:
+    call = WrongCall.ready()
+    call.phone(media(audio(160), timestamp_ms=100))
+    call.model(speech_started())
+    call.change(lambda _: [])
+    call.now += 750_000_000
+    with breaks(2):
+        call.timeout()
+
+
+def test_2_no_silence_is_due_where_no_frame_has_come() -> None:
+    call = WrongCall.ready()
+    call.wrong.never_due = True
+    assert call.model(speech_started()).to_model == []
+
+
+def test_2_no_silence_is_due_where_none_is_to_be_put() -> None:
+    call = WrongCall.ready(CallConfig(inactivity_timeout_ns=None))
+    call.phone(media(audio(160), timestamp_ms=100))
+    call.wrong.never_due = True
+    assert call.model(speech_started()).to_model == []
 
 
 def test_2_a_message_that_is_said_otherwise() -> None:
@@ -557,6 +589,44 @@ def test_6_messages_whose_requests_are_all_made_again_are_answered_together() ->
     assert call.model(response_done("x")).to_model == []
 
 
+def test_6_a_request_whose_answer_began_unseen_may_be_refused_all_the_same() -> None:
+    call = Call.ready()
+    for words in "ab":
+        call.send(CreateResponse({"instructions": words}, words))
+    (second,) = call.model(response_done("never heard of")).to_model
+    assert isinstance(second, CreateResponse)
+    call.model(created())
+    call.model(server_error("busy", "a", "conversation_already_has_active_response"))
+    (again,) = call.model(response_done()).to_model
+    assert isinstance(again, CreateResponse)
+    assert (second.event_id, again.event_id) == ("b", "a")
+
+
+COMMITTED = {"type": "input_audio_buffer.committed", "item_id": "u"}
+
+
+def unanswered_turn(kind: type[C]) -> C:
+    """The server could not answer a turn, and from then on is not to answer any by itself."""
+    call = kind.talking()
+    call.model(COMMITTED)
+    heard = {**SESSION["audio"]["input"], "turn_detection": {"create_response": False}}
+    audio = {**SESSION["audio"], "input": heard}
+    call.model(type="session.updated", session={**SESSION, "audio": audio})
+    call.model(COMMITTED)
+    return call
+
+
+def test_6_a_turn_that_wants_its_answer_still_does_when_the_server_answers_no_more() -> None:
+    assert len(unanswered_turn(Call).model(response_done()).to_model) == 1
+
+
+def test_6_a_turn_that_is_not_answered() -> None:
+    call = unanswered_turn(WrongCall)
+    call.leave_out(CreateResponse)
+    with breaks(6):
+        call.model(response_done())
+
+
 def test_6_a_response_that_has_begun_unseen_is_cancelled() -> None:
     call = Call.ready()
     added = {"id": "i", "type": "message", "role": "assistant", "content": []}
@@ -654,6 +724,15 @@ def test_6_nothing_is_held_against_a_bridge_whose_server_leaves_open_what_it_mea
     call.model(created())
     call.model(response_done())
     call.phone(stop())
+
+
+def test_6_a_request_need_not_wait_for_one_that_only_seems_to_be_wanted() -> None:
+    call = Call.ready()
+    for event in (created(), response_done(), created()):
+        call.model(event)
+    call.model(COMMITTED)
+    call.model(response_done("never heard of"))
+    assert len(call.send(CreateResponse({"instructions": "x"})).to_model) == 1
 
 
 def test_6_an_error_about_something_else_changes_nothing() -> None:

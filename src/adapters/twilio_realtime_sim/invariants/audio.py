@@ -27,7 +27,7 @@ from .line import Line
 from .sound import Key, yields
 from .speech import Speech
 from .to_model import ToModel
-from .told import CLIENT_EVENTS, Invariant, TimedOut, Told, news_of, value_of
+from .told import CLIENT_EVENTS, Invariant, TimedOut, Told, is_later, news_of, value_of
 
 __all__ = ["CallerAudio", "Heard", "Marks", "Silence"]
 
@@ -41,7 +41,7 @@ class CallerAudio(Invariant):
     """What is appended is the caller's audio as it came, silence in its place while muted, padding
     as it is reported, and the audio of commands, with the events of commands in their places: in
     order, each once, less what is reported as dropped. A gap is padded once, and not for more than
-    it lasts."""
+    it lasts; if the caller speaks and nothing comes of him, in the time that is stated."""
 
     number = 2
     inputs = (
@@ -55,7 +55,12 @@ class CallerAudio(Invariant):
 
     def __init__(self, facts: Facts) -> None:
         self._line, self._to_model = facts.line, facts.to_model
-        self._speaking = self._padded = False
+        self._timeout_ns = facts.config.inactivity_timeout_ns
+        self._speaking = False
+        self._padded = True
+        """Nothing has to be put where frames are missing: it has been, or there was none."""
+        self._waits_since = 0
+        """When a frame came, or the caller began to speak, last (ns)."""
         self._timestamp: int | None = None
         self._samples = 0
         """Of the last frame."""
@@ -72,10 +77,12 @@ class CallerAudio(Invariant):
                     self._measure(timestamp, self._to_model.frame)
             case twilio.Start():
                 if self._line.begins:
-                    self._speaking = self._padded = False
+                    self._speaking, self._padded = False, True
                     self._timestamp = None
+            case realtime.SpeechStarted():
+                self._speaking, self._waits_since = True, told.now
             case _:
-                self._speaking = isinstance(told.event, realtime.SpeechStarted)
+                self._speaking = False
         return None
 
     def _measure(self, timestamp: int | None, samples: int) -> None:
@@ -131,11 +138,20 @@ class CallerAudio(Invariant):
 
     def after(self, told: Told) -> str | None:
         """Judge the step."""
-        if isinstance(told.event, twilio.CallerMedia):
-            self._padded = False
-        if self._line.ready and self._line.live and self._to_model.unsent:
+        if self._to_model.frame is not None:
+            self._padded, self._waits_since = False, told.now
+        if not self._line.live:
+            return None
+        if self._line.ready and self._to_model.unsent:
             return "the session is ready, and something still waits for it"
+        if self._may_stay_silent(told.deadline):
+            return "nothing comes of a caller who speaks, and may not for longer than is stated"
         return None
+
+    def _may_stay_silent(self, deadline: int | None) -> bool:
+        if self._timeout_ns is None or not self._speaking or not self._line.speaks_mulaw:
+            return False
+        return not self._padded and is_later(deadline, self._waits_since + self._timeout_ns)
 
 
 class Silence(Invariant):

@@ -72,11 +72,11 @@ class Checked:
 
     def __init__(self, bridge: CallMachine, config: CallConfig | None = None) -> None:
         self._bridge = bridge
-        facts = Facts()
+        facts = Facts(config or CallConfig())
         self._line = facts.line
-        self._liveness = Liveness(facts, config)
-        kinds = [each for each in INVARIANTS if each is not Liveness]
-        invariants = [*(each(facts) for each in kinds), self._liveness]
+        self._liveness = Liveness(facts)
+        others = [each(facts) for each in INVARIANTS if each is not Liveness]
+        invariants = [*others, self._liveness]
         told, asked = facts.of_the_call, facts.of_the_call[::-1]
         self._ends = ends = Ends(invariants, (facts.line, *told))
         to_tell = ((facts.line,), "told"), (told, "told"), (invariants, "on_input")

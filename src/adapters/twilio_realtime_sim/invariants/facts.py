@@ -5,6 +5,8 @@ Where something is not what it should be, facts believe the peers and not the br
 
 from attrs import define, field
 
+from twilio_realtime_core.configuration import CallConfig
+
 from .asks import Asks
 from .history import History
 from .line import Line
@@ -17,8 +19,10 @@ __all__ = ["Facts"]
 
 @define(eq=False)
 class Facts:
-    """What has happened so far."""
+    """What has happened so far. `config` is that of the call, which says how long what is waited
+    for."""
 
+    config: CallConfig = field(factory=CallConfig)
     line: Line = field(init=False, factory=Line)
     history: History = field(init=False, factory=History)
     to_model: ToModel = field(init=False)

@@ -5,13 +5,12 @@ from typing import Final
 from twilio_realtime_core import realtime, twilio
 from twilio_realtime_core.actions import Close, Open, Peer, SendPing
 from twilio_realtime_core.commands import HangUp
-from twilio_realtime_core.configuration import CallConfig
 from twilio_realtime_core.notifications import CallEnded, EndReason
 
 from .facts import Facts
 from .line import OVER, Leg
 from .sound import yields
-from .told import CLIENT_EVENTS, Invariant, TimedOut, Told
+from .told import CLIENT_EVENTS, Invariant, TimedOut, Told, is_later
 
 __all__ = ["Contract", "End", "Legs", "Liveness"]
 
@@ -139,9 +138,8 @@ class Liveness(Invariant):
     outputs = (Open, Close, CallEnded)
     ends = (object,)
 
-    def __init__(self, facts: Facts, config: CallConfig | None = None) -> None:
-        self._line = facts.line
-        self._config = config or CallConfig()
+    def __init__(self, facts: Facts) -> None:
+        self._line, self._config = facts.line, facts.config
         self._waits = False
 
     def on_input(self, told: Told) -> str | None:
@@ -156,11 +154,11 @@ class Liveness(Invariant):
             return None
         if line.ending_since is None:
             waits_ns = self._waits_ns()
-            if waits_ns is not None and _is_later(told.deadline, line.waits_since + waits_ns):
+            if waits_ns is not None and is_later(told.deadline, line.waits_since + waits_ns):
                 return "what comes next is waited for, and may be for longer than is stated"
             never = self._waits and told.deadline is None
             return "the call is to end, and nothing is to be done about it" if never else None
-        if _is_later(told.deadline, line.ending_since + self._config.ending_timeout_ns):
+        if is_later(told.deadline, line.ending_since + self._config.ending_timeout_ns):
             return "the call is ending, and may take longer than it is given"
         return None
 
@@ -178,7 +176,3 @@ class Liveness(Invariant):
     def overdue(self, now: int) -> str | None:
         """What is wrong if the call goes on at `now`, when it must have ended."""
         return None if self._line.ended else f"the call goes on at {now / 1e9:.3f} s"
-
-
-def _is_later(deadline: int | None, limit: int) -> bool:
-    return deadline is None or deadline > limit

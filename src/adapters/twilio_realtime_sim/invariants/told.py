@@ -27,6 +27,7 @@ __all__ = [
     "Started",
     "TimedOut",
     "Told",
+    "is_later",
     "news_of",
     "value_of",
 ]
@@ -88,6 +89,11 @@ def value_of(action: Action) -> object:
     if isinstance(action, Send):
         return action.message
     return action.event if isinstance(action, Notify) else action
+
+
+def is_later(deadline: int | None, limit: int) -> bool:
+    """Whether a bridge with this deadline may do nothing until after a time (ns)."""
+    return deadline is None or deadline > limit
 
 
 class Fact:
