@@ -441,6 +441,14 @@ def test_audio_that_finds_the_player_idle_begins_a_burst() -> None:
     assert playout.begins_burst(1000 * MS)
 
 
+def test_a_burst_close_behind_a_mark_has_no_first_frame_of_its_own() -> None:
+    playout = Playout()
+    send(playout, A, 100, at=1000)
+    playout.mark(1000 * MS)
+    assert not playout.begins_burst(1249 * MS)
+    assert playout.begins_burst(1250 * MS)
+
+
 # When it will be silent
 
 

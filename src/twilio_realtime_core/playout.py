@@ -166,9 +166,10 @@ class Playout:
         return 0 if ends_at is None else samples_in(ends_at - now)
 
     def begins_burst(self, now: int) -> bool:
-        """Whether audio sent now finds the player idle. A first piece of one frame, with a mark of
-        its own, then tells soonest how late the player starts."""
-        return self._fifo.is_idle(now)
+        """Whether audio sent now finds the player idle, and may have a mark behind it. A first
+        piece of one frame, with a mark of its own, then tells soonest how late the player starts.
+        """
+        return self._fifo.is_idle(now) and self._may_mark(now)
 
     def sent(self, part: Part, samples: int, now: int) -> Progress:
         """`samples` of `part` were sent to Twilio."""
@@ -216,8 +217,11 @@ class Playout:
         unmarked = self._fifo.sent - self._marked
         if unmarked >= CHECKPOINT_SAMPLES:
             return True
-        waited = not self._marked or now >= self._marked_at + duration_ns(CHECKPOINT_SAMPLES)
-        return unmarked > 0 and waited
+        return unmarked > 0 and self._may_mark(now)
+
+    def _may_mark(self, now: int) -> bool:
+        """Whether the last mark is long enough ago."""
+        return not self._marked or now >= self._marked_at + duration_ns(CHECKPOINT_SAMPLES)
 
     def tail_due(self) -> bool:
         """Whether a mark should follow the last audio of a part."""
