@@ -50,7 +50,7 @@ def told(results: list[Result]) -> str:
     )
 
 
-@pytest.mark.parametrize("job", range(5))
+@pytest.mark.parametrize("job", range(20))
 def test_calls_that_no_commit_before_has_tried_go_well(job: int) -> None:
     first = FIRST + 20 * job
     assert told(run_job(range(first, first + 20))) == ""
@@ -58,8 +58,8 @@ def test_calls_that_no_commit_before_has_tried_go_well(job: int) -> None:
 
 @pytest.mark.parametrize("job", range(4))
 def test_nor_do_they_go_wrong_at_byte_level(job: int) -> None:
-    first = FIRST + 6 * job
-    assert told(run_job(range(first, first + 6), partial(run_call, level="bytes"))) == ""
+    first = FIRST + 12 * job
+    assert told(run_job(range(first, first + 12), partial(run_call, level="bytes"))) == ""
 
 
 @pytest.fixture(scope="module")
