@@ -22,7 +22,13 @@ from calling import (
 from twilio_realtime_core import CallConfig, HangUp, Interrupt
 from twilio_realtime_core.actions import Close, Notify, Peer
 from twilio_realtime_core.commands import Play, PressKeys
-from twilio_realtime_core.notifications import CallEnded, EndReason, Interrupted, OwnAudioFinished
+from twilio_realtime_core.notifications import (
+    CallEnded,
+    EndReason,
+    Interrupted,
+    OwnAudioFinished,
+    PlaybackStarted,
+)
 from twilio_realtime_core.realtime import CreateResponse, DeleteItem, TruncateItem
 from twilio_realtime_core.times import SECOND
 from twilio_realtime_core.twilio import Clear, Media
@@ -221,6 +227,20 @@ def test_4_a_correction_of_an_item_that_is_gone(event: Any) -> None:
     call.add(to_model(event))
     with breaks(4):
         call.nudge()
+
+
+def test_5_a_response_that_may_be_unheard_is_not_taken_for_the_next_that_says_the_same() -> None:
+    call = Call.ready()
+    call.model(response_done("never heard of"))
+    call.send(CreateResponse())
+    call.send(Interrupt(cancel=False))
+    call.model(created())
+    assert call.model(delta(800)).to_twilio == []
+    call.model(response_done())
+    call.model(created("s"))
+    call.model(delta(800, "s", "j"))
+    (started,) = call.hear(100).told(PlaybackStarted)
+    assert started.item_id == "j"
 
 
 # 10: hanging up once all was heard.

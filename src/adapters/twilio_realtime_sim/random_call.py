@@ -350,8 +350,9 @@ class RandomCall:
         return None
 
     def _application_hangs_up(self) -> None:
-        self.application.give(HangUp())
-        self.begun = bool(self.told)
+        refused = self.application.refused["HangUp"]
+        self.application.give(HangUp())  # it is refused by a bridge that was not started
+        self.begun = self.application.refused["HangUp"] == refused
 
     @property
     def _is_over(self) -> bool:

@@ -174,8 +174,8 @@ class Asks(Fact):
                 self._bound = True
             case SessionUpdated(session):
                 self._server_answers = _answers_by_itself(session)
-            case SpeechCommitted():
-                self._owed = self._server_answers and (self.waiting > 0 or not self.free)
+            case SpeechCommitted() if self._server_answers:
+                self._owed = self.waiting > 0 or not self.free
             case OutputItemAdded(response_id, item) | OutputItemDone(response_id, item):
                 self._mcp.setdefault(item.id, response_id)
             case ResponseCreated(response):
@@ -231,12 +231,13 @@ class Asks(Fact):
         """The request that an event makes; `None`: nobody asked for it."""
         told = plain(sent)
         if _is_aside(told):
-            waiting = [*self.aside]
-        else:  # those sent before were made before all others
+            first = list(self.aside)[:1]
+        else:
             automatic = [] if self.automatic is None else [self.automatic]
-            waiting = self.again or [*self.by_hand, *automatic]
-        first = min(waiting, key=attrgetter("place"), default=None)
-        return first if first is not None and same(told, first.given) else None
+            first = [*self.again, *list(self.by_hand)[:1], *automatic]
+            if first and not self.vague:  # else the bridge may rightly not know of the oldest
+                first = [min(first, key=attrgetter("place"))]
+        return next((each for each in first if same(told, each.given)), None)
 
     def asked(self, value: object, told: Told) -> None:
         """Take in one thing that the bridge asked for."""
@@ -271,6 +272,8 @@ class Asks(Fact):
         if made.aside:
             self.unanswered_aside.append(made)
         else:
+            if self.unanswered is not None:  # what was vague must have been its answer
+                self._answered.append(self.unanswered)
             self.unanswered, self._bound, self.cancelled = made, False, False
 
     # What is answered.

@@ -303,8 +303,18 @@ class Speech(Fact):
         if self._overflow:
             self.own.clear()
             self._drop_said(told.event)
+        elif self._asks.vague and isinstance(told.event, OutputAudioDelta):
+            self._drop_unplayed()
         self.echoed = self.interrupting = self._overflow = False
         self.judged = self.sound
+
+    def _drop_unplayed(self) -> None:
+        """Where the server has left open whether a response answers the request that was
+        interrupted, it is not to be heard if it is not played at once."""
+        last = self._said[-1] if self._said else None
+        if last is not None and len(last.audio) - last.at >= FRAME_SAMPLES:
+            self._response(last.response_id).stopped = True
+            self._said.pop()
 
     def _drop_said(self, event: Any) -> None:
         """What found no room is gone, but for the beginning of the next frame."""
