@@ -67,7 +67,16 @@ def hunt_all(bugs: Sequence[Bug], calls: int, workers: int | None) -> dict[str, 
 
 
 def hunt(bug: Bug, calls: int) -> Find | None:
-    """Have random calls find a bug, and the plainest call that shows it."""
+    """Have random calls find a bug, and the plainest call that shows it. What takes too long is not
+    found."""
+    try:
+        return _find(bug, calls)
+    except subprocess.TimeoutExpired:
+        say(f"{bug.name}: given up after {LONGEST_S} s")
+        return None
+
+
+def _find(bug: Bug, calls: int) -> Find | None:
     with tempfile.TemporaryDirectory() as folder:
         plant(bug, Path(folder))
         first = 0

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twilio_realtime_core import Action, Bridge, Command, HangUp, Peer
+from twilio_realtime_core import Action, Bridge, CallConfig, Command, HangUp, Peer
 from twilio_realtime_sim.choices import Choices
 from twilio_realtime_sim.random_call import MakeBridge, RandomCall
 from twilio_realtime_sim.summary import Summary
@@ -183,6 +183,27 @@ def test_a_planted_bug_is_found_with_what_led_to_it(bridge: MakeBridge, invarian
     assert failure.trace
     assert told([found]).startswith(f"twilio-realtime simulate --calls 1 --seed {found.seed} ")
     assert str(failure).endswith(f"invariant {invariant}: {failure.text}")
+
+
+def test_a_failure_that_does_not_come_again_is_told_all_the_same() -> None:
+    calls: list[Bridge] = []
+
+    class Moody(Bridge):
+        def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
+            if calls[0] is self:
+                raise RuntimeError("oh")
+            return super().pong(peer, payload, now)
+
+    def make(config: CallConfig) -> Bridge:
+        calls.append(Moody(config))
+        return calls[-1]
+
+    seed = next(seed for seed in range(50) if run_call(seed, make_bridge=Clumsy).failure)
+    result = run_call(seed, make_bridge=make)
+    assert result.outcome == "FAILED"
+    assert result.failure is not None
+    told = "RuntimeError: oh; and not so when the same call was made again"
+    assert result.failure.text == told
 
 
 # What is drawn.

@@ -70,11 +70,6 @@ class RealtimeSession:
         return format_of(self._input["format"])
 
     @property
-    def output_format(self) -> JsonObject:
-        """How the model's audio goes, as the wire says it."""
-        return cast(JsonObject, self.wire["audio"]["output"]["format"])
-
-    @property
     def turn_detection(self) -> TurnDetection | None:
         """When a turn starts and stops; `None`: the client says so."""
         return TurnDetection.of(self._vad) if self._vad else None

@@ -14,7 +14,7 @@ from functools import partial
 from itertools import islice
 from typing import Final, TypeAlias
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from twilio_realtime_core import Bridge
 
@@ -79,7 +79,18 @@ def run_call(
     if result.failure is None:
         return result
     # A trace costs more than it tells while all is well: the same call again, now with one.
-    return make(Choices.recorded(drawn.made), trace_limit=_TRACED)
+    again = make(Choices.recorded(drawn.made), trace_limit=_TRACED)
+    return again if _is_same(again.failure, result.failure) else _not_again(result, result.failure)
+
+
+def _is_same(again: Failure | None, first: Failure) -> bool:
+    return again is not None and (again.invariant, again.text) == (first.invariant, first.text)
+
+
+def _not_again(result: Result, failure: Failure) -> Result:
+    """Something in a bridge, or in these machines, is left to chance: that is worth to be known."""
+    text = f"{failure.text}; and not so when the same call was made again"
+    return evolve(result, failure=evolve(failure, text=text))
 
 
 def _run(
