@@ -1,6 +1,7 @@
 """The pages for people, held to the truth: their code runs, their links and commands exist."""
 
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,6 +128,12 @@ def test_a_page_names_no_path_outside_the_project(page: Path) -> None:
 
 
 # The checks themselves
+
+
+def test_the_page_of_the_invariants_is_up_to_date() -> None:
+    made = runpy.run_path(str(ROOT / "docs/make_invariants.py"))["page"]()
+    page = (ROOT / "docs/invariants.md").read_text("utf-8")
+    assert page == made, "run: python docs/make_invariants.py"
 
 
 def test_blocks_share_a_namespace_and_fail_at_the_line_of_the_page() -> None:
