@@ -235,8 +235,9 @@ class Asks(Fact):
         else:
             automatic = [] if self.automatic is None else [self.automatic]
             first = [*self.again, *list(self.by_hand)[:1], *automatic]
-            if first and not self.vague:  # else the bridge may rightly not know of the oldest
-                first = [min(first, key=attrgetter("place"))]
+            first.sort(key=attrgetter("place"))
+            if not self.vague:  # else the bridge may rightly not know of the oldest
+                del first[1:]
         return next((each for each in first if same(told, each.given)), None)
 
     def asked(self, value: object, told: Told) -> None:
@@ -295,10 +296,13 @@ class Asks(Fact):
 
     def _is_done(self, response: Response) -> None:
         self.vague |= response.id not in self._seen  # no server ends what it has not begun
+        again = response.id in self._over
         self._seen.add(response.id)
         self._over.add(response.id)
         if self.active == response.id:
             self.active = None
+        if again:  # told twice, it says nothing of what has come since
+            return
         self._go_on(response.id)
         if self._owed:
             self._owed = False
