@@ -142,6 +142,15 @@ def test_what_was_heard_of_a_reply_counts_all_its_items() -> None:
     assert call.model(speech_started()).told(Interrupted)
 
 
+def test_a_reply_that_has_been_played_counts_whole_while_its_last_mark_is_under_way() -> None:
+    call = talking(InterruptionPolicy(after_heard_ms=400))
+    call.model(audio_done())
+    call.model(response_done())
+    call.hear(2000)
+    call.wait(200)
+    assert call.model(speech_started()).told(InterruptionBlocked) == []
+
+
 def test_own_audio_counts_by_itself() -> None:
     call = ready(InterruptionPolicy(after_heard_ms=200))
     call.send(Play(bytes(8000), "greeting"))

@@ -488,6 +488,17 @@ def test_audio_that_no_mark_confirms_may_be_playing_for_two_seconds_more() -> No
     assert not playout.playing(2100 * MS)
 
 
+def test_what_must_have_been_played_counts_as_heard_though_no_mark_came_back() -> None:
+    playout = Playout()
+    probe(playout, at=0, round_trip=80)
+    send(playout, A, 20, at=0)
+    playout.mark(0)
+    send(playout, A, 780, at=0)
+    assert heard(playout, 2799) == {"a": 100}
+    assert heard(playout, 2800) == {"a": 800}
+    assert not playout.playing(2800 * MS)
+
+
 def test_lost_marks_are_given_up_when_later_audio_is_sent() -> None:
     playout = Playout()
     send(playout, A, 100, at=0)

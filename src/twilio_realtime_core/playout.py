@@ -318,6 +318,8 @@ class Playout:
 
     def _estimated(self, now: int) -> int:
         """The position in the stream that a clear sent now leaves heard."""
+        if not self.playing(now):
+            return self._fifo.sent  # it must have been played, whatever became of its marks
         reached = self._fifo.played(now)
         mark = next((mark for mark in self._marks if mark.position > self._confirmed), None)
         if mark is not None and mark.overdue_ns is not None and not self._is_learned(mark.position):

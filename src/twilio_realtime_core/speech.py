@@ -162,11 +162,13 @@ class Speech:
         return any(each.audible and each.in_conversation for each in self._responses.generating)
 
     def heard_ms(self, now: int) -> int:
-        """How much of what plays now was heard: of a response, or of audio of one's own."""
+        """How much of what plays now was heard: of a response, or of audio of one's own. If all
+        has been played, and only its last marks are missing, that of the last."""
         heard = self._line.playout.heard(now)
-        playing = next((each.part for each in heard if each.estimated < each.sent), None)
-        if playing is None:
+        if not heard:
             return 0
+        plays = (each.part for each in heard if each.estimated < each.sent)
+        playing = next(plays, heard[-1].part)
         if playing.own:
             return sum(whole_ms(each.estimated) for each in heard if each.part == playing)
         response = self._responses.get(playing.response_id)
