@@ -26,7 +26,6 @@ from twilio_realtime_core.commands import Play, SendFunctionOutput
 from twilio_realtime_core.notifications import (
     CallEnded,
     CallerTranscript,
-    CallStarted,
     EndReason,
     FunctionCallRequested,
     Interrupted,
@@ -34,8 +33,8 @@ from twilio_realtime_core.notifications import (
     SessionReady,
 )
 from twilio_realtime_core.session_config import ServerVad
+from twilio_realtime_core.times import SECOND
 from twilio_realtime_core.twilio import Clear
-from twilio_realtime_pytest.faults import NAMES, NO_FAULTS, Faults
 from twilio_realtime_pytest.model import function_call
 from twilio_realtime_pytest.phone_call import Line, PhoneCall, Turn
 from twilio_realtime_pytest.virtual_time import RUNTIMES
@@ -59,9 +58,8 @@ def make(
     agent: Agent = listening,
     runtime: str = "asyncio",
     config: CallConfig | None = None,
-    faults: Faults = NO_FAULTS,
 ) -> PhoneCall:
-    call = PhoneCall(agent=agent, config=config or CallConfig(), runtime=runtime, faults=faults)
+    call = PhoneCall(agent=agent, config=config or CallConfig(), runtime=runtime)
     call.run(story)
     return call
 
@@ -302,6 +300,18 @@ def test_a_test_that_makes_no_call_has_none() -> None:
     assert (call.heard_ms, call.model.outputs, call.model.complaints) == (0, [], [])
 
 
+@each_runtime
+def test_tasks_may_speak_at_once_before_the_stream_has_begun(runtime: str) -> None:
+    async def story(call: PhoneCall) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call.say, "Hello")
+            tasks.start_soon(call.say, "Hello")
+            tasks.start_soon(call.press, "1")
+        assert [line.words for line in call.transcript] == ["Hello", "Hello"]
+
+    make(story, runtime=runtime)
+
+
 def test_a_caller_follows_turns() -> None:
     async def story(call: PhoneCall) -> None:
         turns = [Turn("Hello", answers=(LONG,)), Turn("And", "5", 300, (LONG, "Yes?"))]
@@ -396,71 +406,65 @@ def test_a_test_that_waits_for_nothing_before_its_call_is_stopped(runtime: str) 
     async def story(call: PhoneCall) -> None:
         await anyio.Event().wait()
 
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError, match="the test still waited after 3600 s of its own time"):
         make(story, runtime=runtime)
+
+
+@each_runtime
+def test_so_is_one_that_waits_in_its_call_and_the_steps_shown_are_those_that_tell(
+    runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("twilio_realtime_pytest.phone_call.LIMIT_NS", 60 * SECOND)
+
+    async def story(call: PhoneCall) -> None:
+        call.model.replies("Hello")
+        await call.say("Hello")
+        await anyio.Event().wait()
+
+    with pytest.raises(TimeoutError, match="the test still waited after 60 s") as raised:
+        make(story, runtime=runtime)
+    (note,) = raised.value.__notes__
+    assert '{"type":"response.done","response":{"id":"resp_' in note
+    assert "SendPing" not in note
+    assert "Mark(" not in note
+
+
+def test_a_test_may_have_a_limit_of_its_own() -> None:
+    async def story(call: PhoneCall) -> None:
+        with anyio.fail_after(5):
+            await call.told(KeyPressed)
+
+    with pytest.raises(TimeoutError) as raised:
+        make(story)
+    assert str(raised.value) == ""
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [17, b"\xff", ["Hello", 17], Reply(("Hello",)), None],  # type: ignore[arg-type]
+)
+def test_what_is_no_response_is_told_where_it_is_given(answer: object) -> None:
+    call = PhoneCall()
+    with pytest.raises(LocalProtocolError, match="a response is words, an item"):
+        call.model.replies("Hello", answer)  # type: ignore[arg-type]
+
+    async def story(call: PhoneCall) -> None:
+        call.model.replies(lambda _: answer)  # type: ignore[arg-type,return-value]
+        await call.say("Hello")
+        await call.listen()
+
+    with pytest.raises(LocalProtocolError, match="a response is words, an item"):
+        make(story)
+
+
+def test_nobody_interrupts_before_he_has_heard_anything() -> None:
+    async def story(call: PhoneCall) -> None:
+        call.interrupt_after(ms=-5)
+
+    with pytest.raises(LocalProtocolError, match="-5 ms"):
+        make(story)
 
 
 def test_there_are_two_runtimes() -> None:
     with pytest.raises(LocalProtocolError, match="trio, asyncio"):
         PhoneCall(runtime="curio").run(lambda _: anyio.sleep(0))
-
-
-# Faults
-
-
-def test_the_same_test_gives_the_same_call() -> None:
-    async def story(call: PhoneCall) -> None:
-        call.model.replies(LONG, LONG)
-        call.interrupt_after(ms=450)
-        await call.say("Hello")
-        await call.listen()
-
-    faults = Faults.seeded(3, *[name for name in NAMES if "jitter" in name])
-    calls = [make(story, runtime=runtime, faults=faults) for runtime in (*RUNTIMES, "trio")]
-    assert calls[0].notifications == calls[1].notifications == calls[2].notifications
-    assert calls[0].heard == calls[1].heard == calls[2].heard
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_a_call_with_faults_ends(seed: int) -> None:
-    async def story(call: PhoneCall) -> None:
-        call.model.replies(LONG, [LONG, function_call("nothing")], "Yes?")
-        call.interrupt_after(ms=400)
-        await call.say("Hello")
-        await call.listen()
-
-    call = make(story, faults=Faults.seeded(seed))
-    assert isinstance(call.notifications[-1], CallEnded)
-
-
-def test_a_stream_that_begins_anew_goes_on_as_the_same_call() -> None:
-    async def story(call: PhoneCall) -> None:
-        call.model.replies(LONG, LONG, LONG, "Yes?")
-        for words in ("Hello", "And then?", "And then?", "Are you there?"):
-            await call.say(words)
-            await call.listen()
-        await call.hang_up()
-        assert (await call.ended()).reason is EndReason.CALLER_HUNG_UP
-
-    name = "another stream on the same socket"
-    seed = next(seed for seed in range(100) if name in Faults.seeded(seed, name).decided)
-    call = make(story, faults=Faults.seeded(seed, name))
-    sids = [each.stream_sid for each in call.notifications if isinstance(each, CallStarted)]
-    assert len(set(sids)) == 2
-    assert call.heard[-1].words == "Yes?"
-
-
-@pytest.mark.parametrize("name", ["the phone's socket reset", "the model's socket reset"])
-def test_a_socket_that_is_lost_ends_the_call(name: str) -> None:
-    async def story(call: PhoneCall) -> None:
-        assert (await call.ended()).reason in (EndReason.TWILIO_LOST, EndReason.REALTIME_LOST)
-
-    seed = next(seed for seed in range(100) if name in Faults.seeded(seed, name).decided)
-    make(story, faults=Faults.seeded(seed, name))
-
-
-def test_faults_say_what_they_are() -> None:
-    assert repr(NO_FAULTS) == "Faults()"
-    assert "latency" in repr(Faults.seeded(0, "marks lost"))
-    with pytest.raises(KeyError):
-        Faults.seeded(0, "no fault at all")

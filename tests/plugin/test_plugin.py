@@ -129,6 +129,60 @@ def test_misuse_is_told(pytester: pytest.Pytester, test: str, complaint: str) ->
     result.stdout.fnmatch_lines([f"*{complaint}*"])
 
 
+FIXTURE = """
+import pytest
+
+@pytest.fixture
+def another(call):
+    pass
+    return call
+
+async def test_x(another, call):
+    await another.begin()
+    assert another is call
+"""
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "call.model.replies('Hello')",
+        "call.agent = print",
+    ],
+)
+def test_a_fixture_that_uses_the_call_is_told_that_it_is_too_early(
+    pytester: pytest.Pytester, use: str
+) -> None:
+    pytester.makepyfile(FIXTURE.replace("pass", use))
+    result = run(pytester)
+    result.assert_outcomes(errors=1)
+    told = "*AttributeError: call.*: `call` begins with the test*use a helper function*"
+    result.stdout.fnmatch_lines([told])
+
+
+def test_a_fixture_may_hand_it_on(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(FIXTURE)
+    run(pytester).assert_outcomes(passed=1)
+
+
+def test_a_test_asks_for_the_call_itself(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+import pytest
+
+@pytest.fixture
+def helper(call):
+    return lambda: call.begin()
+
+async def test_x(helper):
+    await helper()
+"""
+    )
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*a fixture asks for `call`, and the test does not: *helper fun*"])
+
+
 def test_other_tests_are_left_alone(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

@@ -2,70 +2,65 @@
 
 from typing import Final
 
-from attrs import field, frozen
+from attrs import Attribute, evolve, field, frozen
 
-from twilio_realtime_core.times import MS
-from twilio_realtime_sim.calls import TO_MODEL_NS, TO_TWILIO_NS
 from twilio_realtime_sim.choices import Choices, Draw
-from twilio_realtime_sim.links import RoughWay
-from twilio_realtime_sim.trouble import FAULTS, Trouble
+from twilio_realtime_sim.trouble import FAULTS, Trouble, draw_trouble
 
 __all__ = ["NAMES", "NO_FAULTS", "Faults"]
 
 NAMES: Final = tuple(FAULTS)
 """All faults, each by its name in the table of the simulator."""
 
-_WAYS: Final = ("phone to bridge", "bridge to phone", "bridge to model", "model to bridge")
+_ALWAYS: Final = 100
+_ONE_IN_TWO: Final = 50
 
-_PERCENT: Final = 10
-_LONGEST_MS: Final = 150
+
+def _are_known(
+    faults: object, attribute: "Attribute[tuple[str, ...]]", names: tuple[str, ...]
+) -> None:
+    del faults, attribute
+    for name in names:
+        if name not in NAMES:
+            raise KeyError(f"there is no fault named {name!r}: NAMES has all")
 
 
 @frozen(repr=False)
 class Faults:
-    """Some of the faults that have `names`, and how long the ways are. `draws` decide which, and
-    what they are like: see `drawn_from`."""
+    """What goes wrong, and how long the ways are: `draws` decide it, or else all is as plain as it
+    can be. Of the faults with `names`, each is there in `percent` of a hundred calls; without names
+    any of all may be. `KeyError`: there is none of that name."""
 
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...] = field(default=(), validator=_are_known)
     draws: tuple[Draw, ...] = ()
+    percent: int = _ALWAYS
     decided: tuple[str, ...] = field(default=(), eq=False)
-    """The same, for people."""
-
-    @classmethod
-    def drawn_from(cls, choices: Choices, *names: str) -> "Faults":
-        """As chance says; of all faults, unless some are named (`KeyError`: there is none of that
-        name)."""
-        if unknown := set(names) - set(NAMES):
-            raise KeyError(f"there is no fault named {min(unknown)}")
-        _make(choices, names or NAMES)
-        return cls(names or NAMES, tuple(choices.made), tuple(choices.decided))
+    """What the draws came to, for people."""
 
     @classmethod
     def seeded(cls, seed: int, *names: str) -> "Faults":
-        """As a seed says."""
-        return cls.drawn_from(Choices.seeded(seed), *names)
+        """Those that are named, each as a seed says; or else some of all, or none."""
+        return _drawn(cls(names), Choices.seeded(seed))
+
+    @classmethod
+    def drawn_from(cls, choices: Choices, *names: str) -> "Faults":
+        """As chance says: each of those that are named one time in two; or else some of all, or
+        none."""
+        return _drawn(cls(names, percent=_ONE_IN_TWO), choices)
 
     def make(self) -> Trouble:
         """The faults of one call."""
-        if not self.draws:
-            return _make(Choices.drawn(lambda _, low, __: low), ())
-        return _make(Choices.recorded(self.draws), self.names)
+        plainest = Choices.drawn(lambda _, lowest, __: lowest)
+        choices = Choices.recorded(self.draws) if self.draws else plainest
+        return draw_trouble(choices, self.names, self.percent)
 
     def __repr__(self) -> str:
-        return f"Faults({'; '.join(self.decided)})"
+        return f"Faults({'; '.join(self.decided or self.names)})"
 
 
-def _make(choices: Choices, names: tuple[str, ...]) -> Trouble:
-    trouble = Trouble(choices)
-    for name in _WAYS:
-        latency_ns = TO_TWILIO_NS if "phone" in name else TO_MODEL_NS
-        if names and choices.happens(f"{name}: another latency", _PERCENT):
-            latency_ns = choices.integer(f"{name}: latency, ms", 0, _LONGEST_MS) * MS
-        trouble.ways[name] = RoughWay(latency_ns)
-    for name in names:
-        if choices.happens(name, _PERCENT):
-            FAULTS[name](trouble)
-    return trouble
+def _drawn(faults: Faults, choices: Choices) -> Faults:
+    draw_trouble(choices, faults.names, faults.percent)
+    return evolve(faults, draws=tuple(choices.made), decided=tuple(choices.decided))
 
 
 NO_FAULTS: Final = Faults()

@@ -3,13 +3,21 @@
 import json
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from attrs import define, field, frozen
 
+from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_sim.realtime_memory import ConversationItem
 from twilio_realtime_sim.realtime_peer import Complaint, RealtimePeer
-from twilio_realtime_sim.replies import FunctionCall, Reply, ReplyItem, ResponseRequest, Speech
+from twilio_realtime_sim.replies import (
+    FunctionCall,
+    Reply,
+    ReplyItem,
+    ResponseRequest,
+    Speech,
+    Text,
+)
 from twilio_realtime_sim.scenarios import agent_voice, caller_voice
 
 from .handset import BYTES_A_MS
@@ -75,12 +83,18 @@ class Model:
 
     def replies(self, *answers: Answer) -> None:
         """The next responses, one after the other, behind those given before. Words are spoken,
-        300 ms each. When there are none left, a response is empty."""
+        300 ms each. When there are none left, a response is empty.
+
+        `LocalProtocolError`: one of them is no `Answer`. What a function makes is looked at when
+        its turn has come, and ends the test."""
+        for answer in answers:
+            _check(answer)
         self._answers += answers
 
     @property
     def conversation(self) -> list[ConversationItem]:
-        """All items of the conversation, of both sides, as the server knows them."""
+        """All items of the conversation, of both sides, as the server knows them: not those of the
+        core, which agents have (`Call.items`)."""
         return [] if self.peer is None else self.peer.conversation
 
     @property
@@ -104,6 +118,7 @@ class Model:
         answer = self._answers.popleft() if self._answers else Reply()
         while callable(answer):
             answer = answer(request)
+            _check(answer)
         if isinstance(answer, Reply):
             self._speeches += [item for item in answer.items if isinstance(item, Speech)]
             return answer
@@ -128,3 +143,26 @@ class Model:
                 count = len(words) * ms // of_ms if of_ms else 0
                 return Said(item_id, ms, of_ms, " ".join(words[:count]))
         return Said(item_id, ms, len(made) // BYTES_A_MS, "")
+
+
+def _check(answer: object) -> None:
+    if not _is_answer(answer):
+        raise LocalProtocolError(
+            "a response is words, an item (`Speech`, `Text`, `function_call(...)`), a list of "
+            "both, a `Reply` of items, or a function that makes one of these: "
+            f"there is a {type(answer).__name__} that is no such thing"
+        )
+
+
+def _is_answer(answer: object) -> bool:
+    match answer:
+        case str() | Speech() | Text() | FunctionCall():
+            return True
+        case Reply(items):
+            return all(isinstance(each, ReplyItem) for each in tuple[object, ...](items))
+        case Sequence():
+            return all(
+                isinstance(each, str | ReplyItem) for each in cast("Sequence[object]", answer)
+            )
+        case _:
+            return callable(answer)

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import anyio
-from attrs import Factory, define, field, frozen
+from attrs import Attribute, Factory, define, field, frozen
 
 from twilio_realtime_app.call import Agent
 from twilio_realtime_core import CallConfig
@@ -69,6 +69,15 @@ async def _idle(call: object) -> None:
     del call
 
 
+def _are_faults(call: object, attribute: "Attribute[Faults]", value: object) -> None:
+    del call, attribute
+    if not isinstance(value, Faults):
+        raise LocalProtocolError(
+            "`faults` of a call are a `Faults`, such as "
+            f"`Faults.seeded(0, 'marks lost')`, and no {type(value).__name__}"
+        )
+
+
 @define(eq=False, repr=False, kw_only=True)
 class PhoneCall:
     """One call. It begins when the caller first does something; what is to be set is set before.
@@ -80,9 +89,10 @@ class PhoneCall:
     config: CallConfig = field(factory=CallConfig)
     parameters: dict[str, str] = field(factory=dict[str, str])
     """The custom parameters of the TwiML."""
-    faults: Faults = NO_FAULTS
+    faults: Faults = field(default=NO_FAULTS, validator=_are_faults)
     seed: int = 0
-    """Decides ids, and when exactly each frame is sent."""
+    """Decides ids, and when exactly each frame is sent; and on trio, if the marker sets it, which
+    goes first of tasks that are ready at one instant."""
     runtime: str = "asyncio"
     model: Model = field(init=False, factory=Model)
     """What the model is going to say, and what it was told."""
@@ -102,29 +112,23 @@ class PhoneCall:
         up, unless the call has ended, and it must end in time.
 
         Raises what the story raises, then what the agent has raised, and `InvariantBroken` as soon
-        as the bridge breaks an invariant; with the last steps of the call as a note.
+        as the bridge breaks an invariant; `TimeoutError` if it takes more than `LIMIT_NS`; with the
+        faults and the last steps of the call as a note.
         """
         if self.runtime not in RUNTIMES:
             raise LocalProtocolError(f"the runtime must be one of {', '.join(RUNTIMES)}")
-        run(self.runtime, partial(self._run, story), self._stage)
+        run(self.runtime, partial(self._run, story), self._stage, self.seed)
 
     # What the caller does.
 
     async def begin(self) -> None:
         """Dial, unless that was done, and wait until the stream has begun."""
-        if self._stage.begun:
-            return
-        trouble = self.faults.make()
-        phone = Handset(
-            url="wss://service/media-stream",
-            seed=self.seed,
-            custom_parameters=self.parameters,
-            start_delay=trouble.start_delay_ns,
+        if not self._stage.begun:
+            self._dial()
+        # Another task may have dialled, and its stream not have begun.
+        await self._stage.wait_until(
+            lambda: self._phone.streaming, _BEGIN_NS, "no stream has begun"
         )
-        for interruption in self._interruptions:
-            phone.interrupt_after(*interruption, self._stage.now)
-        self._stage.begin(phone, self.agent, self.config, trouble, self.seed)
-        await self._stage.wait_until(lambda: phone.streaming, _BEGIN_NS, "no stream has begun")
         self._stage.schedule_cuts()
 
     async def say(self, what: str | bytes, words: str = "") -> None:
@@ -139,7 +143,10 @@ class PhoneCall:
 
     def interrupt_after(self, *, ms: int, what: str | bytes = "No, wait", words: str = "") -> None:
         """Have the caller say something once he has heard `ms` more of the agent, to the sample; 0
-        is its next sound. If he never hears so much, he does not."""
+        is its next sound. If he never hears so much, he does not. `LocalProtocolError`: `ms` is
+        negative."""
+        if ms < 0:
+            raise LocalProtocolError(f"interrupt_after: he cannot have heard {ms} ms")
         interruption = ms, *_as_speech(what, words)
         if self._stage.begun:
             self._stage.act(self._phone.interrupt_after, *interruption)
@@ -258,6 +265,12 @@ class PhoneCall:
         return self._stage.notifications
 
     @property
+    def exercised(self) -> dict[str, int]:
+        """The faults of the call, each with how often it has had its way so far; 1 where that
+        cannot be counted, as of a jitter."""
+        return self._stage.exercised
+
+    @property
     def now_ms(self) -> float:
         """How long the test has taken, in its own time."""
         return self._stage.now / MS
@@ -279,15 +292,33 @@ class PhoneCall:
 
     # The test as a whole.
 
+    def _dial(self) -> None:
+        trouble = self.faults.make()
+        phone = Handset(
+            url="wss://service/media-stream",
+            seed=self.seed,
+            custom_parameters=self.parameters,
+            start_delay=trouble.start_delay_ns,
+        )
+        for interruption in self._interruptions:
+            phone.interrupt_after(*interruption, self._stage.now)
+        self._stage.begin(phone, self.agent, self.config, trouble, self.seed)
+
     async def _run(self, story: "Story") -> None:
-        stage, failure = self._stage, None
+        stage = self._stage
+        failure: BaseException | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(stage.attend)
             tasks.start_soon(self._give_up, tasks.cancel_scope)
             try:
-                with anyio.fail_after(LIMIT_NS / SECOND):
+                with anyio.move_on_after(LIMIT_NS / SECOND) as limit:
                     await story(self)
                     await self._finish()
+                if limit.cancelled_caught:
+                    seconds = LIMIT_NS / SECOND
+                    failure = TimeoutError(
+                        f"the test still waited after {seconds:g} s of its own time"
+                    )
             except anyio.get_cancelled_exc_class():
                 raise
             except BaseException as error:  # what is raised here would come in a group
@@ -295,7 +326,7 @@ class PhoneCall:
             tasks.cancel_scope.cancel()
         stage.done = True
         if (broken := stage.failure or failure) is not None:
-            broken.add_note(stage.tell_steps())
+            broken.add_note(stage.tell())
             if stage.problem is None:
                 raise broken
             raise broken from stage.problem

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from functools import partial, wraps
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
@@ -27,6 +27,9 @@ _HELP: Final = (
 _NO_TEST: Final = (
     "a test that asks for `call` is an `async def`, and no other plugin runs it: "
     "no `trio_mode` of pytest-trio, no `asyncio_mode = auto` of pytest-asyncio"
+)
+_TOO_EARLY: Final = (
+    "`call` begins with the test, and not with its fixtures: use a helper function that is given it"
 )
 
 
@@ -56,12 +59,23 @@ class _Booked:
     """Stands for a call until the test begins. A fixture of one test would do for all examples of
     Hypothesis together, and each needs a call of its own."""
 
+    __slots__ = ("_runtime", "options")
+
     def __init__(self, runtime: str | None) -> None:
         self.options: dict[str, Any] = {}
         self._runtime = runtime
 
     def __repr__(self) -> str:
         return "<a simulated call>"
+
+    def __getattr__(self, name: str) -> NoReturn:
+        # Whoever looks for what any object may have, such as pytest, has to go on.
+        raise AttributeError(f"call.{name}: {_TOO_EARLY}")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in self.__slots__:
+            raise AttributeError(f"call.{name}: {_TOO_EARLY}")
+        super().__setattr__(name, value)
 
     def of(self, test: pytest.Item) -> None:
         """It is this test that begins."""
@@ -97,12 +111,16 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     booked[0].of(pyfuncitem)
     test = pyfuncitem.obj
+    given = {name: pyfuncitem.funcargs.get(name) for name in inspect.signature(test).parameters}
+    if not any(isinstance(each, _Booked) for each in given.values()):
+        pytest.fail(
+            f"a fixture asks for `call`, and the test does not: {_TOO_EARLY}", pytrace=False
+        )
     handle = getattr(test, "hypothesis", None)
     if handle is not None:
         handle.inner_test = _in_a_call(handle.inner_test)
         return None
-    run = _in_a_call(test)
-    run(**{name: pyfuncitem.funcargs[name] for name in inspect.signature(test).parameters})
+    _in_a_call(test)(**given)
     return True
 
 
@@ -115,12 +133,12 @@ def _in_a_call(test: Callable[..., Any]) -> Callable[..., None]:
 
     @wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
-        ((name, booked),) = ((n, each) for n, each in kwargs.items() if isinstance(each, _Booked))
+        booked = {name: each for name, each in kwargs.items() if isinstance(each, _Booked)}
 
         async def story(call: "PhoneCall") -> None:
-            await partial(test, *args, **{**kwargs, name: call})()
+            await partial(test, *args, **{**kwargs, **dict.fromkeys(booked, call)})()
 
-        booked.make().run(story)
+        next(iter(booked.values())).make().run(story)
 
     vars(run)["makes_a_call"] = True
     return run

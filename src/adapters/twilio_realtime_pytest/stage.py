@@ -8,15 +8,16 @@ from typing import Final, cast
 
 import anyio
 import msgspec
-from attrs import define, field
+from attrs import define, evolve, field
 
 from twilio_realtime_app.call import Agent, Call
 from twilio_realtime_core import Bridge, CallConfig
-from twilio_realtime_core.actions import Action, Peer
+from twilio_realtime_core.actions import Action, Peer, Send, SendPing
 from twilio_realtime_core.commands import Command
 from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine import MessageMachine
 from twilio_realtime_core.notifications import CallEnded, CallStarted, Notification
+from twilio_realtime_core.twilio import Mark
 from twilio_realtime_sim.faults import kind_of
 from twilio_realtime_sim.invariants import Checked
 from twilio_realtime_sim.message_world import MessageWorld
@@ -122,8 +123,9 @@ class Stage:
         link.accepts = not trouble.refused
 
     def schedule_cuts(self) -> None:
-        """The stream has begun, and sockets are lost some time after that."""
-        for cut in self._trouble.cuts:
+        """The stream has begun, and sockets are lost some time after that. Once is enough."""
+        cuts, self._trouble.cuts = self._trouble.cuts, []
+        for cut in cuts:
             peer = Peer.TWILIO if cut.leg == "phone" else Peer.REALTIME
             link = self._world.link("bridge", peer)
             self._world.at(self.now + cut.at_ns, partial(self._world.sever, link))
@@ -172,9 +174,17 @@ class Stage:
                 self.problem = error
         self.agent_done.set()
 
-    def tell_steps(self) -> str:
-        """The last steps of the bridge that led to anything but audio."""
-        return "\n".join(["The last steps of the call:", *map(str, self._steps)])
+    @property
+    def exercised(self) -> dict[str, int]:
+        """How often each fault of the call has had its way."""
+        return self._trouble.exercised() if self.begun else {}
+
+    def tell(self) -> str:
+        """The faults of the call, if any, and the last steps of the bridge that tell something."""
+        faults = [f"{name}: {count}" for name, count in self.exercised.items()]
+        if faults:
+            faults.insert(0, "The faults of the call, and how often each has had its way:")
+        return "\n".join([*faults, "The last steps of the call:", *map(str, self._steps)])
 
     # For the loop.
 
@@ -267,7 +277,9 @@ class Stage:
         if kind == "response.output_audio.delta":
             self._note_audio(str(step.arguments[1]))
         elif step.outputs and kind != "media":
-            self._steps.append(step)
+            shown = _without_round_trips(step)
+            if shown.outputs:
+                self._steps.append(shown)
 
     def _note_audio(self, text: str) -> None:
         try:
@@ -295,3 +307,20 @@ class Stage:
             return machine
         troubled = self._troubled[name] = Troubled(self._trouble, name, machine)
         return troubled.machine
+
+
+def _without_round_trips(step: Step) -> Step:
+    """A step without what measures a round trip, every few seconds: a ping, and a mark that probes,
+    which comes with it."""
+    before = (None, *step.outputs)
+    told = tuple(
+        output
+        for last, output in zip(before, step.outputs, strict=False)
+        if not isinstance(output, SendPing)
+        and not (isinstance(last, SendPing) and _is_mark(output))
+    )
+    return evolve(step, outputs=told)
+
+
+def _is_mark(output: object) -> bool:
+    return isinstance(output, Send) and isinstance(output.message, Mark)

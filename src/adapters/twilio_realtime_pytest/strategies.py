@@ -28,9 +28,11 @@ def interruption_times(most_ms: int = 10_000) -> st.SearchStrategy[int]:
 
 @st.composite
 def faults(draw: st.DrawFn, *names: str) -> Faults:
-    """What goes wrong, for `PhoneCall.faults`: any of all faults, or of those named.
+    """What goes wrong, for `PhoneCall.faults`: some of all faults, or none; if some are named, each
+    of these one time in two.
 
-    Many of them end a call, as they should; name some (`NAMES` has all) for tests that go on.
+    Some of them end a call, as they should; name others (`twilio_realtime_pytest.faults.NAMES` has
+    all) for tests that go on.
     """
 
     def draw_number(label: str, low: int, high: int) -> int:

@@ -6,8 +6,11 @@ Only what runs in a thread takes real time; the loop's time stands still meanwhi
 
 import asyncio
 import selectors
+import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
+from random import Random
 from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack
 from unittest.mock import patch
 
@@ -42,14 +45,16 @@ class Outside(Protocol):
         ...
 
 
-def run(runtime: str, main: Callable[[], Awaitable[T]], outside: Outside) -> T:
-    """What `main` returns, run in a loop of `runtime`, one of `RUNTIMES`."""
+def run(runtime: str, main: Callable[[], Awaitable[T]], outside: Outside, seed: int = 0) -> T:
+    """What `main` returns, run in a loop of `runtime`, one of `RUNTIMES`. On trio `seed` decides
+    which goes first of tasks that are ready at one instant; on asyncio it is who was ready first.
+    """
     threads = _Threads()
     with patch.object(to_thread, "run_sync", threads.counted(to_thread.run_sync)):
         if runtime == "asyncio":
             options: dict[str, Any] = {"loop_factory": lambda: _Loop(outside, threads)}
             return anyio.run(main, backend=runtime, backend_options=options)
-        return _run_on_trio(main, outside, threads)
+        return _run_on_trio(main, outside, threads, seed)
 
 
 def _until(now: int, seconds: float) -> int:
@@ -129,7 +134,25 @@ class _Selector(selectors.DefaultSelector):
 # On trio.
 
 
-def _run_on_trio(main: Callable[[], Awaitable[T]], outside: Outside, threads: _Threads) -> T:
+def _ordered(seed: int) -> AbstractContextManager[Any]:
+    """Have trio shuffle tasks that are ready at one instant as a seed says.
+
+    It reverses every other batch of them by chance, for nobody to rely on their order, and there is
+    no public way to seed that chance. These two names of its module `_core._run` are what it has
+    for Hypothesis (its `_hypothesis_plugin_setup`, which pytest-trio and hypothesis-trio call): the
+    batch is sorted by the age of its tasks, and shuffled by `_r`. A trio that no longer looks at
+    them loses nothing but that tests come out the same.
+    """
+    scheduler = sys.modules.get("trio._core._run")
+    if scheduler is None:
+        return nullcontext()
+    chance = Random(seed)  # noqa: S311 - it must repeat itself
+    return patch.multiple(scheduler, create=True, _ALLOW_DETERMINISTIC_SCHEDULING=True, _r=chance)
+
+
+def _run_on_trio(
+    main: Callable[[], Awaitable[T]], outside: Outside, threads: _Threads, seed: int
+) -> T:
     import trio  # noqa: PLC0415 - who tests on asyncio need not have it
     import trio.testing  # noqa: PLC0415
 
@@ -159,4 +182,5 @@ def _run_on_trio(main: Callable[[], Awaitable[T]], outside: Outside, threads: _T
         trio.lowlevel.spawn_system_task(pass_time)
         return await main()
 
-    return anyio.run(with_time, backend="trio", backend_options={"clock": Clock()})
+    with _ordered(seed):
+        return anyio.run(with_time, backend="trio", backend_options={"clock": Clock()})

@@ -159,7 +159,7 @@ class Replace(Rule):
 class _Text:
     """A message that has been meddled with, or may have been."""
 
-    text: str = field(repr=False)
+    text: str = field(repr=kind_of)
 
     def encode(self) -> str:
         return self.text

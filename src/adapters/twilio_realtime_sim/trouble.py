@@ -4,7 +4,7 @@ A fault changes the `Trouble` of a call before it begins. It draws its numbers f
 that the draws alone tell what it was.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import attrs
@@ -25,8 +25,9 @@ _LATENCIES: Final = {"phone": (40, 120), "model": (25, 150)}
 """Milliseconds one way: as a rule, and at most."""
 
 
-def draw_trouble(choices: Choices) -> Trouble:
-    """Links of any length, and some of the faults."""
+def draw_trouble(choices: Choices, names: Sequence[str] = (), percent: int = 100) -> Trouble:
+    """Links of any length, and some of the faults: each of those with `names` in `percent` of a
+    hundred calls; without names any of all, as many as chance says."""
     trouble = Trouble(choices)
     for name in WAYS:
         usual, most = _LATENCIES["phone" if "phone" in name else "model"]
@@ -34,12 +35,14 @@ def draw_trouble(choices: Choices) -> Trouble:
         if choices.happens(f"{name}: another latency", 50):
             latency_ms = choices.integer(f"{name}: latency, ms", 0, most)
         trouble.ways[name] = RoughWay(latency_ms * MS)
-    # Half of the calls have hardly any fault, so that the usual is tried as well.
-    percent = choices.pick("percent of the faults", (0, 3, 10, 25))
-    for name, add in FAULTS.items():
-        if percent and choices.happens(name, -(-percent // _SELDOM) if name in _FATAL else percent):
+    if not names:
+        # Half of the calls have hardly any fault, so that the usual is tried as well.
+        percent = choices.pick("percent of the faults", (0, 3, 10, 25))
+    for name in names or FAULTS:
+        seldom = name in _FATAL and not names
+        if percent and choices.happens(name, -(-percent // _SELDOM) if seldom else percent):
             before = trouble.rules()
-            add(trouble)
+            FAULTS[name](trouble)
             trouble.added[name] = [rule for rule in trouble.rules() if rule not in before]
     return trouble
 
