@@ -16,6 +16,7 @@ def test_there_are_recorded_calls() -> None:
 @pytest.mark.parametrize("path", CALLS, ids=lambda path: path.stem)
 def test_a_recorded_call_goes_as_it_went(path: Path) -> None:
     with path.open(encoding="utf-8") as file:
-        steps, difference = replay(file)
-    assert difference is None, difference
-    assert steps > 10
+        replayed = replay(file)
+    assert replayed.difference is None, replayed.difference
+    assert not replayed.is_cut_off
+    assert replayed.steps > 10

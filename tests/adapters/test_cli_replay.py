@@ -6,24 +6,15 @@ from pathlib import Path
 import pytest
 
 from command_line import Command, complaint
-from twilio_realtime_app.recorder import Recorder
 from twilio_realtime_cli.commands import call
-from twilio_realtime_core import Bridge, CallConfig
-from twilio_realtime_sim.swarm import run_call
+from twilio_realtime_cli.simulate import recorded_call
 
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Path:
     """A file that holds a call."""
-    lines: list[str] = []
-
-    def make(config: CallConfig) -> Recorder:
-        lines.clear()
-        return Recorder(Bridge(config), config, lines.append)
-
-    run_call(1, scenario="question", make_bridge=make)
     path = tmp_path / "call.jsonl"
-    path.write_text("".join(lines), "utf-8")
+    path.write_text(recorded_call(1, scenario="question")[1], "utf-8")
     return path
 
 
@@ -55,9 +46,23 @@ def test_programs_are_told_in_json(recorded: Path, capsys: pytest.CaptureFixture
     assert call(["replay", "--json", str(recorded), str(recorded)]) == 1
     same, *different = map(json.loads, capsys.readouterr().out.splitlines())
     assert (same["event"], same["file"]) == ("replayed", str(recorded))
+    assert same["cut_off"] is False
     assert same["steps"] > 100
     assert [each["line"] for each in different] == [3, 3]
     assert different[0]["recorded"] == "deadline 5"
+
+
+@pytest.mark.parametrize("steps", [0, 5])
+def test_a_file_that_was_cut_off_is_told_to_be(
+    recorded: Path, capsys: pytest.CaptureFixture[str], steps: int
+) -> None:
+    lines = recorded.read_text("utf-8").splitlines(keepends=True)
+    recorded.write_text("".join([*lines[: steps + 1], lines[steps + 1][:9]]), "utf-8")
+    assert call(["replay", str(recorded)]) == 0
+    assert call(["replay", "--json", str(recorded)]) == 0
+    words, data = capsys.readouterr().out.splitlines()
+    assert words == f"{recorded}: cut off after {steps} steps, no difference"
+    assert json.loads(data).items() >= {"steps": steps, "cut_off": True}.items()
 
 
 @pytest.mark.parametrize(

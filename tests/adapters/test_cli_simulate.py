@@ -101,17 +101,16 @@ def test_each_call_is_recorded_and_replays(
     assert call(["replay", *map(str, files)]) == 0
 
 
-def test_a_call_that_goes_wrong_is_recorded_up_to_there_once(tmp_path: Path) -> None:
+def test_a_call_that_goes_wrong_is_recorded_up_to_there_once() -> None:
     class Wrong(Bridge):
         def opened(self, peer: Hashable, now: int) -> list[Action]:
             if peer is Peer.REALTIME:
                 raise RuntimeError("wrong")
             return super().opened(peer, now)
 
-    options: Any = {"scenario": "greeting", "level": "bytes", "folder": tmp_path}
-    result = command.record_call(1, make_bridge=Wrong, **options)
+    result, text = command.recorded_call(1, scenario="greeting", level="bytes", make_bridge=Wrong)
     assert result.failure is not None
-    lines = (tmp_path / "1-greeting-bytes.jsonl").read_text("utf-8").splitlines()
+    lines = text.splitlines()
     assert [json.loads(line).get("do") for line in lines].count("start") == 1
     assert json.loads(lines[-1])["raised"] == "RuntimeError"
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certificates import serving, trusting
-from twilio_realtime_app.recorder import CallMachine
+from twilio_realtime_app.recorder import BridgeLike
 from twilio_realtime_app.service import Service, ServiceConfig, check_exposure
 from twilio_realtime_app.tls import Tls
 from twilio_realtime_app.usage import UsageError
@@ -453,7 +453,7 @@ class Call:
         )
         service = Service(config, client_tls=trusting(), random_bytes=random.randbytes)
         url = stream_of(answer(signed(request(), f"{PUBLIC}/incoming-call"), config))
-        self.told: list[tuple[CallMachine, Request]] = []
+        self.told: list[tuple[BridgeLike, Request]] = []
         self.machine = service.open_connection(self.on_call)
         self.phone = TwilioPeer(url=url, seed=1, script=script)
         self.model = RealtimePeer([Reply((Speech(ANSWER.audio, ANSWER.transcript),))], seed=2)
@@ -478,7 +478,7 @@ class Call:
         self.world.join(("phone", SERVER), ("service", Peer.TWILIO), latency_ns=40 * MS)
         self.world.join(("service", Peer.REALTIME), ("model", CLIENT), latency_ns=25 * MS)
 
-    def on_call(self, bridge: CallMachine, request: Request) -> None:
+    def on_call(self, bridge: BridgeLike, request: Request) -> None:
         self.told.append((bridge, request))
 
     def events(self, *kinds: type) -> list[object]:

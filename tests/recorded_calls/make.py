@@ -7,9 +7,7 @@ Look at the difference before it is kept: all that the bridge now does otherwise
 
 from pathlib import Path
 
-from twilio_realtime_app.recorder import Recorder
-from twilio_realtime_core import Bridge, CallConfig
-from twilio_realtime_sim.swarm import run_call
+from twilio_realtime_cli.simulate import recorded_call
 
 FOLDER = Path(__file__).parent
 CALLS = {
@@ -19,20 +17,9 @@ CALLS = {
 """Names of files, with the seed and the scenario of the call."""
 
 
-def record(seed: int, scenario: str | None) -> list[str]:
-    lines: list[str] = []
-
-    def make_bridge(config: CallConfig) -> Recorder:
-        lines.clear()
-        return Recorder(Bridge(config), config, lines.append)
-
-    run_call(seed, scenario=scenario, make_bridge=make_bridge)
-    return lines
-
-
 def main() -> None:
     for name, (seed, scenario) in CALLS.items():
-        text = "".join(record(seed, scenario))
+        _, text = recorded_call(seed, scenario=scenario)
         (FOLDER / f"{name}.jsonl").write_text(text, "utf-8")
 
 

@@ -13,7 +13,7 @@ from attrs import define, field
 
 from twilio_realtime_core.configuration import CallConfig
 
-from .recorder import CallMachine, Recorder
+from .recorder import BridgeLike, Recorder
 from .recording import Hider
 
 __all__ = ["RecordedCalls"]
@@ -36,7 +36,7 @@ class RecordedCalls:
     def __attrs_post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def record(self, bridge: CallMachine, config: CallConfig) -> CallMachine:
+    def record(self, bridge: BridgeLike, config: CallConfig) -> BridgeLike:
         """What takes the place of a bridge; the bridge itself, if there can be no file."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         path = self.folder / f"{stamp}-{os.getpid()}-{next(self._numbers)}.jsonl"

@@ -1,15 +1,16 @@
 """Writes a call down as it happens, and runs a bridge on what was written.
 
 bridge = Recorder(Bridge(config), config, write)  # in the bridge's place
-replay(file)  # None, or the first difference
+replay(file).difference  # None, or the first one
 """
 
 import json
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from enum import Enum
 from functools import partial
-from typing import Any, Final, Protocol, TypeAlias, cast
+from typing import Any, Final, Protocol, cast
 
 from attrs import define, evolve, field, frozen
 
@@ -27,14 +28,18 @@ from twilio_realtime_core.playout import Heard
 from .recording import FORMAT, VERSION, Hider, decode, parse, written
 from .usage import UsageError
 
-__all__ = ["CallMachine", "Difference", "MakeBridge", "Recorder", "replay"]
+__all__ = ["BridgeLike", "Difference", "Recorder", "Replayed", "replay"]
+
+
+_LOST: Final = "lost"
+"""Says of a line that it stands for a step that could not be written down."""
 
 
 def _nothing() -> None:
     """Nobody is told."""
 
 
-class CallMachine(MessageMachine, Protocol):
+class BridgeLike(MessageMachine, Protocol):
     """A bridge, or what stands for one."""
 
     def send(self, command: Command, now: int) -> list[Action]:
@@ -56,10 +61,6 @@ class CallMachine(MessageMachine, Protocol):
         ...
 
 
-MakeBridge: TypeAlias = Callable[[CallConfig], CallMachine]
-"""Makes what a recorded call is run on; as a rule, a `Bridge`."""
-
-
 @define(eq=False, weakref_slot=True)
 class Recorder:
     """Takes a bridge's place, changes nothing, and writes each step as a line of JSON.
@@ -67,16 +68,20 @@ class Recorder:
     `write` is given whole lines, with their ends, as soon as there are any; nothing more after
     `CallEnded`. With `audio`, that is kept; else silence of the same length stands for it. Keys,
     tokens, accounts, custom parameters and all digits of what was said or pressed are left out.
+
+    The call goes on whatever happens here: a step that cannot be written down is the last line, and
+    says so; where `write` raises, nothing more is written.
     """
 
-    _bridge: CallMachine
+    _bridge: BridgeLike
     _config: CallConfig
     _write: Callable[[str], object]
     _hider: Hider = field(factory=Hider)
     _done: Callable[[], object] = field(default=_nothing, kw_only=True, alias="done")
     """Called after the last line."""
     _began_ns: int | None = field(init=False, default=None)
-    _ended: bool = field(init=False, default=False)
+    _is_over: bool = field(init=False, default=False)
+    """Nothing more is written."""
 
     @property
     def deadline(self) -> int | None:
@@ -101,63 +106,93 @@ class Recorder:
         """Begin."""
         if self._began_ns is None:
             self._began_ns = now
-            head = {"format": FORMAT, "version": VERSION, "audio": self._hider.audio}
-            self._write_line({**head, "config": self._hider.value(self._config)})
-        return self._noted([], self._bridge.start, now)
+            self._put(self._head)
+        return self._noted(list, self._bridge.start, now)
 
     def opened(self, peer: Hashable, now: int) -> list[Action]:
         """A socket is open."""
-        return self._noted([_name(peer)], self._bridge.opened, now, peer)
+        return self._noted(lambda: [_name(peer)], self._bridge.opened, now, peer)
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
         """A message has come."""
-        told = [_name(peer), self._hider.text(text)]
-        return self._noted(told, self._bridge.receive_text, now, peer, text)
+        method = self._bridge.receive_text
+        return self._noted(lambda: [_name(peer), self._hider.text(text)], method, now, peer, text)
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
         """A pong has come."""
-        told = [_name(peer), payload.hex()]
-        return self._noted(told, self._bridge.pong, now, peer, payload)
+        method = self._bridge.pong
+        return self._noted(lambda: [_name(peer), payload.hex()], method, now, peer, payload)
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         """A socket is gone."""
-        told = [_name(peer), code, self._hider.reason(reason)]
-        return self._noted(told, self._bridge.closed, now, peer, code, reason)
+        return self._noted(
+            lambda: [_name(peer), code, self._hider.reason(reason)],
+            *(self._bridge.closed, now, peer, code, reason),
+        )
 
     def handle_timeout(self, now: int) -> list[Action]:
         """The deadline may have come."""
-        return self._noted([], self._bridge.handle_timeout, now)
+        return self._noted(list, self._bridge.handle_timeout, now)
 
     def send(self, command: Command, now: int) -> list[Action]:
         """A command of the application."""
-        return self._noted([self._hider.value(command)], self._bridge.send, now, command)
+        return self._noted(lambda: [self._hider.value(command)], self._bridge.send, now, command)
 
     def _noted(
-        self, told: list[Any], method: Callable[..., list[Action]], now: int, *arguments: object
+        self,
+        told: Callable[[], list[Any]],
+        method: Callable[..., list[Action]],
+        now: int,
+        *arguments: object,
     ) -> list[Action]:
-        began_ns = self._began_ns
-        if began_ns is None or self._ended:  # nothing can come of it: misuse, or a late event
+        """What a method returns, or raises; only then is it seen what there is to be written."""
+        if self._began_ns is None or self._is_over:  # misuse, or a late event
             return method(*arguments, now)
-        line: dict[str, Any] = {"at": now - began_ns, "do": method.__name__, "with": told}
+        step = partial(self._step, told, method, now)
         try:
             outputs = method(*arguments, now)
         except LocalProtocolError:
-            self._write_line({**line, "misuse": True})
+            self._put(lambda: {**step(), "misuse": True})
             raise
         except Exception as error:  # a bug: this is the step that shows it
-            self._write_line({**line, "raised": type(error).__name__})
+            name = type(error).__name__
+            self._put(lambda: {**step(), "raised": name})
             raise
-        line["out"] = [self._hider.value(output) for output in outputs]
-        deadline = self._bridge.deadline
-        line["deadline"] = None if deadline is None else deadline - began_ns
-        self._write_line(line)
-        self._ended = any(_is_end(output) for output in outputs)
-        if self._ended:
-            self._done()
+        self._put(lambda: {**step(), **self._outcome(outputs)}, is_last=any(map(_is_end, outputs)))
         return outputs
 
-    def _write_line(self, line: dict[str, Any]) -> None:
-        self._write(written(line))
+    def _head(self) -> dict[str, Any]:
+        head = {"format": FORMAT, "version": VERSION, "audio": self._hider.audio}
+        return {**head, "config": self._hider.value(self._config)}
+
+    def _step(
+        self, told: Callable[[], list[Any]], method: Callable[..., object], now: int
+    ) -> dict[str, Any]:
+        return {"at": self._since_start(now), "do": method.__name__, "with": told()}
+
+    def _outcome(self, outputs: Iterable[Action]) -> dict[str, Any]:
+        deadline = self._bridge.deadline
+        return {
+            "out": [self._hider.value(output) for output in outputs],
+            "deadline": None if deadline is None else self._since_start(deadline),
+        }
+
+    def _since_start(self, now: int) -> int:
+        return now - (self._began_ns or 0)
+
+    def _put(self, line: Callable[[], Mapping[str, Any]], *, is_last: bool = False) -> None:
+        try:
+            text = written(line())
+        except Exception as error:  # without this step, those that follow would mean nothing
+            text, is_last = written({_LOST: type(error).__name__}), True
+        try:
+            self._write(text)
+        except Exception:  # half of the line may be there
+            is_last = True
+        if is_last:
+            self._is_over = True
+            with suppress(Exception):
+                self._done()
 
 
 def _is_end(output: Action) -> bool:
@@ -187,33 +222,50 @@ class Difference:
         return next(pair for pair in zip(*both, strict=True) if pair[0] != pair[1])
 
 
-def replay(lines: Iterable[str], make_bridge: MakeBridge = Bridge) -> tuple[int, Difference | None]:
-    """Run a bridge on a recorded call: how many steps were the same, and the first difference.
+@frozen
+class Replayed:
+    """How a recorded call has gone again: so many steps as they went, up to the first difference,
+    if there is one. `is_cut_off`: there is none, but no `CallEnded` either: the recording stopped
+    before the call did, or the call is not over."""
+
+    steps: int
+    difference: Difference | None = None
+    is_cut_off: bool = False
+
+
+def replay(
+    lines: Iterable[str], make_bridge: Callable[[CallConfig], BridgeLike] = Bridge
+) -> Replayed:
+    """Run a bridge on a recorded call, up to the first difference.
 
     A last line that is not whole was being written when the call was lost: it is left out.
     Raises `UsageError` for what is no recorded call, or one of another version.
     """
     numbered = ((number, line) for number, line in enumerate(lines, 1) if line.endswith("\n"))
-    again: list[str] = []
+    again = deque[str](maxlen=1)
     answers = _Answers()
     recorder = _begin(next(numbered, (1, "")), make_bridge, again.append, answers)
     steps = 0
     for number, line in numbered:
         recorded = _parse(number, line)
+        if _LOST in recorded:
+            break
         try:
-            tell = _step(recorder, recorded)
+            tell = _told(recorder, recorded)
         except (AttributeError, KeyError, TypeError, ValueError, LocalProtocolError) as error:
             raise UsageError(f"line {number} is no step of a recorded call: {error!r}") from None
         answers.step = recorded
+        again.clear()
         with suppress(Exception):  # whatever it raises, the recorder has written
             tell()
         if not again:
-            raise UsageError(f"line {number} is no start of a call, which has to come first")
-        now = parse(again[-1])
+            what = "follows the end of a call" if steps else "is no start of a call"
+            raise UsageError(f"line {number} {what}: a file holds a call from start to end")
+        now = parse(again[0])
         if now != recorded:
-            return steps, _difference(number, recorded, now)
+            return Replayed(steps, _difference(number, recorded, now))
         steps += 1
-    return steps, None
+    return Replayed(steps, is_cut_off=not recorder.ended)
 
 
 @define(eq=False)
@@ -237,7 +289,7 @@ _BLOCKED: Final = Hider().value(Notify(InterruptionBlocked(BlockCause.APPLICATIO
 
 def _begin(
     first: tuple[int, str],
-    make_bridge: MakeBridge,
+    make_bridge: Callable[[CallConfig], BridgeLike],
     write: Callable[[str], object],
     answers: _Answers,
 ) -> Recorder:
@@ -269,7 +321,7 @@ def _parse(number: int, line: str) -> dict[str, Any]:
     return cast("dict[str, Any]", data)
 
 
-def _step(recorder: Recorder, step: Mapping[str, Any]) -> Callable[[], object]:
+def _told(recorder: Recorder, step: Mapping[str, Any]) -> Callable[[], object]:
     """What tells a bridge again what it was told."""
     now: int = step["at"]
     match step["do"], step["with"]:
@@ -302,6 +354,8 @@ def _outcome(step: Mapping[str, Any]) -> tuple[str, ...]:
     """What came of a step, a line for each output, and the deadline after it."""
     if step.get("misuse"):
         return ("misuse",)
+    if _LOST in step:
+        return (f"nothing that can be written down: {step[_LOST]}",)
     if "raised" in step:
         return (f"raised {step['raised']}",)
     outputs = (json.dumps(each) for each in step.get("out", ()))

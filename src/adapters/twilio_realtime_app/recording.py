@@ -9,16 +9,18 @@ the same length, so that whoever runs the bridge on what is hidden gets what it 
 """
 
 import json
+import math
 import re
 import sys
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Any, Final, Never, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import attrs
+import msgspec
 from msgspec import UNSET
 
 from twilio_realtime_core import commands, configuration, items
@@ -39,7 +41,7 @@ NOT_JSON: Final = "not JSON"
 """What stands for text that is no JSON, since nobody can tell what is in it."""
 
 _FUNCTION: Final = "function"
-"""What stands for a function of the application."""
+"""What stands for a function of the application, or anything else that no JSON can hold."""
 
 _NO_AUDIO: Final = "*"
 """What stands for a payload that is no base64."""
@@ -60,8 +62,8 @@ _NAMES: Final = frozenset(
         *("id", "event_id", "item_id", "previous_item_id", "response_id", "call_id"),
         *("conversation_id", "session_id", "approval_request_id", "previous_response_id"),
         *("streamSid", "stream_sid", "callSid", "call_sid"),
-        *("type", "event", "object", "role", "status", "name", "model", "voice", "format"),
-        *("encoding", "protocol", "version", "code", "param", "language", "server_label"),
+        *("type", "event", "object", "role", "status", "model", "voice", "format"),
+        *("encoding", "protocol", "version", "language", "server_label"),
         *("sequenceNumber", "chunk", "timestamp", "track", "tracks", "host", "eagerness"),
         *("include", "output_modalities", "modalities", "truncation", "tool_choice"),
     ]
@@ -72,10 +74,17 @@ said, written or pressed. So it holds no number of a person, and is as long as b
 _OF_SERVERS: Final = ("message", "reason", "detail")
 """Words of a peer's program. Keys have been seen in them; the core shows them `plain`, at most."""
 
+_OF_ERRORS: Final = ("code", "param")
+"""Names of errors and of fields, but some servers put words there."""
+
 _DATA: Final = ("metadata", "variables")
-"""Fields whose content is the application's own: words, all of it."""
+"""Fields whose content is the application's own: words, all of it, their names too."""
 
 _DIGIT: Final = re.compile(r"\d")
+_LONG_NUMBER: Final = re.compile(r"\d{7,}")
+"""It may be that of a phone: the shortest have seven digits."""
+_NAME: Final = re.compile(r"[A-Za-z0-9_.\[\]]{1,64}")
+"""What names of errors and of fields look like, such as `session.tools[0].type`."""
 
 _SILENCE: Final = re.compile("(?:////){8,}")
 _PACKED: Final = re.compile(r"µ(\d{1,8})µ")
@@ -100,6 +109,11 @@ class _Number(str):
     __slots__ = ()
 
 
+def _no_number(name: str) -> Never:
+    """`json` knows numbers that JSON has not, such as `NaN`."""
+    raise ValueError(name)
+
+
 def _as_text(value: object) -> str:
     match value:
         case _Number():
@@ -116,7 +130,8 @@ def _as_text(value: object) -> str:
 @attrs.frozen
 class Hider:
     """Turns values into JSON's and hides what is private. With `audio` that is kept, and so are the
-    keys of `PressKeys`, which one can hear."""
+    keys of `PressKeys`, which one can hear. Raises `RecursionError` for what is nested too deeply.
+    """
 
     audio: bool = False
     _wraps: bool = attrs.field(default=True, kw_only=True, alias="wraps")
@@ -129,7 +144,7 @@ class Hider:
                 return {_CLASS: "Send", "peer": _plain(peer), "message": self._wire(message)}
             case TwilioMessage(text) | RealtimeEvent(text):
                 return {_CLASS: type(value).__name__, "text": self.text(text)}
-            case Enum():
+            case Enum() if _is_of_core(type(value)):
                 return {_CLASS: type(value).__name__, "value": value.value}
             case bytes():
                 return {_CLASS: "bytes", "base64": b64encode(self._sound(value)).decode()}
@@ -138,9 +153,7 @@ class Hider:
                 return {_CLASS: "set", "items": sorted(map(self.value, several), key=json.dumps)}
             case Fault(kind=FaultKind.NOT_JSON) if value.message != NOT_JSON:
                 return self.value(attrs.evolve(value, message=NOT_JSON))
-            case _ if callable(value):
-                return {_CLASS: _FUNCTION}  # of the application: it cannot be written down
-            case _ if attrs.has(type(value)):
+            case _ if _is_of_core(type(value)):
                 return {_CLASS: type(value).__name__, **self._fields(_fields_of(value))}
             case _:
                 return self.data(value)
@@ -148,30 +161,32 @@ class Hider:
     def text(self, text: str) -> str:
         """A message on the wire, as text; `NOT_JSON` if it is none."""
         try:
-            data = json.loads(text, parse_float=_Number)
-            return _as_text(attrs.evolve(self, wraps=False).data(data))
+            data = json.loads(text, parse_float=_Number, parse_constant=_no_number)
         except (ValueError, RecursionError):
             return NOT_JSON
+        return _as_text(attrs.evolve(self, wraps=False).data(data))
 
     def reason(self, text: str) -> str:
         """Words of a peer's program."""
-        return _DIGIT.sub("0", plain(text))
+        return _zeros(plain(text))
 
     def data(self, value: object) -> Any:
         """Data as a protocol has it."""
         match value:
+            case None | str() | int() | float():
+                return value
             case Mapping():
                 return self._object(cast("Mapping[str, object]", value))
             case list() | tuple():
                 return [self.value(each) for each in cast("list[object]", value)]
             case _:
-                return value
+                return {_CLASS: _FUNCTION}
 
     def _wire(self, message: Any) -> Any:
         return attrs.evolve(self, wraps=False).data(json.loads(message.encode()))
 
     def _object(self, data: Mapping[str, object]) -> dict[str, Any]:
-        fields = self._fields(data)
+        fields = self._fields(_encodable(data) if self._wraps else data)
         if str(data.get("type")).endswith("audio.delta") and "delta" in data:
             fields["delta"] = self._payload(data["delta"])
         # Data that has our own key for classes must not be taken for a value.
@@ -183,8 +198,6 @@ class Hider:
 
     def _field(self, name: str, value: object) -> Any:
         match name, value:
-            case _, _Number():
-                return value
             case "peer", Enum():
                 return _plain(value)
             case "url", str():
@@ -192,15 +205,21 @@ class Hider:
             case (("payload" | "audio"), str()):
                 return self._payload(value)
             case "keys", str():
-                return value if self.audio else _DIGIT.sub("0", value)
+                return value if self.audio else _zeros(value)
             case _ if name in _SECRETS:
-                return _hidden(value)
+                return _scrubbed(value, _hidden)
+            case _ if name in _DATA:
+                return _scrubbed(value, _zeros)
+            case _, _Number():
+                return value
             case _, str() if name in _OF_SERVERS:
                 return self.reason(value)
-            case _ if name in _DATA:
-                return self.value(_without_digits(value))
+            case _, str() if name in _OF_ERRORS:
+                return _code(value)
+            case "name", str():
+                return _LONG_NUMBER.sub(lambda run: "0" * len(run[0]), value)
             case _, str() if name not in _NAMES:
-                return _DIGIT.sub("0", value)
+                return _zeros(value)
             case _, list() | tuple():
                 return [self._field(name, each) for each in cast("list[object]", value)]
             case _:
@@ -243,7 +262,7 @@ def decode(data: Any) -> Any:
 
 
 def _unknown(*_: object) -> None:
-    """Stands for a function of the application."""
+    """Stands for a function of the application, and for what cannot be encoded: nor can this."""
 
 
 def _field_value(data: Any) -> Any:
@@ -267,6 +286,10 @@ def _classes() -> Mapping[str, type[Any]]:
     return MappingProxyType(found)
 
 
+def _is_of_core(kind: type) -> bool:
+    return kind.__module__.startswith(_CORE) and (attrs.has(kind) or issubclass(kind, Enum))
+
+
 def _fields_of(value: Any) -> dict[str, object]:
     fields = {each.name: getattr(value, each.name) for each in value.__attrs_attrs__}
     return {name: each for name, each in fields.items() if each is not UNSET}
@@ -281,34 +304,81 @@ def _silence(samples: int) -> bytes:
     return b"\xff" * samples
 
 
-def _hidden(value: object) -> object:
-    """Nothing is left of it but what kind of thing it is."""
+def _scrubbed(value: object, word: Callable[[str], str]) -> Any:
+    """Nothing is left of it but its shape. Names are numbered in an order that what is left out of
+    an object does not change: the same ones stay the same, in whatever order they come."""
     match value:
+        case None | bool():
+            return value
         case _Number():
-            return value
+            return _Number("0.0")
         case str():
-            return _HIDDEN
+            return word(value)
+        case int():
+            return 0
+        case float():
+            return 0.0
         case Mapping():
-            return dict.fromkeys(cast("Mapping[str, object]", value), _HIDDEN)
+            data = _encodable(cast("Mapping[str, object]", value))
+            names = sorted(data, key=lambda name: (len(name), name))
+            numbers = {name: f"k{number}" for number, name in enumerate(names, 1)}
+            return {numbers[name]: _scrubbed(each, word) for name, each in data.items()}
         case list() | tuple():
-            return []
+            return [_scrubbed(each, word) for each in cast("list[object]", value)]
+        case _ if value is _unknown:
+            return {_CLASS: _FUNCTION}
         case _:
-            return value
+            return _scrubbed(_as_encoded(value), word)
 
 
-def _without_digits(value: Any) -> Any:
+def _hidden(_: str) -> str:
+    return _HIDDEN
+
+
+def _zeros(text: str) -> str:
+    return _DIGIT.sub("0", text)
+
+
+def _code(code: str) -> str:
+    words = plain(code)
+    is_name = _NAME.fullmatch(words) and not _LONG_NUMBER.search(words)
+    return words if is_name else _zeros(words)
+
+
+def _encodable(data: Mapping[Any, object]) -> dict[str, object]:
+    """Data of the application as the core's encoder takes it."""
+    found: dict[str, object] = {}
+    for name, value in data.items():
+        match name:
+            case str():
+                found[name] = _element(value)
+            case int() | float() if not isinstance(name, bool):
+                found[str(name)] = _element(value)
+            case _:
+                found[_HIDDEN] = _unknown
+    return found
+
+
+def _element(value: object) -> object:
+    """JSON, or a value of the core. What cannot be encoded becomes what cannot be encoded."""
     match value:
-        case _Number():
-            return value
-        case str():
-            return _DIGIT.sub("0", value)
-        case Mapping():
-            data = cast("Mapping[str, object]", value)
-            return {name: _without_digits(each) for name, each in data.items()}
         case list() | tuple():
-            return [_without_digits(each) for each in cast("list[object]", value)]
-        case _:
+            return [_element(each) for each in cast("list[object]", value)]
+        case float() if not math.isfinite(value):
+            return None
+        case None | str() | int() | float() | dict() if not isinstance(value, Enum):
+            return cast("object", value)
+        case _ if _is_of_core(type(value)):
             return value
+        case _:
+            return _as_encoded(value)
+
+
+def _as_encoded(value: object) -> object:
+    try:
+        return msgspec.json.decode(msgspec.json.encode(value))
+    except (TypeError, ValueError):
+        return _unknown
 
 
 def _without_secrets(url: str) -> str:

@@ -37,7 +37,7 @@ from twilio_realtime_core.websocket import LinkConfig
 
 from .lines import Lines
 from .public_url import base_url, check_public_url, is_loopback
-from .recorder import CallMachine
+from .recorder import BridgeLike
 from .tls import Tls
 from .usage import UsageError
 
@@ -154,13 +154,13 @@ class ServiceConfig:
         return stream_url(check_public_url(self.public_url), MEDIA_STREAM)
 
 
-OnCall: TypeAlias = Callable[[CallMachine, Request], None]
+OnCall: TypeAlias = Callable[[BridgeLike, Request], None]
 """Called with the bridge of a call, or with what records it, before it begins, and the request that
 opened its stream.
 Commands can be sent to the bridge from its `CallStarted` on."""
 
 
-def _as_it_is(bridge: Bridge, config: CallConfig) -> CallMachine:
+def _as_it_is(bridge: Bridge, config: CallConfig) -> BridgeLike:
     """It is not recorded."""
     del config
     return bridge
@@ -182,7 +182,7 @@ class Service:
     _random_bytes: Callable[[int], bytes] = field(
         default=os.urandom, kw_only=True, alias="random_bytes"
     )
-    _record: Callable[[Bridge, CallConfig], CallMachine] = field(
+    _record: Callable[[Bridge, CallConfig], BridgeLike] = field(
         default=_as_it_is, kw_only=True, alias="record"
     )
     _links: Mapping[Peer, LinkConfig] = field(init=False)
@@ -209,7 +209,7 @@ class Service:
             answer = self.respond(request)
             match answer:
                 case Upgrade(machine=machine) if on_call is not None:
-                    on_call(cast(CallMachine, machine), request)
+                    on_call(cast(BridgeLike, machine), request)
                 case _:
                     pass
             return answer

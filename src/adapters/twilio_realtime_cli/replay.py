@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from twilio_realtime_app.recorder import Difference, replay
+from twilio_realtime_app.recorder import Replayed, replay
 from twilio_realtime_app.usage import UsageError
 
 from .options import json_option
@@ -42,29 +42,34 @@ def replay_command(files: tuple[Path, ...], *, as_json: bool) -> int:
     """Run the bridge on what recorded calls were told, and compare what it asks for.
 
     The first step that comes out differently is shown: what the bridge was told, what it asked for
-    when it was recorded, and what it asks for now.
+    when it was recorded, and what it asks for now. A file that ends before its call does is cut
+    off, and told to be; that is no difference.
     """
     differences = 0
     for path in files:
         with path.open(encoding="utf-8") as file:
             try:
-                steps, difference = replay(file)
+                replayed = replay(file)
             except (UsageError, UnicodeDecodeError) as error:
                 words = "it is no text" if isinstance(error, UnicodeDecodeError) else str(error)
                 raise UsageError(f"{path}: {words}") from None
-        differences += difference is not None
-        _tell(path, steps, difference, as_json=as_json)
+        differences += replayed.difference is not None
+        _tell(path, replayed, as_json=as_json)
     return 1 if differences else 0
 
 
-def _tell(path: Path, steps: int, difference: Difference | None, *, as_json: bool) -> None:
+def _tell(path: Path, replayed: Replayed, *, as_json: bool) -> None:
+    steps, difference = replayed.steps, replayed.difference
     if as_json:
         told = {"event": "replayed", "file": str(path), "steps": steps}
+        told |= {"cut_off": replayed.is_cut_off}
         if difference is not None:
             recorded, now = difference.first
             told |= {"line": difference.line, "at_ms": difference.at_ns / 1e6}
             told |= {"told": difference.told, "recorded": recorded, "now": now}
         click.echo(json.dumps(told))
+    elif replayed.is_cut_off:
+        click.echo(f"{path}: cut off after {steps} steps, no difference")
     elif difference is None:
         click.echo(f"{path}: {steps} steps, no difference")
     else:

@@ -13,7 +13,7 @@ from twilio_realtime_app.environment import read_settings
 from twilio_realtime_app.listening import MAX_CONNECTIONS
 from twilio_realtime_app.public_url import check_public_url
 from twilio_realtime_app.recorded_calls import RecordedCalls
-from twilio_realtime_app.recorder import CallMachine
+from twilio_realtime_app.recorder import BridgeLike
 from twilio_realtime_app.service import (
     HEALTH,
     INCOMING_CALL,
@@ -118,7 +118,7 @@ class _Calls(Server):
     def accept(self) -> tuple[RunningDriver, Hashable]:
         call: list[int] = []
 
-        def begin(bridge: CallMachine, request: Request) -> None:
+        def begin(bridge: BridgeLike, request: Request) -> None:
             del bridge, request
             call.append(next(self.numbers))
 

@@ -26,7 +26,7 @@ from twilio_realtime_sim.swarm import LEVELS, Result, run_call, run_calls, run_j
 from .options import json_option
 from .output import NAME
 
-__all__ = ["Show", "record_call", "simulate"]
+__all__ = ["Show", "recorded_call", "simulate"]
 
 _SHOWN: Final = 3
 """Failures that are told in full; of the others, how to make them again."""
@@ -95,7 +95,7 @@ def simulate(
     run = partial(run_call, scenario=scenario, level=level)
     if record is not None:
         record.mkdir(parents=True, exist_ok=True)
-        run = partial(record_call, folder=record, scenario=scenario, level=level)
+        run = partial(_record_call, folder=record, scenario=scenario, level=level)
     summary = Summary()
     with (
         Show(as_json=as_json, calls=calls, scenario=scenario) as show,
@@ -120,15 +120,14 @@ def _pool(workers: int, jobs: int) -> AbstractContextManager[Executor | None]:
     return nullcontext() if workers == 1 else ProcessPoolExecutor(workers)
 
 
-def record_call(
+def recorded_call(
     seed: int,
     *,
-    folder: Path,
-    scenario: str | None,
-    level: str,
+    scenario: str | None = None,
+    level: str = LEVELS[0],
     make_bridge: Callable[[CallConfig], Bridge] = Bridge,
-) -> Result:
-    """The call of a seed, which is also written to a file."""
+) -> tuple[Result, str]:
+    """The call of a seed, and the text of a file that holds it."""
     lines: list[str] = []
 
     def record(config: CallConfig) -> Recorder:
@@ -136,8 +135,13 @@ def record_call(
         return Recorder(make_bridge(config), config, lines.append)
 
     result = run_call(seed, scenario=scenario, level=level, make_bridge=record)
+    return result, "".join(lines)
+
+
+def _record_call(seed: int, *, folder: Path, scenario: str | None, level: str) -> Result:
+    result, text = recorded_call(seed, scenario=scenario, level=level)
     name = "-".join(each for each in (str(seed), scenario, level) if each)
-    (folder / f"{name}.jsonl").write_text("".join(lines), "utf-8")
+    (folder / f"{name}.jsonl").write_text(text, "utf-8")
     return result
 
 
