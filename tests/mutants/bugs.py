@@ -354,5 +354,232 @@ BUGS: Final = (
             )
         ],
     ),
+    # Too little.
+    Bug(
+        "an interruption tells the model nothing of what was heard",
+        [
+            Edit(
+                "bargein",
+                "for event in _correct(responses.get(response_id), item_id, list(parts))",
+                "for event in ()",
+            )
+        ],
+    ),
+    Bug(
+        "an item that was cut unheard is not deleted",
+        [
+            Edit(
+                "bargein",
+                "return [DeleteItem(item_id)] if item_id in response.done_items else []",
+                "return []",
+            )
+        ],
+    ),
+    Bug(
+        "an item of an interrupted response that ends unheard stays",
+        [Edit("speech", "if first and not response.audible and not stays:", "if False:")],
+    ),
+    Bug(
+        "an interruption cancels nothing",
+        [Edit("bargein", "[cancel_of(each.id) for each in to_cancel]", "[]")],
+    ),
+    Bug(
+        "a response that nobody hears any more is never cancelled",
+        [Edit("bargein", "for each in (*stopped, *going_on)", "for each in stopped")],
+    ),
+    Bug(
+        "an interruption does not stop the sound",
+        [Edit("speech", "        if done.clear:\n            line.clear()\n", "")],
+    ),
+    Bug(
+        "a caller's speech never interrupts",
+        [Edit("from_realtime", "    call.interruptions.ripen()\n", "    return\n")],
+    ),
+    Bug(
+        "a timer is never set: the barge-in",
+        [Edit("from_realtime", "        call.timers.set(Timer.BARGE_IN, due)\n", "        pass\n")],
+    ),
+    Bug(
+        "a caller is blocked who has heard as much as he has to",
+        [Edit("interruptions", "if heard_ms < policy", "if heard_ms <= policy")],
+    ),
+    Bug(
+        "interruptions of long ago count for the limit",
+        [Edit("interruptions", "while self._recent and", "while False and")],
+    ),
+    Bug(
+        "first words are protected for ever",
+        [
+            Edit(
+                "interruptions",
+                "            self._first_heard = True\n",
+                "            self._first_heard = False\n",
+            )
+        ],
+    ),
+    Bug(
+        "the rest of a part is never played",
+        [Edit("speech", "        self._line.play_rest(self._audio.end(part), now)\n", "")],
+    ),
+    Bug(
+        "the end of a part has no mark",
+        [
+            Edit(
+                "line",
+                "        if self.playout.tail_due():\n            self._mark(now)\n",
+                "",
+            )
+        ],
+    ),
+    Bug(
+        "nobody is told that a part begins to be heard",
+        [
+            Edit(
+                "line",
+                "                self._outbox.notify(\n                    PlaybackStarted(",
+                "                (\n                    PlaybackStarted(",
+            )
+        ],
+    ),
+    Bug(
+        "nobody is told that a part was heard to the end",
+        [
+            Edit(
+                "line",
+                "                self._outbox.notify(\n                    PlaybackFinished(",
+                "                (\n                    PlaybackFinished(",
+            )
+        ],
+    ),
+    Bug(
+        "a call that was to be hung up goes on",
+        [
+            Edit(
+                "from_application",
+                '        call.end_call(EndReason.HUNG_UP, "all was heard", now)\n',
+                "        pass\n",
+            )
+        ],
+    ),
+    Bug(
+        "hold sound never begins behind what plays",
+        [
+            Edit(
+                "own_audio",
+                "if all(each.complete for each in playout.heard(now)):",
+                "if False:",
+            )
+        ],
+    ),
+    Bug(
+        "nobody is told that own audio was heard to the end",
+        [
+            Edit(
+                "line",
+                "                self._own_finished(part, whole, whole)\n",
+                "                self._own.pop(part)\n",
+            )
+        ],
+    ),
+    Bug(
+        "a refused configuration does not end the call",
+        [
+            Edit(
+                "from_realtime",
+                "        call.end_call(EndReason.SESSION_REFUSED, what, now)\n",
+                "",
+            )
+        ],
+    ),
+    Bug(
+        "early audio is dropped after a second of it",
+        [Edit("early", "MAX_EARLY_SAMPLES: Final = 10 * 8000", "MAX_EARLY_SAMPLES: Final = 8000")],
+    ),
+    Bug(
+        "bad audio of the caller is left out and not reported",
+        [
+            Edit(
+                "from_twilio",
+                "        call.outbox.fault(Peer.TWILIO, FaultKind.BAD_AUDIO, "
+                '"media: payload is no base64, or empty")\n',
+                "",
+            )
+        ],
+    ),
+    Bug(
+        "the ping of Twilio goes to the model's server",
+        [Edit("line", "SendPing(Peer.TWILIO, payload)", "SendPing(Peer.REALTIME, payload)")],
+    ),
+    # The truth.
+    Bug(
+        "truncated at all that was sent",
+        [
+            Edit(
+                "bargein",
+                "each.part.content_index, whole_ms(each.estimated))\n",
+                "each.part.content_index, whole_ms(each.sent))\n",
+            )
+        ],
+    ),
+    Bug(
+        "truncated a little too late",
+        [
+            Edit(
+                "bargein",
+                "each.part.content_index, whole_ms(each.estimated))\n",
+                "each.part.content_index, whole_ms(min(each.sent, each.estimated + 40)))\n",
+            )
+        ],
+    ),
+    Bug(
+        "an item of which nothing was heard is truncated",
+        [
+            Edit(
+                "bargein",
+                "if any(whole_ms(each.estimated) or _to_the_end(each) for each in parts):",
+                "if parts:",
+            )
+        ],
+    ),
+    Bug(
+        "a round trip is taken for a late start",
+        [Edit("playout", " - self.round_trip.at_most(bound)\n", " - 0 * bound\n")],
+    ),
+    Bug(
+        "how late the player starts is not learned",
+        [
+            Edit(
+                "playout",
+                "                self._fifo.set_lag(burst, lag)\n",
+                "                pass\n",
+            )
+        ],
+    ),
+    Bug(
+        "media that is not as Twilio reads it",
+        [Edit("twilio", '{{"payload":"{self.payload}"}}', '{{"audio":"{self.payload}"}}')],
+    ),
+    Bug(
+        "media that holds nothing",
+        [Edit("twilio", '{{"payload":"{self.payload}"}}', '{{"payload":""}}')],
+    ),
+    Bug(
+        "media that holds other audio",
+        [Edit("twilio", "{self.payload}", "{self.payload.swapcase()}")],
+    ),
+    Bug(
+        "media that begins late",
+        [Edit("twilio", "{self.payload}", "{self.payload[4:]}")],
+    ),
+    Bug(
+        "an event that the server does not know",
+        [
+            Edit(
+                "realtime/client",
+                'type = "conversation.item.truncate"',
+                'type = "conversation.items.truncate"',
+            )
+        ],
+    ),
 )
 """What each is called, and how it is made."""

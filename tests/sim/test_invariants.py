@@ -488,10 +488,10 @@ def test_10_a_call_without_call_ended() -> None:
 # What is right.
 
 
-def test_every_invariant_says_what_it_is_in_a_sentence_and_has_its_own_number() -> None:
+def test_every_invariant_says_what_it_is_in_a_sentence_and_they_are_in_order() -> None:
     assert all((each.__doc__ or "").rstrip().endswith(".") for each in INVARIANTS)
     numbers = [each.number for each in INVARIANTS]
-    assert numbers == sorted(set(numbers))
+    assert numbers == sorted(numbers)
 
 
 def test_misuse_is_passed_on_and_has_not_happened() -> None:

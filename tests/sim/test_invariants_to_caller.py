@@ -31,7 +31,7 @@ from twilio_realtime_core.notifications import (
 )
 from twilio_realtime_core.realtime import CreateResponse, DeleteItem, TruncateItem
 from twilio_realtime_core.times import SECOND
-from twilio_realtime_core.twilio import Clear, Media
+from twilio_realtime_core.twilio import Clear, Mark, Media
 from wrong_call import WrongCall, breaks, to_model, to_twilio
 
 C = TypeVar("C", bound=Call)
@@ -67,7 +67,7 @@ def test_3_own_audio_that_is_kept_back() -> None:
 def test_3_own_audio_that_goes_on_after_an_interruption() -> None:
     call = WrongCall.talking(800)
     rest = to_twilio(Media(SID, audio(100, 1)))
-    call.change(lambda right: [to_twilio(Media(SID, audio(1500, 1)))])
+    call.change(lambda _: [to_twilio(Media(SID, audio(1500, 1))), to_twilio(Mark(SID, "m"))])
     call.send(GREETING)
     call.change(lambda right: [*right[:2], rest])
     with breaks(3):

@@ -627,9 +627,20 @@ def test_6_a_turn_that_is_not_answered() -> None:
         call.model(response_done())
 
 
+def test_6_an_end_that_is_told_twice_lets_nobody_ask_for_what_the_server_answers() -> None:
+    call = Call.talking()
+    call.model(response_done())
+    call.send(CreateResponse())
+    call.model(COMMITTED)
+    call.model(response_done())
+    call.send(HangUp())
+    call.closed(Peer.TWILIO)
+    assert call.closed(Peer.REALTIME).told(CallEnded)[0].unanswered_requests == 1
+
+
 def test_6_a_response_that_has_begun_unseen_is_cancelled() -> None:
     call = Call.ready()
-    added = {"id": "i", "type": "message", "role": "assistant", "content": []}
+    added: dict[str, Any] = {"id": "i", "type": "message", "role": "assistant", "content": []}
     call.model(type="response.output_item.added", response_id="r", item=added)
     (cancel,) = call.send(Interrupt()).to_model
     assert isinstance(cancel, CancelResponse)
@@ -733,6 +744,20 @@ def test_6_a_request_need_not_wait_for_one_that_only_seems_to_be_wanted() -> Non
     call.model(COMMITTED)
     call.model(response_done("never heard of"))
     assert len(call.send(CreateResponse({"instructions": "x"})).to_model) == 1
+
+
+def test_6_of_requests_that_say_the_same_the_oldest_is_the_one_that_was_made() -> None:
+    call = Call.ready()
+    call.model(response_done("never heard of"))
+    call.model(created("r"))
+    call.send(SendMessage("a"))
+    call.send(CreateResponse())
+    assert len(call.model(response_done("r")).to_model) == 1
+    call.model(created("s"))
+    call.send(SendMessage("b"))
+    for name in "st":
+        assert len(call.model(response_done(name)).to_model) == 1
+        call.model(created("t"))
 
 
 def test_6_an_error_about_something_else_changes_nothing() -> None:

@@ -54,6 +54,7 @@ from .scenarios import (
 )
 from .trouble import Cut, Trouble, draw_trouble
 from .troubled import Troubled
+from .truth import Truth
 from .twilio_peer import SERVER, TwilioPeer
 from .world import SimulationError, Step
 
@@ -164,8 +165,10 @@ class RandomCall:
     ended: CallEnded | None = field(init=False, default=None)
     ended_ns: int | None = field(init=False, default=None)
     _caller: TwilioPeer = field(init=False)
+    _server: RealtimePeer = field(init=False)
     _phone: Troubled = field(init=False)
     _model: Troubled = field(init=False)
+    _truth: Truth = field(init=False)
     _aims: list[_Aim] = field(init=False, factory=list[_Aim])
 
     def __attrs_post_init__(self) -> None:
@@ -173,12 +176,14 @@ class RandomCall:
         self.trouble = trouble = draw_trouble(self.choices)
         config = draw_config(self.choices)
         self.bridge = Checked(self._make_bridge(config), config)
+        self._truth = Truth(trouble, config)
         start_delay = trouble.start_delay_ns
         self._caller = TwilioPeer(
-            url="ws://bridge/media-stream", script=part.cues, start_delay=start_delay, record=False
+            url="ws://bridge/media-stream", script=part.cues, start_delay=start_delay
         )
         self._phone = Troubled(trouble, "phone", self._caller)
-        self._model = Troubled(trouble, "model", self._make_model(part))
+        self._server = self._make_model(part)
+        self._model = Troubled(trouble, "model", self._server)
         self.phone, self.model = self._phone.machine, self._model.machine
         self._join()
         self.application = Application(
@@ -205,7 +210,8 @@ class RandomCall:
             return self._failure(number, str(error).partition("\n")[0])
         except Exception as error:  # whatever it is, it is what the caller wants to know
             return self._failure(-1, f"{type(error).__name__}: {error}")
-        return None
+        wrong = self._truth.judge(self._caller, self._server, world.now)
+        return None if wrong is None else self._failure(*wrong)
 
     def _failure(self, number: int, text: str, *last: Step) -> Failure:
         trace = tuple(map(str, (*self.world.trace, *last)))
@@ -234,7 +240,7 @@ class RandomCall:
             reply = replies[min(request.number, len(replies) - 1)]
             for edit in self.trouble.edit_replies:
                 reply = edit(request.number, reply)
-            return reply
+            return self._truth.say(reply, self.world.now)
 
         words = None if self.trouble.fails_to_transcribe else "some words"
         return RealtimePeer(
@@ -297,6 +303,7 @@ class RandomCall:
         )
 
     def _hear(self, name: str, event: object) -> None:
+        self._truth.hear(name, event, self.world.now)
         if name != "bridge":
             return
         self.told[type(event).__name__] += 1
@@ -311,6 +318,7 @@ class RandomCall:
                 self._later(aim.after_ms * MS, self._give_any_command)
 
     def _perform(self, command: Command) -> None:
+        self._truth.take(command, self.world.now)
         if self.level == "bytes":
             self.world.call("bridge", "perform", self.bridge.send(command, self.world.now))
         else:

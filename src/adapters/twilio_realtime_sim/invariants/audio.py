@@ -3,7 +3,9 @@
 from typing import Final
 
 from twilio_realtime_core import realtime, twilio
-from twilio_realtime_core.actions import Message
+from twilio_realtime_core.actions import Message, Peer
+from twilio_realtime_core.commands import Play, PressKeys
+from twilio_realtime_core.errors import Fault, FaultKind
 from twilio_realtime_core.notifications import (
     CallerAudioDropped,
     CallerAudioPadded,
@@ -26,7 +28,7 @@ from .facts import Facts
 from .line import Line
 from .sound import Key, yields
 from .speech import Speech
-from .to_model import ToModel
+from .to_model import MOST_EARLY, ToModel
 from .told import CLIENT_EVENTS, Invariant, TimedOut, Told, is_later, news_of, value_of
 
 __all__ = ["CallerAudio", "Heard", "Marks", "Silence"]
@@ -41,7 +43,8 @@ class CallerAudio(Invariant):
     """What is appended is the caller's audio as it came, silence in its place while muted, padding
     as it is reported, and the audio of commands, with the events of commands in their places: in
     order, each once, less what is reported as dropped. A gap is padded once, and not for more than
-    it lasts; if the caller speaks and nothing comes of him, in the time that is stated."""
+    it lasts; if the caller speaks and nothing comes of him, in the time that is stated. Audio is
+    dropped only where there is no room, and a frame that is no audio is reported."""
 
     number = 2
     inputs = (
@@ -73,8 +76,9 @@ class CallerAudio(Invariant):
         """Judge how an input was taken."""
         match told.event:
             case twilio.CallerMedia(timestamp_ms=timestamp):
-                if self._to_model.frame is not None:
-                    self._measure(timestamp, self._to_model.frame)
+                if self._to_model.frame is None:
+                    return self._judge_left_out(told)
+                self._measure(timestamp, self._to_model.frame)
             case twilio.Start():
                 if self._line.begins:
                     self._speaking, self._padded = False, True
@@ -84,6 +88,16 @@ class CallerAudio(Invariant):
             case _:
                 self._speaking = False
         return None
+
+    def _judge_left_out(self, told: Told) -> str | None:
+        line, event = self._line, told.event
+        if not (isinstance(event, twilio.CallerMedia) and line.live and line.streaming):
+            return None
+        reported = event.stream_sid != line.stream_sid or any(
+            isinstance(each, Fault) and (each.peer, each.kind) == (Peer.TWILIO, FaultKind.BAD_AUDIO)
+            for each in map(value_of, told.outputs)
+        )
+        return None if reported else "a frame that is no audio was left out, and nobody is told"
 
     def _measure(self, timestamp: int | None, samples: int) -> None:
         before, self._timestamp = self._timestamp, timestamp
@@ -100,12 +114,17 @@ class CallerAudio(Invariant):
             case CallerAudioPadded():
                 return self._judge_padding(value, told)
             case CallerAudioDropped(samples):
-                oldest = self._to_model.oldest_audio(samples)
-                if sum(each.samples for each in oldest) != samples:
-                    return f"{samples} samples dropped, which are not the oldest messages"
+                return self._judge_drop(samples)
             case _:
                 return self._judge_event(value, told)  # type: ignore[arg-type]
         return None
+
+    def _judge_drop(self, samples: int) -> str | None:
+        oldest = self._to_model.oldest_audio(samples)
+        if sum(each.samples for each in oldest) != samples:
+            return f"{samples} samples dropped, which are not the oldest messages"
+        needless = self._to_model.samples - samples + oldest[-1].samples <= MOST_EARLY
+        return f"{samples} samples dropped, though there was room" if needless else None
 
     def _judge_padding(self, padding: CallerAudioPadded, told: Told) -> str | None:
         again, self._padded = self._padded, True
@@ -157,15 +176,17 @@ class CallerAudio(Invariant):
 class Silence(Invariant):
     """After a `clear` there is no media of a response whose interruption is committed, ever: all
     media is what the model said of responses that may still be heard, or the application's own
-    audio, each in order. Hold sound begins when nothing else plays, and is cleared before anything
-    else is sent; nothing but an interruption clears anything else."""
+    audio, each in order, and at once but for the beginning of a frame. Hold sound begins when
+    nothing else plays, and is cleared before anything else is sent; nothing but an interruption
+    clears anything else."""
 
     number = 3
+    inputs = (realtime.OutputAudioDelta, realtime.OutputAudioDone)
     outputs = (twilio.Media, twilio.Clear)
     ends = news_of(Line, Speech)
 
     def __init__(self, facts: Facts) -> None:
-        self._line, self._speech = facts.line, facts.speech
+        self._line, self._asks, self._speech = facts.line, facts.asks, facts.speech
 
     def on_output(self, value: object, told: Told) -> str | None:
         """Judge an output."""
@@ -192,15 +213,41 @@ class Silence(Invariant):
         """Judge the step."""
         if self._speech.own and self._line.streaming and self._speech.idle:
             return "own audio waits, though nothing else is being said"
+        if self._line.live and not self._asks.vague and self._keeps_back(told):
+            return "audio of the model is kept back"
+        if self._line.live and self._hold_waits(told):
+            return "hold sound waits, though all was heard"
         return None
+
+    def _keeps_back(self, told: Told) -> bool:
+        """Whether more than the beginning of a frame waits, or anything of a part that is over."""
+        match told.event:
+            case realtime.OutputAudioDelta():
+                full = any(
+                    isinstance(each, Fault) and each.kind is FaultKind.OVERFLOW
+                    for each in map(value_of, told.outputs)
+                )
+                return self._speech.kept_back() >= FRAME_SAMPLES and not full
+            case realtime.OutputAudioDone(_, item_id, index):
+                return self._speech.kept_back((item_id, index)) > 0
+            case _:
+                return False
+
+    def _hold_waits(self, told: Told) -> bool:
+        """Whether hold sound is to begin, since the last echo says that all was heard."""
+        speech, hold = self._speech, self._speech.hold
+        if hold is None or hold.at or not isinstance(told.event, twilio.MarkEcho):
+            return False
+        return speech.echoed and speech.sound.sent == speech.sound.confirmed and speech.idle
 
 
 class Heard(Invariant):
     """An item of the history is truncated between what marks confirm and what was sent, and deleted
     only if no mark confirms any of it; what the history does not hold is not corrected. Own audio
-    has finished once, and as much of it was heard."""
+    has finished once, as soon as an echo says so, and as much of it was heard."""
 
     number = 4
+    inputs = (twilio.MarkEcho,)
     outputs = (TruncateItem, DeleteItem, OwnAudioFinished)
 
     def __init__(self, facts: Facts) -> None:
@@ -230,20 +277,32 @@ class Heard(Invariant):
                 pass
         return None
 
+    def after(self, told: Told) -> str | None:
+        """Judge the step."""
+        if isinstance(told.event, twilio.MarkEcho) and self._speech.echoed:
+            for each in self._speech.unfinished:
+                if self._speech.confirms(each, whole=True) and each.at == len(each.audio):
+                    return "own audio was heard to the end, and nobody is told"
+        return None
+
     def _judge_item(self, item_id: str) -> str | None:
         gone = self._speech.is_outside(item_id) or self._history.is_deleted(item_id)
         return "corrected an item that the history does not hold" if gone else None
 
 
 class Marks(Invariant):
-    """Mark names are unique, and echoes after a clear never count as heard."""
+    """Mark names are unique, and echoes after a clear never count as heard. All others do: when
+    they confirm the first of a part, or the last, that is told. The end of a part has a mark."""
 
     number = 5
+    inputs = (twilio.MarkEcho, realtime.OutputAudioDone, Play, PressKeys)
     outputs = (twilio.Mark, PlaybackStarted, PlaybackFinished)
 
     def __init__(self, facts: Facts) -> None:
-        self._speech = facts.speech
+        self._line, self._speech = facts.line, facts.speech
         self._names: set[str] = set()
+        self._started: set[Key] = set()
+        self._finished: set[Key] = set()
 
     def on_output(self, value: object, told: Told) -> str | None:
         """Judge an output."""
@@ -258,6 +317,22 @@ class Marks(Invariant):
                 by_echo = isinstance(told.event, twilio.MarkEcho)
                 if by_echo and not self._speech.confirms(key, whole=whole):
                     return "an echo made audio count as heard that it says nothing of"
+                (self._finished if whole else self._started).add(key)
+            case _:
+                pass
+        return None
+
+    def after(self, told: Told) -> str | None:
+        """Judge the step."""
+        speech = self._speech
+        match told.event:
+            case twilio.MarkEcho():
+                for key, whole in speech.heard_parts() if speech.echoed else ():
+                    if key not in self._started or (whole and key not in self._finished):
+                        return "an echo says that audio was heard, and nobody is told"
+            case realtime.OutputAudioDone() | Play(yields=False) | PressKeys():
+                if self._line.live and speech.sound.marked < speech.sound.sent:
+                    return "what was said last has no mark"
             case _:
                 pass
         return None

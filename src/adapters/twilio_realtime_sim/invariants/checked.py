@@ -13,6 +13,7 @@ from ..world import Step
 from .audio import CallerAudio, Heard, Marks, Silence
 from .conversation import Answers, Requests
 from .facts import Facts
+from .interruptions import Attempts, Cancels, Corrections
 from .limits import Formats, Limits
 from .links import Contract, End, Legs, Liveness
 from .told import (
@@ -35,9 +36,12 @@ INVARIANTS: Final[tuple[type[Invariant], ...]] = (
     Legs,
     CallerAudio,
     Silence,
+    Attempts,
     Heard,
+    Corrections,
     Marks,
     Requests,
+    Cancels,
     Answers,
     Formats,
     Limits,

@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import define, field
 
+from twilio_realtime_core.commands import ResetHistory
 from twilio_realtime_core.items import ConversationItem
 from twilio_realtime_core.realtime import CreateItem, DeleteItem, ItemAdded, ItemDeleted, ItemDone
 
@@ -53,7 +54,7 @@ def _edit(event: Mapping[str, Any]) -> tuple[str, str]:
 class History(Fact):
     """The items of the conversation."""
 
-    inputs = (ItemAdded, ItemDone, ItemDeleted)
+    inputs = (ItemAdded, ItemDone, ItemDeleted, DeleteItem, ResetHistory)
     outputs = (CreateItem, DeleteItem)
 
     _known: set[str] = field(init=False, factory=set[str])
@@ -65,6 +66,8 @@ class History(Fact):
     _unwanted: set[str] = field(init=False, factory=set[str])
     """Items that were to be deleted, and that the server has not told to be gone."""
     _deleted: set[str] = field(init=False, factory=set[str])
+    _forgotten: set[str] = field(init=False, factory=set[str])
+    """Items that commands delete, or may."""
 
     def told(self, told: Told) -> None:
         """Take in what the bridge was told."""
@@ -83,6 +86,10 @@ class History(Fact):
                 if item_id not in self._created:
                     self._unsure.discard(item_id)
                     self._deleted.add(item_id)
+            case DeleteItem(item_id):
+                self._forgotten.add(item_id)
+            case ResetHistory():
+                self._forgotten |= self._known | self._unsure
             case _:
                 pass
 
@@ -102,6 +109,10 @@ class History(Fact):
     def is_deleted(self, item_id: str) -> bool:
         """Whether the server has said that an item is gone."""
         return item_id in self._deleted
+
+    def is_forgotten(self, item_id: str) -> bool:
+        """Whether a command deletes an item, or may."""
+        return item_id in self._forgotten
 
     def reset(self, items: tuple[ConversationItem, ...], before: Sequence[Reset] = ()) -> Reset:
         """What it takes to make these the items of the conversation, once what resets `before` this

@@ -3,7 +3,7 @@
 from twilio_realtime_core import realtime
 from twilio_realtime_core.actions import Message
 from twilio_realtime_core.audio import PCMU
-from twilio_realtime_core.early import MAX_EARLY_EVENTS, MAX_EARLY_SAMPLES
+from twilio_realtime_core.early import MAX_EARLY_EVENTS
 from twilio_realtime_core.notifications import SessionReady
 from twilio_realtime_core.playout import MAX_UNHEARD_SAMPLES
 from twilio_realtime_core.requests import MAX_REQUESTS
@@ -13,7 +13,7 @@ from .facts import Facts
 from .line import speaks_pcmu
 from .plain import plain
 from .speech import Speech
-from .to_model import ToModel
+from .to_model import MOST_EARLY, ToModel
 from .told import Invariant, Told, news_of
 
 __all__ = ["Formats", "Limits"]
@@ -74,7 +74,7 @@ class Limits(Invariant):
 
     def after(self, told: Told) -> str | None:
         """Judge the step."""
-        if self._to_model.samples > MAX_EARLY_SAMPLES:
+        if self._to_model.samples > MOST_EARLY:
             return f"{self._to_model.samples} samples of caller audio wait"
         if self._to_model.events > MAX_EARLY_EVENTS:
             return f"{self._to_model.events} events wait"

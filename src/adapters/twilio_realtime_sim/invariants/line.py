@@ -51,6 +51,8 @@ class Line(Fact):
     """The stream is in the one format that Twilio documents."""
     ready: bool = field(init=False, default=False)
     """The server has confirmed a session in the right format."""
+    server_cancels: bool = field(init=False, default=True)
+    """The server cancels its response by itself when it hears the caller."""
     live: bool = field(init=False, default=True)
     """Nothing has yet ended the call."""
     ending_since: int | None = field(init=False, default=None)
@@ -78,7 +80,7 @@ class Line(Fact):
             case twilio.Stop(sid) if not self.stream_sid or sid == self.stream_sid:
                 self._ends(told.now, Peer.TWILIO)
             case realtime.SessionUpdated(session) if self.live and speaks_pcmu(session):
-                self.ready = True
+                self.ready, self.server_cancels = True, _interrupts_by_itself(session)
             case _:
                 pass
 
@@ -107,6 +109,17 @@ class Line(Fact):
 def speaks_pcmu(session: Mapping[str, Any]) -> bool:
     """Whether a session, as the server describes it, is in G.711 µ-law both ways."""
     return all(_format(session, way).get("type") == PCMU["type"] for way in ("input", "output"))
+
+
+def _interrupts_by_itself(session: Mapping[str, Any]) -> bool:
+    """Whether turn detection has a session cancel its response; without it, nothing does."""
+    match session:
+        case {"audio": {"input": {"turn_detection": {"interrupt_response": False} | None}}}:
+            return False
+        case {"audio": {"input": {"turn_detection": _}}}:
+            return True
+        case _:
+            return False
 
 
 def _format(session: Mapping[str, Any], way: str) -> Mapping[str, Any]:

@@ -35,26 +35,43 @@ class Contract(Invariant):
 
 class Legs(Invariant):
     """Nothing goes to Twilio before `start` or after its end, nothing to Realtime before it is open
-    or after its end, no caller audio before the session is configured."""
+    or after its end, no caller audio before the session is configured; if the server refuses the
+    event that is to configure it, the call ends."""
 
     number = 1
+    inputs = (realtime.ErrorEvent,)
     outputs = (twilio.Media, twilio.Mark, twilio.Clear, SendPing, *CLIENT_EVENTS)
 
     def __init__(self, facts: Facts) -> None:
         self._line = facts.line
+        self._first_update: str | None = None
+        """The event id of what is to configure the session, while it does not."""
+
+    def on_input(self, told: Told) -> str | None:
+        """Judge how an input was taken."""
+        match told.event:
+            case realtime.ErrorEvent(error) if self._line.live and not self._line.ready:
+                refused = error.event_id is not None and error.event_id == self._first_update
+            case _:
+                return None
+        if refused and not any(isinstance(each, Close) for each in told.outputs):
+            return "the server refuses to configure the session, and the call goes on"
+        return None
 
     def on_output(self, value: object, told: Told) -> str | None:
         """Judge an output."""
         match value:
             case realtime.AppendAudio() if not self._line.ready:
                 return "audio for a session that is not configured"
+            case realtime.UpdateSession(event_id=event_id) if not self._line.ready:
+                self._first_update = self._first_update or event_id
             case twilio.Media() | twilio.Mark() | twilio.Clear():
                 if not self._line.streaming:
                     return f"{type(value).__name__} to Twilio, where no stream is"
                 if value.stream_sid != self._line.stream_sid:
                     return f"{type(value).__name__} to another stream than that of start"
-            case SendPing(peer):
-                if peer is Peer.TWILIO and not self._line.streaming:
+            case SendPing(Peer.TWILIO):
+                if not self._line.streaming:
                     return "a ping to Twilio, where no stream is"
             case _:
                 if self._line.legs[Peer.REALTIME] is not Leg.OPEN:
@@ -65,8 +82,8 @@ class Legs(Invariant):
 class End(Invariant):
     """The end of a leg ends both, each with one close; `CallEnded` comes once both are closed, or
     were waited for in vain. After it there are no outputs to any input, and no deadline. A call
-    that is to be hung up once all was heard, ends no sooner: unless somebody interrupts, or no sign
-    of playing comes."""
+    that is to be hung up once all was heard, ends then, and no sooner: unless somebody
+    interrupts, or no sign of playing comes."""
 
     number = 10
     inputs = (HangUp,)
@@ -120,12 +137,22 @@ class End(Invariant):
         if line.ended:
             return "a deadline after CallEnded" if told.deadline is not None else None
         if line.live:
-            return None
+            return self._judge_goodbye(told)
         if any(leg in _ALIVE for leg in line.legs.values()):
             return "one leg has ended, and the other goes on"
         if all(leg in OVER for leg in line.legs.values()):
             return "both legs are closed, and there is no CallEnded"
         return None
+
+    def _judge_goodbye(self, told: Told) -> str | None:
+        """Whether a call that is to be hung up once all was heard goes on when the last echo says
+        that it was."""
+        if not self._waits or not isinstance(told.event, twilio.MarkEcho):
+            return None
+        asks, speech = self._facts.asks, self._facts.speech
+        silent = speech.sound.sent == speech.sound.confirmed and speech.idle
+        over = silent and asks.free and not asks.waiting and not asks.vague
+        return "all was heard, and the call goes on" if over else None
 
 
 class Liveness(Invariant):

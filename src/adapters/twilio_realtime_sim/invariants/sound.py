@@ -48,6 +48,8 @@ class Sound:
     """Some of it yields."""
     sent: int = 0
     confirmed: int = 0
+    marked: int = 0
+    """What was sent before the last mark."""
     ends_at: int = 0
     """When all has been played, if no time passes on the way (ns)."""
 

@@ -1,7 +1,8 @@
 """What the caller is to hear: what the model said, and the application's own audio."""
 
 from base64 import b64decode
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -33,11 +34,13 @@ __all__ = ["Speech"]
 
 @define(eq=False)
 class _Response:
-    """What is known of a response. `stopped`: its interruption is committed."""
+    """What is known of a response. `stopped`: its interruption is committed. `cancelled`: by a
+    command, or by the bridge."""
 
     in_conversation: bool = True
     done: bool = False
     stopped: bool = False
+    cancelled: bool = False
     done_parts: set[Key] = field(factory=set[Key])
 
 
@@ -64,6 +67,7 @@ class Speech(Fact):
         TimedOut,
         Play,
         PressKeys,
+        CancelResponse,
         OutputAudioDelta,
         realtime.OutputAudioDone,
         realtime.OutputItemAdded,
@@ -89,6 +93,8 @@ class Speech(Fact):
     """What a correction of the model's memory is about: the sound that this step has cleared."""
     heard_items: set[str] = field(init=False, factory=set[str])
     """Items of which a mark has confirmed something."""
+    sent_items: set[str] = field(init=False, factory=set[str])
+    """Items of which some audio was sent."""
     echoed: bool = field(init=False, default=False)
     """This step was told of the echo of a mark that was under way."""
     interrupting: bool = field(init=False, default=False)
@@ -147,6 +153,71 @@ class Speech(Fact):
         response = self._responses.get(response_id)
         return response is not None and not response.done
 
+    def is_stopped(self, response_id: str) -> bool:
+        """Whether a response of the conversation is known, whose interruption is committed."""
+        response = self._responses.get(response_id)
+        return response is not None and response.in_conversation and response.stopped
+
+    @property
+    def stoppable(self) -> bool:
+        """Whether a response of the conversation is being generated that may be heard."""
+        return any(
+            each.in_conversation and not each.done and not each.stopped
+            for each in self._responses.values()
+        )
+
+    def cut(self, now: int) -> list[tuple[str, int]]:
+        """The parts that an interruption cuts: something of them waits to be played, or more of
+        them would be said."""
+        unheard = self.sound.unheard(now)
+        parts = {key: None for key, _ in self.sound.runs if not isinstance(key, Own)}
+        return [key for key in parts if key in unheard or self._goes_on(key)]
+
+    def _goes_on(self, key: tuple[str, int]) -> bool:
+        response = self._responses[self._response_of[key[0]]]
+        return not (response.done or response.stopped or key in response.done_parts)
+
+    def generating_aloud(self, now: int, *, conversation: bool) -> set[str]:
+        """Responses that are being generated and were not cancelled: those that sound, outside of
+        the conversation, and, if so asked, all of the `conversation`."""
+        sound = {self._response_of[item_id] for item_id, _ in self.cut(now)}
+        return {
+            id_
+            for id_, each in self._responses.items()
+            if not each.done
+            and not each.cancelled
+            and (conversation if each.in_conversation else id_ in sound)
+        }
+
+    def kept_back(self, key: Key | None = None) -> int:
+        """Samples that came, may be heard, and were not sent: of one part, or of all."""
+        said = (each for each in self._said if key in (None, each.key))
+        return sum(len(each.audio) - each.at for each in said)
+
+    def heard_parts(self) -> Iterator[tuple[tuple[str, int], bool]]:
+        """The parts of which marks of this stream confirm something, and whether they were heard to
+        the end; those of interrupted responses excepted."""
+        for key in dict.fromkeys(key for key, _ in self.sound.runs):
+            if isinstance(key, Own) or not self.sound.confirms(key, whole=False):
+                continue
+            response = self._responses[self._response_of[key[0]]]
+            over = response.done or key in response.done_parts
+            if not response.stopped:
+                yield key, over and self.sound.confirms(key, whole=True)
+
+    def least_heard_ms(self, now: int) -> int:
+        """How much was heard, at the least, of any response, or of own audio, that may play; 0 if
+        it is not certain that anything plays."""
+        if not self.sound.unheard(now):
+            return 0
+        heard, playing = Counter[str | Own](), set[str | Own]()
+        for key in dict.fromkeys(key for key, _ in self.sound.runs):
+            whose = key if isinstance(key, Own) else self._response_of[key[0]]
+            heard[whose] += self.sound.confirmed_of(key)
+            if self.sound.confirmed_of(key) < self.sound.sent_of(key):
+                playing.add(whose)
+        return min((whole_ms(heard[each]) for each in playing), default=0)
+
     @property
     def holds(self) -> bool:
         """Whether what plays only fills the time."""
@@ -183,6 +254,8 @@ class Speech(Fact):
                 self._play(Own(audio, name, yields))
             case PressKeys(keys, tone_ms, pause_ms):
                 self._play(Own(key_tones(keys, tone_ms, pause_ms)))
+            case CancelResponse(id_):
+                self._cancelled(id_)
             case _:
                 self._model_event(told.event)
 
@@ -204,6 +277,11 @@ class Speech(Fact):
             self.hold = own  # it takes the place of one that waits, or plays
         else:
             self.own.append(own)
+
+    def _cancelled(self, response_id: str | None) -> None:
+        for id_, each in self._responses.items():
+            named = each.in_conversation if response_id is None else id_ == response_id
+            each.cancelled |= named and not each.done
 
     def _model_event(self, event: object) -> None:
         match event:
@@ -247,14 +325,15 @@ class Speech(Fact):
             case twilio.Media(payload=payload):
                 self._sent(payload, told.now)
             case twilio.Mark(name=name):
-                self.sound.marks[name] = self.sound.sent
+                self.sound.marks[name] = self.sound.marked = self.sound.sent
             case twilio.Clear() if not self.interrupting:
                 self.sound, self.hold = self.sound.next_stream(), self._waiting_hold()
             case twilio.Clear():
                 self.sound = Sound()
                 self._interrupted()
             case CancelResponse(str(id_)) if self._to_model.is_own(value):
-                self._response(id_).stopped = True
+                response = self._response(id_)
+                response.stopped = response.cancelled = True
             case Interrupted(items=items):
                 self._interrupted()
                 for item in items:
@@ -273,6 +352,7 @@ class Speech(Fact):
         self.sound.add(key, samples, now)
         if not isinstance(key, Own):
             said = self._said[0]
+            self.sent_items.add(key[0])
             said.at += samples
             if said.at == len(said.audio):
                 self._said.popleft()

@@ -3,7 +3,7 @@
 from base64 import b64decode, b64encode
 from collections import deque
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from attrs import define, field, frozen
 
@@ -27,7 +27,11 @@ from .line import Line
 from .plain import answer, message, output, plain, same
 from .told import CLIENT_EVENTS, Fact, TimedOut, Told, news_of
 
-__all__ = ["ToModel"]
+__all__ = ["MOST_EARLY", "ToModel"]
+
+MOST_EARLY: Final = 10 * 8000
+"""Samples of audio that may wait for the session: ten seconds, as is stated; what the bridge itself
+takes it to be does not count."""
 
 
 @define
