@@ -56,7 +56,7 @@ from .trouble import Cut, Trouble, draw_trouble
 from .troubled import Troubled
 from .truth import Truth
 from .twilio_peer import SERVER, TwilioPeer
-from .world import SimulationError, Step
+from .world import NotInTime, SimulationError, Step
 
 __all__ = ["CALM_NS", "ENDING_NS", "HANG_UP_NS", "Failure", "MakeBridge", "RandomCall"]
 
@@ -205,9 +205,10 @@ class RandomCall:
             world.run(world.now + _AFTERWARDS_NS)
         except InvariantBroken as broken:
             return self._failure(broken.number, broken.text, broken.step)
+        except NotInTime:
+            return self._failure(13, f"the call goes on at {world.now / SECOND:.3f} s")
         except SimulationError as error:
-            number = 13 if self.ended is None and world.now >= HANG_UP_NS else 0
-            return self._failure(number, str(error).partition("\n")[0])
+            return self._failure(0, str(error).partition("\n")[0])
         except Exception as error:  # whatever it is, it is what the caller wants to know
             return self._failure(-1, f"{type(error).__name__}: {error}")
         wrong = self._truth.judge(self._caller, self._server, world.now)
@@ -345,6 +346,8 @@ class RandomCall:
         self._model.calm()
         for way in self.trouble.ways.values():
             way.smooth()
+        for peer in Peer:
+            self.world.link("bridge", peer).cuts[:] = None, None
 
     def _caller_hangs_up(self) -> None:
         if self._caller.over or self.ended is not None:

@@ -70,7 +70,7 @@ def _restart(trouble: Trouble) -> None:
 
 def _cut(leg: str, *, reset: bool) -> AddFault:
     def add(trouble: Trouble) -> None:
-        at_ms = trouble.choices.integer("lost at, ms", 0, 9000)
+        at_ms = trouble.choices.integer("lost at, ms", 0, 8000)
         after = trouble.choices.integer("after so many bytes", 1, 2000)
         trouble.cuts.append(Cut(leg, at_ms * MS, after, reset))
 

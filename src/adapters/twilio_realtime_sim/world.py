@@ -31,6 +31,7 @@ __all__ = [
     "Link",
     "Machine",
     "Node",
+    "NotInTime",
     "SimulationError",
     "Step",
     "Way",
@@ -44,6 +45,10 @@ over a link without latency. A call of three machines takes some dozens."""
 
 class SimulationError(AssertionError):
     """A machine broke its contract, or a simulation cannot be what was asked for."""
+
+
+class NotInTime(SimulationError):  # noqa: N818 - it says what has happened
+    """What was waited for has not come by the time that it was given."""
 
 
 class Machine(Protocol):
@@ -254,10 +259,10 @@ class World(ABC, Generic[M]):
         self.now = max(self.now, until_ns)
 
     def run_until(self, predicate: Callable[[], bool], limit_ns: int) -> None:
-        """Take steps until `predicate()` holds; `SimulationError` if it does not by `limit_ns`."""
+        """Take steps until `predicate()` holds; `NotInTime` if it does not by `limit_ns`."""
         while not predicate():
             if not self._heap or self._heap[0][0] > limit_ns:
-                raise SimulationError(f"not so by {limit_ns} ns{self._tail()}")
+                raise NotInTime(f"not so by {limit_ns} ns{self._tail()}")
             self.step()
 
     def call(self, name: str, method: str, *arguments: object) -> None:
