@@ -10,6 +10,7 @@ from calling import (
     Call,
     audio,
     created,
+    delta,
     function_call,
     item_added,
     item_complete,
@@ -690,6 +691,14 @@ def test_6_a_response_interrupted_before_it_began_that_is_not_cancelled() -> Non
     call.leave_out(CancelResponse)
     with breaks(6):
         call.model(created())
+
+
+def test_6_a_response_cancelled_before_its_begin_is_told_is_not_cancelled_again() -> None:
+    call = Call.ready()
+    call.model(delta(800))
+    call.send(CreateResponse())
+    call.send(Interrupt())
+    assert call.model(created()).to_model == []
 
 
 @pytest.mark.parametrize("cause", [Interrupt(cancel=False), "caller"])

@@ -45,6 +45,8 @@ class Requests(Invariant):
         """Judge how an input was taken."""
         if self._asks.stillborn is None or not self._asks.cancelled or not self._line.live:
             return None
+        if self._asks.stillborn in self._cancelled:  # it was known, though its begin was not told
+            return None
         for each in told.outputs:
             match getattr(each, "message", None):
                 case CancelResponse(id_) if id_ == self._asks.stillborn:
