@@ -44,6 +44,7 @@ from twilio_realtime_core.notifications import (
 from twilio_realtime_core.realtime import (
     AppendAudio,
     CancelResponse,
+    CreateResponse,
     DeleteItem,
     TruncateItem,
 )
@@ -166,6 +167,17 @@ def test_2_a_frame_that_is_no_audio_is_reported_where_it_is_of_this_stream() -> 
 
 
 # 3
+
+
+def test_3_a_response_that_may_have_been_stopped_as_it_began_need_not_be_stopped_again() -> None:
+    call = Call.ready()
+    for _ in range(2):  # which leaves open what the server answers
+        call.model(created("r"))
+    call.model(response_done("r"))
+    call.send(CreateResponse())
+    call.send(HANDS_OFF)
+    call.model(created("s"))
+    assert call.model(speech_started()).told(Interrupted) == []
 
 
 @pytest.mark.parametrize("kind", [Clear, Interrupted])

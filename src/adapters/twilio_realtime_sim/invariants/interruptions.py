@@ -96,7 +96,9 @@ class Attempts(Invariant):
         unheard = self._speech.sound.unheard(told.now)
         if unheard and not _holds(told, Clear):
             return "somebody interrupts, and the sound goes on"
-        cut = self._speech.stoppable or any(not isinstance(each, Own) for each in unheard)
+        # A response that begins may have been stopped already, where that is left open.
+        stopped = self._speech.stoppable and not self._asks.vague
+        cut = stopped or any(not isinstance(each, Own) for each in unheard)
         if cut and not _holds(told, Interrupted):
             return "somebody interrupts the agent, and nobody is told"
         return None
