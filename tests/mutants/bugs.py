@@ -581,5 +581,92 @@ BUGS: Final = (
             )
         ],
     ),
+    # What the application is told.
+    Bug(
+        "a key is not told",
+        [Edit("from_twilio", "call.outbox.notify(KeyPressed(message.digit))", "pass")],
+    ),
+    Bug(
+        "all that the caller said is told as a piece of it",
+        [
+            Edit(
+                "from_realtime",
+                "CallerTranscript(item, words, final=True)",
+                "CallerTranscript(item, words, final=False)",
+            )
+        ],
+    ),
+    Bug(
+        "only the first configuration of a session is told",
+        [
+            Edit(
+                "session",
+                """\
+        self._view.told(session)
+        self._outbox.notify(SessionReady(session))
+""",
+                """\
+        if not self.in_effect:
+            self._outbox.notify(SessionReady(session))
+        self._view.told(session)
+""",
+            )
+        ],
+    ),
+    Bug(
+        "a request is told to be refused that has to wait",
+        [Edit("from_realtime", "    if refusal.final:\n", "    if refusal:\n")],
+    ),
+    Bug(
+        "a raw message is told behind what it leads to",
+        [
+            Edit(
+                "bridge",
+                """\
+            if self._tells_realtime:
+                call.outbox.notify(RealtimeEvent(text))
+            from_realtime.receive(call, text, now)
+""",
+                """\
+            from_realtime.receive(call, text, now)
+            if self._tells_realtime:
+                call.outbox.notify(RealtimeEvent(text))
+""",
+            )
+        ],
+    ),
+    Bug(
+        "audio of an interrupted response is told",
+        [
+            Edit(
+                "speech",
+                """\
+        if not response.audible:
+            return
+        if (event.item_id""",
+                """\
+        if not response.audible:
+            if self._tells_audio:
+                part = event.response_id, event.item_id, event.content_index
+                self._outbox.notify(AgentAudio(*part, event.delta))
+            return
+        if (event.item_id""",
+            )
+        ],
+    ),
+    Bug(
+        "an item is told behind one that is not there",
+        [
+            Edit(
+                "conversation",
+                "ItemAdded(entry.tell(), previous)",
+                "ItemAdded(entry.tell(), event.previous_item_id)",
+            )
+        ],
+    ),
+    Bug(
+        "a tool of an MCP server is called, and nobody is told",
+        [Edit("mcp", "    return McpCallStarted(item_id)\n", "    return None\n")],
+    ),
 )
 """What each is called, and how it is made."""

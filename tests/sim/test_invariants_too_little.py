@@ -169,6 +169,18 @@ def test_2_a_frame_that_is_no_audio_is_reported_where_it_is_of_this_stream() -> 
 # 3
 
 
+def test_4_nothing_is_cut_of_what_echoes_before_their_time_say_was_played() -> None:
+    call = Call.ready()
+    call.model(created())
+    call.model(delta(2240))
+    call.phone(mark("2"))
+    call.model(delta(160))
+    call.model(audio_done())
+    call.model(item_done())
+    call.wait(20)
+    assert call.model(speech_started()).told(PlaybackFinished)
+
+
 def test_3_a_response_that_may_have_been_stopped_as_it_began_need_not_be_stopped_again() -> None:
     call = Call.ready()
     for _ in range(2):  # which leaves open what the server answers

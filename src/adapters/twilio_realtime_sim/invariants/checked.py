@@ -14,8 +14,10 @@ from .audio import CallerAudio, Heard, Marks, Silence
 from .conversation import Answers, Requests
 from .facts import Facts
 from .interruptions import Attempts, Cancels, Corrections
+from .items_told import Items, Tools
 from .limits import Formats, Limits
 from .links import Contract, End, Legs, Liveness
+from .notifications import Copies, Notifies
 from .told import (
     ByKind,
     Ends,
@@ -47,6 +49,10 @@ INVARIANTS: Final[tuple[type[Invariant], ...]] = (
     Limits,
     End,
     Liveness,
+    Notifies,
+    Copies,
+    Items,
+    Tools,
 )
 
 

@@ -70,14 +70,16 @@ class Sound:
         self.sent += samples
         self.ends_at = max(self.ends_at, now) + duration_ns(samples)
 
-    def echo(self, name: str) -> bool:
-        """A mark came back; whether it was under way."""
+    def echo(self, name: str, now: int) -> bool:
+        """A mark came back; whether it was under way. Before its time, it says that the player is
+        ahead of the clock."""
         if name not in self.marks:
             return False
         for each in list(self.marks):  # it answers for those before it
             self.confirmed = self.marks.pop(each)
             if each == name:
                 break
+        self.ends_at = min(self.ends_at, now + duration_ns(self.sent - self.confirmed))
         return True
 
     def sent_of(self, key: Key) -> int:

@@ -240,7 +240,7 @@ class Speech(Fact):
             case OutputAudioDelta() as event:
                 self._model_audio(event)
             case twilio.MarkEcho(stream_sid=sid, name=name):
-                self._echo(sid, name)
+                self._echo(sid, name, told.now)
             case twilio.Start() if self._line.begins:
                 self._begin()
             case Interrupt() | SpeechStarted():
@@ -266,9 +266,9 @@ class Speech(Fact):
         if self.hold is not None and self.hold.at:
             self.hold = None
 
-    def _echo(self, sid: str, name: str) -> None:
+    def _echo(self, sid: str, name: str, now: int) -> None:
         if self._line.streaming and sid == self._line.stream_sid:
-            self.echoed = self.sound.echo(name)
+            self.echoed = self.sound.echo(name, now)
             self.heard_items |= self.sound.confirmed_items() if self.echoed else set()
 
     def _play(self, own: Own) -> None:
