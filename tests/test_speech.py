@@ -146,6 +146,15 @@ def test_a_response_is_told_when_it_begins_and_when_it_ends() -> None:
     assert call.model(response_done()).events == [ResponseFinished("r", "completed", None, Usage())]
 
 
+def test_the_begin_of_a_response_is_told_once_and_also_behind_its_first_audio() -> None:
+    call = Call.ready()
+    call.model(delta(160))
+    assert call.model(created()).events == [ResponseStarted("r")]
+    again = call.model(created())
+    assert again.told(ResponseStarted) == []
+    assert again.faults == [FaultKind.UNEXPECTED]
+
+
 @pytest.mark.parametrize("event", [created(), delta(160), response_done()])
 def test_what_comes_after_a_response_was_done_is_a_fault(event: dict[str, Any]) -> None:
     call = Call.ready()

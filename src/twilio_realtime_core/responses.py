@@ -31,13 +31,15 @@ T = TypeVar("T")
 
 @define(eq=False)
 class ModelResponse:
-    """One response. `sent` counts the samples sent to the caller; `cancelled`: a cancel was sent.
+    """One response. `created`: the server has told its begin, and not only something of it. `sent`
+    counts the samples sent to the caller; `cancelled`: a cancel was sent.
     `done_items` are its message items that are done; `heard_items` those of which some part was
     heard, so that the conversation keeps them even if the response is interrupted; `done_parts` the
     content parts, by item and index, all of whose audio has come."""
 
     id: str
     in_conversation: bool = True
+    created: bool = False
     sent: int = 0
     cancelled: bool = False
     life: Lifecycle[ResponseState, ResponseInput] = field(

@@ -63,9 +63,11 @@ class Speech:
 
     def response_created(self, response: Response) -> None:
         """The model has begun a response."""
-        if not self._responses.described(response).life.step(ResponseInput.CREATED):
+        known = self._responses.described(response)
+        if known.created or not known.life.step(ResponseInput.CREATED):
             self._misplaced("response.created for a response that was created before")
             return
+        known.created = True
         self._outbox.notify(ResponseStarted(response.id))
 
     def stop_at_birth(self, response_id: str, *, cancel: bool) -> None:

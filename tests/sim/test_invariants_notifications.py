@@ -214,12 +214,13 @@ def test_14_a_response_that_begins_or_ends_behind_its_end_is_a_fault() -> None:
             call.model(event)
 
 
-def test_14_a_response_that_began_may_begin_again() -> None:
+def test_14_a_response_that_begins_twice_is_told_once() -> None:
     call = WrongCall.ready()
     call.model(created())
-    call.model(created())
-    call.leave_out(ResponseStarted)
-    call.model(created())
+    assert call.model(created()).faults == [FaultKind.UNEXPECTED]
+    call.change(lambda _: [Notify(ResponseStarted("r"))])
+    with breaks(14):
+        call.model(created())
 
 
 def test_14_of_the_oldest_responses_nobody_knows_any_more() -> None:

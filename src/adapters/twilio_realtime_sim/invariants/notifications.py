@@ -180,13 +180,12 @@ class Notifies(Invariant):
     # The model.
 
     def _begins(self, id_: str) -> list[object]:
-        again = id_ in self._begun
+        misplaced = id_ in self._begun or id_ in self._done
         self._begun.add(id_)
-        if len(self._begun) > MAX_RESPONSES or (again and id_ not in self._done):
+        if len(self._begun) > MAX_RESPONSES:
             self._may = (ResponseStarted,)
             return []
-        late = id_ in self._done
-        return [_fault(FaultKind.UNEXPECTED) if late else ResponseStarted(id_)]
+        return [_fault(FaultKind.UNEXPECTED) if misplaced else ResponseStarted(id_)]
 
     def _ends(self, response: realtime.Response) -> list[object]:
         again = response.id in self._done
