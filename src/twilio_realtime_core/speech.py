@@ -64,7 +64,7 @@ class Speech:
     def response_created(self, response: Response) -> None:
         """The model has begun a response."""
         known = self._responses.described(response)
-        if known.created or not known.life.step(ResponseInput.CREATED):
+        if not known.life.step(ResponseInput.CREATED) or known.created:
             self._misplaced("response.created for a response that was created before")
             return
         known.created = True
