@@ -295,8 +295,8 @@ class Playout:
     def playing(self, now: int) -> bool:
         """Whether audio may still be audible, or waiting: sent, not confirmed, and not so long ago
         that it must have been played."""
-        ends_at = self._fifo.ends_at
-        return ends_at is not None and now < ends_at + _GRACE_NS
+        silent_at = self.silent_at
+        return silent_at is not None and now < silent_at
 
     def heard(self, now: int) -> list[Heard]:
         """How far each part has been played, those heard to the end excepted, in the order in

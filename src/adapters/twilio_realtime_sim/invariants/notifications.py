@@ -301,7 +301,7 @@ class Copies(Invariant):
         self._line, self._speech, self._asks = facts.line, facts.speech, facts.asks
         self._raw, self._audio = facts.config.raw_messages, facts.config.agent_audio
         if not self._raw:  # then nobody need ask of every frame
-            self.inputs = (realtime.OutputAudioDelta,) if self._audio else ()  # type: ignore[misc]
+            self.inputs = (realtime.OutputAudioDelta,) if self._audio else ()
 
     def on_input(self, told: Told) -> str | None:
         """Judge how an input was taken."""

@@ -120,7 +120,8 @@ class Invariant:
     what it looks at."""
 
     number: ClassVar[int]
-    inputs: ClassVar[tuple[type, ...]] = ()
+    inputs: tuple[type, ...] = ()
+    """Of a kind of invariant; one of them may need fewer, as its call is configured."""
     outputs: ClassVar[tuple[type, ...]] = ()
     ends: ClassVar[tuple[type, ...]] = ()
 
