@@ -56,7 +56,7 @@ bench: $(VENV)/.dev
 	@$(VENV)/bin/python tests/bench/simulation.py
 
 accuracy: $(VENV)/.dev
-	@PYTHONPATH=tests $(RUN) accuracy
+	@PYTHONPATH=tests/harness $(RUN) accuracy
 
 # Half an hour for a hundred thousand, on two cores.
 simulate: $(VENV)/.dev
@@ -64,7 +64,7 @@ simulate: $(VENV)/.dev
 
 # What is found is written into docs/mutants.md; BUGS='--bug mute' hunts only bugs of that name.
 mutants: $(VENV)/.dev
-	@PYTHONPATH=tests $(RUN) mutants $(BUGS)
+	@PYTHONPATH=tests/harness $(RUN) mutants $(BUGS)
 
 # What a fuzzer finds goes below build; the corpora that are kept are only read.
 fuzz: $(VENV)/.fuzz

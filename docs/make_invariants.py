@@ -1,4 +1,4 @@
-"""Writes invariants.md from what the invariants of `twilio_realtime_sim` say of themselves.
+"""Writes invariants.md from what the invariants of `twilio_realtime.sim` say of themselves.
 
 python docs/make_invariants.py           writes the page
 python docs/make_invariants.py --check   fails if the page is out of date
@@ -8,7 +8,7 @@ import inspect
 import sys
 from pathlib import Path
 
-from twilio_realtime_sim.invariants import INVARIANTS
+from twilio_realtime.sim.reference import INVARIANTS
 
 PAGE = Path(__file__).with_name("invariants.md")
 
@@ -22,7 +22,7 @@ does not hold is raised as `InvariantBroken`, with its number and the step.
 
 ```python
 from twilio_realtime_core import Bridge, CallConfig
-from twilio_realtime_sim.invariants import Checked
+from twilio_realtime.sim.reference import Checked
 
 config = CallConfig()
 bridge = Checked(Bridge(config), config)
@@ -30,7 +30,7 @@ assert bridge.start(0) == []
 ```
 
 [`make_invariants.py`](make_invariants.py) writes this page from
-[the judges](../src/adapters/twilio_realtime_sim/invariants); a test holds it to them. Whether they
+[the judges](../src/adapters/twilio_realtime/sim/reference); a test holds it to them. Whether they
 would notice a bug is [another question](mutants.md).
 
 | number | what is always true |

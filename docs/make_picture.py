@@ -3,17 +3,18 @@
 from pathlib import Path
 from typing import Final
 
-from twilio_realtime_core import Bridge, CallConfig, Peer, Send, SessionConfig, twilio
-from twilio_realtime_core.audio import count_samples
+from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim.model.realtime_peer import RealtimePeer
+from twilio_realtime.sim.model.replies import Reply, Speech
+from twilio_realtime.sim.phone.caller import After, Say, WhenHeard
+from twilio_realtime.sim.phone.twilio_peer import CueTaken, TwilioPeer
+from twilio_realtime.sim.world.calls import message_call
+from twilio_realtime.sim.world.world import Step
+from twilio_realtime_core import Bridge, CallConfig, Peer, Send, SessionConfig
+from twilio_realtime_core.audio.payload import count_samples
+from twilio_realtime_core.machine.units import MS, SECOND, duration_ns
 from twilio_realtime_core.notifications import Interrupted
-from twilio_realtime_core.times import MS, SECOND, duration_ns
-from twilio_realtime_sim import recordings
-from twilio_realtime_sim.caller import After, Say, WhenHeard
-from twilio_realtime_sim.calls import message_call
-from twilio_realtime_sim.realtime_peer import RealtimePeer
-from twilio_realtime_sim.replies import Reply, Speech
-from twilio_realtime_sim.twilio_peer import CueTaken, TwilioPeer
-from twilio_realtime_sim.world import Step
+from twilio_realtime_core.protocols import twilio
 
 PICTURE: Final = Path(__file__).with_name("barge-in.svg")
 

@@ -3,7 +3,7 @@
 # Needs espeak-ng and sox. Same versions of both, same bytes: sox neither dithers nor draws anything.
 set -eu
 
-folder=${1:-$(dirname "$0")/../src/adapters/twilio_realtime_sim/recordings}
+folder=${1:-$(dirname "$0")/../src/adapters/twilio_realtime/sim/sample_speech}
 
 caller="-v en-gb -p 40 -s 175"
 agent="-v en-us+f3 -p 55 -s 170"

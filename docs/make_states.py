@@ -1,4 +1,4 @@
-"""Writes states.md from the tables of `twilio_realtime_core.states`.
+"""Writes states.md from the tables of `twilio_realtime_core.machine.lifecycles`.
 
 python docs/make_states.py           writes the page
 python docs/make_states.py --check   fails if the page is out of date
@@ -15,7 +15,7 @@ from typing import Any
 
 from attrs import frozen
 
-from twilio_realtime_core import states
+from twilio_realtime_core.machine import lifecycles as states
 
 PAGE = Path(__file__).with_name("states.md")
 
@@ -23,7 +23,7 @@ INTRODUCTION = """\
 # Which states does a call go through?
 
 Five things of a call have a life of their own. Each is a table in
-[`states.py`](../src/twilio_realtime_core/states.py), and nothing else decides what follows what.
+[`states.py`](../src/twilio_realtime_core/machine/lifecycles.py), and nothing else decides what follows what.
 An input that has no arrow from a state makes no sense there: nothing changes, and whoever caused it
 hears of it.
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from twilio_realtime.sim.reference import Checked
 from twilio_realtime_core import (
     Action,
     Bridge,
@@ -31,9 +32,8 @@ from twilio_realtime_core import (
     Send,
     SendEvent,
 )
-from twilio_realtime_core.times import MS
-from twilio_realtime_core.twilio import Mark
-from twilio_realtime_sim.invariants import Checked
+from twilio_realtime_core.machine.units import MS
+from twilio_realtime_core.protocols.twilio import Mark
 
 PEERS = {"t": Peer.TWILIO, "r": Peer.REALTIME}
 LONGEST_WAIT_MS = 60_000

@@ -11,9 +11,16 @@ from importlib import import_module
 
 from attrs import define, frozen
 
-from twilio_realtime_core.actions import Action, ByteAction, Notify, Send, SendBytes, Shutdown
-from twilio_realtime_core.opening import Opening, Request, Response, Upgrade
-from twilio_realtime_core.websocket import LinkConfig
+from twilio_realtime_core.machine.actions import (
+    Action,
+    ByteAction,
+    Notify,
+    Send,
+    SendBytes,
+    Shutdown,
+)
+from twilio_realtime_core.transport.http import Opening, Request, Response, Upgrade
+from twilio_realtime_core.transport.websocket import LinkConfig
 
 LINKS: dict[Hashable, LinkConfig] = {"caller": LinkConfig(max_message_bytes=64 * 1024)}
 SILENT = 0x80

@@ -5,8 +5,8 @@ import sys
 from importlib import import_module
 from typing import Any, cast
 
-from twilio_realtime_core import realtime
 from twilio_realtime_core.errors import Fault, LocalProtocolError
+from twilio_realtime_core.protocols import realtime
 
 LONGEST_FAULT = 200
 """Characters of a message; none that says what is wrong and where comes near."""

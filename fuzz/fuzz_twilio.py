@@ -4,9 +4,9 @@ import json
 import sys
 from importlib import import_module
 
-from twilio_realtime_core import twilio
-from twilio_realtime_core.audio import count_samples
+from twilio_realtime_core.audio.payload import count_samples
 from twilio_realtime_core.errors import Fault
+from twilio_realtime_core.protocols import twilio
 
 LONGEST_FAULT = 200
 """Characters of a message; none that says what is wrong and where comes near."""

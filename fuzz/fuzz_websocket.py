@@ -9,9 +9,9 @@ second byte says into pieces of how many bytes the rest is cut.
 import sys
 from importlib import import_module
 
-from twilio_realtime_core.handshake import Request, accept
-from twilio_realtime_core.times import SECOND
-from twilio_realtime_core.websocket import Closed, Link, LinkConfig, LinkEvent, Opened
+from twilio_realtime_core.machine.units import SECOND
+from twilio_realtime_core.transport.handshake import Request, accept
+from twilio_realtime_core.transport.websocket import Closed, Link, LinkConfig, LinkEvent, Opened
 
 CONFIG = LinkConfig(max_message_bytes=64 * 1024)
 REQUEST = Request(

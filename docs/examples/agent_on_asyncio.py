@@ -4,10 +4,10 @@ import asyncio
 import os
 from collections.abc import Callable
 
-from twilio_realtime_app.answering import answering
-from twilio_realtime_app.call import Call
-from twilio_realtime_app.service import Service, ServiceConfig
-from twilio_realtime_asyncio import Driver, listen
+from twilio_realtime.agents.call import Call
+from twilio_realtime.agents.call_acceptor import answering
+from twilio_realtime.asyncio import Driver, listen
+from twilio_realtime.server.service import Service, ServiceConfig
 from twilio_realtime_core import HangUp
 from twilio_realtime_core.notifications import KeyPressed
 

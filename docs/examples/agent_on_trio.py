@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 import trio
 
-from twilio_realtime_app.answering import answering
-from twilio_realtime_app.call import Call
-from twilio_realtime_app.service import Service, ServiceConfig
+from twilio_realtime.agents.call import Call
+from twilio_realtime.agents.call_acceptor import answering
+from twilio_realtime.server.service import Service, ServiceConfig
+from twilio_realtime.trio import Driver, listen
 from twilio_realtime_core import HangUp
 from twilio_realtime_core.notifications import KeyPressed
-from twilio_realtime_trio import Driver, listen
 
 
 async def agent(call: Call) -> None:

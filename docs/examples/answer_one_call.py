@@ -5,9 +5,10 @@ import socket
 from collections.abc import Callable
 
 from selectors_loop import Loop
-from twilio_realtime_core import Bridge, CallConfig, Peer, SessionConfig, realtime, twilio
-from twilio_realtime_core.opening import Opening, Request, Response, Upgrade
-from twilio_realtime_core.websocket import LinkConfig
+from twilio_realtime_core import Bridge, CallConfig, Peer, SessionConfig
+from twilio_realtime_core.protocols import realtime, twilio
+from twilio_realtime_core.transport.http import Opening, Request, Response, Upgrade
+from twilio_realtime_core.transport.websocket import LinkConfig
 
 
 def answer(listener: socket.socket, url: str, key: str, notify: Callable[[object], None]) -> None:

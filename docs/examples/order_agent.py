@@ -2,7 +2,7 @@
 
 import anyio
 
-from twilio_realtime_app.call import Call
+from twilio_realtime.agents.call import Call
 from twilio_realtime_core.commands import SendFunctionOutput
 from twilio_realtime_core.notifications import FunctionCallRequested, Interrupted
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 
 from order_agent import agent
+from twilio_realtime.testing.model import function_call
+from twilio_realtime.testing.phone_call import PhoneCall
+from twilio_realtime.testing.strategies import interruption_times
 from twilio_realtime_core.notifications import EndReason
-from twilio_realtime_pytest.model import function_call
-from twilio_realtime_pytest.phone_call import PhoneCall
-from twilio_realtime_pytest.strategies import interruption_times
 
 pytestmark = pytest.mark.call(agent=agent)
 

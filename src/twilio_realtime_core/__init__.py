@@ -4,23 +4,6 @@
 answers each with the list of things to do. Nothing here touches a socket, a clock or a thread.
 """
 
-from .actions import (
-    ABNORMAL_CLOSURE,
-    NO_STATUS,
-    NORMAL_CLOSURE,
-    Action,
-    ByteAction,
-    Close,
-    Connect,
-    Message,
-    Notify,
-    Open,
-    Peer,
-    Send,
-    SendBytes,
-    SendPing,
-    Shutdown,
-)
 from .bridge import Bridge
 from .commands import (
     AnswerApproval,
@@ -38,9 +21,26 @@ from .commands import (
     SendMessage,
     Unmute,
 )
-from .configuration import CallConfig, SessionConfig
+from .config.call import CallConfig, SessionConfig
 from .errors import Fault, FaultKind, LocalProtocolError
-from .machine import ByteMachine, MessageMachine
+from .machine.actions import (
+    ABNORMAL_CLOSURE,
+    NO_STATUS,
+    NORMAL_CLOSURE,
+    Action,
+    ByteAction,
+    Close,
+    Connect,
+    Message,
+    Notify,
+    Open,
+    Peer,
+    Send,
+    SendBytes,
+    SendPing,
+    Shutdown,
+)
+from .machine.contract import ByteMachine, MessageMachine
 
 __all__ = [
     "ABNORMAL_CLOSURE",

@@ -13,18 +13,20 @@ tells the model what was heard; the end of either side ends both.
 from collections.abc import Hashable
 from typing import Final
 
-from . import from_application, from_realtime, from_twilio
-from .actions import ABNORMAL_CLOSURE, Action, Peer
+from .call import on_command as from_application
+from .call import on_realtime as from_realtime
+from .call import on_twilio as from_twilio
+from .call.state import Parts
 from .commands import Command
-from .configuration import CallConfig
+from .config.call import CallConfig
+from .config.start_delay_history import LineHistory
 from .errors import LocalProtocolError, plain
-from .items import ConversationItem
-from .lag import LineHistory
+from .machine.actions import ABNORMAL_CLOSURE, Action, Peer
+from .machine.lifecycles import SessionState, StreamState
+from .machine.timers import Timer
 from .notifications import EndReason, RealtimeEvent, TwilioMessage
-from .parts import Parts
-from .playout import Heard
-from .states import SessionState, StreamState
-from .timers import Timer
+from .values.items import ConversationItem
+from .values.playback_position import Heard
 
 __all__ = ["Bridge"]
 

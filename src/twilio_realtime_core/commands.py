@@ -10,9 +10,9 @@ from typing import Any, Final, TypeAlias
 
 from attrs import field, frozen, validators
 
-from .configuration import SessionConfig
-from .items import ConversationItem, ImagePart, TextPart
-from .realtime import ClientEvent, client_event
+from .config.call import SessionConfig
+from .protocols.realtime import ClientEvent, client_event
+from .values.items import ConversationItem, ImagePart, TextPart
 
 __all__ = [
     "AnswerApproval",

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 from attrs import field, frozen
 
 from .errors import Fault
-from .interruption import BlockCause
-from .items import ConversationItem
-from .usage import Usage
+from .values.block_cause import BlockCause
+from .values.items import ConversationItem
+from .values.usage import Usage
 
 __all__ = [
     "AgentAudio",

@@ -8,13 +8,13 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection
 
 from twilio_realtime_core import Bridge, Peer, SendBytes
-from twilio_realtime_core.frames import TEXT, encode_frame
-from twilio_realtime_core.opening import Request
-from twilio_realtime_core.realtime import MAX_MESSAGE_BYTES as MAX_REALTIME_BYTES
-from twilio_realtime_core.stack import Stack
-from twilio_realtime_core.times import MS
-from twilio_realtime_core.twilio import MAX_MESSAGE_BYTES as MAX_TWILIO_BYTES
-from twilio_realtime_core.websocket import LinkConfig
+from twilio_realtime_core.machine.units import MS
+from twilio_realtime_core.protocols.realtime import MAX_MESSAGE_BYTES as MAX_REALTIME_BYTES
+from twilio_realtime_core.protocols.twilio import MAX_MESSAGE_BYTES as MAX_TWILIO_BYTES
+from twilio_realtime_core.transport.frames import TEXT, encode_frame
+from twilio_realtime_core.transport.http import Request
+from twilio_realtime_core.transport.stack import Stack
+from twilio_realtime_core.transport.websocket import LinkConfig
 
 STREAM = "MZ00000000000000000000000000000000"
 FRAME_BYTES = 160

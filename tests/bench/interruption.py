@@ -20,9 +20,9 @@ from attrs import define, field
 from calls import DELTA_NS, audio_delta, caller_frame, mark_echo, ready_bridge, ready_stack
 
 from twilio_realtime_core import Bridge, Peer, Send, SendBytes
-from twilio_realtime_core.frames import TEXT, encode_frame
-from twilio_realtime_core.stack import Stack
-from twilio_realtime_core.times import MS
+from twilio_realtime_core.machine.units import MS
+from twilio_realtime_core.transport.frames import TEXT, encode_frame
+from twilio_realtime_core.transport.stack import Stack
 
 REPLY_DELTAS: Final = 8
 HEARD_DELTAS: Final = 3

@@ -20,13 +20,13 @@ import msgspec
 from attrs import define, field, frozen
 from serving import LINK, RUNTIMES, ignore, start
 
-from twilio_realtime_asyncio import Driver, listen
+from twilio_realtime.asyncio import Driver, listen
+from twilio_realtime.sim.model.realtime_peer import CLIENT
+from twilio_realtime.sim.phone.twilio_peer import SERVER
 from twilio_realtime_core import Action, LocalProtocolError, Open, Send
-from twilio_realtime_core.opening import Opening, Request, Upgrade
-from twilio_realtime_core.stack import Stack
-from twilio_realtime_core.times import MS
-from twilio_realtime_sim.realtime_peer import CLIENT
-from twilio_realtime_sim.twilio_peer import SERVER
+from twilio_realtime_core.machine.units import MS
+from twilio_realtime_core.transport.http import Opening, Request, Upgrade
+from twilio_realtime_core.transport.stack import Stack
 
 STREAM = "MZ00000000000000000000000000000000"
 FRAME_NS = 20 * MS

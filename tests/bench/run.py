@@ -35,9 +35,9 @@ from wsproto.connection import Connection
 from wsproto.events import TextMessage
 
 from twilio_realtime_core import Action, Peer, Send
-from twilio_realtime_core.frames import TEXT, encode_frame
-from twilio_realtime_core.times import MS
-from twilio_realtime_core.twilio import Mark
+from twilio_realtime_core.machine.units import MS
+from twilio_realtime_core.protocols.twilio import Mark
+from twilio_realtime_core.transport.frames import TEXT, encode_frame
 
 OPERATIONS = 2000
 REPLY_DELTAS = 20

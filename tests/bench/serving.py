@@ -23,8 +23,13 @@ from typing import Any
 import anyio
 from attrs import define
 
-from twilio_realtime_app.service import Service, ServiceConfig
-from twilio_realtime_asyncio import Driver
+from twilio_realtime.asyncio import Driver
+from twilio_realtime.server.service import Service, ServiceConfig
+from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
+from twilio_realtime.sim.model.replies import Reply, Speech
+from twilio_realtime.sim.phone.caller import After, Cue, Say, WhenHeard
+from twilio_realtime.sim.phone.twilio_peer import SERVER, TwilioPeer
 from twilio_realtime_core import (
     ByteAction,
     CallConfig,
@@ -34,15 +39,10 @@ from twilio_realtime_core import (
     SessionConfig,
     Shutdown,
 )
-from twilio_realtime_core.opening import Opening, Request, Upgrade
-from twilio_realtime_core.stack import Stack
-from twilio_realtime_core.times import MS, SECOND
-from twilio_realtime_core.websocket import LinkConfig
-from twilio_realtime_sim import recordings
-from twilio_realtime_sim.caller import After, Cue, Say, WhenHeard
-from twilio_realtime_sim.realtime_peer import CLIENT, RealtimePeer
-from twilio_realtime_sim.replies import Reply, Speech
-from twilio_realtime_sim.twilio_peer import SERVER, TwilioPeer
+from twilio_realtime_core.machine.units import MS, SECOND
+from twilio_realtime_core.transport.http import Opening, Request, Upgrade
+from twilio_realtime_core.transport.stack import Stack
+from twilio_realtime_core.transport.websocket import LinkConfig
 
 RUNTIMES = ("trio", "asyncio")
 WARM_UP_SECONDS = 4
@@ -97,7 +97,7 @@ def complain(error: Exception) -> None:
 
 
 def serve(runtime: str, accept: Callable[[Any], tuple[Any, Hashable]]) -> None:
-    drivers = import_module(f"twilio_realtime_{runtime}")
+    drivers = import_module(f"twilio_realtime.{runtime}")
 
     async def main() -> None:
         await drivers.listen(

@@ -13,15 +13,15 @@ import statistics
 import time
 from typing import Any, Final
 
+from twilio_realtime.sim.model.realtime_peer import RealtimePeer
+from twilio_realtime.sim.model.replies import Reply, Speech
+from twilio_realtime.sim.phone.caller import After, At, Cue, HangUp, Say, WhenHeard
+from twilio_realtime.sim.phone.twilio_peer import TwilioPeer
+from twilio_realtime.sim.reference import Checked
+from twilio_realtime.sim.scenarios import TURN_DETECTION, agent_voice, caller_voice
+from twilio_realtime.sim.world.calls import byte_call, message_call
 from twilio_realtime_core import Bridge, CallConfig, SessionConfig
-from twilio_realtime_core.times import MS, SECOND
-from twilio_realtime_sim.caller import After, At, Cue, HangUp, Say, WhenHeard
-from twilio_realtime_sim.calls import byte_call, message_call
-from twilio_realtime_sim.invariants import Checked
-from twilio_realtime_sim.realtime_peer import RealtimePeer
-from twilio_realtime_sim.replies import Reply, Speech
-from twilio_realtime_sim.scenarios import TURN_DETECTION, agent_voice, caller_voice
-from twilio_realtime_sim.twilio_peer import TwilioPeer
+from twilio_realtime_core.machine.units import MS, SECOND
 
 MINUTE: Final = 60 * SECOND
 AIMS: Final = {"messages": 1000, "bytes": 200}

@@ -3,44 +3,27 @@ an answer that was interrupted: held against what a simulated phone has played."
 
 import pytest
 
-from calling import (
-    Call,
-    audio,
-    audio_done,
-    created,
-    delta,
-    media,
-    response_done,
-)
-from scenarios.phone import Phone
-from twilio_realtime_core import (
-    Bridge,
-    CallConfig,
-    HangUp,
-    Mute,
-    Peer,
-    Play,
-    SessionConfig,
-    Unmute,
-)
+from calling import Call, audio, audio_done, created, delta, media, response_done
+from scenario_phone import Phone
+from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim.model.realtime_peer import RealtimePeer
+from twilio_realtime.sim.model.replies import Reply, Speech
+from twilio_realtime.sim.phone.caller import After, Cue, Say, WhenHeard
+from twilio_realtime.sim.phone.caller import HangUp as Leave
+from twilio_realtime.sim.phone.twilio_peer import Cleared, TwilioPeer
+from twilio_realtime.sim.world.calls import message_call
+from twilio_realtime.sim.world.message_world import MessageWorld
+from twilio_realtime_core import Bridge, CallConfig, HangUp, Mute, Peer, Play, SessionConfig, Unmute
 from twilio_realtime_core.commands import PressKeys
+from twilio_realtime_core.machine.units import MS, SECOND, whole_ms
 from twilio_realtime_core.notifications import (
     CallEnded,
     Interrupted,
     OwnAudioFinished,
     ResponseStarted,
 )
-from twilio_realtime_core.realtime import AppendAudio
-from twilio_realtime_core.times import MS, SECOND, whole_ms
-from twilio_realtime_core.twilio import Mark, Media
-from twilio_realtime_sim import recordings
-from twilio_realtime_sim.caller import After, Cue, Say, WhenHeard
-from twilio_realtime_sim.caller import HangUp as Leave
-from twilio_realtime_sim.calls import message_call
-from twilio_realtime_sim.message_world import MessageWorld
-from twilio_realtime_sim.realtime_peer import RealtimePeer
-from twilio_realtime_sim.replies import Reply, Speech
-from twilio_realtime_sim.twilio_peer import Cleared, TwilioPeer
+from twilio_realtime_core.protocols.realtime import AppendAudio
+from twilio_realtime_core.protocols.twilio import Mark, Media
 
 SILENCE = AppendAudio("////" * 53 + "/w==")
 """A frame of it."""

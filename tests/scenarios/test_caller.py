@@ -20,7 +20,7 @@ from calling import (
     speech_started,
     start,
 )
-from scenarios.phone import Phone
+from scenario_phone import Phone
 from twilio_realtime_core import (
     CallConfig,
     Fault,
@@ -32,15 +32,10 @@ from twilio_realtime_core import (
     SendEvent,
     SessionConfig,
 )
-from twilio_realtime_core.notifications import (
-    CallEnded,
-    CallerAudioPadded,
-    EndReason,
-    PaddingCause,
-)
-from twilio_realtime_core.realtime import AppendAudio, TruncateItem, UpdateSession
-from twilio_realtime_core.times import MS
-from twilio_realtime_core.twilio import Clear
+from twilio_realtime_core.machine.units import MS
+from twilio_realtime_core.notifications import CallEnded, CallerAudioPadded, EndReason, PaddingCause
+from twilio_realtime_core.protocols.realtime import AppendAudio, TruncateItem, UpdateSession
+from twilio_realtime_core.protocols.twilio import Clear
 
 FRAME = AppendAudio(audio(160))
 SECRET = "0a1b-secret"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.index import REMARKS, TESTS
+from scenario_index import REMARKS, TESTS
 
 FOLDER = Path(__file__).parents[1]
 

@@ -18,23 +18,23 @@ from calling import (
     speech_started,
     start,
 )
-from scenarios.phone import Phone
+from scenario_phone import Phone
 from twilio_realtime_core import FaultKind, HangUp, Interrupt, LocalProtocolError, Peer
+from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.notifications import (
     CallEnded,
     Interrupted,
     InterruptionCause,
     PlaybackFinished,
 )
-from twilio_realtime_core.realtime import (
+from twilio_realtime_core.protocols.realtime import (
     AppendAudio,
     CancelResponse,
     CreateResponse,
     DeleteItem,
     TruncateItem,
 )
-from twilio_realtime_core.times import MS
-from twilio_realtime_core.twilio import Clear
+from twilio_realtime_core.protocols.twilio import Clear
 
 OWN_CANCEL = CancelResponse("r", "bridge-cancel-r")
 

@@ -29,6 +29,7 @@ from twilio_realtime_core import (
     Peer,
     SendMessage,
 )
+from twilio_realtime_core.machine.units import MS, SECOND
 from twilio_realtime_core.notifications import (
     AgentText,
     CallEnded,
@@ -40,10 +41,9 @@ from twilio_realtime_core.notifications import (
     ResponseRefused,
     SessionReady,
 )
-from twilio_realtime_core.realtime import CreateItem, CreateResponse
-from twilio_realtime_core.responses import MAX_RESPONSES
-from twilio_realtime_core.times import MS, SECOND
-from twilio_realtime_core.usage import Tokens, Usage
+from twilio_realtime_core.protocols.realtime import CreateItem, CreateResponse
+from twilio_realtime_core.responses.responses import MAX_RESPONSES
+from twilio_realtime_core.values.usage import Tokens, Usage
 
 VOICE = {"id": "voice_1234"}
 TAKEN = json.dumps({"type": "session.updated", "session": SESSION})

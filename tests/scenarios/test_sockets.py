@@ -8,7 +8,9 @@ import pytest
 from attrs import define, field
 
 from driving import LINK, LONG_SCRIPT, RUNTIMES, Call, ignore, run_virtual
+from twilio_realtime.sim.model.realtime_peer import CLIENT
 from twilio_realtime_core import Fault, FaultKind, HangUp, Interrupt, Peer
+from twilio_realtime_core.machine.units import SECOND
 from twilio_realtime_core.notifications import (
     CallEnded,
     CallStarted,
@@ -16,10 +18,8 @@ from twilio_realtime_core.notifications import (
     PlaybackStarted,
     SessionReady,
 )
-from twilio_realtime_core.opening import Opening, Request, Upgrade
-from twilio_realtime_core.times import SECOND
-from twilio_realtime_core.websocket import LinkConfig
-from twilio_realtime_sim.realtime_peer import CLIENT
+from twilio_realtime_core.transport.http import Opening, Request, Upgrade
+from twilio_realtime_core.transport.websocket import LinkConfig
 
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 

@@ -1,0 +1,62 @@
+"""Accepts TCP connections, and drives a machine for each."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Hashable
+from typing import TypeAlias
+
+from ..runtime.listening import MAX_CONNECTIONS, Reception, addresses, bind, close
+from .driver import Driver
+
+__all__ = ["MAX_CONNECTIONS", "listen"]
+
+Accept: TypeAlias = Callable[[], tuple[Driver, Hashable]]
+
+
+async def listen(
+    host: str | None,
+    port: int,
+    accept: Accept,
+    *,
+    on_error: Callable[[Exception], None],
+    on_listening: Callable[[list[tuple[str, int]]], None] = lambda addresses: None,
+    max_connections: int = MAX_CONNECTIONS,
+) -> None:
+    """Accept connections on each address of `host` (`None`: all of this machine) until cancelled,
+    which ends the calls as well.
+
+    For each connection `accept` gives a new driver, and the peer that its machine knows the
+    connection by. An exception of one call ends that call alone, and goes to `on_error`; so does
+    the reason why a connection could not be accepted. `on_listening` is told the addresses, with
+    the port that the system chose for port 0 (one for each address). Above `max_connections` new
+    ones wait until others end. Raises `OSError` if an address cannot be listened on.
+    """
+    loop = asyncio.get_running_loop()
+    listeners = bind(
+        await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    )
+    room = asyncio.Semaphore(max_connections)
+    reception = Reception(accept, on_error, room, _wait_readable, asyncio.sleep)
+
+    def serve(connection: socket.socket) -> None:
+        task = tasks.create_task(reception.serve(connection))
+        # For a task that is cancelled before it begins.
+        task.add_done_callback(lambda _: connection.close())
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for listener in listeners:
+                tasks.create_task(reception.accept_all(listener, serve))
+            on_listening(addresses(listeners))
+    finally:
+        close(listeners)
+
+
+async def _wait_readable(listener: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(listener, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(listener)

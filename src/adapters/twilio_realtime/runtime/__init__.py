@@ -1,0 +1,1 @@
+"""What the drivers of all runtimes share: the base of a driver, byte streams, TLS."""

@@ -1,0 +1,1 @@
+"""Random calls, one or thousands: drawn from a seed, run, checked and summarised."""

@@ -1,0 +1,197 @@
+"""The application's part in a simulated call: it answers what it is asked, does what it was told to
+wish for, and any command at any moment."""
+
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from attrs import define, field
+
+from twilio_realtime_core.commands import (
+    AnswerApproval,
+    Command,
+    Configure,
+    HangUp,
+    Interrupt,
+    Mute,
+    Play,
+    PressKeys,
+    ResetHistory,
+    SendAudio,
+    SendEvent,
+    SendFunctionOutput,
+    SendMessage,
+    Unmute,
+)
+from twilio_realtime_core.config.call import SessionConfig
+from twilio_realtime_core.errors import LocalProtocolError
+from twilio_realtime_core.machine.units import MS
+from twilio_realtime_core.notifications import (
+    CallerSpeechStopped,
+    FunctionCallRequested,
+    ItemAdded,
+    McpApprovalRequested,
+)
+from twilio_realtime_core.protocols.realtime import (
+    AppendAudio,
+    CancelResponse,
+    ClearInputAudio,
+    CommitAudio,
+    CreateItem,
+    CreateResponse,
+    DeleteItem,
+    RetrieveItem,
+    TruncateItem,
+    UpdateSession,
+)
+from twilio_realtime_core.values.items import ConversationItem, Message, Role, TextPart
+
+from ..scenarios import Wish, agent_voice, caller_voice
+from .choices import Choices
+
+__all__ = ["COMMANDS", "Application", "MakeCommand"]
+
+MakeCommand: TypeAlias = Callable[["Application", Choices], Command]
+
+_FUNCTION_NS: Final = 250 * MS
+"""How long a function takes; one that is called `slow` takes ten times as long."""
+
+_APPROVAL_NS: Final = 100 * MS
+"""How long it takes to decide whether a tool of an MCP server may be called."""
+
+
+def _no_chance() -> Choices:
+    return Choices.drawn(lambda _, low, __: low)
+
+
+@define(eq=False)
+class Application:
+    """Hears what the bridge notifies, and gives it commands by `perform`, at a time by `later`.
+
+    `later(ns, job)` does a job after so many ns. `responds`: it asks for a response whenever the
+    caller has spoken, since the server is told not to. `choices` decide how it answers what it is
+    asked; without them, as plainly as can be. A command that cannot be carried out (a
+    `LocalProtocolError`) is counted in `refused`, and all that were given in `given`.
+    """
+
+    wishes: list[Wish]
+    perform: Callable[[Command], None]
+    later: Callable[[int, Callable[[], None]], None]
+    responds: bool = False
+    choices: Choices = field(factory=_no_chance)
+    given: Counter[str] = field(init=False, factory=Counter[str])
+    refused: Counter[str] = field(init=False, factory=Counter[str])
+    items: list[ConversationItem] = field(init=False, factory=list[ConversationItem])
+    """The conversation's items, as they were when they were added."""
+    calls: list[str] = field(init=False, factory=list[str])
+    """The ids of all function calls so far."""
+    approvals: list[str] = field(init=False, factory=list[str])
+    """The ids of all requests for an approval so far."""
+
+    def hear(self, event: object) -> None:
+        """The bridge has notified something."""
+        for wish in [each for each in self.wishes if isinstance(event, each.on)]:
+            self.wishes.remove(wish)
+            self._give_later(wish.after_ns, wish.command)
+        match event:
+            case FunctionCallRequested(call_id, name):
+                self.calls.append(call_id)
+                takes_ns = _FUNCTION_NS * (10 if name == "slow" else 1)
+                self._give_later(takes_ns, _output(call_id, self.choices))
+            case McpApprovalRequested(request_id):
+                self.approvals.append(request_id)
+                self._give_later(_APPROVAL_NS, _approval(request_id, self.choices))
+            case CallerSpeechStopped() if self.responds:
+                self.give(SendEvent(CreateResponse()))
+            case ItemAdded(item):
+                self.items.append(item)
+            case _:
+                pass
+
+    def give(self, command: Command) -> None:
+        """Give a command, now."""
+        name = type(command.event if isinstance(command, SendEvent) else command).__name__
+        self.given[name] += 1
+        try:
+            self.perform(command)
+        except LocalProtocolError:
+            self.refused[name] += 1
+
+    def _give_later(self, ns: int, command: Command) -> None:
+        self.later(ns, lambda: self.give(command))
+
+
+def _output(call_id: str, choices: Choices) -> SendFunctionOutput:
+    return SendFunctionOutput(
+        call_id,
+        '{"found": true}',
+        respond=not choices.happens("an output without a response", 10),
+        once_heard=choices.happens("an output once all was heard", 25),
+    )
+
+
+def _approval(request_id: str, choices: Choices) -> AnswerApproval:
+    return AnswerApproval(request_id, approve=not choices.happens("no approval", 30))
+
+
+def _item_id(application: Application, choices: Choices) -> str:
+    ids = [each.id for each in application.items]
+    return choices.pick("which item", [*ids, "item_unknown"])
+
+
+def _some_item(application: Application, choices: Choices) -> ConversationItem:
+    new = Message("item_new", Role.USER, (TextPart("by the way"),))
+    return choices.pick("which item stays", [new, *application.items])
+
+
+_UPDATES: Final[tuple[dict[str, Any], ...]] = (
+    {},
+    {"audio": {"input": {"turn_detection": {"type": "server_vad", "create_response": False}}}},
+    {"audio": {"input": {"turn_detection": {"type": "server_vad", "interrupt_response": False}}}},
+    {"audio": {"input": {"turn_detection": None}}},
+    {"audio": {"output": {"voice": "cedar"}}},
+    {"output_modalities": ["text"]},
+)
+
+
+def _update(choices: Choices) -> SendEvent:
+    more = choices.pick("update", _UPDATES)
+    return SendEvent(UpdateSession({"type": "realtime", "instructions": "x", **more}))
+
+
+def _message(text: str) -> dict[str, Any]:
+    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+
+
+COMMANDS: Final[tuple[tuple[int, MakeCommand], ...]] = (
+    (6, lambda _, choices: Interrupt(cancel=not choices.happens("interrupt without cancel", 30))),
+    (6, lambda _, __: SendEvent(CreateResponse())),
+    (4, lambda _, __: SendEvent(CreateResponse({"conversation": "none", "input": []}))),
+    (1, lambda _, __: SendEvent(CreateResponse({"output_modalities": ["text"]}))),
+    (4, lambda _, choices: SendMessage("hello", respond=choices.happens("respond", 70))),
+    (3, lambda _, choices: SendAudio(caller_voice(200), commit=choices.happens("commit", 50))),
+    (2, lambda app, choices: _output(choices.pick("call", [*app.calls, "?"]), choices)),
+    (1, lambda app, choices: _approval(choices.pick("request", [*app.approvals, "?"]), choices)),
+    (2, lambda app, choices: ResetHistory([_some_item(app, choices)])),
+    (1, lambda _, __: ResetHistory(())),
+    (3, lambda _, __: Mute()),
+    (3, lambda _, __: Unmute()),
+    (3, lambda _, __: Play(agent_voice(300, 20), "chime")),
+    (3, lambda _, __: Play(agent_voice(1000, 21), "hold", yields=True)),
+    (2, lambda _, __: PressKeys("1,2#")),
+    (1, lambda _, __: HangUp(once_heard=True)),
+    (1, lambda _, __: HangUp()),
+    (1, lambda _, __: Configure(SessionConfig(instructions="late"))),
+    (2, lambda _, __: SendEvent(AppendAudio(b64encode(caller_voice(20)).decode()))),
+    (3, lambda _, __: SendEvent(CancelResponse())),
+    (2, lambda _, __: SendEvent(CommitAudio())),
+    (1, lambda _, __: SendEvent(ClearInputAudio())),
+    (2, lambda _, __: SendEvent(CreateItem(_message("and")))),
+    (2, lambda app, choices: SendEvent(DeleteItem(_item_id(app, choices)))),
+    (2, lambda app, choices: SendEvent(RetrieveItem(_item_id(app, choices)))),
+    (1, lambda app, choices: SendEvent(TruncateItem(_item_id(app, choices), 0, 100))),
+    (2, lambda _, choices: _update(choices)),
+)
+"""Commands that an application may give at any moment, each with how often. A new command is a line
+here."""

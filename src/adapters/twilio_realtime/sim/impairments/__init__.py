@@ -1,0 +1,1 @@
+"""What a simulation injects: lost, late, wrong and repeated messages, cut links."""

@@ -1,0 +1,1 @@
+"""The simulated OpenAI Realtime server: sessions, turns, responses, conversation."""

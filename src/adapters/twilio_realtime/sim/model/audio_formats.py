@@ -1,0 +1,85 @@
+"""The audio formats of a Realtime session, beside the µ-law in which the simulator thinks.
+
+A session speaks `audio/pcm` (16-bit little-endian, 24 kHz), `audio/pcmu` or `audio/pcma` (G.711 at
+8 kHz), each way on its own (API reference, session `audio.input.format`, `audio.output.format`).
+"""
+
+import struct
+from typing import Any
+
+from attrs import frozen
+
+from ..audio import to_linear
+
+__all__ = ["FRAME_LEVELS", "AudioFormat", "format_of"]
+
+FRAME_LEVELS = 256
+"""Levels in the 32 ms frame that voice activity is judged by: one for each 1/8000 s."""
+
+
+@frozen(eq=False)
+class AudioFormat:
+    """How audio crosses the wire; `bytes_per_ms` of it, `sample` bytes for each 1/8000 s."""
+
+    name: str
+    sample: int
+    _levels: bytes
+    _wire: tuple[bytes, ...]
+
+    @property
+    def bytes_per_ms(self) -> int:
+        """Bytes of wire audio in a millisecond."""
+        return 8 * self.sample
+
+    def levels(self, wire: bytes) -> bytes:
+        """How loud whole samples of wire audio are: a byte for each 1/8000 s, 0 is silence and
+        255 full scale. Of 24 kHz audio every third sample is looked at, by its high byte."""
+        return (wire if self.sample == 1 else wire[1 :: self.sample]).translate(self._levels)
+
+    def encode(self, ulaw: bytes) -> bytes:
+        """Wire audio of µ-law audio. 24 kHz is made by saying each sample three times."""
+        return b"".join(map(self._wire.__getitem__, ulaw)) if self.name != "audio/pcmu" else ulaw
+
+
+def format_of(wire: dict[str, Any]) -> AudioFormat:
+    """The format that a session's checked `format` object names."""
+    return _FORMATS[wire["type"]]
+
+
+def _a_law_to_linear(code: int) -> int:
+    """The 16-bit sample of an A-law byte (ITU-T G.711, table 1a; even bits are inverted)."""
+    code ^= 0x55
+    segment, step = code >> 4 & 7, code & 15
+    magnitude = step * 16 + 8 if segment == 0 else (step * 16 + 264) << segment - 1
+    return magnitude if code & 0x80 else -magnitude
+
+
+_ULAW = struct.unpack("<256h", to_linear(bytes(range(256))))
+_ALAW = tuple(map(_a_law_to_linear, range(256)))
+
+
+def _levels_of(samples: tuple[int, ...]) -> bytes:
+    return bytes(min(255, abs(sample) >> 7) for sample in samples)
+
+
+def _nearest_a_law(sample: int) -> int:
+    return min(range(256), key=lambda code: abs(_ALAW[code] - sample))
+
+
+_ONE_BYTE = tuple(bytes([code]) for code in range(256))
+_FORMATS = {
+    "audio/pcmu": AudioFormat("audio/pcmu", 1, _levels_of(_ULAW), _ONE_BYTE),
+    "audio/pcma": AudioFormat(
+        "audio/pcma",
+        1,
+        _levels_of(_ALAW),
+        tuple(bytes([_nearest_a_law(sample)]) for sample in _ULAW),
+    ),
+    "audio/pcm": AudioFormat(
+        "audio/pcm",
+        6,
+        # A high byte h stands for samples from 256·h; the one of -1 is as quiet as that of 0.
+        bytes(2 * min(high, 255 - high) for high in range(256)),
+        tuple(struct.pack("<h", sample) * 3 for sample in _ULAW),
+    ),
+}

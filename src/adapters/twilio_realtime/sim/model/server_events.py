@@ -1,0 +1,93 @@
+"""What the simulated Realtime server writes: events, and the ids in them."""
+
+import random
+import string
+from typing import Any
+
+import msgspec
+from attrs import frozen
+
+from twilio_realtime_core.machine.units import SECOND
+
+from ..world.event_queue import Agenda
+
+__all__ = ["EventWriter", "ServerEvent"]
+
+_ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_EPOCH = 1_576_800_000
+"""Where the time in an id begins (unix seconds)."""
+
+_PADDED = 16
+"""Text deltas are padded to a multiple of so many characters, so that their size tells nothing."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+@frozen
+class ServerEvent:
+    """An event of the server. `body` is the JSON object that is sent; it is never changed."""
+
+    body: dict[str, Any]
+
+    @property
+    def type(self) -> str:
+        """The event's type, such as `response.done`."""
+        return str(self.body["type"])
+
+    def encode(self) -> str:
+        """The event as one text message."""
+        return _encode(self.body).decode()
+
+
+class EventWriter:
+    """Makes events with ids as the server makes them: a prefix, five base-62 digits of the second
+    they were made in, and sixteen that are random (drawn from `seed`)."""
+
+    def __init__(self, agenda: Agenda, seed: int, unix_s: int) -> None:
+        self._agenda = agenda
+        self._unix_s = unix_s
+        # Ids need to differ, not to be secret; and a run must be repeatable.
+        self._random = random.Random(seed)  # noqa: S311
+        self._noise = "".join(self._random.choices(_ALPHABET, k=64))
+        self._second = -1
+        self._digits = ""
+
+    @property
+    def unix_s(self) -> int:
+        """The time of day of the simulated server (unix seconds)."""
+        return self._unix_s + self._agenda.now // SECOND
+
+    def id(self, prefix: str) -> str:
+        """A new id, such as `item_E6U0xpLmn5e80rVGpEeKv`."""
+        if self._second != self.unix_s:
+            self._second = self.unix_s
+            self._digits = _base_62(self._second - _EPOCH)
+        return f"{prefix}_{self._digits}{self._tail()}"
+
+    def call_id(self) -> str:
+        """A new id of a function call; it tells no time."""
+        return f"call_{self._tail()}"
+
+    def ping_payload(self) -> bytes:
+        """The four bytes of a keepalive ping."""
+        return self._random.randbytes(4)
+
+    def event(self, type_: str, /, **fields: object) -> ServerEvent:
+        """An event with an id of its own; its fields in the order given."""
+        return ServerEvent({"type": type_, "event_id": self.id("event"), **fields})
+
+    def delta(self, type_: str, text: str, /, **fields: object) -> ServerEvent:
+        """A delta of text, padded."""
+        padding = self._noise[: -len(text) % _PADDED]
+        return self.event(type_, **fields, delta=text, obfuscation=padding)
+
+    def _tail(self) -> str:
+        return "".join(self._random.choices(_ALPHABET, k=16))
+
+
+def _base_62(number: int) -> str:
+    digits = ""
+    while number:
+        number, digit = divmod(number, 62)
+        digits = _ALPHABET[digit] + digits
+    return digits

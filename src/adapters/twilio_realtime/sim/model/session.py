@@ -1,0 +1,174 @@
+"""The session of the simulated server: its settings, and what an update does to them."""
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from .audio_formats import AudioFormat, format_of
+from .schema import JsonObject, Refusal
+from .vad import TurnDetection
+
+__all__ = ["RealtimeSession"]
+
+_SERVER_VAD: Final[JsonObject] = {
+    "type": "server_vad",
+    "threshold": 0.5,
+    "prefix_padding_ms": 300,
+    "silence_duration_ms": 200,
+    "idle_timeout_ms": None,
+    "create_response": True,
+    "interrupt_response": True,
+}
+"""As `session.created` of `gpt-realtime` shows it; the reference says 500 ms of silence."""
+
+_SEMANTIC_VAD: Final[JsonObject] = {
+    "type": "semantic_vad",
+    "eagerness": "auto",
+    "create_response": True,
+    "interrupt_response": True,
+}
+_TURN_DETECTION: Final = {"server_vad": _SERVER_VAD, "semantic_vad": _SEMANTIC_VAD}
+
+
+class RealtimeSession:
+    """`wire` is the session as the server sends it, in the server's order of keys. Updates replace
+    the object and never change it, so it may be put into an event as it is."""
+
+    def __init__(self, model: str) -> None:
+        self.wire: JsonObject = {
+            "type": "realtime",
+            "object": "realtime.session",
+            "id": "",
+            "model": model,
+            "output_modalities": ["audio"],
+            "instructions": "You are a helpful assistant on the telephone. Be brief and kind.",
+            "tools": [],
+            "tool_choice": "auto",
+            "max_output_tokens": "inf",
+            "tracing": None,
+            "truncation": "auto",
+            "prompt": None,
+            "expires_at": 0,
+            "audio": {
+                "input": {
+                    "format": {"type": "audio/pcm", "rate": 24000},
+                    "transcription": None,
+                    "noise_reduction": None,
+                    "turn_detection": _SERVER_VAD,
+                },
+                "output": {
+                    "format": {"type": "audio/pcm", "rate": 24000},
+                    "voice": "alloy",
+                    "speed": 1.0,
+                },
+            },
+            "include": None,
+        }
+
+    @property
+    def input_format(self) -> AudioFormat:
+        """How the client's audio comes."""
+        return format_of(self._input["format"])
+
+    @property
+    def turn_detection(self) -> TurnDetection | None:
+        """When a turn starts and stops; `None`: the client says so."""
+        return TurnDetection.of(self._vad) if self._vad else None
+
+    @property
+    def creates_responses(self) -> bool:
+        """Whether the end of a turn asks for a response."""
+        return bool(self._vad.get("create_response"))
+
+    @property
+    def interrupts_responses(self) -> bool:
+        """Whether the start of a turn cancels the response that is being made."""
+        return bool(self._vad.get("interrupt_response"))
+
+    @property
+    def idle_timeout_ms(self) -> int | None:
+        """How long the caller may be silent after a response."""
+        return cast("int | None", self._vad.get("idle_timeout_ms"))
+
+    @property
+    def transcriber(self) -> str | None:
+        """The model that transcribes the caller, if one does."""
+        transcription: JsonObject | None = self._input["transcription"]
+        return None if transcription is None else str(transcription["model"])
+
+    def begin(self, session_id: str, expires_at: int) -> None:
+        """The connection is open; the session ends at `expires_at` (unix seconds)."""
+        self.wire = {**self.wire, "id": session_id, "expires_at": expires_at}
+
+    def update(self, changes: Mapping[str, Any], *, voice_is_heard: bool) -> Refusal | None:
+        """Take over the fields of a checked `session.update`, all or none.
+
+        Once the conversation holds audio of the assistant (`voice_is_heard`) the voice is fixed;
+        so is the model always, and tracing once it is on (API reference, `session.update`).
+        """
+        output = changes.get("audio", {}).get("output", {})
+        if voice_is_heard and output.get("voice", self._voice) != self._voice:
+            message = "Cannot update a conversation's voice if assistant audio is present."
+            return Refusal("cannot_update_voice", message, "session.audio.output.voice")
+        if changes.get("model", self.wire["model"]) != self.wire["model"]:
+            return _fixed("model")
+        if self.wire["tracing"] and changes.get("tracing", self.wire["tracing"]) not in (
+            None,
+            self.wire["tracing"],
+        ):
+            return _fixed("tracing")
+        self.wire = _merge(self.wire, changes)
+        return None
+
+    @property
+    def _input(self) -> JsonObject:
+        return cast(JsonObject, self.wire["audio"]["input"])
+
+    @property
+    def _vad(self) -> JsonObject:
+        """The settings of turn detection; empty if there is none."""
+        return cast(JsonObject, self._input["turn_detection"] or {})
+
+    @property
+    def _voice(self) -> object:
+        return self.wire["audio"]["output"]["voice"]
+
+
+def _fixed(field: str) -> Refusal:
+    path = f"session.{field}"
+    return Refusal("invalid_value", f"'{path}' cannot be changed.", path)
+
+
+def _merge(old: JsonObject, changes: Mapping[str, Any]) -> JsonObject:
+    """Only the fields given change; `audio`, and its two sides, are merged in turn."""
+    merged = dict(old)
+    for name, value in changes.items():
+        merged[name] = value if value is None else _take_over(name, old.get(name), value)
+    return merged
+
+
+def _take_over(name: str, old: Any, value: Any) -> Any:
+    """The value of a field, completed by what the server adds."""
+    match name:
+        case "audio" | "input" | "output":
+            return _merge(old, value)
+        case "turn_detection":
+            return _merge_turn_detection(old, value)
+        case "transcription":
+            return {"model": None, "language": None, "prompt": None, **value}
+        case "format" if value["type"] == "audio/pcm":
+            return {"type": "audio/pcm", "rate": 24000}
+        case "tools":
+            return [_in_order(tool) for tool in value]
+        case _:
+            return value
+
+
+def _merge_turn_detection(old: JsonObject | None, changes: JsonObject) -> JsonObject:
+    same_kind = old is not None and old["type"] == changes["type"]
+    return {**(old if old and same_kind else _TURN_DETECTION[changes["type"]]), **changes}
+
+
+def _in_order(tool: JsonObject) -> JsonObject:
+    order = ("type", "name", "description", "parameters")
+    first = {name: tool[name] for name in order if name in tool}
+    return {**first, **tool}

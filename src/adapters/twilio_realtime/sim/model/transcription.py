@@ -1,0 +1,93 @@
+"""The transcription of the caller's turns: what a test says was heard, in the server's events."""
+
+from collections import deque
+from typing import Any
+
+from twilio_realtime_core.machine.units import MS
+
+from .memory import ConversationItem
+from .output_items import Step, Steps, split_tokens
+from .server_events import EventWriter
+
+__all__ = ["Transcription"]
+
+_LIVE_MODELS = ("gpt-realtime-whisper", "gpt-live-transcribe")
+"""Those that write while the caller still speaks."""
+
+_WORD_NS = 300 * MS
+"""Between live deltas while the caller speaks: the pace of speech."""
+
+_DELTA_NS = 30 * MS
+"""Between deltas after that."""
+
+_TYPE = "conversation.item.input_audio_transcription"
+
+
+class Transcription:
+    """That of one turn. `transcript` of `None` is one that fails.
+
+    `live` are the steps from the start of speech, `finish` those from the commit; steps are events
+    to send now and nanoseconds to wait.
+    """
+
+    def __init__(
+        self, item_id: str, model: str, transcript: str | None, writer: EventWriter
+    ) -> None:
+        self._item_id = item_id
+        self._model = model
+        self._transcript = transcript
+        self._writer = writer
+        self._tokens = deque(split_tokens(transcript or ""))
+
+    def live(self) -> Steps:
+        """What comes while the caller speaks: all but the last word, from a model that can."""
+        while self._model in _LIVE_MODELS and len(self._tokens) > 1:
+            yield _WORD_NS
+            yield self._delta()
+
+    def finish(self, item: ConversationItem, delay: int) -> Steps:
+        """What comes after the turn was committed as `item`; `delay` ns if it was not live."""
+        yield _DELTA_NS if self._model in _LIVE_MODELS else delay
+        while self._tokens:
+            yield self._delta()
+            yield _DELTA_NS
+        if self._transcript is None:
+            yield self._failed()
+            return
+        item.transcribe(self._transcript)
+        yield self._writer.event(
+            f"{_TYPE}.completed",
+            item_id=self._item_id,
+            content_index=0,
+            transcript=self._transcript,
+            usage=self._usage(item.audio_ms),
+        )
+
+    def _delta(self) -> Step:
+        token = self._tokens.popleft()
+        return self._writer.delta(f"{_TYPE}.delta", token, item_id=self._item_id, content_index=0)
+
+    def _failed(self) -> Step:
+        error = {
+            "type": "server_error",
+            "code": None,
+            "message": f"Input transcription failed for item '{self._item_id}'.",
+            "param": None,
+        }
+        return self._writer.event(
+            f"{_TYPE}.failed", item_id=self._item_id, content_index=0, error=error
+        )
+
+    def _usage(self, audio_ms: int) -> dict[str, Any]:
+        """Whole seconds of speech, or a token for each 100 ms, as the model is paid for."""
+        words = len(split_tokens(self._transcript or ""))
+        if self._model in (*_LIVE_MODELS, "whisper-1"):
+            return {"type": "duration", "seconds": -(-audio_ms // 1000) if words else 0}
+        heard = audio_ms // 100
+        return {
+            "type": "tokens",
+            "total_tokens": heard + words,
+            "input_tokens": heard,
+            "input_token_details": {"text_tokens": 0, "audio_tokens": heard},
+            "output_tokens": words,
+        }

@@ -1,0 +1,1 @@
+"""The simulated phone: a caller, the audio queue at Twilio, Media Streams messages."""

@@ -1,0 +1,47 @@
+"""Six short utterances of a call, caller and agent, to be said and heard in simulated calls.
+
+They are synthetic voices, 8 kHz G.711 µ-law, without silence at either end. `docs/recordings.md`
+says how they are made.
+"""
+
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from attrs import field, frozen
+
+from ..audio import read_wav
+
+__all__ = ["NAMES", "Recording", "load"]
+
+_TRANSCRIPTS = {
+    "caller_question": "Could you tell me where my order is, please?",
+    "caller_interruption": "No, wait a moment.",
+    "caller_goodbye": "Thanks a lot. Goodbye!",
+    "agent_greeting": "Hello, this is the help desk. How can I help?",
+    "agent_answer": (
+        "Your order left the warehouse yesterday. It is on a lorry now, and should be with you "
+        "tomorrow before noon. If nobody is at home, a neighbour gets it."
+    ),
+    "agent_goodbye": "Thanks for calling. Goodbye!",
+}
+
+NAMES: Final = tuple(_TRANSCRIPTS)
+"""The names that `load` knows."""
+
+
+@frozen
+class Recording:
+    """One utterance: its name, its words, and its audio (bytes of µ-law, 8 kHz)."""
+
+    name: str
+    transcript: str
+    audio: bytes = field(repr=False)
+
+
+@cache
+def load(name: str) -> Recording:
+    """The recording called `name`, one of `NAMES` (`KeyError`: there is none of that name)."""
+    transcript = _TRANSCRIPTS[name]
+    file = files("twilio_realtime.sim.sample_speech").joinpath(f"{name}.wav")
+    return Recording(name, transcript, read_wav(file.read_bytes()))

@@ -1,0 +1,1 @@
+"""Virtual time: machines, the links between them, and the order of events."""

@@ -1,0 +1,129 @@
+"""A world of machines that speak in bytes: TCP connections, without the packets.
+
+- A dialled stream is `connected` at the far end one way after `Connect`, at the near end a way
+  later; one that nobody accepts is `connect_failed` after a round trip.
+- Bytes arrive in order, one way later, cut anywhere if `segment` is set.
+- After `Shutdown` the far end gets `receive_eof` behind all bytes, the near end nothing more.
+- A stream that is lost is `receive_eof` at both ends; what they still write goes nowhere.
+- A stream can be cut at any byte: see `cut`.
+"""
+
+from collections.abc import Hashable, Sequence
+from itertools import pairwise
+from random import Random
+from typing import Final
+
+from attrs import Factory, define, field
+
+from twilio_realtime_core.machine.actions import Connect, SendBytes, Shutdown
+from twilio_realtime_core.machine.contract import ByteMachine
+
+from .world import Connection, End, EndState, Link, Node, SimulationError, World
+
+__all__ = ["ByteWorld"]
+
+_MOST_CUTS: Final = 3
+"""Cuts in one write; enough to part a header, and to part its parts."""
+
+
+@define(eq=False, kw_only=True)
+class ByteWorld(World[ByteMachine]):
+    """A world of `ByteMachine`s. With `segment` what is written arrives in pieces, cut where
+    chance says."""
+
+    segment: bool = False
+    _chance: Random | None = field(
+        init=False,
+        default=Factory(
+            lambda self: self.choices.stream("where writes are cut") if self.segment else None,
+            takes_self=True,
+        ),
+    )
+
+    def cut(self, name: str, peer: Hashable, after_bytes: int, *, reset: bool = False) -> None:
+        """Cut a stream once a machine has written so many bytes more to a peer, at least one: what
+        it writes after them goes nowhere.
+
+        With `reset` (RST), both ends are told as soon as the last of these bytes arrives, and what
+        is on its way is gone. Else (FIN), the far end is told behind these bytes, and the near end
+        behind all that the far end has written by then.
+        """
+        link, side = self._link(self._node(name), peer)
+        link.cuts[side] = after_bytes, reset
+
+    def sever(self, link: Link[ByteMachine]) -> None:
+        """Lose the link's connection, now: each end that knows of it gets `receive_eof`, or
+        `connect_failed`."""
+        told = [(c, side) for side, c in enumerate(link.current) if c is not None]
+        for connection, _ in told:
+            connection.lost = True
+        for connection, side in told:
+            if connection.states[side] is EndState.UNTOLD:
+                connection.states[side] = EndState.CLOSED
+                self._tell_refused(link.ends[side])
+            else:
+                self._arrive_eof(connection, side)
+
+    def _perform(self, node: Node[ByteMachine], action: object) -> None:
+        match action:
+            case SendBytes():
+                connection, side = self._sending(node, action.peer, "writes")
+                self._write(connection, side, action.data)
+            case Connect(peer):
+                self._dial(node, peer)
+            case Shutdown(peer):
+                self._shut_down(node, peer)
+            case _:
+                raise SimulationError(f"{node.name} asks for {action!r}: no action of bytes")
+
+    def _write(self, connection: Connection[ByteMachine], side: int, data: bytes) -> None:
+        cut = connection.link.cuts[side]
+        left, reset = cut or (len(data) + 1, False)
+        for piece in self._pieces(data[:left]):
+            self._carry(connection, side, self._arrive_bytes, piece, size=len(piece))
+        if cut is not None:
+            connection.link.cuts[side] = max(0, left - len(data)), reset
+            if 0 < left <= len(data):
+                self._carry(
+                    connection, side, self._arrive_reset if reset else self._arrive_last_byte
+                )
+
+    def _pieces(self, data: bytes) -> Sequence[bytes]:
+        if self._chance is None:
+            return (data,) if data else ()
+        cuts = [self._chance.randint(0, len(data)) for _ in range(_MOST_CUTS)]
+        return [data[a:b] for a, b in pairwise(sorted((0, len(data), *cuts))) if a < b]
+
+    def _shut_down(self, node: Node[ByteMachine], peer: Hashable) -> None:
+        link, side = self._link(node, peer)
+        connection = link.current[side]
+        if connection is None:
+            raise SimulationError(f"{node.name} shuts down {peer}, which was never connected")
+        if connection.states[side] is not EndState.CLOSED:
+            connection.states[side] = EndState.CLOSED
+            self._carry(connection, side, self._arrive_eof)
+
+    def _arrive_bytes(self, connection: Connection[ByteMachine], side: int, data: bytes) -> None:
+        if connection.states[side] is EndState.OPEN:
+            end = connection.link.ends[side]
+            self._give(end.node, end.node.machine.receive_bytes, end.peer, data)
+
+    def _arrive_eof(self, connection: Connection[ByteMachine], side: int) -> None:
+        if connection.states[side] is EndState.OPEN:
+            connection.states[side] = EndState.ENDED
+            end = connection.link.ends[side]
+            self._give(end.node, end.node.machine.receive_eof, end.peer)
+
+    def _arrive_reset(self, connection: Connection[ByteMachine], side: int) -> None:
+        del side
+        self.sever(connection.link)
+
+    def _arrive_last_byte(self, connection: Connection[ByteMachine], side: int) -> None:
+        self._arrive_eof(connection, side)
+        self._carry(connection, side, self._arrive_eof)
+
+    def _tell_open(self, end: End[ByteMachine]) -> None:
+        self._give(end.node, end.node.machine.connected, end.peer)
+
+    def _tell_refused(self, end: End[ByteMachine]) -> None:
+        self._give(end.node, end.node.machine.connect_failed, end.peer, "refused")

@@ -1,0 +1,121 @@
+"""A whole call in one line: a phone, a bridge and a model, joined in a world.
+
+    world = message_call(bridge, phone, model)
+    world.run(30 * SECOND)
+
+The machines are named `phone`, `bridge` and `model` in the world. `byte_call` is the same call as
+bytes, with real handshakes and frames.
+"""
+
+from collections.abc import Hashable
+from random import Random
+from typing import Final, TypeAlias, TypeVar
+
+from twilio_realtime_core.machine.actions import Peer
+from twilio_realtime_core.machine.contract import MessageMachine
+from twilio_realtime_core.machine.units import MS
+from twilio_realtime_core.protocols.realtime import MAX_MESSAGE_BYTES as MAX_REALTIME_BYTES
+from twilio_realtime_core.protocols.twilio import MAX_MESSAGE_BYTES as MAX_TWILIO_BYTES
+from twilio_realtime_core.transport.http import Opening, Request, Response, Upgrade
+from twilio_realtime_core.transport.stack import Stack
+from twilio_realtime_core.transport.websocket import LinkConfig
+
+from ..batch.choices import Choices
+from ..model.realtime_peer import CLIENT
+from ..phone.twilio_peer import SERVER
+from .byte_world import ByteWorld
+from .message_world import MessageWorld
+from .world import Machine, Way, World
+
+__all__ = ["TO_MODEL_NS", "TO_TWILIO_NS", "Ways", "byte_call", "message_call"]
+
+TO_TWILIO_NS: Final = 40 * MS
+"""One way between phone and bridge, unless a call says otherwise: two regions of one continent."""
+
+TO_MODEL_NS: Final = 25 * MS
+"""One way between bridge and model, unless a call says otherwise."""
+
+Ways: TypeAlias = tuple[Way, Way]
+"""There and back."""
+
+M = TypeVar("M", bound=Machine)
+
+
+def message_call(
+    bridge: MessageMachine,
+    phone: MessageMachine,
+    model: MessageMachine,
+    *,
+    seed: int = 0,
+    to_twilio_ns: int = TO_TWILIO_NS,
+    to_model_ns: int = TO_MODEL_NS,
+    twilio_ways: Ways | None = None,
+    model_ways: Ways | None = None,
+    connect_ns: int = 0,
+    trace_limit: int = 0,
+    choices: Choices | None = None,
+) -> MessageWorld:
+    """The call, message by message. One-way latencies are in ns, the same both ways unless ways are
+    given: from the phone to the bridge and back, from the bridge to the model and back."""
+    world = MessageWorld(
+        seed=seed, trace_limit=trace_limit, choices=choices or Choices.seeded(seed)
+    )
+    for name, machine in (("phone", phone), ("bridge", bridge), ("model", model)):
+        world.add(name, machine)
+    _join(world, twilio_ways or _even(to_twilio_ns), model_ways or _even(to_model_ns), connect_ns)
+    return world
+
+
+def byte_call(
+    bridge: MessageMachine,
+    phone: MessageMachine,
+    model: MessageMachine,
+    *,
+    seed: int = 0,
+    to_twilio_ns: int = TO_TWILIO_NS,
+    to_model_ns: int = TO_MODEL_NS,
+    twilio_ways: Ways | None = None,
+    model_ways: Ways | None = None,
+    connect_ns: int = 0,
+    trace_limit: int = 0,
+    choices: Choices | None = None,
+    segment: bool = False,
+) -> ByteWorld:
+    """The same, byte by byte; with `segment` what is written is cut anywhere, as chance says."""
+    world = ByteWorld(
+        seed=seed,
+        trace_limit=trace_limit,
+        choices=choices or Choices.seeded(seed),
+        segment=segment,
+    )
+    random = Random(seed)  # noqa: S311 - a simulation must repeat itself
+    twilio = LinkConfig(max_message_bytes=MAX_TWILIO_BYTES)
+    realtime = LinkConfig(max_message_bytes=MAX_REALTIME_BYTES)
+
+    links: dict[Hashable, LinkConfig] = {Peer.TWILIO: twilio, Peer.REALTIME: realtime}
+    world.add("phone", Stack(phone, {SERVER: twilio}, random.randbytes))
+    world.add("bridge", _serving(bridge, Peer.TWILIO, links, random))
+    world.add("model", _serving(model, CLIENT, {CLIENT: realtime}, random))
+    _join(world, twilio_ways or _even(to_twilio_ns), model_ways or _even(to_model_ns), connect_ns)
+    return world
+
+
+def _serving(
+    machine: MessageMachine, peer: Hashable, links: dict[Hashable, LinkConfig], random: Random
+) -> Opening:
+    """A server whose every WebSocket is `machine`'s."""
+
+    def respond(request: Request) -> Response | Upgrade:
+        del request
+        return Upgrade(machine, peer, links)
+
+    return Opening(peer, respond, random.randbytes)
+
+
+def _even(latency_ns: int) -> Ways:
+    return Way(latency_ns), Way(latency_ns)
+
+
+def _join(world: World[M], twilio: Ways, model: Ways, connect_ns: int) -> None:
+    world.join(("phone", SERVER), ("bridge", Peer.TWILIO), ways=twilio)
+    world.join(("bridge", Peer.REALTIME), ("model", CLIENT), ways=model, connect_ns=connect_ns)

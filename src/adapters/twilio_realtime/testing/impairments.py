@@ -1,0 +1,66 @@
+"""What goes wrong in a call, as a value: the same for each call that it is given to."""
+
+from typing import Final
+
+from attrs import Attribute, evolve, field, frozen
+
+from ..sim.batch.choices import Choices, Draw
+from ..sim.impairments.table import FAULTS, Trouble, draw_trouble
+
+__all__ = ["NAMES", "NO_FAULTS", "Faults"]
+
+NAMES: Final = tuple(FAULTS)
+"""All faults, each by its name in the table of the simulator."""
+
+_ALWAYS: Final = 100
+_ONE_IN_TWO: Final = 50
+
+
+def _are_known(
+    faults: object, attribute: "Attribute[tuple[str, ...]]", names: tuple[str, ...]
+) -> None:
+    del faults, attribute
+    for name in names:
+        if name not in NAMES:
+            raise KeyError(f"there is no fault named {name!r}: NAMES has all")
+
+
+@frozen(repr=False)
+class Faults:
+    """What goes wrong, and how long the ways are: `draws` decide it, or else all is as plain as it
+    can be. Of the faults with `names`, each is there in `percent` of a hundred calls; without names
+    any of all may be. `KeyError`: there is none of that name."""
+
+    names: tuple[str, ...] = field(default=(), validator=_are_known)
+    draws: tuple[Draw, ...] = ()
+    percent: int = _ALWAYS
+    decided: tuple[str, ...] = field(default=(), eq=False)
+    """What the draws came to, for people."""
+
+    @classmethod
+    def seeded(cls, seed: int, *names: str) -> "Faults":
+        """Those that are named, each as a seed says; or else some of all, or none."""
+        return _drawn(cls(names), Choices.seeded(seed))
+
+    @classmethod
+    def drawn_from(cls, choices: Choices, *names: str) -> "Faults":
+        """As chance says: each of those that are named one time in two; or else some of all, or
+        none."""
+        return _drawn(cls(names, percent=_ONE_IN_TWO), choices)
+
+    def make(self) -> Trouble:
+        """The faults of one call."""
+        plainest = Choices.drawn(lambda _, lowest, __: lowest)
+        choices = Choices.recorded(self.draws) if self.draws else plainest
+        return draw_trouble(choices, self.names, self.percent)
+
+    def __repr__(self) -> str:
+        return f"Faults({'; '.join(self.decided or self.names)})"
+
+
+def _drawn(faults: Faults, choices: Choices) -> Faults:
+    draw_trouble(choices, faults.names, faults.percent)
+    return evolve(faults, draws=tuple(choices.made), decided=tuple(choices.decided))
+
+
+NO_FAULTS: Final = Faults()

@@ -1,0 +1,1 @@
+"""The state of one call, and what each message, event and command does to it."""

@@ -1,0 +1,1 @@
+"""What an application configures: the call, its Realtime session, tools and interruptions."""

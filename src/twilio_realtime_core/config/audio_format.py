@@ -1,0 +1,106 @@
+"""Events as they may be sent: with the audio formats of a phone, and as JSON.
+
+Source: OpenAI API reference, "Realtime", `session.update`. Without a stated format the server takes
+and sends 24 kHz PCM, which a phone plays as noise; so every update that we send names G.711 µ-law
+both ways, and every `session.updated` is held against it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..audio.payload import PCMU
+from ..errors import LocalProtocolError
+from ..protocols.realtime import ClientEvent, CreateResponse, OtherClientEvent, UpdateSession
+from .fields import as_mapping
+
+__all__ = ["check_sendable", "format_fault", "pin_event", "pin_session"]
+
+_WAYS: Final = ("input", "output")
+
+_BETA_NAMES: Final = {f"{way}_audio_format": f"audio.{way}.format" for way in _WAYS}
+"""How the beta named the formats. This API refuses the whole event for an unknown field, and then
+its default stays, which is noise."""
+
+_UNDERSTOOD: Final = ("input_audio_buffer.append", "response.create", "session.update")
+"""Types of events in which audio is counted, or formats are pinned."""
+
+
+def pin_session(session: Mapping[str, Any]) -> dict[str, Any]:
+    """A `session` object with G.711 µ-law named in both directions, all else kept.
+
+    Raises `LocalProtocolError` where it explicitly names another format, or one by its beta name.
+    """
+    _check_names("session", session)
+    audio = dict(as_mapping(session.get("audio")))
+    for way in _WAYS:
+        path = f"session.audio.{way}"
+        audio[way] = {**as_mapping(audio.get(way)), "format": _pinned(audio.get(way), path)}
+    return {"type": "realtime", **session, "audio": audio}
+
+
+def _check_names(path: str, fields: Mapping[str, Any]) -> None:
+    for beta, name in _BETA_NAMES.items():
+        if beta in fields:
+            raise LocalProtocolError(
+                f"{path}.{beta} must be left out: it is the beta's name of {name}, which is "
+                f"always {PCMU['type']} here"
+            )
+
+
+def _pinned(settings: Any, path: str) -> dict[str, str]:
+    asked = as_mapping(settings).get("format")
+    if asked is not None and asked != PCMU:
+        raise LocalProtocolError(
+            f"{path}.format must be {PCMU} (a phone call is G.711 µ-law at 8 kHz, and the "
+            "server accepts no rate with it): leave it out"
+        )
+    return dict(PCMU)
+
+
+def pin_event(event: ClientEvent) -> ClientEvent:
+    """An event of the application as it may be sent: formats pinned where it could name others.
+
+    Raises `LocalProtocolError` where it explicitly names another format, or could hide one.
+    """
+    match event:
+        case UpdateSession():
+            return UpdateSession(pin_session(event.session), event.event_id)
+        case CreateResponse(response=response) if response:
+            return CreateResponse(_pin_response(response), event.event_id)
+        case OtherClientEvent(body=body) if body.get("type") in _UNDERSTOOD:
+            raise LocalProtocolError(f"{body['type']} must be given as its own class, not raw")
+        case _:
+            return event
+
+
+def _pin_response(response: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A response takes the session's format, unless it names one of its own."""
+    _check_names("response", response)
+    audio = as_mapping(response.get("audio"))
+    output = as_mapping(audio.get("output"))
+    if "format" not in output:
+        return response
+    pinned = {**output, "format": _pinned(output, "response.audio.output")}
+    return {**response, "audio": {**audio, "output": pinned}}
+
+
+def check_sendable(event: ClientEvent) -> None:
+    """Raise `LocalProtocolError` if an event is no JSON."""
+    try:
+        event.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise LocalProtocolError(f"{event.type} is no JSON: {error}") from None
+
+
+def format_fault(session: Mapping[str, Any]) -> str | None:
+    """What is wrong with the formats of a session as the server describes it; `None` if nothing."""
+    audio = as_mapping(session.get("audio"))
+    for way in _WAYS:
+        named = as_mapping(as_mapping(audio.get(way)).get("format")).get("type")
+        if named != PCMU["type"]:
+            told = "names no format" if not isinstance(named, str) else f"says {named[:40]!r}"
+            return (
+                f"session.updated {told} for audio.{way}, where {PCMU['type']!r} was asked for: "
+                "the call would be noise"
+            )
+    return None

@@ -1,0 +1,31 @@
+"""What waits until all that the agent has to say was heard: outputs of functions, and the end.
+
+The marks tell when that is. Where they do not come, there are two ways out: the time by which all
+must have been played, and, for the end of the call, a time without any sign of life.
+"""
+
+from typing import Final
+
+from attrs import define, field
+
+from ..commands import SendFunctionOutput
+from ..machine.units import SECOND
+
+__all__ = ["QUIET_NS", "OnceHeard"]
+
+QUIET_NS: Final = 10 * SECOND
+"""Without an echo, and without audio from the model, for so long, the line is dead: while audio
+plays there are four echoes a second, and a model thinks for seconds before it speaks."""
+
+
+@define(eq=False)
+class OnceHeard:
+    """What waits. There are never more outputs than function calls that wait for one."""
+
+    outputs: list[SendFunctionOutput] = field(init=False, factory=list[SendFunctionOutput])
+    hangs_up: bool = field(init=False, default=False)
+
+    def release(self) -> list[SendFunctionOutput]:
+        """The outputs, which wait no longer."""
+        outputs, self.outputs = self.outputs, []
+        return outputs

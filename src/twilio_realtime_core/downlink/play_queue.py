@@ -1,0 +1,135 @@
+"""The player's queue: audio starts at the later of its arrival and the end of what is before it.
+
+Audio that finds the queue empty begins a *burst*, which plays without a gap. The player may start
+a burst later than its audio arrives; by how much is the burst's lag. A lag that turns out to be
+longer can make two bursts one: the later audio then finds the player still busy.
+
+Times are those of `playout`: of our own clock, as if the line had no delay. Positions are in
+samples, counted from the last `clear`.
+"""
+
+from collections import deque
+from itertools import pairwise
+
+from attrs import define
+
+from ..machine.units import SAMPLE_NS, samples_in
+from ..values.playback_position import Part
+
+__all__ = ["Burst", "Fifo"]
+
+
+@define(eq=False)
+class Burst:
+    """Audio that plays without a gap, from position `begin` on. It was sent at `sent_at` (ns), and
+    starts `lag` (ns) later."""
+
+    begin: int
+    sent_at: int
+    lag: int
+
+    def reached_at(self, position: int) -> int:
+        """When all before `position` has been played (ns), if the burst lasts that long."""
+        return self.sent_at + self.lag + SAMPLE_NS * (position - self.begin)
+
+
+@define(eq=False)
+class _Run:
+    """Audio of one part. `fresh` is the burst that it began, as far as was known when it was sent;
+    `burst` the one that it is in."""
+
+    part: Part
+    begin: int
+    samples: int
+    fresh: Burst | None
+    burst: Burst
+
+    @property
+    def end(self) -> int:
+        return self.begin + self.samples
+
+
+class Fifo:
+    """What was sent and is not known to have been played. `sent` is the position of its end."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self._runs: deque[_Run] = deque()
+        self._busy_until = 0
+
+    def __len__(self) -> int:
+        """How many pieces of audio are kept apart: by part, and by burst."""
+        return len(self._runs)
+
+    @property
+    def ends_at(self) -> int | None:
+        """When all will have been played (ns); `None` if nothing is kept."""
+        return self._runs[-1].burst.reached_at(self.sent) if self._runs else None
+
+    def is_idle(self, now: int) -> bool:
+        """Whether audio sent at `now` begins a burst, as far as is known."""
+        return not self._runs or now > self._busy_until
+
+    def append(self, part: Part, samples: int, now: int, lag: int) -> None:
+        """`samples` of `part` were sent at `now`. A burst that begins with them is taken to have
+        this lag until more is known."""
+        # No player is ahead of one without lag: what finds that one busy finds any busy.
+        if self.is_idle(now):
+            self._busy_until = now
+            fresh = Burst(self.sent, now, lag)
+            self._add(_Run(part, self.sent, samples, fresh, fresh))
+        elif self._runs[-1].part != part:
+            self._add(_Run(part, self.sent, samples, None, self._runs[-1].burst))
+        else:
+            self._runs[-1].samples += samples
+        self._busy_until += SAMPLE_NS * samples
+        self.sent += samples
+
+    def _add(self, run: _Run) -> None:
+        if self._runs:
+            _join(self._runs[-1], run)
+        self._runs.append(run)
+
+    def burst_of(self, position: int) -> Burst:
+        """The burst that plays the last sample before `position`, which must be kept."""
+        return next(run.burst for run in self._runs if run.begin + run.samples >= position)
+
+    def set_lag(self, burst: Burst, lag: int) -> None:
+        """A burst has turned out to start so much (ns) later than it was sent."""
+        burst.lag = lag
+        for before, run in pairwise(self._runs):
+            _join(before, run)
+
+    def played(self, at: int) -> int:
+        """The position that the player has reached at `at` (ns)."""
+        for run in reversed(self._runs):
+            played = samples_in(at - run.burst.reached_at(run.begin))
+            if played:
+                return run.begin + min(run.samples, played)
+        return self._runs[0].begin if self._runs else self.sent
+
+    def before(self, position: int) -> dict[Part, int]:
+        """How much of each part lies before `position`, of parts of which any does."""
+        before: dict[Part, int] = {}
+        for run in self._runs:
+            if run.begin >= position:
+                break
+            before[run.part] = before.get(run.part, 0) + min(run.end, position) - run.begin
+        return before
+
+    def take(self, position: int) -> list[tuple[Part, int]]:
+        """Forget the pieces that end before `position`: their parts and samples, in order."""
+        taken: list[tuple[Part, int]] = []
+        while self._runs and self._runs[0].end <= position:
+            run = self._runs.popleft()
+            taken.append((run.part, run.samples))
+        return taken
+
+
+def _join(before: _Run, run: _Run) -> None:
+    """Put a run into the burst before it, if that still plays when the run is sent."""
+    fresh = run.fresh
+    if fresh is None or fresh.sent_at <= before.burst.reached_at(before.end):
+        run.burst = before.burst
+    else:
+        run.burst = fresh

@@ -1,0 +1,1 @@
+"""The contract between a state machine and its driver: actions, timers, lifecycles, units."""

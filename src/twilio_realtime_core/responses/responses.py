@@ -1,0 +1,136 @@
+"""The model's responses and their items, as far as the server has told of them.
+
+Responses are known by id for the rest of the call, since audio of an interrupted one may arrive
+after any number of others. The oldest that have ended are forgotten first.
+"""
+
+from collections.abc import Iterator
+from typing import Final, TypeVar
+
+from attrs import define, field
+
+from ..machine.lifecycles import RESPONSE, Lifecycle, ResponseInput, ResponseState
+from ..protocols.realtime import Response
+
+__all__ = ["MAX_ITEMS", "MAX_RESPONSES", "ModelResponse", "Responses"]
+
+MAX_RESPONSES: Final = 1024
+"""Responses remembered: a session lasts an hour, and a response every four seconds is a fast one.
+What is forgotten can at worst be heard, should the server still send audio of it."""
+
+MAX_ITEMS: Final = 256
+"""Items, and parts, of one response that are told apart: a response has a handful. What is beyond
+counts as neither done nor heard: it is never deleted, and truncated only while it plays."""
+
+# Asked of every delta; looking them up in the enum would take 0.1 µs a time.
+_UNHEARD: Final = (ResponseState.INTERRUPTED, ResponseState.SILENCED)
+_ENDED: Final = (ResponseState.DONE, ResponseState.SILENCED)
+
+T = TypeVar("T")
+
+
+@define(eq=False)
+class ModelResponse:
+    """One response. `created`: the server has told its begin, and not only something of it. `sent`
+    counts the samples sent to the caller; `cancelled`: a cancel was sent.
+    `done_items` are its message items that are done; `heard_items` those of which some part was
+    heard, so that the conversation keeps them even if the response is interrupted; `done_parts` the
+    content parts, by item and index, all of whose audio has come."""
+
+    id: str
+    in_conversation: bool = True
+    created: bool = False
+    sent: int = 0
+    cancelled: bool = False
+    life: Lifecycle[ResponseState, ResponseInput] = field(
+        factory=lambda: Lifecycle(RESPONSE, ResponseState.GENERATING)
+    )
+    done_items: set[str] = field(factory=set[str])
+    heard_items: set[str] = field(factory=set[str])
+    done_parts: set[tuple[str, int]] = field(factory=set[tuple[str, int]])
+
+    def item_done(self, item_id: str) -> bool:
+        """Note that an item is done; `False` if that was noted before, or there are too many."""
+        return _note(self.done_items, item_id)
+
+    def item_heard(self, item_id: str) -> None:
+        """Note that some part of an item was heard."""
+        _note(self.heard_items, item_id)
+
+    def part_done(self, item_id: str, content_index: int) -> None:
+        """Note that all audio of a content part has come."""
+        _note(self.done_parts, (item_id, content_index))
+
+    @property
+    def audible(self) -> bool:
+        """Whether its audio is still to be heard."""
+        return self.life.state not in _UNHEARD
+
+    @property
+    def generating(self) -> bool:
+        """Whether the server has not yet said that it is done."""
+        return self.life.state not in _ENDED
+
+
+def _note(known: set[T], item: T) -> bool:
+    new = item not in known and len(known) < MAX_ITEMS
+    if new:
+        known.add(item)
+    return new
+
+
+class Responses:
+    """All responses of one Realtime session."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, ModelResponse] = {}
+        self._generating: list[ModelResponse] = []
+        self._gone: dict[str, None] = {}
+
+    def __iter__(self) -> Iterator[ModelResponse]:
+        return iter(self._by_id.values())
+
+    def get(self, response_id: str) -> ModelResponse:
+        """The response of this id; a new one if it was not heard of before."""
+        response = self._by_id.get(response_id)
+        if response is None:
+            if len(self._by_id) >= MAX_RESPONSES:
+                self._forget_one()
+            response = self._by_id[response_id] = ModelResponse(response_id)
+            self._generating = [*self.generating, response]
+        return response
+
+    @property
+    def generating(self) -> list[ModelResponse]:
+        """Those that the server has not yet said to be done: few, whatever has been before them."""
+        self._generating = [each for each in self._generating if each.generating]
+        return self._generating
+
+    def _forget_one(self) -> None:
+        ended = (each for each in self if not each.generating)
+        forgotten = next(ended, next(iter(self)))
+        del self._by_id[forgotten.id]
+        self._generating = [each for each in self._generating if each is not forgotten]
+
+    def forget_item(self, item_id: str) -> None:
+        """An item is deleted by the application; the oldest such is forgotten first."""
+        if len(self._gone) >= MAX_RESPONSES:
+            del self._gone[next(iter(self._gone))]
+        self._gone[item_id] = None
+
+    def is_gone(self, item_id: str) -> bool:
+        """Whether the application has deleted an item."""
+        return item_id in self._gone
+
+    def described(self, response: Response) -> ModelResponse:
+        """The response that an event describes, with what the event says of it."""
+        known = self.get(response.id)
+        known.in_conversation = response.conversation_id is not None
+        return known
+
+    def cancelled(self, response_id: str | None) -> None:
+        """The application cancels a response; `None`: the one of the conversation."""
+        for each in self.generating:
+            if each.id == response_id or (response_id is None and each.in_conversation):
+                each.life.step(ResponseInput.CANCEL)
+                each.cancelled = True

@@ -1,0 +1,128 @@
+"""What the session is configured with: as the server last told it, and as it will be once the
+updates on their way have arrived.
+
+Source: OpenAI API reference, "Realtime", `session.update`. Only the fields present change; the
+server answers each update once and in order, with `session.updated` (the whole configuration), or
+with an `error` that names it, and then nothing of it has changed.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..config.fields import as_mapping
+from ..errors import LocalProtocolError
+
+__all__ = ["MAX_UPDATES", "SessionView", "interrupts_by_itself"]
+
+MAX_UPDATES: Final = 64
+"""Updates without an answer. Each is answered within a round trip, so more are a loop that sends
+without looking."""
+
+
+class SessionView:
+    """`in_effect` is the configuration as the server last told it; `{}` before it has."""
+
+    def __init__(self, event_id: str, first: Mapping[str, Any]) -> None:
+        self.in_effect: Mapping[str, Any] = {}
+        self._asked: dict[str, Mapping[str, Any]] = {event_id: first}
+        self._agent_spoke = False
+
+    @property
+    def server_cancels(self) -> bool:
+        """Whether the server cancels its response by itself when it hears the caller speak."""
+        return interrupts_by_itself(self.in_effect) if self.in_effect else True
+
+    @property
+    def server_responds(self) -> bool:
+        """Whether the server answers each turn of the caller by itself."""
+        detection = _detection(self.in_effect)
+        return detection is not None and as_mapping(detection).get("create_response") is not False
+
+    def begin_with(self, event_id: str, first: Mapping[str, Any]) -> None:
+        """The first update is another."""
+        self._asked[event_id] = first
+
+    def agent_spoke(self) -> None:
+        """The conversation holds audio of the agent; its voice is fixed."""
+        self._agent_spoke = True
+
+    def ask(self, event_id: str, session: Mapping[str, Any]) -> None:
+        """An update is sent.
+
+        Raises `LocalProtocolError` where the server would refuse all of it for a field that is
+        fixed, where its id is that of an update without an answer, or too many have none.
+        """
+        if event_id in self._asked:
+            raise LocalProtocolError(
+                "session.update: another with this event_id has no answer yet; give each its own"
+            )
+        if len(self._asked) >= MAX_UPDATES:
+            raise LocalProtocolError(
+                f"{MAX_UPDATES} updates of the session have no answer yet: wait for SessionReady"
+            )
+        self._check_fixed(session)
+        self._asked[event_id] = session
+
+    def _check_fixed(self, asked: Mapping[str, Any]) -> None:
+        expected = self.in_effect
+        for session in self._asked.values():
+            expected = _merge(expected, session)
+        model = expected.get("model")
+        if model is not None and asked.get("model", model) != model:
+            raise _fixed("model", "is that of the call (CallConfig.model)")
+        tracing = expected.get("tracing")
+        if tracing is not None and _named(asked.get("tracing")) not in (None, _named(tracing)):
+            raise _fixed("tracing", "is fixed once it is on; null switches it off")
+        voice = _output(asked).get("voice")
+        if self._agent_spoke and voice not in (None, _output(expected).get("voice")):
+            raise _fixed("audio.output.voice", "is fixed once the agent has spoken")
+
+    def told(self, session: Mapping[str, Any]) -> None:
+        """The server has taken the oldest update, and tells the whole configuration."""
+        self.in_effect = session
+        if self._asked:
+            del self._asked[next(iter(self._asked))]
+
+    def refused(self, event_id: str | None) -> bool:
+        """Whether an error that names this event refuses an update; nothing of it is in effect."""
+        return event_id is not None and self._asked.pop(event_id, None) is not None
+
+
+def _merge(session: Mapping[str, Any], changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Only the fields present change; the two ways of audio are merged by their own fields."""
+    before, after = as_mapping(session.get("audio")), as_mapping(changes.get("audio"))
+    ways = {
+        way: {**as_mapping(before.get(way)), **as_mapping(after.get(way))}
+        for way in (*before, *after)
+    }
+    return {**session, **changes, "audio": ways}
+
+
+def _named(tracing: Any) -> Any:
+    """The server shows the fields of an object that nobody named as null."""
+    if not isinstance(tracing, Mapping):
+        return tracing
+    return {name: value for name, value in as_mapping(tracing).items() if value is not None}
+
+
+def _output(session: Mapping[str, Any]) -> Mapping[str, Any]:
+    return as_mapping(as_mapping(session.get("audio")).get("output"))
+
+
+def _fixed(field: str, why: str) -> LocalProtocolError:
+    return LocalProtocolError(
+        f"session.{field} {why}, and the server would refuse the whole update: leave it out"
+    )
+
+
+def interrupts_by_itself(session: Mapping[str, Any]) -> bool:
+    """Whether the server cancels its response when it hears the caller speak.
+
+    It does unless `turn_detection.interrupt_response` is false, or nothing detects turns.
+    """
+    detection = _detection(session)
+    return detection is not None and as_mapping(detection).get("interrupt_response") is not False
+
+
+def _detection(session: Mapping[str, Any]) -> Any:
+    return as_mapping(as_mapping(session.get("audio")).get("input")).get("turn_detection")

@@ -1,0 +1,99 @@
+"""The Media Stream of a call: its life, and which of Twilio's messages make sense in it.
+
+Source: Twilio documentation, "Media Streams - WebSocket Messages".
+"""
+
+from typing import Final
+
+from ..errors import Fault, FaultKind
+from ..machine.actions import NORMAL_CLOSURE, Close, Peer
+from ..machine.lifecycles import STREAM, Lifecycle, StreamInput, StreamState
+from ..machine.outbox import Outbox
+from ..protocols import twilio
+
+__all__ = ["Stream"]
+
+_MULAW: Final = ("audio/x-mulaw", 8000, 1)
+"""`mediaFormat` of every stream."""
+
+_MEDIA: Final = StreamInput.MEDIA  # asked for with every frame; a look-up takes 0.1 µs
+
+
+class Stream:
+    """One stream, and the socket that carries it. `sid` is empty before the first `start`;
+    `speaks_mulaw` is false for a stream of another format, which Twilio has none of."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._life = Lifecycle(STREAM, StreamState.UNOPENED)
+        self.sid = ""
+        self.speaks_mulaw = True
+
+    @property
+    def state(self) -> StreamState:
+        """Where the stream is in its life."""
+        return self._life.state
+
+    def opened(self) -> bool:
+        """The socket was accepted. `False` if it was accepted before."""
+        return self._life.step(StreamInput.OPENED)
+
+    def receive(self, text: str) -> twilio.StreamMessage | None:
+        """A message that makes sense now; `None` for any other, which has been reported."""
+        message = twilio.decode(text)
+        match message:
+            case twilio.CallerMedia():
+                expected = self._is_expected(_MEDIA, message.stream_sid)
+            case twilio.MarkEcho():
+                expected = self._is_expected(StreamInput.MARK, message.stream_sid)
+            case twilio.Dtmf():
+                expected = self._is_expected(StreamInput.DTMF, message.stream_sid)
+            case twilio.Stop():
+                expected = self._is_expected(StreamInput.STOP, message.stream_sid)
+            case twilio.Connected():
+                expected = self._is_expected(StreamInput.CONNECTED, self.sid)
+            case twilio.Start():
+                expected = self._begins(message)
+            case Fault():
+                self._outbox.notify(message)
+                return None
+            case _:  # UnknownMessage
+                expected = True
+        return message if expected else None
+
+    def _is_expected(self, event: StreamInput, sid: str) -> bool:
+        if sid != self.sid and self.state is StreamState.STREAMING:
+            self._fault(FaultKind.WRONG_STREAM, f"{event.value}: streamSid is not that of start")
+            return False
+        if not self._life.step(event):
+            self._fault(FaultKind.UNEXPECTED, f"{event.value} while {self.state.value}")
+            return False
+        return True
+
+    def _begins(self, message: twilio.Start) -> bool:
+        again = message.stream_sid == self.sid
+        if not self._is_expected(StreamInput.START_AGAIN if again else StreamInput.START, self.sid):
+            return False
+        self.sid = message.stream_sid
+        media_format = (message.encoding, message.sample_rate, message.channels)
+        self.speaks_mulaw = media_format == _MULAW
+        if not self.speaks_mulaw:
+            self._fault(
+                FaultKind.WRONG_FORMAT,
+                "start: mediaFormat is not audio/x-mulaw at 8000 Hz with 1 channel; the audio is "
+                "passed on as if it were",
+            )
+        return True
+
+    def _fault(self, kind: FaultKind, what: str) -> None:
+        self._outbox.fault(Peer.TWILIO, kind, what)
+
+    def close(self) -> None:
+        """Close the socket, if it is open."""
+        self._life.step(StreamInput.CLOSE)
+        if self.state is StreamState.CLOSING:
+            self._outbox.add(Close(Peer.TWILIO, NORMAL_CLOSURE, ""))
+
+    def closed(self) -> bool:
+        """The socket is gone. `False` if it was gone before."""
+        return self._life.step(StreamInput.CLOSED)

@@ -1,0 +1,1 @@
+"""From messages to bytes: WebSocket links, handshakes, the first HTTP request."""

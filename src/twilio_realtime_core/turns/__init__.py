@@ -1,0 +1,1 @@
+"""Whose turn it is: the caller's speech, and when it interrupts the agent."""

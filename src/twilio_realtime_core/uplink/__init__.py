@@ -1,0 +1,1 @@
+"""From the caller to the model: audio with its gaps filled."""

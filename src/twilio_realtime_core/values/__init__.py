@@ -1,0 +1,1 @@
+"""Values that several domains share: conversation items, token usage, playback positions."""

@@ -1,0 +1,736 @@
+"""Agents look after calls, the same on trio and on asyncio."""
+
+import asyncio
+import json
+import traceback
+from typing import cast
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from driving import RUNTIMES, ignore, run_virtual
+from exchange import CALLER_HUNG_UP, HUNG_UP, STARTED, Exchange, settle
+from twilio_realtime.agents import mailbox
+from twilio_realtime.agents.call import GRACE_SECONDS, MAX_PROBLEMS, Call
+from twilio_realtime.agents.failures import ApplicationError
+from twilio_realtime.agents.handlers import Handlers
+from twilio_realtime.agents.mailbox import Mailbox, is_lossy
+from twilio_realtime_core import Fault, FaultKind, HangUp, Interrupt, LocalProtocolError, Peer
+from twilio_realtime_core.commands import Mute, SendFunctionOutput, Unmute
+from twilio_realtime_core.notifications import (
+    AgentAudio,
+    AgentText,
+    AgentTranscript,
+    CallEnded,
+    CallerAudioDropped,
+    CallerAudioPadded,
+    CallerTranscript,
+    CallStarted,
+    EndReason,
+    ItemDeleted,
+    KeyPressed,
+    Notification,
+    PaddingCause,
+    RealtimeEvent,
+    TwilioMessage,
+)
+from twilio_realtime_core.values.items import Message, Role
+from twilio_realtime_core.values.playback_position import Heard, Part
+
+each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
+
+SECRET = "my mother's maiden name"
+KEY = KeyPressed("5")
+LOSSY: list[Notification] = [
+    AgentAudio("r", "i", 0, "//8="),
+    AgentText("r", "i", 0, "wel", final=False),
+    AgentTranscript("r", "i", 0, "wel", final=False),
+    CallerTranscript("i", "wel", final=False),
+    CallerAudioDropped(160),
+    CallerAudioPadded(160, PaddingCause.GAP),
+    TwilioMessage("{}"),
+    RealtimeEvent("{}"),
+    Fault(Peer.TWILIO, FaultKind.NOT_JSON, "no JSON"),
+]
+NOT_LOSSY: list[Notification] = [
+    AgentText("r", "i", 0, "welcome", final=True),
+    AgentTranscript("r", "i", 0, "welcome", final=True),
+    CallerTranscript("i", "welcome", final=True),
+    ItemDeleted("i"),
+    KEY,
+]
+
+
+class BugError(Exception):
+    """What an application does not foresee."""
+
+
+async def nothing(exchange: Exchange) -> None:
+    """A script in which nothing happens."""
+
+
+async def read_all(call: Call, into: list[Notification]) -> None:
+    async for event in call:
+        into.append(event)
+
+
+# What an agent sees
+
+
+@each_runtime
+def test_an_agent_reads_what_happens_in_order_until_the_call_has_ended(runtime: str) -> None:
+    """S69: the end of the call ends the iteration, whoever has hung up."""
+    read: list[Notification] = []
+
+    async def agent(call: Call) -> None:
+        assert call.started == STARTED
+        assert call.ended is None
+        await read_all(call, read)
+        assert call.ended == CALLER_HUNG_UP
+        assert call.dropped == 0
+        await read_all(call, read)  # there is no more
+
+    async def script(exchange: Exchange) -> None:
+        exchange.tell(KEY, ItemDeleted("i"))
+        await settle()
+        exchange.tell(KeyPressed("7"))
+        exchange.hang_up()
+
+    exchange = Exchange(runtime, agent).run(script)
+    assert read == [STARTED, KEY, ItemDeleted("i"), KeyPressed("7"), CALLER_HUNG_UP]
+    assert exchange.errors == []
+    assert exchange.stray == []
+
+
+@each_runtime
+def test_reading_may_stop_and_go_on(runtime: str) -> None:
+    read: list[Notification] = []
+
+    async def agent(call: Call) -> None:
+        async for event in call:
+            read.append(event)
+            break
+        await read_all(call, read)
+
+    async def script(exchange: Exchange) -> None:
+        exchange.hang_up()
+
+    Exchange(runtime, agent).run(script)
+    assert read == [STARTED, CALLER_HUNG_UP]
+
+
+@each_runtime
+def test_a_second_task_that_reads_is_told_that_there_is_one_already(runtime: str) -> None:
+    async def agent(call: Call) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read_all, call, list[Notification]())
+            await settle()
+            with pytest.raises(LocalProtocolError, match="another task reads"):
+                await read_all(call, [])
+
+    async def script(exchange: Exchange) -> None:
+        await anyio.sleep(1)
+        exchange.hang_up()
+
+    exchange = Exchange(runtime, agent).run(script)
+    assert exchange.errors == []
+
+
+@each_runtime
+def test_another_stream_of_the_same_socket_is_how_the_call_began_from_then_on(runtime: str) -> None:
+    again = CallStarted("MZ2", "CA1", "AC1", {})
+    seen: list[str] = []
+
+    async def agent(call: Call) -> None:
+        call.watch(lambda event: seen.append(call.started.stream_sid))
+        async for _ in call:
+            seen.append(call.started.stream_sid)
+
+    async def script(exchange: Exchange) -> None:
+        exchange.tell(again)
+        await settle()
+        exchange.hang_up()
+
+    Exchange(runtime, agent).run(script)
+    assert seen == ["MZ1", "MZ2", "MZ2", "MZ2", "MZ2"]
+
+
+@each_runtime
+def test_a_watcher_is_told_everything_as_it_happens_and_may_send(runtime: str) -> None:
+    watched: list[Notification] = []
+    order: list[str] = []
+
+    async def agent(call: Call) -> None:
+        def watch(event: Notification) -> None:
+            watched.append(event)
+            if event == KEY:
+                order.append("key")
+                call.send(HangUp())
+                order.append("sent")  # what it leads to comes behind
+            if isinstance(event, CallEnded):
+                order.append("ended")
+
+        call.watch(watch)
+
+    async def script(exchange: Exchange) -> None:
+        exchange.tell(KEY, *LOSSY)
+
+    exchange = Exchange(runtime, agent).run(script)
+    assert watched == [KEY, *LOSSY, HUNG_UP]
+    assert order == ["key", "sent", "ended"]
+    assert exchange.errors == []
+
+
+# Commands
+
+
+@each_runtime
+def test_commands_reach_the_call_in_order_and_after_the_end_change_nothing(runtime: str) -> None:
+    """S52: what comes after the end is no misuse, but a race that cannot be avoided."""
+
+    async def agent(call: Call) -> None:
+        call.send(Mute())
+        call.send(Unmute())
+        async for event in call:
+            if event == KEY:
+                call.send(HangUp())
+        call.send(Interrupt())
+
+    async def script(exchange: Exchange) -> None:
+        exchange.tell(KEY)
+
+    exchange = Exchange(runtime, agent).run(script)
+    assert exchange.line.commands == [Mute(), Unmute(), HangUp()]
+    assert exchange.errors == []
+
+
+@each_runtime
+def test_misuse_is_raised_where_the_command_is_given(runtime: str) -> None:
+    async def agent(call: Call) -> None:
+        call.send(SendFunctionOutput("f", "1"))
+        with pytest.raises(LocalProtocolError, match="has its answer"):
+            call.send(SendFunctionOutput("f", "2"))
+        call.send(HangUp())
+
+    exchange = Exchange(runtime, agent).run(nothing)
+    assert [each.output for each in exchange.line.outputs] == ["1"]
+    assert exchange.errors == []
+
+
+# An agent that is slow
+
+
+@each_runtime
+def test_a_slow_agent_misses_what_is_lossy_and_is_told_how_much(runtime: str) -> None:
+    read: list[Notification] = []
+    many = 2 * mailbox.LOSSY_LIMIT
+
+    async def agent(call: Call) -> None:
+        await anyio.sleep(1)
+        assert call.dropped == many + 1 - mailbox.LOSSY_LIMIT  # CallStarted waits too
+        await read_all(call, read)
+
+    async def script(exchange: Exchange) -> None:
+        exchange.tell(*[LOSSY[0]] * many, KEY)
+        await anyio.sleep(2)
+        exchange.hang_up()
+
+    exchange = Exchange(runtime, agent).run(script)
+    assert read == [STARTED, *[LOSSY[0]] * (mailbox.LOSSY_LIMIT - 1), KEY, CALLER_HUNG_UP]
+    assert exchange.errors == []
+
+
+@each_runtime
+def test_an_agent_that_does_not_keep_up_loses_its_call_and_learns_why(runtime: str) -> None:
+    read: list[Notification] = []
+
+    async def agent(call: Call) -> None:
+        await anyio.sleep(1)
+        await read_all(call, read)
+        assert call.dropped == 2
+
+    async def script(exchange: Exchange) -> None:
+        exchange.tell(*[KEY] * (mailbox.LIMIT + 1))
+
+    exchange = Exchange(runtime, agent).run(script)
+    assert exchange.line.commands == [HangUp()]
+    assert read[: mailbox.LIMIT] == [STARTED, *[KEY] * (mailbox.LIMIT - 1)]
+    fault, end = read[mailbox.LIMIT :]
+    assert isinstance(fault, Fault)
+    assert fault.kind is FaultKind.OVERFLOW
+    assert end == HUNG_UP
+    (error,) = exchange.errors
+    assert str(error) == "the agent does not keep up: 1024 notifications wait for it"
+
+
+@each_runtime
+def test_an_agent_that_only_reads_leaves_the_loop_to_others(runtime: str) -> None:
+    seen: list[bool] = []
+    other = list[None]()
+
+    async def agent(call: Call) -> None:
+        async def beside() -> None:
+            other.append(None)
+
+        call.start_soon(beside)
+        async for _ in call:
+            seen.append(bool(other))
+
+    async def script(exchange: Exchange) -> None:
+        exchange.tell(*[KEY] * 10)
+        exchange.hang_up()
+
+    exchange = Exchange(runtime, agent)
+    exchange.run(script)
+    assert seen[-1]
+
+
+def test_pieces_sound_raw_messages_and_faults_are_lossy_and_nothing_else() -> None:
+    assert all(map(is_lossy, LOSSY))
+    assert not any(map(is_lossy, [*NOT_LOSSY, STARTED, HUNG_UP]))
+
+
+@settings(max_examples=20)
+@given(st.lists(st.tuples(st.integers(1, 700), st.booleans()), max_size=6))
+def test_whatever_comes_the_mailbox_keeps_order_counts_and_its_limit(
+    bursts: list[tuple[int, bool]],
+) -> None:
+    events: list[Notification] = []
+    for size, lossy in bursts:
+        numbers = range(len(events), len(events) + size)
+        events += [
+            Fault(None, FaultKind.NOT_JSON, str(n)) if lossy else ItemDeleted(str(n))
+            for n in numbers
+        ]
+    box = Mailbox()
+    refused = sum(not box.put(event) for event in events)
+    box.close(HUNG_UP)
+    assert box.put(KEY)  # too late to be seen
+
+    async def read() -> list[Notification]:
+        return [event async for event in box]
+
+    *kept, last = asyncio.run(read())
+    overflow = [e for e in kept if isinstance(e, Fault) and e.kind is FaultKind.OVERFLOW]
+    assert last == HUNG_UP
+    assert len(overflow) == refused <= 1
+    own = [event for event in kept if event not in overflow]
+    assert len(own) <= mailbox.LIMIT
+    assert len(own) + box.dropped == len(events)
+    known = set(own)
+    assert own == [event for event in events if event in known]
+    if not refused:
+        assert [e for e in own if not is_lossy(e)] == [e for e in events if not is_lossy(e)]
+
+
+# An agent that goes wrong
+
+
+@each_runtime
+def test_an_exception_in_an_agent_ends_its_call_and_no_other(runtime: str) -> None:
+    ended: list[CallEnded | None] = []
+
+    async def agent(call: Call) -> None:
+        async for event in call:
+            if event == KEY:
+                raise BugError(SECRET)
+        ended.append(call.ended)
+
+    async def script(exchange: Exchange) -> None:
+        exchange.tell(KEY, number=0)
+        await settle()
+        exchange.tell(ItemDeleted("i"), number=1)
+        exchange.hang_up(number=1)
+
+    exchange = Exchange(runtime, agent).run(script, calls=2)
+    assert exchange.lines[0].commands == [HangUp()]
+    assert exchange.lines[1].commands == []
+    assert ended == [CALLER_HUNG_UP]
+    (error,) = exchange.errors
+    assert isinstance(error, ApplicationError)
+    assert str(error).startswith("the agent raised BugError at test_call.py:")
+    assert SECRET not in "".join(traceback.format_exception_only(error))
+    assert isinstance(error.__cause__, BugError)
+
+
+@each_runtime
+def test_an_exception_group_of_one_is_told_as_that_one(runtime: str) -> None:
+    async def agent(call: Call) -> None:
+        async with anyio.create_task_group():
+            raise BugError(call)
+
+    exchange = Exchange(runtime, agent).run(nothing)
+    (error,) = exchange.errors
+    assert str(error).startswith("the agent raised BugError at test_call.py:")
+
+
+@each_runtime
+@pytest.mark.parametrize("where", ["watcher", "task"])
+def test_an_exception_in_what_an_agent_has_set_up_ends_the_call_as_well(
+    runtime: str, where: str
+) -> None:
+    read: list[Notification] = []
+
+    def watch(event: Notification) -> None:
+        if event == KEY:
+            raise BugError(SECRET)
+
+    async def task(key_pressed: anyio.Event) -> None:
+        await key_pressed.wait()
+        raise BugError(SECRET)
+
+    async def agent(call: Call) -> None:
+        if where == "watcher":
+            call.watch(watch)
+        key_pressed = anyio.Event()
+        call.start_soon(task, key_pressed)
+        async for event in call:
+            read.append(event)
+            if event == KEY and where == "task":
+                key_pressed.set()
+
+    async def script(exchange: Exchange) -> None:
+        exchange.tell(KEY)
+
+    exchange = Exchange(runtime, agent).run(script)
+    (fault,) = (each for each in read if isinstance(each, Fault))
+    assert (fault.peer, fault.kind) == (None, FaultKind.APPLICATION)
+    assert SECRET not in fault.message
+    assert [each for each in read if each != fault] == [STARTED, KEY, HUNG_UP]
+    (error,) = exchange.errors
+    assert str(error).startswith(f"a {where} of the call raised BugError at test_call.py:")
+
+
+@each_runtime
+def test_several_failures_are_reported_together_in_their_order(runtime: str) -> None:
+    """S66: the call is hung up at the first."""
+
+    async def task() -> None:
+        raise BugError("first")
+
+    async def agent(call: Call) -> None:
+        call.start_soon(task)
+        await read_all(call, [])
+        raise BugError("second")
+
+    exchange = Exchange(runtime, agent).run(nothing)
+    assert exchange.line.commands == [HangUp()]
+    assert [str(each.__cause__) for each in several(exchange)] == ["first", "second"]
+
+
+@each_runtime
+def test_what_fails_with_each_event_is_reported_a_few_times(runtime: str) -> None:
+    def watch(event: Notification) -> None:
+        raise BugError(event)
+
+    async def agent(call: Call) -> None:
+        call.watch(watch)
+
+    async def script(exchange: Exchange) -> None:
+        exchange.tell(*[KEY] * 100)
+
+    exchange = Exchange(runtime, agent).run(script)
+    assert len(several(exchange)) == MAX_PROBLEMS
+
+
+def several(exchange: Exchange) -> list[Exception]:
+    """The failures that were reported together."""
+    (group,) = exchange.errors
+    assert isinstance(group, ExceptionGroup)
+    return list(cast("ExceptionGroup[Exception]", group).exceptions)
+
+
+# The end of an agent
+
+
+@each_runtime
+def test_a_call_goes_on_without_an_agent_that_has_returned(runtime: str) -> None:
+    watched: list[Notification] = []
+    ticks: list[float] = []
+
+    async def tick() -> None:
+        while True:
+            await anyio.sleep(1)
+            ticks.append(anyio.current_time())
+
+    async def agent(call: Call) -> None:
+        call.watch(watched.append)
+        call.start_soon(tick)
+
+    async def script(exchange: Exchange) -> None:
+        await settle()
+        exchange.tell(*[KEY] * (2 * mailbox.LIMIT))  # which nobody has to read
+        await anyio.sleep(3.5)
+        exchange.hang_up()
+
+    exchange = Exchange(runtime, agent).run(script)
+    assert watched == [*[KEY] * (2 * mailbox.LIMIT), CALLER_HUNG_UP]
+    assert ticks == [1, 2, 3]
+    assert exchange.line.commands == []
+    assert exchange.errors == []
+
+
+@each_runtime
+def test_after_the_end_an_agent_has_its_time_and_what_it_started_has_none(runtime: str) -> None:
+    """S71: the work in the background is cancelled, and waited for."""
+    done: list[tuple[str, float]] = []
+
+    async def task() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            done.append(("task", anyio.current_time()))
+
+    async def agent(call: Call) -> None:
+        call.start_soon(task)
+        await read_all(call, [])
+        await anyio.sleep(GRACE_SECONDS - 1)
+        call.start_soon(task)  # too late
+        done.append(("agent", anyio.current_time()))
+
+    async def script(exchange: Exchange) -> None:
+        await anyio.sleep(1)
+        exchange.hang_up()
+
+    exchange = Exchange(runtime, agent).run(script)
+    assert done == [("task", 1), ("agent", GRACE_SECONDS)]
+    assert exchange.errors == []
+
+
+@each_runtime
+def test_an_agent_that_takes_longer_is_cancelled_and_reported(runtime: str) -> None:
+    cancelled: list[float] = []
+
+    async def agent(call: Call) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cancelled.append(anyio.current_time())
+
+    async def script(exchange: Exchange) -> None:
+        await anyio.sleep(1)
+        exchange.hang_up()
+
+    exchange = Exchange(runtime, agent, {"grace_seconds": 2.5}).run(script)
+    assert cancelled == [3.5]
+    (error,) = exchange.errors
+    assert str(error) == "the agent still ran 2.5 s after its call had ended"
+
+
+@each_runtime
+def test_cancelling_ends_the_agent_at_once(runtime: str) -> None:
+    """S52: whoever ends the service does not wait for agents."""
+    log: list[str] = []
+
+    async def agent(call: Call) -> None:
+        try:
+            await read_all(call, [])
+        finally:
+            call.send(HangUp())  # which can do nothing any more
+            log.append("cancelled")
+
+    exchange = Exchange(runtime, agent)
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(exchange.call)
+            await settle()
+            tasks.cancel_scope.cancel()
+
+    run_virtual(runtime, main)
+    assert log == ["cancelled"]
+    assert exchange.errors == []
+
+
+@each_runtime
+def test_a_bug_of_the_machine_ends_the_iteration_and_is_raised_itself(runtime: str) -> None:
+    read: list[Notification] = []
+
+    async def agent(call: Call) -> None:
+        await read_all(call, read)
+        assert call.ended is None
+        call.send(Mute())
+
+    async def script(exchange: Exchange) -> None:
+        exchange.say(b"oh")
+
+    exchange = Exchange(runtime, agent).run(script)
+    assert read == [STARTED]
+    assert exchange.line.commands == []
+    (error,) = exchange.errors
+    assert isinstance(error, ValueError)
+    assert str(error) == "oh"
+
+
+@each_runtime
+def test_a_call_that_is_over_before_its_agent_begins_has_one_all_the_same(runtime: str) -> None:
+    read: list[Notification] = []
+
+    async def agent(call: Call) -> None:
+        await read_all(call, read)
+
+    exchange = Exchange(runtime, agent)
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+            call = Call(STARTED, ignore)
+            call.notify(STARTED)
+            call.notify(CALLER_HUNG_UP)
+            tasks.start_soon(call.run, agent)
+
+    run_virtual(exchange.runtime, main)
+    assert read == [STARTED, CALLER_HUNG_UP]
+
+
+# Handlers
+
+
+@each_runtime
+def test_handlers_are_called_by_kind_in_order_and_waited_for(runtime: str) -> None:
+    log: list[object] = []
+    handlers = Handlers()
+
+    @handlers.on(KeyPressed)
+    async def slow(call: Call, event: KeyPressed) -> None:
+        await anyio.sleep(1)
+        log.append(("slow", event.digit, anyio.current_time()))
+
+    @handlers.on(KeyPressed)
+    def quick(call: Call, event: KeyPressed) -> None:
+        log.append(("quick", event.digit, anyio.current_time()))
+        if event.digit == "7":
+            call.send(HangUp())
+
+    @handlers.on(CallEnded)
+    def ended(call: Call, event: CallEnded) -> None:
+        log.append((call.started.call_sid, event.reason))
+
+    async def script(exchange: Exchange) -> None:
+        exchange.tell(KEY, ItemDeleted("i"), KeyPressed("7"))
+
+    exchange = Exchange(runtime, handlers).run(script)
+    assert log == [
+        ("slow", "5", 1),
+        ("quick", "5", 1),
+        ("slow", "7", 2),
+        ("quick", "7", 2),
+        ("CA1", EndReason.HUNG_UP),
+    ]
+    assert exchange.errors == []
+    assert quick.__name__ == "quick"
+
+
+@each_runtime
+def test_an_exception_in_a_handler_ends_the_call(runtime: str) -> None:
+    """S52: the call is ended in good order all the same."""
+    handlers = Handlers()
+
+    @handlers.on(KeyPressed)
+    def broken(call: Call, event: KeyPressed) -> None:
+        raise BugError(SECRET)
+
+    async def script(exchange: Exchange) -> None:
+        exchange.tell(KEY)
+
+    exchange = Exchange(runtime, handlers).run(script)
+    assert exchange.line.commands == [HangUp()]
+    (error,) = exchange.errors
+    assert str(error).startswith("the agent raised BugError at test_call.py:")
+
+
+@each_runtime
+def test_an_agent_sees_the_conversation_and_what_was_heard(runtime: str) -> None:
+    seen: list[object] = []
+
+    async def agent(call: Call) -> None:
+        seen.extend([*call.items, *call.heard])
+
+    async def script(exchange: Exchange) -> None:
+        await settle()
+        exchange.hang_up()
+
+    Exchange(runtime, agent).run(script)
+    assert seen == [
+        Message("i", Role.USER),
+        Heard(Part(1, "r", "i", 0), 0, 80, 160, complete=False),
+    ]
+
+
+# What is not the application's, and what is
+
+
+def test_an_agent_that_waits_for_what_was_cancelled_has_failed() -> None:
+    async def wait() -> None:
+        task = asyncio.create_task(asyncio.sleep(10))
+        task.cancel()
+        await task
+
+    async def agent(call: Call) -> None:
+        call.start_soon(wait)
+        await settle()
+        await wait()
+
+    exchange = Exchange("asyncio", agent).run(nothing)
+    assert exchange.line.commands == [HangUp()]
+    (several,) = exchange.errors
+    assert isinstance(several, ExceptionGroup)
+    told = [str(each) for each in cast(ExceptionGroup[Exception], several).exceptions]
+    assert ["raised CancelledError" in each for each in told] == [True, True]
+
+
+@each_runtime
+def test_the_time_of_an_agent_does_not_wait_for_tasks_that_are_slow_to_end(runtime: str) -> None:
+    ran: list[float] = []
+
+    async def slow() -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(30)
+
+    async def agent(call: Call) -> None:
+        call.start_soon(slow)
+        async for _ in call:
+            pass
+        began = anyio.current_time()
+        try:
+            await anyio.sleep(100)
+        finally:
+            ran.append(anyio.current_time() - began)
+
+    async def script(exchange: Exchange) -> None:
+        await anyio.sleep(1)
+        exchange.hang_up()
+
+    Exchange(runtime, agent).run(script)
+    assert ran == [pytest.approx(GRACE_SECONDS)]
+
+
+@each_runtime
+def test_watchers_are_told_that_the_agent_has_failed(runtime: str) -> None:
+    seen: list[Notification] = []
+
+    def fail(event: Notification) -> None:
+        raise BugError
+
+    async def agent(call: Call) -> None:
+        call.watch(seen.append)
+        call.watch(fail)
+        raise BugError
+
+    exchange = Exchange(runtime, agent).run(nothing)
+    fault = seen[0]
+    assert isinstance(fault, Fault)
+    assert fault.kind is FaultKind.APPLICATION
+    assert "the agent raised BugError at test_call.py" in fault.message
+    assert len(exchange.errors) == 1
+
+
+@each_runtime
+def test_the_line_that_is_told_is_the_applications_and_not_a_librarys(runtime: str) -> None:
+    async def agent(call: Call) -> None:
+        json.loads("{")
+
+    exchange = Exchange(runtime, agent).run(nothing)
+    (error,) = exchange.errors
+    assert "JSONDecodeError at test_call.py:" in str(error)

@@ -1,0 +1,130 @@
+"""`model` with a client made with `websockets`, which shares no code with us."""
+
+import json
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
+
+from command_line import RUNTIMES, Command
+from twilio_realtime.sim import sample_speech as recordings
+
+
+@pytest.fixture(params=RUNTIMES)
+def runtime(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def model(runtime: str) -> Generator[Command, None, None]:
+    say = ("--say", "agent_greeting", "--say", "agent_goodbye")
+    with Command("model", "--port", "0", *say, "--runtime", runtime, "--json") as command:
+        yield command
+        assert command.interrupt() == 130
+    assert command.errors == ""
+
+
+def receive(client: Connection, kind: str) -> dict[str, Any]:
+    """The next event of that type."""
+    while True:
+        event: dict[str, Any] = json.loads(client.recv(5))
+        if event["type"] == kind:
+            return event
+
+
+def ask(client: Connection) -> str:
+    """The transcript of a response in writing."""
+    response = {"output_modalities": ["text"]}
+    client.send(json.dumps({"type": "response.create", "response": response}))
+    (item,) = receive(client, "response.done")["response"]["output"]
+    return str(item["content"][0]["text"])
+
+
+def test_it_says_what_it_is_told_to_and_repeats_the_last(model: Command) -> None:
+    with connect(f"{model.event('listening')['url']}?model=gpt-realtime-mini") as client:
+        assert receive(client, "session.created")["session"]["model"] == "gpt-realtime-mini"
+        said = [ask(client) for _ in range(3)]
+    goodbye = recordings.load("agent_goodbye").transcript
+    assert said == [recordings.load("agent_greeting").transcript, goodbye, goodbye]
+    assert model.event("session.created")["model"] == "gpt-realtime-mini"
+    assert [model.event("response.done")["status"] for _ in range(3)] == 3 * ["completed"]
+    assert model.event("session.over")["code"] == 1000
+
+
+def test_every_client_has_a_session_of_its_own(model: Command) -> None:
+    url = f"{model.event('listening')['url']}?model=gpt-realtime"
+    with connect(url) as one, connect(url) as other:
+        ids = [receive(each, "session.created")["session"]["id"] for each in (one, other)]
+        greeting = recordings.load("agent_greeting").transcript
+        assert [ask(one), ask(other)] == [greeting, greeting]
+    assert ids[0] != ids[1]
+    assert {model.event("session.over")["session"] for _ in range(2)} == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("{", {"code": "invalid_json"}),
+        (
+            '{"type": "response.cancel", "event_id": "mine"}',
+            {
+                "client_event": "response.cancel",
+                "code": "response_cancel_not_active",
+                "event_id": "mine",
+            },
+        ),
+        (
+            '{"type": "session.update", "session": {"type": "realtime", "voice": "sk-secret1234"}}',
+            {
+                "client_event": "session.update",
+                "code": "unknown_parameter",
+                "param": "session.voice",
+            },
+        ),
+        ('{"type": "call.+15005550006"}', {"client_event": "call.[hidden]"}),
+    ],
+)
+def test_a_mistake_of_a_client_is_told_in_the_apis_terms(
+    model: Command, text: str, mistake: dict[str, Any]
+) -> None:
+    with connect(f"{model.event('listening')['url']}?model=gpt-realtime") as client:
+        client.send(text)
+        error = receive(client, "error")["error"]
+    told = model.event("mistake")
+    assert told["code"] == error["code"]
+    assert told["message"]
+    assert {name: told.get(name) for name in mistake} == mistake
+    assert "secret" not in json.dumps(told)
+    assert "5550006" not in json.dumps(told)
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "code"),
+    [
+        ("", {}, "missing_model"),
+        ("?model=gpt-realtime", {"OpenAI-Beta": "realtime=v1"}, "beta_api_shape_disabled"),
+    ],
+)
+def test_a_connection_that_openai_would_close_is_closed_and_told(
+    model: Command, query: str, headers: dict[str, str], code: str
+) -> None:
+    url = f"{model.event('listening')['url']}{query}"
+    with connect(url, additional_headers=headers) as client:
+        assert receive(client, "error")["error"]["code"] == code
+        with pytest.raises(ConnectionClosedError) as closed:
+            client.recv(5)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4000
+    told = model.event("mistake")
+    assert told["code"] == code
+    assert "client_event" not in told
+
+
+def test_any_other_path_is_404(model: Command) -> None:
+    url = model.event("listening")["url"].removesuffix("/realtime")
+    with pytest.raises(InvalidStatus) as refused, connect(f"{url}/responses"):
+        pass
+    assert refused.value.response.status_code == 404

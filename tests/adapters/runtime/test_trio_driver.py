@@ -1,0 +1,150 @@
+"""What only the driver on trio has to show; what both have is in `test_drivers_alike`."""
+
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+from attrs import define, field
+
+import twilio_realtime.trio as api
+from driving import LONG_SCRIPT, Call, Recorder, call_in_memory, ignore, tcp_pair
+from twilio_realtime.sim.world.calls import byte_call
+from twilio_realtime.trio import Driver, SocketTransport, Transport, drive, listen, memory_pair
+from twilio_realtime_core.machine.actions import ByteAction, SendBytes
+from twilio_realtime_core.machine.units import SECOND
+
+A = "a"
+
+
+@define(eq=False)
+class StepCounter(trio.abc.Instrument):
+    """How often each task has run, by name."""
+
+    steps: dict[str, int] = field(factory=dict[str, int])
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.steps[task.name] = self.steps.get(task.name, 0) + 1
+
+
+def test_in_whatever_order_trio_runs_its_tasks_a_call_is_told_the_same() -> None:
+    same = Call(LONG_SCRIPT)
+    world = byte_call(same.bridge, same.phone, same.model, to_twilio_ns=0, to_model_ns=0)
+    world.run(60 * SECOND)
+    expected = [event for _, name, event in world.notifications if name == "bridge"]
+    for _ in range(5):
+        told = list[object]()
+        clock = trio.testing.MockClock(autojump_threshold=0)
+        trio.run(partial(call_in_memory, api, Call(LONG_SCRIPT), told.append), clock=clock)
+        assert told == expected
+
+
+def test_a_deadline_that_moves_later_with_each_message_wakes_nobody() -> None:
+    def answer(machine: Recorder, told: tuple[object, ...]) -> list[ByteAction] | None:
+        if told[0] == "eof":
+            machine.deadline = None
+            return None
+        machine.deadline = driver.now() + SECOND
+        return None
+
+    async def keep_time() -> None:
+        await driver.run({A: far})
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keep_time, name="time")
+            for _ in range(100):
+                await trio.testing.wait_all_tasks_blocked()
+                near.send(b"x")
+            near.close()
+
+    near, far = tcp_pair()
+    driver = Driver(Recorder(answer), ignore)
+    counter = StepCounter()
+    trio.run(main, instruments=[counter])
+    assert counter.steps["time"] < 5
+
+
+@pytest.mark.trio
+async def test_one_message_is_read_written_and_answered_in_one_step_of_a_task() -> None:
+    """So no cancellation comes in between."""
+    counter = StepCounter()
+    near, far = tcp_pair()
+    machine = Recorder(
+        lambda machine, told: (
+            [SendBytes(A, b"y"), SendBytes(A, b"z")] if told[0] == "bytes" else None
+        )
+    )
+    trio.lowlevel.add_instrument(counter)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(drive, machine, {A: far}, notify=ignore))
+        await trio.testing.wait_all_tasks_blocked()
+        counter.steps.clear()
+        near.send(b"x")
+        await trio.lowlevel.wait_readable(near)
+        await trio.testing.wait_all_tasks_blocked()
+        (steps,) = (n for name, n in counter.steps.items() if "Driver._read" in name)
+        near.close()
+    assert steps == 1
+
+
+@pytest.mark.trio
+async def test_a_listener_can_be_started_by_a_nursery() -> None:
+    machine = Recorder()
+
+    async def start(task_status: trio.TaskStatus[list[tuple[str, int]]]) -> None:
+        await listen(
+            "127.0.0.1",
+            0,
+            lambda: (Driver(machine, ignore), A),
+            on_error=ignore,
+            on_listening=task_status.started,
+        )
+
+    async with trio.open_nursery() as nursery:
+        addresses = await nursery.start(start)
+        with socket.create_connection(addresses[0]) as client:
+            client.send(b"hello")
+            while not machine.bytes_from(A):
+                await trio.sleep(0.001)
+        nursery.cancel_scope.cancel()
+    assert machine.bytes_from(A) == b"hello"
+
+
+def socket_transports() -> tuple[Transport, Transport]:
+    near, far = tcp_pair()
+    return SocketTransport(near), SocketTransport(far)
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize("build", [memory_pair, socket_transports])
+async def test_who_waits_for_a_transport_that_is_closed_is_told(
+    build: Callable[[], tuple[Transport, Transport]],
+) -> None:
+    near, far = build()
+    fill(near)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(expect_closed, near.wait_readable)
+        nursery.start_soon(expect_closed, near.wait_writable)
+        await trio.testing.wait_all_tasks_blocked()
+        near.close()
+        near.close()
+        near.abort()
+    for use in (near.send_eof, lambda: near.recv(1), lambda: near.send(b"x")):
+        with pytest.raises(OSError, match=r"closed|descriptor"):
+            use()
+    far.close()
+
+
+def fill(transport: Transport) -> None:
+    with suppress(BlockingIOError):
+        while True:
+            transport.send(bytes(65536))
+
+
+async def expect_closed(wait: Callable[[], Awaitable[None]]) -> None:
+    with pytest.raises(trio.ClosedResourceError):
+        await wait()

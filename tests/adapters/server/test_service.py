@@ -1,0 +1,522 @@
+"""What the service answers, request by request, and a whole call through it."""
+
+import importlib
+import re
+from hashlib import sha256
+from random import Random
+from typing import Protocol
+from urllib.parse import urlencode
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certificates import serving, trusting
+from twilio_realtime.recordings.recorder import BridgeLike
+from twilio_realtime.runtime.tls import Tls
+from twilio_realtime.server.service import Service, ServiceConfig, check_exposure
+from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
+from twilio_realtime.sim.model.replies import Reply, Speech
+from twilio_realtime.sim.phone.caller import After, Cue, Say, WhenQuiet
+from twilio_realtime.sim.phone.caller import HangUp as Leave
+from twilio_realtime.sim.phone.twilio_peer import SERVER, TwilioPeer
+from twilio_realtime.sim.world.byte_world import ByteWorld
+from twilio_realtime.usage_error import UsageError
+from twilio_realtime_core import (
+    Bridge,
+    CallConfig,
+    Fault,
+    HangUp,
+    Notify,
+    Peer,
+    SendBytes,
+    SessionConfig,
+)
+from twilio_realtime_core.machine.contract import ByteMachine
+from twilio_realtime_core.machine.units import MS, SECOND
+from twilio_realtime_core.notifications import CallEnded, CallStarted, EndReason, ResponseFinished
+from twilio_realtime_core.protocols import realtime, twilio
+from twilio_realtime_core.transport.http import Opening, Request, Response, Upgrade
+from twilio_realtime_core.transport.stack import Stack
+from twilio_realtime_core.transport.websocket import LinkConfig
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+KEY = "sk-proj-secret"
+PUBLIC = "https://calls.example"
+FORM = {"CallSid": "CA" + 32 * "1", "From": "+15005550006", "Digits": "", "Name": "Jürgen & Söhne"}
+
+
+class Validator(Protocol):
+    """What the tests use of Twilio's own helper, which has no types."""
+
+    def compute_signature(self, uri: str, params: dict[str, str]) -> str: ...
+
+
+module = importlib.import_module("twilio.request_validator")
+VALIDATOR: Validator = module.RequestValidator(TOKEN)
+
+
+def request(
+    method: str = "GET", target: str = "/incoming-call", body: bytes = b"", /, **headers: str
+) -> Request:
+    named = {"host": "localhost:5050"} | {k.replace("_", "-"): v for k, v in headers.items()}
+    return Request(method, target, tuple(named.items()), body)
+
+
+def upgrade(target: str = "/media-stream", **headers: str) -> Request:
+    return request(
+        "GET",
+        target,
+        connection="Upgrade",
+        upgrade="websocket",
+        sec_websocket_version="13",
+        sec_websocket_key="dGhlIHNhbXBsZSBub25jZQ==",
+        **headers,
+    )
+
+
+def form(fields: dict[str, str], target: str = "/incoming-call", **headers: str) -> Request:
+    headers["content_type"] = "application/x-www-form-urlencoded; charset=UTF-8"
+    return request("POST", target, urlencode(fields).encode(), **headers)
+
+
+def signed(one: Request, url: str, fields: dict[str, str] | None = None) -> Request:
+    """As Twilio's own helper signs it for `url`."""
+    signature = VALIDATOR.compute_signature(url, fields or {})
+    return evolve(one, headers=(*one.headers, ("x-twilio-signature", signature)))
+
+
+def answer(one: Request, config: ServiceConfig | None = None) -> Response:
+    response = Service(config or ServiceConfig()).respond(one)
+    assert isinstance(response, Response)
+    assert response.body.count(b"\n") == (response.status != 200 or response.body == b"ok\n")
+    return response
+
+
+def stream_of(response: Response) -> str:
+    """The URL that the TwiML names."""
+    assert response.status == 200
+    match = re.search(r'<Stream url="([^"]*)">', response.body.decode())
+    assert match
+    return match[1]
+
+
+GUARDED = ServiceConfig(auth_token=TOKEN, public_url=PUBLIC)
+
+
+# The answers
+
+
+@pytest.mark.parametrize("one", [request(), form(FORM)])
+def test_the_webhook_is_answered_with_twiml_that_names_the_stream(one: Request) -> None:
+    response = answer(one, ServiceConfig(public_url=PUBLIC, parameters={"who": "Ann & Co"}))
+    assert response.content_type == "text/xml"
+    assert stream_of(response) == "wss://calls.example/media-stream"
+    assert b'<Parameter name="who" value="Ann &amp; Co"/>' in response.body
+
+
+def test_what_twilio_says_of_the_caller_is_not_repeated_in_the_twiml() -> None:
+    assert b"+15005550006" not in answer(form(FORM)).body
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_service_says_that_it_runs(method: str) -> None:
+    assert answer(request(method, "/healthz?verbose"), GUARDED) == Response(200, b"ok\n")
+
+
+@pytest.mark.parametrize("target", ["/", "/incoming-call/", "/Healthz", "*", "", "//healthz"])
+def test_an_unknown_path_is_404(target: str) -> None:
+    assert answer(request("GET", target)).status == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "allowed"),
+    [
+        ("PUT", "/incoming-call", "GET, POST"),
+        ("HEAD", "/incoming-call", "GET, POST"),
+        ("POST", "/media-stream", "GET"),
+        ("POST", "/healthz", "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_is_405_with_the_right_ones(method: str, target: str, allowed: str) -> None:
+    response = answer(request(method, target))
+    assert (response.status, response.headers) == (405, (("Allow", allowed),))
+
+
+def test_the_stream_asked_for_without_a_websocket_is_426() -> None:
+    connection = Service(ServiceConfig()).open_connection()
+    connection.start(0)
+    connection.connected(Peer.TWILIO, 0)
+    data = b"GET /media-stream HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    sent = connection.receive_bytes(Peer.TWILIO, data, 0)[0]
+    assert isinstance(sent, SendBytes)
+    assert sent.data.startswith(b"HTTP/1.1 426 ")
+    assert b"\r\nUpgrade: websocket\r\n" in sent.data
+    assert b"\r\nConnection: Upgrade\r\n" in sent.data
+
+
+def test_a_websocket_becomes_a_call_with_a_bridge_of_its_own() -> None:
+    service = Service(ServiceConfig(api_key=KEY, safety_identifier="5f4dcc3b"))
+    first, second = service.respond(upgrade()), service.respond(upgrade())
+    assert isinstance(first, Upgrade)
+    assert isinstance(second, Upgrade)
+    assert isinstance(first.machine, Bridge)
+    assert first.machine is not second.machine
+    assert first.peer is Peer.TWILIO
+
+
+def test_only_the_link_to_the_model_has_the_key() -> None:
+    config = ServiceConfig(api_key=KEY, safety_identifier="5f4dcc3b")
+    links = config.links()
+    assert links[Peer.TWILIO].headers == ()
+    assert links[Peer.TWILIO].max_message_bytes == twilio.MAX_MESSAGE_BYTES
+    assert links[Peer.REALTIME].max_message_bytes == realtime.MAX_MESSAGE_BYTES
+    assert links[Peer.REALTIME].headers == (
+        ("Authorization", f"Bearer {KEY}"),
+        ("OpenAI-Safety-Identifier", "5f4dcc3b"),
+    )
+    assert ServiceConfig().links()[Peer.REALTIME].headers == ()
+
+
+def test_secrets_are_not_shown() -> None:
+    config = ServiceConfig(
+        api_key=KEY,
+        auth_token=TOKEN,
+        public_url=f"{PUBLIC}/t0ken",
+        call=CallConfig(url="wss://model.example/?key=t0ken"),
+        parameters={"who": "t0ken"},
+    )
+    assert not any(secret in repr(config) for secret in (KEY, TOKEN, "t0ken"))
+    assert "auth_token=<hidden>" in repr(config)
+    assert "auth_token=None" in repr(ServiceConfig())
+
+
+def test_accepted_connections_may_be_tls() -> None:
+    connection = Service(ServiceConfig(), server_tls=serving("localhost")).open_connection()
+    connection.start(0)
+    connection.connected(Peer.TWILIO, 0)
+    fault, *_ = connection.receive_bytes(Peer.TWILIO, b"GET / HTTP/1.1\r\n\r\n", 0)
+    assert isinstance(fault, Notify)
+    assert "is no TLS" in str(fault.event)
+
+
+# Signatures
+
+
+fields = st.dictionaries(st.text(min_size=1, max_size=8), st.text(max_size=8), max_size=6)
+
+
+@given(fields)
+def test_a_form_that_twilio_has_signed_is_answered(fields: dict[str, str]) -> None:
+    one = signed(form(fields), f"{PUBLIC}/incoming-call", fields)
+    assert answer(one, GUARDED).status == 200
+
+
+def test_a_query_is_signed_as_it_is() -> None:
+    target = "/incoming-call?From=%2B15005550006&b=&a=%20"
+    one = signed(request("GET", target), PUBLIC + target)
+    assert answer(one, GUARDED).status == 200
+    other = signed(request("GET", "/incoming-call?From=%2B1"), PUBLIC + target)
+    assert answer(other, GUARDED).status == 403
+
+
+def test_a_json_body_is_signed_by_its_hash() -> None:
+    body = b'{"CallSid": "CA1"}'
+    target = f"/incoming-call?bodySHA256={sha256(body).hexdigest()}"
+    one = request("POST", target, body, content_type="application/json")
+    assert answer(signed(one, PUBLIC + target), GUARDED).status == 200
+    spoilt = evolve(signed(one, PUBLIC + target), body=b"{}")
+    assert answer(spoilt, GUARDED).status == 403
+
+
+def test_the_stream_is_signed_with_the_url_of_the_twiml() -> None:
+    webhook = signed(request(), f"{PUBLIC}/incoming-call")
+    url = stream_of(answer(webhook, GUARDED))
+    assert isinstance(Service(GUARDED).respond(signed(upgrade(), url)), Upgrade)
+    assert answer(signed(upgrade(), f"{PUBLIC}/media-stream"), GUARDED).status == 403
+
+
+@pytest.mark.parametrize("one", [request(), form(FORM), upgrade()])
+def test_what_is_not_signed_is_refused(one: Request) -> None:
+    response = answer(one, GUARDED)
+    assert response.status == 403
+    assert b"has no X-Twilio-Signature" in response.body
+
+
+@pytest.mark.parametrize("one", [request(), form(FORM), upgrade()])
+def test_what_is_signed_for_another_url_is_refused_without_saying_which(one: Request) -> None:
+    config = evolve(GUARDED, public_url=f"{PUBLIC}/t0ken")
+    response = answer(signed(one, f"{PUBLIC}{one.target}"), config)
+    assert response.status == 403
+    assert b"--public-url" in response.body
+    assert b"t0ken" not in response.body
+    assert b"calls.example" not in response.body
+
+
+def test_a_form_that_cannot_be_read_is_400() -> None:
+    body = b"From=%ff"
+    assert answer(request("POST", "/incoming-call", body), GUARDED).status == 400
+
+
+def test_without_a_token_nothing_has_to_be_signed() -> None:
+    config = ServiceConfig(public_url=PUBLIC)
+    assert answer(form(FORM, x_twilio_signature="wrong"), config).status == 200
+    assert isinstance(Service(config).respond(upgrade(host="anything")), Upgrade)
+
+
+# The public URL
+
+
+@pytest.mark.parametrize(
+    "public", [f"{PUBLIC}/voice", f"{PUBLIC}/voice/", "wss://calls.example/voice"]
+)
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_path_of_the_public_url_is_kept_whether_or_not_the_proxy_leaves_it(
+    public: str, *, stays: bool
+) -> None:
+    config = ServiceConfig(auth_token=TOKEN, public_url=public)
+    prefix = "/voice" if stays else ""
+    webhook = form(FORM, f"{prefix}/incoming-call?x=1")
+    response = answer(signed(webhook, f"{PUBLIC}/voice/incoming-call?x=1", FORM), config)
+    assert stream_of(response) == "wss://calls.example/voice/media-stream"
+    stream = signed(upgrade(f"{prefix}/media-stream"), stream_of(response))
+    assert isinstance(Service(config).respond(stream), Upgrade)
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:5050", "localhost", "127.0.0.1:5050", "[::1]:5050", "127.1.2.3"]
+)
+def test_on_loopback_the_host_header_is_the_url(host: str) -> None:
+    assert stream_of(answer(request(host=host))) == f"ws://{host}/media-stream"
+
+
+@pytest.mark.parametrize(
+    "host", ["calls.example", "localhost.example", "x@localhost", "[::1", "", "10.0.0.1", "a b"]
+)
+def test_a_host_header_that_names_anything_else_is_not_believed(host: str) -> None:
+    headers = {"x_forwarded_host": "calls.example", "x_forwarded_proto": "https"}
+    response = answer(request(host=host, **headers))
+    assert response.status == 421
+    if "localhost" not in host:
+        assert b"--public-url" in response.body
+
+
+@pytest.mark.parametrize(
+    ("headers", "url"),
+    [
+        ({"x_forwarded_proto": "https", "x_forwarded_host": "a.example"}, "https://a.example"),
+        ({"x_forwarded_proto": "wss", "x_forwarded_host": "a.example"}, "https://a.example"),
+        ({"x_forwarded_proto": "HTTPS", "host": "a.example"}, "https://a.example"),
+        ({"host": "a.example"}, "https://a.example"),
+        ({"x_forwarded_host": "a.example:8443, b.example"}, "https://a.example:8443"),
+        (
+            {"x_forwarded_proto": "https , http", "x_forwarded_host": "a.example"},
+            "https://a.example",
+        ),
+        ({"forwarded": "for=1.2.3.4;proto=https;host=a.example"}, "https://a.example"),
+        (
+            {"forwarded": 'FOR="[::1]"; Host="a.example:8443" ;proto=https'},
+            "https://a.example:8443",
+        ),
+        ({"forwarded": r'for="a,\"b;c";host=a.example'}, "https://a.example"),
+        ({"forwarded": 'proto=https;host="a.example'}, "https://localhost:5050"),
+        ({"forwarded": r'host="a\.example"'}, "https://a.example"),
+        ({"forwarded": "host=a.example;host=b.example, host=c.example"}, "https://a.example"),
+        ({"forwarded": "proto=https, host=c.example", "host": "a.example"}, "https://a.example"),
+        ({"forwarded": "host=b.example", "x_forwarded_host": "a.example"}, "https://a.example"),
+        ({}, "http://localhost:5050"),
+        ({"x_forwarded_proto": "http"}, "http://localhost:5050"),
+        ({"x_forwarded_proto": "https"}, "https://localhost:5050"),
+    ],
+)
+def test_the_headers_of_a_trusted_proxy_say_what_the_url_is(
+    headers: dict[str, str], url: str
+) -> None:
+    config = ServiceConfig(auth_token=TOKEN, trust_proxy=True)
+    webhook = signed(request(**headers), f"{url}/incoming-call")
+    stream = stream_of(answer(webhook, config))
+    assert stream == f"ws{url.removeprefix('http')}/media-stream"
+    assert isinstance(Service(config).respond(signed(upgrade(**headers), stream)), Upgrade)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x_forwarded_proto": "gopher"},
+        {"x_forwarded_proto": "http", "x_forwarded_host": "calls.example"},
+        {"x_forwarded_host": "calls.example/path?query"},
+        {"x_forwarded_host": "me@calls.example"},
+        {"x_forwarded_host": "\u00e9.example"},
+        {"host": ""},
+    ],
+)
+def test_a_url_that_twilio_could_not_dial_is_refused_with_a_sentence(
+    headers: dict[str, str],
+) -> None:
+    config = ServiceConfig(auth_token=TOKEN, trust_proxy=True)
+    for one in (request(**headers), upgrade(**headers)):
+        assert answer(one, config).status == 421
+
+
+header_names = st.sampled_from(
+    ["host", "forwarded", "x_forwarded_host", "x_forwarded_proto", "content_type"]
+)
+header_values = st.text(st.sampled_from('hostproto=";,\\ :.[]@/?#1a\u00ff'), max_size=24)
+
+
+@given(
+    st.dictionaries(header_names, header_values),
+    st.sampled_from(["GET", "POST", "HEAD", "DELETE"]),
+    st.sampled_from(["/incoming-call", "/media-stream", "/healthz", "/x", "*"]),
+    st.binary(max_size=20),
+    st.booleans(),
+)
+def test_whatever_is_asked_nothing_is_raised(
+    headers: dict[str, str],
+    method: str,
+    target: str,
+    body: bytes,
+    trust_proxy: bool,  # noqa: FBT001
+) -> None:
+    for token in (None, TOKEN):
+        config = ServiceConfig(auth_token=token, trust_proxy=trust_proxy)
+        answer(request(method, target, body, **headers), config)
+
+
+# Settings that make no sense
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"auth_token": ""}, "auth token is empty"),
+        ({"public_url": "calls.example"}, "absolute"),
+        ({"public_url": "http://calls.example"}, "wss only"),
+        ({"public_url": f"{PUBLIC}?t0ken"}, "query"),
+        ({"parameters": {"": "x"}}, "empty name"),
+        ({"parameters": {str(n): 400 * "x" for n in range(120)}}, "bytes"),
+        ({"api_key": "two\nlines"}, "Authorization"),
+        ({"safety_identifier": "\u00e9"}, "OpenAI-Safety-Identifier"),
+        ({"api_key": KEY, "call": CallConfig(url="ws://model.example")}, "in the clear"),
+        ({"call": CallConfig(url="wss://me@model.example")}, "user information"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_at_once(
+    settings: dict[str, object], words: str
+) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        ServiceConfig(**settings)  # type: ignore[arg-type]
+    assert "t0ken" not in str(caught.value)
+
+
+def test_a_server_of_ones_own_may_be_spoken_to_in_the_clear() -> None:
+    assert ServiceConfig(call=CallConfig(url="ws://model.example")).api_key is None
+    local = CallConfig(url="ws://127.0.0.1:8000/v1/realtime")
+    assert ServiceConfig(api_key=KEY, call=local).api_key == KEY
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.53"])
+def test_on_loopback_the_service_may_go_without_a_token(host: str) -> None:
+    check_exposure(host, None, insecure=False)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.5", "calls.example"])  # noqa: S104
+def test_elsewhere_there_has_to_be_a_token_or_the_wish_to_go_without(host: str) -> None:
+    check_exposure(host, TOKEN, insecure=False)
+    check_exposure(host, None, insecure=True)
+    with pytest.raises(UsageError, match=r"TWILIO_AUTH_TOKEN.*127\.0\.0\.1.*--insecure"):
+        check_exposure(host, None, insecure=False)
+
+
+# Whole calls
+
+
+QUESTION = recordings.load("caller_question").audio
+ANSWER = recordings.load("agent_answer")
+VAD = SessionConfig(turn_detection={"type": "server_vad", "silence_duration_ms": 500})
+SCRIPT: tuple[Cue, ...] = (After(500 * MS, Say(QUESTION)), WhenQuiet(9 * SECOND, Leave()))
+
+
+class Call:
+    """Phone, service and model in a world of bytes, cut anywhere."""
+
+    def __init__(self, *, tls: bool, script: tuple[Cue, ...] = SCRIPT) -> None:
+        random = Random(1)
+        config = ServiceConfig(
+            api_key=KEY,
+            auth_token=TOKEN,
+            public_url=PUBLIC,
+            call=CallConfig(url=f"{'wss' if tls else 'ws'}://localhost/v1/realtime", session=VAD),
+        )
+        service = Service(config, client_tls=trusting(), random_bytes=random.randbytes)
+        url = stream_of(answer(signed(request(), f"{PUBLIC}/incoming-call"), config))
+        self.told: list[tuple[BridgeLike, Request]] = []
+        self.machine = service.open_connection(self.on_call)
+        self.phone = TwilioPeer(url=url, seed=1, script=script)
+        self.model = RealtimePeer([Reply((Speech(ANSWER.audio, ANSWER.transcript),))], seed=2)
+        self.requests: list[Request] = []
+
+        def respond(request: Request) -> Response | Upgrade:
+            self.requests.append(request)
+            links = {CLIENT: LinkConfig(max_message_bytes=realtime.MAX_MESSAGE_BYTES)}
+            return Upgrade(self.model, CLIENT, links)
+
+        signature = VALIDATOR.compute_signature(url, {})
+        link = LinkConfig(
+            max_message_bytes=twilio.MAX_MESSAGE_BYTES, headers=(("x-twilio-signature", signature),)
+        )
+        model: ByteMachine = Opening(CLIENT, respond, random.randbytes)
+        if tls:
+            model = Tls(model, server={CLIENT: serving("localhost")})
+        self.world = ByteWorld(seed=1, segment=True)
+        self.world.add("phone", Stack(self.phone, {SERVER: link}, random.randbytes))
+        self.world.add("service", self.machine)
+        self.world.add("model", model)
+        self.world.join(("phone", SERVER), ("service", Peer.TWILIO), latency_ns=40 * MS)
+        self.world.join(("service", Peer.REALTIME), ("model", CLIENT), latency_ns=25 * MS)
+
+    def on_call(self, bridge: BridgeLike, request: Request) -> None:
+        self.told.append((bridge, request))
+
+    def events(self, *kinds: type) -> list[object]:
+        return [event for _, _, event in self.world.notifications if isinstance(event, kinds)]
+
+    def run(self) -> None:
+        self.world.run_until(lambda: bool(self.events(CallEnded)), 60 * SECOND)
+        self.world.run(60 * SECOND)
+
+
+LEGS = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+
+
+@LEGS
+def test_a_whole_call_goes_through_the_service(*, tls: bool) -> None:
+    call = Call(tls=tls)
+    call.run()
+    (ended,) = call.events(CallEnded)
+    assert isinstance(ended, CallEnded)
+    assert (ended.reason, ended.detail) == (EndReason.CALLER_HUNG_UP, "stop")
+    assert len(call.events(ResponseFinished)) == 1
+    assert call.events(Fault) == []
+    assert call.phone.warnings == []
+    assert call.model.complaints == []
+    assert call.machine.deadline is None
+    (asked,) = call.requests
+    assert asked.header("authorization") == f"Bearer {KEY}"
+    assert asked.header("openai-beta") is None
+    assert asked.target == "/v1/realtime?model=gpt-realtime"
+
+
+@LEGS
+def test_the_application_gets_the_bridge_of_a_call_and_commands_it(*, tls: bool) -> None:
+    call = Call(tls=tls, script=())
+    call.world.run_until(lambda: bool(call.events(CallStarted)), SECOND)
+    ((bridge, opened),) = call.told
+    assert opened.path == "/media-stream"
+    call.world.run(2 * SECOND)
+    call.world.call("service", "perform", bridge.send(HangUp(), call.world.now))
+    call.run()
+    assert call.events(CallEnded) == [CallEnded(EndReason.HUNG_UP)]
+    assert call.phone.over

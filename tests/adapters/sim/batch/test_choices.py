@@ -1,0 +1,82 @@
+"""The one source of chance: seeded, drawn, recorded."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twilio_realtime.sim.batch.choices import Choices, Draw, WrongDraw
+
+
+def draw_some(choices: Choices) -> list[object]:
+    return [
+        choices.integer("size", 3, 9),
+        choices.happens("rain", 50),
+        choices.pick("colour", ("red", "blue")),
+        choices.weighted("way", ((1, "left"), (2, "right"))),
+        choices.stream("noise").random(),
+    ]
+
+
+@given(st.integers())
+def test_a_seed_gives_the_same_draws_and_they_can_be_drawn_again(seed: int) -> None:
+    first = Choices.seeded(seed)
+    drawn = draw_some(first)
+    assert draw_some(Choices.seeded(seed)) == drawn
+    again = Choices.recorded(first.made)
+    assert draw_some(again) == drawn
+    assert again.made == first.made
+
+
+def test_a_draw_more_under_one_label_leaves_the_others_as_they_were() -> None:
+    one, other = Choices.seeded(1), Choices.seeded(1)
+    other.integer("new", 0, 9)
+    assert draw_some(one) == draw_some(other)
+
+
+@given(st.data())
+def test_draws_can_come_from_hypothesis(data: st.DataObject) -> None:
+    choices = Choices.drawn(lambda label, low, high: data.draw(st.integers(low, high), label=label))
+    size, rain, colour, way, noise = draw_some(choices)
+    assert isinstance(size, int)
+    assert 3 <= size <= 9
+    assert rain in (True, False)
+    assert colour in ("red", "blue")
+    assert way in ("left", "right")
+    assert isinstance(noise, float)
+
+
+def test_the_lowest_draws_are_the_plainest_choices_and_not_worth_telling() -> None:
+    plainest = Choices.drawn(lambda _, low, __: low)
+    assert draw_some(plainest)[:4] == [3, False, "red", "left"]
+    assert plainest.decided == []
+
+
+def test_what_was_decided_is_told_in_words_and_what_was_drawn_in_numbers() -> None:
+    def speak() -> None: ...
+
+    highest = Choices.drawn(lambda _, __, high: high)
+    draw_some(highest)
+    highest.pick("what", (speak, speak))
+    highest.pick("which", (len, lambda: None))
+    assert highest.decided == [
+        "size: 9",
+        "rain",
+        "colour: blue",
+        "way: right",
+        "what: speak",
+        "which: number 1",
+    ]
+    assert str(highest.made[0]) == "size: 9 of 3 to 9"
+
+
+def test_each_weighted_option_comes_as_often_as_its_weight_says() -> None:
+    points = iter(range(6))
+    choices = Choices.drawn(lambda _, __, ___: next(points))
+    options = ((1, "a"), (3, "b"), (2, "c"))
+    assert "".join(choices.weighted("x", options) for _ in range(6)) == "abbbcc"
+
+
+@pytest.mark.parametrize("draws", [[], [Draw("colour", 3, 9, 4)], [Draw("size", 3, 8, 4)]], ids=str)
+def test_draws_of_another_call_are_refused(draws: list[Draw]) -> None:
+    with pytest.raises(WrongDraw, match="size, 3 to 9, is not what was drawn"):
+        Choices.recorded(draws).integer("size", 3, 9)

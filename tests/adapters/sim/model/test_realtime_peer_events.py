@@ -1,0 +1,306 @@
+"""Every event of the simulated server against OpenAI's own types, and against recorded sessions."""
+
+import json
+from base64 import b64encode
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from openai.types.realtime import RealtimeServerEvent
+from pydantic import BaseModel, TypeAdapter
+
+from twilio_realtime.sim.model.realtime_peer import CLIENT, OpeningFault, RealtimePeer
+from twilio_realtime.sim.model.replies import FunctionCall, Pace, Reply, Speech, Text
+from twilio_realtime_core.machine.actions import Action, Send
+from twilio_realtime_core.machine.units import MS
+
+Event = dict[str, Any]
+
+TRACES = Path(__file__).parents[3] / "core/traces"
+QUIET, LOUD = b"\xff" * 160, b"\x10\x90" * 80
+ANSWER = Speech(b"\x20" * 8 * 2100, "Hello, Marcelo! Great to meet you. How can I help you today?")
+PCMU = {"input": {"format": {"type": "audio/pcmu"}}, "output": {"format": {"type": "audio/pcmu"}}}
+
+
+class Session:
+    """A client that has an open session, and what the server sent it, each event checked."""
+
+    def __init__(self, *replies: Reply, **options: Any) -> None:
+        self.peer = RealtimePeer(replies or [Reply([ANSWER])], **options)
+        self.events: list[Event] = []
+        self.now = 0
+        self.peer.start(0)
+        self._take(self.peer.opened(CLIENT, 0))
+        self.wait(10)
+
+    def wait(self, ms: int) -> None:
+        until = self.now + ms * MS
+        while (deadline := self.peer.deadline) is not None and deadline <= until:
+            self._take(self.peer.handle_timeout(deadline))
+        self.now = until
+
+    def send(self, event: Event) -> None:
+        self._take(self.peer.receive_text(CLIENT, json.dumps(event), self.now))
+
+    def update(self, **audio_input: Any) -> None:
+        audio = {**PCMU, "input": {**PCMU["input"], **audio_input}}
+        self.send({"type": "session.update", "session": {"type": "realtime", "audio": audio}})
+
+    def hear(self, *frames: bytes) -> None:
+        for frame in frames:
+            audio = b64encode(frame).decode()
+            self.send({"type": "input_audio_buffer.append", "audio": audio})
+            self.wait(20)
+
+    def _take(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Send):
+                event = json.loads(action.message.encode())
+                check(event)
+                self.events.append(event)
+
+
+@cache
+def server_event() -> TypeAdapter[Any]:
+    return TypeAdapter(RealtimeServerEvent)
+
+
+def check(event: Event) -> None:
+    """The event is what OpenAI's types say: of its own type, and whole."""
+    parsed = server_event().validate_json(json.dumps(event), strict=True)
+    assert isinstance(parsed, BaseModel)
+    assert parsed.model_dump()["type"] == event["type"]
+
+
+def without_deltas(events: Iterable[Event]) -> list[Event]:
+    """How many deltas there are is another matter."""
+    return [event for event in events if not event["type"].endswith(".delta")]
+
+
+def types(events: Iterable[Event]) -> list[str]:
+    return [event["type"] for event in without_deltas(events)]
+
+
+def recorded(name: str) -> list[Event]:
+    lines = (TRACES / f"{name}.jsonl").read_text().splitlines()
+    frames = [json.loads(line) for line in lines]
+    return [frame["event"] for frame in frames if frame["direction"] == "received"]
+
+
+def in_session(events: Iterable[Event]) -> list[Event]:
+    """Without what is not tied to the rest: transcription, and the limits at the very end."""
+    loose = ("conversation.item.input_audio_transcription.", "rate_limits.")
+    return [event for event in events if not event["type"].startswith(loose)]
+
+
+def skeleton(value: Any) -> Any:
+    """The names in an event, in order, without what they hold; only linear audio has a `rate`."""
+    if isinstance(value, dict):
+        fields = cast(Event, value).items()
+        return {name: skeleton(inner) for name, inner in fields if name != "rate"}
+    return [skeleton(value[0])] if isinstance(value, list) and value else None
+
+
+def a_spoken_turn() -> Session:
+    session = Session(transcripts=["Hello, my name is Marcelo."])
+    session.update(transcription={"model": "gpt-realtime-whisper"})
+    session.wait(50)
+    session.hear(*[QUIET] * 80, *[LOUD] * 130, *[QUIET] * 20)
+    session.wait(3000)
+    return session
+
+
+def a_typed_turn() -> Session:
+    session = Session(Reply([Speech(b"\x20" * 6000, "Hi there!")]))
+    session.update()
+    session.send(typed("Say a short greeting."))
+    session.send({"type": "response.create"})
+    session.wait(3000)
+    return session
+
+
+def a_tool_round() -> Session:
+    call = FunctionCall("get_weather", '{  \n  "city": "London" \n} \n', "call_uMNE0Myi2tDTPu0w")
+    session = Session(Reply([call]), Reply([Text("It is foggy and 12 degrees in London.")]))
+    settings = {"type": "realtime", "output_modalities": ["text"]}
+    session.send({"type": "session.update", "session": settings})
+    session.send(typed("What is the weather in London?"))
+    session.send({"type": "response.create"})
+    session.wait(2000)
+    output = {"type": "function_call_output", "call_id": "call_uMNE0Myi2tDTPu0w", "output": "Fog."}
+    session.send({"type": "conversation.item.create", "item": output})
+    session.send({"type": "response.create"})
+    session.wait(2000)
+    return session
+
+
+def typed(text: str) -> Event:
+    content = [{"type": "input_text", "text": text}]
+    item = {"type": "message", "role": "user", "content": content}
+    return {"type": "conversation.item.create", "item": item}
+
+
+def test_a_spoken_turn_goes_as_it_was_recorded() -> None:
+    events = a_spoken_turn().events
+    trace = recorded("realtime_audio_in_server_vad_turn")
+    assert types(in_session(events)) == types(in_session(trace))
+
+
+def test_a_typed_turn_goes_as_it_was_recorded() -> None:
+    trace = recorded("realtime_text_in_audio_out_turn")
+    assert types(in_session(a_typed_turn().events)) == types(trace)
+
+
+def test_a_tool_round_goes_as_it_was_recorded() -> None:
+    trace = recorded("realtime_tool_call_round")
+    assert types(in_session(a_tool_round().events)) == types(trace)
+
+
+@pytest.mark.parametrize(
+    ("play", "name"),
+    [
+        (a_spoken_turn, "realtime_audio_in_server_vad_turn"),
+        (a_typed_turn, "realtime_text_in_audio_out_turn"),
+        (a_tool_round, "realtime_tool_call_round"),
+    ],
+)
+def test_every_recorded_event_is_made_of_the_same_names_in_the_same_order(
+    play: Callable[[], Session], name: str
+) -> None:
+    made, seen = in_session(play().events), in_session(recorded(name))
+    for ours, theirs in zip(without_deltas(made), without_deltas(seen), strict=True):
+        if not ours["type"].startswith("session."):
+            assert json.dumps(skeleton(ours)) == json.dumps(skeleton(theirs))
+    deltas = {event["type"]: event for event in made}
+    for theirs in seen:
+        assert list(deltas[theirs["type"]]) == list(theirs)
+
+
+def test_the_session_has_the_recorded_names_in_the_recorded_order() -> None:
+    trace = recorded("realtime_text_in_audio_out_turn")
+    ours = a_typed_turn().events
+    assert json.dumps(skeleton(ours[0])) == json.dumps(skeleton(trace[0]))
+    made, seen = ours[1]["session"], trace[1]["session"]
+    assert list(made) == list(seen)
+    assert list(made["audio"]["input"]) == list(seen["audio"]["input"])
+
+
+def test_the_second_items_end_names_no_predecessor() -> None:
+    named = [
+        (event["type"], event["previous_item_id"] is not None)
+        for event in a_tool_round().events
+        if event["type"] in ("conversation.item.added", "conversation.item.done")
+    ]
+    trace = [
+        (event["type"], event["previous_item_id"] is not None)
+        for event in recorded("realtime_tool_call_round")
+        if event["type"] in ("conversation.item.added", "conversation.item.done")
+    ]
+    assert named == trace
+
+
+def test_ids_tell_the_second_they_were_made_in() -> None:
+    events = a_spoken_turn().events
+    digits = [event["event_id"][6:11] for event in events]
+    assert digits == sorted(digits)
+    assert digits[0] == "E6U0w"
+    assert len({event["event_id"] for event in events}) == len(events)
+    assert {len(event["event_id"]) for event in events} == {len("event_") + 21}
+
+
+def test_every_other_kind_of_event_is_of_openais_types() -> None:
+    session = Session(
+        Reply([ANSWER]),
+        Reply.failed(),
+        Reply.incomplete(Text("So")),
+        transcripts=[None, "Yes."],
+        pace=Pace(interrupt_ns=0),
+    )
+    session.update(
+        transcription={"model": "gpt-4o-transcribe"},
+        turn_detection={"type": "server_vad", "idle_timeout_ms": 5000, "create_response": True},
+    )
+    session.wait(50)
+    session.send({"type": "response.create"})
+    session.wait(550)
+    session.hear(*[LOUD] * 20, *[QUIET] * 20)
+    item_id = session.peer.conversation[0].id
+    for event in (
+        {"type": "conversation.item.truncate", "item_id": item_id, "audio_end_ms": 50},
+        {"type": "conversation.item.truncate", "item_id": item_id, "audio_end_ms": 5000},
+    ):
+        session.send({**event, "content_index": 0})
+    session.send({"type": "conversation.item.retrieve", "item_id": item_id})
+    session.send({"type": "conversation.item.delete", "item_id": item_id})
+    session.send({"type": "input_audio_buffer.clear"})
+    session.send({"type": "response.create"})
+    session.send({"type": "response.create", "response": {"conversation": "none"}})
+    session.hear(*[LOUD] * 20, *[QUIET] * 400)
+    session.wait(2000)
+    assert {
+        "conversation.item.deleted",
+        "conversation.item.input_audio_transcription.completed",
+        "conversation.item.input_audio_transcription.failed",
+        "conversation.item.retrieved",
+        "conversation.item.truncated",
+        "error",
+        "input_audio_buffer.cleared",
+        "input_audio_buffer.timeout_triggered",
+        "rate_limits.updated",
+    } <= set(types(session.events))
+
+
+def test_a_session_with_every_setting_is_of_openais_types() -> None:
+    session = Session()
+    session.send(
+        {
+            "type": "session.update",
+            "session": {
+                "type": "realtime",
+                "model": "gpt-realtime",
+                "output_modalities": ["audio"],
+                "instructions": "Be brief.",
+                "tools": [
+                    {"parameters": {"type": "object"}, "type": "function", "name": "f"},
+                    {"type": "mcp", "server_label": "m", "server_url": "https://x.example"},
+                ],
+                "tool_choice": {"type": "function", "name": "f"},
+                "max_output_tokens": 400,
+                "tracing": {"workflow_name": "calls"},
+                "truncation": {"type": "retention_ratio", "retention_ratio": 0.8},
+                "prompt": {"id": "pmpt_1"},
+                "include": ["item.input_audio_transcription.logprobs"],
+                "audio": {
+                    "input": {
+                        "format": {"type": "audio/pcma"},
+                        "transcription": {"model": "whisper-1", "language": "de"},
+                        "noise_reduction": {"type": "near_field"},
+                        "turn_detection": {"type": "semantic_vad", "eagerness": "low"},
+                    },
+                    "output": {
+                        "format": {"type": "audio/pcm"},
+                        "voice": "marin",
+                        "speed": 1.25,
+                    },
+                },
+            },
+        }
+    )
+    session.wait(10)
+    updated = session.events[-1]
+    assert updated["type"] == "session.updated"
+    effective = updated["session"]
+    assert list(effective["tools"][0]) == ["type", "name", "parameters"]
+    assert effective["audio"]["input"]["transcription"] == {
+        "model": "whisper-1",
+        "language": "de",
+        "prompt": None,
+    }
+    assert effective["audio"]["output"]["format"] == {"type": "audio/pcm", "rate": 24000}
+
+
+def test_a_refused_connection_says_why_in_openais_types() -> None:
+    for fault in OpeningFault:
+        assert types(Session(fault=fault).events) == ["error"]

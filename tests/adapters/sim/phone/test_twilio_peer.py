@@ -1,0 +1,677 @@
+"""The phone: what it sends and when, what it plays and when, what it finds wrong."""
+
+import json
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twilio_realtime.sim.phone.caller import (
+    SPEECH_LIMIT,
+    Act,
+    After,
+    At,
+    HangUp,
+    Mute,
+    Press,
+    Say,
+    Unmute,
+    WhenHeard,
+    WhenQuiet,
+)
+from twilio_realtime.sim.phone.player import PENDING_MARKS_LIMIT, QUEUE_LIMIT, Segment
+from twilio_realtime.sim.phone.twilio_peer import (
+    SERVER,
+    CallOver,
+    Cleared,
+    CueTaken,
+    StreamWarning,
+    TwilioPeer,
+)
+from twilio_realtime_core.errors import LocalProtocolError
+from twilio_realtime_core.machine.actions import Action, Close, Notify, Open, Send
+from twilio_realtime_core.machine.units import MS, SAMPLE_NS, SECOND
+
+SILENT = b"\xff" * 160
+FRAMELESS = 10**6 * SECOND
+"""A first frame that never comes, where only playing is looked at."""
+
+
+def answered(**arguments: Any) -> TwilioPeer:
+    phone = TwilioPeer(**arguments)
+    phone.start(0)
+    phone.opened(SERVER, 0)
+    return phone
+
+
+def listener(**arguments: Any) -> TwilioPeer:
+    return answered(first_frame_ns=FRAMELESS, **arguments)
+
+
+def sent(actions: Iterable[Action]) -> list[dict[str, Any]]:
+    return [json.loads(action.message.encode()) for action in actions if isinstance(action, Send)]
+
+
+def told(actions: Iterable[Action]) -> list[object]:
+    return [action.event for action in actions if isinstance(action, Notify)]
+
+
+def marks(actions: Iterable[Action]) -> list[str]:
+    return [message["mark"]["name"] for message in sent(actions) if message["event"] == "mark"]
+
+
+def media(phone: TwilioPeer, audio: bytes) -> str:
+    payload = b64encode(audio).decode()
+    return json.dumps(
+        {"event": "media", "streamSid": phone.stream_sid, "media": {"payload": payload}}
+    )
+
+
+def mark(phone: TwilioPeer, name: str) -> str:
+    return json.dumps({"event": "mark", "streamSid": phone.stream_sid, "mark": {"name": name}})
+
+
+def clear(phone: TwilioPeer) -> str:
+    return json.dumps({"event": "clear", "streamSid": phone.stream_sid})
+
+
+def play(phone: TwilioPeer, audio: bytes, now: int) -> list[Action]:
+    return phone.receive_text(SERVER, media(phone, audio), now)
+
+
+def wait(phone: TwilioPeer, until: int) -> list[tuple[int, Action]]:
+    """Everything that the phone does up to `until`, punctually."""
+    done: list[tuple[int, Action]] = []
+    while (due := phone.deadline) is not None and due <= until:
+        done += [(due, action) for action in phone.handle_timeout(due)]
+    return done
+
+
+# What it sends.
+
+
+def test_dials_its_url_and_speaks_once_the_link_is_open() -> None:
+    phone = TwilioPeer(url="wss://bridge.example/stream")
+    assert phone.deadline is None
+    assert phone.handle_timeout(0) == []
+    assert phone.start(1) == [Open(SERVER, "wss://bridge.example/stream")]
+    assert phone.deadline is None
+    connected, start = sent(phone.opened(SERVER, 5))
+    assert connected == {"event": "connected", "protocol": "Call", "version": "1.0.0"}
+    assert start["event"] == "start"
+    assert phone.opened(SERVER, 5) == []
+
+
+def test_start_tells_the_call_and_its_format() -> None:
+    phone = TwilioPeer(custom_parameters={"who": 'An"n'}, call_sid="CA" + "5" * 32)
+    phone.start(0)
+    _, start = sent(phone.opened(SERVER, 0))
+    assert start == {
+        "event": "start",
+        "sequenceNumber": "1",
+        "streamSid": phone.stream_sid,
+        "start": {
+            "accountSid": phone.account_sid,
+            "streamSid": phone.stream_sid,
+            "callSid": "CA" + "5" * 32,
+            "tracks": ["inbound"],
+            "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+            "customParameters": {"who": 'An"n'},
+        },
+    }
+
+
+def test_identifiers_have_twilios_pattern_and_come_from_the_seed() -> None:
+    one, same, other = TwilioPeer(seed=1), TwilioPeer(seed=1), TwilioPeer(seed=2)
+    assert one.stream_sid == same.stream_sid != other.stream_sid
+    for prefix, sid in [("AC", one.account_sid), ("CA", one.call_sid), ("MZ", one.stream_sid)]:
+        assert re.fullmatch(f"{prefix}[0-9a-f]{{32}}", sid)
+
+
+def test_frames_are_silent_and_stamped_by_a_jittering_clock() -> None:
+    phone = answered(seed=3)
+    frames = [
+        (due, message) for due, action in wait(phone, 2 * SECOND) for message in sent([action])
+    ]
+    assert len(frames) in (92, 93)
+    for n, (due, frame) in enumerate(frames):
+        assert frame["event"] == "media"
+        assert frame["sequenceNumber"] == str(n + 2)
+        assert frame["media"]["track"] == "inbound"
+        assert frame["media"]["chunk"] == str(n + 1)
+        assert frame["media"]["timestamp"] == str(due // MS)
+        assert len(frame["media"]["payload"]) == 216
+        assert b64decode(frame["media"]["payload"]) == SILENT
+        assert abs(due - phone.first_frame_ns - n * 20 * MS) <= 2 * MS
+    assert 148 * MS <= frames[0][0] <= 177 * MS
+    steps = {b - a for (a, _), (b, _) in pairwise(frames)}
+    assert len(steps) > 50
+
+
+@pytest.mark.parametrize("jitter_ns", [-1, 10 * MS])
+def test_refuses_jitter_that_could_reorder_frames(jitter_ns: int) -> None:
+    with pytest.raises(ValueError, match="jitter_ns"):
+        TwilioPeer(jitter_ns=jitter_ns)
+
+
+def test_a_late_wake_up_catches_up_in_order_with_the_stamps_of_the_right_times() -> None:
+    punctual, late = answered(jitter_ns=0), answered(jitter_ns=0)
+    for phone in (punctual, late):
+        play(phone, b"a" * 1600, 0)
+        phone.receive_text(SERVER, mark(phone, "end"), 0)
+    expected = [action for _, action in wait(punctual, SECOND)]
+    assert late.handle_timeout(SECOND) == expected
+    assert late.deadline == punctual.deadline
+    assert late.deadline is not None
+    assert late.deadline > SECOND
+
+
+def test_waking_early_changes_nothing() -> None:
+    phone = answered()
+    due = phone.deadline
+    assert due is not None
+    assert phone.handle_timeout(due - 1) == []
+    assert phone.deadline == due
+
+
+# What the caller does.
+
+
+def said(done: Sequence[tuple[int, Action]]) -> bytes:
+    messages = sent(action for _, action in done)
+    return b"".join(b64decode(m["media"]["payload"]) for m in messages if m["event"] == "media")
+
+
+def test_speech_goes_out_in_frames_padded_by_silence() -> None:
+    phone = answered(first_frame_ns=100 * MS, jitter_ns=0)
+    phone.say(b"a" * 200, 0)
+    phone.say(b"b" * 40, 1)
+    assert said(wait(phone, 140 * MS)) == b"a" * 200 + b"b" * 40 + b"\xff" * 80 + SILENT
+
+
+def test_speech_while_muted_is_lost() -> None:
+    phone = answered(first_frame_ns=100 * MS, jitter_ns=0)
+    phone.say(b"a" * 160 + b"b" * 160 + b"c" * 160, 0)
+    phone.mute(0)
+    assert said(wait(phone, 110 * MS)) == SILENT
+    phone.unmute(110 * MS)
+    assert said(wait(phone, 150 * MS)) == b"b" * 160 + b"c" * 160
+
+
+def test_a_key_is_one_dtmf_message() -> None:
+    phone = answered()
+    assert sent(phone.press("#", 7)) == [
+        {
+            "event": "dtmf",
+            "streamSid": phone.stream_sid,
+            "sequenceNumber": "2",
+            "dtmf": {"track": "inbound_track", "digit": "#"},
+        }
+    ]
+
+
+def test_hanging_up_stops_the_stream_and_closes_the_link() -> None:
+    phone = answered()
+    play(phone, b"a" * 800, 0)
+    actions = phone.hang_up(50 * MS)
+    assert sent(actions) == [
+        {
+            "event": "stop",
+            "sequenceNumber": "2",
+            "streamSid": phone.stream_sid,
+            "stop": {"accountSid": phone.account_sid, "callSid": phone.call_sid},
+        }
+    ]
+    assert actions[-1] == Close(SERVER, 1000, "")
+    assert phone.deadline is None
+    assert phone.heard_at(SECOND) == 400
+    assert play(phone, b"a", 60 * MS) == []
+    assert not phone.over
+    assert phone.closed(SERVER, 1000, "", 90 * MS) == [
+        Notify(CallOver(hung_up=True, code=1000, reason=""))
+    ]
+
+
+def test_once_over_a_call_ignores_everything() -> None:
+    phone = answered()
+    play(phone, b"a" * 800, 0)
+    assert phone.closed(SERVER, 1001, "bye", 10 * MS) == [
+        Notify(CallOver(hung_up=False, code=1001, reason="bye"))
+    ]
+    assert phone.over
+    assert phone.heard_at(SECOND) == 80
+    inputs = [
+        phone.closed(SERVER, 1000, "", SECOND),
+        phone.opened(SERVER, SECOND),
+        play(phone, b"a", SECOND),
+        phone.receive_binary(SERVER, SECOND),
+        phone.pong(SERVER, b"", SECOND),
+        phone.say(b"a", SECOND),
+        phone.press("1", SECOND),
+        phone.hang_up(SECOND),
+        phone.handle_timeout(SECOND),
+    ]
+    assert inputs == [[]] * 9
+    assert phone.deadline is None
+
+
+def test_nothing_is_sent_any_more_once_the_link_is_gone() -> None:
+    phone = answered()
+    play(phone, b"a" * 80, 0)
+    phone.receive_text(SERVER, mark(phone, "played"), 0)
+    assert phone.deadline == 10 * MS
+    assert phone.closed(SERVER, 1006, "", 10 * MS) == [
+        Notify(CallOver(hung_up=False, code=1006, reason=""))
+    ]
+
+
+def test_a_call_that_is_not_answered_is_over() -> None:
+    phone = TwilioPeer()
+    phone.start(0)
+    assert told(phone.closed(SERVER, 1006, "refused", 1)) == [
+        CallOver(hung_up=False, code=1006, reason="refused")
+    ]
+
+
+def test_misuse_raises_before_anything_has_changed() -> None:
+    phone = TwilioPeer()
+    with pytest.raises(LocalProtocolError, match="not been started"):
+        phone.opened(SERVER, 5)
+    phone.start(1)
+    with pytest.raises(LocalProtocolError, match="started already"):
+        phone.start(5)
+    with pytest.raises(LocalProtocolError, match="before the stream"):
+        phone.say(b"a", 5)
+    with pytest.raises(LocalProtocolError, match="one peer"):
+        phone.opened("elsewhere", 5)
+    with pytest.raises(LocalProtocolError, match="backwards"):
+        phone.opened(SERVER, 0)
+    assert len(sent(phone.opened(SERVER, 1))) == 2
+
+
+@pytest.mark.parametrize("digit", ["", "12", "x", "é"])
+def test_only_keys_of_a_telephone_can_be_pressed(digit: str) -> None:
+    with pytest.raises(LocalProtocolError, match="no key"):
+        answered().press(digit, 0)
+
+
+def test_the_caller_cannot_have_more_to_say_than_the_limit() -> None:
+    phone = answered(record=False)
+    phone.say(b"a" * SPEECH_LIMIT, 0)
+    with pytest.raises(LocalProtocolError, match="would wait"):
+        phone.say(b"a", 0)
+    with pytest.raises(LocalProtocolError, match="to say"):
+        Say(b"a" * (SPEECH_LIMIT + 1))
+
+
+# The script.
+
+
+def cues(done: Iterable[tuple[int, Action]]) -> list[tuple[int, object]]:
+    return [
+        (event.at_ns, event.cue.act)
+        for _, action in done
+        for event in told([action])
+        if isinstance(event, CueTaken)
+    ]
+
+
+def test_a_script_acts_at_its_times_one_act_after_the_other() -> None:
+    acts: list[Act] = [Press("1"), Mute(), Unmute(), HangUp()]
+    phone = answered(
+        script=[
+            At(30 * MS, acts[0]),
+            After(10 * MS, acts[1]),
+            At(20 * MS, acts[2]),
+            After(5 * MS, acts[3]),
+        ]
+    )
+    done = wait(phone, SECOND)
+    times = [30 * MS, 40 * MS, 40 * MS, 45 * MS]
+    assert cues(done) == list(zip(times, acts, strict=True))
+    assert done[-1] == (45 * MS, Close(SERVER, 1000, ""))
+
+
+def test_words_take_as_long_as_they_take_to_say() -> None:
+    phone = answered(
+        first_frame_ns=100 * MS,
+        jitter_ns=0,
+        script=[
+            At(0, Say(b"a" * 330)),
+            After(0, Press("1")),
+            After(0, Say(b"")),
+            After(0, HangUp()),
+        ],
+    )
+    assert cues(wait(phone, SECOND)) == [
+        (140 * MS, Press("1")),
+        (140 * MS, Say(b"")),
+        (140 * MS, HangUp()),
+    ]
+
+
+def test_a_script_can_interrupt_after_so_much_has_been_heard() -> None:
+    phone = listener(start_delay=7 * MS, script=[WhenHeard(80, Press("1")), WhenHeard(0, HangUp())])
+    play(phone, b"a" * 400, 0)
+    assert cues(wait(phone, SECOND)) == []
+    play(phone, b"b" * 8000, SECOND)
+    eighty = SECOND + 7 * MS + 30 * MS
+    assert cues(wait(phone, 2 * SECOND)) == [
+        (eighty, Press("1")),
+        (eighty + SAMPLE_NS, HangUp()),
+    ]
+
+
+def test_cleared_audio_does_not_trigger() -> None:
+    phone = listener(script=[WhenHeard(80, Press("1"))])
+    play(phone, b"a" * 8000, 0)
+    phone.receive_text(SERVER, clear(phone), 40 * MS)
+    play(phone, b"a" * 8000, 500 * MS)
+    assert cues(wait(phone, SECOND)) == [(540 * MS, Press("1"))]
+
+
+def test_a_script_can_wait_for_its_turn() -> None:
+    phone = listener(script=[WhenQuiet(300 * MS, Press("1")), WhenQuiet(300 * MS, HangUp())])
+    assert wait(phone, SECOND) == []
+    play(phone, b"a" * 800, SECOND)
+    play(phone, b"a" * 800, SECOND + 350 * MS)
+    assert cues(wait(phone, 2 * SECOND)) == [(SECOND + 750 * MS, Press("1"))]
+    play(phone, b"a" * 800, 2 * SECOND)
+    assert cues(wait(phone, 3 * SECOND)) == [(2 * SECOND + 400 * MS, HangUp())]
+
+
+# What it plays.
+
+
+def test_a_mark_is_echoed_when_everything_before_it_has_been_played() -> None:
+    phone = listener()
+    play(phone, b"a" * 161, 0)
+    assert marks(phone.receive_text(SERVER, mark(phone, "one"), MS)) == []
+    play(phone, b"b" * 80, 2 * MS)
+    phone.receive_text(SERVER, mark(phone, "two"), 3 * MS)
+    echoes = [(due, message) for due, action in wait(phone, SECOND) for message in sent([action])]
+    assert echoes == [
+        (
+            161 * SAMPLE_NS,
+            {
+                "event": "mark",
+                "sequenceNumber": "2",
+                "streamSid": phone.stream_sid,
+                "mark": {"name": "one"},
+            },
+        ),
+        (
+            241 * SAMPLE_NS,
+            {
+                "event": "mark",
+                "sequenceNumber": "3",
+                "streamSid": phone.stream_sid,
+                "mark": {"name": "two"},
+            },
+        ),
+    ]
+
+
+def test_a_mark_on_an_empty_queue_is_echoed_at_once() -> None:
+    phone = listener(start_delay=100 * MS)
+    assert marks(phone.receive_text(SERVER, mark(phone, 'qu"ote\ud800'), 5)) == ['qu"ote\ud800']
+    play(phone, b"", 6)
+    assert marks(phone.receive_text(SERVER, mark(phone, "b"), 7)) == ["b"]
+
+
+def test_clear_throws_away_what_is_queued_and_echoes_all_marks_in_order() -> None:
+    phone = listener()
+    play(phone, b"a" * 800, 0)
+    for name in ("b", "a", "c"):
+        phone.receive_text(SERVER, mark(phone, name), 0)
+    actions = phone.receive_text(SERVER, clear(phone), 50 * MS + 1)
+    assert told(actions) == [Cleared(50 * MS + 1, 400, 400, 3)]
+    assert phone.clears == [Cleared(50 * MS + 1, 400, 400, 3)]
+    assert marks(actions) == ["b", "a", "c"]
+    assert phone.heard_at(SECOND) == 400
+    play(phone, b"b" * 8, 50 * MS + 1)
+    assert phone.segments(SECOND) == [
+        Segment(0, b"a" * 400),
+        Segment(50 * MS + 1, b"b" * 8),
+    ]
+    phone.receive_text(SERVER, clear(phone), SECOND)
+    assert phone.clears[1:] == [Cleared(SECOND, 408, 0, 0)]
+
+
+def test_a_hidden_delay_passes_each_time_playing_begins_from_empty() -> None:
+    delays = iter([10 * MS, 0, 20 * MS])
+    phone = listener(start_delay=lambda: next(delays))
+    play(phone, b"a" * 80, 0)
+    play(phone, b"b" * 80, 5 * MS)
+    play(phone, b"c" * 80, 30 * MS)
+    play(phone, b"d" * 80, 40 * MS)
+    phone.receive_text(SERVER, mark(phone, "end"), 40 * MS)
+    assert [due for due, _ in wait(phone, SECOND)] == [70 * MS]
+    first, second = phone.segments(SECOND)
+    assert first == Segment(10 * MS, b"a" * 80 + b"b" * 80 + b"c" * 80)
+    assert second == Segment(60 * MS, b"d" * 80)
+    assert (first.end_ns, second.end_ns) == (40 * MS, 70 * MS)
+    assert [phone.heard_at(ms * MS) for ms in (0, 10, 11, 30, 40, 60, 61)] == [
+        0, 0, 8, 160, 240, 240, 248,
+    ]  # fmt: skip
+
+
+def test_clear_before_the_first_byte_leaves_nothing_heard() -> None:
+    phone = listener(start_delay=10 * MS)
+    play(phone, b"a" * 80, 0)
+    phone.receive_text(SERVER, clear(phone), 5 * MS)
+    assert phone.clears == [Cleared(5 * MS, 0, 80, 0)]
+    assert phone.segments(SECOND) == []
+
+
+def test_segments_tell_only_what_was_played_until_then() -> None:
+    phone = listener()
+    play(phone, b"a" * 80, 0)
+    play(phone, b"b" * 80, SECOND)
+    assert phone.segments(5 * MS) == [Segment(0, b"a" * 40)]
+    assert repr(phone.segments(5 * MS)[0]) == "Segment(start_ns=0)"
+
+
+def test_both_sides_can_be_recorded_from_the_streams_begin() -> None:
+    phone = answered(first_frame_ns=100 * MS, jitter_ns=0)
+    phone.say(b"c" * 160, 0)
+    play(phone, b"a" * 80, 10 * MS)
+    wait(phone, 200 * MS)
+    caller, agent = phone.recorded(200 * MS)
+    assert caller == b"\xff" * 640 + b"c" * 160 + b"\xff" * 800
+    assert agent == b"\xff" * 80 + b"a" * 80 + b"\xff" * 1440
+
+
+def test_recording_can_be_turned_off_and_the_count_remains() -> None:
+    phone = answered(record=False)
+    play(phone, b"a" * 800, 0)
+    phone.receive_text(SERVER, clear(phone), 50 * MS)
+    wait(phone, SECOND)
+    assert phone.clears == [Cleared(50 * MS, 400, 400, 0)]
+    with pytest.raises(LocalProtocolError, match="not recorded"):
+        phone.segments(SECOND)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("media"), st.integers(1, 12)),
+        st.tuples(st.just("mark"), st.just(0)),
+        st.tuples(st.just("clear"), st.just(0)),
+        st.tuples(st.just("wait"), st.integers(1, 20)),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=150)
+@given(STEPS, st.integers(0, 3))
+def test_any_sequence_plays_as_a_queue_counted_byte_by_byte(
+    steps: list[tuple[str, int]], delay: int
+) -> None:
+    phone = listener(start_delay=delay * SAMPLE_NS)
+    now, byte = 0, 0
+    queue: list[int | str] = []  # bytes to play, -1 for a tick of delay, marks by name
+    played: list[tuple[int, int]] = []
+    echoed: list[tuple[int, str]] = []
+    heard_echoes: list[tuple[int, str]] = []
+
+    def hear(actions: list[Action]) -> None:
+        heard_echoes.extend((now, name) for name in marks(actions))
+
+    def echo_front() -> None:
+        while queue and isinstance(queue[0], str):
+            echoed.append((now, str(queue.pop(0))))
+
+    for n, (kind, size) in enumerate(steps):
+        match kind:
+            case "media":
+                data = [(byte + i) % 251 for i in range(size)]
+                byte += size
+                queue += [*([] if queue else [-1] * delay), *data]
+                hear(play(phone, bytes(data), now))
+            case "mark":
+                queue.append(f"m{n}")
+                echo_front()
+                hear(phone.receive_text(SERVER, mark(phone, f"m{n}"), now))
+            case "clear":
+                left = len([entry for entry in queue if isinstance(entry, int) and entry >= 0])
+                waiting = [entry for entry in queue if isinstance(entry, str)]
+                echoed += [(now, name) for name in waiting]
+                queue.clear()
+                hear(phone.receive_text(SERVER, clear(phone), now))
+                assert phone.clears[-1] == Cleared(now, len(played), left, len(waiting))
+            case _:
+                for _ in range(size):
+                    if queue and isinstance(entry := queue.pop(0), int) and entry >= 0:
+                        played.append((now, entry))
+                    now += SAMPLE_NS
+                    echo_front()
+                    hear(phone.handle_timeout(now))
+        assert phone.heard_at(now) == len(played)
+
+    assert heard_echoes == echoed
+    truth = [
+        (segment.start_ns + i * SAMPLE_NS, data)
+        for segment in phone.segments(now)
+        for i, data in enumerate(segment.payload)
+    ]
+    assert truth == played
+
+
+# What it finds wrong.
+
+
+def test_more_than_ten_minutes_are_discarded_with_one_warning() -> None:
+    phone = listener(record=False)
+    assert told(play(phone, b"a" * QUEUE_LIMIT, 0)) == []
+    (warning,) = told(play(phone, b"a", 0))
+    assert isinstance(warning, StreamWarning)
+    assert warning.code == 31931
+    assert told(play(phone, b"a", 0)) == []
+    assert play(phone, b"a", SAMPLE_NS) == []
+    assert phone.warnings == [warning]
+    assert phone.warning_counts == {31931: 2}
+    assert phone.heard_at(3600 * SECOND) == QUEUE_LIMIT + 1
+
+
+def test_marks_that_wait_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert PENDING_MARKS_LIMIT == 100_000
+    monkeypatch.setattr("twilio_realtime.sim.phone.player.PENDING_MARKS_LIMIT", 30)
+    phone = listener()
+    play(phone, b"a", 0)
+    text = mark(phone, "m")
+    for _ in range(30):
+        phone.receive_text(SERVER, text, 0)
+    assert phone.warnings == []
+    phone.receive_text(SERVER, text, 0)
+    assert [warning.code for warning in phone.warnings] == [31931]
+    assert len(marks(phone.handle_timeout(SAMPLE_NS))) == 30
+
+
+def test_a_binary_message_is_a_warning() -> None:
+    phone = listener()
+    assert told(phone.receive_binary(SERVER, 0)) == [StreamWarning(31950, "a binary message")]
+    assert phone.receive_binary(SERVER, 0) == []
+
+
+def change(**fields: object) -> dict[str, Any]:
+    message = {"event": "media", "streamSid": "MZ1", "media": {"payload": "////"}, **fields}
+    return {key: value for key, value in message.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("1" * 5000, "not JSON"),
+        ("", "not JSON"),
+        ("[]", "no JSON object"),
+        ("{}", "no event"),
+        (json.dumps(change(event="dtmf")), "no event"),
+        (json.dumps(change(event=["media"])), "no event"),
+        (json.dumps(change(streamSid=None)), "media: streamSid is missing"),
+        (json.dumps(change(streamSid="MZ2")), "media: streamSid is not that"),
+        (json.dumps(change(streamSid=1)), "media: streamSid is not that"),
+        (json.dumps(change(media=None)), "media: media is missing"),
+        (json.dumps(change(media="////")), "media: media is missing"),
+        (json.dumps(change(media={"paylod": "////"})), "media: media.payload is missing"),
+        (json.dumps(change(media={"payload": 1})), "media: media.payload is missing"),
+        (json.dumps(change(media={"payload": "///"})), "media: media.payload is no base64"),
+        (json.dumps(change(media={"payload": "//_/"})), "media: media.payload is no base64"),
+        (json.dumps(change(media={"payload": "////é"})), "media: media.payload is no base64"),
+        (json.dumps(change(event="mark", media=None)), "mark: mark is missing"),
+        (json.dumps(change(event="mark", media=None, mark={})), "mark: mark.name is missing"),
+    ],
+)
+def test_what_does_not_comply_is_ignored_with_a_warning(text: str, wrong: str) -> None:
+    phone = listener(stream_sid="MZ1")
+    (warning,) = told(phone.receive_text(SERVER, text, 0))
+    assert isinstance(warning, StreamWarning)
+    assert warning.code == 31951
+    assert warning.message.startswith(wrong)
+    assert phone.heard_at(SECOND) == 0
+    assert phone.receive_text(SERVER, text, 0) == []
+    assert phone.warning_counts == {31951: 2}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(change(sequenceNumber="4")),
+        json.dumps(change(media={"payload": "////", "track": "outbound"})),
+    ],
+)
+def test_fields_too_many_are_a_warning_and_the_audio_is_played(text: str) -> None:
+    phone = listener(stream_sid="MZ1")
+    (warning,) = told(phone.receive_text(SERVER, text, 0))
+    assert warning == StreamWarning(31951, "media: 1 field(s) too many")
+    assert phone.heard_at(SECOND) == 3
+
+
+def test_clear_with_a_field_too_many_clears() -> None:
+    phone = listener(stream_sid="MZ1")
+    play(phone, b"a" * 800, 0)
+    told_of = told(phone.receive_text(SERVER, json.dumps(change(event="clear")), 0))
+    assert told_of == [StreamWarning(31951, "clear: 1 field(s) too many"), Cleared(0, 0, 800, 0)]
+
+
+VALUES: list[object] = ["media", "mark", "clear", "MZ1", None, 1, [], {}]
+OBJECTS = st.dictionaries(
+    st.sampled_from(["event", "media", "mark", "streamSid"]), st.sampled_from(VALUES)
+)
+
+
+@settings(max_examples=100)
+@given(st.text() | st.builds(json.dumps, OBJECTS))
+def test_nothing_that_is_received_raises(text: str) -> None:
+    phone = listener(stream_sid="MZ1")
+    for _ in range(2):
+        for action in phone.receive_text(SERVER, text, 0):
+            assert isinstance(action, Notify | Send)
+    assert len(phone.warnings) <= 1

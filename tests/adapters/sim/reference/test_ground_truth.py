@@ -1,0 +1,565 @@
+"""A call that is over is held against what the phone has played and what the model believes."""
+
+from base64 import b64encode
+from collections.abc import Callable
+
+import pytest
+from attrs import define
+
+from twilio_realtime.sim.batch.choices import Choices
+from twilio_realtime.sim.batch.random_call import RandomCall
+from twilio_realtime.sim.impairments.protocol_rules import StreamRestart
+from twilio_realtime.sim.impairments.rules import Drop
+from twilio_realtime.sim.impairments.table import Cut, Trouble, draw_trouble
+from twilio_realtime.sim.model.memory import ConversationItem
+from twilio_realtime.sim.model.realtime_peer import Complaint, RealtimePeer
+from twilio_realtime.sim.model.replies import Pace, Reply, Speech, Text
+from twilio_realtime.sim.phone.caller import HangUp as Leave
+from twilio_realtime.sim.phone.caller import Press, WhenQuiet
+from twilio_realtime.sim.phone.twilio_peer import (
+    SERVER,
+    CallOver,
+    CueTaken,
+    StreamWarning,
+    TwilioPeer,
+)
+from twilio_realtime.sim.reference.ground_truth import Truth, Wrong, belief_bound_ns
+from twilio_realtime.sim.scenarios import SCENARIOS, agent_voice
+from twilio_realtime_core import CallConfig
+from twilio_realtime_core.audio.dtmf import key_tones
+from twilio_realtime_core.commands import (
+    Command,
+    HangUp,
+    Interrupt,
+    Play,
+    PressKeys,
+    ResetHistory,
+    SendAudio,
+    SendEvent,
+)
+from twilio_realtime_core.config.start_delay_history import LineHistory
+from twilio_realtime_core.machine.units import MS, SECOND
+from twilio_realtime_core.protocols.realtime import (
+    CancelResponse,
+    DeleteItem,
+    TruncateItem,
+    UpdateSession,
+)
+
+Change = Callable[[Trouble], object]
+
+
+def plainest() -> Choices:
+    return Choices.drawn(lambda _, low, __: low)
+
+
+def trouble_of(*changes: Change) -> Trouble:
+    trouble = draw_trouble(plainest())
+    for change in changes:
+        change(trouble)
+    return trouble
+
+
+class Scene:
+    """A phone that plays what it is sent, and a model of which one only looks at what it holds."""
+
+    def __init__(self, *changes: Change, config: CallConfig | None = None) -> None:
+        self.truth = Truth(trouble_of(*changes), config or CallConfig())
+        self.phone = TwilioPeer(stream_sid="MZ1")
+        self.phone.start(0)
+        self.phone.opened(SERVER, 0)
+        self.model = RealtimePeer([Reply()])
+        self.now = 0
+
+    def says(self, ms: int, *, generated_ms: int | None = None, inside: bool = True) -> "Said":
+        """The model says something, and all of it or less is generated."""
+        speech = Speech(agent_voice(ms), "")
+        reply = self.truth.say(Reply((speech,)), self.now)
+        (said,) = reply.items
+        assert isinstance(said, Speech)
+        generated = ms if generated_ms is None else generated_ms
+        item = ConversationItem(
+            {"id": f"item_{len(self.model.conversation)}", "type": "message"},
+            content=[{"type": "output_audio", "transcript": ""}],
+            audio=bytearray(said.audio[: 8 * generated]),
+            generated_ms=generated,
+        )
+        if inside:
+            self.model.conversation.append(item)
+        return Said(item, said.audio)
+
+    def plays(self, audio: bytes, ms: int) -> None:
+        """The phone gets audio, and some time passes."""
+        payload = b64encode(audio).decode()
+        self._tell(f'{{"event":"media","streamSid":"MZ1","media":{{"payload":"{payload}"}}}}')
+        self.now += ms * MS
+
+    def clears(self) -> None:
+        self._tell('{"event":"clear","streamSid":"MZ1"}')
+
+    def _tell(self, text: str) -> None:
+        self.phone.receive_text(SERVER, text, self.now)
+
+    def ends(self, after_ms: int = 3000) -> Wrong | None:
+        """Nothing happens for a while, and the call is over."""
+        self.now += after_ms * MS
+        self.truth.hear("phone", CallOver(hung_up=False, code=1000, reason=""), self.now)
+        return self.truth.judge(self.phone, self.model, self.now)
+
+
+@define
+class Said:
+    item: ConversationItem
+    audio: bytes
+
+
+def cut(*changes: Change, config: CallConfig | None = None, believed_ms: int = 300) -> Wrong | None:
+    """How a call is judged of which 300 ms of a second were heard, and more or less believed."""
+    scene = Scene(*changes, config=config)
+    said = scene.says(1000)
+    scene.plays(said.audio, 300)
+    scene.clears()
+    said.item.truncate(believed_ms)
+    return scene.ends()
+
+
+# What is believed.
+
+
+def apart(heard_ms: int, believed_ms: int) -> Wrong:
+    return 4, (
+        f"the caller has heard {heard_ms} ms of an item, and the model believes {believed_ms} ms, "
+        "where no more than 2 ms are uncertain"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(SCENARIOS)[:8])
+def test_a_right_bridge_tells_the_truth(name: str) -> None:
+    assert RandomCall(plainest(), name).run() is None
+
+
+def test_what_was_heard_may_be_believed_but_for_two_milliseconds() -> None:
+    assert cut() is None
+    assert cut(believed_ms=298) is None
+    assert cut(believed_ms=302) is None
+
+
+@pytest.mark.parametrize("believed_ms", [297, 303, 1000])
+def test_no_more_and_no_less(believed_ms: int) -> None:
+    assert cut(believed_ms=believed_ms) == apart(300, believed_ms)
+
+
+def test_what_was_heard_is_there() -> None:
+    scene = Scene()
+    said = scene.says(1000)
+    scene.plays(said.audio, 300)
+    scene.clears()
+    said.item.deleted = True
+    assert scene.ends() == apart(300, 0)
+
+
+def after_an_item_unheard(change: Callable[[ConversationItem], object]) -> Wrong | None:
+    """How a call is judged of which the second item was heard, and the first was not."""
+    scene = Scene()
+    first, second = scene.says(1000), scene.says(500)
+    change(first.item)
+    scene.plays(second.audio, 500)
+    return scene.ends()
+
+
+def stay(_: ConversationItem) -> None:
+    pass
+
+
+def delete(item: ConversationItem) -> None:
+    item.deleted = True
+
+
+def truncate_at_0(item: ConversationItem) -> None:
+    item.truncate(0)
+
+
+def never_begin(item: ConversationItem) -> None:
+    item.audio.clear()
+    item.generated_ms = 0
+
+
+def test_what_was_not_heard_is_not_there() -> None:
+    assert after_an_item_unheard(delete) is None
+    assert after_an_item_unheard(stay) == apart(0, 1000)
+
+
+@pytest.mark.parametrize("change", [truncate_at_0, never_begin])
+def test_not_even_its_words(change: Callable[[ConversationItem], object]) -> None:
+    assert after_an_item_unheard(change) == (
+        4,
+        "the model still has an item of which the caller has heard nothing",
+    )
+
+
+def test_what_the_application_has_cancelled_before_it_began_stays() -> None:
+    scene = Scene()
+    first, second = scene.says(1000), scene.says(500)
+    never_begin(first.item)
+    scene.truth.take(SendEvent(CancelResponse()), 0)
+    scene.plays(second.audio, 500)
+    assert scene.ends() is None
+
+
+def test_what_is_still_to_be_heard_at_the_end_is_believed_rightly() -> None:
+    scene = Scene()
+    scene.plays(scene.says(5000).audio, 300)
+    assert scene.ends(after_ms=0) is None
+
+
+def test_a_correction_needs_its_time() -> None:
+    scene = Scene()
+    scene.plays(scene.says(1000).audio, 300)
+    scene.clears()
+    assert scene.ends(after_ms=100) is None
+
+
+@pytest.mark.parametrize(
+    "command", [SendEvent(DeleteItem("item_0")), SendEvent(TruncateItem("item_0", 0, 100))]
+)
+def test_what_the_application_has_corrected_is_its_own_affair(command: Command) -> None:
+    scene = Scene()
+    scene.plays(scene.says(1000).audio, 300)
+    scene.clears()
+    scene.truth.take(command, scene.now)
+    assert scene.ends() is None
+
+
+def test_so_is_all_of_a_history_that_it_has_reset() -> None:
+    scene = Scene()
+    scene.plays(scene.says(1000).audio, 300)
+    scene.clears()
+    scene.truth.take(ResetHistory(()), scene.now)
+    assert scene.ends() is None
+
+
+def test_equal_words_are_told_apart() -> None:
+    """Two answers of the same bytes, of which the second was cut."""
+    scene = Scene()
+    first, second = scene.says(1000), scene.says(1000)
+    scene.plays(first.audio + second.audio, 1400)
+    scene.clears()
+    second.item.truncate(400)
+    assert scene.ends() is None
+    second.item.truncate(0)
+    assert scene.truth.judge(scene.phone, scene.model, scene.now) is not None
+
+
+def test_an_item_goes_on_behind_audio_of_the_applications_own() -> None:
+    scene = Scene()
+    said = scene.says(1000)
+    chime = agent_voice(300, 20)
+    scene.truth.take(Play(chime, "chime"), 0)
+    scene.truth.take(PressKeys("12"), 0)
+    scene.plays(said.audio[:4000] + chime + key_tones("12", 100, 50) + said.audio[4000:], 1300)
+    scene.clears()
+    said.item.truncate(700)
+    assert scene.ends() is None
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_what_is_said_outside_the_conversation_is_in_no_memory(*, inside: bool) -> None:
+    scene = Scene()
+    scene.plays(scene.says(1000, inside=inside).audio, 300)
+    scene.clears()
+    assert (scene.ends() is None) is not inside
+
+
+def test_what_is_written_is_not_heard() -> None:
+    scene = Scene()
+    text = Reply((Text("word"),))
+    assert scene.truth.say(text, 0) == text
+    scene.model.conversation.append(ConversationItem({"id": "item_0"}, [{"type": "output_text"}]))
+    assert scene.ends() is None
+
+
+# How far nobody can know.
+
+
+def nothing(_: Trouble) -> None:
+    pass
+
+
+def rule(trouble: Trouble) -> None:
+    trouble.from_phone.append(Drop("mark"))
+
+
+def restart(trouble: Trouble) -> None:
+    trouble.restart = StreamRestart()
+
+
+def narrow(way: str) -> Change:
+    def change(trouble: Trouble) -> None:
+        trouble.ways[way].bytes_per_second = 20_000
+
+    return change
+
+
+def jitter(way: str, ms: int) -> Change:
+    def change(trouble: Trouble) -> None:
+        trouble.ways[way].jitter_ns = ms * MS
+
+    return change
+
+
+def stall(trouble: Trouble) -> None:
+    trouble.ways["phone to bridge"].stalls = ((SECOND, SECOND + 50 * MS),)
+
+
+def drift(trouble: Trouble) -> None:
+    trouble.drift_ppm["phone"] = -1000
+
+
+def start_late(trouble: Trouble) -> None:
+    trouble.start_delay_ns = 200 * MS
+
+
+def work_slowly(trouble: Trouble) -> None:
+    trouble.pace = Pace(answer_ns=100 * MS)
+
+
+@pytest.mark.parametrize(
+    ("change", "bound_ms"),
+    [
+        (nothing, 2),
+        (jitter("bridge to phone", 30), 62),
+        (jitter("phone to bridge", 30), 32),
+        (jitter("model to bridge", 30), 2),
+        (stall, 52),
+        (drift, 12),
+        (start_late, 2),
+    ],
+)
+def test_the_bound_is_what_the_line_may_add(change: Change, bound_ms: int) -> None:
+    assert belief_bound_ns(trouble_of(change)) == bound_ms * MS
+
+
+@pytest.mark.parametrize(
+    "change", [rule, restart, narrow("bridge to phone"), narrow("phone to bridge")]
+)
+def test_there_is_none_where_messages_are_meddled_with_or_wait(change: Change) -> None:
+    assert belief_bound_ns(trouble_of(change)) is None
+    assert cut(change, believed_ms=1000) is None
+
+
+@pytest.mark.parametrize("change", [work_slowly, narrow("bridge to model")])
+def test_nor_is_anything_said_of_a_model_that_hears_of_it_late(change: Change) -> None:
+    assert cut(change, believed_ms=1000) is None
+
+
+def test_what_was_wrong_with_the_line_counts_though_it_is_over() -> None:
+    scene = Scene()
+    late = trouble_of(jitter("bridge to phone", 30))
+    scene.truth = Truth(late, CallConfig())
+    for way in late.ways.values():
+        way.smooth()
+    said = scene.says(1000)
+    scene.plays(said.audio, 300)
+    scene.clears()
+    said.item.truncate(350)
+    assert scene.ends() is None
+
+
+KNOWN = CallConfig(line_history=LineHistory((150 * MS,)))
+
+
+def test_how_late_a_player_begins_is_a_guess_until_an_echo_is_back() -> None:
+    assert cut(start_late, believed_ms=100) is None
+    assert cut(config=KNOWN, believed_ms=150) is None
+    assert cut(config=KNOWN, believed_ms=140) is not None
+
+
+def test_afterwards_it_is_none() -> None:
+    scene = Scene(config=KNOWN)
+    said = scene.says(2000)
+    scene.plays(said.audio, 700)
+    scene.clears()
+    said.item.truncate(690)
+    assert scene.ends() is not None
+
+
+# What is heard at all.
+
+
+def test_a_phone_that_plays_nothing_of_what_was_said_is_noticed() -> None:
+    scene = Scene()
+    scene.says(1000)
+    assert scene.ends() == (3, "the model has said 1000 ms, and the phone has played none")
+
+
+def test_unless_the_call_was_over_too_soon() -> None:
+    scene = Scene()
+    scene.says(1000)
+    assert scene.ends(after_ms=1000) is None
+
+
+def end_session(trouble: Trouble) -> None:
+    trouble.session_ns = SECOND
+
+
+def cut_line(trouble: Trouble) -> None:
+    trouble.cuts.append(Cut("phone", SECOND, 1, reset=True))
+
+
+@pytest.mark.parametrize("change", [end_session, cut_line])
+def test_or_would_have_been(change: Change) -> None:
+    scene = Scene(change)
+    scene.says(1000)
+    assert scene.ends() is None
+
+
+@pytest.mark.parametrize(
+    ("event", "is_end"),
+    [
+        (CueTaken(SECOND, WhenQuiet(0, Leave())), True),
+        (CueTaken(SECOND, WhenQuiet(0, Press("1"))), False),
+    ],
+)
+def test_or_somebody_hung_up(event: CueTaken, *, is_end: bool) -> None:
+    scene = Scene()
+    scene.says(1000)
+    scene.truth.hear("bridge", CallOver(hung_up=False, code=1000, reason=""), 0)
+    scene.truth.hear("phone", event, SECOND)
+    assert (scene.ends() is None) is is_end
+
+
+@pytest.mark.parametrize("once_heard", [True, False])
+def test_or_the_application_did(*, once_heard: bool) -> None:
+    scene = Scene()
+    scene.says(1000)
+    scene.truth.take(HangUp(once_heard=once_heard), SECOND)
+    assert (scene.ends() is None) is not once_heard
+
+
+def test_or_it_interrupts() -> None:
+    scene = Scene()
+    scene.says(1000)
+    scene.truth.take(Interrupt(cancel=False), 0)
+    assert scene.ends() is None
+
+
+def test_what_nobody_has_said_is_noticed() -> None:
+    scene = Scene()
+    scene.plays(agent_voice(1000, 99), 400)
+    assert scene.ends(after_ms=0) == (3, "the phone has played 400 ms of what nobody has said")
+
+
+def test_the_rest_of_a_frame_is_anybodys() -> None:
+    scene = Scene()
+    said = scene.says(1000)
+    scene.plays(said.audio, 300)
+    scene.clears()
+    said.item.truncate(300)
+    scene.plays(said.audio[:5], 10)
+    assert scene.ends() is None
+
+
+# What both complain of.
+
+
+def warned(*changes: Change) -> Wrong | None:
+    scene = Scene(*changes)
+    scene.phone.warnings.append(StreamWarning(31951, "mark: mark is missing or no object"))
+    return scene.ends()
+
+
+def meddle(trouble: Trouble) -> None:
+    trouble.to_phone.append(Drop("media"))
+
+
+def lose_requests(trouble: Trouble) -> None:
+    trouble.to_model.append(Drop("response.create"))
+
+
+def test_a_warning_of_twilio_is_told() -> None:
+    assert warned() == (0, "Twilio warns: mark: mark is missing or no object")
+    assert warned(rule) is not None
+
+
+@pytest.mark.parametrize("change", [meddle, restart])
+def test_not_so_where_messages_to_it_are_meddled_with(change: Change) -> None:
+    assert warned(change) is None
+
+
+def refused(
+    type_: str, code: str | None, *commands: Command, changes: tuple[Change, ...] = ()
+) -> Wrong | None:
+    scene = Scene(*changes)
+    for command in commands:
+        scene.truth.take(command, 0)
+    scene.model.complaints.append(Complaint(type_, code, "no", param=None, event_id=None))
+    return scene.ends()
+
+
+@pytest.mark.parametrize("code", [None, "unknown_parameter", "item_delete_invalid_item_id"])
+def test_an_error_of_the_server_is_told(code: str | None) -> None:
+    type_ = "conversation.item.delete"
+    assert refused(type_, code) == (0, f"the server refuses {type_}: {code}")
+
+
+@pytest.mark.parametrize(
+    ("type_", "code"),
+    [
+        ("response.cancel", "response_cancel_not_active"),
+        ("response.create", "conversation_already_has_active_response"),
+    ],
+)
+def test_messages_may_cross(type_: str, code: str) -> None:
+    assert refused(type_, code) is None
+    assert refused("session.update", code) is not None
+
+
+@pytest.mark.parametrize(
+    ("type_", "code", "command"),
+    [
+        (
+            "conversation.item.delete",
+            "item_delete_invalid_item_id",
+            SendEvent(DeleteItem("x")),
+        ),
+        (
+            "conversation.item.truncate",
+            "item_truncate_invalid_item_id",
+            SendEvent(DeleteItem("x")),
+        ),
+        ("conversation.item.create", "invalid_value", ResetHistory(())),
+        (
+            "input_audio_buffer.commit",
+            "input_audio_buffer_commit_empty",
+            SendAudio(bytes(8), commit=True),
+        ),
+        (
+            "session.update",
+            "cannot_update_voice",
+            SendEvent(UpdateSession({"type": "realtime"})),
+        ),
+    ],
+)
+def test_an_application_may_ask_for_what_cannot_be(type_: str, code: str, command: Command) -> None:
+    assert refused(type_, code, command) is None
+    assert refused(type_, code) is not None
+    assert refused(type_, "unknown_parameter", command) is not None
+
+
+@pytest.mark.parametrize("change", [rule, restart, drift, lose_requests])
+def test_nothing_is_said_of_errors_where_a_peer_is_in_trouble(change: Change) -> None:
+    assert refused("session.update", "unknown_parameter", changes=(change,)) is None
+
+
+# Calls.
+
+
+@pytest.mark.parametrize("level", ["messages", "bytes"])
+def test_a_call_is_judged_when_it_is_over(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TruncateItem, "type", "conversation.items.truncate")
+    failure = RandomCall(plainest(), "barge-in-early", level).run()
+    assert failure is not None
+    assert (failure.invariant, failure.text) == (
+        0,
+        "the server refuses conversation.items.truncate: invalid_value",
+    )

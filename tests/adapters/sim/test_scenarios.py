@@ -1,0 +1,119 @@
+"""Calls put together from parts, and what is said in them."""
+
+from typing import Any
+
+import pytest
+
+from twilio_realtime.sim import scenarios
+from twilio_realtime.sim.batch.application import COMMANDS, Application
+from twilio_realtime.sim.batch.choices import Choices
+from twilio_realtime.sim.model.realtime_peer import RealtimePeer
+from twilio_realtime.sim.model.vad import SpeechStarted, TurnDetection, VoiceActivity
+from twilio_realtime.sim.phone.twilio_peer import TwilioPeer
+from twilio_realtime.sim.scenarios import SCENARIOS, TURN_DETECTION, Part, agent_voice, caller_voice
+from twilio_realtime.sim.world.calls import message_call
+from twilio_realtime.sim.world.message_world import MessageWorld
+from twilio_realtime_core import Bridge, CallConfig, Command, LocalProtocolError, SessionConfig
+from twilio_realtime_core.machine.units import SECOND
+from twilio_realtime_core.notifications import CallEnded, Interrupted, KeyPressed, PlaybackStarted
+
+
+def play(part: Part, limit_ns: int = 15 * SECOND) -> tuple[MessageWorld, Application]:
+    """A call on good links; what is left of it at its limit is not waited for."""
+    session = SessionConfig(turn_detection=dict(TURN_DETECTION))
+    bridge = Bridge(CallConfig(url="ws://model/v1/realtime", session=session))
+    phone = TwilioPeer(url="ws://bridge/media-stream", script=part.cues)
+    world = message_call(bridge, phone, RealtimePeer(part.replies))
+
+    def perform(command: Command) -> None:
+        world.call("bridge", "send", command)
+
+    application = Application(
+        list(part.wishes), perform, lambda ns, job: world.at(world.now + ns, job)
+    )
+    world.listeners.append(
+        lambda name, event: application.hear(event) if name == "bridge" else None
+    )
+    world.run(limit_ns)
+    return world, application
+
+
+def told(world: MessageWorld, kind: type[Any]) -> list[Any]:
+    return [event for _, _, event in world.notifications if isinstance(event, kind)]
+
+
+def test_parts_follow_one_another() -> None:
+    whole = scenarios.greeting() + scenarios.question() + scenarios.answer(800)
+    assert len(whole.cues) == 3
+    assert len(whole.replies) == 2
+    assert len(whole.wishes) == 1
+
+
+def test_turn_detection_takes_the_callers_voice_for_speech() -> None:
+    ear = VoiceActivity(TurnDetection())
+    levels = bytes(255 for _ in caller_voice(64))
+    assert isinstance(ear.hear(levels)[0], SpeechStarted)
+    assert len(caller_voice(64)) == len(agent_voice(64)) == 8 * 64
+
+
+def test_no_two_frames_of_the_agent_are_alike() -> None:
+    voice = agent_voice(1000)
+    frames = {voice[at : at + 160] for at in range(0, len(voice), 160)}
+    assert len(frames) == 50
+
+
+@pytest.mark.parametrize(
+    ("name", "interruptions"),
+    [
+        ("greeting", 0),
+        ("question", 0),
+        ("barge-in-early", 1),
+        ("barge-in-late", 1),
+        ("barge-in-twice", 2),
+        ("several-items", 1),
+        ("application-interrupts", 1),
+        ("monologue", 0),
+    ],
+)
+def test_a_scenario_goes_as_it_is_called(name: str, interruptions: int) -> None:
+    world, _ = play(SCENARIOS[name]())
+    assert len(told(world, Interrupted)) == interruptions
+
+
+@pytest.mark.parametrize(
+    "name", ["greeting", "question", "silence", "keys", "muted", "hang-up", "agent-hangs-up"]
+)
+def test_somebody_hangs_up(name: str) -> None:
+    world, application = play(SCENARIOS[name]())
+    assert len(told(world, CallEnded)) == 1
+    assert not application.refused
+
+
+def test_keys_are_pressed() -> None:
+    world, _ = play(SCENARIOS["keys"]())
+    assert told(world, KeyPressed) == [KeyPressed(digit) for digit in "42#"]
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_in_every_scenario_the_caller_hears_something(name: str) -> None:
+    world, _ = play(SCENARIOS[name]())
+    assert told(world, PlaybackStarted)
+
+
+def test_a_command_that_cannot_be_carried_out_is_counted() -> None:
+    application = Application([], _refuse, lambda _, job: None)
+    make = COMMANDS[0][1]
+    application.give(make(application, Choices.seeded(1)))
+    assert application.refused == application.given == {"Interrupt": 1}
+
+
+def _refuse(command: Command) -> None:
+    raise LocalProtocolError(f"no {command}")
+
+
+def test_every_kind_of_command_can_be_made_at_any_moment() -> None:
+    choices = Choices.seeded(1)
+    application = Application([], lambda _: None, lambda _, job: None)
+    for _, make in COMMANDS:
+        application.give(make(application, choices))
+    assert application.given.total() == len(COMMANDS)

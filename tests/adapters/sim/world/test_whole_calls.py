@@ -1,0 +1,331 @@
+"""A whole call under virtual time: the phone, the bridge and the model, message by message and
+byte by byte."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim.model.realtime_peer import RealtimePeer
+from twilio_realtime.sim.model.replies import Pace, Reply, Speech
+from twilio_realtime.sim.phone.caller import After, Cue, Press, Say, WhenHeard, WhenQuiet
+from twilio_realtime.sim.phone.caller import HangUp as Leave
+from twilio_realtime.sim.phone.twilio_peer import Cleared, TwilioPeer
+from twilio_realtime.sim.world.byte_world import ByteWorld
+from twilio_realtime.sim.world.calls import byte_call, message_call
+from twilio_realtime.sim.world.message_world import MessageWorld
+from twilio_realtime.sim.world.world import Link
+from twilio_realtime_core import (
+    Bridge,
+    CallConfig,
+    Command,
+    Fault,
+    FaultKind,
+    HangUp,
+    Interrupt,
+    Peer,
+    SendEvent,
+    SessionConfig,
+)
+from twilio_realtime_core.machine.units import MS, SECOND, whole_ms
+from twilio_realtime_core.notifications import (
+    CallEnded,
+    CallerAudioDropped,
+    CallStarted,
+    EndReason,
+    Interrupted,
+    KeyPressed,
+    PlaybackFinished,
+    PlaybackStarted,
+    ResponseFinished,
+    SessionReady,
+)
+from twilio_realtime_core.protocols.realtime import CreateResponse
+
+QUESTION = recordings.load("caller_question").audio
+INTERRUPTION = recordings.load("caller_interruption").audio
+VAD = {"type": "server_vad", "silence_duration_ms": 500}
+"""Longer than any pause inside the recordings."""
+
+
+def speech(name: str) -> Speech:
+    recording = recordings.load(name)
+    return Speech(recording.audio, recording.transcript)
+
+
+GREETING, ANSWER, GOODBYE = map(speech, ("agent_greeting", "agent_answer", "agent_goodbye"))
+
+
+class Call:
+    """A call in a world, and what the tests ask of it."""
+
+    def __init__(
+        self,
+        build: Callable[..., MessageWorld | ByteWorld],
+        script: tuple[Cue, ...],
+        *replies: Reply,
+        session: SessionConfig | None = None,
+        start_delay: int = 0,
+        pace: Pace | None = None,
+        fault: str | None = None,
+        **options: object,
+    ) -> None:
+        session = session or SessionConfig(turn_detection=VAD)
+        self.bridge = Bridge(CallConfig(url="ws://model/v1/realtime", session=session))
+        self.phone = TwilioPeer(
+            url="ws://bridge/media-stream", seed=1, script=script, start_delay=start_delay
+        )
+        self.model = RealtimePeer(replies, seed=2, pace=pace, fault=fault)
+        self.world = build(self.bridge, self.phone, self.model, trace_limit=40, **options)
+
+    def told(self, *kinds: type[Any]) -> list[Any]:
+        """What the application was told, in order; of some kinds only, or of all."""
+        return [
+            event
+            for _, name, event in self.world.notifications
+            if name == "bridge" and (not kinds or isinstance(event, kinds))
+        ]
+
+    def cleared(self) -> list[Cleared]:
+        return [event for _, _, event in self.world.notifications if isinstance(event, Cleared)]
+
+    def command(self, command: Command) -> None:
+        """What the application does: at byte level the stack carries out what the bridge asks."""
+        if isinstance(self.world, ByteWorld):
+            self.world.call("bridge", "perform", self.bridge.send(command, self.world.now))
+        else:
+            self.world.call("bridge", "send", command)
+
+    def link(self, leg: str) -> Link[Any]:
+        """The link to the phone, or to the model."""
+        peer = Peer.TWILIO if leg == "phone" else Peer.REALTIME
+        return self.world.link("bridge", peer)
+
+    def run_to_the_end(self, limit_ns: int = 60 * SECOND) -> None:
+        self.world.run_until(lambda: bool(self.told(CallEnded)), limit_ns)
+        self.world.run(limit_ns)
+
+    def assert_nobody_complains(self) -> None:
+        assert self.told(Fault) == []
+        assert self.phone.warnings == []
+        assert self.model.complaints == []
+
+
+TWO_BARGE_INS: tuple[Cue, ...] = (
+    After(500 * MS, Say(QUESTION)),
+    WhenHeard(1500, Say(INTERRUPTION)),
+    WhenHeard(3000, Say(INTERRUPTION)),
+    WhenQuiet(300 * MS, Press("5")),
+    After(300 * MS, Leave()),
+)
+REPLIES = (Reply((ANSWER,)), Reply((GREETING, ANSWER)), Reply((GOODBYE,)))
+
+SLOW_TO_CONFIGURE = Pace(answer_ns=12 * SECOND)
+"""`session.updated` comes 12 s after the `session.update`."""
+
+LEVELS = pytest.mark.parametrize("build", [message_call, byte_call], ids=["messages", "bytes"])
+
+
+@LEVELS
+def test_a_caller_asks_interrupts_twice_presses_a_key_and_hangs_up(
+    build: Callable[..., MessageWorld | ByteWorld],
+) -> None:
+    call = Call(build, TWO_BARGE_INS, *REPLIES)
+    call.run_to_the_end()
+    call.assert_nobody_complains()
+    assert [
+        type(event) for event in call.told(CallStarted, Interrupted, KeyPressed, CallEnded)
+    ] == [
+        CallStarted,
+        Interrupted,
+        Interrupted,
+        KeyPressed,
+        CallEnded,
+    ]
+    (ended,) = call.told(CallEnded)
+    assert (ended.reason, ended.detail) == (EndReason.CALLER_HUNG_UP, "stop")
+    assert ended.usage.output.audio
+    assert call.phone.over
+    assert call.bridge.deadline is None
+
+
+@LEVELS
+def test_the_model_is_told_to_the_millisecond_what_the_caller_had_heard(
+    build: Callable[..., MessageWorld | ByteWorld],
+) -> None:
+    call = Call(build, TWO_BARGE_INS, *REPLIES)
+    call.run_to_the_end()
+    first, second = call.cleared()
+    answer, greeting, cut_answer, _ = (item for item in call.model.conversation if item.spoken)
+    assert answer.truncated_ms == whole_ms(first.heard)
+    assert greeting.truncated_ms is None
+    assert cut_answer.truncated_ms == whole_ms(
+        second.heard - first.heard - 8 * greeting.generated_ms
+    )
+
+
+def test_the_same_call_is_told_the_same_at_message_level_and_at_byte_level() -> None:
+    calls = [
+        Call(message_call, TWO_BARGE_INS, *REPLIES),
+        Call(byte_call, TWO_BARGE_INS, *REPLIES),
+        Call(byte_call, TWO_BARGE_INS, *REPLIES, segment=True),
+    ]
+    for call in calls:
+        call.run_to_the_end()
+    first, *others = (call.told() for call in calls)
+    assert len(first) > 40
+    assert all(other == first for other in others)
+
+
+def test_a_call_is_told_the_same_from_run_to_run_and_across_hash_seeds() -> None:
+    program = (
+        "import test_whole_calls as t\n"
+        "call = t.Call(t.message_call, t.TWO_BARGE_INS, *t.REPLIES)\n"
+        "call.run_to_the_end()\n"
+        "print(*call.world.notifications, sep='\\n')"
+    )
+    told = [
+        subprocess.run(  # noqa: S603 - this very Python
+            [sys.executable, "-c", program],
+            cwd=os.path.dirname(__file__),
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in ("0", "1")
+    ]
+    assert b"Interrupted" in told[0]
+    assert told[0] == told[1]
+
+
+@LEVELS
+def test_an_answer_heard_to_the_end_is_not_truncated(
+    build: Callable[..., MessageWorld | ByteWorld],
+) -> None:
+    script = (After(500 * MS, Say(QUESTION)), WhenQuiet(9 * SECOND, Leave()))
+    call = Call(build, script, Reply((ANSWER,)))
+    call.run_to_the_end()
+    call.assert_nobody_complains()
+    assert len(call.told(PlaybackStarted)) == len(call.told(PlaybackFinished)) == 1
+    assert call.told(Interrupted) == []
+    assert [item.truncated_ms for item in call.model.conversation] == [None, None]
+
+
+@LEVELS
+def test_the_application_greets_and_interrupts(
+    build: Callable[..., MessageWorld | ByteWorld],
+) -> None:
+    call = Call(build, (), Reply((ANSWER,)))
+    call.world.run(500 * MS)
+    call.command(SendEvent(CreateResponse()))
+    call.world.run(3 * SECOND)
+    call.command(Interrupt())
+    call.world.run(4 * SECOND)
+    call.command(HangUp())
+    call.run_to_the_end()
+    call.assert_nobody_complains()
+    (cleared,) = call.cleared()
+    (answer,) = call.model.conversation
+    assert answer.truncated_ms == whole_ms(cleared.heard)
+    assert [each.reason for each in call.told(CallEnded)] == [EndReason.HUNG_UP]
+
+
+@LEVELS
+def test_an_interruption_while_the_model_generates_is_cancelled_by_us_if_the_server_does_not(
+    build: Callable[..., MessageWorld | ByteWorld],
+) -> None:
+    detection = {**VAD, "interrupt_response": False}
+    script = (
+        After(500 * MS, Say(QUESTION)),
+        WhenHeard(400, Say(INTERRUPTION)),
+        WhenQuiet(9 * SECOND, Leave()),
+    )
+    call = Call(build, script, Reply((ANSWER,)), session=SessionConfig(turn_detection=detection))
+    call.run_to_the_end()
+    call.assert_nobody_complains()
+    first = call.told(ResponseFinished)[0]
+    assert first.status == "cancelled"
+    assert first.details == {"type": "cancelled", "reason": "client_cancelled"}
+
+
+@LEVELS
+def test_a_hidden_start_delay_is_learned_from_marks(
+    build: Callable[..., MessageWorld | ByteWorld],
+) -> None:
+    call = Call(build, TWO_BARGE_INS, *REPLIES, start_delay=250 * MS)
+    call.run_to_the_end()
+    call.assert_nobody_complains()
+    answer = next(item for item in call.model.conversation if item.spoken)
+    assert answer.truncated_ms is not None
+    assert abs(answer.truncated_ms - whole_ms(call.cleared()[0].heard)) <= 1
+
+
+@LEVELS
+def test_caller_audio_from_before_the_session_is_kept_for_ten_seconds(
+    build: Callable[..., MessageWorld | ByteWorld],
+) -> None:
+    call = Call(build, (After(0, Say(QUESTION)),), Reply((GREETING,)), pace=SLOW_TO_CONFIGURE)
+    call.world.run(20 * SECOND)
+    dropped = sum(event.samples for event in call.told(CallerAudioDropped))
+    assert dropped > 0
+    assert call.told(SessionReady)
+    call.command(HangUp())
+    call.run_to_the_end()
+    call.assert_nobody_complains()
+
+
+@LEVELS
+@pytest.mark.parametrize("fault", ["invalid_api_key", "invalid_model", "beta_api_shape_disabled"])
+def test_a_session_that_the_server_closes_at_once_ends_the_call_with_its_words(
+    build: Callable[..., MessageWorld | ByteWorld], fault: str
+) -> None:
+    call = Call(build, (), Reply((GREETING,)), fault=fault)
+    call.run_to_the_end()
+    (told,) = call.told(Fault)
+    assert (told.kind, told.code) == (FaultKind.SERVER_ERROR, fault)
+    (ended,) = call.told(CallEnded)
+    assert ended.reason is EndReason.REALTIME_CLOSED
+    assert fault in ended.detail
+    assert call.phone.over
+
+
+@LEVELS
+def test_a_model_that_cannot_be_reached_ends_the_call(
+    build: Callable[..., MessageWorld | ByteWorld],
+) -> None:
+    call = Call(build, (), Reply((GREETING,)))
+    call.link("model").accepts = False
+    call.run_to_the_end()
+    (ended,) = call.told(CallEnded)
+    assert ended.reason is EndReason.REALTIME_UNREACHABLE
+    assert call.phone.over
+
+
+@LEVELS
+@pytest.mark.parametrize("after_ms", [205, 230, 300, 700, 3000, 5000, 5470])
+@pytest.mark.parametrize(
+    ("leg", "reasons"),
+    [
+        ("phone", {EndReason.TWILIO_LOST}),
+        ("model", {EndReason.REALTIME_LOST, EndReason.REALTIME_UNREACHABLE}),
+    ],
+)
+def test_a_socket_lost_at_any_moment_ends_both_legs_once(
+    build: Callable[..., MessageWorld | ByteWorld],
+    leg: str,
+    reasons: set[EndReason],
+    after_ms: int,
+) -> None:
+    call = Call(build, TWO_BARGE_INS, *REPLIES)
+    call.world.run(after_ms * MS)
+    call.world.sever(call.link(leg))
+    call.run_to_the_end()
+    (ended,) = call.told(CallEnded)
+    assert ended.reason in reasons
+    assert call.told()[-1] is ended
+    assert call.bridge.deadline is None
+    assert call.phone.over

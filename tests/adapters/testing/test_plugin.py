@@ -1,0 +1,262 @@
+"""The plugin in test runs of its own: the fixture, its options, and the example of the page."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).parents[3]
+EXAMPLES = ROOT / "docs/examples"
+PAGE = ROOT / "docs/testing-agents.md"
+
+AGENT = """
+import pytest
+from twilio_realtime_core import HangUp
+
+async def agent(call):
+    call.send(HangUp())
+
+async def other(call):
+    async for _ in call:
+        pass
+"""
+
+
+def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
+    """In a process with the plugin once, whether or not it is installed with its entry point."""
+    plugins = ("-p", "twilio_realtime.testing.plugin", "-p", "no:cacheprovider")
+    return pytester.runpytest_inprocess(*plugins, "--strict-markers", *options)
+
+
+def test_a_test_has_a_call_with_its_agent_and_needs_no_other_plugin(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        AGENT
+        + """
+pytestmark = pytest.mark.call(agent=agent)
+
+async def test_of_the_module(call, tmp_path):
+    assert (await call.ended()).reason.name == "HUNG_UP"
+
+@pytest.mark.call(agent=other, parameters={"who": "Ann"})
+async def test_of_its_own(call):
+    await call.hang_up()
+    assert (await call.ended()).reason.name == "CALLER_HUNG_UP"
+    assert call.notifications[0].custom_parameters == {"who": "Ann"}
+
+class TestInAClass:
+    async def test_in_a_class(self, call):
+        await call.ended()
+
+async def test_another_agent(call):
+    call.agent = other
+    await call.say("Hello")
+    assert not any(type(event).__name__ == "CallEnded" for event in call.notifications)
+"""
+    )
+    run(pytester, "-p", "no:trio", "-p", "no:anyio").assert_outcomes(passed=4)
+
+
+RUNTIME = """
+import sniffio
+
+async def test_which(call):
+    await call.begin()
+    print("\\non", sniffio.current_async_library())
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "seen"),
+    [
+        ((), ["on trio"]),
+        (("--call-runtime", "asyncio"), ["on asyncio"]),
+        (("-o", "call_runtime=asyncio"), ["on asyncio"]),
+        (("--call-runtime", "both"), ["on trio", "on asyncio"]),
+    ],
+)
+def test_the_runtime_is_chosen(
+    pytester: pytest.Pytester, options: tuple[str, ...], seen: list[str]
+) -> None:
+    pytester.makepyfile(RUNTIME)
+    result = run(pytester, "-s", *options)
+    result.assert_outcomes(passed=len(seen))
+    assert [line for line in result.outlines if line.startswith("on ")] == seen
+
+
+def test_each_example_has_a_call_of_its_own(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+import pytest
+from hypothesis import given, settings
+from twilio_realtime.testing import strategies
+
+@settings(deadline=None, max_examples=3, database=None)
+@given(script=strategies.calls(2, keys="12"), faults=strategies.faults("marks lost"))
+async def test_any_call(call, script, faults):
+    assert call.notifications == []
+    call.faults = faults
+    await call.follow(script)
+
+class TestInAClass:
+    @settings(deadline=None, max_examples=3, database=None)
+    @given(ms=strategies.interruption_times())
+    async def test_in_a_class(self, call, ms):
+        assert call.notifications == []
+        await call.begin()
+"""
+    )
+    run(pytester).assert_outcomes(passed=2)
+    run(pytester, "--call-runtime", "both", "-k", "any_call").assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize(
+    ("test", "complaint"),
+    [
+        ("def test_sync(call): pass", "is an `async def`"),
+        ("@pytest.mark.call(print, 1)\nasync def test_sync(call): pass", "takes names"),
+        ("@pytest.mark.call(runtime='curio')\nasync def test_x(call): pass", "trio, asyncio"),
+    ],
+)
+def test_misuse_is_told(pytester: pytest.Pytester, test: str, complaint: str) -> None:
+    pytester.makepyfile(f"import pytest\n{test}")
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"*{complaint}*"])
+
+
+FIXTURE = """
+import pytest
+
+@pytest.fixture
+def another(call):
+    pass
+    return call
+
+async def test_x(another, call):
+    await another.begin()
+    assert another is call
+"""
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "call.model.replies('Hello')",
+        "call.agent = print",
+    ],
+)
+def test_a_fixture_that_uses_the_call_is_told_that_it_is_too_early(
+    pytester: pytest.Pytester, use: str
+) -> None:
+    pytester.makepyfile(FIXTURE.replace("pass", use))
+    result = run(pytester)
+    result.assert_outcomes(errors=1)
+    told = "*AttributeError: call.*: `call` begins with the test*use a helper function*"
+    result.stdout.fnmatch_lines([told])
+
+
+def test_a_fixture_may_hand_it_on(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(FIXTURE)
+    run(pytester).assert_outcomes(passed=1)
+
+
+def test_a_test_asks_for_the_call_itself(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+import pytest
+
+@pytest.fixture
+def helper(call):
+    return lambda: call.begin()
+
+async def test_x(helper):
+    await helper()
+"""
+    )
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*a fixture asks for `call`, and the test does not: *helper fun*"])
+
+
+def test_other_tests_are_left_alone(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+import pytest
+
+def test_sync(): pass
+
+@pytest.fixture
+def call(): return 5
+
+def test_with_another_call(call): assert call == 5
+"""
+    )
+    run(pytester).assert_outcomes(passed=2)
+
+
+def test_a_failure_shows_the_last_steps(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("async def test_x(call):\n    await call.say('Hi')\n    assert call.heard")
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*The last steps of the call:*", "*bridge.receive_text(*"])
+
+
+# The example of the page
+
+QUICK = """
+from hypothesis import Phase, settings
+
+phases = (Phase.generate, Phase.shrink)
+settings.register_profile("quick", max_examples=10, phases=phases, derandomize=True)
+settings.load_profile("quick")
+"""
+
+
+def example(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(QUICK)
+    for name in ("order_agent.py", "test_order_agent.py"):
+        (pytester.path / name).write_text((EXAMPLES / name).read_text())
+        # Another test of this process may have imported the example from where it stands.
+        sys.modules.pop(name.removesuffix(".py"), None)
+    pytester.syspathinsert()
+
+
+def block(word: str, start: str) -> str:
+    """The block of the page that is of this kind, and begins so."""
+    found = [part for part in PAGE.read_text().split(f"```{word}\n")[1:] if part.startswith(start)]
+    (one,) = found
+    return one.partition("```")[0]
+
+
+def test_the_example_finds_the_mistake_and_the_smallest_interruption(
+    pytester: pytest.Pytester,
+) -> None:
+    example(pytester)
+    result = run(pytester, "test_order_agent.py")
+    result.assert_outcomes(passed=1, failed=1)
+    shown = [line.strip() for line in block("text", "ApplicationError").splitlines()]
+    told = [line.lstrip("E").strip() for line in result.outlines]
+    assert [line for line in shown if not any(line in each for each in told)] == []
+
+
+def test_the_example_passes_once_it_is_mended(pytester: pytest.Pytester) -> None:
+    example(pytester)
+    code = (EXAMPLES / "order_agent.py").read_text()
+    changes = re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)+)", block("diff", "-"), re.M)
+    assert changes
+    for change in changes:
+        before, after = (re.sub("^.", "", lines, flags=re.M) for lines in change)
+        assert code.count(before) == 1
+        code = code.replace(before, after)
+    (pytester.path / "order_agent.py").write_text(code)
+    run(pytester, "test_order_agent.py").assert_outcomes(passed=2)
+
+
+def test_the_page_shows_the_example(pytester: pytest.Pytester) -> None:
+    for name in ("order_agent.py", "test_order_agent.py"):
+        assert (EXAMPLES / name).read_text().strip() in PAGE.read_text()

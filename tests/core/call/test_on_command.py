@@ -1,0 +1,673 @@
+"""What the application's commands do, seen from outside: through `Bridge`."""
+
+import json
+from base64 import b64encode
+from typing import Any
+
+import pytest
+
+from calling import (
+    OTHER_SID,
+    PCMU,
+    Call,
+    audio,
+    audio_done,
+    created,
+    delta,
+    item_done,
+    mark,
+    media,
+    response_done,
+    server_error,
+    speech_started,
+    start,
+)
+from twilio_realtime_core import (
+    AnswerApproval,
+    Command,
+    HangUp,
+    Interrupt,
+    LocalProtocolError,
+    Mute,
+    Peer,
+    Play,
+    PressKeys,
+    ResetHistory,
+    SendAudio,
+    SendEvent,
+    SendFunctionOutput,
+    SendMessage,
+    Unmute,
+)
+from twilio_realtime_core.machine.actions import Message
+from twilio_realtime_core.notifications import (
+    CallEnded,
+    EndReason,
+    FunctionCallRequested,
+    McpApprovalRequested,
+    OwnAudioFinished,
+)
+from twilio_realtime_core.protocols.realtime import (
+    AppendAudio,
+    CancelResponse,
+    CommitAudio,
+    CreateItem,
+    CreateResponse,
+    DeleteItem,
+    RetrieveItem,
+    UpdateSession,
+)
+from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
+from twilio_realtime_core.values.items import (
+    AudioPart,
+    FunctionCall,
+    FunctionOutput,
+    ImagePart,
+    Role,
+    TextPart,
+)
+from twilio_realtime_core.values.items import Message as MessageItem
+
+SILENCE = "/" * 4
+
+
+def types(messages: list[Message]) -> list[str]:
+    return [json.loads(each.encode())["type"] for each in messages]
+
+
+def function_call(call_id: str = "c1", status: str = "completed") -> dict[str, Any]:
+    item = {
+        "id": f"item-{call_id}",
+        "type": "function_call",
+        "status": status,
+        "name": "weather",
+        "call_id": call_id,
+        "arguments": '{"city":"Oslo"}',
+    }
+    return {"type": "response.output_item.done", "response_id": "r", "item": item}
+
+
+def calling_a_function(*call_ids: str) -> Call:
+    """The model has asked for functions in a response that has not ended."""
+    call = Call.ready()
+    call.model(created())
+    for each in call_ids or ("c1",):
+        call.model(function_call(each))
+    return call
+
+
+# Messages
+
+
+def test_a_message_becomes_an_item_and_the_model_answers() -> None:
+    call = Call.ready()
+    item, request = call.send(SendMessage("Hello")).to_model
+    content = [{"type": "input_text", "text": "Hello"}]
+    assert item == CreateItem({"type": "message", "role": "user", "content": content})
+    assert isinstance(request, CreateResponse)
+
+
+def test_a_message_may_hold_pictures_have_its_place_and_want_no_answer() -> None:
+    call = Call.ready()
+    picture = ImagePart("data:image/png;base64,AA==", "low")
+    message = SendMessage(
+        (TextPart("Look"), picture, ImagePart("https://x.example/a.png")),
+        respond=False,
+        more={"previous_item_id": "root", "event_id": "mine"},
+    )
+    (item,) = call.send(message).to_model
+    assert isinstance(item, CreateItem)
+    assert (item.previous_item_id, item.event_id) == ("root", "mine")
+    assert [each["type"] for each in item.item["content"]] == [
+        "input_text",
+        "input_image",
+        "input_image",
+    ]
+    assert item.item["content"][1]["detail"] == "low"
+
+
+def test_several_messages_during_a_response_get_one_answer_after_it() -> None:
+    """S67."""
+    call = Call.ready()
+    call.model(created())
+    assert types(call.send(SendMessage("one")).to_model) == ["conversation.item.create"]
+    assert types(call.send(SendMessage("two")).to_model) == ["conversation.item.create"]
+    assert types(call.model(response_done()).to_model) == ["response.create"]
+
+
+def test_an_interruption_and_a_message_cancel_truncate_add_and_only_then_ask() -> None:
+    """S39."""
+    call = Call.talking(8000)
+    call.wait(300)
+    assert types(call.send(Interrupt()).to_model) == [
+        "response.cancel",
+        "conversation.item.truncate",
+    ]
+    assert types(call.send(SendMessage("stop")).to_model) == ["conversation.item.create"]
+    assert types(call.model(response_done(status="cancelled")).to_model) == ["response.create"]
+
+
+def test_what_is_said_before_the_session_is_ready_waits_in_order() -> None:
+    call = Call.connected()
+    assert call.send(SendMessage("one")).to_model == []
+    assert call.send(CreateResponse({"instructions": "x"})).to_model == []
+    assert types(call.model(type="session.updated", session=SESSION_DATA).to_model) == [
+        "conversation.item.create",
+        "response.create",
+    ]
+
+
+SESSION_DATA = {
+    "type": "realtime",
+    "audio": {"input": {"format": PCMU, "turn_detection": None}, "output": {"format": PCMU}},
+}
+
+
+# Requests for responses
+
+
+def test_a_request_by_hand_waits_for_the_response_under_way_and_keeps_its_parameters() -> None:
+    """S42."""
+    call = Call.ready()
+    call.model(created())
+    request = CreateResponse({"instructions": "Say goodbye."}, event_id="mine")
+    assert call.send(request).to_model == []
+    assert call.model(response_done()).to_model == [request]
+
+
+def test_a_request_by_hand_then_audio_keeps_their_order() -> None:
+    """S41."""
+    call = Call.ready()
+    assert types(call.send(CreateResponse()).to_model) == ["response.create"]
+    assert call.phone(media(audio(160))).to_model == [AppendAudio(audio(160))]
+
+
+def test_a_request_that_names_a_format_has_it_pinned_and_no_other() -> None:
+    call = Call.ready()
+    output = {"audio": {"output": {"voice": "marin", "format": PCMU}}}
+    assert call.send(CreateResponse(output, "e")).to_model == [CreateResponse(output, "e")]
+    wrong = CreateResponse({"audio": {"output": {"format": {"type": "audio/pcm", "rate": 24000}}}})
+    with pytest.raises(LocalProtocolError):
+        call.send(wrong)
+
+
+def test_a_response_outside_the_conversation_is_asked_for_at_once() -> None:
+    call = Call.ready()
+    call.model(created())
+    beside = CreateResponse({"conversation": "none"}, "beside")
+    assert call.send(beside).to_model == [beside]
+
+
+def test_requests_that_were_never_answered_are_counted_at_the_end() -> None:
+    call = Call.ready()
+    call.send(SendMessage("one"))
+    call.send(CreateResponse({"instructions": "x"}))
+    call.send(HangUp())
+    call.closed(Peer.TWILIO)
+    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    assert ended.unanswered_requests == 2
+
+
+def test_an_interruption_before_the_response_has_begun_stops_it_at_its_birth() -> None:
+    call = Call.ready()
+    call.send(SendMessage("Tell me a story"))
+    assert call.model(speech_started()).to_model == []
+    cancel = CancelResponse("r", event_id="bridge-cancel-r")
+    assert call.model(created()).to_model == [cancel]
+    assert call.model(delta(800)).actions == []
+
+
+def test_an_interruption_that_cancels_nothing_only_silences_what_has_not_begun() -> None:
+    call = Call.ready()
+    call.send(SendMessage("Tell me a story"))
+    call.send(Interrupt(cancel=False))
+    assert call.model(created()).to_model == []
+    assert call.model(delta(800)).actions == []
+
+
+# Audio
+
+
+def test_audio_of_the_application_reaches_the_model_and_may_end_the_turn() -> None:
+    call = Call.ready()
+    sound = bytes(range(200))
+    assert call.send(SendAudio(sound)).to_model == [AppendAudio(b64encode(sound).decode())]
+    assert call.send(SendAudio(sound, commit=True)).to_model[1:] == [CommitAudio()]
+
+
+@pytest.mark.parametrize("samples", [0, 60 * 8000 + 1])
+def test_no_audio_or_more_than_a_minute_is_misuse(samples: int) -> None:
+    with pytest.raises(LocalProtocolError, match="a minute"):
+        Call.ready().send(SendAudio(bytes(samples)))
+
+
+def test_a_muted_caller_is_silence_of_the_same_length_and_heard_again_when_unmuted() -> None:
+    call = Call.ready()
+    call.send(Mute())
+    (silence,) = call.phone(media(audio(159))).to_model
+    assert isinstance(silence, AppendAudio)
+    assert silence == AppendAudio(b64encode(b"\xff" * 159).decode())
+    call.send(Unmute())
+    assert call.phone(media(audio(160))).to_model == [AppendAudio(audio(160))]
+
+
+# Audio of the application's own
+
+
+def test_a_greeting_is_played_with_marks_and_is_told_when_it_was_heard() -> None:
+    call = Call.ready()
+    done = call.send(Play(b"\x00" * 2400, "greeting"))
+    assert done.sound == audio(2400)
+    assert isinstance(done.to_twilio[-1], Mark)
+    assert call.hear(299).told(OwnAudioFinished) == []
+    assert call.hear(1).told(OwnAudioFinished) == [OwnAudioFinished("greeting", 300, 300)]
+
+
+def test_a_greeting_does_not_yield_to_the_agent_who_comes_behind_it() -> None:
+    call = Call.ready()
+    call.send(Play(b"\x00" * 8000, "greeting"))
+    call.model(created())
+    assert [type(each) for each in call.model(delta(800)).to_twilio] == [Media]
+    call.hear(500)
+    interrupted = call.model(speech_started())
+    assert interrupted.to_twilio == [Clear("MZ1")]
+    assert types(interrupted.to_model) == []  # nothing of the response was heard, nor is it done
+    assert interrupted.told(OwnAudioFinished) == [OwnAudioFinished("greeting", 500, 1000)]
+
+
+def test_hold_sound_is_cleared_at_the_first_sound_of_the_agent() -> None:
+    call = Call.ready()
+    call.send(Play(b"\x00" * 8000, "hold", yields=True))
+    call.hear(400)
+    call.model(created())
+    done = call.model(delta(800))
+    assert [type(each) for each in done.to_twilio[:2]] == [Clear, Media]
+    assert done.told(OwnAudioFinished) == [OwnAudioFinished("hold", 400, 1000)]
+
+
+def test_hold_sound_waits_until_the_agent_was_heard() -> None:
+    call = Call.talking(800)
+    call.model(audio_done())
+    call.model(response_done())
+    assert call.send(Play(b"\x00" * 800, "hold", yields=True)).audio == []
+    assert call.hear(99).audio == []
+    assert call.hear(1).sound == audio(800)
+
+
+def test_hold_sound_waits_while_the_agent_is_in_the_middle_of_a_word() -> None:
+    call = Call.talking(800)
+    call.hear(100)
+    assert call.send(Play(b"\x01" * 800, "hold", yields=True)).audio == []
+    assert call.hear(5000).audio == []
+    assert call.model(audio_done()).sound == audio(800, 1)
+
+
+def test_hold_sound_that_waits_is_dropped_when_the_next_response_speaks() -> None:
+    call = Call.talking(8000)
+    call.model(response_done())
+    call.send(Play(b"\x00" * 800, "hold", yields=True))
+    call.model(created("s"))
+    done = call.model(delta(800, "s", "j"))
+    assert done.told(OwnAudioFinished) == [OwnAudioFinished("hold", 0, 0)]
+
+
+def test_another_hold_sound_takes_the_place_of_the_first() -> None:
+    call = Call.talking(8000)
+    call.send(Play(b"\x00" * 800, "one", yields=True))
+    done = call.send(Play(b"\x00" * 800, "two", yields=True))
+    assert done.told(OwnAudioFinished) == [OwnAudioFinished("one", 0, 0)]
+
+
+def test_keys_are_played_as_tones() -> None:
+    call = Call.ready()
+    done = call.send(PressKeys("1#", tone_ms=100, pause_ms=100))
+    assert 2400 <= sum(done.audio) <= 3200
+
+
+@pytest.mark.parametrize("command", [Play(b""), Play(bytes(60 * 8000 + 1)), PressKeys("x")])
+def test_what_cannot_be_played_is_misuse(command: Command) -> None:
+    call = Call.ready()
+    with pytest.raises(LocalProtocolError):
+        call.send(command)
+    assert call.wait(1).actions == []
+
+
+def test_nothing_can_be_played_before_the_stream_has_begun_or_beyond_what_twilio_holds() -> None:
+    with pytest.raises(LocalProtocolError, match="CallStarted"):
+        Call.answered().send(Play(b"\x00"))
+    call = Call.ready()
+    for _ in range(2):
+        call.send(Play(bytes(30 * 8000)))
+    with pytest.raises(LocalProtocolError, match="a minute"):
+        call.send(Play(b"\x00"))
+    call = Call.talking(*[60 * 8000] * 10)
+    with pytest.raises(LocalProtocolError, match="ten minutes"):
+        call.send(Play(b"\x00"))
+
+
+def test_own_audio_that_another_stream_takes_away_is_told() -> None:
+    call = Call.ready()
+    call.send(Play(b"\x00" * 8000, "greeting"))
+    call.hear(250)
+    done = call.phone(start(OTHER_SID))
+    assert done.told(OwnAudioFinished) == [OwnAudioFinished("greeting", 250, 1000)]
+
+
+# Functions
+
+
+def test_a_complete_call_is_announced_once_and_its_output_starts_a_response_after_this_one() -> (
+    None
+):
+    call = calling_a_function()
+    again = call.model(function_call())
+    assert again.told(FunctionCallRequested) == []
+    (item,) = call.send(SendFunctionOutput("c1", "sunny")).to_model
+    output = {"type": "function_call_output", "call_id": "c1", "output": "sunny"}
+    assert item == CreateItem(output)
+    assert types(call.model(response_done()).to_model) == ["response.create"]
+
+
+def test_several_outputs_cause_one_response_once_all_are_given() -> None:
+    """S81."""
+    call = calling_a_function("c1", "c2")
+    call.model(response_done())
+    item = "conversation.item.create"
+    assert types(call.send(SendFunctionOutput("c1", "1")).to_model) == [item]
+    done = call.send(SendFunctionOutput("c2", "2", respond=False))
+    assert types(done.to_model) == [item, "response.create"]
+
+
+def test_a_call_that_follows_an_answered_one_in_its_response_is_waited_for() -> None:
+    call = calling_a_function("c1")
+    call.send(SendFunctionOutput("c1", "1"))
+    call.model(function_call("c2"))
+    assert call.model(response_done()).to_model == []
+    assert len(call.send(SendFunctionOutput("c2", "2", respond=False)).to_model) == 2
+
+
+def test_an_output_may_be_given_as_an_item_also_for_a_call_of_another_session() -> None:
+    call = calling_a_function("c1")
+    call.model(response_done())
+    for call_id in ("c1", "of another session"):
+        output = {"type": "function_call_output", "call_id": call_id, "output": ""}
+        assert call.send(CreateItem(output)).to_model == [CreateItem(output)]
+
+
+def test_an_incomplete_call_is_not_announced() -> None:
+    call = Call.ready()
+    call.model(created())
+    assert call.model(function_call(status="incomplete")).told(FunctionCallRequested) == []
+
+
+def test_an_output_for_no_call_or_a_second_one_is_misuse() -> None:
+    call = calling_a_function()
+    with pytest.raises(LocalProtocolError):
+        call.send(SendFunctionOutput("c9", ""))
+    call.send(SendFunctionOutput("c1", ""))
+    with pytest.raises(LocalProtocolError):
+        call.send(SendFunctionOutput("c1", ""))
+    raw = {"type": "function_call_output", "call_id": "c1", "output": ""}
+    with pytest.raises(LocalProtocolError):
+        call.send(CreateItem(raw))
+
+
+def test_an_output_that_waits_is_given_when_all_was_heard_and_one_response_follows() -> None:
+    """S81."""
+    call = calling_a_function("c1", "c2")
+    call.model(delta(800))
+    call.send(SendFunctionOutput("c1", "1", once_heard=True))
+    assert call.send(SendFunctionOutput("c2", "2", once_heard=True)).to_model == []
+    assert call.model(response_done()).to_model == []
+    assert call.hear(99).to_model == []
+    assert types(call.hear(1).to_model) == [
+        "conversation.item.create",
+        "conversation.item.create",
+        "response.create",
+    ]
+
+
+def test_an_output_that_waits_is_given_though_the_marks_are_lost() -> None:
+    call = calling_a_function()
+    call.model(delta(800))
+    call.model(response_done())
+    assert call.send(SendFunctionOutput("c1", "1", once_heard=True)).to_model == []
+    assert types(call.wait(2200).to_model) == ["conversation.item.create", "response.create"]
+
+
+# MCP
+
+
+def test_a_refusal_is_given_once_and_the_model_goes_on() -> None:
+    call = Call.ready()
+    item = {"id": "a1", "type": "mcp_approval_request", "server_label": "docs", "name": "search"}
+    done = call.model(type="conversation.item.done", item={**item, "arguments": "{}"})
+    assert [each.approval_request_id for each in done.told(McpApprovalRequested)] == ["a1"]
+    answer, request = call.send(AnswerApproval("a1", approve=False, reason="no")).to_model
+    assert isinstance(request, CreateResponse)
+    assert answer == CreateItem(
+        {
+            "id": "mcp-answer-1",
+            "type": "mcp_approval_response",
+            "approval_request_id": "a1",
+            "approve": False,
+            "reason": "no",
+        }
+    )
+    with pytest.raises(LocalProtocolError):
+        call.send(AnswerApproval("a1", approve=True))
+
+
+# History and the session
+
+
+def test_the_history_is_made_what_it_should_be_by_the_fewest_events() -> None:
+    call = Call.ready()
+    for name, before in (("a", None), ("b", "a")):
+        item = {"id": name, "type": "message", "role": "user", "status": "completed"}
+        content = [{"type": "input_text", "text": name}]
+        call.model(
+            type="conversation.item.added",
+            previous_item_id=before,
+            item={**item, "content": content},
+        )
+    kept = MessageItem("b", Role.USER, (TextPart("b"),))
+    new = MessageItem("c", Role.USER, (TextPart("c"),))
+    deleted, added = call.send(ResetHistory((kept, new))).to_model
+    assert isinstance(deleted, DeleteItem)
+    assert deleted.item_id == "a"
+    assert isinstance(added, CreateItem)
+    assert added.previous_item_id == "b"
+    spoken = MessageItem("d", Role.ASSISTANT, (AudioPart("hello"),))
+    with pytest.raises(LocalProtocolError):
+        call.send(ResetHistory((spoken,)))
+
+
+@pytest.mark.parametrize("event", [RetrieveItem("i"), DeleteItem("i"), CancelResponse("r", "e")])
+def test_an_event_is_a_command_as_a_value_and_as_plain_data(event: Any) -> None:
+    assert Call.ready().send(event).to_model == [event]
+    raw = SendEvent(json.loads(event.encode()))
+    assert Call.ready().send(raw).to_model == [event]
+
+
+def test_an_update_has_both_formats_pinned_and_an_id_by_which_its_refusal_is_known() -> None:
+    call = Call.ready()
+    (update,) = call.send(UpdateSession({"type": "realtime", "instructions": "Be brief."})).to_model
+    assert isinstance(update, UpdateSession)
+    assert update.session["audio"]["input"]["format"] == PCMU
+    assert update.event_id is not None
+    refused = call.model(server_error("no", update.event_id))
+    assert len(refused.faults) == 1
+    assert call.send(HangUp()).closes  # the call had gone on
+
+
+def test_what_is_no_command_is_misuse() -> None:
+    nonsense: Any = "hang up"
+    with pytest.raises(LocalProtocolError, match="no command"):
+        Call.ready().send(nonsense)
+
+
+# Hanging up
+
+
+def test_hanging_up_once_heard_waits_for_the_last_mark() -> None:
+    """S82."""
+    call = Call.talking(800)
+    call.model(audio_done())
+    call.model(response_done())
+    assert call.send(HangUp(once_heard=True)).closes == []
+    assert call.hear(99).closes == []
+    assert call.hear(1).closes == [Peer.TWILIO, Peer.REALTIME]
+
+
+def test_hanging_up_once_heard_waits_for_a_response_that_was_asked_for() -> None:
+    call = Call.ready()
+    call.send(CreateResponse({"instructions": "Say goodbye."}))
+    assert call.send(HangUp(once_heard=True)).closes == []
+    call.model(created())
+    assert call.model(response_done()).closes == [Peer.TWILIO, Peer.REALTIME]
+
+
+def test_with_nothing_to_be_heard_it_hangs_up_at_once() -> None:
+    assert Call.ready().send(HangUp(once_heard=True)).closes == [Peer.TWILIO, Peer.REALTIME]
+
+
+def test_a_caller_who_talks_over_the_goodbye_ends_the_call_at_once() -> None:
+    """S82."""
+    call = Call.talking(8000)
+    call.send(HangUp(once_heard=True))
+    call.wait(100)
+    done = call.model(speech_started())
+    assert done.closes == [Peer.TWILIO, Peer.REALTIME]
+    call.closed(Peer.TWILIO)
+    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    assert (ended.reason, ended.detail) == (EndReason.HUNG_UP, "the goodbye was interrupted")
+
+
+def test_a_slow_goodbye_is_not_cut_while_there_are_signs_of_playing() -> None:
+    """S82."""
+    call = Call.ready()
+    call.model(created())
+    marks = [name for _ in range(200) for name in call.model(delta(2080)).marks]  # of 52 s
+    call.model(audio_done())
+    call.model(response_done())
+    call.send(HangUp(once_heard=True))
+    for name in marks[:-1]:
+        assert call.wait(300).closes == []  # slower than it was sent
+        assert call.phone(mark(name)).closes == []
+    assert call.phone(mark(marks[-1])).closes == [Peer.TWILIO, Peer.REALTIME]
+
+
+def test_a_line_without_a_sign_of_playing_is_dead_after_ten_seconds() -> None:
+    """S82."""
+    call = Call.talking(*[8000] * 30)
+    call.model(response_done())
+    call.send(HangUp(once_heard=True))
+    assert call.wait(9_900).closes == []
+    assert call.wait(200).closes == [Peer.TWILIO, Peer.REALTIME]
+
+
+# What the second look has found
+
+
+def test_a_message_that_says_nothing_is_misuse() -> None:
+    with pytest.raises(LocalProtocolError, match="says nothing"):
+        Call.ready().send(SendMessage(()))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        SendFunctionOutput("c1", "\ud800"),
+        ResetHistory((MessageItem("m", Role.USER, (TextPart("\ud800"),)),)),
+    ],
+)
+def test_what_is_no_unicode_is_misuse_and_changes_nothing(command: Command) -> None:
+    call = calling_a_function()
+    with pytest.raises(LocalProtocolError):
+        call.send(command)
+    assert len(call.send(SendFunctionOutput("c1", "sunny")).to_model) == 1
+
+
+def test_an_output_of_an_old_history_answers_no_call_of_this_one() -> None:
+    call = calling_a_function()
+    old = (FunctionCall("a", "old", "weather"), FunctionOutput("b", "old", "rain"))
+    assert len(call.send(ResetHistory(old)).to_model) == 2
+    assert len(call.send(SendFunctionOutput("c1", "sunny")).to_model) == 1
+
+
+def test_audio_that_cannot_be_kept_until_the_session_is_ready_is_misuse() -> None:
+    call = Call.connected()
+    with pytest.raises(LocalProtocolError, match="SessionReady"):
+        call.send(SendAudio(bytes(80_001), commit=True))
+    with pytest.raises(LocalProtocolError, match="SessionReady"):
+        call.send(AppendAudio(audio(80_001)))
+
+
+def test_a_second_interruption_may_cancel_what_the_first_one_let_go_on() -> None:
+    call = Call.talking(800)
+    assert types(call.send(Interrupt(cancel=False)).to_model) == []
+    assert call.send(Interrupt()).to_model == [CancelResponse("r", "bridge-cancel-r")]
+    assert call.send(Interrupt()).actions == []
+
+
+def test_an_item_that_the_application_deletes_is_not_corrected() -> None:
+    call = Call.talking(800)
+    call.wait(50)
+    call.send(DeleteItem("i"))
+    assert types(call.send(Interrupt()).to_model) == ["response.cancel"]
+
+
+def test_waiting_hold_sound_does_not_begin_in_the_caller_s_first_word() -> None:
+    call = Call.talking(8000)
+    call.send(Play(b"\x00" * 800, "hold", yields=True))
+    done = call.model(speech_started())
+    assert done.to_twilio == [Clear("MZ1")]
+    assert done.told(OwnAudioFinished) == [OwnAudioFinished("hold", 0, 0)]
+
+
+def test_hold_sound_does_not_keep_an_output_or_the_end_waiting() -> None:
+    call = calling_a_function()
+    call.model(response_done())
+    call.send(Play(b"\x00" * 80_000, "hold", yields=True))
+    given = call.send(SendFunctionOutput("c1", "sunny", respond=False, once_heard=True))
+    assert types(given.to_model) == ["conversation.item.create"]
+    done = call.send(HangUp(once_heard=True))
+    assert done.closes == [Peer.TWILIO, Peer.REALTIME]
+    assert [each.name for each in done.told(OwnAudioFinished)] == ["hold"]
+
+
+def test_a_model_that_never_answers_does_not_keep_the_call() -> None:
+    """S82."""
+    call = Call.ready()
+    call.send(CreateResponse())
+    call.send(HangUp(once_heard=True))
+    closes = list[Any]()
+    for _ in range(11):
+        done = call.wait(1000)
+        closes += done.closes
+        for name in done.marks:
+            closes += call.phone(mark(name)).closes
+    assert closes == [Peer.TWILIO, Peer.REALTIME]
+
+
+def test_outputs_of_calls_of_two_responses_that_are_given_together_cause_one_response() -> None:
+    call = calling_a_function("c1")
+    call.model(delta(8000))
+    call.model(response_done())
+    call.send(SendFunctionOutput("c1", "1", once_heard=True))
+    call.model(created("s"))
+    call.model({**function_call("c2"), "response_id": "s"})
+    call.model(response_done("s"))
+    call.send(SendFunctionOutput("c2", "2", once_heard=True))
+    item = "conversation.item.create"
+    assert types(call.hear(1000).to_model) == [item, item, "response.create"]
+    call.model(created("t"))
+    assert call.model(response_done("t")).to_model == []
+
+
+def test_an_item_that_the_application_has_deleted_is_not_deleted_again_when_it_is_done() -> None:
+    call = Call.talking(8000)
+    call.send(Interrupt(cancel=False))
+    call.send(DeleteItem("i"))
+    assert call.model(item_done()).to_model == []

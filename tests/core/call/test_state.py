@@ -1,0 +1,161 @@
+"""How the parts of a call begin, and how they end together."""
+
+from collections.abc import Callable
+
+import pytest
+
+from calling import OTHER_SID, SESSION, Call, Done, created, delta, response_done, start
+from twilio_realtime_core import CallConfig, HangUp, Interrupt, Peer, Play, SendMessage
+from twilio_realtime_core.call.state import Parts
+from twilio_realtime_core.commands import SendFunctionOutput
+from twilio_realtime_core.config.call import SessionConfig
+from twilio_realtime_core.machine.lifecycles import SessionState, StreamState
+from twilio_realtime_core.machine.units import SECOND
+from twilio_realtime_core.notifications import CallEnded, EndReason, OwnAudioFinished
+from twilio_realtime_core.protocols.twilio import Clear
+from twilio_realtime_core.values.usage import Usage
+
+BOTH = [Peer.TWILIO, Peer.REALTIME]
+
+
+def test_a_call_begins_with_nothing_open_nothing_waiting_and_nothing_due() -> None:
+    parts = Parts(CallConfig())
+    assert (parts.stream.state, parts.session.state) == (
+        StreamState.UNOPENED,
+        SessionState.UNOPENED,
+    )
+    assert (parts.end, parts.waits, parts.timers.deadline) == (None, False, None)
+    assert parts.outbox.take() == []
+
+
+def test_two_calls_share_no_part() -> None:
+    config = CallConfig()
+    one, two = Parts(config), Parts(config)
+    one.once_heard.hangs_up = True
+    assert (one.waits, two.waits) == (True, False)
+
+
+def test_what_was_said_to_the_model_before_it_is_ready_is_said_in_order_then() -> None:
+    call = Call.connected()
+    assert call.send(SendMessage("Hello")).to_model == []
+    done = call.model(type="session.updated", session=SESSION)
+    assert [type(each).__name__ for each in done.to_model] == ["CreateItem", "CreateResponse"]
+
+
+def hang_up(call: Call) -> Done:
+    return call.send(HangUp())
+
+
+def close_phone(call: Call) -> Done:
+    return call.closed(Peer.TWILIO)
+
+
+def lose_model(call: Call) -> Done:
+    return call.closed(Peer.REALTIME, 1006)
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (hang_up, EndReason.HUNG_UP),
+        (close_phone, EndReason.CALLER_HUNG_UP),
+        (lose_model, EndReason.REALTIME_LOST),
+    ],
+)
+@pytest.mark.parametrize("first", BOTH)
+def test_the_end_is_told_once_when_both_sockets_are_closed_with_its_first_cause(
+    end: Callable[[Call], Done], reason: EndReason, first: Peer
+) -> None:
+    call = Call.ready()
+    told = list(end(call).told(CallEnded))
+    call.send(HangUp())
+    for peer in (first, *(each for each in BOTH if each is not first)):
+        if call.bridge.deadline is not None:
+            told += call.closed(peer).told(CallEnded)
+    assert [each.reason for each in told] == [reason]
+    assert call.bridge.deadline is None
+
+
+def test_a_socket_whose_end_nobody_tells_of_is_given_up() -> None:
+    call = Call.ready(CallConfig(ending_timeout_ns=3 * SECOND))
+    call.send(HangUp())
+    assert call.wait(2_999).actions == []
+    assert [type(each) for each in call.wait(1).events] == [CallEnded]
+    assert call.bridge.deadline is None
+
+
+def test_the_end_tells_what_all_responses_have_cost() -> None:
+    call = Call.ready()
+    usage = {"input_tokens": 3, "output_tokens": 4}
+    for name in ("r", "s"):
+        call.model(created(name))
+        call.model({**response_done(name), "response": {"id": name, "usage": usage}})
+    call.send(HangUp())
+    call.closed(Peer.REALTIME)
+    (ended,) = call.closed(Peer.TWILIO).told(CallEnded)
+    once = Usage.of(usage)
+    assert once is not None
+    assert ended.usage == once + once
+
+
+@pytest.mark.parametrize("command", [Interrupt(), Interrupt(cancel=False)])
+def test_an_interruption_stops_all_that_would_be_heard_and_the_goodbye_was_said(
+    command: Interrupt,
+) -> None:
+    call = Call.talking(8000)
+    call.send(Play(b"\x00" * 800, "hold", yields=True))
+    call.send(HangUp(once_heard=True))
+    call.wait(100)
+    done = call.send(command)
+    assert done.to_twilio == [Clear("MZ1")]
+    assert done.told(OwnAudioFinished) == [OwnAudioFinished("hold", 0, 0)]
+    assert done.closes == BOTH
+
+
+def test_an_interruption_of_nothing_is_no_end_of_a_goodbye() -> None:
+    call = Call.ready()
+    call.send(SendMessage("Say goodbye."))
+    call.send(HangUp(once_heard=True))
+    assert call.send(Interrupt(cancel=False)).closes == []
+
+
+def test_the_model_goes_on_after_a_response_once_its_functions_have_their_outputs() -> None:
+    call = Call.ready()
+    call.model(created())
+    item = {"id": "f", "type": "function_call", "status": "completed", "name": "weather"}
+    item = {**item, "call_id": "c1", "arguments": "{}"}
+    call.model(type="response.output_item.done", response_id="r", item=item)
+    assert call.model(response_done()).to_model == []
+    done = call.send(SendFunctionOutput("c1", "{}"))
+    assert [type(each).__name__ for each in done.to_model] == ["CreateItem", "CreateResponse"]
+
+
+def test_a_goodbye_lasts_while_there_are_signs_of_it() -> None:
+    """S82."""
+    call = Call.talking(*[8000] * 40)
+    call.send(HangUp(once_heard=True))
+    call.wait(9_000)
+    assert call.model(delta(800)).closes == []
+    assert call.wait(9_999).closes == []
+    assert call.wait(1).closes == BOTH
+
+
+def test_a_peer_that_is_late_is_a_fault_and_the_end() -> None:
+    call = Call.answered(CallConfig(start_timeout_ns=SECOND))
+    done = call.wait(1_000)
+    assert (len(done.faults), done.closes) == (1, [Peer.TWILIO])
+
+
+def test_the_session_is_asked_for_once_however_many_streams_there_are() -> None:
+    call = Call.streaming(CallConfig(model="m", session=SessionConfig(), url="ws://model/v1"))
+    assert call.phone(start(OTHER_SID)).urls == []
+
+
+def test_hold_sound_that_waits_keeps_the_time_until_all_must_have_been_played() -> None:
+    call = Call.ready()
+    call.model(created())
+    call.model(delta(800))
+    call.model(response_done())
+    call.send(Play(b"\x00" * 800, "hold", yields=True))
+    assert call.wait(2_099).audio == []
+    assert sum(call.wait(1).audio) == 800

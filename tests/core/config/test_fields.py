@@ -1,0 +1,105 @@
+"""What a field of a session may hold: absent, null, or within its range."""
+
+from typing import Any
+
+import pytest
+from attrs import field, frozen
+
+from twilio_realtime_core.config.fields import (
+    FLAG,
+    MAPPING,
+    NAME,
+    NULL,
+    TEXT,
+    UNSET,
+    Allowed,
+    ProtocolObject,
+    UnsetType,
+    a,
+    as_mapping,
+    number,
+    one_of,
+    present,
+    several,
+    whole,
+)
+from twilio_realtime_core.errors import LocalProtocolError
+
+
+@frozen
+class Inner(ProtocolObject):
+    type = "inner"
+    size: int | UnsetType | None = field(default=UNSET, validator=whole(1, 9) | NULL)
+
+
+@frozen
+class Outer(ProtocolObject):
+    inner: Any = field(default=UNSET, validator=a(Inner) | MAPPING)
+
+
+RANGES: list[tuple[Allowed, list[Any], list[Any]]] = [
+    (NULL, [None], [0, "", UNSET]),
+    (TEXT, ["", "x"], [None, 1, b"x"]),
+    (NAME, ["x"], ["", None, 1]),
+    (FLAG, [True, False], [None, 0, 1, "true"]),
+    (MAPPING, [{}, {"x": 1}], [None, [], "x"]),
+    (number(0.25, 1.5), [0.25, 1, 1.5], [0.24, 1.51, float("nan"), True, "1", None]),
+    (whole(1, 4096), [1, 4096], [0, 4097, 1.0, True, "1", None]),
+    (one_of("auto", "off"), ["auto", "off"], ["", "aut", None, ["auto"], {}]),
+    (several(TEXT), [[], ["x"], ("x", "")], [None, "xy", [1], {"x": 1}]),
+    (several(TEXT, at_least=1), [["x"]], [[], ()]),
+    (a(Inner, Outer), [Inner(), Outer()], [Inner, {}, None]),
+    (NULL | TEXT | FLAG, [None, "x", True], [1, {}]),
+]
+
+
+@pytest.mark.parametrize(("allowed", "good", "bad"), RANGES)
+def test_a_range_holds_what_is_in_it(allowed: Allowed, good: list[Any], bad: list[Any]) -> None:
+    assert [bool(allowed.holds(each)) for each in good] == [True] * len(good)
+    assert [bool(allowed.holds(each)) for each in bad] == [False] * len(bad)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "what"),
+    [
+        (number(0.25, 1.5), "0.25 to 1.5"),
+        (whole(1, 9) | NULL, "a whole number from 1 to 9, or None"),
+        (one_of("a", "b"), "'a' or 'b'"),
+        (several(NAME), "a list or tuple, any number, each text that is not empty"),
+        (several(FLAG, 2), "a list or tuple, at least 2, each True or False"),
+        (a(Inner, Outer) | MAPPING, "Inner or Outer, or a mapping"),
+    ],
+)
+def test_a_range_says_what_it_is(allowed: Allowed, what: str) -> None:
+    assert allowed.what == what
+
+
+def test_out_of_range_is_misuse_that_says_field_and_range_and_not_the_value() -> None:
+    with pytest.raises(LocalProtocolError) as raised:
+        Inner(size=4711)
+    assert str(raised.value) == "Inner.size must be a whole number from 1 to 9, or None"
+
+
+def test_absent_is_left_out_and_null_is_null() -> None:
+    assert Inner().to_json() == {"type": "inner"}
+    assert Inner(size=None).to_json() == {"type": "inner", "size": None}
+
+
+def test_an_object_without_a_type_has_none() -> None:
+    assert Outer().to_json() == {}
+
+
+def test_objects_are_plain_all_the_way_down_and_mappings_stay_as_they_are() -> None:
+    assert present({"x": [Outer(Inner(3)), {"y": 1}], "z": (Inner(),), "w": UNSET}) == {
+        "x": [{"inner": {"type": "inner", "size": 3}}, {"y": 1}],
+        "z": [{"type": "inner"}],
+    }
+
+
+@pytest.mark.parametrize("value", [None, [], "x", 1, [("x", 1)]])
+def test_what_is_no_object_has_no_fields(value: object) -> None:
+    assert as_mapping(value) == {}
+
+
+def test_what_is_an_object_has_its_own() -> None:
+    assert as_mapping({"x": 1}) == {"x": 1}

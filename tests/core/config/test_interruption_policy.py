@@ -1,0 +1,70 @@
+"""Policies of interruption are values that say when they make sense."""
+
+from typing import Any
+
+import pytest
+
+from twilio_realtime_core import CallConfig, LocalProtocolError, SessionConfig
+from twilio_realtime_core.config.interruption_policy import (
+    AT_ONCE,
+    InterruptionLimit,
+    InterruptionPolicy,
+    own_interruption,
+)
+from twilio_realtime_core.config.session import ServerVad
+
+NEVER = InterruptionPolicy(allowed=False)
+
+
+def test_times_below_zero_are_misuse() -> None:
+    with pytest.raises(LocalProtocolError, match="after_speech_ms must be 0 or more"):
+        InterruptionPolicy(after_speech_ms=-1)
+    with pytest.raises(LocalProtocolError, match="after_heard_ms must be 0 or more"):
+        InterruptionPolicy(after_heard_ms=-1)
+
+
+@pytest.mark.parametrize(("count", "per_ms"), [(0, 1), (1, 0)])
+def test_a_limit_that_limits_nothing_is_misuse(count: int, per_ms: int) -> None:
+    with pytest.raises(ValueError, match=">= 1"):
+        InterruptionLimit(count, per_ms)
+
+
+def test_only_the_policy_that_asks_for_nothing_interrupts_at_once() -> None:
+    assert InterruptionPolicy() == AT_ONCE
+    assert AT_ONCE.at_once
+    assert not InterruptionPolicy(after_speech_ms=1).at_once
+
+
+def detection(session: Any) -> Any:
+    return session["audio"]["input"]["turn_detection"]
+
+
+def test_a_session_that_says_nothing_of_turns_leaves_it_to_us_to_interrupt() -> None:
+    owned = own_interruption(SessionConfig().update().session, first=True)
+    assert detection(owned) == {"type": "server_vad", "interrupt_response": False}
+
+
+def test_the_rest_of_turn_detection_is_kept() -> None:
+    asked = SessionConfig(turn_detection=ServerVad(silence_duration_ms=300)).update().session
+    assert detection(own_interruption(asked, first=True)) == {
+        "type": "server_vad",
+        "silence_duration_ms": 300,
+        "interrupt_response": False,
+    }
+
+
+def test_without_turn_detection_there_is_nothing_to_own() -> None:
+    manual = SessionConfig(turn_detection=None).update().session
+    assert own_interruption(manual, first=True) == manual
+
+
+def test_a_later_update_that_says_nothing_of_turns_is_left_alone() -> None:
+    later = SessionConfig(instructions="Be brief.").update().session
+    assert own_interruption(later, first=False) == later
+
+
+@pytest.mark.parametrize("given", [{"type": "server_vad", "interrupt_response": True}])
+def test_to_leave_it_to_the_server_beside_such_a_policy_is_misuse(given: Any) -> None:
+    with pytest.raises(LocalProtocolError, match="interrupt_response"):
+        CallConfig(session=SessionConfig(turn_detection=given), interruption=NEVER)
+    CallConfig(session=SessionConfig(turn_detection=given))

@@ -1,0 +1,260 @@
+"""The fewest events that make the server's conversation hold other items."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twilio_realtime_core.conversation.history_diff import Edit, apply, diff, item_of
+from twilio_realtime_core.errors import LocalProtocolError
+from twilio_realtime_core.protocols.realtime import CreateItem, DeleteItem, Item
+from twilio_realtime_core.values.items import (
+    AudioPart,
+    ContentPart,
+    ConversationItem,
+    FunctionCall,
+    FunctionOutput,
+    ImagePart,
+    Message,
+    OtherItem,
+    Role,
+    TextPart,
+    as_text,
+    from_server,
+)
+
+
+def said(id_: str, text: str | None = None, role: Role = Role.USER) -> Message:
+    return Message(id_, role, (TextPart(text or id_),))
+
+
+def spoken(id_: str, transcript: str | None = "Hello.", role: Role = Role.ASSISTANT) -> Message:
+    return Message(id_, role, (AudioPart(transcript),))
+
+
+def message(*parts: ContentPart, complete: bool = True) -> Message:
+    return Message("a", Role.USER, parts, complete)
+
+
+class Server:
+    """Holds a conversation as the real one does, and refuses what that refuses."""
+
+    def __init__(self, items: Sequence[ConversationItem]) -> None:
+        self.items = list(items)
+
+    def receive(self, edit: Edit) -> None:
+        ids = [item.id for item in self.items]
+        match edit:
+            case DeleteItem(item_id=item_id):
+                del self.items[ids.index(item_id)]
+            case CreateItem(item=body, previous_item_id=previous):
+                item = from_server(msgspec.convert(body, Item))
+                assert item.id not in ids
+                assert not any(part["type"].endswith("audio") for part in body.get("content", ()))
+                self.items.insert(0 if previous == "root" else ids.index(previous or "") + 1, item)
+
+
+def after(edits: Sequence[Edit], items: Sequence[ConversationItem]) -> list[ConversationItem]:
+    server = Server(items)
+    for edit in edits:
+        server.receive(edit)
+    return server.items
+
+
+# What has to be done.
+
+
+def test_what_is_gone_is_deleted_and_what_is_new_is_created_at_its_place() -> None:
+    edits = diff([said("a"), said("b"), said("c")], [said("x"), said("a"), said("y"), said("c")])
+    assert [(type(edit), item_of(edit)) for edit in edits] == [
+        (DeleteItem, "b"),
+        (CreateItem, "x"),
+        (CreateItem, "y"),
+    ]
+    assert edits[1:] == [
+        CreateItem(
+            {
+                "id": "x",
+                "type": "message",
+                "role": "user",
+                "content": [{"type": "input_text", "text": "x"}],
+            },
+            previous_item_id="root",
+        ),
+        CreateItem(
+            {
+                "id": "y",
+                "type": "message",
+                "role": "user",
+                "content": [{"type": "input_text", "text": "y"}],
+            },
+            previous_item_id="a",
+        ),
+    ]
+
+
+def test_what_is_different_is_deleted_and_created_again() -> None:
+    edits = diff([said("a"), said("b")], [said("a", "other"), said("b")])
+    assert [type(edit) for edit in edits] == [DeleteItem, CreateItem]
+    assert after(edits, [said("a"), said("b")]) == [said("a", "other"), said("b")]
+
+
+def test_nothing_is_done_for_the_same_items() -> None:
+    assert diff([said("a"), spoken("b")], [said("a"), spoken("b")]) == []
+    assert diff([], []) == []
+
+
+def test_the_fewest_items_are_moved() -> None:
+    current = [said(id_) for id_ in "abcde"]
+    edits = diff(current, [said(id_) for id_ in "eabcd"])
+    assert [item_of(edit) for edit in edits] == ["e", "e"]
+
+
+def test_items_move_around_audio_and_never_audio_around_them() -> None:
+    current = [spoken("x"), said("a"), said("b")]
+    wanted = [said("a"), said("b"), spoken("x")]
+    edits = diff(current, wanted)
+    assert {item_of(edit) for edit in edits} == {"a", "b"}
+    assert after(edits, current) == wanted
+
+
+# What is the same.
+
+
+@pytest.mark.parametrize(
+    ("known", "given"),
+    [
+        (message(TextPart("x"), complete=False), message(TextPart("x"))),
+        (message(ImagePart("url", "auto")), message(ImagePart("url"))),
+        (spoken("a", "Hello."), spoken("a", None)),
+        (spoken("a", "As noted.", Role.USER), spoken("a", "As edited.", Role.USER)),
+        (
+            Message("a", Role.ASSISTANT, (AudioPart("one two", "one", 300),)),
+            Message("a", Role.ASSISTANT, (AudioPart("one two"),)),
+        ),
+        (
+            spoken("a", "All that was said."),
+            Message("a", Role.ASSISTANT, (AudioPart("All"),), complete=False),
+        ),
+        (FunctionCall("a", "c", "f", "{}"), FunctionCall("a", "c", "f", "{}", complete=False)),
+        (FunctionCall("a", "c", "f", "{}"), FunctionCall("a", "c", "f", "", complete=False)),
+        (OtherItem("a", "mcp_call", {"output": "x"}), OtherItem("a", "mcp_call")),
+    ],
+)
+def test_what_the_server_adds_is_no_difference(
+    known: ConversationItem, given: ConversationItem
+) -> None:
+    assert diff([known], [given]) == []
+
+
+@pytest.mark.parametrize(
+    ("known", "given"),
+    [
+        (said("a"), said("a", role=Role.SYSTEM)),
+        (message(TextPart("x")), message(TextPart("x"), TextPart("y"))),
+        (message(TextPart("x")), message(ImagePart("x"))),
+        (message(ImagePart("x")), message(ImagePart("y"))),
+        (message(ImagePart("x", "low")), message(ImagePart("x", "high"))),
+        (FunctionCall("a", "c", "f", "{}"), FunctionCall("a", "c", "g", "{}")),
+        (OtherItem("a", "mcp_call"), OtherItem("a", "mcp_list_tools")),
+        (spoken("a"), as_text(spoken("a"))),
+    ],
+)
+def test_what_one_can_choose_is_a_difference(
+    known: ConversationItem, given: ConversationItem
+) -> None:
+    assert diff([known], [given]) == [DeleteItem("a"), *diff([], [given])]
+
+
+# What cannot be done.
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [
+        ([said("")], r"items\[0\] needs an id"),
+        ([said("root")], r"items\[0\] needs an id"),
+        ([said("a"), said("a")], r"items\[1\] has the id of one before"),
+        ([said("a"), spoken("b")], r"items\[1\] cannot be created: it has audio"),
+        ([spoken("b", role=Role.USER)], r"items\[0\] cannot be created: it has audio"),
+        ([spoken("x", "Other words.")], r"items\[0\] cannot be created: it has audio"),
+        ([spoken("y"), spoken("x")], r"items\[\d\] cannot be created: it has audio"),
+        ([Message("a", Role.USER)], r"items\[0\] cannot be created: it has no content"),
+        ([FunctionOutput("o", "c")], r"items\[0\] cannot be created: the call"),
+        ([FunctionOutput("o", "c"), FunctionCall("f", "c", "f")], r"items\[0\] cannot be created"),
+    ],
+)
+def test_what_the_server_would_refuse_is_refused_with_the_reason(
+    wanted: list[ConversationItem], reason: str
+) -> None:
+    with pytest.raises(LocalProtocolError, match=reason):
+        diff([spoken("x"), spoken("y")], wanted)
+
+
+def test_an_output_is_created_behind_its_call_whether_that_is_new_or_not() -> None:
+    call, output = FunctionCall("f", "c", "f", "{}"), FunctionOutput("o", "c", "1")
+    assert after(diff([], [call, output]), []) == [call, output]
+    assert after(diff([call], [call, output]), [call]) == [call, output]
+
+
+def test_an_output_that_is_there_stays_also_without_its_call() -> None:
+    call, output = FunctionCall("f", "c", "f", "{}"), FunctionOutput("o", "c", "1")
+    assert diff([call, output], [output]) == [DeleteItem("f")]
+
+
+# What edits come to.
+
+
+def test_edits_that_the_server_would_refuse_do_nothing() -> None:
+    [new] = diff([], [said("a")])
+    _, behind = diff([], [said("x"), said("b")])
+    assert apply([new, new], []) == [said("a")]
+    assert apply([behind, DeleteItem("gone")], [said("a")]) == [said("a")]
+
+
+def test_an_item_can_be_created_behind_another_that_was() -> None:
+    first = diff([said("a"), said("c")], [said("a"), said("b"), said("c")])
+    second = diff([said("a"), said("b"), said("c")], [said("b"), said("c"), said("d")])
+    items = [said("b"), said("c"), said("d")]
+    assert apply([*first, *second], [said("a"), said("c")]) == items
+
+
+# In general: items of six ids, some of them with sound, some different from those there.
+
+ids = st.lists(st.sampled_from("abcdXY"), unique=True)
+
+
+def item(id_: str, *, changed: bool = False) -> Message:
+    return spoken(id_) if id_ in "XY" else said(id_, f"{id_} changed" if changed else id_)
+
+
+def fewest(current: list[str], kept: list[str]) -> int | None:
+    """How many of `kept` can stay at most; `None` if not all that have sound can."""
+    for count in range(len(kept), -1, -1):
+        for chosen in combinations(kept, count):
+            in_order = [id_ for id_ in current if id_ in chosen] == list(chosen)
+            if in_order and all(id_ in chosen for id_ in kept if id_ in "XY"):
+                return count
+    return None
+
+
+@settings(max_examples=150)
+@given(ids, ids, st.sets(st.sampled_from("abcd")))
+def test_the_server_then_holds_what_was_wanted_by_the_fewest_events(
+    current_ids: list[str], wanted_ids: list[str], changed: set[str]
+) -> None:
+    current = [item(id_) for id_ in current_ids]
+    wanted = [item(id_, changed=id_ in changed) for id_ in wanted_ids]
+    kept = [id_ for id_ in wanted_ids if id_ in current_ids and id_ not in changed]
+    staying = fewest(current_ids, kept)
+    if staying is None or {*wanted_ids} & {*"XY"} - {*current_ids}:
+        with pytest.raises(LocalProtocolError, match="audio"):
+            diff(current, wanted)
+        return
+    edits = diff(current, wanted)
+    assert after(edits, current) == wanted
+    assert len(edits) == len(current) + len(wanted) - 2 * staying
+    assert apply(edits, current) == wanted

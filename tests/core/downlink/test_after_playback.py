@@ -1,0 +1,159 @@
+"""What waits until all was heard: the end of the call, and outputs of functions."""
+
+from typing import Any
+
+import pytest
+
+from calling import Call, audio_done, created, delta, mark, response_done, speech_started
+from twilio_realtime_core import HangUp, Interrupt, Peer, Play
+from twilio_realtime_core.commands import SendFunctionOutput
+from twilio_realtime_core.downlink.after_playback import QUIET_NS, OnceHeard
+from twilio_realtime_core.machine.units import MS
+from twilio_realtime_core.notifications import CallEnded, EndReason
+from twilio_realtime_core.protocols.realtime import CreateResponse
+
+BOTH = [Peer.TWILIO, Peer.REALTIME]
+QUIET_MS = QUIET_NS // MS
+
+
+def saying_goodbye(*samples: int) -> Call:
+    """The agent has said its last words, which wait to be heard; then the call is to end."""
+    call = Call.talking(*samples)
+    call.model(audio_done())
+    call.model(response_done())
+    assert call.send(HangUp(once_heard=True)).closes == []
+    return call
+
+
+def detail(call: Call) -> tuple[EndReason, str]:
+    call.closed(Peer.TWILIO)
+    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    return ended.reason, ended.detail
+
+
+# The end of the call.
+
+
+def test_it_ends_when_the_last_mark_comes_back() -> None:
+    """S82."""
+    call = saying_goodbye(800)
+    assert call.hear(99).closes == []
+    assert call.hear(1).closes == BOTH
+    assert detail(call) == (EndReason.HUNG_UP, "all was heard")
+
+
+def test_it_ends_when_all_must_have_been_played_though_no_mark_came() -> None:
+    """S86."""
+    call = saying_goodbye(800)
+    assert call.wait(2_099).closes == []
+    assert call.wait(1).closes == BOTH
+    assert detail(call) == (EndReason.HUNG_UP, "all was heard")
+
+
+def test_it_ends_at_once_where_nothing_is_to_be_heard() -> None:
+    assert Call.ready().send(HangUp(once_heard=True)).closes == BOTH
+
+
+def test_it_waits_for_own_audio_too() -> None:
+    call = Call.ready()
+    call.send(Play(b"\x00" * 800, "goodbye"))
+    assert call.send(HangUp(once_heard=True)).closes == []
+    assert call.hear(99).closes == []
+    assert call.hear(1).closes == BOTH
+
+
+def test_it_waits_for_a_response_that_has_begun_or_is_asked_for() -> None:
+    call = Call.ready()
+    call.model(created())
+    call.send(CreateResponse())
+    assert call.send(HangUp(once_heard=True)).closes == []
+    assert call.model(response_done()).closes == []
+    call.model(created("s"))
+    assert call.model(response_done("s")).closes == BOTH
+
+
+@pytest.mark.parametrize("by_caller", [False, True])
+def test_whoever_interrupts_the_goodbye_ends_it(*, by_caller: bool) -> None:
+    """S82."""
+    call = saying_goodbye(8000)
+    call.wait(100)
+    done = call.model(speech_started()) if by_caller else call.send(Interrupt())
+    assert done.closes == BOTH
+    assert detail(call) == (EndReason.HUNG_UP, "the goodbye was interrupted")
+
+
+def test_a_goodbye_that_is_played_slowly_is_not_cut() -> None:
+    """S82."""
+    call = Call.ready()
+    call.model(created())
+    marks = [name for _ in range(80) for name in call.model(delta(2000)).marks]  # of 20 s
+    call.model(response_done())
+    call.send(HangUp(once_heard=True))
+    for name in marks[:-1]:
+        assert call.wait(300).closes == []  # it takes longer than it lasts
+        assert call.phone(mark(name)).closes == []
+    assert call.phone(mark(marks[-1])).closes == BOTH
+
+
+def test_a_line_that_gives_no_sign_is_dead() -> None:
+    """S82."""
+    call = saying_goodbye(*[8000] * 30)
+    assert call.wait(QUIET_MS - 1).closes == []
+    assert call.wait(1).closes == BOTH
+    assert detail(call) == (EndReason.HUNG_UP, "the line gave no sign of playing")
+
+
+def test_audio_of_the_agent_is_a_sign_as_well() -> None:
+    call = Call.talking(*[8000] * 15)
+    call.send(HangUp(once_heard=True))
+    for _ in range(3):
+        assert call.wait(QUIET_MS - 1).closes == []
+        call.model(delta(80_000))
+    assert call.wait(QUIET_MS).closes == BOTH
+
+
+# Outputs of functions.
+
+
+def function_call(call_id: str) -> dict[str, Any]:
+    item = {
+        "id": f"item-{call_id}",
+        "type": "function_call",
+        "status": "completed",
+        "name": "transfer",
+        "call_id": call_id,
+        "arguments": "{}",
+    }
+    return {"type": "response.output_item.done", "response_id": "r", "item": item}
+
+
+def test_outputs_are_given_together_once_all_was_heard_and_cause_one_response() -> None:
+    """S81."""
+    call = Call.talking(800)
+    for each in ("c1", "c2"):
+        call.model(function_call(each))
+        assert call.send(SendFunctionOutput(each, "{}", once_heard=True)).to_model == []
+    call.model(response_done())
+    assert call.hear(99).to_model == []
+    kinds = [each.__class__.__name__ for each in call.hear(1).to_model]
+    assert kinds == ["CreateItem", "CreateItem", "CreateResponse"]
+
+
+def test_what_is_released_waits_no_longer_and_comes_in_order() -> None:
+    waiting = OnceHeard()
+    outputs = [SendFunctionOutput(each, "{}", once_heard=True) for each in ("c1", "c2")]
+    waiting.outputs += outputs
+    assert waiting.release() == outputs
+    assert waiting.release() == []
+
+
+def test_an_output_that_waits_for_a_goodbye_is_given_before_the_call_ends() -> None:
+    call = Call.talking(800)
+    call.model(function_call("c1"))
+    call.send(SendFunctionOutput("c1", "{}", respond=False, once_heard=True))
+    call.send(HangUp(once_heard=True))
+    call.model(response_done())
+    assert call.hear(99).to_model == []
+    done = call.hear(1)
+    assert [each.__class__.__name__ for each in done.to_model] == ["CreateItem"]
+    assert done.closes == BOTH

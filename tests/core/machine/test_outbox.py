@@ -1,0 +1,37 @@
+from twilio_realtime_core.errors import Fault, FaultKind
+from twilio_realtime_core.machine.actions import Close, Notify, Peer, Send
+from twilio_realtime_core.machine.outbox import Outbox
+from twilio_realtime_core.notifications import KeyPressed
+from twilio_realtime_core.protocols.realtime import DeleteItem
+from twilio_realtime_core.protocols.twilio import Clear
+
+
+def test_a_step_that_does_nothing_takes_no_actions() -> None:
+    assert Outbox().take() == []
+
+
+def test_actions_are_taken_in_the_order_they_were_put_in() -> None:
+    outbox = Outbox()
+    outbox.twilio(Clear("MZ1"))
+    outbox.realtime(DeleteItem("item"))
+    outbox.notify(KeyPressed("5"))
+    outbox.fault(Peer.TWILIO, FaultKind.UNEXPECTED, "media while waiting for start")
+    outbox.fault(Peer.REALTIME, FaultKind.SERVER_ERROR, "no such item", "not_found")
+    outbox.add(Close(Peer.REALTIME, 1000, ""))
+    assert outbox.take() == [
+        Send(Peer.TWILIO, Clear("MZ1")),
+        Send(Peer.REALTIME, DeleteItem("item")),
+        Notify(KeyPressed("5")),
+        Notify(Fault(Peer.TWILIO, FaultKind.UNEXPECTED, "media while waiting for start", None)),
+        Notify(Fault(Peer.REALTIME, FaultKind.SERVER_ERROR, "no such item", "not_found")),
+        Close(Peer.REALTIME, 1000, ""),
+    ]
+
+
+def test_the_next_step_begins_empty_and_leaves_what_was_taken() -> None:
+    outbox = Outbox()
+    outbox.notify(KeyPressed("1"))
+    first = outbox.take()
+    outbox.notify(KeyPressed("2"))
+    assert outbox.take() == [Notify(KeyPressed("2"))]
+    assert first == [Notify(KeyPressed("1"))]

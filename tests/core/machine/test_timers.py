@@ -1,0 +1,101 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twilio_realtime_core.machine.timers import Timer, Timers
+
+
+def test_nothing_is_due_where_nothing_is_set() -> None:
+    timers = Timers()
+    assert timers.deadline is None
+    assert timers.expire(10**18) == []
+
+
+def test_the_deadline_is_that_of_the_earliest_timer() -> None:
+    timers = Timers()
+    timers.set(Timer.PONG, 300)
+    timers.set(Timer.CLOSE, 100)
+    timers.set(Timer.START, 200)
+    assert timers.deadline == 100
+
+
+def test_a_timer_comes_due_at_its_deadline_and_not_before() -> None:
+    timers = Timers()
+    timers.set(Timer.CLOSE, 100)
+    assert timers.expire(99) == []
+    assert timers.deadline == 100
+    assert timers.expire(100) == [Timer.CLOSE]
+    assert timers.deadline is None
+    assert timers.expire(100) == []
+
+
+def test_setting_a_timer_again_moves_it_either_way() -> None:
+    timers = Timers()
+    timers.set(Timer.KEEPALIVE, 100)
+    timers.set(Timer.KEEPALIVE, 300)
+    assert timers.expire(200) == []
+    timers.set(Timer.KEEPALIVE, 250)
+    assert timers.expire(260) == [Timer.KEEPALIVE]
+
+
+def test_timers_expire_earliest_first_and_those_of_one_instant_in_the_order_of_the_enum() -> None:
+    timers = Timers()
+    timers.set(Timer.ENDING, 200)
+    timers.set(Timer.OPENING, 200)
+    timers.set(Timer.SESSION, 100)
+    timers.set(Timer.START, 300)
+    assert timers.expire(200) == [Timer.SESSION, Timer.OPENING, Timer.ENDING]
+    assert timers.deadline == 300
+
+
+def test_a_stopped_timer_does_not_come_due() -> None:
+    timers = Timers()
+    timers.set(Timer.PONG, 100)
+    timers.set(Timer.CLOSE, 200)
+    timers.stop(Timer.PONG)
+    timers.stop(Timer.START)
+    assert timers.deadline == 200
+    assert timers.expire(150) == []
+
+
+def test_stop_all_forgets_every_timer() -> None:
+    timers = Timers()
+    timers.set(Timer.PONG, 100)
+    timers.set(Timer.CLOSE, 200)
+    timers.stop_all()
+    assert timers.deadline is None
+    assert timers.expire(1000) == []
+
+
+settings_of_timers = st.tuples(st.sampled_from(Timer), st.integers(0, 9))
+
+
+@given(
+    st.lists(
+        st.one_of(
+            settings_of_timers,
+            st.sampled_from(Timer),
+            st.integers(0, 9),
+        ),
+        max_size=30,
+    )
+)
+def test_timers_do_what_a_plain_table_of_deadlines_does(
+    steps: list[tuple[Timer, int] | Timer | int],
+) -> None:
+    timers = Timers()
+    table: dict[Timer, int] = {}
+    for step in steps:
+        match step:
+            case (timer, deadline):
+                timers.set(timer, deadline)
+                table[timer] = deadline
+            case Timer():
+                timers.stop(step)
+                table.pop(step, None)
+            case now:
+                due = [timer for timer in Timer if table.get(timer, now + 1) <= now]
+                assert timers.expire(now) == sorted(due, key=lambda timer: table[timer])
+                for timer in due:
+                    del table[timer]
+                assert timers.deadline is None or timers.deadline > now
+        assert timers.deadline == min(table.values(), default=None)

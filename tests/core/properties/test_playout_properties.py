@@ -1,0 +1,122 @@
+"""What is estimated of the playout keeps its bounds and its direction, whatever comes back when."""
+
+from typing import TypeAlias
+
+from attrs import define, field
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twilio_realtime_core.config.start_delay_history import LineHistory
+from twilio_realtime_core.downlink.playout import Playout
+from twilio_realtime_core.machine.units import MS, SECOND
+from twilio_realtime_core.values.playback_position import Heard, Part
+
+PARTS = [Part(1, "r", item, 0) for item in "abc"]
+
+Step: TypeAlias = tuple[int, str, int]
+"""How long after the step before (ns), what happens, and a number that says how."""
+
+waits = st.one_of(st.just(0), st.integers(0, 60 * MS), st.integers(0, SECOND))
+kinds = st.sampled_from(["sent", "sent", "mark", "mark", "echo", "echo", "ping", "pong"])
+steps = st.lists(st.tuples(waits, kinds, st.integers(0, 4000)), max_size=40)
+histories = st.builds(LineHistory, st.lists(st.integers(0, 400 * MS), max_size=3).map(tuple))
+
+
+@define
+class Watched:
+    """A playout, and what is true of it at each step. `marks` are under way: name, position."""
+
+    playout: Playout
+    now: int = 0
+    sent: int = 0
+    marks: list[tuple[str, int]] = field(factory=list[tuple[str, int]])
+    confirmed: dict[Part, int] = field(factory=dict[Part, int])
+
+    def position(self, now: int) -> int:
+        """How much of everything is estimated to have been heard at `now` (samples)."""
+        return sum(each.estimated for each in self.playout.heard(now))
+
+    def take(self, step: Step) -> None:
+        wait, kind, number = step
+        before = self.position(self.now)
+        self.now += wait
+        assert self.position(self.now) >= before
+        match kind:
+            case "sent":
+                self.playout.sent(PARTS[number % 3], 1 + number, self.now)
+                self.sent += 1 + number
+            case "mark":
+                self.marks.append((self.playout.mark(self.now), self.sent))
+            case "echo" if self.marks:
+                self.echo(number)
+                return
+            case "ping":
+                self.playout.round_trip.ping_sent(b"x", self.now)
+            case _:
+                self.playout.round_trip.pong(b"x", self.now)
+        assert self.position(self.now) >= before
+
+    def echo(self, number: int) -> None:
+        """An echo comes back, as a rule the next. Only a late one may set the estimate back: of a
+        mark that was passed more than a round trip ago, or so it seemed."""
+        index = 0 if number % 4 else number % len(self.marks)
+        name, position = self.marks[index]
+        del self.marks[: index + 1]
+        before = self.position(self.now)
+        took = self.playout.round_trip.estimate
+        late = took is not None and self.position(self.now - took) > position
+        self.playout.echo(name, self.now)
+        assert late or self.position(self.now) >= before - 1  # late by less than a sample
+
+    def check(self) -> None:
+        heard = self.playout.heard(self.now)
+        assert sum(each.sent for each in heard) == self.sent
+        for each in heard:
+            self.check_part(each)
+        assert self.playout.playing(self.now) == (
+            self.playout.silent_at is not None and self.now < self.playout.silent_at
+        )
+
+    def check_part(self, heard: Heard) -> None:
+        assert self.confirmed.get(heard.part, 0) <= heard.confirmed
+        assert heard.confirmed <= heard.estimated <= heard.sent
+        off = max(heard.estimated - heard.confirmed, heard.sent - heard.estimated)
+        assert 0 <= heard.margin <= off
+        self.confirmed[heard.part] = heard.confirmed
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories, steps)
+def test_the_estimate_keeps_its_bounds_and_steps_back_only_on_a_late_echo(
+    history: LineHistory, steps: list[Step]
+) -> None:
+    watched = Watched(Playout(history))
+    for step in steps:
+        watched.take(step)
+        watched.check()
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(0, 300 * MS),
+    st.integers(0, 400 * MS),
+    st.lists(st.integers(0, 30 * MS), min_size=12, max_size=12),
+    st.integers(0, 3 * SECOND),
+)
+def test_echoes_late_by_jitter_alone_never_put_the_estimate_out_by_more_than_that_jitter(
+    start: int, trip: int, jitter: list[int], rest: int
+) -> None:
+    playout = Playout()
+    playout.echo(playout.mark(0), trip)
+    echoes: list[tuple[int, str]] = []
+    for number, late in enumerate(jitter):
+        playout.sent(PARTS[0], 2000, SECOND)
+        due = SECOND + start + 250 * MS * (number + 1) + trip + late
+        echoes.append((due, playout.mark(SECOND)))
+    now = echoes[0][0] + rest
+    for due, name in echoes:
+        if due <= now:
+            playout.echo(name, due)
+    truth = min(24_000, (now - SECOND - start) // 125_000)
+    (heard,) = playout.heard(now)
+    assert 0 <= truth - heard.estimated <= max(jitter) // 125_000 + 1

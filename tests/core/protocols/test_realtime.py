@@ -1,0 +1,484 @@
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai.types.realtime import (
+    RealtimeClientEvent,
+    RealtimeConversationItemFunctionCall,
+    RealtimeConversationItemFunctionCallOutput,
+    RealtimeConversationItemUserMessage,
+    RealtimeMcpApprovalRequest,
+    RealtimeMcpApprovalResponse,
+    RealtimeMcpListTools,
+    RealtimeMcpToolCall,
+    RealtimeServerEvent,
+)
+from pydantic import BaseModel, TypeAdapter
+
+from twilio_realtime_core.errors import Fault, FaultKind, LocalProtocolError
+from twilio_realtime_core.machine.actions import Peer
+from twilio_realtime_core.protocols.realtime import (
+    AppendAudio,
+    CancelResponse,
+    ClearInputAudio,
+    ClearOutputAudio,
+    ClientEvent,
+    CommitAudio,
+    CreateItem,
+    CreateResponse,
+    DeleteItem,
+    ErrorEvent,
+    InputTranscriptCompleted,
+    InputTranscriptDelta,
+    InputTranscriptFailed,
+    Item,
+    ItemAdded,
+    ItemDeleted,
+    ItemDone,
+    ItemRetrieved,
+    ItemTruncated,
+    McpCallCompleted,
+    McpCallFailed,
+    McpCallInProgress,
+    McpToolsCompleted,
+    McpToolsFailed,
+    OtherClientEvent,
+    OtherEvent,
+    OutputAudioDelta,
+    OutputAudioDone,
+    OutputItemAdded,
+    OutputItemDone,
+    OutputTextDelta,
+    OutputTextDone,
+    OutputTranscriptDelta,
+    OutputTranscriptDone,
+    Response,
+    ResponseCreated,
+    ResponseDone,
+    RetrieveItem,
+    ServerError,
+    SessionCreated,
+    SessionUpdated,
+    SpeechCommitted,
+    SpeechStarted,
+    SpeechStopped,
+    TruncateItem,
+    UpdateSession,
+    client_event,
+    decode,
+)
+
+TRACES = Path(__file__).parents[1] / "traces"
+EVENTS = Path(__file__).parents[3] / "fuzz" / "corpus" / "realtime"
+
+
+def types_of(union: Any) -> list[str]:
+    """The `type`s of the events of one of the vendor's own unions."""
+    models = get_args(get_args(union)[0])
+    return [get_args(model.model_fields["type"].annotation)[0] for model in models]
+
+
+def frames(direction: str) -> list[Any]:
+    """The frames of the recorded sessions that went one way."""
+    return [
+        pytest.param(frame["event"], id=f"{path.stem}:{number}")
+        for path in sorted(TRACES.glob("*.jsonl"))
+        for number, frame in enumerate(
+            map(json.loads, path.read_text("utf-8").splitlines()), start=1
+        )
+        if frame["direction"] == direction
+    ]
+
+
+def says(event: Any, wire: Mapping[str, Any]) -> bool:
+    """Whether every field of `event` is on the wire, by its name and with its value; only what has
+    no value may be left out there."""
+    fields = attrs.asdict(event, recurse=False).items()
+    return all(
+        says(value, wire[name])
+        if hasattr(value, "__attrs_attrs__")
+        else value == wire.get(name) and (name in wire or value is None)
+        for name, value in fields
+    )
+
+
+# From the server.
+
+TYPED = {
+    "session.created": SessionCreated,
+    "session.updated": SessionUpdated,
+    "error": ErrorEvent,
+    "input_audio_buffer.speech_started": SpeechStarted,
+    "input_audio_buffer.speech_stopped": SpeechStopped,
+    "input_audio_buffer.committed": SpeechCommitted,
+    "conversation.item.input_audio_transcription.delta": InputTranscriptDelta,
+    "conversation.item.input_audio_transcription.completed": InputTranscriptCompleted,
+    "response.created": ResponseCreated,
+    "response.done": ResponseDone,
+    "response.output_item.done": OutputItemDone,
+    "response.output_audio.delta": OutputAudioDelta,
+    "response.output_audio.done": OutputAudioDone,
+    "response.output_audio_transcript.delta": OutputTranscriptDelta,
+    "response.output_audio_transcript.done": OutputTranscriptDone,
+    "conversation.item.added": ItemAdded,
+    "conversation.item.created": ItemAdded,
+    "conversation.item.done": ItemDone,
+    "conversation.item.deleted": ItemDeleted,
+    "conversation.item.retrieved": ItemRetrieved,
+    "conversation.item.truncated": ItemTruncated,
+    "conversation.item.input_audio_transcription.failed": InputTranscriptFailed,
+    "response.output_item.added": OutputItemAdded,
+    "response.output_text.delta": OutputTextDelta,
+    "response.output_text.done": OutputTextDone,
+    "mcp_list_tools.completed": McpToolsCompleted,
+    "mcp_list_tools.failed": McpToolsFailed,
+    "response.mcp_call.in_progress": McpCallInProgress,
+    "response.mcp_call.completed": McpCallCompleted,
+    "response.mcp_call.failed": McpCallFailed,
+}
+server_events: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
+
+
+@pytest.mark.parametrize("kind", types_of(RealtimeServerEvent))
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_every_server_event_is_read(kind: str, separators: tuple[str, str]) -> None:
+    wire = json.loads((EVENTS / f"{kind}.json").read_text("utf-8"))
+    assert wire["type"] == kind
+    server_events.validate_python(wire)
+    event = decode(json.dumps(wire, separators=separators))
+    assert type(event) is TYPED.get(kind, OtherEvent)
+    assert says(event, wire)
+
+
+@pytest.mark.parametrize("wire", frames("received"))
+def test_every_frame_that_a_server_sent_is_read(wire: dict[str, Any]) -> None:
+    event = decode(json.dumps(wire))
+    assert type(event) is TYPED.get(wire["type"], OtherEvent)
+
+
+@pytest.mark.parametrize(
+    ("text", "event"),
+    [
+        ('{"type":"response.smell.delta","delta":"rose"}', OtherEvent("response.smell.delta")),
+        (
+            '{"type":"input_audio_buffer.speech_started"}',
+            SpeechStarted(item_id=None, audio_start_ms=None),
+        ),
+        (
+            '{"type":"input_audio_buffer.speech_stopped","audio_end_ms":12.5,"item_id":null}',
+            SpeechStopped(item_id=None, audio_end_ms=12.5),
+        ),
+        (
+            '{"type":"input_audio_buffer.committed","item_id":"i","previous_item_id":null}',
+            SpeechCommitted("i"),
+        ),
+        (
+            '{"type":"conversation.item.input_audio_transcription.delta","item_id":"i"}',
+            InputTranscriptDelta("i"),
+        ),
+        ('{"type":"error","error":{}}', ErrorEvent(ServerError())),
+        (
+            '{"type":"error","error":{"type":null,"code":null,"message":"no","param":null}}',
+            ErrorEvent(ServerError("no")),
+        ),
+        (
+            '{"type":"response.done","response":{"id":"r","usage":null,"metadata":{}}}',
+            ResponseDone(Response("r")),
+        ),
+        (
+            '{"type":"response.output_item.done","response_id":"r","item":{"id":"i","type":"x"}}',
+            OutputItemDone("r", Item("i", "x")),
+        ),
+        (
+            '{"type":"response.output_audio.done","response_id":"r","item_id":"i"}',
+            OutputAudioDone("r", "i", 0),
+        ),
+        (
+            '{"type":"response.output_text.delta","response_id":"r","item_id":"i","delta":"a"}',
+            OutputTextDelta("r", "i", "a", 0),
+        ),
+        (
+            '{"type":"response.output_text.done","response_id":"r","item_id":"i","text":"ab"}',
+            OutputTextDone("r", "i", "ab", 0),
+        ),
+        (
+            '{"type":"conversation.item.added","item":{"id":"i","type":"x"}}',
+            ItemAdded(Item("i", "x"), ""),
+        ),
+        (
+            '{"type":"conversation.item.added","item":{"id":"i","type":"x"},"previous_item_id":null}',
+            ItemAdded(Item("i", "x"), None),
+        ),
+        (
+            '{"type":"conversation.item.input_audio_transcription.failed","item_id":"i"}',
+            InputTranscriptFailed("i", ServerError()),
+        ),
+    ],
+)
+def test_fields_that_a_server_leaves_out_have_defaults(text: str, event: object) -> None:
+    assert decode(text) == event
+
+
+ITEMS: list[tuple[type[BaseModel], dict[str, Any]]] = [
+    (
+        RealtimeConversationItemUserMessage,
+        {"role": "user", "content": [{"type": "input_audio", "transcript": None}]},
+    ),
+    (
+        RealtimeConversationItemFunctionCall,
+        {"status": "completed", "call_id": "c", "name": "look", "arguments": "{}"},
+    ),
+    (RealtimeConversationItemFunctionCallOutput, {"call_id": "c", "output": "42"}),
+    (
+        RealtimeMcpListTools,
+        {"server_label": "docs", "tools": [{"name": "look", "input_schema": {"type": "object"}}]},
+    ),
+    (RealtimeMcpApprovalRequest, {"server_label": "docs", "name": "look", "arguments": "{}"}),
+    (RealtimeMcpApprovalResponse, {"approval_request_id": "r", "approve": False}),
+    (
+        RealtimeMcpToolCall,
+        {
+            "server_label": "docs",
+            "name": "look",
+            "arguments": "{}",
+            "approval_request_id": None,
+            "output": None,
+            "error": {"type": "http_error", "code": 404, "message": "no"},
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("model", "fields"), ITEMS, ids=lambda each: getattr(each, "__name__", ""))
+def test_every_kind_of_item_is_read(model: type[BaseModel], fields: dict[str, Any]) -> None:
+    (kind,) = get_args(model.model_fields["type"].annotation)
+    wire: dict[str, Any] = {"id": "i", "type": kind, **fields}
+    assert not model.model_validate(wire).model_extra
+    text = json.dumps({"type": "conversation.item.done", "item": wire})
+    assert decode(text) == ItemDone(Item(**wire))
+
+
+def test_a_response_outside_the_conversation_is_told_from_one_that_does_not_say() -> None:
+    outside = decode('{"type":"response.created","response":{"id":"r","conversation_id":null}}')
+    unsaid = decode('{"type":"response.created","response":{"id":"r"}}')
+    assert outside == ResponseCreated(Response("r", conversation_id=None))
+    assert unsaid == ResponseCreated(Response("r", conversation_id=""))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("", FaultKind.NOT_JSON),
+        ("[]", FaultKind.NOT_JSON),
+        ('{"type":"response.done"', FaultKind.NOT_JSON),
+        ("{}", FaultKind.BAD_MESSAGE),
+        ('{"type":7}', FaultKind.BAD_MESSAGE),
+        ('{"type":"response.done"}', FaultKind.BAD_MESSAGE),
+        ('{"type":"response.done","response":null}', FaultKind.BAD_MESSAGE),
+        ('{"type":"session.created","session":[]}', FaultKind.BAD_MESSAGE),
+        ('{"type":"error","error":null}', FaultKind.BAD_MESSAGE),
+        (
+            '{"type":"response.output_audio.delta","response_id":"r","item_id":"i","delta":null}',
+            FaultKind.BAD_MESSAGE,
+        ),
+    ],
+)
+def test_what_a_server_does_wrong_is_told(text: str, kind: FaultKind) -> None:
+    fault = decode(text)
+    assert isinstance(fault, Fault)
+    assert (fault.peer, fault.kind) == (Peer.REALTIME, kind)
+
+
+# To the server.
+
+SESSION: dict[str, Any] = {
+    "type": "realtime",
+    "instructions": 'Say "hello".',
+    "audio": {"input": {"format": {"type": "audio/pcmu"}, "turn_detection": None}},
+}
+MESSAGE: dict[str, Any] = {
+    "type": "message",
+    "role": "user",
+    "content": [{"type": "input_text", "text": "Hé"}],
+}
+
+SENDABLE: list[ClientEvent] = [
+    UpdateSession(SESSION),
+    UpdateSession(SESSION, event_id="e"),
+    AppendAudio("/38="),
+    AppendAudio("/38=", event_id="e"),
+    CommitAudio(),
+    CommitAudio(event_id="e"),
+    ClearInputAudio(),
+    ClearInputAudio(event_id="e"),
+    ClearOutputAudio(),
+    ClearOutputAudio(event_id="e"),
+    CreateItem(MESSAGE),
+    CreateItem(MESSAGE, previous_item_id="root", event_id="e"),
+    RetrieveItem("i"),
+    RetrieveItem("i", event_id="e"),
+    TruncateItem("i", 0, 1500),
+    TruncateItem("i", 0, 0, event_id="e"),
+    DeleteItem("i"),
+    DeleteItem("i", event_id="e"),
+    CreateResponse(),
+    CreateResponse({}),
+    CreateResponse({"conversation": "none", "metadata": {"k": "v"}}, event_id="e"),
+    CancelResponse(),
+    CancelResponse("r", event_id="e"),
+]
+client_events: TypeAdapter[BaseModel] = TypeAdapter(RealtimeClientEvent)
+
+
+def body_of(event: ClientEvent) -> dict[str, Any]:
+    """What an event says, after the vendor's own types have found nothing wrong or unknown."""
+    text = event.encode()
+    model = client_events.validate_json(text)
+    assert not model.model_extra
+    body: dict[str, Any] = json.loads(text)
+    return body
+
+
+def present(event: ClientEvent) -> list[str]:
+    """The names of the fields that are not left out."""
+    return [name for name, value in attrs.asdict(event).items() if value is not None]
+
+
+@pytest.mark.parametrize("event", SENDABLE, ids=lambda event: event.type)
+def test_every_client_event_is_one_by_the_vendors_types(event: ClientEvent) -> None:
+    body = body_of(event)
+    assert body["type"] == event.type
+    assert body.keys() == {"type", *present(event)}
+    assert says(event, body)
+
+
+def test_every_type_of_client_event_can_be_sent() -> None:
+    assert {event.type for event in SENDABLE} == set(types_of(RealtimeClientEvent))
+
+
+@pytest.mark.parametrize("event", SENDABLE, ids=lambda event: event.type)
+def test_plain_data_becomes_the_event_that_says_the_same(event: ClientEvent) -> None:
+    assert client_event(json.loads(event.encode())) == event
+
+
+@pytest.mark.parametrize("wire", frames("sent"))
+def test_every_frame_that_a_client_sent_can_be_sent_as_it_was(wire: dict[str, Any]) -> None:
+    event = client_event(wire)
+    assert not isinstance(event, OtherClientEvent)
+    assert body_of(event) == wire
+
+
+ids = st.text(max_size=20) | st.sampled_from(['"', '","type":"x', "\\", "\u2028\0", "item_Ä😀"])
+optional_ids = st.none() | ids
+json_objects: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
+    st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.text(max_size=5)
+    | st.just(["x", 1]),
+    max_size=3,
+)
+arbitrary_events: st.SearchStrategy[ClientEvent] = st.one_of(
+    st.builds(AppendAudio, st.just("/38="), optional_ids),
+    st.builds(CommitAudio, optional_ids),
+    st.builds(ClearInputAudio, optional_ids),
+    st.builds(ClearOutputAudio, optional_ids),
+    st.builds(RetrieveItem, ids, optional_ids),
+    st.builds(TruncateItem, ids, st.integers(0), st.integers(0), optional_ids),
+    st.builds(DeleteItem, ids, optional_ids),
+    st.builds(CancelResponse, optional_ids, optional_ids),
+    st.builds(CreateItem, st.just(MESSAGE), optional_ids, optional_ids),
+    st.builds(
+        CreateResponse, st.none() | ids.map(lambda said: {"instructions": said}), optional_ids
+    ),
+    st.builds(
+        UpdateSession,
+        ids.map(lambda said: {"type": "realtime", "instructions": said}),
+        optional_ids,
+    ),
+)
+
+
+@given(arbitrary_events)
+def test_no_value_of_a_field_spoils_an_event(event: ClientEvent) -> None:
+    body = body_of(event)
+    assert body.keys() == {"type", *present(event)}
+    assert client_event(body) == event
+
+
+@given(ids, json_objects)
+def test_an_event_of_an_unknown_type_is_sent_as_it_is(kind: str, more: dict[str, Any]) -> None:
+    body = {**more, "type": f"x.{kind}"}
+    event = client_event(body)
+    assert event == OtherClientEvent(f"x.{kind}", body)
+    assert json.loads(event.encode()) == body
+
+
+def test_a_known_event_with_unknown_fields_is_sent_as_it_is() -> None:
+    body = {"type": "response.cancel", "response_id": "r", "reason": "tired"}
+    event = client_event(body)
+    assert event == OtherClientEvent("response.cancel", body)
+    assert json.loads(event.encode()) == body
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({}, "needs a 'type'"),
+        ({"type": None}, "needs a 'type'"),
+        ({"type": 7}, "needs a 'type'"),
+        ({"type": "session.update", "session": {}, "rate": 1, "id": 2}, r"\['id', 'rate'\]"),
+        ({"type": "response.create", "conversation": "none"}, r"no field \['conversation'\]"),
+        ({"type": "input_audio_buffer.append", "audio": "AAAA", "x": 1}, r"no field \['x'\]"),
+        ({"type": "input_audio_buffer.append"}, "missing required field `audio`"),
+        ({"type": "input_audio_buffer.append", "audio": None}, r"`\$.audio`"),
+        ({"type": "input_audio_buffer.append", "audio": ""}, "no base64, or empty"),
+        ({"type": "input_audio_buffer.append", "audio": '"}'}, "no base64, or empty"),
+        ({"type": "session.update", "session": None}, r"`\$.session`"),
+        ({"type": "response.create", 1: 2, "x": 3}, "response.create cannot be sent"),
+        ({"type": "response.cancel", "event_id": object()}, "unsupported"),
+        ({"type": "response.cancel", "event_id": 7}, r"`\$.event_id`"),
+        ({"type": "conversation.item.create", "item": {"text": "\ud800"}}, "surrogates"),
+        ({"type": "x", "y": object()}, "unsupported"),
+        ({"type": "\ud800"}, "surrogates"),
+    ],
+)
+def test_data_that_cannot_be_sent_is_misuse(body: dict[str, Any], told: str) -> None:
+    with pytest.raises(LocalProtocolError, match=told):
+        client_event(body)
+
+
+def test_data_that_is_nested_without_end_is_misuse() -> None:
+    session: dict[str, Any] = {}
+    session["session"] = session
+    with pytest.raises(LocalProtocolError, match=r"session\.update cannot be sent"):
+        client_event({"type": "session.update", "session": session})
+
+
+def test_values_show_no_session_and_nothing_that_was_said() -> None:
+    secret = "sk-secret"
+    content = {"key": secret}
+    events = [
+        SessionCreated(content),
+        SessionUpdated(content),
+        Item("i", "x", content=secret, arguments=secret, output=secret, tools=secret, error=secret),
+        InputTranscriptDelta("i", secret),
+        InputTranscriptCompleted("i", secret),
+        OutputAudioDelta("r", "i", secret),
+        OutputTranscriptDelta("r", "i", secret),
+        OutputTranscriptDone("r", "i", secret),
+        OutputTextDelta("r", "i", secret),
+        OutputTextDone("r", "i", secret),
+        UpdateSession(content),
+        AppendAudio(secret),
+        CreateItem(content),
+        CreateResponse(content),
+        OtherClientEvent("x", content),
+    ]
+    assert secret not in repr(events)

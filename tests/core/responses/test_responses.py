@@ -1,0 +1,160 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twilio_realtime_core.machine.lifecycles import ResponseInput, ResponseState
+from twilio_realtime_core.protocols.realtime import Response
+from twilio_realtime_core.responses.responses import MAX_ITEMS, MAX_RESPONSES, Responses
+
+CANCEL, INTERRUPT, DONE = ResponseInput.CANCEL, ResponseInput.INTERRUPT, ResponseInput.DONE
+
+
+def test_a_response_is_known_by_its_id_from_the_first_it_is_heard_of() -> None:
+    responses = Responses()
+    first = responses.get("r1")
+    assert first.id == "r1"
+    assert first.life.state is ResponseState.GENERATING
+    assert first.in_conversation
+    assert responses.get("r2") is not first
+    assert responses.get("r1") is first
+    assert [each.id for each in responses] == ["r1", "r2"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "audible", "generating"),
+    [
+        ([], True, True),
+        ([CANCEL], True, True),
+        ([INTERRUPT], False, True),
+        ([CANCEL, INTERRUPT], False, True),
+        ([DONE], True, False),
+        ([CANCEL, DONE], True, False),
+        ([INTERRUPT, DONE], False, False),
+        ([DONE, INTERRUPT], False, False),
+    ],
+)
+def test_a_response_is_audible_until_interrupted_and_generating_until_done(
+    inputs: list[ResponseInput],
+    audible: bool,  # noqa: FBT001
+    generating: bool,  # noqa: FBT001
+) -> None:
+    response = Responses().get("r")
+    assert all(response.life.step(each) for each in inputs)
+    assert (response.audible, response.generating) == (audible, generating)
+
+
+def test_a_response_without_a_conversation_is_outside_of_it() -> None:
+    responses = Responses()
+    assert responses.described(Response("r1", conversation_id="conv")).in_conversation
+    assert not responses.described(Response("r2", conversation_id=None)).in_conversation
+    assert not responses.get("r2").in_conversation
+
+
+def test_where_a_server_names_no_conversation_a_response_counts_as_inside() -> None:
+    assert Responses().described(Response("r1")).in_conversation
+
+
+def test_a_description_is_of_the_response_known_already() -> None:
+    responses = Responses()
+    known = responses.get("r1")
+    known.done_items.add("item")
+    assert responses.described(Response("r1", conversation_id=None)) is known
+    assert known.done_items == {"item"}
+    assert known.heard_items == set()
+
+
+def test_the_oldest_response_that_has_ended_is_forgotten_first() -> None:
+    responses = Responses()
+    for number in range(MAX_RESPONSES):
+        responses.get(str(number))
+    for ended in ("2", "5"):
+        responses.get(ended).life.step(DONE)
+    responses.get("one more")
+    ids = [each.id for each in responses]
+    assert len(ids) == MAX_RESPONSES
+    assert ids[:5] == ["0", "1", "3", "4", "5"]
+    responses.get("and another")
+    assert [each.id for each in responses][:5] == ["0", "1", "3", "4", "6"]
+
+
+def test_where_none_has_ended_the_oldest_is_forgotten() -> None:
+    responses = Responses()
+    for number in range(MAX_RESPONSES + 1):
+        responses.get(str(number))
+    assert [each.id for each in responses] == [str(number + 1) for number in range(MAX_RESPONSES)]
+
+
+def test_what_is_remembered_is_forgotten_for_nothing_that_is_known() -> None:
+    responses = Responses()
+    for number in range(MAX_RESPONSES):
+        responses.get(str(number)).life.step(DONE)
+    responses.get("7")
+    assert [each.id for each in responses] == [str(number) for number in range(MAX_RESPONSES)]
+
+
+def test_those_still_generating_are_told_in_their_order() -> None:
+    responses = Responses()
+    for name in "abcd":
+        responses.get(name)
+    responses.get("b").life.step(DONE)
+    responses.get("d").life.step(INTERRUPT)
+    assert [each.id for each in responses.generating] == ["a", "c", "d"]
+    responses.get("a").life.step(DONE)
+    assert [each.id for each in responses.generating] == ["c", "d"]
+
+
+def test_what_is_forgotten_is_not_generating_any_more() -> None:
+    responses = Responses()
+    for number in range(MAX_RESPONSES + 1):
+        responses.get(str(number))
+    assert [each.id for each in responses.generating] == [each.id for each in responses]
+
+
+@settings(max_examples=20)
+@given(st.lists(st.integers(0, 2000), max_size=20))
+def test_no_more_than_the_stated_number_is_ever_remembered(ids: list[int]) -> None:
+    responses = Responses()
+    for number in range(MAX_RESPONSES - 5):
+        responses.get(str(number))
+    for number in ids:
+        assert responses.get(str(number)).id == str(number)
+        assert len(list(responses)) <= MAX_RESPONSES
+
+
+def test_an_item_is_noted_as_done_once() -> None:
+    response = Responses().get("r")
+    assert response.item_done("a")
+    assert not response.item_done("a")
+    assert response.item_done("b")
+
+
+def test_what_is_noted_of_a_response_is_bounded() -> None:
+    response = Responses().get("r")
+    for number in range(MAX_ITEMS + 1):
+        response.item_done(str(number))
+        response.item_heard(str(number))
+        response.part_done(str(number), 0)
+    assert len(response.done_items) == MAX_ITEMS
+    assert len(response.heard_items) == MAX_ITEMS
+    assert len(response.done_parts) == MAX_ITEMS
+
+
+@pytest.mark.parametrize(("cancelled", "states"), [("r1", "cg"), ("r2", "gc"), (None, "cg")])
+def test_the_application_cancels_a_response_by_its_id_or_that_of_the_conversation(
+    cancelled: str | None, states: str
+) -> None:
+    responses = Responses()
+    responses.get("r1")
+    responses.described(Response("r2", conversation_id=None))
+    responses.cancelled(cancelled)
+    named = {ResponseState.GENERATING: "g", ResponseState.CANCELLING: "c"}
+    assert "".join(named[each.life.state] for each in responses) == states
+
+
+def test_items_that_the_application_has_deleted_are_known_the_latest_of_them() -> None:
+    responses = Responses()
+    for number in range(MAX_RESPONSES + 1):
+        responses.forget_item(str(number))
+    assert not responses.is_gone("0")
+    assert responses.is_gone("1")
+    assert responses.is_gone(str(MAX_RESPONSES))

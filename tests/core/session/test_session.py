@@ -1,0 +1,438 @@
+"""The Realtime session: asked for, opened, configured, ready, gone; and what waits for it."""
+
+from typing import Any, Self
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calling import (
+    PCMU,
+    SESSION,
+    Call,
+    Done,
+    audio,
+    connected,
+    created,
+    delta,
+    media,
+    server_error,
+    speech_started,
+    start,
+)
+from twilio_realtime_core import (
+    CallConfig,
+    Configure,
+    Fault,
+    FaultKind,
+    HangUp,
+    LocalProtocolError,
+    Peer,
+    SendEvent,
+    SessionConfig,
+)
+from twilio_realtime_core.config.audio_format import pin_session
+from twilio_realtime_core.machine.outbox import Outbox
+from twilio_realtime_core.machine.units import SECOND
+from twilio_realtime_core.notifications import (
+    CallEnded,
+    CallerAudioDropped,
+    CallStarted,
+    EndReason,
+    SessionReady,
+)
+from twilio_realtime_core.protocols.realtime import (
+    AppendAudio,
+    CancelResponse,
+    CommitAudio,
+    CreateResponse,
+    ServerError,
+    UpdateSession,
+)
+from twilio_realtime_core.session.pending_events import MAX_EARLY_EVENTS
+from twilio_realtime_core.session.session import Session
+
+WAITING = CallConfig(await_configuration_ns=2 * SECOND)
+OURS = "configure-session"
+
+
+def updated(session: Any = SESSION) -> dict[str, Any]:
+    return {"type": "session.updated", "session": session}
+
+
+class Alone(Session):
+    """A session without a call, and what it asks for."""
+
+    def __init__(self, config: SessionConfig | None = None) -> None:
+        self.outbox = Outbox()
+        super().__init__(config or SessionConfig(), self.outbox)
+
+    @classmethod
+    def waiting(cls) -> Self:
+        """Its first configuration is sent."""
+        session = cls()
+        session.open("wss://u", "m")
+        assert session.opened()
+        session.outbox.take()
+        return session
+
+    @classmethod
+    def configured(cls, **told: Any) -> Self:
+        """It is ready; the server has told this beside the formats."""
+        session = cls.waiting()
+        session.tell(**told)
+        session.outbox.take()
+        return session
+
+    def tell(self, **told: Any) -> None:
+        assert self.updated({**SESSION, **told}) is None
+
+    @property
+    def done(self) -> Done:
+        """What it has asked for since it was last asked."""
+        return Done(self.outbox.take())
+
+
+# Opening.
+
+
+def test_it_is_opened_after_start_at_the_place_of_the_model() -> None:
+    call = Call.answered()
+    assert call.phone(connected()).urls == []
+    assert call.phone(start()).urls == ["wss://api.openai.com/v1/realtime?model=gpt-realtime"]
+
+
+def test_model_and_url_can_be_set() -> None:
+    config = CallConfig(model="gpt-realtime-2", url="ws://localhost:1/x")
+    assert Call.answered(config).phone(start()).urls == ["ws://localhost:1/x?model=gpt-realtime-2"]
+
+
+def test_once_open_it_is_configured_before_anything_else() -> None:
+    call = Call.streaming(CallConfig(session=SessionConfig(voice="marin")))
+    call.phone(media(audio(160)))
+    assert call.opened(Peer.REALTIME).to_model == [SessionConfig(voice="marin").update(OURS)]
+    assert call.model(type="session.created", session={}).actions == []
+
+
+def test_it_is_ready_once_the_server_confirms_our_format() -> None:
+    call = Call.connected()
+    assert call.model(updated()).events == [SessionReady(SESSION)]
+
+
+# The application configures the call.
+
+
+def test_the_bridge_waits_for_configure_and_then_opens_at_once() -> None:
+    call = Call.streaming(WAITING)
+    done = call.send(Configure(SessionConfig(voice="cedar"), "m", "wss://other"))
+    assert done.urls == ["wss://other?model=m"]
+    assert call.opened(Peer.REALTIME).to_model == [SessionConfig(voice="cedar").update(OURS)]
+    assert call.wait(2000).urls == []
+
+
+def test_what_configure_leaves_out_is_as_it_was_set_up() -> None:
+    config = CallConfig(SessionConfig(voice="cedar"), "m", "wss://u", await_configuration_ns=SECOND)
+    call = Call.streaming(config)
+    assert call.send(Configure()).urls == ["wss://u?model=m"]
+    assert call.opened(Peer.REALTIME).to_model == [SessionConfig(voice="cedar").update(OURS)]
+
+
+def test_without_configure_the_defaults_are_used_when_the_time_is_up() -> None:
+    call = Call.streaming(WAITING)
+    assert call.wait(1999).urls == []
+    assert len(call.wait(1).urls) == 1
+
+
+@pytest.mark.parametrize("config", [None, WAITING])
+def test_configure_may_come_before_start_which_then_waits_no_more(
+    config: CallConfig | None,
+) -> None:
+    call = Call.answered(config)
+    assert call.send(Configure(model="a", url="wss://u")).actions == []
+    assert call.send(Configure(model="b")).actions == []
+    assert call.phone(start()).urls == ["wss://u?model=b"]
+
+
+def test_a_second_start_is_told_and_does_not_open_twice() -> None:
+    call = Call.streaming(WAITING)
+    call.wait(1500)
+    assert call.phone(start("MZ2")).told(CallStarted)
+    assert len(call.wait(10_000).urls) == 1
+
+
+def test_configure_too_late_is_misuse() -> None:
+    call = Call.streaming()
+    with pytest.raises(LocalProtocolError, match="await_configuration_ns"):
+        call.send(Configure(model="m"))
+
+
+def test_configure_with_a_url_that_is_none_is_misuse_and_may_be_repeated_well() -> None:
+    call = Call.streaming(WAITING)
+    with pytest.raises(LocalProtocolError):
+        call.send(Configure(url="https://u"))
+    assert call.send(Configure(url="wss://u")).urls == ["wss://u?model=gpt-realtime"]
+
+
+def test_a_call_cannot_be_set_up_with_a_url_that_is_none() -> None:
+    with pytest.raises(LocalProtocolError):
+        CallConfig(url="u")
+
+
+# What waits for it.
+
+
+def test_caller_audio_from_before_is_sent_in_order_once_it_is_ready() -> None:
+    call = Call.streaming()
+    frames = [audio(160, value) for value in range(3)]
+    assert call.phone(media(frames[0])).actions == []
+    call.opened(Peer.REALTIME)
+    assert call.phone(media(frames[1])).actions == []
+    assert call.model(updated()).to_model == [AppendAudio(each) for each in frames[:2]]
+    assert call.phone(media(frames[2])).to_model == [AppendAudio(frames[2])]
+    assert call.model(updated()).to_model == []
+
+
+def test_of_more_than_ten_seconds_the_oldest_is_dropped_and_told() -> None:
+    call = Call.connected()
+    frames = [audio(160, value) for value in range(502)]
+    done = [call.phone(media(each)) for each in frames]
+    assert [each.events for each in done[500:]] == [[CallerAudioDropped(160)]] * 2
+    assert not any(each.actions for each in done[:500])
+    assert call.model(updated()).to_model == [AppendAudio(each) for each in frames[2:]]
+
+
+def test_a_frame_longer_than_all_room_is_dropped_itself() -> None:
+    call = Call.connected()
+    assert call.phone(media(audio(80_001))).events == [CallerAudioDropped(80_001)]
+    assert call.model(updated()).to_model == []
+
+
+def test_s41_events_of_the_application_wait_in_their_places() -> None:
+    """S41."""
+    session = Alone.waiting()
+    session.send(CreateResponse())
+    session.send(AppendAudio(audio(160, 1)), 160)
+    session.send_update(UpdateSession({"instructions": "x"}, "e"))
+    session.send(CommitAudio())
+    assert session.done.actions == []
+    session.tell()
+    assert session.done.to_model == [
+        CreateResponse(),
+        AppendAudio(audio(160, 1)),
+        UpdateSession(pin_session({"instructions": "x"}), "e"),
+        CommitAudio(),
+    ]
+
+
+def test_events_are_not_dropped_with_the_audio_around_them() -> None:
+    call = Call.connected()
+    call.phone(media(audio(40_000, 1)))
+    call.send(SendEvent(CommitAudio()))
+    call.phone(media(audio(40_000, 2)))
+    assert call.phone(media(audio(1, 3))).events == [CallerAudioDropped(40_000)]
+    assert call.model(updated()).to_model == [
+        CommitAudio(),
+        AppendAudio(audio(40_000, 2)),
+        AppendAudio(audio(1, 3)),
+    ]
+
+
+def test_one_event_too_many_is_misuse_and_leaves_the_others() -> None:
+    session = Alone.waiting()
+    for _ in range(MAX_EARLY_EVENTS):
+        session.check_room()
+        session.send(CommitAudio())
+    with pytest.raises(LocalProtocolError, match="SessionReady"):
+        session.check_room()
+    with pytest.raises(LocalProtocolError, match="SessionReady"):
+        session.send_update(UpdateSession({}))
+    session.tell()
+    assert session.done.to_model == [CommitAudio()] * MAX_EARLY_EVENTS
+    session.check_room()
+    session.send_update(UpdateSession({}, "e"))
+    assert session.done.to_model == [UpdateSession(pin_session({}), "e")]
+
+
+@given(st.lists(st.integers(1, 30_000), max_size=12))
+def test_whatever_the_sizes_what_is_kept_is_the_newest_that_fits(sizes: list[int]) -> None:
+    call = Call.connected()
+    frames = [audio(size, value) for value, size in enumerate(sizes)]
+    for each in frames:
+        call.phone(media(each))
+    kept = call.model(updated()).to_model
+    assert kept == [AppendAudio(each) for each in frames[len(frames) - len(kept) :]]
+    total = sum(sizes[len(sizes) - len(kept) :])
+    assert total <= 80_000
+    assert len(kept) == len(sizes) or total + sizes[-len(kept) - 1] > 80_000
+
+
+# What the server says of the configuration.
+
+
+@pytest.mark.parametrize("call", [Call.connected, Call.ready])
+def test_another_format_ends_the_call_in_plain_words(call: Any) -> None:
+    call = call()
+    call.phone(media(audio(160)))
+    pcm = {"format": {"type": "audio/pcm", "rate": 24000}}
+    done = call.model(updated({"audio": {"input": {"format": PCMU}, "output": pcm}}))
+    assert done.faults == [FaultKind.WRONG_FORMAT]
+    assert done.closes == [Peer.TWILIO, Peer.REALTIME]
+    assert done.to_model == []
+    call.closed(Peer.TWILIO)
+    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    assert ended.reason is EndReason.SESSION_REFUSED
+
+
+def test_a_refusal_of_our_configuration_ends_the_call_with_the_server_s_words() -> None:
+    call = Call.connected()
+    done = call.model(server_error("Unknown parameter: 'session.x'.", OURS, "unknown_parameter"))
+    (fault,) = done.events
+    assert done.faults == [FaultKind.SERVER_ERROR]
+    assert getattr(fault, "code", None) == "unknown_parameter"
+    assert done.closes == [Peer.TWILIO, Peer.REALTIME]
+    call.closed(Peer.REALTIME)
+    assert call.closed(Peer.TWILIO).events == [
+        CallEnded(EndReason.SESSION_REFUSED, "Unknown parameter: 'session.x'.")
+    ]
+
+
+@pytest.mark.parametrize("event_id", [None, "another"])
+def test_another_error_meanwhile_is_told_and_ends_nothing(event_id: str | None) -> None:
+    call = Call.connected()
+    done = call.model(server_error("slow down", event_id))
+    assert done.faults == [FaultKind.SERVER_ERROR]
+    assert len(done.actions) == 1
+    assert call.model(updated()).told(SessionReady)
+
+
+def test_an_error_for_our_configuration_after_it_was_taken_ends_nothing() -> None:
+    assert Call.ready().model(server_error("late", OURS)).closes == []
+
+
+# Later updates.
+
+
+def test_s16_a_later_update_is_pinned_and_gets_an_id_if_it_has_none() -> None:
+    """S16."""
+    session = Alone.configured()
+    session.send_update(UpdateSession({"type": "realtime", "x": 1}))
+    session.send_update(SessionConfig(voice="cedar").update("mine"))
+    session.send_update(UpdateSession({}))
+    pinned = {"type": "realtime", "audio": {"input": {"format": PCMU}, "output": {"format": PCMU}}}
+    assert session.done.to_model == [
+        UpdateSession({**pinned, "x": 1}, "bridge-update-1"),
+        SessionConfig(voice="cedar").update("mine"),
+        UpdateSession(pinned, "bridge-update-3"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("update", "message"),
+    [
+        ({"audio": {"input": {"format": {"type": "audio/pcm", "rate": 24000}}}}, "must be"),
+        ({"output_audio_format": "g711_ulaw"}, "the beta's name"),
+        ({"x": object()}, "is no JSON"),
+        ({"model": "another"}, "cannot be changed"),
+        ({"tracing": {"workflow_name": "x"}}, "fixed once it is on"),
+        ({"audio": {"output": {"voice": "cedar"}}}, "once the agent has spoken"),
+    ],
+)
+def test_an_update_that_cannot_succeed_is_misuse_and_is_not_sent(
+    update: dict[str, Any], message: str
+) -> None:
+    session = Alone.configured(model="m", tracing="auto")
+    session.agent_spoke()
+    with pytest.raises(LocalProtocolError, match=message):
+        session.send_update(UpdateSession(update, "e"))
+    assert session.done.actions == []
+    assert not session.update_refused(ServerError("x", event_id="e"))
+
+
+def test_the_configuration_in_effect_is_the_one_last_told() -> None:
+    session = Alone.waiting()
+    assert session.in_effect == {}
+    session.tell(x=1)
+    assert session.in_effect == {**SESSION, "x": 1}
+    session.send_update(UpdateSession({"x": 2}))
+    assert session.in_effect["x"] == 1
+    session.tell(x=2)
+    assert session.in_effect["x"] == 2
+
+
+@pytest.mark.parametrize("code", ["cannot_update_voice", None])
+def test_a_refused_update_is_told_by_its_id_and_changes_nothing(code: str | None) -> None:
+    session = Alone.configured(tracing=None)
+    session.send_update(UpdateSession({"tracing": "auto"}, "e"))
+    assert session.done.to_model
+    error = ServerError("No.", code=code, event_id="e")
+    assert not session.is_refusal(error)
+    assert session.update_refused(error)
+    assert session.done.events == [
+        Fault(Peer.REALTIME, FaultKind.SERVER_ERROR, "session.update e: No.", code)
+    ]
+    assert session.in_effect["tracing"] is None
+    assert not session.update_refused(error)
+    session.send_update(UpdateSession({"tracing": {"workflow_name": "x"}}))
+
+
+def test_a_refusal_of_the_first_is_no_later_one_and_the_other_way_round() -> None:
+    first = ServerError("No.", event_id=OURS)
+    session = Alone.waiting()
+    assert session.is_refusal(first)
+    assert not session.update_refused(first)
+    session.tell()
+    assert not session.is_refusal(first)
+    assert not session.update_refused(first)
+    assert session.done.faults == []
+
+
+def test_another_configuration_before_it_is_open_is_the_first_that_counts() -> None:
+    session = Alone(SessionConfig(tracing="auto"))
+    session.configure(SessionConfig(tracing=None))
+    session.send_update(UpdateSession({"tracing": {"workflow_name": "x"}}))
+    session.open("wss://u", "m")
+    assert session.opened()
+    assert session.done.to_model == [SessionConfig(tracing=None).update(OURS)]
+
+
+def test_each_update_that_is_taken_is_told() -> None:
+    call = Call.ready()
+    assert call.model(updated({**SESSION, "id": "s"})).events == [
+        SessionReady({**SESSION, "id": "s"})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("interrupts", "cancels"), [(True, []), (False, [CancelResponse("r", "bridge-cancel-r")])]
+)
+def test_who_cancels_is_as_the_server_last_said(*, interrupts: bool, cancels: list[object]) -> None:
+    call = Call.ready()
+    detection = {"type": "server_vad", "interrupt_response": interrupts}
+    audio_ = {**SESSION["audio"], "input": {"format": PCMU, "turn_detection": detection}}
+    call.model(updated({"audio": audio_}))
+    call.model(created())
+    call.model(delta(160))
+    assert call.model(speech_started()).to_model[: len(cancels) or None] == cancels
+
+
+# The end of it.
+
+
+def test_a_session_that_was_never_asked_for_is_not_closed() -> None:
+    call = Call.answered()
+    assert call.send(HangUp()).closes == [Peer.TWILIO]
+    assert call.closed(Peer.TWILIO).events == [CallEnded(EndReason.HUNG_UP)]
+
+
+def test_a_socket_that_comes_up_after_our_close_is_told_nothing() -> None:
+    call = Call.streaming()
+    assert call.send(HangUp()).closes == [Peer.TWILIO, Peer.REALTIME]
+    assert call.opened(Peer.REALTIME).actions == []
+    call.closed(Peer.TWILIO)
+    assert call.closed(Peer.REALTIME).told(CallEnded)
+
+
+@pytest.mark.parametrize("call", [Call.answered, Call.connected, Call.ready])
+def test_a_socket_that_nobody_asked_for_is_misuse(call: Any) -> None:
+    with pytest.raises(LocalProtocolError, match="was not to be opened"):
+        call().opened(Peer.REALTIME)

@@ -1,0 +1,293 @@
+"""Whether the caller may interrupt, seen from outside: through `Bridge`."""
+
+import json
+from typing import Any
+
+import pytest
+
+from calling import PCMU, Call, Done, audio_done, created, delta, response_done, speech_started
+from twilio_realtime_core import CallConfig, Interrupt, LocalProtocolError, Play, SessionConfig
+from twilio_realtime_core.config.interruption_policy import (
+    InterruptionAttempt,
+    InterruptionLimit,
+    InterruptionPolicy,
+)
+from twilio_realtime_core.machine.units import MS
+from twilio_realtime_core.notifications import Interrupted, InterruptionBlocked
+from twilio_realtime_core.protocols.realtime import CreateItem, CreateResponse
+from twilio_realtime_core.turns.interruption_gate import PROTECTION_NS
+from twilio_realtime_core.values.block_cause import BlockCause
+
+OWNED = {"type": "server_vad", "interrupt_response": False}
+
+
+def session(**detection: Any) -> dict[str, Any]:
+    """A session as the server describes it, in which the bridge interrupts."""
+    return {
+        "type": "realtime",
+        "audio": {
+            "input": {"format": PCMU, "turn_detection": {**OWNED, **detection}},
+            "output": {"format": PCMU},
+        },
+    }
+
+
+def ready(policy: InterruptionPolicy, **detection: Any) -> Call:
+    return Call.ready(CallConfig(interruption=policy), session(**detection))
+
+
+def talking(policy: InterruptionPolicy, *samples: int) -> Call:
+    """The agent has begun to speak."""
+    call = ready(policy)
+    call.model(created())
+    for each in samples or (2080,) * 8:
+        call.model(delta(each))
+    return call
+
+
+def speech_stopped(call: Call) -> Done:
+    return call.model(type="input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=900)
+
+
+def committed(call: Call) -> Done:
+    return call.model(type="input_audio_buffer.committed", item_id="u")
+
+
+def blocked(done: Done) -> list[BlockCause]:
+    assert not done.to_twilio
+    assert not done.told(Interrupted)
+    return [each.cause for each in done.told(InterruptionBlocked)]
+
+
+def test_the_session_is_told_to_leave_it_to_us_and_then_we_cancel() -> None:
+    """S61, S79."""
+    policy = InterruptionPolicy(after_heard_ms=100)
+    call = Call.connected(CallConfig(interruption=policy))
+    call = talking(policy)
+    call.hear(100)
+    done = call.model(speech_started())
+    types = [json.loads(each.encode())["type"] for each in done.to_model]
+    assert types == ["response.cancel", "conversation.item.truncate"]
+    assert done.told(Interrupted)
+
+
+def test_updates_are_held_to_the_policy_too() -> None:
+    call = ready(InterruptionPolicy(allowed=False))
+    (update,) = call.send(SessionConfig(turn_detection={"type": "semantic_vad"}).update()).to_model
+    detection = json.loads(update.encode())["session"]["audio"]["input"]["turn_detection"]
+    assert detection == {"type": "semantic_vad", "interrupt_response": False}
+    theirs = {"type": "semantic_vad", "interrupt_response": True}
+    with pytest.raises(LocalProtocolError):
+        call.send(SessionConfig(turn_detection=theirs).update())
+
+
+def test_nobody_interrupts_where_it_is_not_allowed_but_the_application() -> None:
+    call = talking(InterruptionPolicy(allowed=False))
+    assert blocked(call.model(speech_started())) == [BlockCause.NEVER]
+    assert call.send(Interrupt()).told(Interrupted)
+
+
+def test_a_caller_who_speaks_while_the_agent_is_silent_attempts_nothing() -> None:
+    call = ready(InterruptionPolicy(allowed=False))
+    assert blocked(call.model(speech_started())) == []
+
+
+def test_short_speech_does_not_interrupt_and_long_speech_does() -> None:
+    call = talking(InterruptionPolicy(after_speech_ms=300))
+    assert blocked(call.model(speech_started())) == []
+    call.wait(200)
+    assert blocked(speech_stopped(call)) == [BlockCause.SHORT_SPEECH]
+    assert not call.wait(200).told(Interrupted)
+    call.model(speech_started())
+    assert not call.wait(299).told(Interrupted)
+    assert call.wait(1).told(Interrupted)
+    assert blocked(speech_stopped(call)) == []
+
+
+def test_short_speech_over_nothing_is_no_attempt() -> None:
+    call = ready(InterruptionPolicy(after_speech_ms=300))
+    call.model(speech_started())
+    assert blocked(speech_stopped(call)) == []
+    call.model(speech_started())
+    assert not call.wait(400).told(InterruptionBlocked)
+
+
+def test_little_of_a_reply_must_be_heard_before_it_can_be_interrupted() -> None:
+    """S76."""
+    call = talking(InterruptionPolicy(after_heard_ms=400))
+    call.hear(399)
+    assert blocked(call.model(speech_started())) == [BlockCause.LITTLE_HEARD]
+    speech_stopped(call)
+    call.hear(1)
+    assert call.model(speech_started()).told(Interrupted)
+
+
+def test_what_was_heard_of_a_reply_counts_all_its_items() -> None:
+    call = talking(InterruptionPolicy(after_heard_ms=400), 2400)
+    call.model(audio_done())
+    call.model(delta(8000, item="j"))
+    call.hear(399)
+    assert blocked(call.model(speech_started())) == [BlockCause.LITTLE_HEARD]
+    speech_stopped(call)
+    call.hear(1)
+    assert call.model(speech_started()).told(Interrupted)
+
+
+def test_a_reply_that_has_been_played_counts_whole_while_its_last_mark_is_under_way() -> None:
+    call = talking(InterruptionPolicy(after_heard_ms=400))
+    call.model(audio_done())
+    call.model(response_done())
+    call.hear(2000)
+    call.wait(200)
+    assert call.model(speech_started()).told(InterruptionBlocked) == []
+
+
+def test_own_audio_counts_by_itself() -> None:
+    call = ready(InterruptionPolicy(after_heard_ms=200))
+    call.send(Play(bytes(8000), "greeting"))
+    call.hear(199)
+    assert blocked(call.model(speech_started())) == [BlockCause.LITTLE_HEARD]
+    speech_stopped(call)
+    call.hear(1)
+    assert call.model(speech_started()).to_twilio
+
+
+def test_the_first_words_are_protected_until_they_were_heard() -> None:
+    """S87."""
+    call = talking(InterruptionPolicy(protect_first=True), 800)
+    assert blocked(call.model(speech_started())) == [BlockCause.FIRST_WORDS]
+    speech_stopped(call)
+    call.model(response_done())
+    call.hear(100)
+    call.model(created("s"))
+    call.model(delta(800, "s", "j"))
+    call.wait(50)
+    assert call.model(speech_started()).told(Interrupted)
+
+
+def test_a_first_response_without_a_word_protects_nothing() -> None:
+    """S87."""
+    call = ready(InterruptionPolicy(protect_first=True))
+    call.model(created())
+    call.model(response_done(status="failed"))
+    call.model(created("s"))
+    call.model(delta(800, "s", "j"))
+    assert call.model(speech_started()).told(Interrupted)
+
+
+def test_the_first_words_may_be_audio_of_ones_own() -> None:
+    """S87."""
+    call = ready(InterruptionPolicy(protect_first=True))
+    call.send(Play(bytes(800), "greeting"))
+    call.hear(99)
+    assert blocked(call.model(speech_started())) == [BlockCause.FIRST_WORDS]
+    speech_stopped(call)
+    call.hear(1)
+    call.send(Play(bytes(800), "more"))
+    assert call.model(speech_started()).to_twilio
+
+
+def test_first_words_without_end_are_protected_for_half_a_minute() -> None:
+    """S87."""
+    call = talking(InterruptionPolicy(protect_first=True), *[8000] * 60)
+    call.wait(PROTECTION_NS / MS - 1)
+    assert blocked(call.model(speech_started())) == [BlockCause.FIRST_WORDS]
+    speech_stopped(call)
+    call.wait(1)
+    assert call.model(speech_started()).told(Interrupted)
+
+
+def test_a_limit_blocks_what_is_too_often_and_tells_the_model_once() -> None:
+    limit = InterruptionLimit(2, 60_000, "It is noisy.")
+    call = ready(InterruptionPolicy(limit=limit))
+    told = list[Any]()
+    for number in range(4):
+        call.model(created(str(number)))
+        call.model(delta(800, str(number), f"i{number}"))
+        call.wait(10)
+        done = call.model(speech_started())
+        told.append((bool(done.told(Interrupted)), blocked_only(done), len(items(done))))
+        speech_stopped(call)
+        call.model(response_done(str(number)))
+    limited = [BlockCause.LIMIT]
+    assert told == [(True, [], 0), (True, [], 0), (False, limited, 1), (False, limited, 0)]
+
+
+def test_a_limit_forgets_what_is_long_ago_and_may_tell_nothing() -> None:
+    limit = InterruptionLimit(1, 1000, None)
+    call = ready(InterruptionPolicy(limit=limit))
+    for number, expected in enumerate((True, False, True)):
+        call.model(created(str(number)))
+        call.model(delta(8000, str(number), f"i{number}"))
+        call.wait(10)
+        done = call.model(speech_started())
+        assert bool(done.told(Interrupted)) is expected
+        assert items(done) == []
+        speech_stopped(call)
+        call.wait(500)
+        call.send(Interrupt())
+
+
+def items(done: Done) -> list[CreateItem]:
+    return [each for each in done.to_model if isinstance(each, CreateItem)]
+
+
+def blocked_only(done: Done) -> list[BlockCause]:
+    return [each.cause for each in done.told(InterruptionBlocked)]
+
+
+def test_the_application_s_own_word_is_asked_last() -> None:
+    attempts: list[InterruptionAttempt] = []
+
+    def predicate(attempt: InterruptionAttempt) -> bool:
+        attempts.append(attempt)
+        return len(attempts) > 1
+
+    call = talking(InterruptionPolicy(after_speech_ms=100, predicate=predicate))
+    call.model(speech_started())
+    assert blocked(call.wait(100)) == [BlockCause.APPLICATION]
+    speech_stopped(call)
+    call.model(speech_started())
+    assert call.wait(100).told(Interrupted)
+    assert [each.speech_ms for each in attempts] == [100, 100]
+    assert attempts[0].recent == 0
+
+
+def test_a_turn_that_was_completed_while_the_agent_was_protected_is_answered_afterwards() -> None:
+    """S78."""
+    call = talking(InterruptionPolicy(allowed=False))
+    call.model(speech_started())
+    speech_stopped(call)
+    assert committed(call).to_model == []
+    assert [type(each) for each in call.model(response_done()).to_model] == [CreateResponse]
+    call.model(created("s"))
+    assert call.model(response_done("s")).to_model == []
+
+
+def test_a_turn_that_the_server_answers_is_not_answered_twice() -> None:
+    """S78."""
+    call = talking(InterruptionPolicy(allowed=False))
+    call.model(speech_started())
+    speech_stopped(call)
+    committed(call)
+    call.model(created("s"))
+    assert call.model(response_done()).to_model == []
+    assert call.model(response_done("s")).to_model == []
+
+
+def test_a_turn_after_all_was_generated_is_the_server_s_to_answer() -> None:
+    call = talking(InterruptionPolicy(allowed=False))
+    call.model(response_done())
+    call.model(speech_started())
+    speech_stopped(call)
+    assert committed(call).to_model == []
+
+
+def test_where_the_server_answers_no_turn_the_application_does() -> None:
+    call = ready(InterruptionPolicy(allowed=False), create_response=False)
+    call.model(created())
+    call.model(delta(800))
+    call.model(speech_started())
+    speech_stopped(call)
+    committed(call)
+    assert call.model(response_done()).to_model == []

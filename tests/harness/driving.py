@@ -1,0 +1,322 @@
+"""What the tests of both drivers share: a machine that writes down what it is told, a whole call,
+and an asyncio loop with virtual time. Tests run on either runtime by way of anyio."""
+
+import asyncio
+import os
+import selectors
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Hashable
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from random import Random
+from types import ModuleType
+from typing import Any, TypeAlias, TypeVar
+
+import anyio
+import trio.testing
+from attrs import define, field
+
+import twilio_realtime.asyncio
+import twilio_realtime.trio
+from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
+from twilio_realtime.sim.model.replies import Pace, Reply, Speech
+from twilio_realtime.sim.phone.caller import After, Cue, HangUp, Press, Say, WhenHeard
+from twilio_realtime.sim.phone.twilio_peer import SERVER, TwilioPeer
+from twilio_realtime_core import Bridge, CallConfig, Peer
+from twilio_realtime_core.machine.actions import ByteAction, Shutdown
+from twilio_realtime_core.machine.contract import MessageMachine
+from twilio_realtime_core.machine.units import MS, SECOND
+from twilio_realtime_core.notifications import CallEnded
+from twilio_realtime_core.transport.http import Opening, Request, Upgrade
+from twilio_realtime_core.transport.stack import Stack
+from twilio_realtime_core.transport.websocket import LinkConfig
+
+T = TypeVar("T")
+Told: TypeAlias = tuple[object, ...]
+
+RUNTIMES: dict[str, ModuleType] = {
+    "trio": twilio_realtime.trio,
+    "asyncio": twilio_realtime.asyncio,
+}
+
+
+@define(eq=False)
+class Recorder:
+    """A `ByteMachine` that writes down what it is told, and answers as `answer` says. Unless that
+    says otherwise, it shuts down what has ended."""
+
+    answer: "Answer" = lambda machine, told: None
+    deadline: int | None = None
+    told: list[Told] = field(init=False, factory=list[Told])
+    times: list[int] = field(init=False, factory=list[int])
+
+    def bytes_from(self, peer: Hashable) -> bytes:
+        return b"".join(each[2] for each in self.told if each[:2] == ("bytes", peer))  # type: ignore[misc]
+
+    def start(self, now: int) -> list[ByteAction]:
+        return self._hear(now, "start")
+
+    def connected(self, peer: Hashable, now: int) -> list[ByteAction]:
+        return self._hear(now, "connected", peer)
+
+    def connect_failed(self, peer: Hashable, reason: str, now: int) -> list[ByteAction]:
+        return self._hear(now, "failed", peer, reason)
+
+    def receive_bytes(self, peer: Hashable, data: bytes, now: int) -> list[ByteAction]:
+        return self._hear(now, "bytes", peer, data)
+
+    def receive_eof(self, peer: Hashable, now: int) -> list[ByteAction]:
+        return self._hear(now, "eof", peer)
+
+    def handle_timeout(self, now: int) -> list[ByteAction]:
+        if self.deadline is not None and now >= self.deadline:
+            self.deadline = None
+        return self._hear(now, "timeout")
+
+    def _hear(self, now: int, *told: object) -> list[ByteAction]:
+        self.told.append(told)
+        self.times.append(now)
+        answer = self.answer(self, told)
+        if answer is not None:
+            return answer
+        return [Shutdown(told[1])] if told[0] == "eof" else []
+
+
+Answer: TypeAlias = Callable[[Recorder, Told], list[ByteAction] | None]
+
+
+def ignore(event: object) -> None:
+    """A `notify` for which nothing matters."""
+
+
+# Running.
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """A loop whose time jumps to the next timer whenever there is nothing else to do."""
+
+    early = 0.0
+    """Seconds by which it wakes too soon."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.timers = 0
+        super().__init__(_Jumper(self))
+
+    def time(self) -> float:
+        return self.seconds
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        self.timers += 1
+        return super().call_at(when, callback, *args, context=context)
+
+
+class _Jumper(selectors.DefaultSelector):
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0 if timeout is not None else None)
+        if not ready and timeout:
+            self._loop.seconds += timeout - self._loop.early
+        return ready
+
+
+def run(runtime: str, main: Callable[[], Awaitable[Any]]) -> Any:
+    """Run `main` in real time; it has twenty seconds."""
+
+    async def limited() -> Any:
+        with anyio.fail_after(20):
+            return await main()
+
+    return anyio.run(limited, backend=runtime)
+
+
+def run_virtual(runtime: str, main: Callable[[], Awaitable[Any]]) -> Any:
+    """Run `main` in virtual time, which begins at 0."""
+    options: dict[str, Any] = (
+        {"clock": trio.testing.MockClock(autojump_threshold=0)}
+        if runtime == "trio"
+        else {"loop_factory": VirtualLoop}
+    )
+    return anyio.run(main, backend=runtime, backend_options=options)
+
+
+async def beside(
+    background: Callable[[], Coroutine[Any, Any, object]], client: Callable[[], Awaitable[T]]
+) -> T:
+    """What `client` returns, while something runs in the background; both are waited for."""
+    results: list[T] = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(background)
+        results.append(await client())
+    return results[0]
+
+
+@contextmanager
+def nothing_left_open() -> Generator[None, None, None]:
+    """Every descriptor opened inside is closed again."""
+    before = set(os.listdir("/proc/self/fd"))
+    yield
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a connection on loopback; the first one waits for nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        near = socket.create_connection(listener.getsockname())
+        far, _ = listener.accept()
+    near.settimeout(0)
+    return near, far
+
+
+async def receive(end: socket.socket, size: int | None = None) -> bytes:
+    """So many bytes; or all, and then close as well."""
+    data = b""
+    while size is None or len(data) < size:
+        await anyio.wait_readable(end)
+        piece = end.recv(65536)
+        if not piece:
+            end.close()
+            break
+        data += piece
+    return data
+
+
+# A whole call.
+
+LINK = LinkConfig(max_message_bytes=1 << 24)
+ANSWER = recordings.load("agent_answer")
+SHORT_SCRIPT: tuple[Cue, ...] = (
+    After(0, Say(recordings.load("caller_interruption").audio[:4000])),
+    WhenHeard(200, Press("5")),
+    After(100 * MS, HangUp()),
+)
+LONG_SCRIPT: tuple[Cue, ...] = (
+    After(500 * MS, Say(recordings.load("caller_question").audio)),
+    WhenHeard(1500, Say(recordings.load("caller_interruption").audio)),
+    WhenHeard(700, Press("5")),
+    After(SECOND, HangUp()),
+)
+
+
+@define(eq=False)
+class Call:
+    """The machines of a call."""
+
+    script: tuple[Cue, ...] = SHORT_SCRIPT
+    phone: TwilioPeer = field(init=False)
+    bridge: Bridge = field(init=False)
+    model: RealtimePeer = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.phone = TwilioPeer(url="ws://bridge/media-stream", seed=1, script=self.script)
+        self.bridge = Bridge(CallConfig(url="ws://model/v1/realtime"))
+        quick = Pace(item_ns=20 * MS, audio_ns=20 * MS)
+        self.model = RealtimePeer(
+            [Reply((Speech(ANSWER.audio, ANSWER.transcript),))], seed=2, pace=quick
+        )
+
+    def phone_machine(self) -> Stack:
+        return Stack(self.phone, {SERVER: LINK}, Random(1).randbytes)
+
+    def bridge_machine(self) -> Opening:
+        return _serving(self.bridge, Peer.TWILIO, {Peer.TWILIO: LINK, Peer.REALTIME: LINK})
+
+    def model_machine(self) -> Opening:
+        return _serving(self.model, CLIENT, {CLIENT: LINK})
+
+
+def _serving(machine: MessageMachine, peer: Hashable, links: dict[Any, LinkConfig]) -> Opening:
+    def respond(request: Request) -> Upgrade:
+        del request
+        return Upgrade(machine, peer, links)
+
+    return Opening(peer, respond, Random(2).randbytes)
+
+
+async def call_in_memory(api: Any, call: Call, notify: Callable[[object], None]) -> None:
+    """The whole call, over byte streams in memory."""
+    async with anyio.create_task_group() as tasks:
+
+        async def dial_bridge(host: str, port: int) -> Any:
+            del host, port
+            near, far = api.memory_pair()
+            driver = api.Driver(call.bridge_machine(), notify, dial=dial_model)
+            tasks.start_soon(driver.run, {Peer.TWILIO: far})
+            return near
+
+        async def dial_model(host: str, port: int) -> Any:
+            del host, port
+            near, far = api.memory_pair()
+            tasks.start_soon(api.Driver(call.model_machine(), ignore).run, {CLIENT: far})
+            return near
+
+        await api.drive(call.phone_machine(), notify=ignore, dial=dial_bridge)
+
+
+async def call_over_sockets(api: Any, call: Call, notify: Callable[[object], None]) -> None:
+    """The whole call, over TCP on loopback; bridge and model are servers."""
+    errors: list[Exception] = []
+    ended = anyio.Event()
+
+    def hear(event: object) -> None:
+        notify(event)
+        if isinstance(event, CallEnded):
+            ended.set()
+
+    async with listening(api, lambda: (api.Driver(call.model_machine(), ignore), CLIENT)) as model:
+
+        def accept() -> tuple[Any, Hashable]:
+            machine = call.bridge_machine()
+            return api.Driver(machine, hear, dial=redirected(api, model[0])), Peer.TWILIO
+
+        async with listening(api, accept, on_error=errors.append) as bridge:
+            machine = call.phone_machine()
+            await api.drive(machine, notify=ignore, dial=redirected(api, bridge[0]))
+            await ended.wait()
+    assert errors == []
+
+
+def redirected(api: Any, address: tuple[str, int]) -> Callable[[str, int], Awaitable[Any]]:
+    """A `dial` that reaches `address` by any name."""
+
+    async def dial(host: str, port: int) -> Any:
+        del host, port
+        return await api.dial(*address)
+
+    return dial
+
+
+def never(error: Exception) -> None:
+    raise error
+
+
+@asynccontextmanager
+async def listening(
+    api: Any,
+    accept: Callable[[], tuple[Any, Hashable]],
+    host: str | None = "127.0.0.1",
+    on_error: Callable[[Exception], None] = never,
+    **options: Any,
+) -> AsyncGenerator[list[tuple[str, int]], None]:
+    """Listens on a free port while in the context."""
+    addresses: list[tuple[str, int]] = []
+    bound = anyio.Event()
+
+    def on_listening(found: list[tuple[str, int]]) -> None:
+        addresses.extend(found)
+        bound.set()
+
+    listen = partial(
+        api.listen, host, 0, accept, on_error=on_error, on_listening=on_listening, **options
+    )
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listen)
+        await bound.wait()
+        yield addresses
+        tasks.cancel_scope.cancel()

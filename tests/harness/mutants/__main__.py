@@ -1,0 +1,150 @@
+"""Plants each bug in a copy of the core, and has random calls find it."""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, Final
+
+import twilio_realtime.sim
+from twilio_realtime.sim.batch.choices import Choices
+from twilio_realtime.sim.batch.random_call import RandomCall
+
+from .bugs import BUGS
+from .hunting import Find
+from .planting import Bug, plant
+from .shrinking import follow
+
+ROOT: Final = Path(__file__).parents[3]
+TRACES: Final = ROOT / "build" / "mutants"
+PAGE: Final = ROOT / "docs" / "mutants.md"
+CALLS: Final = 2000
+"""So soon each bug is to be found."""
+
+LONGEST_S: Final = 900
+"""A bug that makes calls endless must not make the hunt endless."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
+    parser.add_argument("--calls", type=int, default=CALLS, help="in which each is to be found")
+    parser.add_argument("--bug", action="append", help="only those whose name holds this")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="how many at a time")
+    arguments = parser.parse_args()
+    names: list[str] = arguments.bug or [""]
+    bugs = [bug for bug in BUGS if any(name in bug.name for name in names)]
+    finds = hunt_all(bugs, arguments.calls, arguments.workers)
+    text = table(bugs, finds)
+    say(f"\n{text}")
+    if bugs == list(BUGS):
+        before = PAGE.read_text("utf-8")
+        after = re.sub(r"(?s)(?<=```text mutants\n).*?(?=```)", lambda _: f"{text}\n", before)
+        PAGE.write_text(after, "utf-8")
+    return int(None in finds.values())
+
+
+def hunt_all(bugs: Sequence[Bug], calls: int, workers: int | None) -> dict[str, Find | None]:
+    """Hunt all bugs, several at a time; tells of each as it is found."""
+    finds: dict[str, Find | None] = {}
+    began = time.monotonic()
+    with ThreadPoolExecutor(workers) as pool:
+        hunts = {pool.submit(hunt, bug, calls): bug for bug in bugs}
+        for done in as_completed(hunts):
+            bug, find = hunts[done], done.result()
+            finds[bug.name] = find
+            passed = time.monotonic() - began
+            told = "NOT FOUND" if find is None else f"found by call {find.seed + 1}"
+            say(f"{len(finds):3} of {len(bugs)}, {passed:4.0f} s  {bug.name}: {told}")
+            keep(bug, find)
+    return finds
+
+
+def hunt(bug: Bug, calls: int) -> Find | None:
+    """Have random calls find a bug, and the plainest call that shows it. What takes too long is not
+    found."""
+    try:
+        return _find(bug, calls)
+    except subprocess.TimeoutExpired:
+        say(f"{bug.name}: given up after {LONGEST_S} s")
+        return None
+
+
+def _find(bug: Bug, calls: int) -> Find | None:
+    with tempfile.TemporaryDirectory() as folder:
+        plant(bug, Path(folder))
+        first = 0
+        while (seed := _hunt(bug, folder, "find", first, calls)) is not None:
+            first = seed + 1
+            if fails(Choices.seeded(seed)):
+                continue
+            find = Find(**_hunt(bug, folder, "show", seed))
+            if not fails(follow({(label, nth): value for (label, nth), value in find.plan})):
+                return find
+    return None
+
+
+def fails(choices: Choices) -> bool:
+    """Whether a call fails without any bug: then it tells nothing of one."""
+    return RandomCall(choices).run() is not None
+
+
+def _hunt(bug: Bug, folder: str, what: str, *numbers: int) -> Any:
+    """A process of its own does it, whose core is the copy."""
+    done = subprocess.run(  # noqa: S603 - this very Python
+        [sys.executable, "-m", "mutants.hunting", what, *map(str, numbers)],
+        env=_environment(folder),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_S,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{bug.name}: the hunt failed\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
+def _environment(folder: str) -> dict[str, str]:
+    """The copy comes first on the path; nobody measures its coverage."""
+    path = [folder, str(ROOT / "tests/harness"), str(Path(twilio_realtime.sim.__file__).parents[1])]
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    return {**mine, "PYTHONPATH": os.pathsep.join(path)}
+
+
+def table(bugs: Sequence[Bug], finds: dict[str, Find | None]) -> str:
+    """What was found, a line for each bug."""
+    width = max(len(bug.name) for bug in bugs)
+    lines = [f"{'bug':{width}}  calls  steps  invariant"]
+    for bug in bugs:
+        find = finds[bug.name]
+        if find is None:
+            lines.append(f"{bug.name:{width}}      -      -  not found")
+        else:
+            told = f"{find.invariant}: {find.text}"
+            lines.append(f"{bug.name:{width}}  {find.seed + 1:5}  {len(find.trace):5}  {told}")
+    return "\n".join(lines)
+
+
+def keep(bug: Bug, find: Find | None) -> None:
+    """Keep the plainest call that shows a bug, to be read."""
+    if find is None:
+        return
+    TRACES.mkdir(parents=True, exist_ok=True)
+    lines = [*find.decided, *find.trace, f"invariant {find.invariant}: {find.text}", ""]
+    name = re.sub(r"\W+", "-", bug.name)
+    (TRACES / f"{name}.txt").write_text("\n".join(lines), "utf-8")
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""Makes the plainest call that still fails from one that does.
+
+A plan holds the numbers that choices are to give, by label and by how often the label was drawn
+before. What it does not hold is the lowest there is, which is the plainest. So to leave something
+out of a call is to take it out of the plan, and no choice of another label moves from its place.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import permutations
+from typing import Final, TypeAlias
+
+from twilio_realtime.sim.batch.choices import Choices, Draw
+
+__all__ = ["Attempt", "Plan", "follow", "plan_of", "shrink"]
+
+_MOST_DRAWS: Final = 10
+"""A greater number is none that says how often something is drawn."""
+
+Plan: TypeAlias = dict[tuple[str, int], int]
+
+Attempt: TypeAlias = Callable[[Plan], Plan | None]
+"""Tries a plan: what was drawn of it if the call fails, else `None`."""
+
+
+def plan_of(made: Sequence[Draw]) -> Plan:
+    """The plan that comes to the same choices."""
+    drawn, plan = Counter[str](), Plan()
+    for draw in made:
+        if draw.value > draw.low:
+            plan[draw.label, drawn[draw.label]] = draw.value
+        drawn[draw.label] += 1
+    return plan
+
+
+def follow(plan: Plan) -> Choices:
+    """Choices by a plan; where a number is too high, the highest that is possible."""
+    drawn = Counter[str]()
+
+    def draw(label: str, low: int, high: int) -> int:
+        value = plan.get((label, drawn[label]), low)
+        drawn[label] += 1
+        return min(max(value, low), high)
+
+    return Choices.drawn(draw)
+
+
+def shrink(plan: Plan, attempt: Attempt) -> Plan:
+    """The plainest plan that can be found which still fails, as `plan` does."""
+    tried: dict[frozenset[tuple[tuple[str, int], int]], Plan | None] = {}
+
+    def attempt_once(plan: Plan) -> Plan | None:
+        key = frozenset(plan.items())
+        if key not in tried:
+            tried[key] = attempt(plan)
+        return tried[key]
+
+    before: Plan | None = None
+    while plan != before:
+        before = plan
+        for step in _STEPS:
+            plan = step(plan, attempt_once)
+    return plan
+
+
+def _leave_out_labels(plan: Plan, attempt: Attempt) -> Plan:
+    for label in dict.fromkeys(label for label, _ in plan):
+        plan = attempt({key: value for key, value in plan.items() if key[0] != label}) or plan
+    return plan
+
+
+def _leave_out_draws(plan: Plan, attempt: Attempt) -> Plan:
+    for left_out in list(plan):
+        if left_out in plan:
+            plan = attempt({key: value for key, value in plan.items() if key != left_out}) or plan
+    return plan
+
+
+def _close_gaps(plan: Plan, attempt: Attempt) -> Plan:
+    """Of what is drawn several times, what was plain is left out: the rest comes sooner."""
+    for label, nth in list(plan):
+        before = max((n for name, n in plan if name == label and n < nth), default=-1)
+        gap = nth - before - 1
+        if gap:
+            sooner = {
+                (name, n - gap if name == label and n >= nth else n): value
+                for (name, n), value in plan.items()
+            }
+            plan = attempt(sooner) or plan
+    return plan
+
+
+def _lower(plan: Plan, attempt: Attempt) -> Plan:
+    for key in list(plan):
+        least = 0
+        while key in plan and least < plan[key]:
+            middle = (least + plan[key]) // 2
+            lower = attempt({**plan, key: middle})
+            if lower is None:
+                least = middle + 1
+            else:
+                plan = lower
+    return plan
+
+
+def _draw_fewer(plan: Plan, attempt: Attempt) -> Plan:
+    """A number that says how often something is drawn goes down, and one of those draws goes: of
+    the labels that are drawn for each, one or two."""
+    for count in [key for key, value in plan.items() if value <= _MOST_DRAWS]:
+        repeated = dict.fromkeys(label for label, nth in plan if nth)
+        for label, other in [*((each, None) for each in repeated), *permutations(repeated, 2)]:
+            for nth in range(1 + max((n for name, n in plan if name == label), default=0)):
+                if nth < plan.get(count, 0):
+                    fewer = {**plan, count: plan[count] - 1}
+                    plan = attempt(_without(_without(fewer, label, nth), other, 0)) or plan
+    return plan
+
+
+def _without(plan: Plan, label: str | None, nth: int) -> Plan:
+    return {
+        (name, n - (name == label and n > nth)): value
+        for (name, n), value in plan.items()
+        if (name, n) != (label, nth)
+    }
+
+
+_STEPS: Final = (_leave_out_labels, _leave_out_draws, _close_gaps, _lower, _draw_fewer)

@@ -1,0 +1,101 @@
+"""A call whose bridge does wrong: what it answers is changed on its way to whoever checks it.
+
+call = WrongCall.ready()
+call.add(to_twilio(Clear(SID)))
+with breaks(3):
+    call.nudge()
+"""
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import pytest
+
+from calling import Call
+from twilio_realtime.sim.reference import InvariantBroken
+from twilio_realtime_core import Bridge, Command, LocalProtocolError
+from twilio_realtime_core.machine.actions import Action, Notify, Peer, Send
+from twilio_realtime_core.protocols.realtime import ClientEvent
+from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
+
+Change = Callable[[list[Action]], list[Action]]
+
+
+def nothing_changed(actions: list[Action]) -> list[Action]:
+    return actions
+
+
+class WrongBridge(Bridge):
+    """A bridge that answers what `change` makes of the right answer."""
+
+    change: Change = staticmethod(nothing_changed)
+    wrong_deadline: int | None = None
+    never_due = False
+    refuses = True
+
+    @property
+    def deadline(self) -> int | None:
+        right = None if self.never_due else super().deadline
+        return right if self.wrong_deadline is None else self.wrong_deadline
+
+    def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
+        return self.change(super().receive_text(peer, text, now))
+
+    def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
+        return self.change(super().closed(peer, code, reason, now))
+
+    def handle_timeout(self, now: int) -> list[Action]:
+        return self.change(super().handle_timeout(now))
+
+    def send(self, command: Command, now: int) -> list[Action]:
+        try:
+            return self.change(super().send(command, now))
+        except LocalProtocolError:
+            if self.refuses:
+                raise
+            return self.change([])
+
+
+class WrongCall(Call):
+    wrong: WrongBridge
+
+    def build(self) -> Bridge:
+        self.wrong = WrongBridge(self.config)
+        return self.wrong
+
+    def change(self, change: Change) -> None:
+        self.wrong.change = change
+
+    def add(self, *actions: Action) -> None:
+        """From now on each answer ends with these."""
+        self.change(lambda right: [*right, *actions])
+
+    def nudge(self) -> None:
+        """A step that asks for nothing."""
+        self.phone({"event": "unknown"})
+
+    def leave_out(self, kind: type) -> None:
+        """From now on no answer sends or notifies values of a kind."""
+        self.change(lambda right: [each for each in right if not isinstance(_value(each), kind)])
+
+
+def _value(action: Action) -> object:
+    match action:
+        case Send(_, message):
+            return message
+        case Notify(event):
+            return event
+        case _:
+            return action
+
+
+def to_twilio(message: Media | Mark | Clear) -> Action:
+    return Send(Peer.TWILIO, message)
+
+
+def to_model(event: ClientEvent) -> Action:
+    return Send(Peer.REALTIME, event)
+
+
+def breaks(number: int) -> Any:
+    return pytest.raises(InvariantBroken, match=f"^invariant {number}: ")
