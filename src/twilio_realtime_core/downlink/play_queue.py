@@ -16,7 +16,7 @@ from attrs import define
 from ..machine.units import SAMPLE_NS, samples_in
 from ..values.playback_position import Part
 
-__all__ = ["Burst", "Fifo"]
+__all__ = ["Burst", "PlayQueue"]
 
 
 @define(eq=False)
@@ -26,11 +26,11 @@ class Burst:
 
     begin: int
     sent_at: int
-    lag: int
+    start_delay_ns: int
 
     def reached_at(self, position: int) -> int:
         """When all before `position` has been played (ns), if the burst lasts that long."""
-        return self.sent_at + self.lag + SAMPLE_NS * (position - self.begin)
+        return self.sent_at + self.start_delay_ns + SAMPLE_NS * (position - self.begin)
 
 
 @define(eq=False)
@@ -49,7 +49,7 @@ class _Run:
         return self.begin + self.samples
 
 
-class Fifo:
+class PlayQueue:
     """What was sent and is not known to have been played. `sent` is the position of its end."""
 
     def __init__(self) -> None:
@@ -94,9 +94,9 @@ class Fifo:
         """The burst that plays the last sample before `position`, which must be kept."""
         return next(run.burst for run in self._runs if run.begin + run.samples >= position)
 
-    def set_lag(self, burst: Burst, lag: int) -> None:
+    def set_start_delay(self, burst: Burst, lag: int) -> None:
         """A burst has turned out to start so much (ns) later than it was sent."""
-        burst.lag = lag
+        burst.start_delay_ns = lag
         for before, run in pairwise(self._runs):
             _join(before, run)
 

@@ -23,7 +23,7 @@ from attrs import define, frozen
 from ..config.start_delay_history import LineHistory
 from ..machine.units import SECOND, duration_ns, samples_in
 from ..values.playback_position import Heard, Part
-from .play_queue import Fifo
+from .play_queue import PlayQueue
 from .round_trip import RoundTrip
 from .start_delay import Lags
 
@@ -125,7 +125,7 @@ class Playout:
         How late the player was stays the best guess for what comes next.
         """
         self._parts = {}
-        self._fifo = Fifo()
+        self._fifo = PlayQueue()
         self._marks: deque[_Mark] = deque(maxlen=_MAX_MARKS)
         self._first_serial = self._serial
         self._confirmed = 0
@@ -254,15 +254,15 @@ class Playout:
         """Learn from an echo how late the player is, and how long a round trip takes at most."""
         burst = self._fifo.burst_of(mark.position)
         expected_at = burst.reached_at(mark.position)
-        bound = now - max(mark.sent_at, expected_at - burst.lag)
+        bound = now - max(mark.sent_at, expected_at - burst.start_delay_ns)
         if bound < 0:
             return  # no player is so early; whoever answered, it was none
         late = now - expected_at - self.round_trip.at_most(bound)
         # The echo of a mark that found the player idle tells when it was sent, and no more.
         if mark.sent_at < expected_at or late < 0:
-            lag = self._lags.learn(burst, burst.lag + late, self.round_trip.jitter or 0)
-            if lag != burst.lag:
-                self._fifo.set_lag(burst, lag)
+            lag = self._lags.learn(burst, burst.start_delay_ns + late, self.round_trip.jitter or 0)
+            if lag != burst.start_delay_ns:
+                self._fifo.set_start_delay(burst, lag)
 
     # What is heard.
 

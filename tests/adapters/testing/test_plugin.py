@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+# Test runs in this process share these modules, where each would otherwise import its own copy.
+import twilio_realtime.testing.strategies  # noqa: F401
+
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[3]

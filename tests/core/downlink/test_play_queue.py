@@ -3,7 +3,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twilio_realtime_core.downlink.play_queue import Fifo
+from twilio_realtime_core.downlink.play_queue import PlayQueue
 from twilio_realtime_core.machine.units import MS, SAMPLE_NS, duration_ns
 from twilio_realtime_core.values.playback_position import Part
 
@@ -12,15 +12,15 @@ B = Part(1, "r", "b", 0)
 C = Part(1, "r", "c", 0)
 
 
-def queue(*sends: tuple[Part, int, int], lag: int = 0) -> Fifo:
+def queue(*sends: tuple[Part, int, int], lag: int = 0) -> PlayQueue:
     """What was sent, as (part, ms, at); each burst is expected so much (ms) late."""
-    fifo = Fifo()
+    fifo = PlayQueue()
     for part, ms, at in sends:
         fifo.append(part, 8 * ms, at * MS, lag * MS)
     return fifo
 
 
-def played(fifo: Fifo, *at: int) -> list[int]:
+def played(fifo: PlayQueue, *at: int) -> list[int]:
     """How many ms have been played at these moments (ms)."""
     return [fifo.played(each * MS) // 8 for each in at]
 
@@ -31,7 +31,7 @@ def test_audio_of_the_application_is_told_from_the_models_by_its_session() -> No
 
 
 def test_an_empty_queue_has_played_all_and_does_not_end() -> None:
-    fifo = Fifo()
+    fifo = PlayQueue()
     assert (len(fifo), fifo.played(MS), fifo.ends_at, fifo.before(8)) == (0, 0, None, {})
     assert fifo.is_idle(0)
 
@@ -80,10 +80,10 @@ def test_a_lag_that_grows_makes_one_burst_of_two_and_one_that_shrinks_two_of_one
     fifo = queue((A, 100, 0), (B, 100, 120), (C, 100, 130))
     first, second = fifo.burst_of(800), fifo.burst_of(1600)
     assert first is not second
-    fifo.set_lag(first, 40 * MS)
+    fifo.set_start_delay(first, 40 * MS)
     assert fifo.burst_of(2400) is first
     assert played(fifo, 40, 90, 190, 340) == [0, 50, 150, 300]
-    fifo.set_lag(first, 10 * MS)
+    fifo.set_start_delay(first, 10 * MS)
     assert fifo.burst_of(1600) is second
     assert fifo.burst_of(2400) is second
     assert played(fifo, 119, 120, 170) == [100, 100, 150]
@@ -115,14 +115,14 @@ sends = st.lists(
 def test_the_queue_plays_each_piece_as_soon_as_it_can(
     sends: list[tuple[Part, int, int]], lags: list[tuple[int, int]]
 ) -> None:
-    fifo = Fifo()
+    fifo = PlayQueue()
     now = 0
     for part, samples, gap in sends:
         now += gap
         fifo.append(part, samples, now, 0)
     for index, lag in lags:
         if index < fifo.sent:
-            fifo.set_lag(fifo.burst_of(index + 1), lag)
+            fifo.set_start_delay(fifo.burst_of(index + 1), lag)
     moments = [step * 40 * MS for step in range(60)]
     positions = [fifo.played(at) for at in moments]
     assert positions == sorted(positions)

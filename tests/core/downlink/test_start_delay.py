@@ -8,7 +8,7 @@ from twilio_realtime_core.downlink.start_delay import Lags
 
 
 def burst() -> Burst:
-    return Burst(begin=0, sent_at=0, lag=0)
+    return Burst(begin=0, sent_at=0, start_delay_ns=0)
 
 
 def lags(*start_delays: int) -> Lags:
