@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.realtime_peer import RealtimePeer
 from twilio_realtime.sim.model.replies import Reply, Speech
 from twilio_realtime.sim.phone.caller import After, Say, WhenHeard
@@ -12,7 +12,7 @@ from twilio_realtime.sim.world.calls import message_call
 from twilio_realtime.sim.world.world import Step
 from twilio_realtime_core import Bridge, CallConfig, Peer, Send, SessionConfig
 from twilio_realtime_core.audio.payload import count_samples
-from twilio_realtime_core.machine.units import MS, SECOND, duration_ns
+from twilio_realtime_core.machine.units import MS, SECOND, samples_to_ns
 from twilio_realtime_core.notifications import Interrupted
 from twilio_realtime_core.protocols import twilio
 
@@ -29,8 +29,8 @@ class Observed:
     """What happened in a call in which the caller interrupts once."""
 
     def __init__(self) -> None:
-        question, wait = map(recordings.load, ("caller_question", "caller_interruption"))
-        answer, goodbye = map(recordings.load, ("agent_answer", "agent_goodbye"))
+        question, wait = map(sample_speech.load, ("caller_question", "caller_interruption"))
+        answer, goodbye = map(sample_speech.load, ("agent_answer", "agent_goodbye"))
         script = (After(300 * MS, Say(question.audio)), WhenHeard(1500, Say(wait.audio)))
         replies = [Reply((Speech(each.audio, each.transcript),)) for each in (answer, goodbye)]
         detection = {"type": "server_vad", "silence_duration_ms": 500}
@@ -42,7 +42,7 @@ class Observed:
         world.run(TO_NS)
         cues = [event for _, _, event in world.notifications if isinstance(event, CueTaken)]
         self.said = [
-            (cue.at_ns, cue.at_ns + duration_ns(len(each.audio)))
+            (cue.at_ns, cue.at_ns + samples_to_ns(len(each.audio)))
             for cue, each in zip(cues, (question, wait), strict=True)
         ]
         self.heard = [(each.start_ns, each.end_ns) for each in phone.segments(TO_NS)]
@@ -61,9 +61,9 @@ class Observed:
 
     def waiting_ns(self, now: int) -> int:
         """How much audio waits at Twilio."""
-        sent = sum(duration_ns(samples) for when, samples in self.sent if when <= now)
+        sent = sum(samples_to_ns(samples) for when, samples in self.sent if when <= now)
         played = sum(max(0, min(end, now) - start) for start, end in self.heard if start <= now)
-        gone = duration_ns(self.clear.discarded) if now >= self.clear.at_ns else 0
+        gone = samples_to_ns(self.clear.discarded) if now >= self.clear.at_ns else 0
         return max(0, sent - played - gone)
 
 

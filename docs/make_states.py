@@ -1,4 +1,4 @@
-"""Writes states.md from the tables of `twilio_realtime_core.machine.lifecycles`.
+"""Writes lifecycles.md from the tables of `twilio_realtime_core.machine.lifecycles`.
 
 python docs/make_states.py           writes the page
 python docs/make_states.py --check   fails if the page is out of date
@@ -15,7 +15,7 @@ from typing import Any
 
 from attrs import frozen
 
-from twilio_realtime_core.machine import lifecycles as states
+from twilio_realtime_core.machine import lifecycles
 
 PAGE = Path(__file__).with_name("states.md")
 
@@ -23,7 +23,7 @@ INTRODUCTION = """\
 # Which states does a call go through?
 
 Five things of a call have a life of their own. Each is a table in
-[`states.py`](../src/twilio_realtime_core/machine/lifecycles.py), and nothing else decides what follows what.
+[`lifecycles.py`](../src/twilio_realtime_core/machine/lifecycles.py), and nothing else decides what follows what.
 An input that has no arrow from a state makes no sense there: nothing changes, and whoever caused it
 hears of it.
 
@@ -36,17 +36,22 @@ class Chapter:
     """A table, and what to call it."""
 
     title: str
-    table: states.Table[Any, Any]
+    table: lifecycles.Table[Any, Any]
     states: type[Enum]
     inputs: type[Enum]
 
 
 CHAPTERS = (
-    Chapter("Stream", states.STREAM, states.StreamState, states.StreamInput),
-    Chapter("Session", states.SESSION, states.SessionState, states.SessionInput),
-    Chapter("Response", states.RESPONSE, states.ResponseState, states.ResponseInput),
-    Chapter("Slot", states.SLOT, states.SlotState, states.SlotInput),
-    Chapter("Turn", states.TURN, states.TurnState, states.TurnInput),
+    Chapter("Stream", lifecycles.STREAM, lifecycles.StreamState, lifecycles.StreamInput),
+    Chapter("Session", lifecycles.SESSION, lifecycles.SessionState, lifecycles.SessionInput),
+    Chapter("Response", lifecycles.RESPONSE, lifecycles.ResponseState, lifecycles.ResponseInput),
+    Chapter(
+        "Slot",
+        lifecycles.ACTIVE_RESPONSE,
+        lifecycles.ActiveResponseState,
+        lifecycles.ActiveResponseInput,
+    ),
+    Chapter("Turn", lifecycles.TURN, lifecycles.TurnState, lifecycles.TurnInput),
 )
 
 
@@ -56,7 +61,7 @@ def page() -> str:
 
 
 def lines(chapter: Chapter) -> Iterator[str]:
-    """A chapter: what has the states, the diagram, and what needs more words than its name."""
+    """A chapter: what has the lifecycles, the diagram, and what needs more words than its name."""
     yield f"## {chapter.title}"
     yield ""
     yield one_line(inspect.getdoc(chapter.states) or "")

@@ -19,7 +19,7 @@ from twilio_realtime_core.machine.actions import (
     SendBytes,
     Shutdown,
 )
-from twilio_realtime_core.transport.http import Opening, Request, Response, Upgrade
+from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, HttpResponse, Upgrade
 from twilio_realtime_core.transport.websocket import LinkConfig
 
 LINKS: dict[Hashable, LinkConfig] = {"caller": LinkConfig(max_message_bytes=64 * 1024)}
@@ -65,12 +65,12 @@ class Application:
 
     asked: bool = False
 
-    def __call__(self, request: Request) -> Response | Upgrade:
+    def __call__(self, request: HttpRequest) -> HttpResponse | Upgrade:
         assert not self.asked
         self.asked = True
         if request.is_upgrade:
             return Upgrade(Echo(), "caller", LINKS)
-        return Response(200, request.target.encode() + request.body)
+        return HttpResponse(200, request.target.encode() + request.body)
 
 
 def check(data: bytes) -> None:
@@ -86,7 +86,7 @@ def check(data: bytes) -> None:
 
 def play(pieces: list[bytes], *, silent: bool) -> tuple[bytes, list[ByteAction]]:
     """What is written in the whole life of a byte stream, and what else is done."""
-    machine = Opening("caller", Application(), bytes)
+    machine = HttpConnection("caller", Application(), bytes)
     actions = machine.start(0) + machine.connected("caller", 0)
     for piece in pieces:
         actions += machine.receive_bytes("caller", piece, 1)

@@ -20,9 +20,9 @@ def check(data: bytes) -> None:
         case Fault(message=message):
             assert message.isascii()
             assert len(message) < LONGEST_FAULT
-        case realtime.OutputItemDone(item=realtime.Item(item_id)):
+        case realtime.OutputItemDoneEvent(item=realtime.Item(item_id)):
             assert json.loads(realtime.DeleteItem(item_id).encode())["item_id"] == item_id
-        case realtime.OutputAudioDelta(_, item_id, _, index):
+        case realtime.OutputAudioDeltaEvent(_, item_id, _, index):
             truncate = json.loads(realtime.TruncateItem(item_id, index, 0).encode())
             assert (truncate["item_id"], truncate["content_index"]) == (item_id, index)
         case _:

@@ -19,15 +19,19 @@ def check(data: bytes) -> None:
         case Fault():
             assert message.message.isascii()
             assert len(message.message) < LONGEST_FAULT
-        case twilio.CallerMedia(stream_sid, _, payload, timestamp_ms):
+        case twilio.MediaEvent(stream_sid, _, payload, timestamp_ms):
             assert timestamp_ms is None or timestamp_ms >= 0
             if count_samples(payload) is not None:
                 media = json.loads(twilio.Media(stream_sid, payload).encode())
                 assert media["media"] == {"payload": payload}
-        case twilio.MarkEcho(stream_sid, name):
+        case twilio.MarkEvent(stream_sid, name):
             mark = json.loads(twilio.Mark(stream_sid, name).encode())
             assert mark["mark"] == {"name": name}
-        case twilio.Start(stream_sid) | twilio.Stop(stream_sid) | twilio.Dtmf(stream_sid):
+        case (
+            twilio.StartEvent(stream_sid)
+            | twilio.StopEvent(stream_sid)
+            | twilio.DtmfEvent(stream_sid)
+        ):
             clear = json.loads(twilio.Clear(stream_sid).encode())
             assert clear == {"event": "clear", "streamSid": stream_sid}
         case _:

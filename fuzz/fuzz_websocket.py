@@ -10,11 +10,17 @@ import sys
 from importlib import import_module
 
 from twilio_realtime_core.machine.units import SECOND
-from twilio_realtime_core.transport.handshake import Request, accept
-from twilio_realtime_core.transport.websocket import Closed, Link, LinkConfig, LinkEvent, Opened
+from twilio_realtime_core.transport.handshake import HttpRequest, accept
+from twilio_realtime_core.transport.websocket import (
+    Link,
+    LinkClosed,
+    LinkConfig,
+    LinkEvent,
+    LinkOpened,
+)
 
 CONFIG = LinkConfig(max_message_bytes=64 * 1024)
-REQUEST = Request(
+REQUEST = HttpRequest(
     "GET",
     "/media",
     (
@@ -46,15 +52,15 @@ def play(mode: int, pieces: list[bytes]) -> list[LinkEvent]:
     link, events = begin(mode)
     for piece in pieces:
         for event in link.receive_bytes(piece, 1):
-            assert not events or not isinstance(events[-1], Closed)
+            assert not events or not isinstance(events[-1], LinkClosed)
             events.append(event)
             if event == "close":
                 events += link.close(1000, "as asked", 1)
             elif isinstance(event, str):
                 events.append(link.send_text(event))
     end(link, events, silent=bool(mode & SILENT))
-    assert [type(event) for event in events].count(Closed) == 1
-    assert isinstance(events[-1], Closed)
+    assert [type(event) for event in events].count(LinkClosed) == 1
+    assert isinstance(events[-1], LinkClosed)
     return events
 
 
@@ -66,7 +72,7 @@ def begin(mode: int) -> tuple[Link, list[LinkEvent]]:
     events = link.connected(0)
     if mode & OPEN:
         events += link.receive_bytes(accept(REQUEST), 0)
-        assert events[-1] == Opened()
+        assert events[-1] == LinkOpened()
     return link, events
 
 

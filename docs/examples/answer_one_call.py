@@ -7,7 +7,7 @@ from collections.abc import Callable
 from selectors_loop import Loop
 from twilio_realtime_core import Bridge, CallConfig, Peer, SessionConfig
 from twilio_realtime_core.protocols import realtime, twilio
-from twilio_realtime_core.transport.http import Opening, Request, Response, Upgrade
+from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, HttpResponse, Upgrade
 from twilio_realtime_core.transport.websocket import LinkConfig
 
 
@@ -24,14 +24,14 @@ def answer(listener: socket.socket, url: str, key: str, notify: Callable[[object
         ),
     }
 
-    def respond(request: Request) -> Response | Upgrade:
+    def respond(request: HttpRequest) -> HttpResponse | Upgrade:
         if request.path != "/media-stream" or not request.is_upgrade:
-            return Response(404, b"only /media-stream is served, as a WebSocket\n")
+            return HttpResponse(404, b"only /media-stream is served, as a WebSocket\n")
         config = CallConfig(url=url, session=SessionConfig(instructions="Be brief."))
         return Upgrade(Bridge(config), Peer.TWILIO, links)
 
     connection, _ = listener.accept()
-    Loop(Opening(Peer.TWILIO, respond, os.urandom), notify).run({Peer.TWILIO: connection})
+    Loop(HttpConnection(Peer.TWILIO, respond, os.urandom), notify).run({Peer.TWILIO: connection})
 
 
 if __name__ == "__main__":

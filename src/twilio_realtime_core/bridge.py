@@ -13,20 +13,18 @@ tells the model what was heard; the end of either side ends both.
 from collections.abc import Hashable
 from typing import Final
 
-from .call import on_command as from_application
-from .call import on_realtime as from_realtime
-from .call import on_twilio as from_twilio
-from .call.state import Parts
+from .call import on_command, on_realtime, on_twilio
+from .call.state import CallState
 from .commands import Command
 from .config.call import CallConfig
-from .config.start_delay_history import LineHistory
-from .errors import LocalProtocolError, plain
+from .config.start_delay_history import StartDelayHistory
+from .errors import LocalProtocolError, redact
 from .machine.actions import ABNORMAL_CLOSURE, Action, Peer
 from .machine.lifecycles import SessionState, StreamState
 from .machine.timers import Timer
 from .notifications import EndReason, RealtimeEvent, TwilioMessage
 from .values.items import ConversationItem
-from .values.playback_position import Heard
+from .values.playback_position import PlaybackPosition
 
 __all__ = ["Bridge"]
 
@@ -48,9 +46,9 @@ class Bridge:
     """
 
     def __init__(self, config: CallConfig | None = None) -> None:
-        self._call = Parts(config or CallConfig())
-        self._tells_twilio = Peer.TWILIO in self._call.config.raw_messages
-        self._tells_realtime = Peer.REALTIME in self._call.config.raw_messages
+        self._call = CallState(config or CallConfig())
+        self._notifies_twilio_messages = Peer.TWILIO in self._call.config.raw_messages
+        self._notifies_realtime_events = Peer.REALTIME in self._call.config.raw_messages
         self._now: int | None = None
 
     # The contract.
@@ -61,30 +59,30 @@ class Bridge:
         return self._call.timers.deadline
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether `CallEnded` was notified."""
-        return self._call.ended
+        return self._call.has_ended
 
     @property
     def items(self) -> tuple[ConversationItem, ...]:
         """The conversation so far, in its order, with what was heard of each item."""
         return self._call.conversation.items
 
-    def heard(self, now: int) -> tuple[Heard, ...]:
+    def playback_positions(self, now: int) -> tuple[PlaybackPosition, ...]:
         """How far each content part that was not heard to the end has been: what marks confirm,
         what a `clear` sent at `now` would leave heard, what was sent, and how sure that is."""
-        return tuple(self._call.line.playout.heard(now))
+        return tuple(self._call.downlink.playout.positions(now))
 
     @property
-    def line_history(self) -> LineHistory:
+    def start_delay_history(self) -> StartDelayHistory:
         """What this call has shown of its line so far, for the configuration of later ones."""
-        return self._call.line.playout.history
+        return self._call.downlink.playout.start_delay_history
 
     def start(self, now: int) -> list[Action]:
         """Begin. Called once, before anything else; Twilio's socket is expected next."""
         if self._now is not None:
             raise LocalProtocolError("start() must be called once, before anything else")
-        return self._done(now)
+        return self._finish_step(now)
 
     def opened(self, peer: Hashable, now: int) -> list[Action]:
         """Twilio's socket was accepted, or the Realtime socket that was asked for is open."""
@@ -94,7 +92,7 @@ class Bridge:
             self._call.timers.set(Timer.START, now + self._call.config.start_timeout_ns)
         elif not (peer is Peer.REALTIME and self._call.session.opened()) and self._call.end is None:
             raise LocalProtocolError(f"{peer} is open already, or was not to be opened")
-        return self._done(now)
+        return self._finish_step(now)
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
         """A message from Twilio, or an event from the model's server."""
@@ -104,24 +102,24 @@ class Bridge:
         if call.end is not None:
             pass  # it has crossed our close
         elif peer is _TWILIO and call.stream.state is not _UNOPENED:
-            if self._tells_twilio:
+            if self._notifies_twilio_messages:
                 call.outbox.notify(TwilioMessage(text))
-            from_twilio.receive(call, text, now)
+            on_twilio.on_message(call, text, now)
         elif peer is _REALTIME and call.session.state in _TALKING:
-            if self._tells_realtime:
+            if self._notifies_realtime_events:
                 call.outbox.notify(RealtimeEvent(text))
-            from_realtime.receive(call, text, now)
+            on_realtime.on_event(call, text, now)
         else:
             raise LocalProtocolError(f"{peer} is not open, so no text can come from it")
-        return self._done(now)
+        return self._finish_step(now)
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
         """A pong has come. Those from Twilio answer our measurements of the round trip."""
         self._check_peer(peer)
         self._check_time(now)
         if peer is Peer.TWILIO:
-            self._call.line.pong(payload, now)
-        return self._done(now)
+            self._call.downlink.pong(payload, now)
+        return self._finish_step(now)
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         """A socket is gone, or could not be opened; whoever closed it, the call ends."""
@@ -138,8 +136,8 @@ class Bridge:
         elif self._call.end is None:
             raise LocalProtocolError(f"{peer} is not open, so it cannot have closed")
         if why is not None:
-            self._call.end_call(why, f"{code} {plain(reason)}".rstrip(), now)
-        return self._done(now)
+            self._call.end_call(why, f"{code} {redact(reason)}".rstrip(), now)
+        return self._finish_step(now)
 
     def handle_timeout(self, now: int) -> list[Action]:
         """Do what has come due."""
@@ -147,12 +145,12 @@ class Bridge:
         while due := self._call.timers.expire(now):
             for timer in due:
                 self._expired(timer, now)
-        return self._done(now)
+        return self._finish_step(now)
 
     def _expired(self, timer: Timer, now: int) -> None:
         call = self._call
         match timer:
-            case Timer.ENDING:
+            case Timer.CLOSING:
                 call.give_up_closing()
             case _ if call.end is not None:
                 pass  # due in the same instant as a timer that has ended the call
@@ -164,13 +162,13 @@ class Bridge:
                 what = "the session is not ready"
                 call.time_out(EndReason.SESSION_NOT_READY, Peer.REALTIME, what, now)
             case Timer.INACTIVITY:
-                from_twilio.pad_inactivity(call, now)
-            case Timer.BARGE_IN:
-                from_realtime.judge_interruption(call, now)
-            case Timer.GOODBYE:
+                on_twilio.pad_inactivity(call, now)
+            case Timer.SPEECH_CONFIRMATION:
+                on_realtime.evaluate_interruption(call, now)
+            case Timer.HANGUP_WATCHDOG:
                 call.end_call(EndReason.HUNG_UP, "the line gave no sign of playing", now)
             case Timer.ROUND_TRIP:
-                from_twilio.measure_round_trip(call, now)
+                on_twilio.measure_round_trip(call, now)
             case _:  # SILENCE, which `_done` looks to; no other timer is set here
                 pass
 
@@ -181,8 +179,8 @@ class Bridge:
         """
         self._check_time(now)
         if self._call.end is None:
-            from_application.carry_out(self._call, command, now)
-        return self._done(now)
+            on_command.on_command(self._call, command, now)
+        return self._finish_step(now)
 
     def _check_peer(self, peer: Hashable) -> None:
         if not isinstance(peer, Peer):
@@ -194,10 +192,10 @@ class Bridge:
         if now < self._now:
             raise LocalProtocolError(f"time runs backwards, from {self._now} to {now} ns")
 
-    def _done(self, now: int) -> list[Action]:
+    def _finish_step(self, now: int) -> list[Action]:
         """End a step: time has come this far, and this is to be done."""
         self._now = now
         call = self._call
-        if call.waits and call.end is None:
-            from_application.settle(call, now)
-        return call.outbox.take()
+        if call.has_deferred and call.end is None:
+            on_command.run_deferred(call, now)
+        return call.outbox.take_actions()

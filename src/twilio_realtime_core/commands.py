@@ -76,7 +76,7 @@ class SendMessage:
 
     content: tuple[TextPart | ImagePart, ...] = field(converter=_as_parts, repr=False)
     respond: bool = True
-    more: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
+    extra_fields: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
 
 
 _is_bytes: Final = validators.instance_of(bytes)
@@ -106,7 +106,7 @@ class SendFunctionOutput:
     call_id: str
     output: str = field(repr=False)
     respond: bool = True
-    once_heard: bool = False
+    after_playback: bool = False
 
 
 @frozen
@@ -156,7 +156,7 @@ class Play:
 
     audio: bytes = field(validator=_is_bytes, repr=lambda audio: f"<{len(audio)} samples>")
     name: str = ""
-    yields: bool = False
+    until_agent_speaks: bool = False
 
 
 @frozen
@@ -181,7 +181,7 @@ class HangUp:
     interrupts it, and where no sign of playing comes any more, since the line is then dead.
     """
 
-    once_heard: bool = False
+    after_playback: bool = False
 
 
 def _as_event(event: ClientEvent | Mapping[str, Any]) -> ClientEvent:

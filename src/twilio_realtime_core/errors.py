@@ -12,7 +12,7 @@ from typing import Final
 
 from attrs import frozen
 
-__all__ = ["Fault", "FaultKind", "LocalProtocolError", "plain"]
+__all__ = ["Fault", "FaultKind", "LocalProtocolError", "redact"]
 
 
 class LocalProtocolError(Exception):
@@ -83,7 +83,7 @@ _SECRETS: Final = re.compile(
 )
 
 
-def plain(text: str) -> str:
+def redact(text: str) -> str:
     """A peer's own words, fit to be shown: one line of bounded length, all of it printable, with
     what looks like a key, a token or a phone number taken out."""
     printable = (each if each.isprintable() else " " for each in text[: 2 * _MAX_PLAIN])

@@ -26,10 +26,11 @@ __all__ = [
     "CallerSpeechStopped",
     "CallerTranscript",
     "CallerTranscriptFailed",
+    "ClipFinished",
     "EndReason",
     "FunctionCallRequested",
-    "HeardItem",
     "Interrupted",
+    "InterruptedItem",
     "InterruptionBlocked",
     "InterruptionCause",
     "ItemAdded",
@@ -41,7 +42,6 @@ __all__ = [
     "McpCallStarted",
     "McpToolsListed",
     "Notification",
-    "OwnAudioFinished",
     "PaddingCause",
     "PlaybackFinished",
     "PlaybackStarted",
@@ -219,7 +219,7 @@ class PlaybackFinished:
 
 
 @frozen
-class OwnAudioFinished:
+class ClipFinished:
     """Audio of `Play` or `PressKeys` was heard to the end, or cut. `heard_ms` of `sent_ms` were."""
 
     name: str
@@ -236,7 +236,7 @@ class InterruptionCause(Enum):
 
 
 @frozen
-class HeardItem:
+class InterruptedItem:
     """How much of an item's content part was heard when it was interrupted, of what was sent.
 
     `heard` and `unheard` are its words, as far as they had come, parted in proportion to the audio:
@@ -258,7 +258,7 @@ class Interrupted:
     where the model was stopped before any sound."""
 
     cause: InterruptionCause
-    items: tuple[HeardItem, ...]
+    items: tuple[InterruptedItem, ...]
 
 
 @frozen
@@ -427,7 +427,7 @@ Notification: TypeAlias = (
     | ResponseRefused
     | PlaybackStarted
     | PlaybackFinished
-    | OwnAudioFinished
+    | ClipFinished
     | Interrupted
     | InterruptionBlocked
     | ItemAdded

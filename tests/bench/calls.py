@@ -12,7 +12,7 @@ from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.protocols.realtime import MAX_MESSAGE_BYTES as MAX_REALTIME_BYTES
 from twilio_realtime_core.protocols.twilio import MAX_MESSAGE_BYTES as MAX_TWILIO_BYTES
 from twilio_realtime_core.transport.frames import TEXT, encode_frame
-from twilio_realtime_core.transport.http import Request
+from twilio_realtime_core.transport.http import HttpRequest
 from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 
@@ -106,7 +106,7 @@ def ready_stack() -> Stack:
             Peer.REALTIME: LinkConfig(max_message_bytes=MAX_REALTIME_BYTES),
         },
         os.urandom,
-        accepted={Peer.TWILIO: Request("GET", "/media-stream", upgrade)},
+        accepted={Peer.TWILIO: HttpRequest("GET", "/media-stream", upgrade)},
     )
     stack.start(0)
     start = encode_frame(TEXT, start_message().encode(), os.urandom(4))

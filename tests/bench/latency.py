@@ -25,7 +25,7 @@ from twilio_realtime.sim.model.realtime_peer import CLIENT
 from twilio_realtime.sim.phone.twilio_peer import SERVER
 from twilio_realtime_core import Action, LocalProtocolError, Open, Send
 from twilio_realtime_core.machine.units import MS
-from twilio_realtime_core.transport.http import Opening, Request, Upgrade
+from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, Upgrade
 from twilio_realtime_core.transport.stack import Stack
 
 STREAM = "MZ00000000000000000000000000000000"
@@ -119,7 +119,7 @@ async def measure(role: str, runtime: str, calls: int, seconds: float) -> list[f
     ports: list[int] = []
     ready = asyncio.Event()
 
-    def respond(request: Request) -> Upgrade:
+    def respond(request: HttpRequest) -> Upgrade:
         del request
         ends.append(FarEnd())
         return Upgrade(ends[-1], CLIENT, {CLIENT: LINK})
@@ -132,7 +132,7 @@ async def measure(role: str, runtime: str, calls: int, seconds: float) -> list[f
         raise LocalProtocolError(str(error)) from error
 
     def accept() -> tuple[Driver, Hashable]:
-        return Driver(Opening(CLIENT, respond, os.urandom), ignore), CLIENT
+        return Driver(HttpConnection(CLIENT, respond, os.urandom), ignore), CLIENT
 
     far = asyncio.create_task(
         listen("127.0.0.1", 0, accept, on_error=complain, on_listening=listening)

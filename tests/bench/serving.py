@@ -25,7 +25,7 @@ from attrs import define
 
 from twilio_realtime.asyncio import Driver
 from twilio_realtime.server.service import Service, ServiceConfig
-from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
 from twilio_realtime.sim.model.replies import Reply, Speech
 from twilio_realtime.sim.phone.caller import After, Cue, Say, WhenHeard
@@ -40,7 +40,7 @@ from twilio_realtime_core import (
     Shutdown,
 )
 from twilio_realtime_core.machine.units import MS, SECOND
-from twilio_realtime_core.transport.http import Opening, Request, Upgrade
+from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, Upgrade
 from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 
@@ -124,19 +124,22 @@ def role_service(runtime: str, port: int) -> None:
 
 
 def role_model(_: str, __: int) -> None:
-    answer = recordings.load("agent_answer")
+    answer = sample_speech.load("agent_answer")
     reply = Reply((Speech(answer.audio, answer.transcript),))
 
-    def respond(request: Request) -> Upgrade:
+    def respond(request: HttpRequest) -> Upgrade:
         del request
         return Upgrade(RealtimePeer([reply]), CLIENT, {CLIENT: LINK})
 
-    serve("asyncio", lambda driver: (driver(Opening(CLIENT, respond, os.urandom), ignore), CLIENT))
+    serve(
+        "asyncio",
+        lambda driver: (driver(HttpConnection(CLIENT, respond, os.urandom), ignore), CLIENT),
+    )
 
 
 def role_phones(calls: str, port: int) -> None:
-    question = recordings.load("caller_question").audio
-    wait = recordings.load("caller_interruption").audio
+    question = sample_speech.load("caller_question").audio
+    wait = sample_speech.load("caller_interruption").audio
     turn: tuple[Cue, ...] = (WhenHeard(4500, Say(wait)), After(8 * SECOND, Say(question)))
 
     async def call(number: int) -> None:

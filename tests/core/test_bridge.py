@@ -63,7 +63,7 @@ from twilio_realtime_core.protocols.realtime import (
     CommitAudio,
     CreateItem,
     CreateResponse,
-    OtherClientEvent,
+    RawClientEvent,
     UpdateSession,
 )
 
@@ -445,7 +445,7 @@ def test_the_application_may_answer_call_started_with_a_configuration() -> None:
     assert call.send(Configure(session)).urls == [
         "wss://api.openai.com/v1/realtime?model=gpt-realtime"
     ]
-    assert call.opened(REALTIME).to_model == [session.update("configure-session")]
+    assert call.opened(REALTIME).to_model == [session.to_update_event("configure-session")]
 
 
 def test_a_configuration_that_comes_before_start_is_used_with_it() -> None:
@@ -459,7 +459,7 @@ def test_the_application_s_events_are_sent_as_they_are() -> None:
     event = CreateResponse({"instructions": "say hello"}, "e")
     assert call.send(SendEvent(event)).to_model == [event]
     assert call.send(SendEvent({"type": "x.y", "z": 1})).to_model == [
-        OtherClientEvent("x.y", {"type": "x.y", "z": 1})
+        RawClientEvent("x.y", {"type": "x.y", "z": 1})
     ]
     assert call.send(SendEvent(AppendAudio(A_FRAME, "a"))).to_model == [AppendAudio(A_FRAME, "a")]
 
@@ -479,10 +479,10 @@ MISUSE_OF_COMMANDS: list[Command] = [
     Configure(model="late"),
     SendEvent(UpdateSession({"audio": PCM})),
     SendEvent(CreateResponse({"audio": PCM})),
-    SendEvent(OtherClientEvent("x", {"type": "session.update"})),
+    SendEvent(RawClientEvent("x", {"type": "session.update"})),
     SendEvent(CreateItem({"text": object()})),
     SendEvent(CreateItem({"text": "\ud800"})),
-    SendEvent(OtherClientEvent("x", {"type": "x", "y": {1j}})),
+    SendEvent(RawClientEvent("x", {"type": "x", "y": {1j}})),
     SendEvent(AppendAudio("no base64")),
     SendEvent(AppendAudio("")),
     cast(Command, "hang up"),
@@ -663,12 +663,16 @@ class Open(Call):
 
 def test_the_conversation_and_what_was_heard_of_it_can_be_asked_for_at_any_time() -> None:
     call = Open.ready()
-    assert (call.open.items, call.open.heard(0), call.open.ended) == ((), (), False)
+    assert (call.open.items, call.open.playback_positions(0), call.open.has_ended) == (
+        (),
+        (),
+        False,
+    )
     call.model(created())
     item = {"id": "i", "type": "message", "role": "assistant", "status": "in_progress"}
     call.model(type="conversation.item.added", previous_item_id=None, item=item)
     call.model(delta(800))
     call.hear(50)
-    (heard,) = call.open.heard(call.now)
-    assert (heard.confirmed, heard.estimated, heard.sent) == (160, 400, 800)
+    (heard,) = call.open.playback_positions(call.now)
+    assert (heard.confirmed_samples, heard.estimated_samples, heard.sent_samples) == (160, 400, 800)
     assert [each.id for each in call.open.items] == ["i"]

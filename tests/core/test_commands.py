@@ -3,7 +3,7 @@
 import pytest
 
 from twilio_realtime_core import Configure, HangUp, Interrupt, LocalProtocolError, SendEvent
-from twilio_realtime_core.protocols.realtime import CreateResponse, OtherClientEvent
+from twilio_realtime_core.protocols.realtime import CreateResponse, RawClientEvent
 
 
 def test_commands_are_equal_by_what_they_say() -> None:
@@ -23,7 +23,7 @@ def test_an_event_may_be_a_value_or_plain_data() -> None:
 
 def test_an_event_of_an_unknown_kind_is_sent_as_it_is() -> None:
     body = {"type": "session.dance", "steps": 2}
-    assert SendEvent(body).event == OtherClientEvent("session.dance", body)
+    assert SendEvent(body).event == RawClientEvent("session.dance", body)
 
 
 @pytest.mark.parametrize(

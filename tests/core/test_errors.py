@@ -3,7 +3,7 @@ from attrs.exceptions import FrozenInstanceError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twilio_realtime_core.errors import Fault, FaultKind, plain
+from twilio_realtime_core.errors import Fault, FaultKind, redact
 
 
 def test_faults_are_values() -> None:
@@ -32,13 +32,13 @@ def test_a_fault_needs_no_code() -> None:
     ],
 )
 def test_plain_words_hide_keys_and_numbers_and_keep_the_rest(words: str, shown: str) -> None:
-    assert shown in plain(words)
-    assert ("[hidden]" in plain(words)) == ("[hidden]" in shown)
+    assert shown in redact(words)
+    assert ("[hidden]" in redact(words)) == ("[hidden]" in shown)
 
 
 @given(st.text(max_size=2000))
 def test_plain_words_are_one_short_line(text: str) -> None:
-    shown = plain(text)
+    shown = redact(text)
     assert len(shown) <= 301
     assert len(shown.splitlines()) <= 1
     assert shown == shown.strip()
@@ -46,25 +46,25 @@ def test_plain_words_are_one_short_line(text: str) -> None:
 
 
 def test_plain_words_cannot_speak_to_a_terminal() -> None:
-    assert plain("no\x1b[2J\x07 such \ud800call") == "no [2J such call"
+    assert redact("no\x1b[2J\x07 such \ud800call") == "no [2J such call"
 
 
 def test_plain_words_say_where_they_are_cut() -> None:
-    assert plain("a" * 300) == "a" * 300
-    assert plain("a" * 301) == "a" * 300 + "…"
+    assert redact("a" * 300) == "a" * 300
+    assert redact("a" * 301) == "a" * 300 + "…"
 
 
 @pytest.mark.parametrize("word", ["Bearer", "bearer", "BEARER"])
 def test_plain_words_hide_a_token_however_its_header_is_spelt(word: str) -> None:
-    assert plain(f"refused: {word} abc.def-123") == "refused: [hidden]"
+    assert redact(f"refused: {word} abc.def-123") == "refused: [hidden]"
 
 
 @pytest.mark.parametrize("words", ["tel.5551234567", "+1.555.123.4567", "to:+15551234567."])
 def test_plain_words_hide_a_number_beside_a_point(words: str) -> None:
-    assert "4567" not in plain(words)
+    assert "4567" not in redact(words)
 
 
 def test_addresses_of_machines_are_no_phone_numbers() -> None:
-    assert plain("127.0.0.1 refused, 192.168.100.200:5050 too") == (
+    assert redact("127.0.0.1 refused, 192.168.100.200:5050 too") == (
         "127.0.0.1 refused, 192.168.100.200:5050 too"
     )

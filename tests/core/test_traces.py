@@ -15,7 +15,7 @@ from attrs import define, field
 from calling import PCMU, Call, Done, mark, media
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
 from twilio_realtime.sim.model.replies import FunctionCall, Reply, Speech
-from twilio_realtime_core import FaultKind, Message, Peer, SendEvent, SendFunctionOutput
+from twilio_realtime_core import Encodable, FaultKind, Peer, SendEvent, SendFunctionOutput
 from twilio_realtime_core.machine.actions import Action, Send
 from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.notifications import (
@@ -72,7 +72,7 @@ class Replay:
     call: Call = field(init=False, factory=Call.streaming)
     events: list[object] = field(init=False, factory=list[object])
     to_model: list[Event] = field(init=False, factory=list[Event])
-    to_twilio: list[Message] = field(init=False, factory=list[Message])
+    to_twilio: list[Encodable] = field(init=False, factory=list[Encodable])
     _outputs: dict[str, str] = field(init=False)
 
     def __attrs_post_init__(self) -> None:

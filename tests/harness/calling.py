@@ -20,15 +20,15 @@ from twilio_realtime_core import Bridge, CallConfig, Command, Fault, FaultKind
 from twilio_realtime_core.machine.actions import (
     Action,
     Close,
-    Message,
+    Encodable,
     Notify,
     Open,
     Peer,
     Send,
     SendPing,
 )
-from twilio_realtime_core.machine.units import MS, duration_ns
-from twilio_realtime_core.protocols.realtime import OtherClientEvent
+from twilio_realtime_core.machine.units import MS, samples_to_ns
+from twilio_realtime_core.protocols.realtime import RawClientEvent
 from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
 
 E = TypeVar("E")
@@ -54,14 +54,14 @@ class Done:
     actions: list[Action]
 
     @property
-    def to_twilio(self) -> list[Message]:
+    def to_twilio(self) -> list[Encodable]:
         return self._sent(Peer.TWILIO)
 
     @property
-    def to_model(self) -> list[Message]:
+    def to_model(self) -> list[Encodable]:
         return self._sent(Peer.REALTIME)
 
-    def _sent(self, peer: Peer) -> list[Message]:
+    def _sent(self, peer: Peer) -> list[Encodable]:
         return [
             each.message for each in self.actions if isinstance(each, Send) and each.peer is peer
         ]
@@ -234,16 +234,16 @@ class Call:
         for message in done.to_twilio:
             self._play(message)
         for event in done.to_model:
-            if not isinstance(event, OtherClientEvent):
+            if not isinstance(event, RawClientEvent):
                 _client_event.validate_json(event.encode())
         return done
 
-    def _play(self, message: Message) -> None:
+    def _play(self, message: Encodable) -> None:
         match message:
             case Media():
                 idle = self._heard_at <= self.now
                 begins = self.now + self.late_ns if idle else self._heard_at
-                self._heard_at = begins + duration_ns(_samples(message))
+                self._heard_at = begins + samples_to_ns(_samples(message))
             case Mark():
                 self._marks.append((max(self.now, self._heard_at), message))
             case Clear():

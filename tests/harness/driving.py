@@ -18,7 +18,7 @@ from attrs import define, field
 
 import twilio_realtime.asyncio
 import twilio_realtime.trio
-from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
 from twilio_realtime.sim.model.replies import Pace, Reply, Speech
 from twilio_realtime.sim.phone.caller import After, Cue, HangUp, Press, Say, WhenHeard
@@ -28,7 +28,7 @@ from twilio_realtime_core.machine.actions import ByteAction, Shutdown
 from twilio_realtime_core.machine.contract import MessageMachine
 from twilio_realtime_core.machine.units import MS, SECOND
 from twilio_realtime_core.notifications import CallEnded
-from twilio_realtime_core.transport.http import Opening, Request, Upgrade
+from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, Upgrade
 from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 
@@ -190,15 +190,15 @@ async def receive(end: socket.socket, size: int | None = None) -> bytes:
 # A whole call.
 
 LINK = LinkConfig(max_message_bytes=1 << 24)
-ANSWER = recordings.load("agent_answer")
+ANSWER = sample_speech.load("agent_answer")
 SHORT_SCRIPT: tuple[Cue, ...] = (
-    After(0, Say(recordings.load("caller_interruption").audio[:4000])),
+    After(0, Say(sample_speech.load("caller_interruption").audio[:4000])),
     WhenHeard(200, Press("5")),
     After(100 * MS, HangUp()),
 )
 LONG_SCRIPT: tuple[Cue, ...] = (
-    After(500 * MS, Say(recordings.load("caller_question").audio)),
-    WhenHeard(1500, Say(recordings.load("caller_interruption").audio)),
+    After(500 * MS, Say(sample_speech.load("caller_question").audio)),
+    WhenHeard(1500, Say(sample_speech.load("caller_interruption").audio)),
     WhenHeard(700, Press("5")),
     After(SECOND, HangUp()),
 )
@@ -224,19 +224,21 @@ class Call:
     def phone_machine(self) -> Stack:
         return Stack(self.phone, {SERVER: LINK}, Random(1).randbytes)
 
-    def bridge_machine(self) -> Opening:
+    def bridge_machine(self) -> HttpConnection:
         return _serving(self.bridge, Peer.TWILIO, {Peer.TWILIO: LINK, Peer.REALTIME: LINK})
 
-    def model_machine(self) -> Opening:
+    def model_machine(self) -> HttpConnection:
         return _serving(self.model, CLIENT, {CLIENT: LINK})
 
 
-def _serving(machine: MessageMachine, peer: Hashable, links: dict[Any, LinkConfig]) -> Opening:
-    def respond(request: Request) -> Upgrade:
+def _serving(
+    machine: MessageMachine, peer: Hashable, links: dict[Any, LinkConfig]
+) -> HttpConnection:
+    def respond(request: HttpRequest) -> Upgrade:
         del request
         return Upgrade(machine, peer, links)
 
-    return Opening(peer, respond, Random(2).randbytes)
+    return HttpConnection(peer, respond, Random(2).randbytes)
 
 
 async def call_in_memory(api: Any, call: Call, notify: Callable[[object], None]) -> None:

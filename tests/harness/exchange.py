@@ -11,7 +11,7 @@ from attrs import define, field
 
 from driving import RUNTIMES, run_virtual
 from twilio_realtime.agents.call import Agent
-from twilio_realtime.agents.call_acceptor import Commanded, answering
+from twilio_realtime.agents.call_acceptor import CommandTarget, answering
 from twilio_realtime_core import (
     Action,
     ByteAction,
@@ -25,9 +25,9 @@ from twilio_realtime_core import (
 )
 from twilio_realtime_core.commands import SendFunctionOutput
 from twilio_realtime_core.notifications import CallEnded, CallStarted, EndReason, Notification
-from twilio_realtime_core.transport.http import Request
+from twilio_realtime_core.transport.http import HttpRequest
 from twilio_realtime_core.values.items import ConversationItem, Message, Role
-from twilio_realtime_core.values.playback_position import Heard, Part
+from twilio_realtime_core.values.playback_position import PartKey, PlaybackPosition
 
 STARTED = CallStarted("MZ1", "CA1", "AC1", {"who": "Ann"})
 HUNG_UP = CallEnded(EndReason.HUNG_UP)
@@ -39,7 +39,7 @@ class Line:
     """The machine of a connection, and the bridge of its call. It answers each function once, as a
     bridge does, and ends when either side hangs up."""
 
-    on_call: Callable[[Commanded, Request], None]
+    on_call: Callable[[CommandTarget, HttpRequest], None]
     commands: list[Command] = field(init=False, factory=list[Command])
     lingers: bool = False
     """It takes `HangUp` and does not end, as if a peer did not let go."""
@@ -51,7 +51,7 @@ class Line:
         return []
 
     def connected(self, peer: Hashable, now: int) -> list[ByteAction]:
-        self.on_call(self, Request("GET", "/media-stream"))
+        self.on_call(self, HttpRequest("GET", "/media-stream"))
         return [Notify(STARTED)]
 
     def connect_failed(self, peer: Hashable, reason: str, now: int) -> list[ByteAction]:
@@ -72,8 +72,8 @@ class Line:
     def items(self) -> tuple[ConversationItem, ...]:
         return (Message("i", Role.USER),)
 
-    def heard(self, now: int) -> tuple[Heard, ...]:
-        return (Heard(Part(1, "r", "i", 0), 0, 80, 160, complete=False),)
+    def playback_positions(self, now: int) -> tuple[PlaybackPosition, ...]:
+        return (PlaybackPosition(PartKey(1, "r", "i", 0), 0, 80, 160, is_complete=False),)
 
     def send(self, command: Command, now: int) -> list[Action]:
         if self._ended:
@@ -115,7 +115,7 @@ class Exchange:
     _drivers: list[Any] = field(init=False, factory=list[Any])
     _ends: list[Any] = field(init=False, factory=list[Any])
 
-    def open_connection(self, on_call: Callable[[Commanded, Request], None]) -> Line:
+    def open_connection(self, on_call: Callable[[CommandTarget, HttpRequest], None]) -> Line:
         self.lines.append(Line(on_call))
         return self.lines[-1]
 

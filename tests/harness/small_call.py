@@ -28,10 +28,10 @@ from calling import (
 )
 from snapshots import CONFIG
 from twilio_realtime.sim.reference import CallMachine
-from twilio_realtime_core import Fault, HangUp, Interrupt, Message, Peer
+from twilio_realtime_core import Encodable, Fault, HangUp, Interrupt, Peer
 from twilio_realtime_core.audio.payload import count_samples
 from twilio_realtime_core.machine.actions import Action, Notify, Send
-from twilio_realtime_core.machine.units import MS, duration_ns
+from twilio_realtime_core.machine.units import MS, samples_to_ns
 from twilio_realtime_core.notifications import CallEnded
 from twilio_realtime_core.protocols.realtime import CancelResponse, DeleteItem, TruncateItem
 from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
@@ -90,7 +90,7 @@ class SmallCall:
     ended: bool = field(init=False, default=False)
     _to_say: tuple[str, ...] = field(init=False, default=_SAYS)
     _cancelling: bool = field(init=False, default=False)
-    _asked: tuple[Message, ...] = field(init=False, default=())
+    _asked: tuple[Encodable, ...] = field(init=False, default=())
     _once: tuple[Happening, ...] = field(init=False, default=_ONCE)
     _played_at: int = field(init=False, default=0)
     _marks: tuple[tuple[int, str], ...] = field(init=False, default=())
@@ -177,7 +177,7 @@ class SmallCall:
         self._to_say = _ENDS_OF_CANCELLED.get(self._to_say[0], ("cancelled",))
         return self._say_next()
 
-    def _answer(self, event: Message) -> list[Action]:
+    def _answer(self, event: Encodable) -> list[Action]:
         match event:
             case CancelResponse() if self._to_say:
                 return self._cancel()
@@ -220,11 +220,11 @@ class SmallCall:
                 case _:
                     pass
 
-    def _to_phone(self, message: Message) -> None:
+    def _to_phone(self, message: Encodable) -> None:
         match message:
             case Media(payload=payload):
                 begins_at = max(self._played_at, self._now)
-                self._played_at = begins_at + duration_ns(count_samples(payload) or 0)
+                self._played_at = begins_at + samples_to_ns(count_samples(payload) or 0)
             case Mark(name=name):
                 self._marks += ((max(self._played_at, self._now), name),)
             case Clear():

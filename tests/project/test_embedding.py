@@ -14,7 +14,7 @@ from attrs import define, field
 from answer_one_call import answer
 from callbacks import Call
 from selectors_loop import Loop
-from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
 from twilio_realtime.sim.model.replies import Pace, Reply, Speech
 from twilio_realtime.sim.phone.caller import After, Cue, HangUp, Press, Say, WhenHeard
@@ -32,17 +32,17 @@ from twilio_realtime_core import (
 )
 from twilio_realtime_core import HangUp as Stop
 from twilio_realtime_core.machine.contract import MessageMachine
-from twilio_realtime_core.machine.units import MS, SECOND, whole_ms
+from twilio_realtime_core.machine.units import MS, SECOND, samples_to_ms
 from twilio_realtime_core.notifications import CallEnded, EndReason, Interrupted, KeyPressed
-from twilio_realtime_core.transport.http import Opening, Request, Upgrade
+from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, Upgrade
 from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 
 LINK = LinkConfig(max_message_bytes=1 << 24)
-ANSWER = recordings.load("agent_answer")
+ANSWER = sample_speech.load("agent_answer")
 SCRIPT: tuple[Cue, ...] = (
-    After(100 * MS, Say(recordings.load("caller_interruption").audio)),
-    WhenHeard(300, Say(recordings.load("caller_interruption").audio)),
+    After(100 * MS, Say(sample_speech.load("caller_interruption").audio)),
+    WhenHeard(300, Say(sample_speech.load("caller_interruption").audio)),
     After(100 * MS, Press("5")),
     After(100 * MS, HangUp()),
 )
@@ -56,15 +56,15 @@ def model() -> RealtimePeer:
 def test_one_call_over_real_sockets_in_a_selectors_loop() -> None:
     told: list[object] = []
     simulated = model()
-    requests: list[Request] = []
+    requests: list[HttpRequest] = []
 
-    def respond(request: Request) -> Upgrade:
+    def respond(request: HttpRequest) -> Upgrade:
         requests.append(request)
         return Upgrade(simulated, CLIENT, {CLIENT: LINK})
 
     def serve_model() -> None:
         connection, _ = model_listener.accept()
-        Loop(Opening(CLIENT, respond, os.urandom), faults.append).run({CLIENT: connection})
+        Loop(HttpConnection(CLIENT, respond, os.urandom), faults.append).run({CLIENT: connection})
 
     def serve_bridge(listener: socket.socket, url: str) -> None:
         answer(listener, url, "a-key", told.append)
@@ -213,7 +213,7 @@ def test_one_call_in_the_callbacks_of_a_framework() -> None:
     assert simulated.complaints == []
     assert phone.warnings == []
     (interrupted,) = [event for event in told if isinstance(event, Interrupted)]
-    assert interrupted.items[0].heard_ms == whole_ms(phone.clears[0].heard)
+    assert interrupted.items[0].heard_ms == samples_to_ms(phone.clears[0].heard)
     assert call.bridge.deadline is None
 
 

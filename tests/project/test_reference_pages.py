@@ -11,7 +11,7 @@ import pytest
 
 from twilio_realtime_core.commands import Command
 from twilio_realtime_core.notifications import Notification
-from twilio_realtime_core.protocols.realtime import ClientEvent, OtherClientEvent
+from twilio_realtime_core.protocols.realtime import ClientEvent, RawClientEvent
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -49,7 +49,7 @@ def test_the_page_has_every_command_as_it_is_made_and_no_other() -> None:
 
 def test_the_page_has_the_type_of_every_client_event() -> None:
     shown = {cells[0].strip("`").split("(")[0]: cells[1] for cells in rows("commands.md")}
-    typed = {kind for kind in get_args(ClientEvent) if kind is not OtherClientEvent}
+    typed = {kind for kind in get_args(ClientEvent) if kind is not RawClientEvent}
     assert {name: shown[name] for name in sorted(kind.__name__ for kind in typed)} == {
         kind.__name__: f"`{kind.type}`" for kind in typed
     }

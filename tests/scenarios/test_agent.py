@@ -5,7 +5,7 @@ import pytest
 
 from calling import Call, audio, audio_done, created, delta, media, response_done
 from scenario_phone import Phone
-from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.realtime_peer import RealtimePeer
 from twilio_realtime.sim.model.replies import Reply, Speech
 from twilio_realtime.sim.phone.caller import After, Cue, Say, WhenHeard
@@ -15,11 +15,11 @@ from twilio_realtime.sim.world.calls import message_call
 from twilio_realtime.sim.world.message_world import MessageWorld
 from twilio_realtime_core import Bridge, CallConfig, HangUp, Mute, Peer, Play, SessionConfig, Unmute
 from twilio_realtime_core.commands import PressKeys
-from twilio_realtime_core.machine.units import MS, SECOND, whole_ms
+from twilio_realtime_core.machine.units import MS, SECOND, samples_to_ms
 from twilio_realtime_core.notifications import (
     CallEnded,
+    ClipFinished,
     Interrupted,
-    OwnAudioFinished,
     ResponseStarted,
 )
 from twilio_realtime_core.protocols.realtime import AppendAudio
@@ -29,10 +29,10 @@ SILENCE = AppendAudio("////" * 53 + "/w==")
 """A frame of it."""
 
 VAD = {"type": "server_vad", "silence_duration_ms": 500}
-QUESTION = recordings.load("caller_question").audio
-INTERRUPTION = recordings.load("caller_interruption").audio
-ANSWER = recordings.load("agent_answer")
-GOODBYE = recordings.load("agent_goodbye")
+QUESTION = sample_speech.load("caller_question").audio
+INTERRUPTION = sample_speech.load("caller_interruption").audio
+ANSWER = sample_speech.load("agent_answer")
+GOODBYE = sample_speech.load("agent_goodbye")
 
 
 class Simulated:
@@ -62,7 +62,7 @@ class Simulated:
         assert self.phone.warnings == []
 
 
-def spoken(recording: recordings.Recording) -> Reply:
+def spoken(recording: sample_speech.Recording) -> Reply:
     return Reply((Speech(recording.audio, recording.transcript),))
 
 
@@ -84,7 +84,7 @@ def test_s73_a_short_greeting_has_a_mark_at_its_beginning_and_one_at_its_end(sam
 def test_s73_a_greeting_of_the_application_s_own_is_told_with_all_its_300_ms() -> None:
     call = Phone.ready()
     call.send(Play(b"\xff" * 2400, "greeting"))
-    assert call.wait(300).told(OwnAudioFinished) == [OwnAudioFinished("greeting", 300, 300)]
+    assert call.wait(300).told(ClipFinished) == [ClipFinished("greeting", 300, 300)]
 
 
 def test_s87_while_a_greeting_plays_a_muted_caller_cannot_interrupt_it() -> None:
@@ -94,7 +94,7 @@ def test_s87_while_a_greeting_plays_a_muted_caller_cannot_interrupt_it() -> None
     call.send(Mute())
     call.send(Play(b"\0" * 8000, "greeting"))
     assert call.phone(media(audio(160))).to_model == [SILENCE]
-    assert call.wait(1000).told(OwnAudioFinished) == [OwnAudioFinished("greeting", 1000, 1000)]
+    assert call.wait(1000).told(ClipFinished) == [ClipFinished("greeting", 1000, 1000)]
     call.send(Unmute())
     assert call.phone(media(audio(160))).to_model == [AppendAudio(audio(160))]
 
@@ -109,7 +109,7 @@ def test_s82_the_caller_hears_the_goodbye_to_its_end_before_the_line_is_closed(
     call = Simulated((After(500 * MS, Say(QUESTION)),), spoken(GOODBYE), to_twilio_ms=to_twilio_ms)
     call.phone.record = True
     call.world.run_until(lambda: bool(call.told(ResponseStarted)), 20 * SECOND)
-    call.world.call("bridge", "send", HangUp(once_heard=True))
+    call.world.call("bridge", "send", HangUp(after_playback=True))
     call.run_to_the_end()
     _, heard = call.phone.recorded(20 * SECOND)
     assert GOODBYE.audio in heard
@@ -123,7 +123,7 @@ def test_s86_a_goodbye_whose_marks_are_lost_ends_the_call_when_it_must_have_been
     call.model(delta(8000))
     call.model(audio_done())
     call.model(response_done())
-    call.send(HangUp(once_heard=True))
+    call.send(HangUp(after_playback=True))
     assert call.wait(1000).closes == []
     assert call.wait(9000).closes == [Peer.TWILIO, Peer.REALTIME]
 
@@ -131,7 +131,7 @@ def test_s86_a_goodbye_whose_marks_are_lost_ends_the_call_when_it_must_have_been
 def test_s82_keys_that_are_played_are_heard_before_the_line_is_closed() -> None:
     call = Phone.ready()
     call.send(PressKeys("12"))
-    call.send(HangUp(once_heard=True))
+    call.send(HangUp(after_playback=True))
     assert call.wait(290).closes == []
     assert call.wait(200).closes == [Peer.TWILIO, Peer.REALTIME]
 
@@ -154,5 +154,5 @@ def test_s75_the_model_s_memory_ends_where_the_phone_was_when_it_fell_silent(
     call.run_to_the_end()
     (cleared,) = [event for _, _, event in call.world.notifications if isinstance(event, Cleared)]
     answer = next(item for item in call.model.conversation if item.spoken)
-    assert answer.truncated_ms == whole_ms(cleared.heard) >= heard_ms
+    assert answer.truncated_ms == samples_to_ms(cleared.heard) >= heard_ms
     assert len(call.told(Interrupted)) == 1

@@ -18,7 +18,7 @@ from twilio_realtime_core.notifications import (
     PlaybackStarted,
     SessionReady,
 )
-from twilio_realtime_core.transport.http import Opening, Request, Upgrade
+from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, Upgrade
 from twilio_realtime_core.transport.websocket import LinkConfig
 
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
@@ -39,7 +39,7 @@ class Legs:
     ends: dict[Peer, Any] = field(init=False, factory=dict[Peer, Any])
     """The far ends of the bridge's two streams."""
     _call: Call = field(init=False, factory=lambda: Call(LONG_SCRIPT))
-    _machine: Opening = field(init=False)
+    _machine: HttpConnection = field(init=False)
     _driver: Any = field(init=False)
 
     def run(self) -> "Legs":
@@ -70,7 +70,7 @@ class Legs:
         api = RUNTIMES[self.runtime]
         links = {Peer.TWILIO: LINK, Peer.REALTIME: self.to_model}
 
-        def respond(request: Request) -> Upgrade:
+        def respond(request: HttpRequest) -> Upgrade:
             return Upgrade(self._call.bridge, Peer.TWILIO, links)
 
         async with anyio.create_task_group() as tasks:
@@ -86,7 +86,7 @@ class Legs:
 
             async def dial_bridge(host: str, port: int) -> Any:
                 self.ends[Peer.TWILIO], far = api.memory_pair()
-                self._machine = Opening(Peer.TWILIO, respond, bytes)
+                self._machine = HttpConnection(Peer.TWILIO, respond, bytes)
                 self._driver = api.Driver(self._machine, self._notify, dial=dial_model)
                 tasks.start_soon(self._driver.run, {Peer.TWILIO: far})
                 return self.ends[Peer.TWILIO]

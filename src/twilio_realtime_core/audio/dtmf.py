@@ -9,7 +9,7 @@ from math import pi, sin
 from typing import Final
 
 from ..errors import LocalProtocolError
-from . import pcmu as mulaw
+from . import pcmu
 
 __all__ = ["COMMA_MS", "MAX_MS", "MAX_TOTAL_MS", "MIN_MS", "key_tones"]
 
@@ -45,7 +45,7 @@ _OVERLOAD_DBM0: Final = 3.17
 
 
 def _amplitude(level_dbm0: float) -> float:
-    return mulaw.FULL_SCALE * 10 ** ((level_dbm0 - _OVERLOAD_DBM0) / 20)
+    return pcmu.FULL_SCALE * 10 ** ((level_dbm0 - _OVERLOAD_DBM0) / 20)
 
 
 # Lines weaken high tones more, so these begin 2 dB above the low ones. Both are far above the
@@ -76,8 +76,8 @@ def key_tones(keys: str, tone_ms: int = 100, pause_ms: int = 100) -> bytes:
         raise LocalProtocolError(
             f"keys take {total_ms} ms, of at most {MAX_TOTAL_MS}: press them in several goes"
         )
-    comma = mulaw.silence(COMMA_MS * _SAMPLES_PER_MS)
-    pause = mulaw.silence(pause_ms * _SAMPLES_PER_MS)
+    comma = pcmu.silence(COMMA_MS * _SAMPLES_PER_MS)
+    pause = pcmu.silence(pause_ms * _SAMPLES_PER_MS)
     tone = tone_ms * _SAMPLES_PER_MS
     return b"".join(comma if key == "," else _tone(key, tone) + pause for key in keys)
 
@@ -94,7 +94,7 @@ def _tone(key: str, samples: int) -> bytes:
     """A tone that begins at zero, so without a click. All frequencies are whole numbers, so that
     every second is like the first."""
     low, high = (2 * pi * frequency / _RATE for frequency in _FREQUENCIES[key])
-    second = mulaw.encode(
+    second = pcmu.encode(
         round(_LOW_AMPLITUDE * sin(low * at) + _HIGH_AMPLITUDE * sin(high * at))
         for at in range(min(samples, _RATE))
     )

@@ -27,18 +27,18 @@ from ..commands import (
     SendMessage,
     Unmute,
 )
-from ..config.call import check_sendable, pin_event
+from ..config.call import check_encodable, pin_event
 from ..errors import LocalProtocolError
 from ..machine.lifecycles import StreamState
 from ..machine.timers import Timer
 from ..notifications import EndReason, InterruptionCause
 from ..protocols import realtime
 from ..protocols.realtime import ClientEvent, CreateItem, CreateResponse, DeleteItem
-from ..turns.interruption import recognisable
+from ..turns.interruption import with_event_id
 from ..values.items import ConversationItem, ImagePart, TextPart, to_data
-from .state import Parts
+from .state import CallState
 
-__all__ = ["carry_out", "settle"]
+__all__ = ["on_command", "run_deferred"]
 
 _EVENTS: Final = get_args(ClientEvent)
 
@@ -46,7 +46,7 @@ _MAX_AUDIO_SAMPLES: Final = 60 * 8000
 """Audio of one `SendAudio`: a minute, which is longer than a turn; the rest can follow."""
 
 
-def carry_out(call: Parts, command: Command, now: int) -> None:
+def on_command(call: CallState, command: Command, now: int) -> None:
     """Do what the application wants. Raises `LocalProtocolError`, before anything has changed, if
     that cannot be done."""
     match command:
@@ -65,7 +65,7 @@ def carry_out(call: Parts, command: Command, now: int) -> None:
         case Interrupt(cancel=cancel):
             call.interrupt(InterruptionCause.APPLICATION, now, cancel=cancel, server_cancels=False)
         case Mute() | Unmute():
-            call.caller.muted = isinstance(command, Mute)
+            call.caller_audio.is_muted = isinstance(command, Mute)
         case Play() | PressKeys():
             _play(call, command, now)
         case HangUp():
@@ -78,26 +78,26 @@ def carry_out(call: Parts, command: Command, now: int) -> None:
             raise LocalProtocolError(f"{type(command).__name__} is no command")
 
 
-def settle(call: Parts, now: int) -> None:
+def run_deferred(call: CallState, now: int) -> None:
     """Do what waits until all was heard, if it was."""
-    silent_at = call.line.playout.silent_at
-    if silent_at is not None and silent_at > now and not call.own.holds:
-        call.timers.set(Timer.SILENCE, silent_at)
+    silent_at = call.downlink.playout.silent_at_ns
+    if silent_at is not None and silent_at > now and not call.clips.is_hold_playing:
+        call.timers.set(Timer.PLAYBACK_END, silent_at)
         return
-    if not call.requests.busy:
-        _go_on_after_silence(call, now)
+    if not call.requests.is_busy:
+        _run_after_playback(call, now)
     if call.end is None:
-        call.own.begin_hold(now)
+        call.clips.start_hold_if_silent(now)
 
 
-def _go_on_after_silence(call: Parts, now: int) -> None:
-    call.interruptions.agent_silent()
-    _give_outputs(call, call.once_heard.release())
-    if call.once_heard.hangs_up and not call.requests.busy:
+def _run_after_playback(call: CallState, now: int) -> None:
+    call.gate.agent_finished()
+    _send_outputs(call, call.after_playback.take_outputs())
+    if call.after_playback.is_hangup_pending and not call.requests.is_busy:
         call.end_call(EndReason.HUNG_UP, "all was heard", now)
 
 
-def _configure(call: Parts, command: Configure, now: int) -> None:
+def _configure(call: CallState, command: Configure, now: int) -> None:
     call.session.check_configurable()
     given = attrs.asdict(command, recurse=False, filter=lambda _, value: value is not None)
     call.config = attrs.evolve(call.config, **given, await_configuration_ns=0)
@@ -109,7 +109,7 @@ def _configure(call: Parts, command: Configure, now: int) -> None:
 # To the model.
 
 
-def _send_message(call: Parts, command: SendMessage) -> None:
+def _send_message(call: CallState, command: SendMessage) -> None:
     if not command.content:
         raise LocalProtocolError("the message says nothing: give it text, or a picture")
     item = {
@@ -117,9 +117,9 @@ def _send_message(call: Parts, command: SendMessage) -> None:
         "role": "user",
         "content": [_content(each) for each in command.content],
     }
-    _send_item(call, {**command.more, "item": item})
+    _send_item(call, {**command.extra_fields, "item": item})
     if command.respond:
-        call.ask()
+        call.request_response()
 
 
 def _content(part: TextPart | ImagePart) -> dict[str, Any]:
@@ -129,34 +129,34 @@ def _content(part: TextPart | ImagePart) -> dict[str, Any]:
     return {"type": "input_image", "image_url": part.image_url, **detail}
 
 
-def _send_audio(call: Parts, command: SendAudio) -> None:
+def _send_audio(call: CallState, command: SendAudio) -> None:
     samples = len(command.audio)
     if not 0 < samples <= _MAX_AUDIO_SAMPLES:
         raise LocalProtocolError(f"{samples} samples: give 1 to {_MAX_AUDIO_SAMPLES}, a minute")
-    call.session.check_room(int(command.commit), samples)
+    call.session.check_capacity(int(command.commit), samples)
     call.session.send(realtime.AppendAudio(b64encode(command.audio).decode()), samples)
     if command.commit:
         call.session.send(realtime.CommitAudio())
 
 
-def _send_output(call: Parts, command: SendFunctionOutput) -> None:
-    call.functions.check_answer(command.call_id)
-    check_sendable(_output_item(command))
-    call.session.check_room()
-    call.functions.answered(command.call_id)
-    if command.once_heard:
-        call.once_heard.outputs.append(command)  # `settle` gives it at once if all was heard
+def _send_output(call: CallState, command: SendFunctionOutput) -> None:
+    call.function_calls.check_answer(command.call_id)
+    check_encodable(_output_item(command))
+    call.session.check_capacity()
+    call.function_calls.mark_answered(command.call_id)
+    if command.after_playback:
+        call.after_playback.outputs.append(command)  # `settle` gives it at once if all was heard
     else:
-        _give_outputs(call, [command])
+        _send_outputs(call, [command])
 
 
-def _give_outputs(call: Parts, outputs: Iterable[SendFunctionOutput]) -> None:
+def _send_outputs(call: CallState, outputs: Iterable[SendFunctionOutput]) -> None:
     """Send outputs, and have the model go on once it has those of all its calls."""
     responses: list[str] = []
     for each in outputs:
         call.session.send(_output_item(each))
-        responses.append(call.functions.given(each.call_id, respond=each.respond))
-    call.go_on(*dict.fromkeys(responses))
+        responses.append(call.function_calls.mark_output_sent(each.call_id, respond=each.respond))
+    call.request_followup(*dict.fromkeys(responses))
 
 
 def _output_item(command: SendFunctionOutput) -> CreateItem:
@@ -164,9 +164,9 @@ def _output_item(command: SendFunctionOutput) -> CreateItem:
     return CreateItem(item)
 
 
-def _answer_approval(call: Parts, command: AnswerApproval) -> None:
+def _answer_approval(call: CallState, command: AnswerApproval) -> None:
     call.mcp.check_approval(command.approval_request_id)
-    call.session.check_room()
+    call.session.check_capacity()
     reason = {} if command.reason is None else {"reason": command.reason}
     answer = {
         "type": "mcp_approval_response",
@@ -174,38 +174,38 @@ def _answer_approval(call: Parts, command: AnswerApproval) -> None:
         "approve": command.approve,
         **reason,
     }
-    check_sendable(CreateItem(answer))
-    item_id, response_id = call.mcp.approved(command.approval_request_id)
+    check_encodable(CreateItem(answer))
+    item_id, response_id = call.mcp.mark_answered(command.approval_request_id)
     call.session.send(CreateItem({"id": item_id, **answer}))
     if not command.approve:  # else the tool is called first, and that it has finished goes on
-        call.functions.wants_response(response_id)
-    call.go_on(response_id)
+        call.function_calls.mark_followup(response_id)
+    call.request_followup(response_id)
 
 
-def _reset_history(call: Parts, items: tuple[ConversationItem, ...]) -> None:
+def _reset_history(call: CallState, items: tuple[ConversationItem, ...]) -> None:
     for item in items:
-        check_sendable(CreateItem(to_data(item)))
-    call.session.check_room(len(call.conversation.edits(items)))
+        check_encodable(CreateItem(to_data(item)))
+    call.session.check_capacity(len(call.conversation.plan_reset(items)))
     for edit in call.conversation.reset(items):
         match edit:
             case DeleteItem(item_id=item_id):
-                call.speech.forget_item(item_id)
+                call.speech.mark_item_deleted(item_id)
             case CreateItem(item={"type": "function_call_output", "call_id": call_id}):
-                if call_id in call.functions.open:
-                    call.functions.answered(call_id)
-                    call.functions.given(call_id, respond=False)
+                if call_id in call.function_calls.open_call_ids:
+                    call.function_calls.mark_answered(call_id)
+                    call.function_calls.mark_output_sent(call_id, respond=False)
             case _:
                 pass
         call.session.send(edit)
 
 
-def _send_item(call: Parts, fields: Mapping[str, Any]) -> None:
+def _send_item(call: CallState, fields: Mapping[str, Any]) -> None:
     event = realtime.client_event({**fields, "type": CreateItem.type})
-    call.session.check_room()
+    call.session.check_capacity()
     call.session.send(event)
 
 
-def _send_event(call: Parts, event: ClientEvent) -> None:
+def _send_event(call: CallState, event: ClientEvent) -> None:
     match event:
         case realtime.AppendAudio():
             _send_append(call, event)
@@ -213,29 +213,29 @@ def _send_event(call: Parts, event: ClientEvent) -> None:
             call.session.send_update(event)
         case _:
             event = pin_event(event)
-            check_sendable(event)
-            call.session.check_room()
+            check_encodable(event)
+            call.session.check_capacity()
             _send_checked(call, event)
 
 
-def _send_append(call: Parts, event: realtime.AppendAudio) -> None:
+def _send_append(call: CallState, event: realtime.AppendAudio) -> None:
     samples = count_samples(event.audio)
     if samples is None:
         raise LocalProtocolError("input_audio_buffer.append: audio is no base64, or empty")
-    call.session.check_room(0, samples)
+    call.session.check_capacity(0, samples)
     call.session.send(event, samples)
 
 
-def _send_checked(call: Parts, event: ClientEvent) -> None:
+def _send_checked(call: CallState, event: ClientEvent) -> None:
     match event:
         case CreateResponse():
-            call.requests.check_room()
-            call.send_all(call.requests.ask_for(event))
+            call.requests.check_capacity()
+            call.send_all(call.requests.enqueue(event))
         case realtime.CancelResponse():
             call.speech.cancelled(event)
-            call.session.send(recognisable(event))
+            call.session.send(with_event_id(event))
         case DeleteItem(item_id=item_id):
-            call.speech.forget_item(item_id)
+            call.speech.mark_item_deleted(item_id)
             call.session.send(event)
         case CreateItem(item=item) if item.get("type") == "function_call_output":
             _send_raw_output(call, event, item.get("call_id"))
@@ -243,38 +243,38 @@ def _send_checked(call: Parts, event: ClientEvent) -> None:
             call.session.send(event)
 
 
-def _send_raw_output(call: Parts, event: CreateItem, call_id: object) -> None:
+def _send_raw_output(call: CallState, event: CreateItem, call_id: object) -> None:
     """An output given as an item counts as the answer, where the call is one of this session's;
     the application asks for the response by itself."""
-    if not isinstance(call_id, str) or not call.functions.knows(call_id):
+    if not isinstance(call_id, str) or not call.function_calls.is_known(call_id):
         call.session.send(event)
         return
-    call.functions.check_answer(call_id)
-    call.functions.answered(call_id)
+    call.function_calls.check_answer(call_id)
+    call.function_calls.mark_answered(call_id)
     call.session.send(event)
-    call.go_on(call.functions.given(call_id, respond=False))
+    call.request_followup(call.function_calls.mark_output_sent(call_id, respond=False))
 
 
 # To the caller.
 
 
-def _play(call: Parts, command: Play | PressKeys, now: int) -> None:
+def _play(call: CallState, command: Play | PressKeys, now: int) -> None:
     if isinstance(command, Play):
-        audio, name, yields = command.audio, command.name, command.yields
+        audio, name, yields = command.audio, command.name, command.until_agent_speaks
     else:
         audio = key_tones(command.keys, command.tone_ms, command.pause_ms)
         name, yields = "keys", False
-    call.own.check(len(audio), now)
+    call.clips.check_playable(len(audio), now)
     if yields:
-        call.own.hold(audio, name, now)
+        call.clips.queue_hold(audio, name, now)
     else:
-        call.interruptions.agent_speaks(now)
-        call.own.play(audio, name, now)
+        call.gate.agent_started(now)
+        call.clips.play(audio, name, now)
 
 
-def _hang_up(call: Parts, command: HangUp, now: int) -> None:
-    if command.once_heard:  # `settle` ends the call at once if all was heard
-        call.once_heard.hangs_up = True
-        call.sign_of_life(now)
+def _hang_up(call: CallState, command: HangUp, now: int) -> None:
+    if command.after_playback:  # `settle` ends the call at once if all was heard
+        call.after_playback.is_hangup_pending = True
+        call.reset_hangup_watchdog(now)
     else:
         call.end_call(EndReason.HUNG_UP, "", now)

@@ -11,10 +11,10 @@ from attrs import define, evolve, field
 
 from ..config.call import CallConfig
 from ..conversation.conversation import Conversation
-from ..downlink.after_playback import QUIET_NS, OnceHeard
-from ..downlink.agent_speech import Speech
-from ..downlink.clips import OwnAudio
-from ..downlink.downlink import Line
+from ..downlink.after_playback import STALL_NS, AfterPlayback
+from ..downlink.agent_speech import AgentSpeech
+from ..downlink.clips import ClipPlayer
+from ..downlink.downlink import Downlink
 from ..errors import FaultKind
 from ..machine.actions import Peer
 from ..machine.lifecycles import TURN, Lifecycle, SessionState, StreamState, TurnInput, TurnState
@@ -26,60 +26,60 @@ from ..responses.function_calls import FunctionCalls
 from ..responses.mcp import Mcp
 from ..responses.requests import Requests
 from ..responses.responses import Responses
-from ..session.media_stream import Stream
+from ..session.media_stream import MediaStream
 from ..session.session import Session
-from ..turns.interruption_gate import Interruptions
+from ..turns.interruption_gate import InterruptionGate
 from ..uplink.caller_audio import CallerAudio
 from ..values.usage import Usage
 
-__all__ = ["Parts"]
+__all__ = ["CallState"]
 
 _OVER: Final = (StreamState.CLOSED, SessionState.CLOSED)
 
 
 @define(eq=False)
-class Parts:
+class CallState:
     """The parts of one call, made as `config` says. `end` is what ends it, once something has."""
 
     config: CallConfig
     outbox: Outbox = field(init=False, factory=Outbox)
     timers: Timers = field(init=False, factory=Timers)
-    stream: Stream = field(init=False)
+    stream: MediaStream = field(init=False)
     session: Session = field(init=False)
     turn: Lifecycle[TurnState, TurnInput] = field(init=False)
-    caller: CallerAudio = field(init=False)
-    interruptions: Interruptions = field(init=False)
-    line: Line = field(init=False)
-    own: OwnAudio = field(init=False)
-    speech: Speech = field(init=False)
+    caller_audio: CallerAudio = field(init=False)
+    gate: InterruptionGate = field(init=False)
+    downlink: Downlink = field(init=False)
+    clips: ClipPlayer = field(init=False)
+    speech: AgentSpeech = field(init=False)
     conversation: Conversation = field(init=False, factory=Conversation)
     requests: Requests = field(init=False, factory=Requests)
-    functions: FunctionCalls = field(init=False, factory=FunctionCalls)
+    function_calls: FunctionCalls = field(init=False, factory=FunctionCalls)
     mcp: Mcp = field(init=False, factory=Mcp)
-    once_heard: OnceHeard = field(init=False, factory=OnceHeard)
+    after_playback: AfterPlayback = field(init=False, factory=AfterPlayback)
     usage: Usage = field(init=False, factory=Usage)
     end: CallEnded | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
         outbox, responses = self.outbox, Responses()
-        self.stream = Stream(outbox)
-        self.interruptions = Interruptions(self.config.interruption)
+        self.stream = MediaStream(outbox)
+        self.gate = InterruptionGate(self.config.interruption)
         self.session = Session(
             self.config.session,
             outbox,
-            owns_interruption=not self.config.interruption.at_once,
+            owns_interruption=not self.config.interruption.interrupts_immediately,
         )
         self.turn = Lifecycle(TURN, TurnState.QUIET)
-        self.caller = CallerAudio(self.config.inactivity_timeout_ns)
-        self.line = Line(outbox, responses, self.config.line_history)
-        self.own = OwnAudio(outbox, self.line, responses)
-        self.speech = Speech(
+        self.caller_audio = CallerAudio(self.config.inactivity_timeout_ns)
+        self.downlink = Downlink(outbox, responses, self.config.start_delay_history)
+        self.clips = ClipPlayer(outbox, self.downlink, responses)
+        self.speech = AgentSpeech(
             outbox,
-            self.line,
-            self.own,
+            self.downlink,
+            self.clips,
             responses,
             self.conversation,
-            tells_audio=self.config.agent_audio,
+            tells_audio=self.config.notify_agent_audio,
         )
 
     def open_session(self, now: int) -> None:
@@ -95,79 +95,83 @@ class Parts:
         stopped = self.speech.interrupt(cause, now, cancel=cancel, server_cancels=server_cancels)
         self.requests.interrupted(cancel=cancel)
         if stopped:
-            self.own.drop_waiting()
-            self.interruptions.happened(cause, now)
-        if stopped and self.once_heard.hangs_up:
+            self.clips.drop_queued_hold()
+            self.gate.interrupted(cause, now)
+        if stopped and self.after_playback.is_hangup_pending:
             self.end_call(EndReason.HUNG_UP, "the goodbye was interrupted", now)
 
-    def ask(self) -> None:
+    def request_response(self) -> None:
         """Have the model respond, when it is its turn."""
-        self.send_all(self.requests.ask())
+        self.send_all(self.requests.enqueue_automatic())
 
-    def go_on(self, *response_ids: str) -> None:
+    def request_followup(self, *response_ids: str) -> None:
         """Have the model go on after responses, once, if one has ended and all that it has asked
         for has its outcome. An empty id: nobody knows of which response something was."""
-        going_on = [each for each in response_ids if self._goes_on(each)]
+        going_on = [each for each in response_ids if self._is_followup_ready(each)]
         if going_on:
-            self.ask()
+            self.request_response()
 
-    def _goes_on(self, response_id: str) -> bool:
+    def _is_followup_ready(self, response_id: str) -> bool:
         known = bool(response_id)
-        waits = known and (self.speech.generating(response_id) or self.mcp.waits(response_id))
-        return not waits and self.functions.goes_on(response_id)
+        waits = known and (
+            self.speech.is_generating(response_id) or self.mcp.is_approval_pending(response_id)
+        )
+        return not waits and self.function_calls.take_followup(response_id)
 
     def send_all(self, events: Iterable[ClientEvent]) -> None:
         """Send events as soon as the session is ready."""
         for event in events:
             self.session.send(event)
 
-    def sign_of_life(self, now: int) -> None:
+    def reset_hangup_watchdog(self, now: int) -> None:
         """The goodbye is being said, or played."""
-        if self.once_heard.hangs_up:
-            self.timers.set(Timer.GOODBYE, now + QUIET_NS)
+        if self.after_playback.is_hangup_pending:
+            self.timers.set(Timer.HANGUP_WATCHDOG, now + STALL_NS)
 
     @property
-    def waits(self) -> bool:
+    def has_deferred(self) -> bool:
         """Whether anything waits until all was heard."""
         return (
-            self.once_heard.hangs_up
-            or self.own.waits
-            or self.interruptions.protects
-            or bool(self.once_heard.outputs)
+            self.after_playback.is_hangup_pending
+            or self.clips.is_hold_queued
+            or self.gate.is_first_speech_protected
+            or bool(self.after_playback.outputs)
         )
 
     def time_out(self, reason: EndReason, peer: Peer, what: str, now: int) -> None:
         """A peer has not done in time what it has to."""
-        self.outbox.fault(peer, FaultKind.TIMED_OUT, what)
+        self.outbox.notify_fault(peer, FaultKind.TIMED_OUT, what)
         self.end_call(reason, what, now)
 
     def end_call(self, reason: EndReason, detail: str, now: int) -> None:
         """Close what is open; the first cause counts."""
         if self.end is None:
             self.end = CallEnded(reason, detail)
-            self.own.drop_waiting()
-            self.line.end(now)
+            self.clips.drop_queued_hold()
+            self.downlink.end_stream(now)
             self.timers.stop_all()
-            self.timers.set(Timer.ENDING, now + self.config.ending_timeout_ns)
+            self.timers.set(Timer.CLOSING, now + self.config.ending_timeout_ns)
             self.stream.close()
             self.session.close()
-        self.tell_end()
+        self.notify_end()
 
     def give_up_closing(self) -> None:
         """The driver has not told of the end of a socket; the call does not wait for it."""
         self.stream.closed()
         self.session.closed()
-        self.tell_end()
+        self.notify_end()
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether something has ended the call, and both sockets are closed."""
         return self.end is not None and (self.stream.state, self.session.state) == _OVER
 
-    def tell_end(self) -> None:
+    def notify_end(self) -> None:
         """Tell of the end, if it has come."""
-        if self.end is not None and self.ended:
+        if self.end is not None and self.has_ended:
             self.timers.stop_all()
             self.outbox.notify(
-                evolve(self.end, usage=self.usage, unanswered_requests=self.requests.unanswered)
+                evolve(
+                    self.end, usage=self.usage, unanswered_requests=self.requests.unanswered_count
+                )
             )

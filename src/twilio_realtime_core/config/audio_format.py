@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from ..audio.payload import PCMU
 from ..errors import LocalProtocolError
-from ..protocols.realtime import ClientEvent, CreateResponse, OtherClientEvent, UpdateSession
+from ..protocols.realtime import ClientEvent, CreateResponse, RawClientEvent, UpdateSession
 from .fields import as_mapping
 
-__all__ = ["check_sendable", "format_fault", "pin_event", "pin_session"]
+__all__ = ["check_encodable", "format_fault", "pin_event", "pin_session"]
 
 _WAYS: Final = ("input", "output")
 
@@ -67,7 +67,7 @@ def pin_event(event: ClientEvent) -> ClientEvent:
             return UpdateSession(pin_session(event.session), event.event_id)
         case CreateResponse(response=response) if response:
             return CreateResponse(_pin_response(response), event.event_id)
-        case OtherClientEvent(body=body) if body.get("type") in _UNDERSTOOD:
+        case RawClientEvent(body=body) if body.get("type") in _UNDERSTOOD:
             raise LocalProtocolError(f"{body['type']} must be given as its own class, not raw")
         case _:
             return event
@@ -84,7 +84,7 @@ def _pin_response(response: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**response, "audio": {**audio, "output": pinned}}
 
 
-def check_sendable(event: ClientEvent) -> None:
+def check_encodable(event: ClientEvent) -> None:
     """Raise `LocalProtocolError` if an event is no JSON."""
     try:
         event.encode()

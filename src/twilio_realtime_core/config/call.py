@@ -9,12 +9,12 @@ from ..errors import LocalProtocolError
 from ..machine.actions import Peer
 from ..machine.units import MS, SECOND
 from ..protocols.realtime import URL
-from .audio_format import check_sendable, pin_event
-from .interruption_policy import AT_ONCE, InterruptionPolicy, own_interruption
+from .audio_format import check_encodable, pin_event
+from .interruption_policy import IMMEDIATE, InterruptionPolicy, disable_server_interruption
 from .session import SessionConfig
-from .start_delay_history import LineHistory
+from .start_delay_history import StartDelayHistory
 
-__all__ = ["CallConfig", "SessionConfig", "check_sendable", "pin_event", "session_url"]
+__all__ = ["CallConfig", "SessionConfig", "check_encodable", "pin_event", "session_url"]
 
 _LONGEST_MS: Final = 2**31 - 1
 """The longest time a timer of 32-bit milliseconds holds: 24 days, and a session lasts an hour. What
@@ -55,15 +55,15 @@ class CallConfig:
     session_timeout_ns: int = 15 * SECOND
     ending_timeout_ns: int = 10 * SECOND
     inactivity_timeout_ns: int | None = 750 * MS
-    interruption: InterruptionPolicy = AT_ONCE
-    line_history: LineHistory = field(factory=LineHistory)
-    agent_audio: bool = False
+    interruption: InterruptionPolicy = IMMEDIATE
+    start_delay_history: StartDelayHistory = field(factory=StartDelayHistory)
+    notify_agent_audio: bool = False
     raw_messages: frozenset[Peer] = frozenset()
 
     def __attrs_post_init__(self) -> None:
         session_url(self.url, self.model)
-        if not self.interruption.at_once:
-            own_interruption(self.session.update().session, first=True)
+        if not self.interruption.interrupts_immediately:
+            disable_server_interruption(self.session.to_update_event().session, first=True)
         _check_time("await_configuration_ns", self.await_configuration_ns, 0)
         _check_time("start_timeout_ns", self.start_timeout_ns, 1)
         _check_time("session_timeout_ns", self.session_timeout_ns, 1)

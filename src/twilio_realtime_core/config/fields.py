@@ -21,59 +21,60 @@ __all__ = [
     "NULL",
     "TEXT",
     "UNSET",
-    "Allowed",
+    "FieldRule",
     "ProtocolObject",
     "UnsetType",
-    "a",
     "as_mapping",
+    "instance_of",
+    "integer",
+    "list_of",
     "number",
     "one_of",
     "present",
-    "several",
-    "whole",
 ]
 
 
 @frozen
-class Allowed:
+class FieldRule:
     """What a field may hold; an attrs validator. `a | b` allows either. Absent always is.
 
     Raises `LocalProtocolError` that says field and range, and not what was given.
     """
 
-    what: str
-    holds: Callable[[Any], bool] = field(repr=False)
+    description: str
+    accepts: Callable[[Any], bool] = field(repr=False)
 
-    def __or__(self, other: "Allowed") -> "Allowed":
-        return Allowed(
-            f"{self.what}, or {other.what}", lambda value: self.holds(value) or other.holds(value)
+    def __or__(self, other: "FieldRule") -> "FieldRule":
+        return FieldRule(
+            f"{self.description}, or {other.description}",
+            lambda value: self.accepts(value) or other.accepts(value),
         )
 
     def __call__(self, instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
         """Check a field of an attrs class."""
-        if value is not UNSET and not self.holds(value):
+        if value is not UNSET and not self.accepts(value):
             raise LocalProtocolError(
-                f"{type(instance).__name__}.{attribute.name} must be {self.what}"
+                f"{type(instance).__name__}.{attribute.name} must be {self.description}"
             )
 
 
-NULL: Final = Allowed("None", lambda value: value is None)
-TEXT: Final = Allowed("text", lambda value: isinstance(value, str))
-NAME: Final = Allowed(
+NULL: Final = FieldRule("None", lambda value: value is None)
+TEXT: Final = FieldRule("text", lambda value: isinstance(value, str))
+NAME: Final = FieldRule(
     "text that is not empty", lambda value: isinstance(value, str) and value != ""
 )
-FLAG: Final = Allowed("True or False", lambda value: isinstance(value, bool))
-MAPPING: Final = Allowed("a mapping", lambda value: isinstance(value, Mapping))
+FLAG: Final = FieldRule("True or False", lambda value: isinstance(value, bool))
+MAPPING: Final = FieldRule("a mapping", lambda value: isinstance(value, Mapping))
 
 
-def a(*kinds: type["ProtocolObject"]) -> Allowed:
+def instance_of(*kinds: type["ProtocolObject"]) -> FieldRule:
     """An object of one of these classes."""
-    return Allowed(
+    return FieldRule(
         " or ".join(kind.__name__ for kind in kinds), lambda value: isinstance(value, kinds)
     )
 
 
-def number(lowest: float, highest: float) -> Allowed:
+def number(lowest: float, highest: float) -> FieldRule:
     """A number in a range, both ends in it."""
 
     def holds(value: Any) -> bool:
@@ -83,35 +84,35 @@ def number(lowest: float, highest: float) -> Allowed:
             and lowest <= value <= highest
         )
 
-    return Allowed(f"{lowest} to {highest}", holds)
+    return FieldRule(f"{lowest} to {highest}", holds)
 
 
-def whole(lowest: int, highest: int) -> Allowed:
+def integer(lowest: int, highest: int) -> FieldRule:
     """A whole number in a range, both ends in it."""
     within = number(lowest, highest)
-    return Allowed(
-        f"a whole number from {within.what}",
-        lambda value: isinstance(value, int) and within.holds(value),
+    return FieldRule(
+        f"a whole number from {within.description}",
+        lambda value: isinstance(value, int) and within.accepts(value),
     )
 
 
-def one_of(*values: str) -> Allowed:
+def one_of(*values: str) -> FieldRule:
     """One of these words."""
-    return Allowed(" or ".join(map(repr, values)), lambda value: value in values)
+    return FieldRule(" or ".join(map(repr, values)), lambda value: value in values)
 
 
-def several(each: Allowed, at_least: int = 0) -> Allowed:
+def list_of(each: FieldRule, at_least: int = 0) -> FieldRule:
     """A list or tuple."""
 
     def holds(value: Any) -> bool:
         return (
             isinstance(value, list | tuple)
             and len(cast(Sequence[Any], value)) >= at_least
-            and all(each.holds(one) for one in cast(Sequence[Any], value))
+            and all(each.accepts(one) for one in cast(Sequence[Any], value))
         )
 
     number_of = f"at least {at_least}" if at_least else "any number"
-    return Allowed(f"a list or tuple, {number_of}, each {each.what}", holds)
+    return FieldRule(f"a list or tuple, {number_of}, each {each.description}", holds)
 
 
 class ProtocolObject:

@@ -14,11 +14,11 @@ from ..errors import LocalProtocolError
 from .fields import as_mapping
 
 __all__ = [
-    "AT_ONCE",
+    "IMMEDIATE",
     "InterruptionAttempt",
     "InterruptionLimit",
     "InterruptionPolicy",
-    "own_interruption",
+    "disable_server_interruption",
 ]
 
 
@@ -74,16 +74,16 @@ class InterruptionPolicy:
                 raise LocalProtocolError(f"InterruptionPolicy.{name} must be 0 or more")
 
     @property
-    def at_once(self) -> bool:
+    def interrupts_immediately(self) -> bool:
         """Whether every caller who speaks interrupts, so that the server may do it by itself."""
-        return self == AT_ONCE
+        return self == IMMEDIATE
 
 
-AT_ONCE: Final = InterruptionPolicy()
+IMMEDIATE: Final = InterruptionPolicy()
 """The caller interrupts as soon as turn detection hears speech."""
 
 
-def own_interruption(session: Mapping[str, Any], *, first: bool) -> Mapping[str, Any]:
+def disable_server_interruption(session: Mapping[str, Any], *, first: bool) -> Mapping[str, Any]:
     """A `session` object that leaves it to us to interrupt, all else kept. `first`: it is the one
     that configures the session, so that what it leaves out has the server's default.
 

@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from ..errors import LocalProtocolError
 from ..protocols.realtime import UpdateSession
-from .audio_format import check_sendable, pin_session
+from .audio_format import check_encodable, pin_session
 from .fields import (
     FLAG,
     MAPPING,
@@ -20,16 +20,16 @@ from .fields import (
     NULL,
     TEXT,
     UNSET,
-    Allowed,
+    FieldRule,
     ProtocolObject,
     UnsetType,
-    a,
     as_mapping,
+    instance_of,
+    integer,
+    list_of,
     number,
     one_of,
     present,
-    several,
-    whole,
 )
 from .tools import TOOL, TOOL_CHOICE, Tool, ToolChoice
 
@@ -46,7 +46,7 @@ __all__ = [
 _Effort: TypeAlias = Literal["minimal", "low", "medium", "high", "xhigh"]
 
 _EFFORT: Final = one_of(*get_args(_Effort))
-_COUNT: Final = whole(0, 2**31 - 1)
+_COUNT: Final = integer(0, 2**31 - 1)
 """Milliseconds or tokens: what a 32-bit integer holds, since the documentation names no highest."""
 
 
@@ -67,7 +67,7 @@ class ServerVad(ProtocolObject):
     prefix_padding_ms: int | UnsetType = field(default=UNSET, validator=_COUNT)
     silence_duration_ms: int | UnsetType = field(default=UNSET, validator=_COUNT)
     idle_timeout_ms: int | UnsetType | None = field(
-        default=UNSET, validator=whole(5000, 30000) | NULL
+        default=UNSET, validator=integer(5000, 30000) | NULL
     )
     create_response: bool | UnsetType = field(default=UNSET, validator=FLAG)
     interrupt_response: bool | UnsetType = field(default=UNSET, validator=FLAG)
@@ -96,8 +96,8 @@ class Transcription(ProtocolObject):
 
     model: str = field(validator=NAME)
     language: str | UnsetType = field(default=UNSET, validator=NAME)
-    languages: Sequence[str] | UnsetType = field(default=UNSET, validator=several(NAME, at_least=1))
-    keywords: Sequence[str] | UnsetType = field(default=UNSET, validator=several(TEXT), repr=False)
+    languages: Sequence[str] | UnsetType = field(default=UNSET, validator=list_of(NAME, at_least=1))
+    keywords: Sequence[str] | UnsetType = field(default=UNSET, validator=list_of(TEXT), repr=False)
     prompt: str | UnsetType = field(default=UNSET, validator=TEXT, repr=False)
     delay: _Effort | UnsetType = field(default=UNSET, validator=_EFFORT)
 
@@ -138,8 +138,8 @@ class Prompt(ProtocolObject):
     )
 
 
-_TURN_DETECTION: Final = a(ServerVad, SemanticVad) | MAPPING | NULL
-_TRUNCATION: Final = one_of("auto", "disabled") | a(RetentionRatio) | MAPPING
+_TURN_DETECTION: Final = instance_of(ServerVad, SemanticVad) | MAPPING | NULL
+_TRUNCATION: Final = one_of("auto", "disabled") | instance_of(RetentionRatio) | MAPPING
 _LOGPROBS: Final = "item.input_audio_transcription.logprobs"
 
 
@@ -167,14 +167,14 @@ class SessionConfig:
         default=UNSET, validator=_TURN_DETECTION
     )
     transcription: Transcription | Mapping[str, Any] | UnsetType | None = field(
-        default=UNSET, validator=a(Transcription) | MAPPING | NULL, repr=False
+        default=UNSET, validator=instance_of(Transcription) | MAPPING | NULL, repr=False
     )
-    tools: Sequence[Tool] | UnsetType = field(default=UNSET, validator=several(TOOL), repr=False)
+    tools: Sequence[Tool] | UnsetType = field(default=UNSET, validator=list_of(TOOL), repr=False)
     tool_choice: ToolChoice | UnsetType = field(default=UNSET, validator=TOOL_CHOICE)
     parallel_tool_calls: bool | UnsetType = field(default=UNSET, validator=FLAG)
     output_modalities: Sequence[Literal["audio", "text"]] | UnsetType = field(
         default=UNSET,
-        validator=Allowed(
+        validator=FieldRule(
             "['audio'] or ['text']",
             lambda value: isinstance(value, list | tuple) and [*value] in (["audio"], ["text"]),
         ),
@@ -185,19 +185,19 @@ class SessionConfig:
     )
     reasoning_effort: _Effort | UnsetType = field(default=UNSET, validator=_EFFORT)
     max_output_tokens: int | Literal["inf"] | UnsetType = field(
-        default=UNSET, validator=whole(1, 4096) | one_of("inf")
+        default=UNSET, validator=integer(1, 4096) | one_of("inf")
     )
     truncation: Literal["auto", "disabled"] | RetentionRatio | Mapping[str, Any] | UnsetType = (
         field(default=UNSET, validator=_TRUNCATION)
     )
     tracing: Literal["auto"] | Tracing | Mapping[str, Any] | UnsetType | None = field(
-        default=UNSET, validator=one_of("auto") | a(Tracing) | MAPPING | NULL, repr=False
+        default=UNSET, validator=one_of("auto") | instance_of(Tracing) | MAPPING | NULL, repr=False
     )
     prompt: Prompt | Mapping[str, Any] | UnsetType | None = field(
-        default=UNSET, validator=a(Prompt) | MAPPING | NULL, repr=False
+        default=UNSET, validator=instance_of(Prompt) | MAPPING | NULL, repr=False
     )
     include: Sequence[Literal["item.input_audio_transcription.logprobs"]] | UnsetType | None = (
-        field(default=UNSET, validator=several(one_of(_LOGPROBS)) | NULL)
+        field(default=UNSET, validator=list_of(one_of(_LOGPROBS)) | NULL)
     )
     more: Mapping[str, Any] = field(factory=dict[str, Any], validator=MAPPING, repr=False)
 
@@ -207,9 +207,9 @@ class SessionConfig:
                 "SessionConfig.more must not hold 'model': it is named by CallConfig.model when "
                 "the session is opened, and cannot be changed in it"
             )
-        check_sendable(self.update())
+        check_encodable(self.to_update_event())
 
-    def update(self, event_id: str | None = None) -> UpdateSession:
+    def to_update_event(self, event_id: str | None = None) -> UpdateSession:
         """The `session.update` that makes it so."""
         session = {**self.more, "type": "realtime", **present(self._outermost())}
         if self.reasoning_effort is not UNSET:

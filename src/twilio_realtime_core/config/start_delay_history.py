@@ -4,7 +4,7 @@ from typing import Final
 
 from attrs import frozen
 
-__all__ = ["LineHistory"]
+__all__ = ["StartDelayHistory"]
 
 _REMEMBERED: Final = 64
 """Bursts of earlier calls: enough that one odd line does not shift their median, few enough that
@@ -12,12 +12,12 @@ another carrier is learned within some dozen calls."""
 
 
 @frozen
-class LineHistory:
+class StartDelayHistory:
     """How late players began bursts of audio (ns), newest last: what a call has shown, to be given
     to later ones. It is a value; a process keeps one, or one for each kind of line."""
 
-    start_delays: tuple[int, ...] = ()
+    start_delays_ns: tuple[int, ...] = ()
 
-    def joined(self, later: "LineHistory") -> "LineHistory":
+    def merged_with(self, later: "StartDelayHistory") -> "StartDelayHistory":
         """What both have shown; the last 64 bursts are kept."""
-        return LineHistory((*self.start_delays, *later.start_delays)[-_REMEMBERED:])
+        return StartDelayHistory((*self.start_delays_ns, *later.start_delays_ns)[-_REMEMBERED:])

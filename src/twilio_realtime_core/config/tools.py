@@ -19,9 +19,9 @@ from .fields import (
     UNSET,
     ProtocolObject,
     UnsetType,
-    a,
+    instance_of,
+    list_of,
     one_of,
-    several,
 )
 
 __all__ = [
@@ -69,11 +69,11 @@ class FunctionTool(ProtocolObject):
 class ToolFilter(ProtocolObject):
     """Tools of an MCP server: by name, or those that only read."""
 
-    tool_names: Sequence[str] | UnsetType = field(default=UNSET, validator=several(NAME))
+    tool_names: Sequence[str] | UnsetType = field(default=UNSET, validator=list_of(NAME))
     read_only: bool | UnsetType = field(default=UNSET, validator=FLAG)
 
 
-_TOOL_FILTER: Final = a(ToolFilter) | MAPPING
+_TOOL_FILTER: Final = instance_of(ToolFilter) | MAPPING
 
 
 @frozen
@@ -86,7 +86,7 @@ class ApprovalFilter(ProtocolObject):
     never: ToolFilter | Mapping[str, Any] | UnsetType = field(default=UNSET, validator=_TOOL_FILTER)
 
 
-_APPROVAL_FILTER: Final = a(ApprovalFilter) | MAPPING
+_APPROVAL_FILTER: Final = instance_of(ApprovalFilter) | MAPPING
 
 
 @frozen
@@ -113,13 +113,13 @@ class McpTool(ProtocolObject):
     )
     server_description: str | UnsetType = field(default=UNSET, validator=TEXT, repr=False)
     allowed_tools: Sequence[str] | ToolFilter | Mapping[str, Any] | UnsetType | None = field(
-        default=UNSET, validator=several(NAME) | _TOOL_FILTER | NULL
+        default=UNSET, validator=list_of(NAME) | _TOOL_FILTER | NULL
     )
     require_approval: (
         Literal["always", "never"] | ApprovalFilter | Mapping[str, Any] | UnsetType | None
     ) = field(default=UNSET, validator=one_of("always", "never") | _APPROVAL_FILTER | NULL)
     allowed_callers: Sequence[Literal["direct", "programmatic"]] | UnsetType | None = field(
-        default=UNSET, validator=several(one_of("direct", "programmatic"), at_least=1) | NULL
+        default=UNSET, validator=list_of(one_of("direct", "programmatic"), at_least=1) | NULL
     )
     defer_loading: bool | UnsetType = field(default=UNSET, validator=FLAG)
 
@@ -153,5 +153,7 @@ ToolChoice: TypeAlias = (
     Literal["none", "auto", "required"] | ChooseFunction | ChooseMcp | Mapping[str, Any]
 )
 
-TOOL: Final = a(FunctionTool, McpTool) | MAPPING
-TOOL_CHOICE: Final = one_of("none", "auto", "required") | a(ChooseFunction, ChooseMcp) | MAPPING
+TOOL: Final = instance_of(FunctionTool, McpTool) | MAPPING
+TOOL_CHOICE: Final = (
+    one_of("none", "auto", "required") | instance_of(ChooseFunction, ChooseMcp) | MAPPING
+)

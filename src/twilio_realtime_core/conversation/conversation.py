@@ -32,15 +32,15 @@ from ..values.items import (
     Message,
     from_server,
 )
-from .history_diff import Edit, apply, diff, item_of
-from .transcript import Words
+from .history_diff import Edit, apply_edits, diff, item_id_of
+from .transcript import Transcript
 
 __all__ = [
     "EDIT_ID",
     "MAX_ITEMS",
+    "MAX_OUT_OF_BAND_ITEMS",
     "MAX_PARTS",
-    "MAX_STRANGERS",
-    "MAX_UNANSWERED",
+    "MAX_UNANSWERED_EDITS",
     "Conversation",
     "ItemNotification",
 ]
@@ -52,14 +52,14 @@ MAX_ITEMS: Final = 2048
 """Items of a conversation: a session lasts an hour, and an item every two seconds is a lively one.
 The one at the front is forgotten first; the server still holds it."""
 
-MAX_STRANGERS: Final = 64
+MAX_OUT_OF_BAND_ITEMS: Final = 64
 """Items outside the conversation whose words are kept: what the caller is still saying, and what
 responses outside of it say. The one that began first is forgotten first."""
 
 MAX_PARTS: Final = 64
 """Content parts of an item whose words are kept: an item has one or two."""
 
-MAX_UNANSWERED: Final = 4 * MAX_ITEMS
+MAX_UNANSWERED_EDITS: Final = 4 * MAX_ITEMS
 """Edits under way: as many as two resets that change everything. The oldest counts as lost."""
 
 ItemNotification: TypeAlias = ItemAdded | ItemUpdated | ItemDeleted
@@ -71,20 +71,20 @@ class Conversation:
 
     def __init__(self) -> None:
         self._order: list[str] = []
-        self._known: dict[str, _Entry] = {}
-        self._strangers: dict[str, dict[int, Words]] = {}
-        self._unanswered: dict[str, Edit] = {}
-        self._edits = 0
+        self._entries: dict[str, _Entry] = {}
+        self._out_of_band: dict[str, dict[int, Transcript]] = {}
+        self._unanswered_edits: dict[str, Edit] = {}
+        self._edit_count = 0
 
     @property
     def items(self) -> tuple[ConversationItem, ...]:
         """The items in order, with all that is known of them by now."""
-        return tuple(self._known[id_].shown() for id_ in self._order)
+        return tuple(self._entries[id_].snapshot() for id_ in self._order)
 
     def get(self, item_id: str) -> ConversationItem | None:
         """The item of this id, if the conversation holds it."""
-        entry = self._known.get(item_id)
-        return None if entry is None else entry.shown()
+        entry = self._entries.get(item_id)
+        return None if entry is None else entry.snapshot()
 
     # What the server says.
 
@@ -92,35 +92,43 @@ class Conversation:
         """What an event changes, to be notified in this order. Events that are not about items
         change nothing."""
         match event:
-            case realtime.OutputTranscriptDelta():
-                self._words(event.item_id, event.content_index).add(event.delta)
-            case realtime.OutputTextDelta():
-                self._words(event.item_id, event.content_index, spoken=False).add(event.delta)
-            case realtime.InputTranscriptDelta():
-                self._words(event.item_id).add(event.delta or "")
-            case realtime.OutputTranscriptDone():
-                self._words(event.item_id, event.content_index).complete(event.transcript)
-                return self._changed(event.item_id)
-            case realtime.OutputTextDone():
-                self._words(event.item_id, event.content_index, spoken=False).complete(event.text)
-                return self._changed(event.item_id)
-            case realtime.InputTranscriptCompleted():
-                self._words(event.item_id).complete(event.transcript)
-                return self._changed(event.item_id)
-            case realtime.InputTranscriptFailed():
-                return self._changed(event.item_id)
-            case realtime.ItemAdded():
+            case realtime.OutputTranscriptDeltaEvent():
+                self._get_or_create_transcript(event.item_id, event.content_index).append(
+                    event.delta
+                )
+            case realtime.OutputTextDeltaEvent():
+                self._get_or_create_transcript(
+                    event.item_id, event.content_index, spoken=False
+                ).append(event.delta)
+            case realtime.InputTranscriptDeltaEvent():
+                self._get_or_create_transcript(event.item_id).append(event.delta or "")
+            case realtime.OutputTranscriptDoneEvent():
+                self._get_or_create_transcript(event.item_id, event.content_index).complete(
+                    event.transcript
+                )
+                return self._updates_of(event.item_id)
+            case realtime.OutputTextDoneEvent():
+                self._get_or_create_transcript(
+                    event.item_id, event.content_index, spoken=False
+                ).complete(event.text)
+                return self._updates_of(event.item_id)
+            case realtime.InputTranscriptCompletedEvent():
+                self._get_or_create_transcript(event.item_id).complete(event.transcript)
+                return self._updates_of(event.item_id)
+            case realtime.InputTranscriptFailedEvent():
+                return self._updates_of(event.item_id)
+            case realtime.ItemAddedEvent():
                 return self._add(event)
-            case realtime.ItemDone():
+            case realtime.ItemDoneEvent():
                 return self._describe(event.item, done=True)
-            case realtime.ItemRetrieved():
+            case realtime.ItemRetrievedEvent():
                 return self._describe(event.item)
-            case realtime.ItemTruncated():
+            case realtime.ItemTruncatedEvent():
                 return self._truncate(event)
-            case realtime.ItemDeleted():
+            case realtime.ItemDeletedEvent():
                 return self._delete(event.item_id)
             case realtime.ErrorEvent():
-                self._unanswered.pop(event.error.event_id or "", None)
+                self._unanswered_edits.pop(event.error.event_id or "", None)
             case _:
                 pass
         return []
@@ -132,16 +140,16 @@ class Conversation:
     ) -> list[ItemNotification]:
         """A part was interrupted: of `sent_ms` of its audio, all that had come, `heard_ms` were
         heard. Of an item outside the conversation it is remembered for `split` alone."""
-        self._words(item_id, content_index).cut(heard_ms, sent_ms)
-        return self._changed(item_id)
+        self._get_or_create_transcript(item_id, content_index).cut(heard_ms, sent_ms)
+        return self._updates_of(item_id)
 
-    def split(self, item_id: str, content_index: int) -> tuple[str | None, str | None]:
+    def split_transcript(self, item_id: str, content_index: int) -> tuple[str | None, str | None]:
         """The words of a part that was cut, heard and not heard: together they are all, and the
         first end with a word. `None`: there are none. All words count as heard of a part that was
         not cut."""
-        entry = self._known.get(item_id)
-        parts = self._strangers.get(item_id, {}) if entry is None else entry.words
-        return parts[content_index].split() if content_index in parts else (None, None)
+        entry = self._entries.get(item_id)
+        parts = self._out_of_band.get(item_id, {}) if entry is None else entry.transcripts
+        return parts[content_index].split_at_cut() if content_index in parts else (None, None)
 
     # What the application wants it to hold.
 
@@ -152,96 +160,100 @@ class Conversation:
         Events of an earlier reset that the server has not answered yet are counted on. Raises
         `LocalProtocolError` as `diff` does, and for more than `MAX_ITEMS`.
         """
-        return [self._ask(edit) for edit in self.edits(items)]
+        return [self._submit(edit) for edit in self.plan_reset(items)]
 
-    def edits(self, items: Iterable[ConversationItem]) -> list[Edit]:
+    def plan_reset(self, items: Iterable[ConversationItem]) -> list[Edit]:
         """What `reset` would ask for, without event ids. Raises as it does."""
         wanted = tuple(items)
         if len(wanted) > MAX_ITEMS:
             raise LocalProtocolError(
                 f"a history holds {MAX_ITEMS} items at most: leave out the old"
             )
-        expected = apply(self._unanswered.values(), self.items)
+        expected = apply_edits(self._unanswered_edits.values(), self.items)
         return diff(expected, wanted)
 
-    def _ask(self, edit: Edit) -> Edit:
-        self._edits += 1
-        event_id = f"{EDIT_ID}{self._edits}"
-        if len(self._unanswered) >= MAX_UNANSWERED:
-            del self._unanswered[next(iter(self._unanswered))]
-        asked = self._unanswered[event_id] = evolve(edit, event_id=event_id)
+    def _submit(self, edit: Edit) -> Edit:
+        self._edit_count += 1
+        event_id = f"{EDIT_ID}{self._edit_count}"
+        if len(self._unanswered_edits) >= MAX_UNANSWERED_EDITS:
+            del self._unanswered_edits[next(iter(self._unanswered_edits))]
+        asked = self._unanswered_edits[event_id] = evolve(edit, event_id=event_id)
         return asked
 
-    def _answers(self, kind: type[Edit], item_id: str) -> bool:
+    def _take_answered_edit(self, kind: type[Edit], item_id: str) -> bool:
         """Whether the server has now done what one of our edits asked for."""
-        for event_id, edit in self._unanswered.items():
-            if isinstance(edit, kind) and item_of(edit) == item_id:
-                del self._unanswered[event_id]
+        for event_id, edit in self._unanswered_edits.items():
+            if isinstance(edit, kind) and item_id_of(edit) == item_id:
+                del self._unanswered_edits[event_id]
                 return True
         return False
 
     # Items.
 
-    def _add(self, event: realtime.ItemAdded) -> list[ItemNotification]:
+    def _add(self, event: realtime.ItemAddedEvent) -> list[ItemNotification]:
         item = event.item
-        if self._answers(CreateItem, item.id):
-            self._strangers.pop(item.id, None)  # its words are its own, whoever had the id before
-        if item.id in self._known:
+        if self._take_answered_edit(CreateItem, item.id):
+            self._out_of_band.pop(item.id, None)  # its words are its own, whoever had the id before
+        if item.id in self._entries:
             return self._describe(item)
         if len(self._order) >= MAX_ITEMS:
-            del self._known[self._order.pop(0)]
-        place = self._place_behind(event.previous_item_id)
+            del self._entries[self._order.pop(0)]
+        place = self._index_after(event.previous_item_id)
         previous = self._order[place - 1] if place else None
         self._order.insert(place, item.id)
-        entry = self._known[item.id] = _Entry(self._strangers.pop(item.id, {}))
-        entry.describe(item)
-        return [ItemAdded(entry.tell(), previous)]
+        entry = self._entries[item.id] = _Entry(self._out_of_band.pop(item.id, {}))
+        entry.update_from(item)
+        return [ItemAdded(entry.snapshot_notified(), previous)]
 
-    def _place_behind(self, item_id: str | None) -> int:
+    def _index_after(self, item_id: str | None) -> int:
         if item_id in (None, "root"):
             return 0
-        return self._order.index(item_id) + 1 if item_id in self._known else len(self._order)
+        return self._order.index(item_id) + 1 if item_id in self._entries else len(self._order)
 
     def _describe(self, item: realtime.Item, *, done: bool = False) -> list[ItemNotification]:
-        entry = self._known.get(item.id)
+        entry = self._entries.get(item.id)
         if entry is not None:
-            entry.describe(item, done=done)
-        return self._changed(item.id)
+            entry.update_from(item, done=done)
+        return self._updates_of(item.id)
 
-    def _truncate(self, event: realtime.ItemTruncated) -> list[ItemNotification]:
-        if event.item_id in self._known:
-            self._words(event.item_id, event.content_index).truncated(event.audio_end_ms)
-        return self._changed(event.item_id)
+    def _truncate(self, event: realtime.ItemTruncatedEvent) -> list[ItemNotification]:
+        if event.item_id in self._entries:
+            self._get_or_create_transcript(event.item_id, event.content_index).truncate(
+                event.audio_end_ms
+            )
+        return self._updates_of(event.item_id)
 
     def _delete(self, item_id: str) -> list[ItemNotification]:
-        self._answers(DeleteItem, item_id)
-        self._strangers.pop(item_id, None)
-        if self._known.pop(item_id, None) is None:
+        self._take_answered_edit(DeleteItem, item_id)
+        self._out_of_band.pop(item_id, None)
+        if self._entries.pop(item_id, None) is None:
             return []
         self._order.remove(item_id)
         return [ItemDeleted(item_id)]
 
-    def _changed(self, item_id: str) -> list[ItemNotification]:
-        entry = self._known.get(item_id)
-        if entry is None or entry.told == entry.shown():
+    def _updates_of(self, item_id: str) -> list[ItemNotification]:
+        entry = self._entries.get(item_id)
+        if entry is None or entry.notified == entry.snapshot():
             return []
-        return [ItemUpdated(entry.tell())]
+        return [ItemUpdated(entry.snapshot_notified())]
 
-    def _words(self, item_id: str, content_index: int = 0, *, spoken: bool = True) -> Words:
+    def _get_or_create_transcript(
+        self, item_id: str, content_index: int = 0, *, spoken: bool = True
+    ) -> Transcript:
         """The words of a part, which may be new; not kept where there are too many parts."""
-        entry = self._known.get(item_id)
-        parts = self._strangers.get(item_id) if entry is None else entry.words
+        entry = self._entries.get(item_id)
+        parts = self._out_of_band.get(item_id) if entry is None else entry.transcripts
         if parts is None:
-            if len(self._strangers) >= MAX_STRANGERS:
-                del self._strangers[next(iter(self._strangers))]
-            parts = self._strangers[item_id] = {}
+            if len(self._out_of_band) >= MAX_OUT_OF_BAND_ITEMS:
+                del self._out_of_band[next(iter(self._out_of_band))]
+            parts = self._out_of_band[item_id] = {}
         return _part(parts, content_index, spoken=spoken)
 
 
-def _part(parts: dict[int, Words], content_index: int, *, spoken: bool) -> Words:
+def _part(parts: dict[int, Transcript], content_index: int, *, spoken: bool) -> Transcript:
     known = parts.get(content_index)
     if known is None:
-        known = Words(spoken)
+        known = Transcript(spoken)
         if len(parts) < MAX_PARTS:
             parts[content_index] = known
     return known
@@ -252,24 +264,24 @@ class _Entry:
     """One item: its words by content index, and itself as the server describes it. `told` is what
     was notified of it, `done` that no more of it will come."""
 
-    words: dict[int, Words]
+    transcripts: dict[int, Transcript]
     item: ConversationItem = field(init=False)
-    told: ConversationItem | None = None
+    notified: ConversationItem | None = None
     done: bool = False
 
-    def describe(self, item: realtime.Item, *, done: bool = False) -> None:
+    def update_from(self, item: realtime.Item, *, done: bool = False) -> None:
         self.item = from_server(item)
         self.done = self.done or done
         if isinstance(self.item, Message):
             for index, part in enumerate(self.item.parts):
                 if isinstance(part, AudioPart):
-                    _part(self.words, index, spoken=True).describe(part.transcript)
+                    _part(self.transcripts, index, spoken=True).update_from_item(part.transcript)
 
-    def tell(self) -> ConversationItem:
-        self.told = self.shown()
-        return self.told
+    def snapshot_notified(self) -> ConversationItem:
+        self.notified = self.snapshot()
+        return self.notified
 
-    def shown(self) -> ConversationItem:
+    def snapshot(self) -> ConversationItem:
         match self.item:
             case Message():
                 complete = self.done or self.item.complete
@@ -282,9 +294,9 @@ class _Entry:
     def _parts(self, item: Message) -> Iterator[ContentPart]:
         """The parts that the item tells of, and those behind them of which there are words."""
         for index, part in enumerate(item.parts):
-            words = self.words.get(index)
-            yield part if words is None else words.part(part)
+            words = self.transcripts.get(index)
+            yield part if words is None else words.to_part(part)
         index = len(item.parts)
-        while (words := self.words.get(index)) is not None:
-            yield words.part()
+        while (words := self.transcripts.get(index)) is not None:
+            yield words.to_part()
             index += 1

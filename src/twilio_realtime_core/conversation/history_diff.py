@@ -23,13 +23,13 @@ from ..values.items import (
     FunctionOutput,
     ImagePart,
     Message,
-    OtherItem,
     Role,
+    UnknownItem,
     from_data,
     to_data,
 )
 
-__all__ = ["Edit", "apply", "diff", "item_of"]
+__all__ = ["Edit", "apply_edits", "diff", "item_id_of"]
 
 Edit: TypeAlias = DeleteItem | CreateItem
 
@@ -66,19 +66,19 @@ def diff(current: Sequence[ConversationItem], wanted: Sequence[ConversationItem]
     ]
 
 
-def item_of(edit: Edit) -> str:
+def item_id_of(edit: Edit) -> str:
     """The id of the item that is deleted or created."""
     return edit.item_id if isinstance(edit, DeleteItem) else str(edit.item["id"])
 
 
-def apply(edits: Iterable[Edit], items: Sequence[ConversationItem]) -> list[ConversationItem]:
+def apply_edits(edits: Iterable[Edit], items: Sequence[ConversationItem]) -> list[ConversationItem]:
     """What `items` become by edits; those that the server would refuse do nothing."""
     by_id = {item.id: item for item in items}
     ring = ["root", *by_id]  # so that edits, which may be many, cost the same wherever they are
     behind = dict(zip(ring, [*by_id, "root"], strict=True))
     before = {later: earlier for earlier, later in behind.items()}
     for edit in edits:
-        id_ = item_of(edit)
+        id_ = item_id_of(edit)
         match edit:
             case DeleteItem() if id_ in by_id:
                 del by_id[id_]
@@ -124,7 +124,7 @@ def _is_same(known: ConversationItem, given: ConversationItem) -> bool:
         case FunctionCall(), FunctionCall():
             chosen = known.call_id, known.name, known.arguments
             return not given.complete or chosen == (given.call_id, given.name, given.arguments)
-        case OtherItem(), OtherItem():  # the server's own, and it goes on with it
+        case UnknownItem(), UnknownItem():  # the server's own, and it goes on with it
             return known.type == given.type
         case _:
             return known == given

@@ -13,9 +13,9 @@ from attrs import define, field
 
 from ..values.items import AudioPart, ContentPart, TextPart
 
-__all__ = ["MAX_WORDS", "Words"]
+__all__ = ["MAX_CHARACTERS", "Transcript"]
 
-MAX_WORDS: Final = 100_000
+MAX_CHARACTERS: Final = 100_000
 """Characters of a part that are kept: an hour of fast speech has 60,000."""
 
 _WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+")
@@ -23,7 +23,7 @@ _WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400
 
 
 @define
-class Words:
+class Transcript:
     """The words of one content part; `spoken`, or written. `text` is `None` until there are any."""
 
     spoken: bool
@@ -33,20 +33,20 @@ class Words:
     _sent_ms: int | None = None
     _known_at_cut: int = 0
 
-    def add(self, delta: str) -> None:
+    def append(self, delta: str) -> None:
         """More words."""
-        if self.text is None or len(self.text) < MAX_WORDS:
-            self.text = ((self.text or "") + delta)[:MAX_WORDS]
+        if self.text is None or len(self.text) < MAX_CHARACTERS:
+            self.text = ((self.text or "") + delta)[:MAX_CHARACTERS]
 
     def complete(self, text: str) -> None:
         """All the words. None at all do not take away those that are known."""
         if text or self.text is None:
-            self.text = text[:MAX_WORDS]
+            self.text = text[:MAX_CHARACTERS]
 
-    def describe(self, text: str | None) -> None:
+    def update_from_item(self, text: str | None) -> None:
         """The words as an item has them. It may lag behind, so those that came count more."""
         if text is not None and not self.text:
-            self.text = text[:MAX_WORDS]
+            self.text = text[:MAX_CHARACTERS]
 
     def cut(self, heard_ms: int, sent_ms: int) -> None:
         """The caller has heard `heard_ms` of the audio, and will hear no more. `sent_ms` is all
@@ -54,14 +54,14 @@ class Words:
         self.heard_ms, self._sent_ms = heard_ms, sent_ms
         self._known_at_cut = len(self.text or "")
 
-    def truncated(self, audio_end_ms: int) -> None:
+    def truncate(self, audio_end_ms: int) -> None:
         """The server has forgotten the audio after `audio_end_ms`. Where that was not cut here, the
         proportion is unknown, and so is what was heard."""
         if self.heard_ms is None or audio_end_ms < self.heard_ms:
             self.heard_ms = audio_end_ms
 
     @property
-    def heard(self) -> str | None:
+    def heard_text(self) -> str | None:
         """The beginning that was heard; `None` where the part was not cut, or nothing is known."""
         text, heard_ms, sent_ms = self.text, self.heard_ms, self._sent_ms
         if text is None or heard_ms is None or sent_ms is None:
@@ -73,17 +73,17 @@ class Words:
         ends = (word.end() for word in _WORD.finditer(text))
         return text[: max((end for end in ends if end <= limit), default=0)]
 
-    def split(self) -> tuple[str | None, str | None]:
+    def split_at_cut(self) -> tuple[str | None, str | None]:
         """The words heard and those not, which together are all; all count as heard of a part that
         was not cut."""
-        text, heard = self.text, self.text if self._sent_ms is None else self.heard
+        text, heard = self.text, self.text if self._sent_ms is None else self.heard_text
         return heard, None if text is None or heard is None else text[len(heard) :]
 
-    def part(self, known: ContentPart | None = None) -> ContentPart:
+    def to_part(self, known: ContentPart | None = None) -> ContentPart:
         """The part with these words; `known` is what its item says of it, if it does."""
         match known:
             case AudioPart() | None if self.spoken:
-                return AudioPart(self.text, self.heard, self.heard_ms)
+                return AudioPart(self.text, self.heard_text, self.heard_ms)
             case TextPart(text="") | None:
                 return TextPart(self.text or "")
             case _:

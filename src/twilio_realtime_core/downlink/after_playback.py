@@ -11,21 +11,21 @@ from attrs import define, field
 from ..commands import SendFunctionOutput
 from ..machine.units import SECOND
 
-__all__ = ["QUIET_NS", "OnceHeard"]
+__all__ = ["STALL_NS", "AfterPlayback"]
 
-QUIET_NS: Final = 10 * SECOND
+STALL_NS: Final = 10 * SECOND
 """Without an echo, and without audio from the model, for so long, the line is dead: while audio
 plays there are four echoes a second, and a model thinks for seconds before it speaks."""
 
 
 @define(eq=False)
-class OnceHeard:
+class AfterPlayback:
     """What waits. There are never more outputs than function calls that wait for one."""
 
     outputs: list[SendFunctionOutput] = field(init=False, factory=list[SendFunctionOutput])
-    hangs_up: bool = field(init=False, default=False)
+    is_hangup_pending: bool = field(init=False, default=False)
 
-    def release(self) -> list[SendFunctionOutput]:
+    def take_outputs(self) -> list[SendFunctionOutput]:
         """The outputs, which wait no longer."""
         outputs, self.outputs = self.outputs, []
         return outputs

@@ -34,15 +34,15 @@ class RoundTrip:
         self._bounds: deque[int] = deque(maxlen=_SAMPLES)
         self._fastest: list[int] = []  # of the samples that count, once there is any
         self._pings: dict[bytes, int] = {}
-        self.estimate: int | None = None
-        self.slowest: int | None = None
+        self.estimate_ns: int | None = None
+        self.slowest_ns: int | None = None
 
     @property
-    def jitter(self) -> int | None:
+    def jitter_ns(self) -> int | None:
         """By how much the last round trips differed (ns)."""
-        if self.estimate is None or self.slowest is None:
+        if self.estimate_ns is None or self.slowest_ns is None:
             return None
-        return self.slowest - self.estimate
+        return self.slowest_ns - self.estimate_ns
 
     def ping_sent(self, payload: bytes, now: int) -> None:
         """A ping went out at `now`. One that is not answered before the next is forgotten."""
@@ -53,29 +53,29 @@ class RoundTrip:
         sent = self._pings.pop(payload, None)
         if sent is not None:
             self._by_ping.append(now - sent)
-            self._sampled()
+            self._select_samples()
 
     def probe_echoed(self, sent: int, now: int) -> None:
         """A mark sent at `sent`, with nothing queued before it, was echoed at `now`."""
         self._by_mark.append(now - sent)
-        self._sampled()
+        self._select_samples()
 
-    def at_most(self, bound: int) -> int:
+    def add_upper_bound(self, bound: int) -> int:
         """A round trip has taken no more than `bound`. Returns the estimate."""
         self._bounds.append(bound)
-        return self._estimate()
+        return self._update_estimate()
 
-    def _sampled(self) -> None:
+    def _select_samples(self) -> None:
         """Note which of the samples count, now that there is another."""
         samples = list(self._by_mark or self._by_ping)
         if self._by_mark:
             probed = min(self._by_mark)
             samples += [ping for ping in self._by_ping if abs(ping - probed) <= _AGREEMENT_NS]
-        self._fastest, self.slowest = [min(samples)], max(samples)
-        self._estimate()
+        self._fastest, self.slowest_ns = [min(samples)], max(samples)
+        self._update_estimate()
 
-    def _estimate(self) -> int:
-        self.estimate = min([*self._fastest, *self._bounds])
+    def _update_estimate(self) -> int:
+        self.estimate_ns = min([*self._fastest, *self._bounds])
         if not self._fastest:
-            self.slowest = max(self._bounds)
-        return self.estimate
+            self.slowest_ns = max(self._bounds)
+        return self.estimate_ns

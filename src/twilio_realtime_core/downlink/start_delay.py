@@ -10,10 +10,10 @@ from collections import deque
 from statistics import median_low
 from typing import Final
 
-from ..config.start_delay_history import LineHistory
+from ..config.start_delay_history import StartDelayHistory
 from .play_queue import Burst
 
-__all__ = ["Lags"]
+__all__ = ["StartDelayEstimator"]
 
 _BURSTS: Final = 16
 """Bursts of this call: a few minutes of talk."""
@@ -24,31 +24,31 @@ the truest. But a player that has run dry unseen is late for good, and that is b
 echoes in a row say so, within a second."""
 
 
-class Lags:
+class StartDelayEstimator:
     """The lags of one call's bursts, on a line of which `history` is known."""
 
-    def __init__(self, history: LineHistory) -> None:
+    def __init__(self, history: StartDelayHistory) -> None:
         self._history = history
-        self._learned: deque[int] = deque(maxlen=_BURSTS)
+        self._learned_ns: deque[int] = deque(maxlen=_BURSTS)
         self._burst: Burst | None = None
-        self._late: deque[int] = deque(maxlen=_ECHOES)
+        self._late_ns: deque[int] = deque(maxlen=_ECHOES)
 
     @property
-    def expected(self) -> int:
+    def expected_ns(self) -> int:
         """How late the next burst is expected (ns). The median is, of all guesses, the least wrong
         in the mean."""
-        known = self._known
+        known = self._samples_ns
         return median_low(known) if known else 0
 
     @property
-    def learned(self) -> LineHistory:
+    def history(self) -> StartDelayHistory:
         """What this call has shown."""
-        return LineHistory(tuple(self._learned))
+        return StartDelayHistory(tuple(self._learned_ns))
 
     @property
-    def spread(self) -> int | None:
+    def spread_ns(self) -> int | None:
         """How much the known start delays differ (ns); `None` if none is known."""
-        known = self._known
+        known = self._samples_ns
         return max(known) - min(known) if known else None
 
     def is_learned(self, burst: Burst) -> bool:
@@ -59,17 +59,17 @@ class Lags:
         """An echo says that a burst began so late (ns), or earlier by the echo's own delay, which
         varies by `jitter` (ns). Returns its lag, as far as is known."""
         if burst is self._burst:
-            self._learned.pop()
+            self._learned_ns.pop()
         else:
             self._burst = burst
-            self._late.clear()
-            if self._known and 0 < late - self.expected <= jitter:
-                self._late.append(self.expected)  # no more than jitter speaks against it
-        self._late.append(late)
-        lag = max(0, min(self._late))
-        self._learned.append(lag)
+            self._late_ns.clear()
+            if self._samples_ns and 0 < late - self.expected_ns <= jitter:
+                self._late_ns.append(self.expected_ns)  # no more than jitter speaks against it
+        self._late_ns.append(late)
+        lag = max(0, min(self._late_ns))
+        self._learned_ns.append(lag)
         return lag
 
     @property
-    def _known(self) -> tuple[int, ...]:
-        return tuple(self._learned) or self._history.start_delays
+    def _samples_ns(self) -> tuple[int, ...]:
+        return tuple(self._learned_ns) or self._history.start_delays_ns

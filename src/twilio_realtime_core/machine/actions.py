@@ -18,7 +18,7 @@ __all__ = [
     "ByteAction",
     "Close",
     "Connect",
-    "Message",
+    "Encodable",
     "Notify",
     "Open",
     "Peer",
@@ -48,7 +48,7 @@ class Peer(Enum):
     __hash__ = object.__hash__
 
 
-class Message(Protocol):
+class Encodable(Protocol):
     """An outbound message of one of the codecs."""
 
     def encode(self) -> str:
@@ -73,7 +73,7 @@ class Send:
     """Send `message.encode()` as one text message. (A value: do not change it.)"""
 
     peer: Hashable
-    message: Message
+    message: Encodable
 
 
 @frozen

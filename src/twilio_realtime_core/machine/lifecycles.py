@@ -11,18 +11,18 @@ from types import MappingProxyType
 from typing import Final, Generic, TypeAlias, TypeVar
 
 __all__ = [
+    "ACTIVE_RESPONSE",
     "RESPONSE",
     "SESSION",
-    "SLOT",
     "STREAM",
     "TURN",
+    "ActiveResponseInput",
+    "ActiveResponseState",
     "Lifecycle",
     "ResponseInput",
     "ResponseState",
     "SessionInput",
     "SessionState",
-    "SlotInput",
-    "SlotState",
     "StreamInput",
     "StreamState",
     "Table",
@@ -68,7 +68,7 @@ class StreamState(Enum):
     """The Media Stream, and the socket that carries it."""
 
     UNOPENED = "unopened"
-    WAITING = "waiting for start"
+    AWAITING_START = "waiting for start"
     STREAMING = "streaming"
     STOPPED = "stopped"
     CLOSING = "closing"
@@ -99,12 +99,12 @@ class StreamInput(_Input):
 STREAM: Final[Table[StreamState, StreamInput]] = MappingProxyType(
     {
         StreamState.UNOPENED: {
-            StreamInput.OPENED: StreamState.WAITING,
+            StreamInput.OPENED: StreamState.AWAITING_START,
             StreamInput.CLOSE: StreamState.CLOSED,
             StreamInput.CLOSED: StreamState.CLOSED,
         },
-        StreamState.WAITING: {
-            StreamInput.CONNECTED: StreamState.WAITING,
+        StreamState.AWAITING_START: {
+            StreamInput.CONNECTED: StreamState.AWAITING_START,
             StreamInput.START: StreamState.STREAMING,
             StreamInput.STOP: StreamState.STOPPED,
             StreamInput.CLOSE: StreamState.CLOSING,
@@ -200,7 +200,7 @@ class ResponseState(Enum):
     """The caller must hear no more of it, but the server still generates."""
     DONE = "done"
     """Generated to the end; its audio may still be waiting to be played."""
-    SILENCED = "silenced"
+    INTERRUPTED_DONE = "silenced"
     """Interrupted, and no longer generated."""
 
 
@@ -237,36 +237,36 @@ RESPONSE: Final[Table[ResponseState, ResponseInput]] = MappingProxyType(
         ResponseState.INTERRUPTED: {
             ResponseInput.CREATED: ResponseState.INTERRUPTED,
             ResponseInput.AUDIO: ResponseState.INTERRUPTED,
-            ResponseInput.DONE: ResponseState.SILENCED,
+            ResponseInput.DONE: ResponseState.INTERRUPTED_DONE,
         },
         ResponseState.DONE: {
-            ResponseInput.INTERRUPT: ResponseState.SILENCED,
+            ResponseInput.INTERRUPT: ResponseState.INTERRUPTED_DONE,
         },
-        ResponseState.SILENCED: {
-            ResponseInput.AUDIO: ResponseState.SILENCED,
+        ResponseState.INTERRUPTED_DONE: {
+            ResponseInput.AUDIO: ResponseState.INTERRUPTED_DONE,
         },
     }
 )
 
 
 @unique
-class SlotState(Enum):
+class ActiveResponseState(Enum):
     """The place of the one response that the conversation can have at a time."""
 
     FREE = "free"
-    ASKED = "asked for"
+    REQUESTED = "asked for"
     """Our request is sent, and not answered."""
     ACTIVE = "active"
     """A response is being generated; `response.done` with its id ends it."""
-    TAKEN = "taken"
+    ACTIVE_UNKNOWN_ID = "taken"
     """Some response is being generated, but its id is not known: the next that ends is it."""
 
 
 @unique
-class SlotInput(_Input):
+class ActiveResponseInput(_Input):
     """What can happen to the slot."""
 
-    ASK = "ask"
+    REQUEST = "ask"
     """We send a request, `response.create`."""
     CREATED = "created"
     """A response begins: the answer to ours, or one of turn detection."""
@@ -280,40 +280,40 @@ class SlotInput(_Input):
     """The server refuses our request: a response is active already."""
     REFUSED = "refused"
     """The server refuses our request for any other reason."""
-    NOT_ANSWERED = "not answered"
+    EARLIER_REFUSED = "not answered"
     """The server refuses one before it, which a response of turn detection had seemed to answer."""
 
 
 # A response that begins takes the place of one whose end has not been told yet: the server has one
 # at a time, and the end of a cancelled response may be told late.
-SLOT: Final[Table[SlotState, SlotInput]] = MappingProxyType(
+ACTIVE_RESPONSE: Final[Table[ActiveResponseState, ActiveResponseInput]] = MappingProxyType(
     {
-        SlotState.FREE: {
-            SlotInput.ASK: SlotState.ASKED,
-            SlotInput.CREATED: SlotState.ACTIVE,
-            SlotInput.OTHER_DONE: SlotState.FREE,
-            SlotInput.NOT_ANSWERED: SlotState.FREE,
+        ActiveResponseState.FREE: {
+            ActiveResponseInput.REQUEST: ActiveResponseState.REQUESTED,
+            ActiveResponseInput.CREATED: ActiveResponseState.ACTIVE,
+            ActiveResponseInput.OTHER_DONE: ActiveResponseState.FREE,
+            ActiveResponseInput.EARLIER_REFUSED: ActiveResponseState.FREE,
         },
-        SlotState.ASKED: {
-            SlotInput.CREATED: SlotState.ACTIVE,
-            SlotInput.CREATED_AGAIN: SlotState.TAKEN,
-            SlotInput.OTHER_DONE: SlotState.ASKED,
-            SlotInput.BUSY: SlotState.TAKEN,
-            SlotInput.REFUSED: SlotState.FREE,
-            SlotInput.NOT_ANSWERED: SlotState.ASKED,
+        ActiveResponseState.REQUESTED: {
+            ActiveResponseInput.CREATED: ActiveResponseState.ACTIVE,
+            ActiveResponseInput.CREATED_AGAIN: ActiveResponseState.ACTIVE_UNKNOWN_ID,
+            ActiveResponseInput.OTHER_DONE: ActiveResponseState.REQUESTED,
+            ActiveResponseInput.BUSY: ActiveResponseState.ACTIVE_UNKNOWN_ID,
+            ActiveResponseInput.REFUSED: ActiveResponseState.FREE,
+            ActiveResponseInput.EARLIER_REFUSED: ActiveResponseState.REQUESTED,
         },
-        SlotState.ACTIVE: {
-            SlotInput.CREATED: SlotState.ACTIVE,
-            SlotInput.DONE: SlotState.FREE,
-            SlotInput.OTHER_DONE: SlotState.ACTIVE,
-            SlotInput.NOT_ANSWERED: SlotState.ACTIVE,
+        ActiveResponseState.ACTIVE: {
+            ActiveResponseInput.CREATED: ActiveResponseState.ACTIVE,
+            ActiveResponseInput.DONE: ActiveResponseState.FREE,
+            ActiveResponseInput.OTHER_DONE: ActiveResponseState.ACTIVE,
+            ActiveResponseInput.EARLIER_REFUSED: ActiveResponseState.ACTIVE,
         },
-        SlotState.TAKEN: {
-            SlotInput.CREATED: SlotState.ACTIVE,
-            SlotInput.CREATED_AGAIN: SlotState.TAKEN,
-            SlotInput.DONE: SlotState.FREE,
-            SlotInput.OTHER_DONE: SlotState.FREE,
-            SlotInput.NOT_ANSWERED: SlotState.FREE,
+        ActiveResponseState.ACTIVE_UNKNOWN_ID: {
+            ActiveResponseInput.CREATED: ActiveResponseState.ACTIVE,
+            ActiveResponseInput.CREATED_AGAIN: ActiveResponseState.ACTIVE_UNKNOWN_ID,
+            ActiveResponseInput.DONE: ActiveResponseState.FREE,
+            ActiveResponseInput.OTHER_DONE: ActiveResponseState.FREE,
+            ActiveResponseInput.EARLIER_REFUSED: ActiveResponseState.FREE,
         },
     }
 )

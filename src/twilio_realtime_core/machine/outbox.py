@@ -4,7 +4,7 @@ from typing import Final
 
 from ..errors import Fault, FaultKind
 from ..notifications import Notification
-from .actions import Action, Message, Notify, Peer, Send
+from .actions import Action, Encodable, Notify, Peer, Send
 
 __all__ = ["Outbox"]
 
@@ -23,11 +23,11 @@ class Outbox:
         """Any action."""
         self._actions.append(action)
 
-    def twilio(self, message: Message) -> None:
+    def send_to_twilio(self, message: Encodable) -> None:
         """A message to Twilio."""
         self._actions.append(Send(_TWILIO, message))
 
-    def realtime(self, event: Message) -> None:
+    def send_to_realtime(self, event: Encodable) -> None:
         """An event to the model's server."""
         self._actions.append(Send(_REALTIME, event))
 
@@ -35,11 +35,13 @@ class Outbox:
         """A notification for the application."""
         self._actions.append(Notify(event))
 
-    def fault(self, peer: Peer, kind: FaultKind, message: str, code: str | None = None) -> None:
+    def notify_fault(
+        self, peer: Peer, kind: FaultKind, message: str, code: str | None = None
+    ) -> None:
         """A notification that a peer did wrong."""
         self.notify(Fault(peer, kind, message, code))
 
-    def take(self) -> list[Action]:
+    def take_actions(self) -> list[Action]:
         """The actions of this step; the next step begins empty."""
         actions, self._actions = self._actions, []
         return actions

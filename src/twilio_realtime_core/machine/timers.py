@@ -14,7 +14,7 @@ __all__ = ["Timer", "Timers"]
 class Timer(Enum):
     """What is being waited for."""
 
-    OPENING = "opening"
+    HTTP_REQUEST = "opening"
     """An accepted connection must have sent its whole opening request."""
     HANDSHAKE = "handshake"
     """A WebSocket handshake must be complete."""
@@ -34,13 +34,13 @@ class Timer(Enum):
     """The next measurement of the round trip to Twilio is due."""
     INACTIVITY = "inactivity"
     """The caller speaks: the next frame of it must have come."""
-    SILENCE = "silence"
+    PLAYBACK_END = "silence"
     """All that was sent to be played must have been heard by now, whatever marks say."""
-    GOODBYE = "goodbye"
+    HANGUP_WATCHDOG = "goodbye"
     """A sign that the goodbye is played must have come."""
-    BARGE_IN = "barge-in"
+    SPEECH_CONFIRMATION = "barge-in"
     """The caller has spoken for long enough to interrupt."""
-    ENDING = "ending"
+    CLOSING = "ending"
     """Both links must be closed; after it the call counts as ended without them."""
 
 

@@ -9,9 +9,9 @@ __all__ = [
     "MS",
     "SAMPLE_NS",
     "SECOND",
-    "duration_ns",
-    "samples_in",
-    "whole_ms",
+    "ns_to_samples",
+    "samples_to_ms",
+    "samples_to_ns",
 ]
 
 MS = 1_000_000
@@ -27,16 +27,16 @@ FRAME_SAMPLES = 160
 """Samples, and bytes, in the 20 ms frame that telephony works in."""
 
 
-def duration_ns(samples: int) -> int:
+def samples_to_ns(samples: int) -> int:
     """How long `samples` of G.711 last, in ns."""
     return samples * SAMPLE_NS
 
 
-def samples_in(duration_ns: int) -> int:
+def ns_to_samples(duration_ns: int) -> int:
     """How many whole samples of G.711 fit in a duration in ns; negative durations hold none."""
     return max(0, duration_ns // SAMPLE_NS)
 
 
-def whole_ms(samples: int) -> int:
+def samples_to_ms(samples: int) -> int:
     """How many whole milliseconds `samples` of G.711 last, rounded down."""
     return samples // 8

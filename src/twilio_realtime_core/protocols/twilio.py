@@ -15,17 +15,17 @@ from .tagged import TaggedDecoder
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
-    "CallerMedia",
     "Clear",
-    "Connected",
-    "Dtmf",
+    "ConnectedEvent",
+    "DtmfEvent",
     "Mark",
-    "MarkEcho",
+    "MarkEvent",
     "Media",
-    "Start",
-    "Stop",
-    "StreamMessage",
-    "UnknownMessage",
+    "MediaEvent",
+    "StartEvent",
+    "StopEvent",
+    "StreamEvent",
+    "UnknownEvent",
     "decode",
 ]
 
@@ -41,12 +41,12 @@ _MAX_DIGITS = 18
 
 
 @frozen
-class Connected:
+class ConnectedEvent:
     """`connected`: the first message on the socket, once."""
 
 
 @frozen
-class Start:
+class StartEvent:
     """`start`: the stream begins; the second message on the socket, once.
 
     `encoding` is `audio/x-mulaw`, `sample_rate` 8000 and `channels` 1 in every stream that Twilio
@@ -63,7 +63,7 @@ class Start:
 
 
 @define
-class CallerMedia:
+class MediaEvent:
     """`media`: caller audio, 20 ms in every stream seen. (A value: do not change it.)
 
     `payload` is base64 of µ-law samples, not yet checked. `timestamp_ms` counts from the start of
@@ -78,7 +78,7 @@ class CallerMedia:
 
 
 @frozen
-class MarkEcho:
+class MarkEvent:
     """`mark`: all that was sent before the mark `name` has been played, or was cleared."""
 
     stream_sid: str
@@ -86,7 +86,7 @@ class MarkEcho:
 
 
 @frozen
-class Dtmf:
+class DtmfEvent:
     """`dtmf`: the caller pressed a key, once for each press."""
 
     stream_sid: str
@@ -94,21 +94,23 @@ class Dtmf:
 
 
 @frozen
-class Stop:
+class StopEvent:
     """`stop`: the stream has ended, by hang-up or otherwise; the last message on the socket."""
 
     stream_sid: str
 
 
 @frozen
-class UnknownMessage:
+class UnknownEvent:
     """A message of a kind that this version does not know."""
 
 
-StreamMessage: TypeAlias = CallerMedia | MarkEcho | Dtmf | Connected | Start | Stop | UnknownMessage
+StreamEvent: TypeAlias = (
+    MediaEvent | MarkEvent | DtmfEvent | ConnectedEvent | StartEvent | StopEvent | UnknownEvent
+)
 
 
-def decode(text: str) -> StreamMessage | Fault:
+def decode(text: str) -> StreamEvent | Fault:
     """One message from Twilio, or what is wrong with it."""
     wire = _decoder.decode(text)
     return wire if isinstance(wire, Fault) else wire.message()
@@ -119,12 +121,12 @@ def decode(text: str) -> StreamMessage | Fault:
 
 
 class _Wire(Protocol):
-    def message(self) -> StreamMessage | Fault: ...
+    def message(self) -> StreamEvent | Fault: ...
 
 
 class _WireConnected(msgspec.Struct, rename="camel"):
-    def message(self) -> Connected:
-        return Connected()
+    def message(self) -> ConnectedEvent:
+        return ConnectedEvent()
 
 
 class _MediaFormat(msgspec.Struct, rename="camel"):
@@ -144,12 +146,12 @@ class _WireStart(msgspec.Struct, rename="camel"):
     stream_sid: str
     start: _StartBody
 
-    def message(self) -> Start | Fault:
+    def message(self) -> StartEvent | Fault:
         if not self.stream_sid:
             return Fault(Peer.TWILIO, FaultKind.BAD_MESSAGE, "start: an empty streamSid")
         body = self.start
         media_format = body.media_format or _MediaFormat()
-        return Start(
+        return StartEvent(
             stream_sid=self.stream_sid,
             call_sid=body.call_sid,
             account_sid=body.account_sid,
@@ -174,9 +176,9 @@ class _WireMedia(msgspec.Struct, rename="camel", gc=False):
     stream_sid: str
     media: _MediaBody
 
-    def message(self) -> CallerMedia:
+    def message(self) -> MediaEvent:
         body = self.media
-        return CallerMedia(self.stream_sid, body.track, body.payload, _whole(body.timestamp))
+        return MediaEvent(self.stream_sid, body.track, body.payload, _whole(body.timestamp))
 
 
 def _whole(value: Any) -> int | None:
@@ -195,8 +197,8 @@ class _WireMark(msgspec.Struct, rename="camel"):
     stream_sid: str
     mark: _MarkBody
 
-    def message(self) -> MarkEcho:
-        return MarkEcho(self.stream_sid, self.mark.name)
+    def message(self) -> MarkEvent:
+        return MarkEvent(self.stream_sid, self.mark.name)
 
 
 class _DtmfBody(msgspec.Struct):
@@ -207,22 +209,22 @@ class _WireDtmf(msgspec.Struct, rename="camel"):
     stream_sid: str
     dtmf: _DtmfBody
 
-    def message(self) -> Dtmf:
-        return Dtmf(self.stream_sid, self.dtmf.digit)
+    def message(self) -> DtmfEvent:
+        return DtmfEvent(self.stream_sid, self.dtmf.digit)
 
 
 class _WireStop(msgspec.Struct, rename="camel"):
     stream_sid: str
 
-    def message(self) -> Stop:
-        return Stop(self.stream_sid)
+    def message(self) -> StopEvent:
+        return StopEvent(self.stream_sid)
 
 
 class _WireUnknown(msgspec.Struct):
     event: str
 
-    def message(self) -> UnknownMessage:
-        return UnknownMessage()
+    def message(self) -> UnknownEvent:
+        return UnknownEvent()
 
 
 _decoder: TaggedDecoder[_Wire] = TaggedDecoder(

@@ -43,7 +43,7 @@ class FunctionCalls:
         self._calls: dict[str, _Call] = {}
         self._wanting: set[str] = set()
 
-    def done(
+    def item_done(
         self, response_id: str, item: Item, *, in_conversation: bool
     ) -> FunctionCallRequested | Fault | None:
         """An item of a response is done. Returns what to notify."""
@@ -74,29 +74,29 @@ class FunctionCalls:
         if call.answered:
             raise LocalProtocolError("call_id is that of a function call that has its output")
 
-    def answered(self, call_id: str) -> None:
+    def mark_answered(self, call_id: str) -> None:
         """The application has answered an announced call; the output may have to wait."""
         self._calls[call_id].answered = True
 
-    def knows(self, call_id: str) -> bool:
+    def is_known(self, call_id: str) -> bool:
         """Whether a call was announced."""
         return call_id in self._calls
 
-    def given(self, call_id: str, *, respond: bool) -> str:
+    def mark_output_sent(self, call_id: str, *, respond: bool) -> str:
         """The output of an answered call is sent; `respond`: the model is to go on with it. Returns
         the id of the call's response."""
         call = self._calls[call_id]
         call.given = True
         if respond:
-            self.wants_response(call.response_id)
+            self.mark_followup(call.response_id)
         return call.response_id
 
-    def wants_response(self, response_id: str) -> None:
+    def mark_followup(self, response_id: str) -> None:
         """The model is to go on after a response, since something of it has its outcome."""
         if len(self._wanting) < MAX_CALLS:  # only of responses that never end are there more
             self._wanting.add(response_id)
 
-    def goes_on(self, response_id: str) -> bool:
+    def take_followup(self, response_id: str) -> bool:
         """Whether the model is to go on now, if the response has ended: an output of it wants that,
         and no call of it is without one. Says so once."""
         together = (each for each in self._calls.values() if each.response_id == response_id)
@@ -106,6 +106,6 @@ class FunctionCalls:
         return True
 
     @property
-    def open(self) -> tuple[str, ...]:
+    def open_call_ids(self) -> tuple[str, ...]:
         """The calls that have no answer yet, oldest first."""
         return tuple(call_id for call_id, call in self._calls.items() if not call.answered)

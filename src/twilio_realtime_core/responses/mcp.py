@@ -20,15 +20,15 @@ from ..errors import LocalProtocolError
 from ..notifications import McpApprovalRequested, McpCallFinished, McpCallStarted, McpToolsListed
 from ..protocols.realtime import (
     Item,
-    ItemAdded,
-    ItemDone,
-    McpCallCompleted,
-    McpCallFailed,
-    McpCallInProgress,
-    McpToolsCompleted,
-    McpToolsFailed,
-    OutputItemAdded,
-    OutputItemDone,
+    ItemAddedEvent,
+    ItemDoneEvent,
+    McpCallCompletedEvent,
+    McpCallFailedEvent,
+    McpCallInProgressEvent,
+    McpToolsCompletedEvent,
+    McpToolsFailedEvent,
+    OutputItemAddedEvent,
+    OutputItemDoneEvent,
     ServerEvent,
 )
 
@@ -38,7 +38,9 @@ MAX_REMEMBERED: Final = 1024
 """Calls, listings and requests remembered, of each kind: several for each response of an hour. The
 oldest is forgotten first; a request that a thousand others have followed is answered too late."""
 
-Told: TypeAlias = McpToolsListed | McpApprovalRequested | McpCallStarted | McpCallFinished
+McpNotification: TypeAlias = (
+    McpToolsListed | McpApprovalRequested | McpCallStarted | McpCallFinished
+)
 
 T = TypeVar("T")
 
@@ -50,7 +52,7 @@ class _Listing:
     server_label: str | None = None
     item: Item | None = None
     succeeded: bool = False
-    told: bool = False
+    is_notified: bool = False
 
 
 @define
@@ -60,7 +62,7 @@ class _Call:
     item: Item | None = None
     started: bool = False
     ended: bool = False
-    told: bool = False
+    is_notified: bool = False
 
 
 class Mcp:
@@ -73,43 +75,43 @@ class Mcp:
         self._response_of: dict[str, str] = {}
         self._answers = 0
 
-    def receive(self, event: ServerEvent) -> Told | None:
+    def receive(self, event: ServerEvent) -> McpNotification | None:
         """Take in an event, of whatever type. Returns what to notify."""
         match event:
-            case OutputItemAdded(response_id, item):
+            case OutputItemAddedEvent(response_id, item):
                 self._note_response(response_id, item)
                 return None
-            case OutputItemDone(response_id, item):
+            case OutputItemDoneEvent(response_id, item):
                 self._note_response(response_id, item)
                 return self._item_done(item)
-            case ItemAdded(item=Item(type="mcp_list_tools") as item):
-                self._listing(item.id).server_label = item.server_label
+            case ItemAddedEvent(item=Item(type="mcp_list_tools") as item):
+                self._get_or_create_listing(item.id).server_label = item.server_label
                 return None
-            case ItemDone(item=item):
+            case ItemDoneEvent(item=item):
                 return self._item_done(item)
-            case McpToolsCompleted(item_id=item_id):
-                listing = self._listing(item_id)
+            case McpToolsCompletedEvent(item_id=item_id):
+                listing = self._get_or_create_listing(item_id)
                 listing.succeeded = True
                 return _listed(listing)
-            case McpToolsFailed(item_id=item_id):
-                return _not_listed(item_id, self._listing(item_id))
-            case McpCallInProgress(item_id=item_id):
-                return _started(item_id, self._call(item_id))
-            case McpCallCompleted(item_id=item_id) | McpCallFailed(item_id=item_id):
-                call = self._call(item_id)
+            case McpToolsFailedEvent(item_id=item_id):
+                return _not_listed(item_id, self._get_or_create_listing(item_id))
+            case McpCallInProgressEvent(item_id=item_id):
+                return _started(item_id, self._get_or_create_call(item_id))
+            case McpCallCompletedEvent(item_id=item_id) | McpCallFailedEvent(item_id=item_id):
+                call = self._get_or_create_call(item_id)
                 call.started = call.ended = True
                 return _finished(call)
             case _:
                 return None
 
-    def _item_done(self, item: Item) -> Told | None:
+    def _item_done(self, item: Item) -> McpNotification | None:
         match item:
             case Item(type="mcp_list_tools"):
-                listing = self._listing(item.id)
+                listing = self._get_or_create_listing(item.id)
                 listing.item = item
                 return _listed(listing)
             case Item(type="mcp_call"):
-                call = self._call(item.id)
+                call = self._get_or_create_call(item.id)
                 # Before the call has begun an item without its outcome is only the request.
                 if call.started or _outcome_known(item):
                     call.started, call.item = True, item
@@ -125,11 +127,11 @@ class Mcp:
             case _:
                 return None
 
-    def _listing(self, item_id: str) -> _Listing:
+    def _get_or_create_listing(self, item_id: str) -> _Listing:
         known = self._listings.get(item_id)
         return known or _remember(self._listings, item_id, _Listing())
 
-    def _call(self, item_id: str) -> _Call:
+    def _get_or_create_call(self, item_id: str) -> _Call:
         known = self._calls.get(item_id)
         return known or _remember(self._calls, item_id, _Call())
 
@@ -143,7 +145,7 @@ class Mcp:
         if answered:
             raise LocalProtocolError("approval_request_id is that of a request that has its answer")
 
-    def approved(self, approval_request_id: str) -> tuple[str, str]:
+    def mark_answered(self, approval_request_id: str) -> tuple[str, str]:
         """A request that was announced has its answer, whichever. Returns the id of the answer's
         item, which the client has to choose, and that of the response that has asked."""
         self._approvals[approval_request_id] = True
@@ -154,7 +156,7 @@ class Mcp:
         """The response that an item is of; empty if that is not known."""
         return self._response_of.get(item_id, "")
 
-    def waits(self, response_id: str) -> bool:
+    def is_approval_pending(self, response_id: str) -> bool:
         """Whether a response has asked for something that has no answer yet."""
         unanswered = (each for each, answered in self._approvals.items() if not answered)
         return any(self._response_of.get(each) == response_id for each in unanswered)
@@ -176,18 +178,18 @@ def _listed(listing: _Listing) -> McpToolsListed | None:
     if not listing.succeeded or item is None:
         return None
     listing.item = None
-    if listing.told:
+    if listing.is_notified:
         return None
-    listing.told = True
+    listing.is_notified = True
     well_formed = isinstance(item.tools, list)
     tools: tuple[Any, ...] = tuple(item.tools) if well_formed else ()
     return McpToolsListed(item.id, item.server_label, tools)
 
 
 def _not_listed(item_id: str, listing: _Listing) -> McpToolsListed | None:
-    if listing.told:
+    if listing.is_notified:
         return None
-    listing.told = True
+    listing.is_notified = True
     return McpToolsListed(item_id, listing.server_label, tools=None)
 
 
@@ -203,9 +205,9 @@ def _finished(call: _Call) -> McpCallFinished | None:
     if item is None or not (call.ended or _outcome_known(item)):
         return None
     call.item = None
-    if call.told:
+    if call.is_notified:
         return None
-    call.told = True
+    call.is_notified = True
     return McpCallFinished(item.id, item.server_label, item.name, item.output, item.error)
 
 

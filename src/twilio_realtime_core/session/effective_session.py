@@ -12,60 +12,60 @@ from typing import Any, Final
 from ..config.fields import as_mapping
 from ..errors import LocalProtocolError
 
-__all__ = ["MAX_UPDATES", "SessionView", "interrupts_by_itself"]
+__all__ = ["MAX_UPDATES", "EffectiveSession", "server_interrupts"]
 
 MAX_UPDATES: Final = 64
 """Updates without an answer. Each is answered within a round trip, so more are a loop that sends
 without looking."""
 
 
-class SessionView:
+class EffectiveSession:
     """`in_effect` is the configuration as the server last told it; `{}` before it has."""
 
     def __init__(self, event_id: str, first: Mapping[str, Any]) -> None:
-        self.in_effect: Mapping[str, Any] = {}
-        self._asked: dict[str, Mapping[str, Any]] = {event_id: first}
+        self.config: Mapping[str, Any] = {}
+        self._submitted: dict[str, Mapping[str, Any]] = {event_id: first}
         self._agent_spoke = False
 
     @property
-    def server_cancels(self) -> bool:
+    def server_interrupts(self) -> bool:
         """Whether the server cancels its response by itself when it hears the caller speak."""
-        return interrupts_by_itself(self.in_effect) if self.in_effect else True
+        return server_interrupts(self.config) if self.config else True
 
     @property
     def server_responds(self) -> bool:
         """Whether the server answers each turn of the caller by itself."""
-        detection = _detection(self.in_effect)
+        detection = _detection(self.config)
         return detection is not None and as_mapping(detection).get("create_response") is not False
 
-    def begin_with(self, event_id: str, first: Mapping[str, Any]) -> None:
+    def set_initial(self, event_id: str, first: Mapping[str, Any]) -> None:
         """The first update is another."""
-        self._asked[event_id] = first
+        self._submitted[event_id] = first
 
-    def agent_spoke(self) -> None:
+    def mark_agent_spoke(self) -> None:
         """The conversation holds audio of the agent; its voice is fixed."""
         self._agent_spoke = True
 
-    def ask(self, event_id: str, session: Mapping[str, Any]) -> None:
+    def submit(self, event_id: str, session: Mapping[str, Any]) -> None:
         """An update is sent.
 
         Raises `LocalProtocolError` where the server would refuse all of it for a field that is
         fixed, where its id is that of an update without an answer, or too many have none.
         """
-        if event_id in self._asked:
+        if event_id in self._submitted:
             raise LocalProtocolError(
                 "session.update: another with this event_id has no answer yet; give each its own"
             )
-        if len(self._asked) >= MAX_UPDATES:
+        if len(self._submitted) >= MAX_UPDATES:
             raise LocalProtocolError(
                 f"{MAX_UPDATES} updates of the session have no answer yet: wait for SessionReady"
             )
         self._check_fixed(session)
-        self._asked[event_id] = session
+        self._submitted[event_id] = session
 
     def _check_fixed(self, asked: Mapping[str, Any]) -> None:
-        expected = self.in_effect
-        for session in self._asked.values():
+        expected = self.config
+        for session in self._submitted.values():
             expected = _merge(expected, session)
         model = expected.get("model")
         if model is not None and asked.get("model", model) != model:
@@ -77,15 +77,15 @@ class SessionView:
         if self._agent_spoke and voice not in (None, _output(expected).get("voice")):
             raise _fixed("audio.output.voice", "is fixed once the agent has spoken")
 
-    def told(self, session: Mapping[str, Any]) -> None:
+    def acknowledge(self, session: Mapping[str, Any]) -> None:
         """The server has taken the oldest update, and tells the whole configuration."""
-        self.in_effect = session
-        if self._asked:
-            del self._asked[next(iter(self._asked))]
+        self.config = session
+        if self._submitted:
+            del self._submitted[next(iter(self._submitted))]
 
-    def refused(self, event_id: str | None) -> bool:
+    def take_refused(self, event_id: str | None) -> bool:
         """Whether an error that names this event refuses an update; nothing of it is in effect."""
-        return event_id is not None and self._asked.pop(event_id, None) is not None
+        return event_id is not None and self._submitted.pop(event_id, None) is not None
 
 
 def _merge(session: Mapping[str, Any], changes: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -115,7 +115,7 @@ def _fixed(field: str, why: str) -> LocalProtocolError:
     )
 
 
-def interrupts_by_itself(session: Mapping[str, Any]) -> bool:
+def server_interrupts(session: Mapping[str, Any]) -> bool:
     """Whether the server cancels its response when it hears the caller speak.
 
     It does unless `turn_detection.interrupt_response` is false, or nothing detects turns.

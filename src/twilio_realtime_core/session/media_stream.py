@@ -11,7 +11,7 @@ from ..machine.lifecycles import STREAM, Lifecycle, StreamInput, StreamState
 from ..machine.outbox import Outbox
 from ..protocols import twilio
 
-__all__ = ["Stream"]
+__all__ = ["MediaStream"]
 
 _MULAW: Final = ("audio/x-mulaw", 8000, 1)
 """`mediaFormat` of every stream."""
@@ -19,7 +19,7 @@ _MULAW: Final = ("audio/x-mulaw", 8000, 1)
 _MEDIA: Final = StreamInput.MEDIA  # asked for with every frame; a look-up takes 0.1 µs
 
 
-class Stream:
+class MediaStream:
     """One stream, and the socket that carries it. `sid` is empty before the first `start`;
     `speaks_mulaw` is false for a stream of another format, which Twilio has none of."""
 
@@ -27,7 +27,7 @@ class Stream:
         self._outbox = outbox
         self._life = Lifecycle(STREAM, StreamState.UNOPENED)
         self.sid = ""
-        self.speaks_mulaw = True
+        self.is_pcmu = True
 
     @property
     def state(self) -> StreamState:
@@ -38,22 +38,22 @@ class Stream:
         """The socket was accepted. `False` if it was accepted before."""
         return self._life.step(StreamInput.OPENED)
 
-    def receive(self, text: str) -> twilio.StreamMessage | None:
+    def receive(self, text: str) -> twilio.StreamEvent | None:
         """A message that makes sense now; `None` for any other, which has been reported."""
         message = twilio.decode(text)
         match message:
-            case twilio.CallerMedia():
+            case twilio.MediaEvent():
                 expected = self._is_expected(_MEDIA, message.stream_sid)
-            case twilio.MarkEcho():
+            case twilio.MarkEvent():
                 expected = self._is_expected(StreamInput.MARK, message.stream_sid)
-            case twilio.Dtmf():
+            case twilio.DtmfEvent():
                 expected = self._is_expected(StreamInput.DTMF, message.stream_sid)
-            case twilio.Stop():
+            case twilio.StopEvent():
                 expected = self._is_expected(StreamInput.STOP, message.stream_sid)
-            case twilio.Connected():
+            case twilio.ConnectedEvent():
                 expected = self._is_expected(StreamInput.CONNECTED, self.sid)
-            case twilio.Start():
-                expected = self._begins(message)
+            case twilio.StartEvent():
+                expected = self._is_start_accepted(message)
             case Fault():
                 self._outbox.notify(message)
                 return None
@@ -70,14 +70,14 @@ class Stream:
             return False
         return True
 
-    def _begins(self, message: twilio.Start) -> bool:
+    def _is_start_accepted(self, message: twilio.StartEvent) -> bool:
         again = message.stream_sid == self.sid
         if not self._is_expected(StreamInput.START_AGAIN if again else StreamInput.START, self.sid):
             return False
         self.sid = message.stream_sid
         media_format = (message.encoding, message.sample_rate, message.channels)
-        self.speaks_mulaw = media_format == _MULAW
-        if not self.speaks_mulaw:
+        self.is_pcmu = media_format == _MULAW
+        if not self.is_pcmu:
             self._fault(
                 FaultKind.WRONG_FORMAT,
                 "start: mediaFormat is not audio/x-mulaw at 8000 Hz with 1 channel; the audio is "
@@ -86,7 +86,7 @@ class Stream:
         return True
 
     def _fault(self, kind: FaultKind, what: str) -> None:
-        self._outbox.fault(Peer.TWILIO, kind, what)
+        self._outbox.notify_fault(Peer.TWILIO, kind, what)
 
     def close(self) -> None:
         """Close the socket, if it is open."""

@@ -6,18 +6,18 @@ Until it is ready, what is meant for the model waits.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..config.audio_format import check_sendable, format_fault, pin_session
+from ..config.audio_format import check_encodable, format_fault, pin_session
 from ..config.call import session_url
-from ..config.interruption_policy import own_interruption
+from ..config.interruption_policy import disable_server_interruption
 from ..config.session import SessionConfig
-from ..errors import FaultKind, LocalProtocolError, plain
+from ..errors import FaultKind, LocalProtocolError, redact
 from ..machine.actions import NORMAL_CLOSURE, Close, Open, Peer
 from ..machine.lifecycles import SESSION, Lifecycle, SessionInput, SessionState
 from ..machine.outbox import Outbox
 from ..notifications import CallerAudioDropped, SessionReady
 from ..protocols.realtime import ClientEvent, ServerError, UpdateSession
-from .effective_session import SessionView
-from .pending_events import Early
+from .effective_session import EffectiveSession
+from .pending_events import PendingEvents
 
 __all__ = ["Session"]
 
@@ -35,11 +35,11 @@ class Session:
     ) -> None:
         self._owns_interruption = owns_interruption
         self._first = self._first_update(config)
-        self._view = SessionView(_FIRST_UPDATE, self._first.session)
+        self._effective = EffectiveSession(_FIRST_UPDATE, self._first.session)
         self._updates = 0
         self._model: str | None = None
         self._outbox = outbox
-        self._early = Early()
+        self._pending = PendingEvents()
         self._life = Lifecycle(SESSION, SessionState.UNOPENED)
 
     @property
@@ -48,19 +48,19 @@ class Session:
         return self._life.state
 
     @property
-    def in_effect(self) -> Mapping[str, Any]:
+    def effective_config(self) -> Mapping[str, Any]:
         """The whole configuration as the server last told it; `{}` before it has."""
-        return self._view.in_effect
+        return self._effective.config
 
     @property
-    def server_cancels(self) -> bool:
+    def server_interrupts(self) -> bool:
         """Whether the server cancels its response by itself when it hears the caller speak."""
-        return self._view.server_cancels
+        return self._effective.server_interrupts
 
     @property
     def server_responds(self) -> bool:
         """Whether the server answers each turn of the caller by itself."""
-        return self._view.server_responds
+        return self._effective.server_responds
 
     def check_configurable(self) -> None:
         """Raise `LocalProtocolError` if the session cannot be configured any more."""
@@ -73,14 +73,18 @@ class Session:
     def configure(self, config: SessionConfig) -> None:
         """Use another configuration."""
         self._first = self._first_update(config)
-        self._view.begin_with(_FIRST_UPDATE, self._first.session)
+        self._effective.set_initial(_FIRST_UPDATE, self._first.session)
 
     def _first_update(self, config: SessionConfig) -> UpdateSession:
-        session = config.update().session
+        session = config.to_update_event().session
         return UpdateSession(self._owned(session, first=True), _FIRST_UPDATE)
 
     def _owned(self, session: Mapping[str, Any], *, first: bool) -> Mapping[str, Any]:
-        return own_interruption(session, first=first) if self._owns_interruption else session
+        return (
+            disable_server_interruption(session, first=first)
+            if self._owns_interruption
+            else session
+        )
 
     def open(self, url: str, model: str) -> None:
         """Ask for the socket. The model is named in the query, unless `url` has one of its own."""
@@ -93,7 +97,7 @@ class Session:
         if not self._life.step(SessionInput.OPENED):
             return False
         if self.state is SessionState.CONFIGURING:
-            self._outbox.realtime(self._first)
+            self._outbox.send_to_realtime(self._first)
         return True
 
     def updated(self, session: dict[str, Any]) -> str | None:
@@ -102,45 +106,45 @@ class Session:
         if wrong is not None:
             return wrong
         self._life.step(SessionInput.CONFIGURED)
-        self._view.told(session)
+        self._effective.acknowledge(session)
         self._outbox.notify(SessionReady(session))
-        for event in self._early.release():
-            self._outbox.realtime(event)
+        for event in self._pending.take_all():
+            self._outbox.send_to_realtime(event)
         return None
 
     def is_refusal(self, error: ServerError) -> bool:
         """Whether an error says that the server will not have our configuration."""
         return self.state is SessionState.CONFIGURING and error.event_id == _FIRST_UPDATE
 
-    def update_refused(self, error: ServerError) -> bool:
+    def take_refused_update(self, error: ServerError) -> bool:
         """Whether an error refuses a later update. The configuration stays as it was; a fault tells
         of it by the id of the update."""
-        if self.is_refusal(error) or not self._view.refused(error.event_id):
+        if self.is_refusal(error) or not self._effective.take_refused(error.event_id):
             return False
-        self._outbox.fault(
+        self._outbox.notify_fault(
             Peer.REALTIME,
             FaultKind.SERVER_ERROR,
-            f"session.update {plain(str(error.event_id))}: {plain(error.message)}",
-            None if error.code is None else plain(error.code),
+            f"session.update {redact(str(error.event_id))}: {redact(error.message)}",
+            None if error.code is None else redact(error.code),
         )
         return True
 
-    def agent_spoke(self) -> None:
+    def mark_agent_spoke(self) -> None:
         """The conversation holds audio of the agent, so its voice cannot be changed any more."""
-        self._view.agent_spoke()
+        self._effective.mark_agent_spoke()
 
-    def check_room(self, events: int = 1, samples: int = 0) -> None:
+    def check_capacity(self, events: int = 1, samples: int = 0) -> None:
         """Raise `LocalProtocolError` if so many events of the application, or so much audio, cannot
         be taken now."""
         if self.state is not SessionState.READY:
-            self._early.check_room(events, samples)
+            self._pending.check_capacity(events, samples)
 
     def send(self, event: ClientEvent, samples: int = 0) -> None:
         """Send an event as soon as the session is ready. `samples`: the audio in it."""
         if self._life.state is _READY:
-            self._outbox.realtime(event)
+            self._outbox.send_to_realtime(event)
             return
-        dropped = self._early.keep(event, samples)
+        dropped = self._pending.enqueue(event, samples)
         if dropped:
             self._outbox.notify(CallerAudioDropped(dropped))
 
@@ -151,17 +155,17 @@ class Session:
         Raises `LocalProtocolError`, before anything has changed, where the update names another
         format, is no JSON or changes what is fixed, or where too many wait.
         """
-        self.check_room()
+        self.check_capacity()
         self._check_model(event)
         event_id = event.event_id or f"bridge-update-{self._updates + 1}"
         pinned = UpdateSession(self._owned(pin_session(event.session), first=False), event_id)
-        check_sendable(pinned)
-        self._view.ask(event_id, pinned.session)
+        check_encodable(pinned)
+        self._effective.submit(event_id, pinned.session)
         self._updates += 1
         self.send(pinned)
 
     def _check_model(self, event: UpdateSession) -> None:
-        told = self.in_effect.get("model", self._model)
+        told = self.effective_config.get("model", self._model)
         if event.session.get("model", told) != told:
             raise LocalProtocolError(
                 "session.model cannot be changed: name it in CallConfig, or with Configure before "

@@ -22,9 +22,9 @@ __all__ = [
     "PROTOCOL_ERROR",
     "TEXT",
     "TOO_LARGE",
-    "Broken",
-    "Decoder",
-    "Received",
+    "FrameDecoder",
+    "FrameError",
+    "ReceivedFrame",
     "encode_close",
     "encode_frame",
 ]
@@ -71,19 +71,19 @@ CLOSE: Final = _FIN | Opcode.CLOSE
 
 
 @frozen
-class Broken:
+class FrameError:
     """The connection cannot go on; `code` is the one to close it with."""
 
     code: int
 
 
-Received: TypeAlias = str | Frame | Broken
+ReceivedFrame: TypeAlias = str | Frame | FrameError
 """What a decoder makes of bytes: a `str` is a whole text message; a `Frame` is a ping, a pong, a
 close, or the end of a binary message."""
 
 
 @define(eq=False, repr=False)
-class Decoder:
+class FrameDecoder:
     """Makes messages and control frames out of bytes cut anywhere.
 
     `masked` says whether the peer has to mask: clients do, servers do not (RFC 6455, section
@@ -109,9 +109,9 @@ class Decoder:
         self._usual_head = _HEAD_BYTES[self._usual_second]
         self._wsproto = FrameProtocol(client=not self.masked, extensions=[])
 
-    def receive(self, data: bytes) -> list[Received]:
+    def receive(self, data: bytes) -> list[ReceivedFrame]:
         """Take bytes; what they complete, in order, up to the first `Broken` or close frame."""
-        received: list[Received] = []
+        received: list[ReceivedFrame] = []
         if self._partial or self._passing:
             data = self._resume(data, received)
         position, end = 0, len(data)
@@ -131,13 +131,13 @@ class Decoder:
                     try:
                         received.append(payload.decode())
                     except UnicodeDecodeError:
-                        return [*received, Broken(BAD_TEXT)]
+                        return [*received, FrameError(BAD_TEXT)]
                     position = stop
                     continue
             position = self._pass_on(data, position, received)
         return received
 
-    def _resume(self, data: bytes, received: list[Received]) -> bytes:
+    def _resume(self, data: bytes, received: list[ReceivedFrame]) -> bytes:
         """Use `data` for the frame under way; returns what is to be looked at as frames."""
         if self._passing:
             payload, data = data[: self._passing], data[self._passing :]
@@ -156,7 +156,7 @@ class Decoder:
         self._partial += cut
         self._needed = needed
 
-    def _pass_on(self, data: bytes, position: int, received: list[Received]) -> int:
+    def _pass_on(self, data: bytes, position: int, received: list[ReceivedFrame]) -> int:
         """Hand wsproto the frame at `position`: its head, and then its payload as it comes.
         Returns where to go on."""
         end = len(data)
@@ -173,13 +173,13 @@ class Decoder:
             self._message_bytes = so_far + length
             self._fragmented = not first & _FIN
             if self._message_bytes > self.max_message_bytes:
-                received.append(Broken(TOO_LARGE))
+                received.append(FrameError(TOO_LARGE))
                 return end
         payload = data[start : start + length]
         self._passing = length - len(payload)
         return start + len(payload) if self._parse(payload, received) else end
 
-    def _parse(self, data: bytes, received: list[Received]) -> bool:
+    def _parse(self, data: bytes, received: list[ReceivedFrame]) -> bool:
         """Let wsproto take a part of a frame; returns whether frames may follow it."""
         self._wsproto.receive_bytes(data)
         try:
@@ -194,7 +194,7 @@ class Decoder:
                 if frame.opcode is Opcode.CLOSE:
                     return False
         except ParseFailed as failure:
-            received.append(Broken(int(failure.code)))
+            received.append(FrameError(int(failure.code)))
             return False
         return True
 

@@ -18,12 +18,12 @@ from ..errors import FaultKind, LocalProtocolError
 
 __all__ = [
     "MAX_HEAD_BYTES",
-    "Accepted",
-    "Address",
     "ClientHandshake",
+    "HandshakeAccepted",
+    "HttpRequest",
+    "HttpResponse",
     "LinkFault",
-    "Request",
-    "Response",
+    "ServerAddress",
     "accept",
     "check_headers",
     "parse_url",
@@ -48,7 +48,7 @@ def _count_bytes(data: bytes) -> str:
 
 
 @frozen
-class Request:
+class HttpRequest:
     """A whole HTTP request. `target` is the path and the query as they came; names in `headers`
     are lower case. Headers and body may hold secrets, so neither is shown by `repr`."""
 
@@ -75,7 +75,7 @@ class Request:
 
 
 @frozen
-class Response:
+class HttpResponse:
     """What to answer to a request. `headers` are additional to those of length, type and
     connection."""
 
@@ -94,25 +94,25 @@ class LinkFault:
     code: str | None = None
 
 
-def refusal(request: Request) -> Response | None:
+def refusal(request: HttpRequest) -> HttpResponse | None:
     """The answer to a request that asks for a WebSocket badly, or not at all; `None`: it can be
     accepted (RFC 6455, section 4.2.1)."""
     version = request.header("sec-websocket-version")
     if not request.is_upgrade:
-        return Response(400, b"no request for a WebSocket\n")
+        return HttpResponse(400, b"no request for a WebSocket\n")
     if "upgrade" not in _tokens(request.header("connection")):
-        return Response(400, b"no Connection: Upgrade\n")
+        return HttpResponse(400, b"no Connection: Upgrade\n")
     if version is not None and version != _VERSION:  # RFC 6455, section 4.4
         wanted = (("Sec-WebSocket-Version", _VERSION),)
-        return Response(426, b"another version of WebSocket is needed\n", headers=wanted)
+        return HttpResponse(426, b"another version of WebSocket is needed\n", headers=wanted)
     if version is None:
-        return Response(400, b"no Sec-WebSocket-Version\n")
+        return HttpResponse(400, b"no Sec-WebSocket-Version\n")
     if not _is_key(request.header("sec-websocket-key") or ""):
-        return Response(400, b"no good Sec-WebSocket-Key\n")
+        return HttpResponse(400, b"no good Sec-WebSocket-Key\n")
     return None
 
 
-def accept(request: Request) -> bytes:
+def accept(request: HttpRequest) -> bytes:
     """The bytes of the `101 Switching Protocols` that grants a WebSocket: no extension (there is
     nothing to gain by compressing base64 of G.711, and it adds latency) and no subprotocol.
 
@@ -148,7 +148,7 @@ def check_headers(headers: Iterable[tuple[str, str]]) -> None:
 
 
 @frozen
-class Address:
+class ServerAddress:
     """Where a WebSocket URL points. `host` is without brackets; `authority` is as the Host header
     has it; `target` is the path and the query."""
 
@@ -159,7 +159,7 @@ class Address:
     target: str = field(repr=False)
 
 
-def parse_url(url: str) -> Address:
+def parse_url(url: str) -> ServerAddress:
     """Take a ws:// or wss:// URL apart (RFC 6455, section 3).
 
     Raises `LocalProtocolError` if it is none: it needs a host, in ASCII, and may have neither
@@ -179,7 +179,7 @@ def parse_url(url: str) -> Address:
         msg = "the URL needs a host, and may have no user information and no fragment"
         raise LocalProtocolError(msg)
     name = f"[{host}]" if ":" in host else host
-    return Address(
+    return ServerAddress(
         host=host,
         port=port or default,
         tls=parts.scheme == "wss",
@@ -189,7 +189,7 @@ def parse_url(url: str) -> Address:
 
 
 @frozen
-class Accepted:
+class HandshakeAccepted:
     """The server agreed; `rest` is what came behind its response: the first frames."""
 
     rest: bytes
@@ -204,7 +204,7 @@ class ClientHandshake:
 
     def __init__(
         self,
-        address: Address,
+        address: ServerAddress,
         headers: Iterable[tuple[str, str]],
         random_bytes: Callable[[int], bytes],
     ) -> None:
@@ -224,7 +224,7 @@ class ClientHandshake:
             h11.Request(method="GET", target=target, headers=[*own, *headers])
         )
 
-    def receive(self, data: bytes) -> Accepted | LinkFault | None:
+    def receive(self, data: bytes) -> HandshakeAccepted | LinkFault | None:
         """Take bytes of the response; `None`: more are needed. Not to be called again once it has
         given an answer."""
         # h11 measures what is incomplete only, and at its own time. Handing it no more than there
@@ -243,7 +243,7 @@ class ClientHandshake:
         match event:
             case h11.InformationalResponse():
                 fault = self._objection(event)
-                return fault or Accepted(self._http.trailing_data[0] + late)
+                return fault or HandshakeAccepted(self._http.trailing_data[0] + late)
             case h11.Response(status_code=status):
                 message = f"the handshake was answered with HTTP status {status}"
                 return LinkFault(FaultKind.REFUSED, message, code=str(status))

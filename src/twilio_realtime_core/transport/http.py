@@ -18,25 +18,25 @@ from ..machine.actions import Action, ByteAction, Notify, SendBytes, Shutdown
 from ..machine.contract import MessageMachine
 from ..machine.timers import Timer, Timers
 from ..machine.units import SECOND
-from .handshake import MAX_HEAD_BYTES, Request, Response, refusal
+from .handshake import MAX_HEAD_BYTES, HttpRequest, HttpResponse, refusal
 from .stack import Stack
 from .websocket import LinkConfig
 
 __all__ = [
     "MAX_BODY_BYTES",
     "MAX_HEAD_BYTES",
-    "OPENING_TIMEOUT_NS",
-    "Opening",
-    "Request",
+    "REQUEST_TIMEOUT_NS",
+    "HttpConnection",
+    "HttpRequest",
+    "HttpResponse",
     "Respond",
-    "Response",
     "Upgrade",
 ]
 
 MAX_BODY_BYTES: Final = 64 * 1024
 """The most bytes of a request's body. A webhook's form takes below 4 KiB."""
 
-OPENING_TIMEOUT_NS: Final = 10 * SECOND
+REQUEST_TIMEOUT_NS: Final = 10 * SECOND
 """How long a whole request may take from when its byte stream is open. Twilio sends it at once;
 whoever takes longer holds on to a connection for nothing."""
 
@@ -59,7 +59,7 @@ class Upgrade:
     links: Mapping[Any, LinkConfig]
 
 
-Respond: TypeAlias = Callable[[Request], Response | Upgrade]
+Respond: TypeAlias = Callable[[HttpRequest], HttpResponse | Upgrade]
 """What the application answers to a request."""
 
 
@@ -71,7 +71,7 @@ class _State(Enum):
 
 
 @define(eq=False, repr=False)
-class Opening:
+class HttpConnection:
     """A `ByteMachine` for one accepted byte stream, `peer`.
 
     `respond` is asked once, with the whole request; it may answer with an `Upgrade` only if
@@ -84,7 +84,9 @@ class Opening:
     _respond: Respond = field(alias="respond")
     _random_bytes: Callable[[int], bytes] = field(alias="random_bytes")
     _http: h11.Connection = field(init=False)
-    _room: int = field(default=MAX_HEAD_BYTES, init=False)  # for what is left of the head
+    _head_bytes_left: int = field(
+        default=MAX_HEAD_BYTES, init=False
+    )  # for what is left of the head
     _head: h11.Request | None = field(default=None, init=False)
     _body: bytearray = field(factory=bytearray, init=False)
     _timers: Timers = field(factory=Timers, init=False)
@@ -115,7 +117,7 @@ class Opening:
             return self._stack.connected(peer, now)
         self._check(peer, now, _State.NEW)
         self._state = _State.READING
-        self._timers.set(Timer.OPENING, now + OPENING_TIMEOUT_NS)
+        self._timers.set(Timer.HTTP_REQUEST, now + REQUEST_TIMEOUT_NS)
         return []
 
     def connect_failed(self, peer: Hashable, reason: str, now: int) -> list[ByteAction]:
@@ -132,7 +134,7 @@ class Opening:
         self._check(peer, now, _State.READING, _State.ANSWERED)
         if self._state is _State.ANSWERED or not data:
             return []
-        if self._room == MAX_HEAD_BYTES and data.startswith(_TLS_HANDSHAKE):
+        if self._head_bytes_left == MAX_HEAD_BYTES and data.startswith(_TLS_HANDSHAKE):
             message = "a TLS handshake has come where no TLS is expected"
             return self._drop(FaultKind.BROKEN_PROTOCOL, message)
         try:
@@ -148,7 +150,9 @@ class Opening:
         self._check(peer, now, _State.READING, _State.ANSWERED)
         if self._state is _State.ANSWERED:
             return []
-        if self._room == MAX_HEAD_BYTES:  # not a byte: somebody looked whether the port is open
+        if (
+            self._head_bytes_left == MAX_HEAD_BYTES
+        ):  # not a byte: somebody looked whether the port is open
             self._finish()
             return [Shutdown(self._peer)]
         return self._drop(FaultKind.BROKEN_PROTOCOL, "hung up in the middle of the request")
@@ -181,8 +185,12 @@ class Opening:
     def _read(self, data: bytes, now: int) -> list[ByteAction]:
         # Until the head is whole, h11 gets no more than there is room for: its own limit depends
         # on how the bytes are cut.
-        taken, late = (data, b"") if self._head else (data[: self._room], data[self._room :])
-        self._room -= len(taken)
+        taken, late = (
+            (data, b"")
+            if self._head
+            else (data[: self._head_bytes_left], data[self._head_bytes_left :])
+        )
+        self._head_bytes_left -= len(taken)
         if taken:  # to h11, nothing means the end
             self._http.receive_data(taken)
         while True:
@@ -213,7 +221,7 @@ class Opening:
         return []
 
     def _answer(self, head: h11.Request, now: int) -> list[ByteAction]:
-        request = Request(
+        request = HttpRequest(
             method=head.method.decode(),
             target=head.target.decode(),
             headers=tuple((name.decode(), value.decode()) for name, value in head.headers),
@@ -225,7 +233,7 @@ class Opening:
         early = self._http.trailing_data[0]
         self._finish()  # before the application is asked: never twice, even if it fails
         answer = self._respond(request)
-        if isinstance(answer, Response):
+        if isinstance(answer, HttpResponse):
             return self._send(answer)
         if not request.is_upgrade or answer.peer != self._peer:
             msg = "an Upgrade answers a request for a WebSocket, and for the same peer"
@@ -236,7 +244,7 @@ class Opening:
         return actions + self._stack.receive_bytes(self._peer, early, now)
 
     def _refuse(self, status: int, kind: FaultKind, message: str) -> list[ByteAction]:
-        response = Response(status, f"{message}\n".encode())
+        response = HttpResponse(status, f"{message}\n".encode())
         return [Notify(Fault(self._peer, kind, message)), *self._send(response)]
 
     def _drop(self, kind: FaultKind, message: str) -> list[ByteAction]:
@@ -247,7 +255,7 @@ class Opening:
         self._state = _State.ANSWERED
         self._timers.stop_all()
 
-    def _send(self, response: Response) -> list[ByteAction]:
+    def _send(self, response: HttpResponse) -> list[ByteAction]:
         """Answer for good: there is no second request on this byte stream."""
         self._finish()
         headers = [("Connection", "close"), *response.headers]

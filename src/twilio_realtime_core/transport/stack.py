@@ -24,8 +24,8 @@ from ..machine.actions import (
     Shutdown,
 )
 from ..machine.contract import MessageMachine
-from .handshake import Request, parse_url
-from .websocket import Link, LinkConfig, LinkEvent, LinkFault, Opened, Pong
+from .handshake import HttpRequest, parse_url
+from .websocket import Link, LinkConfig, LinkEvent, LinkFault, LinkOpened, LinkPong
 
 __all__ = ["Stack"]
 
@@ -51,7 +51,7 @@ class Stack:
     _machine: MessageMachine = field(alias="machine")
     _configs: Mapping[Any, LinkConfig] = field(alias="links")
     _random_bytes: Callable[[int], bytes] = field(alias="random_bytes")
-    _accepted: Mapping[Any, Request] = field(factory=dict[Any, Request], alias="accepted")
+    _accepted: Mapping[Any, HttpRequest] = field(factory=dict[Any, HttpRequest], alias="accepted")
     _links: dict[Hashable, Link] = field(factory=dict[Hashable, Link], init=False)
     _now: int | None = field(default=None, init=False)
 
@@ -160,9 +160,9 @@ class Stack:
             case LinkFault():
                 out.append(Notify(Fault(peer, event.kind, event.message, event.code)))
                 return []
-            case Opened():
+            case LinkOpened():
                 return self._machine.opened(peer, now)
-            case Pong():
+            case LinkPong():
                 return self._machine.pong(peer, event.payload, now)
             case _:
                 out.append(Shutdown(peer))
@@ -173,7 +173,7 @@ class Stack:
         consequences: list[Action] = []
         for action in actions:
             if isinstance(action, Send):
-                data = self._asked(action.peer).send_text(action.message.encode())
+                data = self._link_to(action.peer).send_text(action.message.encode())
                 if data:
                     out.append(SendBytes(action.peer, data))
             else:
@@ -188,14 +188,14 @@ class Stack:
             case Notify():
                 out.append(action)
             case SendPing():
-                data = self._asked(action.peer).send_ping(action.payload)
+                data = self._link_to(action.peer).send_ping(action.payload)
                 if data:
                     out.append(SendBytes(action.peer, data))
             case Open():
                 out.append(self._dial(action.peer, action.url, now))
             case _:
                 # A link that was not open yet is over at once.
-                events = self._asked(action.peer).close(action.code, action.reason, now)
+                events = self._link_to(action.peer).close(action.code, action.reason, now)
                 return [
                     answer
                     for event in events
@@ -203,7 +203,7 @@ class Stack:
                 ]
         return []
 
-    def _asked(self, peer: Hashable) -> Link:
+    def _link_to(self, peer: Hashable) -> Link:
         """The link that the machine speaks of."""
         link = self._links.get(peer)
         if link is None:

@@ -23,22 +23,22 @@ from .frames import (
     PROTOCOL_ERROR,
     TEXT,
     TOO_LARGE,
-    Broken,
-    Decoder,
+    FrameDecoder,
+    FrameError,
     encode_close,
     encode_frame,
 )
 from .handshake import (
-    Accepted,
     ClientHandshake,
+    HandshakeAccepted,
+    HttpRequest,
     LinkFault,
-    Request,
     accept,
     check_headers,
     parse_url,
 )
 
-__all__ = ["Closed", "Link", "LinkConfig", "LinkEvent", "LinkFault", "Opened", "Pong"]
+__all__ = ["Link", "LinkClosed", "LinkConfig", "LinkEvent", "LinkFault", "LinkOpened", "LinkPong"]
 
 
 def _positive(_: object, attribute: "Attribute[Any]", value: int | None) -> None:
@@ -73,19 +73,19 @@ class LinkConfig:
 
 
 @frozen
-class Opened:
+class LinkOpened:
     """The handshake is complete."""
 
 
 @frozen
-class Pong:
+class LinkPong:
     """A pong, other than that of a ping of the link's own."""
 
     payload: bytes
 
 
 @frozen
-class Closed:
+class LinkClosed:
     """The link is over and its byte stream is to be shut down; the last event, and only once.
 
     `code` and `reason` are the peer's (RFC 6455, section 7.1.5): 1005 if it closed without a
@@ -96,7 +96,7 @@ class Closed:
     reason: str
 
 
-LinkEvent: TypeAlias = str | bytes | Opened | Pong | LinkFault | Closed
+LinkEvent: TypeAlias = str | bytes | LinkOpened | LinkPong | LinkFault | LinkClosed
 """What comes out of a link: a `str` is a whole text message, `bytes` are to be written."""
 
 
@@ -143,7 +143,7 @@ class Link:
     _handshake: ClientHandshake | None
     # Clients mask what they send, servers do not (RFC 6455, section 5.1).
     _random_bytes: Callable[[int], bytes] | None
-    _decoder: Decoder
+    _decoder: FrameDecoder
     _timers: Timers = field(factory=Timers, init=False)
     _state: _State = field(default=_State.CONNECTING, init=False)
 
@@ -158,18 +158,18 @@ class Link:
         section 5.3). Raises `LocalProtocolError` for a bad URL.
         """
         handshake = ClientHandshake(parse_url(url), config.headers, random_bytes)
-        decoder = Decoder(masked=False, max_message_bytes=config.max_message_bytes)
+        decoder = FrameDecoder(masked=False, max_message_bytes=config.max_message_bytes)
         link = cls(config, handshake.request, handshake, random_bytes, decoder)
         link._timers.set(Timer.HANDSHAKE, now + config.handshake_timeout_ns)
         return link
 
     @classmethod
-    def server(cls, request: Request, config: LinkConfig) -> "Link":
+    def server(cls, request: HttpRequest, config: LinkConfig) -> "Link":
         """The accepting end of a byte stream on which `request` has come.
 
         Raises `LocalProtocolError` for a request that is to be refused.
         """
-        decoder = Decoder(masked=True, max_message_bytes=config.max_message_bytes)
+        decoder = FrameDecoder(masked=True, max_message_bytes=config.max_message_bytes)
         return cls(config, accept(request), None, None, decoder)
 
     @property
@@ -295,7 +295,7 @@ class Link:
         """Use `data` for the handshake; returns what is left of it for the frames."""
         if self._handshake is not None and self._state is _State.HANDSHAKE:
             answer = self._handshake.receive(data)
-            if isinstance(answer, Accepted):
+            if isinstance(answer, HandshakeAccepted):
                 yield self._open(now)
                 return answer.rest
             if answer is not None:
@@ -306,24 +306,24 @@ class Link:
             raise LocalProtocolError(msg)
         return data if self._state is _State.CLOSING else b""
 
-    def _open(self, now: int) -> Opened:
+    def _open(self, now: int) -> LinkOpened:
         self._state = _State.OPEN
         self._timers.stop_all()
         self._schedule_ping(now)
-        return Opened()
+        return LinkOpened()
 
     def _schedule_ping(self, now: int) -> None:
         if self._config.ping_interval_ns is not None:
             self._timers.set(Timer.KEEPALIVE, now + self._config.ping_interval_ns)
 
-    def _control(self, received: Frame | Broken, now: int) -> list[LinkEvent]:
+    def _control(self, received: Frame | FrameError, now: int) -> list[LinkEvent]:
         is_open = self._state is _OPEN
         match received:
             case (Opcode.CLOSE, (int(code), str(reason)), _, _):
                 # The answer repeats the code (RFC 6455, section 5.5.1).
                 answer = self._frame(CLOSE, encode_close(code, ""))
                 return [*([answer] if is_open else []), *self._end(code=int(code), reason=reason)]
-            case Broken(code):
+            case FrameError(code):
                 # Say why, and wait for nothing (RFC 6455, section 7.1.7).
                 kind, message = _FAILURES[code]
                 parting = self._frame(CLOSE, encode_close(code, message))
@@ -334,7 +334,7 @@ class Link:
             case (Opcode.PING, bytes(payload), _, _):
                 return [self._frame(PONG, payload)]
             case (Opcode.PONG, bytes(payload), _, _) if payload != _KEEPALIVE:
-                return [Pong(payload)]
+                return [LinkPong(payload)]
             case (Opcode.PONG, _, _, _):
                 self._timers.stop_all()
                 self._schedule_ping(now)
@@ -347,7 +347,7 @@ class Link:
     ) -> list[LinkEvent]:
         self._state = _State.CLOSED
         self._timers.stop_all()
-        return [*([fault] if fault else []), Closed(code, reason)]
+        return [*([fault] if fault else []), LinkClosed(code, reason)]
 
     def _send_nothing(self) -> bytes:
         if self._state in (_State.CONNECTING, _State.HANDSHAKE):

@@ -16,12 +16,12 @@ from attrs import evolve, frozen
 
 from ..downlink.playout import Playout
 from ..machine.lifecycles import ResponseInput, ResponseState
-from ..machine.units import whole_ms
+from ..machine.units import samples_to_ms
 from ..protocols.realtime import CancelResponse, DeleteItem, ServerError, TruncateItem
-from ..responses.responses import ModelResponse, Responses
-from ..values.playback_position import Heard, Part
+from ..responses.responses import ResponseRecord, Responses
+from ..values.playback_position import PartKey, PlaybackPosition
 
-__all__ = ["Interruption", "cancel_of", "interrupt", "is_late_cancel", "recognisable"]
+__all__ = ["Interruption", "cancel_event", "interrupt", "is_late_cancel", "with_event_id"]
 
 _CANCEL_ID: Final = "bridge-cancel-"
 """Begins the event id of our cancels, so that the error of one that came too late is known."""
@@ -36,10 +36,10 @@ class Interruption:
 
     clear: bool
     events: tuple[CancelResponse | TruncateItem | DeleteItem, ...]
-    cut: tuple[Heard, ...]
-    finished: tuple[Part, ...]
+    cut: tuple[PlaybackPosition, ...]
+    finished: tuple[PartKey, ...]
     stopped_generating: bool
-    own: tuple[Heard, ...] = ()
+    own: tuple[PlaybackPosition, ...] = ()
 
 
 def interrupt(
@@ -50,49 +50,49 @@ def interrupt(
     `cancel`: cancel what is being generated. `server_cancels`: the server does so by itself for the
     response of the conversation. Afterwards the responses are silenced and the playout is empty.
     """
-    clear = playout.playing(now)
-    told = playout.heard(now)
-    heard = [each for each in told if not each.part.own]
-    stopped = _stopped(responses, [each for each in heard if clear or not each.complete])
-    going_on = [each for each in responses.generating if _goes_on_unheard(each)]
+    clear = playout.is_playing(now)
+    told = playout.positions(now)
+    heard = [each for each in told if not each.part.is_clip]
+    stopped = _stopped(responses, [each for each in heard if clear or not each.is_complete])
+    going_on = [each for each in responses.generating if _is_generating_unheard(each)]
     to_cancel = [
         each
         for each in (*stopped, *going_on)
         if cancel
-        and each.life.state in (ResponseState.GENERATING, ResponseState.INTERRUPTED)
-        and not (server_cancels and each.in_conversation)
+        and each.lifecycle.state in (ResponseState.GENERATING, ResponseState.INTERRUPTED)
+        and not (server_cancels and each.is_in_conversation)
     ]
     if not clear and not stopped and not to_cancel:
         return None
-    cancels = [cancel_of(each.id) for each in to_cancel]
+    cancels = [cancel_event(each.id) for each in to_cancel]
     for each in to_cancel:
-        each.cancelled = True
+        each.is_cancelled = True
     corrections = [
         event
         for (response_id, item_id), parts in groupby(_by_item(heard), key=_item_of)
-        if not responses.is_gone(item_id)
-        for event in _correct(responses.get(response_id), item_id, list(parts))
+        if not responses.is_item_deleted(item_id)
+        for event in _corrections_of(responses.get_or_create(response_id), item_id, list(parts))
     ]
-    stopped_generating = any(each.generating for each in stopped)
+    stopped_generating = any(each.is_generating for each in stopped)
     for each in stopped:
-        each.life.step(ResponseInput.INTERRUPT)
+        each.lifecycle.step(ResponseInput.INTERRUPT)
     playout.clear()
     return Interruption(
         clear,
         events=(*cancels, *corrections),
-        cut=tuple(each for each in heard if not _to_the_end(each)),
-        finished=tuple(each.part for each in heard if _to_the_end(each)),
+        cut=tuple(each for each in heard if not _is_heard_completely(each)),
+        finished=tuple(each.part for each in heard if _is_heard_completely(each)),
         stopped_generating=stopped_generating,
-        own=tuple(each for each in told if each.part.own),
+        own=tuple(each for each in told if each.part.is_clip),
     )
 
 
-def cancel_of(response_id: str) -> CancelResponse:
+def cancel_event(response_id: str) -> CancelResponse:
     """Our cancel of a response."""
     return CancelResponse(response_id, event_id=_CANCEL_ID + response_id)
 
 
-def recognisable(event: CancelResponse) -> CancelResponse:
+def with_event_id(event: CancelResponse) -> CancelResponse:
     """A cancel of the application, with an event id by which its late error is known; one that has
     an id of its own keeps it, and its error is told."""
     return event if event.event_id else evolve(event, event_id=_CANCEL_ID + "by-hand")
@@ -104,26 +104,28 @@ def is_late_cancel(error: ServerError) -> bool:
     return ours and error.code == "response_cancel_not_active"
 
 
-def _stopped(responses: Responses, sounding: list[Heard]) -> list[ModelResponse]:
+def _stopped(responses: Responses, sounding: list[PlaybackPosition]) -> list[ResponseRecord]:
     """What sounds is stopped, and what would sound: of responses still generating without sound,
     those of the conversation; one outside of it may be text that no caller is to hear."""
-    heard = {each.part.response_id: responses.get(each.part.response_id) for each in sounding}
-    stopped = [each for each in responses.generating if each.in_conversation or each.id in heard]
-    stopped += [each for each in heard.values() if not each.generating]
-    return [each for each in stopped if each.audible]
+    heard = {
+        each.part.response_id: responses.get_or_create(each.part.response_id) for each in sounding
+    }
+    stopped = [each for each in responses.generating if each.is_in_conversation or each.id in heard]
+    stopped += [each for each in heard.values() if not each.is_generating]
+    return [each for each in stopped if each.is_audible]
 
 
-def _goes_on_unheard(response: ModelResponse) -> bool:
+def _is_generating_unheard(response: ResponseRecord) -> bool:
     """An interruption that was to cancel nothing has left it so."""
-    unheard = response.life.state is ResponseState.INTERRUPTED
-    return unheard and response.in_conversation and not response.cancelled
+    unheard = response.lifecycle.state is ResponseState.INTERRUPTED
+    return unheard and response.is_in_conversation and not response.is_cancelled
 
 
-def _item_of(heard: Heard) -> tuple[str, str]:
+def _item_of(heard: PlaybackPosition) -> tuple[str, str]:
     return heard.part.response_id, heard.part.item_id
 
 
-def _by_item(heard: list[Heard]) -> list[Heard]:
+def _by_item(heard: list[PlaybackPosition]) -> list[PlaybackPosition]:
     """Parts of one item side by side, items in the order in which they began to be sent."""
     first: dict[tuple[str, str], int] = {}
     for each in heard:
@@ -131,23 +133,23 @@ def _by_item(heard: list[Heard]) -> list[Heard]:
     return sorted(heard, key=lambda each: first[_item_of(each)])
 
 
-def _to_the_end(heard: Heard) -> bool:
-    return heard.complete and heard.estimated == heard.sent
+def _is_heard_completely(heard: PlaybackPosition) -> bool:
+    return heard.is_complete and heard.estimated_samples == heard.sent_samples
 
 
-def _correct(
-    response: ModelResponse, item_id: str, parts: list[Heard]
+def _corrections_of(
+    response: ResponseRecord, item_id: str, parts: list[PlaybackPosition]
 ) -> list[TruncateItem | DeleteItem]:
     """What makes the model's memory of an item what the caller heard of it."""
-    if not response.in_conversation:
+    if not response.is_in_conversation:
         return []
-    if any(whole_ms(each.estimated) or _to_the_end(each) for each in parts):
-        response.item_heard(item_id)
+    if any(samples_to_ms(each.estimated_samples) or _is_heard_completely(each) for each in parts):
+        response.mark_item_heard(item_id)
     if item_id in response.heard_items:
         return [
-            TruncateItem(item_id, each.part.content_index, whole_ms(each.estimated))
+            TruncateItem(item_id, each.part.content_index, samples_to_ms(each.estimated_samples))
             for each in parts
-            if not _to_the_end(each)
+            if not _is_heard_completely(each)
         ]
     # An item that the server has not finished cannot be deleted yet; it is once it is done.
     return [DeleteItem(item_id)] if item_id in response.done_items else []

@@ -16,10 +16,10 @@ from base64 import b64encode
 from functools import lru_cache
 from typing import Final
 
-from ..audio import pcmu as mulaw
+from ..audio import pcmu
 from ..machine.units import FRAME_SAMPLES
 
-__all__ = ["INACTIVITY_SAMPLES", "MAX_GAP_SAMPLES", "CallerAudio", "silence"]
+__all__ = ["INACTIVITY_SAMPLES", "MAX_GAP_SAMPLES", "CallerAudio", "silence_payload"]
 
 MAX_GAP_SAMPLES: Final = 10 * 8000
 """Silence for one gap: ten seconds. Turn detection ends a turn after less than one; a longer gap
@@ -46,46 +46,46 @@ class CallerAudio:
 
     def __init__(self, inactivity_timeout_ns: int | None) -> None:
         self._timeout = inactivity_timeout_ns
-        self.muted = False
-        self.begin(format_is_mulaw=False)
+        self.is_muted = False
+        self.start_stream(format_is_mulaw=False)
 
-    def begin(self, format_is_mulaw: bool) -> None:  # noqa: FBT001
+    def start_stream(self, format_is_mulaw: bool) -> None:  # noqa: FBT001
         """A stream has begun. Only if it is µ-law, 8 kHz, mono is anything ever put into it."""
-        self._pads = format_is_mulaw
+        self._is_padding_enabled = format_is_mulaw
         self._speaking = False
-        self._waits_since = 0
-        self._filled = True  # of what has not begun nothing is missing
+        self._last_audio_ns = 0
+        self._is_gap_filled = True  # of what has not begun nothing is missing
         self._last_ms = 0
-        self._expected: int | None = None
+        self._expected_position: int | None = None
 
-    def media(self, timestamp_ms: int | None, samples: int, now: int) -> int:
+    def frame_received(self, timestamp_ms: int | None, samples: int, now: int) -> int:
         """A frame has come. Returns how many samples of silence go before it."""
-        self._waits_since = now
-        self._filled = False
-        if timestamp_ms is None or not self._pads:
-            self._expected = None
+        self._last_audio_ns = now
+        self._is_gap_filled = False
+        if timestamp_ms is None or not self._is_padding_enabled:
+            self._expected_position = None
             return 0
         at = timestamp_ms * _SAMPLES_PER_MS
-        expected = self._expected
+        expected = self._expected_position
         if expected is None or timestamp_ms < self._last_ms:
             # The first one, or a clock that was set back: from here on anew.
             expected = at
         self._last_ms = timestamp_ms
         missing = at - expected
         if missing >= FRAME_SAMPLES:
-            self._expected = at + samples
+            self._expected_position = at + samples
             return min(missing, MAX_GAP_SAMPLES)
         if missing < 0:
             expected -= _DRIFT_SAMPLES
         elif 0 < missing <= _JITTER_SAMPLES:
             expected += _DRIFT_SAMPLES
-        self._expected = expected + samples
+        self._expected_position = expected + samples
         return 0
 
     def speech_started(self, now: int) -> None:
         """Turn detection hears the caller speak."""
         self._speaking = True
-        self._waits_since = now
+        self._last_audio_ns = now
 
     def speech_stopped(self) -> None:
         """Turn detection hears the caller no longer."""
@@ -96,25 +96,25 @@ class CallerAudio:
         """When to call `expire` (ns), by what is known now. Each frame moves it; a timer need only
         be set when speech starts, and after `expire`, which may have been early. `None`: not
         needed before speech starts again."""
-        if self._timeout is None or not self._speaking or not self._pads:
+        if self._timeout is None or not self._speaking or not self._is_padding_enabled:
             return None
-        return self._waits_since + self._timeout
+        return self._last_audio_ns + self._timeout
 
-    def expire(self, now: int) -> int:
+    def take_due_silence(self, now: int) -> int:
         """The deadline may have come. Returns how many samples of silence are due now, once for
         each gap: what timestamps tell of it afterwards is not filled again."""
         deadline = self.deadline
         if deadline is None or now < deadline:
             return 0
-        self._waits_since = now
-        if self._filled:
+        self._last_audio_ns = now
+        if self._is_gap_filled:
             return 0
-        self._filled = True
-        self._expected = None
+        self._is_gap_filled = True
+        self._expected_position = None
         return INACTIVITY_SAMPLES
 
 
 @lru_cache(maxsize=8)  # a frame, a second, and a gap or two of up to 100 KB
-def silence(samples: int) -> str:
+def silence_payload(samples: int) -> str:
     """So many samples of silence, in base64."""
-    return b64encode(mulaw.silence(samples)).decode()
+    return b64encode(pcmu.silence(samples)).decode()

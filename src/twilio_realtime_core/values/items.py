@@ -25,10 +25,10 @@ __all__ = [
     "FunctionOutput",
     "ImagePart",
     "Message",
-    "OtherItem",
-    "OtherPart",
     "Role",
     "TextPart",
+    "UnknownItem",
+    "UnknownPart",
     "as_text",
     "from_data",
     "from_server",
@@ -77,14 +77,14 @@ class ImagePart:
 
 
 @frozen
-class OtherPart:
+class UnknownPart:
     """A part of another kind, as the server describes it; it keeps the places of those after it."""
 
     type: str
     data: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
 
 
-ContentPart: TypeAlias = TextPart | AudioPart | ImagePart | OtherPart
+ContentPart: TypeAlias = TextPart | AudioPart | ImagePart | UnknownPart
 
 
 @frozen
@@ -119,7 +119,7 @@ class FunctionOutput:
 
 
 @frozen
-class OtherItem:
+class UnknownItem:
     """An item of another kind, such as `mcp_call`, as the server describes it."""
 
     id: str
@@ -127,7 +127,7 @@ class OtherItem:
     data: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
 
 
-ConversationItem: TypeAlias = Message | FunctionCall | FunctionOutput | OtherItem
+ConversationItem: TypeAlias = Message | FunctionCall | FunctionOutput | UnknownItem
 
 
 _DEEPEST: Final = 32
@@ -163,7 +163,7 @@ def from_server(item: Item) -> ConversationItem:
                 recurse=False,
                 filter=lambda _, value: value is not None,
             )
-            return OtherItem(item.id, item.type, _but(told, "id", "type"))
+            return UnknownItem(item.id, item.type, _but(told, "id", "type"))
 
 
 def _without_audio(content: Any) -> list[Any]:
@@ -187,9 +187,9 @@ def _part_from_server(part: Any) -> ContentPart:
         case {"type": "input_image"}:
             return ImagePart(_text(part.get("image_url")) or "", _text(part.get("detail")))
         case {"type": str(type_)}:
-            return OtherPart(type_, _but(part, "type"))
+            return UnknownPart(type_, _but(part, "type"))
         case _:
-            return OtherPart("")
+            return UnknownPart("")
 
 
 def _text(value: Any) -> str | None:
@@ -274,7 +274,7 @@ def from_data(data: Mapping[str, Any]) -> ConversationItem:
                 id_, _string(data, "call_id", "item"), _string(data, "output", "item")
             )
         case _:
-            return OtherItem(id_, kind, _but(data, "id", "type"))
+            return UnknownItem(id_, kind, _but(data, "id", "type"))
 
 
 def _parts_from_data(content: Any) -> tuple[ContentPart, ...]:
@@ -302,7 +302,7 @@ def _part_from_data(data: Any, place: str) -> ContentPart:
             url = _string(data, "image_url", place)
             return ImagePart(url, _string_or_none(data, "detail", place))
         case kind:
-            return OtherPart(kind, _but(data, "type"))
+            return UnknownPart(kind, _but(data, "type"))
 
 
 def _check_mapping(data: Any, place: str) -> None:

@@ -2,11 +2,11 @@
 
 from attrs import field, frozen
 
-__all__ = ["Heard", "Part"]
+__all__ = ["PartKey", "PlaybackPosition"]
 
 
 @frozen(cache_hash=True)
-class Part:
+class PartKey:
     """A content part of an item: what audio belongs to, and what can be truncated.
 
     `session` counts the Realtime sessions of the call from 1, since ids are unique only within one;
@@ -19,13 +19,13 @@ class Part:
     content_index: int
 
     @property
-    def own(self) -> bool:
+    def is_clip(self) -> bool:
         """Whether it is the application's own: the model does not know of it."""
         return self.session == 0
 
 
 @frozen
-class Heard:
+class PlaybackPosition:
     """How far a part has been played, in samples: `confirmed <= estimated <= sent`.
 
     `confirmed` is known from marks; `estimated` is what a `clear` sent at that moment leaves
@@ -33,9 +33,9 @@ class Heard:
     of the part has been sent.
     """
 
-    part: Part
-    confirmed: int
-    estimated: int
-    sent: int
-    complete: bool
-    margin: int = field(default=0, eq=False)
+    part: PartKey
+    confirmed_samples: int
+    estimated_samples: int
+    sent_samples: int
+    is_complete: bool
+    margin_samples: int = field(default=0, eq=False)

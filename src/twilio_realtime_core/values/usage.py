@@ -48,7 +48,7 @@ class Usage:
         )
 
     @classmethod
-    def of(cls, data: Any) -> "Usage | None":
+    def from_json(cls, data: Any) -> "Usage | None":
         """What `response.usage` says; `None` where it says nothing. Whatever is missing, or is no
         whole number of at least 0, counts as 0."""
         if not isinstance(data, Mapping):

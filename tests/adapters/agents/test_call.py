@@ -37,7 +37,7 @@ from twilio_realtime_core.notifications import (
     TwilioMessage,
 )
 from twilio_realtime_core.values.items import Message, Role
-from twilio_realtime_core.values.playback_position import Heard, Part
+from twilio_realtime_core.values.playback_position import PartKey, PlaybackPosition
 
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 
@@ -645,7 +645,7 @@ def test_an_agent_sees_the_conversation_and_what_was_heard(runtime: str) -> None
     seen: list[object] = []
 
     async def agent(call: Call) -> None:
-        seen.extend([*call.items, *call.heard])
+        seen.extend([*call.items, *call.playback_positions])
 
     async def script(exchange: Exchange) -> None:
         await settle()
@@ -654,7 +654,7 @@ def test_an_agent_sees_the_conversation_and_what_was_heard(runtime: str) -> None
     Exchange(runtime, agent).run(script)
     assert seen == [
         Message("i", Role.USER),
-        Heard(Part(1, "r", "i", 0), 0, 80, 160, complete=False),
+        PlaybackPosition(PartKey(1, "r", "i", 0), 0, 80, 160, is_complete=False),
     ]
 
 

@@ -178,8 +178,8 @@ def test_a_function_says_how_it_is_to_be_answered(runtime: str) -> None:
 
     outputs = desk.ask(request("patient"), request("mute-one", call_id="f2"))
     assert sorted(outputs, key=lambda each: each.call_id) == [
-        SendFunctionOutput("f1", "null", respond=True, once_heard=True),
-        SendFunctionOutput("f2", "null", respond=False, once_heard=False),
+        SendFunctionOutput("f1", "null", respond=True, after_playback=True),
+        SendFunctionOutput("f2", "null", respond=False, after_playback=False),
     ]
 
 
@@ -190,10 +190,10 @@ def test_a_function_that_takes_the_call_can_end_it(runtime: str) -> None:
     @desk.functions.add(respond=False)
     async def hang_up(call: Call, reason: str) -> None:
         assert call.started.call_sid == "CA1"
-        call.send(HangUp(once_heard=True))
+        call.send(HangUp(after_playback=True))
 
     desk.exchange.run(ask_and_hang_up(request("hang_up", '{"reason":"done"}')))
-    assert desk.exchange.line.commands == [HangUp(once_heard=True)]
+    assert desk.exchange.line.commands == [HangUp(after_playback=True)]
     assert "call" not in desk.functions.tools[0]["parameters"]["properties"]
 
 
@@ -300,7 +300,7 @@ def test_the_model_is_told_what_is_wrong_with_its_arguments(
 
     (output,) = desk.ask(request("weather", arguments))
     assert words in error_of(output)
-    assert output.once_heard
+    assert output.after_playback
     assert desk.errors == []
 
 

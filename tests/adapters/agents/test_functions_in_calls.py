@@ -12,7 +12,7 @@ from twilio_realtime.agents.call import Call
 from twilio_realtime.agents.call_acceptor import answering
 from twilio_realtime.agents.functions import Functions
 from twilio_realtime.server.service import Service, ServiceConfig
-from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
 from twilio_realtime.sim.model.replies import FunctionCall, Pace, Reply, Speech
 from twilio_realtime.sim.phone.caller import After, Cue, Say
@@ -23,8 +23,8 @@ from twilio_realtime_core.notifications import CallEnded, EndReason, Notificatio
 
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 
-QUESTION: Cue = After(0, Say(recordings.load("caller_interruption").audio))
-ANSWER = recordings.load("agent_goodbye")
+QUESTION: Cue = After(0, Say(sample_speech.load("caller_interruption").audio))
+ANSWER = sample_speech.load("agent_goodbye")
 
 
 def never(error: Exception) -> None:
@@ -92,7 +92,7 @@ def test_the_model_says_what_a_function_has_found_and_a_function_ends_the_call(
     @functions.add(respond=False)
     async def hang_up(call: Call) -> None:
         """Ends the call."""
-        call.send(HangUp(once_heard=True))
+        call.send(HangUp(after_playback=True))
 
     goodbye = Speech(ANSWER.audio, ANSWER.transcript)
     parties = answering_model(

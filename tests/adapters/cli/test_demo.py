@@ -42,7 +42,7 @@ from twilio_realtime.sim.world.message_world import MessageWorld
 from twilio_realtime.sim.world.world import Step
 from twilio_realtime_core import Bridge, CallConfig, Peer, SendEvent, SessionConfig
 from twilio_realtime_core.machine.contract import MessageMachine
-from twilio_realtime_core.machine.units import MS, SECOND, whole_ms
+from twilio_realtime_core.machine.units import MS, SECOND, samples_to_ms
 from twilio_realtime_core.notifications import SessionReady
 from twilio_realtime_core.protocols.realtime import CreateResponse
 
@@ -383,8 +383,8 @@ def test_cuts_are_the_truth_to_the_millisecond(call: Simulated) -> None:
     greeting = len(full_scenario().replies[0].audio)
     greeting += -greeting % 400  # made in tokens of 50 ms
     heard = [clear.heard for clear in call.phone.clears]
-    assert first.heard_ms == first.told_ms == whole_ms(heard[0] - greeting)
-    assert second.heard_ms == second.told_ms == whole_ms(heard[1] - heard[0])
+    assert first.heard_ms == first.told_ms == samples_to_ms(heard[0] - greeting)
+    assert second.heard_ms == second.told_ms == samples_to_ms(heard[1] - heard[0])
     assert [cut.difference_ms for cut in call.cuts] == [0, 0]
 
 

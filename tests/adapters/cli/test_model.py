@@ -10,7 +10,7 @@ from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 from command_line import RUNTIMES, Command
-from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim import sample_speech
 
 
 @pytest.fixture(params=RUNTIMES)
@@ -47,8 +47,8 @@ def test_it_says_what_it_is_told_to_and_repeats_the_last(model: Command) -> None
     with connect(f"{model.event('listening')['url']}?model=gpt-realtime-mini") as client:
         assert receive(client, "session.created")["session"]["model"] == "gpt-realtime-mini"
         said = [ask(client) for _ in range(3)]
-    goodbye = recordings.load("agent_goodbye").transcript
-    assert said == [recordings.load("agent_greeting").transcript, goodbye, goodbye]
+    goodbye = sample_speech.load("agent_goodbye").transcript
+    assert said == [sample_speech.load("agent_greeting").transcript, goodbye, goodbye]
     assert model.event("session.created")["model"] == "gpt-realtime-mini"
     assert [model.event("response.done")["status"] for _ in range(3)] == 3 * ["completed"]
     assert model.event("session.over")["code"] == 1000
@@ -58,7 +58,7 @@ def test_every_client_has_a_session_of_its_own(model: Command) -> None:
     url = f"{model.event('listening')['url']}?model=gpt-realtime"
     with connect(url) as one, connect(url) as other:
         ids = [receive(each, "session.created")["session"]["id"] for each in (one, other)]
-        greeting = recordings.load("agent_greeting").transcript
+        greeting = sample_speech.load("agent_greeting").transcript
         assert [ask(one), ask(other)] == [greeting, greeting]
     assert ids[0] != ids[1]
     assert {model.event("session.over")["session"] for _ in range(2)} == {1, 2}

@@ -23,10 +23,10 @@ from websockets.sync.server import Server, ServerConnection, serve
 from command_line import RUNTIMES, Command
 from twilio_realtime.cli.commands import call
 from twilio_realtime.cli.wav import load_wav
-from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.audio import from_linear, write_wav
 
-SPEECH = recordings.load("agent_goodbye").audio[:2400]  # 0.3 s
+SPEECH = sample_speech.load("agent_goodbye").audio[:2400]  # 0.3 s
 PATIENT = ("--quiet-ms", "200", "--limit-s", "5")
 
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
@@ -100,7 +100,7 @@ def _port(server: Server) -> int:
 @pytest.fixture
 def question(tmp_path: Path) -> str:
     path = tmp_path / "question.wav"
-    path.write_bytes(write_wav(recordings.load("caller_question").audio[:1600]))
+    path.write_bytes(write_wav(sample_speech.load("caller_question").audio[:1600]))
     return str(path)
 
 
@@ -130,7 +130,7 @@ def test_a_call_that_is_answered_goes_well(runtime: str, question: str, tmp_path
     sides = record.read_bytes()
     data = sides[sides.index(b"data") + 8 :]
     assert SPEECH in data[1::2]
-    assert recordings.load("caller_question").audio[:1600] in data[0::2]
+    assert sample_speech.load("caller_question").audio[:1600] in data[0::2]
 
 
 @each_runtime

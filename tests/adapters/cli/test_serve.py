@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from command_line import RUNTIMES, Command
-from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.audio import SILENCE, write_wav
 
 KEY = "sk-proj-0123456789abcdef"
@@ -50,7 +50,7 @@ def channels(file: bytes) -> tuple[bytes, bytes]:
 
 @each_runtime
 def test_phone_is_answered_by_serve_and_serve_by_model(runtime: str, tmp_path: Path) -> None:
-    question = recordings.load("caller_question").audio[:2400]
+    question = sample_speech.load("caller_question").audio[:2400]
     wav, record = tmp_path / "question.wav", tmp_path / "call.wav"
     wav.write_bytes(write_wav(question))
     authority = Authority(tmp_path)
@@ -70,7 +70,7 @@ def test_phone_is_answered_by_serve_and_serve_by_model(runtime: str, tmp_path: P
         model.event("session.over")
         assert model.interrupt(signal.SIGTERM) == 143
 
-    answer = recordings.load("caller_interruption").audio
+    answer = sample_speech.load("caller_interruption").audio
     summary = phone.events()[-1]
     assert summary["twilio_would_log"] == []
     assert summary["clears"] == 0

@@ -51,9 +51,9 @@ from twilio_realtime_core.config.interruption_policy import InterruptionLimit, I
 from twilio_realtime_core.machine.actions import Notify
 from twilio_realtime_core.notifications import RealtimeEvent
 from twilio_realtime_core.protocols.realtime import CreateItem, CreateResponse, UpdateSession
-from twilio_realtime_core.transport.http import Request, Upgrade
+from twilio_realtime_core.transport.http import HttpRequest, Upgrade
 from twilio_realtime_core.values.items import ConversationItem, ImagePart, Message, Role, TextPart
-from twilio_realtime_core.values.playback_position import Heard, Part
+from twilio_realtime_core.values.playback_position import PartKey, PlaybackPosition
 
 AUDIO_DELTA = "response.output_audio.delta"
 CONFIG = CallConfig(
@@ -169,7 +169,7 @@ def test_whatever_is_hidden_runs_as_it_ran(
     item = {"id": "f", "type": "function_call", "call_id": "c", "name": name, "arguments": "{}"}
     response = {"id": "r", "status": "completed", "metadata": data, "output": [item]}
     commands: list[Command] = [
-        SendMessage((TextPart(message),), more={"metadata": data, "new": data}),
+        SendMessage((TextPart(message),), extra_fields={"metadata": data, "new": data}),
         SendEvent(
             CreateResponse({"metadata": data, "tools": [data], "prompt": {"variables": data}})
         ),
@@ -309,7 +309,7 @@ def test_a_command_that_is_no_json_does_what_it_does_without_a_recorder(
 ) -> None:
     commands: list[Command] = [
         SendEvent(UpdateSession({"type": "realtime", field: {"a": odd, "b": [odd]}})),
-        SendMessage((TextPart("hi"),), more={field: odd}),
+        SendMessage((TextPart("hi"),), extra_fields={field: odd}),
         CreateItem({"type": "message", "role": "user", "content": [], field: odd}),
     ]
     plain, recorded = PlainCall.ready(), RecordedCall.ready()
@@ -352,7 +352,7 @@ def test_a_step_that_cannot_be_written_down_is_the_last_line_and_says_so() -> No
         deep = [deep]
     plain, recorded = PlainCall.ready(), RecordedCall.ready()
     steps = len(recorded.lines) - 1
-    command = SendMessage((TextPart("hi"),), more={"deep": deep})
+    command = SendMessage((TextPart("hi"),), extra_fields={"deep": deep})
     assert outcome(recorded, command) == outcome(plain, command)
     assert plain.inner.deadline == recorded.inner.deadline
     assert plain.inner.handle_timeout(10**12) == recorded.inner.handle_timeout(10**12)
@@ -393,7 +393,7 @@ def test_a_call_goes_on_where_writing_fails(step: int) -> None:
     with pytest.raises(LocalProtocolError):
         recorder.start(0)
     assert recorder.closed(Peer.TWILIO, 1000, "", 0) == bridge.closed(Peer.TWILIO, 1000, "", 0)
-    assert recorder.ended
+    assert recorder.has_ended
     assert ends == [len(lines)] == [step + 1]
 
 
@@ -644,7 +644,7 @@ def test_messages_stay_as_they_stood(text: str) -> None:
 
 def test_a_recorder_tells_what_the_bridge_knows() -> None:
     items = (Message("m", Role.USER),)
-    heard = (Heard(Part(1, "r", "i", 0), 0, 80, 160, complete=False),)
+    heard = (PlaybackPosition(PartKey(1, "r", "i", 0), 0, 80, 160, is_complete=False),)
 
     class Knowing(Bridge):
         @property
@@ -655,13 +655,13 @@ def test_a_recorder_tells_what_the_bridge_knows() -> None:
         def items(self) -> tuple[ConversationItem, ...]:
             return items
 
-        def heard(self, now: int) -> tuple[Heard, ...]:
+        def heard(self, now: int) -> tuple[PlaybackPosition, ...]:
             return heard if now == 7 else ()
 
     lines: list[str] = []
     recorder = Recorder(Knowing(), CallConfig(), lines.append)
-    assert recorder.ended
-    assert (recorder.items, recorder.heard(7)) == (items, heard)
+    assert recorder.has_ended
+    assert (recorder.items, recorder.playback_positions(7)) == (items, heard)
 
 
 def test_a_service_records_its_calls_with_the_configuration_they_have(tmp_path: Path) -> None:
@@ -673,12 +673,12 @@ def test_a_service_records_its_calls_with_the_configuration_they_have(tmp_path: 
         return calls.record(bridge, config)
 
     answer = Service(ServiceConfig(), record=record).respond(
-        Request("GET", "/media-stream", (("upgrade", "websocket"), ("connection", "Upgrade")))
+        HttpRequest("GET", "/media-stream", (("upgrade", "websocket"), ("connection", "Upgrade")))
     )
     assert isinstance(answer, Upgrade)
     assert isinstance(answer.machine, Recorder)
     ((bridge, config),) = recorded
-    assert config.line_history == bridge.line_history
+    assert config.start_delay_history == bridge.start_delay_history
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -742,7 +742,7 @@ def test_a_full_disk_is_told_once(tmp_path: Path, fails: bool) -> None:  # noqa:
     machine.start(0)
     machine.opened(Peer.TWILIO, 0)
     machine.closed(Peer.TWILIO, 1000, "", 0)
-    assert machine.ended
+    assert machine.has_ended
     assert len(errors) == 1
 
 

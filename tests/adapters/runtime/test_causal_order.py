@@ -7,7 +7,7 @@ words of a transcript and the echoes of marks, may interleave differently on rea
 import pytest
 
 from driving import RUNTIMES, Call, call_over_sockets, run
-from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.phone.caller import After, Cue, HangUp, Press, Say, WhenHeard
 from twilio_realtime.sim.world.calls import byte_call, message_call
 from twilio_realtime_core.machine.units import MS, SECOND
@@ -32,7 +32,7 @@ CAUSES = (
     KeyPressed,
     CallEnded,
 )
-WORDS = recordings.load("caller_interruption").audio[:4000]
+WORDS = sample_speech.load("caller_interruption").audio[:4000]
 SCRIPT: tuple[Cue, ...] = (
     After(0, Say(WORDS)),
     WhenHeard(300, Say(WORDS)),

@@ -19,7 +19,7 @@ from twilio_realtime.sim.phone.caller import After, HangUp, Say
 from twilio_realtime.sim.phone.twilio_peer import SERVER, TwilioPeer
 from twilio_realtime_core import Action, CallConfig, Peer, Send
 from twilio_realtime_core.notifications import CallEnded, EndReason
-from twilio_realtime_core.transport.http import Opening, Request, Upgrade
+from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, Upgrade
 from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 
@@ -125,12 +125,14 @@ class Town:
         return addresses[0][1]
 
     def accept_model(self) -> tuple[Any, Hashable]:
-        def respond(request: Request) -> Upgrade:
+        def respond(request: HttpRequest) -> Upgrade:
             del request
             self.listeners.append(Listener())
             return Upgrade(self.listeners[-1], CLIENT, {CLIENT: LINK})
 
-        return self.drivers.Driver(Opening(CLIENT, respond, os.urandom), self.told.append), CLIENT
+        return self.drivers.Driver(
+            HttpConnection(CLIENT, respond, os.urandom), self.told.append
+        ), CLIENT
 
     async def call(self, port: int, number: int) -> None:
         url = f"ws://127.0.0.1:{port}/media-stream"

@@ -16,7 +16,7 @@ from certificates import serving, trusting
 from twilio_realtime.recordings.recorder import BridgeLike
 from twilio_realtime.runtime.tls import Tls
 from twilio_realtime.server.service import Service, ServiceConfig, check_exposure
-from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
 from twilio_realtime.sim.model.replies import Reply, Speech
 from twilio_realtime.sim.phone.caller import After, Cue, Say, WhenQuiet
@@ -38,7 +38,7 @@ from twilio_realtime_core.machine.contract import ByteMachine
 from twilio_realtime_core.machine.units import MS, SECOND
 from twilio_realtime_core.notifications import CallEnded, CallStarted, EndReason, ResponseFinished
 from twilio_realtime_core.protocols import realtime, twilio
-from twilio_realtime_core.transport.http import Opening, Request, Response, Upgrade
+from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, HttpResponse, Upgrade
 from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 
@@ -60,12 +60,12 @@ VALIDATOR: Validator = module.RequestValidator(TOKEN)
 
 def request(
     method: str = "GET", target: str = "/incoming-call", body: bytes = b"", /, **headers: str
-) -> Request:
+) -> HttpRequest:
     named = {"host": "localhost:5050"} | {k.replace("_", "-"): v for k, v in headers.items()}
-    return Request(method, target, tuple(named.items()), body)
+    return HttpRequest(method, target, tuple(named.items()), body)
 
 
-def upgrade(target: str = "/media-stream", **headers: str) -> Request:
+def upgrade(target: str = "/media-stream", **headers: str) -> HttpRequest:
     return request(
         "GET",
         target,
@@ -77,25 +77,25 @@ def upgrade(target: str = "/media-stream", **headers: str) -> Request:
     )
 
 
-def form(fields: dict[str, str], target: str = "/incoming-call", **headers: str) -> Request:
+def form(fields: dict[str, str], target: str = "/incoming-call", **headers: str) -> HttpRequest:
     headers["content_type"] = "application/x-www-form-urlencoded; charset=UTF-8"
     return request("POST", target, urlencode(fields).encode(), **headers)
 
 
-def signed(one: Request, url: str, fields: dict[str, str] | None = None) -> Request:
+def signed(one: HttpRequest, url: str, fields: dict[str, str] | None = None) -> HttpRequest:
     """As Twilio's own helper signs it for `url`."""
     signature = VALIDATOR.compute_signature(url, fields or {})
     return evolve(one, headers=(*one.headers, ("x-twilio-signature", signature)))
 
 
-def answer(one: Request, config: ServiceConfig | None = None) -> Response:
+def answer(one: HttpRequest, config: ServiceConfig | None = None) -> HttpResponse:
     response = Service(config or ServiceConfig()).respond(one)
-    assert isinstance(response, Response)
+    assert isinstance(response, HttpResponse)
     assert response.body.count(b"\n") == (response.status != 200 or response.body == b"ok\n")
     return response
 
 
-def stream_of(response: Response) -> str:
+def stream_of(response: HttpResponse) -> str:
     """The URL that the TwiML names."""
     assert response.status == 200
     match = re.search(r'<Stream url="([^"]*)">', response.body.decode())
@@ -110,7 +110,7 @@ GUARDED = ServiceConfig(auth_token=TOKEN, public_url=PUBLIC)
 
 
 @pytest.mark.parametrize("one", [request(), form(FORM)])
-def test_the_webhook_is_answered_with_twiml_that_names_the_stream(one: Request) -> None:
+def test_the_webhook_is_answered_with_twiml_that_names_the_stream(one: HttpRequest) -> None:
     response = answer(one, ServiceConfig(public_url=PUBLIC, parameters={"who": "Ann & Co"}))
     assert response.content_type == "text/xml"
     assert stream_of(response) == "wss://calls.example/media-stream"
@@ -123,7 +123,7 @@ def test_what_twilio_says_of_the_caller_is_not_repeated_in_the_twiml() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_the_service_says_that_it_runs(method: str) -> None:
-    assert answer(request(method, "/healthz?verbose"), GUARDED) == Response(200, b"ok\n")
+    assert answer(request(method, "/healthz?verbose"), GUARDED) == HttpResponse(200, b"ok\n")
 
 
 @pytest.mark.parametrize("target", ["/", "/incoming-call/", "/Healthz", "*", "", "//healthz"])
@@ -239,14 +239,14 @@ def test_the_stream_is_signed_with_the_url_of_the_twiml() -> None:
 
 
 @pytest.mark.parametrize("one", [request(), form(FORM), upgrade()])
-def test_what_is_not_signed_is_refused(one: Request) -> None:
+def test_what_is_not_signed_is_refused(one: HttpRequest) -> None:
     response = answer(one, GUARDED)
     assert response.status == 403
     assert b"has no X-Twilio-Signature" in response.body
 
 
 @pytest.mark.parametrize("one", [request(), form(FORM), upgrade()])
-def test_what_is_signed_for_another_url_is_refused_without_saying_which(one: Request) -> None:
+def test_what_is_signed_for_another_url_is_refused_without_saying_which(one: HttpRequest) -> None:
     config = evolve(GUARDED, public_url=f"{PUBLIC}/t0ken")
     response = answer(signed(one, f"{PUBLIC}{one.target}"), config)
     assert response.status == 403
@@ -433,8 +433,8 @@ def test_elsewhere_there_has_to_be_a_token_or_the_wish_to_go_without(host: str) 
 # Whole calls
 
 
-QUESTION = recordings.load("caller_question").audio
-ANSWER = recordings.load("agent_answer")
+QUESTION = sample_speech.load("caller_question").audio
+ANSWER = sample_speech.load("agent_answer")
 VAD = SessionConfig(turn_detection={"type": "server_vad", "silence_duration_ms": 500})
 SCRIPT: tuple[Cue, ...] = (After(500 * MS, Say(QUESTION)), WhenQuiet(9 * SECOND, Leave()))
 
@@ -452,13 +452,13 @@ class Call:
         )
         service = Service(config, client_tls=trusting(), random_bytes=random.randbytes)
         url = stream_of(answer(signed(request(), f"{PUBLIC}/incoming-call"), config))
-        self.told: list[tuple[BridgeLike, Request]] = []
+        self.told: list[tuple[BridgeLike, HttpRequest]] = []
         self.machine = service.open_connection(self.on_call)
         self.phone = TwilioPeer(url=url, seed=1, script=script)
         self.model = RealtimePeer([Reply((Speech(ANSWER.audio, ANSWER.transcript),))], seed=2)
-        self.requests: list[Request] = []
+        self.requests: list[HttpRequest] = []
 
-        def respond(request: Request) -> Response | Upgrade:
+        def respond(request: HttpRequest) -> HttpResponse | Upgrade:
             self.requests.append(request)
             links = {CLIENT: LinkConfig(max_message_bytes=realtime.MAX_MESSAGE_BYTES)}
             return Upgrade(self.model, CLIENT, links)
@@ -467,7 +467,7 @@ class Call:
         link = LinkConfig(
             max_message_bytes=twilio.MAX_MESSAGE_BYTES, headers=(("x-twilio-signature", signature),)
         )
-        model: ByteMachine = Opening(CLIENT, respond, random.randbytes)
+        model: ByteMachine = HttpConnection(CLIENT, respond, random.randbytes)
         if tls:
             model = Tls(model, server={CLIENT: serving("localhost")})
         self.world = ByteWorld(seed=1, segment=True)
@@ -477,7 +477,7 @@ class Call:
         self.world.join(("phone", SERVER), ("service", Peer.TWILIO), latency_ns=40 * MS)
         self.world.join(("service", Peer.REALTIME), ("model", CLIENT), latency_ns=25 * MS)
 
-    def on_call(self, bridge: BridgeLike, request: Request) -> None:
+    def on_call(self, bridge: BridgeLike, request: HttpRequest) -> None:
         self.told.append((bridge, request))
 
     def events(self, *kinds: type) -> list[object]:

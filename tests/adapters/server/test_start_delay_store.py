@@ -3,7 +3,7 @@
 from calling import SID, Call, connected, created, delta, mark, start
 from twilio_realtime.server.start_delay_store import MAX_CALLS, Lines
 from twilio_realtime_core import CallConfig, HangUp, Peer
-from twilio_realtime_core.config.start_delay_history import LineHistory
+from twilio_realtime_core.config.start_delay_history import StartDelayHistory
 from twilio_realtime_core.machine.units import MS
 
 
@@ -27,12 +27,12 @@ def late_call(lines: Lines) -> Call:
 def test_a_call_is_learned_of_once_it_is_over() -> None:
     lines = Lines()
     call = late_call(lines)
-    assert lines.known() == LineHistory()
+    assert lines.known() == StartDelayHistory()
     call.send(HangUp())
     call.closed(Peer.TWILIO)
     call.closed(Peer.REALTIME)
-    assert lines.known() == LineHistory((120 * MS,))
-    assert lines.known() == LineHistory((120 * MS,))
+    assert lines.known() == StartDelayHistory((120 * MS,))
+    assert lines.known() == StartDelayHistory((120 * MS,))
 
 
 def test_a_call_that_never_ends_is_learned_of_when_many_others_have_come() -> None:
@@ -40,6 +40,6 @@ def test_a_call_that_never_ends_is_learned_of_when_many_others_have_come() -> No
     late_call(lines)
     for _ in range(MAX_CALLS - 1):
         lines.bridge(CallConfig())
-    assert lines.known() == LineHistory()
+    assert lines.known() == StartDelayHistory()
     lines.bridge(CallConfig())
-    assert lines.known() == LineHistory((120 * MS,))
+    assert lines.known() == StartDelayHistory((120 * MS,))

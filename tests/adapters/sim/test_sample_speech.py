@@ -1,4 +1,4 @@
-"""The recordings, and the G.711 and WAV code that reads them."""
+"""The sample_speech, and the G.711 and WAV code that reads them."""
 
 import struct
 from importlib.resources import files
@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twilio_realtime.sim import audio
-from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim import audio, sample_speech
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -27,14 +26,14 @@ def test_names_are_those_of_the_files_shipped() -> None:
     folder = files("twilio_realtime.sim.sample_speech")
     samples = [file for file in folder.iterdir() if file.name.endswith(".wav")]
     assert sorted(file.name for file in samples) == sorted(
-        f"{name}.wav" for name in recordings.NAMES
+        f"{name}.wav" for name in sample_speech.NAMES
     )
     assert sum(len(file.read_bytes()) for file in samples) < 300_000
 
 
-@pytest.mark.parametrize("name", recordings.NAMES)
+@pytest.mark.parametrize("name", sample_speech.NAMES)
 def test_each_is_speech_from_its_beginning_to_its_end(name: str) -> None:
-    recording = recordings.load(name)
+    recording = sample_speech.load(name)
     shortest, longest = SECONDS[name]
     assert recording.name == name
     assert shortest < len(recording.audio) / 8000 < longest
@@ -43,16 +42,16 @@ def test_each_is_speech_from_its_beginning_to_its_end(name: str) -> None:
     assert audio.energy(recording.audio[-800:]) > 0.0001
 
 
-@pytest.mark.parametrize("name", recordings.NAMES)
+@pytest.mark.parametrize("name", sample_speech.NAMES)
 def test_words_are_the_same_in_the_script_the_page_and_the_code(name: str) -> None:
-    words = recordings.load(name).transcript
+    words = sample_speech.load(name).transcript
     assert f'"{words}"\n' in (DOCS / "make_recordings.sh").read_text("utf-8")
     assert f"| {words} |\n" in (DOCS / "recordings.md").read_text("utf-8")
 
 
 def test_an_unknown_name_is_an_error() -> None:
     with pytest.raises(KeyError):
-        recordings.load("nobody")
+        sample_speech.load("nobody")
 
 
 def test_decoding_gives_the_values_of_the_recommendation() -> None:

@@ -12,7 +12,7 @@ from twilio_realtime.agents.call import Agent, Call
 from twilio_realtime.agents.failures import ApplicationError
 from twilio_realtime.agents.functions import Functions
 from twilio_realtime.agents.handlers import Handlers
-from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.replies import Reply, ResponseRequest, Speech, Text
 from twilio_realtime.sim.reference import InvariantBroken
 from twilio_realtime.sim.scenarios import agent_voice
@@ -119,7 +119,7 @@ def test_an_interruption_of_what_is_never_heard_does_not_come() -> None:
 
 
 def test_recorded_audio_has_the_words_that_are_given() -> None:
-    question, answer = recordings.load("caller_question"), recordings.load("agent_answer")
+    question, answer = sample_speech.load("caller_question"), sample_speech.load("agent_answer")
 
     async def story(call: PhoneCall) -> None:
         call.model.replies(Reply((Speech(answer.audio, answer.transcript),)))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 # Test runs in this process share these modules, where each would otherwise import its own copy.
-import twilio_realtime.testing.strategies  # noqa: F401
+import twilio_realtime.testing.strategies  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
 pytest_plugins = ["pytester"]
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twilio_realtime.sim.audio import to_linear
-from twilio_realtime_core.audio import pcmu as mulaw
+from twilio_realtime_core.audio import pcmu
 from twilio_realtime_core.audio.dtmf import COMMA_MS, MAX_MS, MAX_TOTAL_MS, MIN_MS, key_tones
 from twilio_realtime_core.errors import LocalProtocolError
 
@@ -27,7 +27,7 @@ def power(linear: memoryview, frequency: int) -> float:
 
 def level(amplitude_squared: float) -> float:
     """In dBm0: a sine at full scale has 3.17 (ITU-T G.711, section 1)."""
-    return 3.17 + 10 * log10(amplitude_squared / (4 * mulaw.FULL_SCALE) ** 2)
+    return 3.17 + 10 * log10(amplitude_squared / (4 * pcmu.FULL_SCALE) ** 2)
 
 
 def linear(audio: bytes) -> memoryview:
@@ -44,7 +44,7 @@ def heard(audio: bytes, tone_ms: int, pause_ms: int) -> str:
         low, high = (max(group, key=lambda each: power(tone, each)) for group in (LOW, HIGH))
         keys += KEYS[low, high]
         pause = audio[at + 8 * tone_ms : at + step]
-        assert pause == mulaw.silence(len(pause))
+        assert pause == pcmu.silence(len(pause))
     return keys
 
 
@@ -90,8 +90,8 @@ def test_a_long_tone_goes_on_without_a_break() -> None:
 
 
 def test_a_comma_is_half_a_second_of_silence() -> None:
-    assert key_tones(",,") == mulaw.silence(2 * COMMA_MS * 8)
-    assert key_tones("1,2") == key_tones("1") + mulaw.silence(4000) + key_tones("2")
+    assert key_tones(",,") == pcmu.silence(2 * COMMA_MS * 8)
+    assert key_tones("1,2") == key_tones("1") + pcmu.silence(4000) + key_tones("2")
 
 
 @pytest.mark.parametrize("keys", ["12x", "12 ", "a12", "12٣", "12\n"])

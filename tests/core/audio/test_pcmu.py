@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twilio_realtime.sim.audio import from_linear, to_linear
-from twilio_realtime_core.audio import pcmu as mulaw
+from twilio_realtime_core.audio import pcmu
 
 # The decision values at which segments begin, and the codes from there on (ITU-T G.711, table 2a).
 SEGMENTS = [
@@ -19,26 +19,26 @@ SEGMENTS = [
 
 @pytest.mark.parametrize(("value", "code"), SEGMENTS)
 def test_segments_begin_where_the_recommendation_says(value: int, code: int) -> None:
-    assert mulaw.encode([value - 1, value]) == bytes([code + 1, code])
-    assert mulaw.encode([-value, -value - 1]) == bytes([code + 1 - 0x80, code - 0x80])
+    assert pcmu.encode([value - 1, value]) == bytes([code + 1, code])
+    assert pcmu.encode([-value, -value - 1]) == bytes([code + 1 - 0x80, code - 0x80])
 
 
 def test_full_scale_is_the_last_code() -> None:
-    assert mulaw.encode([mulaw.FULL_SCALE, -mulaw.FULL_SCALE]) == b"\x80\x00"
+    assert pcmu.encode([pcmu.FULL_SCALE, -pcmu.FULL_SCALE]) == b"\x80\x00"
 
 
 def test_nothing_is_silence() -> None:
-    assert mulaw.encode([0, 0]) == bytes([mulaw.SILENCE] * 2) == mulaw.silence(2)
-    assert mulaw.silence(0) == b""
+    assert pcmu.encode([0, 0]) == bytes([pcmu.SILENCE] * 2) == pcmu.silence(2)
+    assert pcmu.silence(0) == b""
 
 
 def test_what_is_too_loud_is_clipped() -> None:
-    assert mulaw.encode([10**6, -(10**6)]) == mulaw.encode([mulaw.FULL_SCALE, -mulaw.FULL_SCALE])
+    assert pcmu.encode([10**6, -(10**6)]) == pcmu.encode([pcmu.FULL_SCALE, -pcmu.FULL_SCALE])
 
 
 @given(st.lists(st.integers(-8159, 8158), max_size=50))
 def test_every_value_is_within_half_a_step_of_what_is_decoded(values: list[int]) -> None:
-    codes = mulaw.encode(values)
+    codes = pcmu.encode(values)
     linear = memoryview(to_linear(codes)).cast("h")
     assert len(linear) == len(values)
     for value, decoded in zip(values, linear, strict=True):
@@ -50,5 +50,5 @@ def test_every_value_is_within_half_a_step_of_what_is_decoded(values: list[int])
 def test_what_was_decoded_is_encoded_as_it_was(codes: bytes) -> None:
     linear = memoryview(to_linear(codes)).cast("h")
     # Both codes for nothing decode to the same 0.
-    assert mulaw.encode(value >> 2 for value in linear) == codes.replace(b"\x7f", b"\xff")
+    assert pcmu.encode(value >> 2 for value in linear) == codes.replace(b"\x7f", b"\xff")
     assert from_linear(linear.tobytes()) == codes.replace(b"\x7f", b"\xff")

@@ -39,13 +39,13 @@ from twilio_realtime_core import (
     SendMessage,
     Unmute,
 )
-from twilio_realtime_core.machine.actions import Message
+from twilio_realtime_core.machine.actions import Encodable
 from twilio_realtime_core.notifications import (
     CallEnded,
+    ClipFinished,
     EndReason,
     FunctionCallRequested,
     McpApprovalRequested,
-    OwnAudioFinished,
 )
 from twilio_realtime_core.protocols.realtime import (
     AppendAudio,
@@ -71,7 +71,7 @@ from twilio_realtime_core.values.items import Message as MessageItem
 SILENCE = "/" * 4
 
 
-def types(messages: list[Message]) -> list[str]:
+def types(messages: list[Encodable]) -> list[str]:
     return [json.loads(each.encode())["type"] for each in messages]
 
 
@@ -113,7 +113,7 @@ def test_a_message_may_hold_pictures_have_its_place_and_want_no_answer() -> None
     message = SendMessage(
         (TextPart("Look"), picture, ImagePart("https://x.example/a.png")),
         respond=False,
-        more={"previous_item_id": "root", "event_id": "mine"},
+        extra_fields={"previous_item_id": "root", "event_id": "mine"},
     )
     (item,) = call.send(message).to_model
     assert isinstance(item, CreateItem)
@@ -259,8 +259,8 @@ def test_a_greeting_is_played_with_marks_and_is_told_when_it_was_heard() -> None
     done = call.send(Play(b"\x00" * 2400, "greeting"))
     assert done.sound == audio(2400)
     assert isinstance(done.to_twilio[-1], Mark)
-    assert call.hear(299).told(OwnAudioFinished) == []
-    assert call.hear(1).told(OwnAudioFinished) == [OwnAudioFinished("greeting", 300, 300)]
+    assert call.hear(299).told(ClipFinished) == []
+    assert call.hear(1).told(ClipFinished) == [ClipFinished("greeting", 300, 300)]
 
 
 def test_a_greeting_does_not_yield_to_the_agent_who_comes_behind_it() -> None:
@@ -272,24 +272,24 @@ def test_a_greeting_does_not_yield_to_the_agent_who_comes_behind_it() -> None:
     interrupted = call.model(speech_started())
     assert interrupted.to_twilio == [Clear("MZ1")]
     assert types(interrupted.to_model) == []  # nothing of the response was heard, nor is it done
-    assert interrupted.told(OwnAudioFinished) == [OwnAudioFinished("greeting", 500, 1000)]
+    assert interrupted.told(ClipFinished) == [ClipFinished("greeting", 500, 1000)]
 
 
 def test_hold_sound_is_cleared_at_the_first_sound_of_the_agent() -> None:
     call = Call.ready()
-    call.send(Play(b"\x00" * 8000, "hold", yields=True))
+    call.send(Play(b"\x00" * 8000, "hold", until_agent_speaks=True))
     call.hear(400)
     call.model(created())
     done = call.model(delta(800))
     assert [type(each) for each in done.to_twilio[:2]] == [Clear, Media]
-    assert done.told(OwnAudioFinished) == [OwnAudioFinished("hold", 400, 1000)]
+    assert done.told(ClipFinished) == [ClipFinished("hold", 400, 1000)]
 
 
 def test_hold_sound_waits_until_the_agent_was_heard() -> None:
     call = Call.talking(800)
     call.model(audio_done())
     call.model(response_done())
-    assert call.send(Play(b"\x00" * 800, "hold", yields=True)).audio == []
+    assert call.send(Play(b"\x00" * 800, "hold", until_agent_speaks=True)).audio == []
     assert call.hear(99).audio == []
     assert call.hear(1).sound == audio(800)
 
@@ -297,7 +297,7 @@ def test_hold_sound_waits_until_the_agent_was_heard() -> None:
 def test_hold_sound_waits_while_the_agent_is_in_the_middle_of_a_word() -> None:
     call = Call.talking(800)
     call.hear(100)
-    assert call.send(Play(b"\x01" * 800, "hold", yields=True)).audio == []
+    assert call.send(Play(b"\x01" * 800, "hold", until_agent_speaks=True)).audio == []
     assert call.hear(5000).audio == []
     assert call.model(audio_done()).sound == audio(800, 1)
 
@@ -305,17 +305,17 @@ def test_hold_sound_waits_while_the_agent_is_in_the_middle_of_a_word() -> None:
 def test_hold_sound_that_waits_is_dropped_when_the_next_response_speaks() -> None:
     call = Call.talking(8000)
     call.model(response_done())
-    call.send(Play(b"\x00" * 800, "hold", yields=True))
+    call.send(Play(b"\x00" * 800, "hold", until_agent_speaks=True))
     call.model(created("s"))
     done = call.model(delta(800, "s", "j"))
-    assert done.told(OwnAudioFinished) == [OwnAudioFinished("hold", 0, 0)]
+    assert done.told(ClipFinished) == [ClipFinished("hold", 0, 0)]
 
 
 def test_another_hold_sound_takes_the_place_of_the_first() -> None:
     call = Call.talking(8000)
-    call.send(Play(b"\x00" * 800, "one", yields=True))
-    done = call.send(Play(b"\x00" * 800, "two", yields=True))
-    assert done.told(OwnAudioFinished) == [OwnAudioFinished("one", 0, 0)]
+    call.send(Play(b"\x00" * 800, "one", until_agent_speaks=True))
+    done = call.send(Play(b"\x00" * 800, "two", until_agent_speaks=True))
+    assert done.told(ClipFinished) == [ClipFinished("one", 0, 0)]
 
 
 def test_keys_are_played_as_tones() -> None:
@@ -350,7 +350,7 @@ def test_own_audio_that_another_stream_takes_away_is_told() -> None:
     call.send(Play(b"\x00" * 8000, "greeting"))
     call.hear(250)
     done = call.phone(start(OTHER_SID))
-    assert done.told(OwnAudioFinished) == [OwnAudioFinished("greeting", 250, 1000)]
+    assert done.told(ClipFinished) == [ClipFinished("greeting", 250, 1000)]
 
 
 # Functions
@@ -416,8 +416,8 @@ def test_an_output_that_waits_is_given_when_all_was_heard_and_one_response_follo
     """S81."""
     call = calling_a_function("c1", "c2")
     call.model(delta(800))
-    call.send(SendFunctionOutput("c1", "1", once_heard=True))
-    assert call.send(SendFunctionOutput("c2", "2", once_heard=True)).to_model == []
+    call.send(SendFunctionOutput("c1", "1", after_playback=True))
+    assert call.send(SendFunctionOutput("c2", "2", after_playback=True)).to_model == []
     assert call.model(response_done()).to_model == []
     assert call.hear(99).to_model == []
     assert types(call.hear(1).to_model) == [
@@ -431,7 +431,7 @@ def test_an_output_that_waits_is_given_though_the_marks_are_lost() -> None:
     call = calling_a_function()
     call.model(delta(800))
     call.model(response_done())
-    assert call.send(SendFunctionOutput("c1", "1", once_heard=True)).to_model == []
+    assert call.send(SendFunctionOutput("c1", "1", after_playback=True)).to_model == []
     assert types(call.wait(2200).to_model) == ["conversation.item.create", "response.create"]
 
 
@@ -515,7 +515,7 @@ def test_hanging_up_once_heard_waits_for_the_last_mark() -> None:
     call = Call.talking(800)
     call.model(audio_done())
     call.model(response_done())
-    assert call.send(HangUp(once_heard=True)).closes == []
+    assert call.send(HangUp(after_playback=True)).closes == []
     assert call.hear(99).closes == []
     assert call.hear(1).closes == [Peer.TWILIO, Peer.REALTIME]
 
@@ -523,19 +523,19 @@ def test_hanging_up_once_heard_waits_for_the_last_mark() -> None:
 def test_hanging_up_once_heard_waits_for_a_response_that_was_asked_for() -> None:
     call = Call.ready()
     call.send(CreateResponse({"instructions": "Say goodbye."}))
-    assert call.send(HangUp(once_heard=True)).closes == []
+    assert call.send(HangUp(after_playback=True)).closes == []
     call.model(created())
     assert call.model(response_done()).closes == [Peer.TWILIO, Peer.REALTIME]
 
 
 def test_with_nothing_to_be_heard_it_hangs_up_at_once() -> None:
-    assert Call.ready().send(HangUp(once_heard=True)).closes == [Peer.TWILIO, Peer.REALTIME]
+    assert Call.ready().send(HangUp(after_playback=True)).closes == [Peer.TWILIO, Peer.REALTIME]
 
 
 def test_a_caller_who_talks_over_the_goodbye_ends_the_call_at_once() -> None:
     """S82."""
     call = Call.talking(8000)
-    call.send(HangUp(once_heard=True))
+    call.send(HangUp(after_playback=True))
     call.wait(100)
     done = call.model(speech_started())
     assert done.closes == [Peer.TWILIO, Peer.REALTIME]
@@ -551,7 +551,7 @@ def test_a_slow_goodbye_is_not_cut_while_there_are_signs_of_playing() -> None:
     marks = [name for _ in range(200) for name in call.model(delta(2080)).marks]  # of 52 s
     call.model(audio_done())
     call.model(response_done())
-    call.send(HangUp(once_heard=True))
+    call.send(HangUp(after_playback=True))
     for name in marks[:-1]:
         assert call.wait(300).closes == []  # slower than it was sent
         assert call.phone(mark(name)).closes == []
@@ -562,7 +562,7 @@ def test_a_line_without_a_sign_of_playing_is_dead_after_ten_seconds() -> None:
     """S82."""
     call = Call.talking(*[8000] * 30)
     call.model(response_done())
-    call.send(HangUp(once_heard=True))
+    call.send(HangUp(after_playback=True))
     assert call.wait(9_900).closes == []
     assert call.wait(200).closes == [Peer.TWILIO, Peer.REALTIME]
 
@@ -620,28 +620,28 @@ def test_an_item_that_the_application_deletes_is_not_corrected() -> None:
 
 def test_waiting_hold_sound_does_not_begin_in_the_caller_s_first_word() -> None:
     call = Call.talking(8000)
-    call.send(Play(b"\x00" * 800, "hold", yields=True))
+    call.send(Play(b"\x00" * 800, "hold", until_agent_speaks=True))
     done = call.model(speech_started())
     assert done.to_twilio == [Clear("MZ1")]
-    assert done.told(OwnAudioFinished) == [OwnAudioFinished("hold", 0, 0)]
+    assert done.told(ClipFinished) == [ClipFinished("hold", 0, 0)]
 
 
 def test_hold_sound_does_not_keep_an_output_or_the_end_waiting() -> None:
     call = calling_a_function()
     call.model(response_done())
-    call.send(Play(b"\x00" * 80_000, "hold", yields=True))
-    given = call.send(SendFunctionOutput("c1", "sunny", respond=False, once_heard=True))
+    call.send(Play(b"\x00" * 80_000, "hold", until_agent_speaks=True))
+    given = call.send(SendFunctionOutput("c1", "sunny", respond=False, after_playback=True))
     assert types(given.to_model) == ["conversation.item.create"]
-    done = call.send(HangUp(once_heard=True))
+    done = call.send(HangUp(after_playback=True))
     assert done.closes == [Peer.TWILIO, Peer.REALTIME]
-    assert [each.name for each in done.told(OwnAudioFinished)] == ["hold"]
+    assert [each.name for each in done.told(ClipFinished)] == ["hold"]
 
 
 def test_a_model_that_never_answers_does_not_keep_the_call() -> None:
     """S82."""
     call = Call.ready()
     call.send(CreateResponse())
-    call.send(HangUp(once_heard=True))
+    call.send(HangUp(after_playback=True))
     closes = list[Any]()
     for _ in range(11):
         done = call.wait(1000)
@@ -655,11 +655,11 @@ def test_outputs_of_calls_of_two_responses_that_are_given_together_cause_one_res
     call = calling_a_function("c1")
     call.model(delta(8000))
     call.model(response_done())
-    call.send(SendFunctionOutput("c1", "1", once_heard=True))
+    call.send(SendFunctionOutput("c1", "1", after_playback=True))
     call.model(created("s"))
     call.model({**function_call("c2"), "response_id": "s"})
     call.model(response_done("s"))
-    call.send(SendFunctionOutput("c2", "2", once_heard=True))
+    call.send(SendFunctionOutput("c2", "2", after_playback=True))
     item = "conversation.item.create"
     assert types(call.hear(1000).to_model) == [item, item, "response.create"]
     call.model(created("t"))

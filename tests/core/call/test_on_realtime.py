@@ -23,7 +23,7 @@ from calling import (
 from twilio_realtime_core import CallConfig, FaultKind, HangUp, Interrupt, Peer, SendMessage
 from twilio_realtime_core.commands import AnswerApproval
 from twilio_realtime_core.config.interruption_policy import InterruptionLimit, InterruptionPolicy
-from twilio_realtime_core.machine.actions import Message
+from twilio_realtime_core.machine.actions import Encodable
 from twilio_realtime_core.notifications import (
     AgentAudio,
     AgentText,
@@ -72,7 +72,7 @@ OUR_SESSION = {
 """A session that leaves it to the bridge to interrupt."""
 
 
-def types(messages: list[Message]) -> list[str]:
+def types(messages: list[Encodable]) -> list[str]:
     return [json.loads(each.encode())["type"] for each in messages]
 
 
@@ -139,7 +139,7 @@ def test_words_that_could_not_be_written_down_are_told_without_what_must_not_be_
 
 @pytest.mark.parametrize("tells", [False, True])
 def test_audio_of_the_agent_is_told_where_it_is_asked_for(*, tells: bool) -> None:
-    call = Call.ready(CallConfig(agent_audio=tells))
+    call = Call.ready(CallConfig(notify_agent_audio=tells))
     call.model(created())
     told = [AgentAudio("r", "i", 0, audio(800, 3))] if tells else []
     assert call.model(delta(800, value=3)).told(AgentAudio) == told

@@ -31,7 +31,7 @@ from twilio_realtime_core.notifications import (
     PaddingCause,
 )
 from twilio_realtime_core.protocols.realtime import AppendAudio
-from twilio_realtime_core.uplink.caller_audio import silence
+from twilio_realtime_core.uplink.caller_audio import silence_payload
 
 FRAME = audio(160, 7)
 SECOND_OF_SILENCE = CallerAudioPadded(8000, PaddingCause.INACTIVITY)
@@ -70,7 +70,7 @@ def gap(samples: int) -> list[CallerAudioPadded]:
 def test_a_lost_frame_is_made_up_for_by_silence_before_the_next() -> None:
     """S19."""
     done = frames(Call.ready(), "100", "140")
-    assert done.to_model == [AppendAudio(silence(160)), AppendAudio(FRAME)]
+    assert done.to_model == [AppendAudio(silence_payload(160)), AppendAudio(FRAME)]
     assert done.told(CallerAudioPadded) == gap(160)
 
 
@@ -82,7 +82,7 @@ def test_silence_waits_for_the_session_in_its_place() -> None:
     call = Call.connected()
     assert frames(call, "100", "140").told(CallerAudioPadded) == gap(160)
     updated = call.model(type="session.updated", session=SESSION)
-    assert updated.to_model == [AppendAudio(each) for each in (FRAME, silence(160), FRAME)]
+    assert updated.to_model == [AppendAudio(each) for each in (FRAME, silence_payload(160), FRAME)]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_gap_of_twenty_seconds_is_filled_with_ten() -> None:
     """S23."""
     done = frames(Call.ready(), "100", "20120")
     assert done.told(CallerAudioPadded) == gap(80_000)
-    assert done.to_model == [AppendAudio(silence(80_000)), AppendAudio(FRAME)]
+    assert done.to_model == [AppendAudio(silence_payload(80_000)), AppendAudio(FRAME)]
 
 
 def test_another_stream_begins_anew_and_its_caller_is_not_speaking() -> None:
@@ -145,7 +145,7 @@ def test_a_speaking_caller_whose_frames_stop_is_given_a_second_of_silence_once()
     call = speaking()
     assert call.wait(749).to_model == []
     done = call.wait(1)
-    assert done.to_model == [AppendAudio(silence(8000))]
+    assert done.to_model == [AppendAudio(silence_payload(8000))]
     assert done.told(CallerAudioPadded) == [SECOND_OF_SILENCE]
     assert call.wait(4_250).told(CallerAudioPadded) == []
     assert call.phone(frame("5120")).to_model == [AppendAudio(FRAME)]
@@ -187,7 +187,7 @@ def test_of_a_muted_caller_silence_is_passed_on_and_gaps_are_filled_all_the_same
     call = Call.ready()
     call.send(Mute())
     done = frames(call, "100", "140")
-    assert done.to_model == [AppendAudio(silence(160)), AppendAudio(silence(160))]
+    assert done.to_model == [AppendAudio(silence_payload(160)), AppendAudio(silence_payload(160))]
     assert done.told(CallerAudioPadded) == gap(160)
 
 
@@ -228,7 +228,7 @@ def test_an_echo_is_a_sign_that_the_goodbye_is_being_played() -> None:
     """S82."""
     call = Call.talking(*[8000] * 30)
     call.model(response_done())
-    call.send(HangUp(once_heard=True))
+    call.send(HangUp(after_playback=True))
     call.wait(9_000)
     assert call.phone(mark("1")).closes == []
     assert call.wait(9_900).closes == []

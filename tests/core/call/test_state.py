@@ -6,12 +6,12 @@ import pytest
 
 from calling import OTHER_SID, SESSION, Call, Done, created, delta, response_done, start
 from twilio_realtime_core import CallConfig, HangUp, Interrupt, Peer, Play, SendMessage
-from twilio_realtime_core.call.state import Parts
+from twilio_realtime_core.call.state import CallState
 from twilio_realtime_core.commands import SendFunctionOutput
 from twilio_realtime_core.config.call import SessionConfig
 from twilio_realtime_core.machine.lifecycles import SessionState, StreamState
 from twilio_realtime_core.machine.units import SECOND
-from twilio_realtime_core.notifications import CallEnded, EndReason, OwnAudioFinished
+from twilio_realtime_core.notifications import CallEnded, ClipFinished, EndReason
 from twilio_realtime_core.protocols.twilio import Clear
 from twilio_realtime_core.values.usage import Usage
 
@@ -19,20 +19,20 @@ BOTH = [Peer.TWILIO, Peer.REALTIME]
 
 
 def test_a_call_begins_with_nothing_open_nothing_waiting_and_nothing_due() -> None:
-    parts = Parts(CallConfig())
+    parts = CallState(CallConfig())
     assert (parts.stream.state, parts.session.state) == (
         StreamState.UNOPENED,
         SessionState.UNOPENED,
     )
-    assert (parts.end, parts.waits, parts.timers.deadline) == (None, False, None)
-    assert parts.outbox.take() == []
+    assert (parts.end, parts.has_deferred, parts.timers.deadline) == (None, False, None)
+    assert parts.outbox.take_actions() == []
 
 
 def test_two_calls_share_no_part() -> None:
     config = CallConfig()
-    one, two = Parts(config), Parts(config)
-    one.once_heard.hangs_up = True
-    assert (one.waits, two.waits) == (True, False)
+    one, two = CallState(config), CallState(config)
+    one.after_playback.is_hangup_pending = True
+    assert (one.has_deferred, two.has_deferred) == (True, False)
 
 
 def test_what_was_said_to_the_model_before_it_is_ready_is_said_in_order_then() -> None:
@@ -93,7 +93,7 @@ def test_the_end_tells_what_all_responses_have_cost() -> None:
     call.send(HangUp())
     call.closed(Peer.REALTIME)
     (ended,) = call.closed(Peer.TWILIO).told(CallEnded)
-    once = Usage.of(usage)
+    once = Usage.from_json(usage)
     assert once is not None
     assert ended.usage == once + once
 
@@ -103,19 +103,19 @@ def test_an_interruption_stops_all_that_would_be_heard_and_the_goodbye_was_said(
     command: Interrupt,
 ) -> None:
     call = Call.talking(8000)
-    call.send(Play(b"\x00" * 800, "hold", yields=True))
-    call.send(HangUp(once_heard=True))
+    call.send(Play(b"\x00" * 800, "hold", until_agent_speaks=True))
+    call.send(HangUp(after_playback=True))
     call.wait(100)
     done = call.send(command)
     assert done.to_twilio == [Clear("MZ1")]
-    assert done.told(OwnAudioFinished) == [OwnAudioFinished("hold", 0, 0)]
+    assert done.told(ClipFinished) == [ClipFinished("hold", 0, 0)]
     assert done.closes == BOTH
 
 
 def test_an_interruption_of_nothing_is_no_end_of_a_goodbye() -> None:
     call = Call.ready()
     call.send(SendMessage("Say goodbye."))
-    call.send(HangUp(once_heard=True))
+    call.send(HangUp(after_playback=True))
     assert call.send(Interrupt(cancel=False)).closes == []
 
 
@@ -133,7 +133,7 @@ def test_the_model_goes_on_after_a_response_once_its_functions_have_their_output
 def test_a_goodbye_lasts_while_there_are_signs_of_it() -> None:
     """S82."""
     call = Call.talking(*[8000] * 40)
-    call.send(HangUp(once_heard=True))
+    call.send(HangUp(after_playback=True))
     call.wait(9_000)
     assert call.model(delta(800)).closes == []
     assert call.wait(9_999).closes == []
@@ -156,6 +156,6 @@ def test_hold_sound_that_waits_keeps_the_time_until_all_must_have_been_played() 
     call.model(created())
     call.model(delta(800))
     call.model(response_done())
-    call.send(Play(b"\x00" * 800, "hold", yields=True))
+    call.send(Play(b"\x00" * 800, "hold", until_agent_speaks=True))
     assert call.wait(2_099).audio == []
     assert sum(call.wait(1).audio) == 800

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from calling import PCMU, SESSION
 from session_settings import json_values
 from twilio_realtime_core.config.audio_format import (
-    check_sendable,
+    check_encodable,
     format_fault,
     pin_event,
     pin_session,
@@ -22,7 +22,7 @@ from twilio_realtime_core.protocols.realtime import (
     CommitAudio,
     CreateItem,
     CreateResponse,
-    OtherClientEvent,
+    RawClientEvent,
     UpdateSession,
 )
 
@@ -116,11 +116,11 @@ def test_a_response_in_another_format_is_misuse() -> None:
 @pytest.mark.parametrize("named", ["", "harmless"])
 def test_a_raw_event_cannot_hide_a_format_or_audio(type_: str, named: str) -> None:
     with pytest.raises(LocalProtocolError, match=f"{type_} must be given as its own class"):
-        pin_event(OtherClientEvent(named or type_, {"type": type_}))
+        pin_event(RawClientEvent(named or type_, {"type": type_}))
 
 
 @pytest.mark.parametrize(
-    "event", [CommitAudio("e"), OtherClientEvent("session.new", {"type": "session.new"})]
+    "event", [CommitAudio("e"), RawClientEvent("session.new", {"type": "session.new"})]
 )
 def test_other_events_stay_as_they_are(event: ClientEvent) -> None:
     assert pin_event(event) is event
@@ -129,14 +129,14 @@ def test_other_events_stay_as_they_are(event: ClientEvent) -> None:
 @pytest.mark.parametrize("item", [{"x": object()}, {"x": {1, object()}}, {"x": "\ud800"}])
 def test_an_event_that_is_no_json_cannot_be_sent(item: dict[str, Any]) -> None:
     with pytest.raises(LocalProtocolError, match=r"conversation\.item\.create is no JSON"):
-        check_sendable(CreateItem(item))
+        check_encodable(CreateItem(item))
 
 
 def test_an_event_that_holds_itself_cannot_be_sent() -> None:
     item: dict[str, Any] = {}
     item["item"] = item
     with pytest.raises(LocalProtocolError, match="is no JSON"):
-        check_sendable(CreateItem(item))
+        check_encodable(CreateItem(item))
 
 
 # What the server answers.

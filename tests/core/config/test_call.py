@@ -63,8 +63,8 @@ def test_s17_silence_fills_a_gap_after_750_ms_unless_told_otherwise() -> None:
 
 
 def test_the_agent_s_audio_is_told_only_where_it_is_asked_for() -> None:
-    assert CallConfig().agent_audio is False
-    assert CallConfig(agent_audio=True).agent_audio is True
+    assert CallConfig().notify_agent_audio is False
+    assert CallConfig(notify_agent_audio=True).notify_agent_audio is True
 
 
 @pytest.mark.parametrize(

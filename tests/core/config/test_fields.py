@@ -12,16 +12,16 @@ from twilio_realtime_core.config.fields import (
     NULL,
     TEXT,
     UNSET,
-    Allowed,
+    FieldRule,
     ProtocolObject,
     UnsetType,
-    a,
     as_mapping,
+    instance_of,
+    integer,
+    list_of,
     number,
     one_of,
     present,
-    several,
-    whole,
 )
 from twilio_realtime_core.errors import LocalProtocolError
 
@@ -29,49 +29,49 @@ from twilio_realtime_core.errors import LocalProtocolError
 @frozen
 class Inner(ProtocolObject):
     type = "inner"
-    size: int | UnsetType | None = field(default=UNSET, validator=whole(1, 9) | NULL)
+    size: int | UnsetType | None = field(default=UNSET, validator=integer(1, 9) | NULL)
 
 
 @frozen
 class Outer(ProtocolObject):
-    inner: Any = field(default=UNSET, validator=a(Inner) | MAPPING)
+    inner: Any = field(default=UNSET, validator=instance_of(Inner) | MAPPING)
 
 
-RANGES: list[tuple[Allowed, list[Any], list[Any]]] = [
+RANGES: list[tuple[FieldRule, list[Any], list[Any]]] = [
     (NULL, [None], [0, "", UNSET]),
     (TEXT, ["", "x"], [None, 1, b"x"]),
     (NAME, ["x"], ["", None, 1]),
     (FLAG, [True, False], [None, 0, 1, "true"]),
     (MAPPING, [{}, {"x": 1}], [None, [], "x"]),
     (number(0.25, 1.5), [0.25, 1, 1.5], [0.24, 1.51, float("nan"), True, "1", None]),
-    (whole(1, 4096), [1, 4096], [0, 4097, 1.0, True, "1", None]),
+    (integer(1, 4096), [1, 4096], [0, 4097, 1.0, True, "1", None]),
     (one_of("auto", "off"), ["auto", "off"], ["", "aut", None, ["auto"], {}]),
-    (several(TEXT), [[], ["x"], ("x", "")], [None, "xy", [1], {"x": 1}]),
-    (several(TEXT, at_least=1), [["x"]], [[], ()]),
-    (a(Inner, Outer), [Inner(), Outer()], [Inner, {}, None]),
+    (list_of(TEXT), [[], ["x"], ("x", "")], [None, "xy", [1], {"x": 1}]),
+    (list_of(TEXT, at_least=1), [["x"]], [[], ()]),
+    (instance_of(Inner, Outer), [Inner(), Outer()], [Inner, {}, None]),
     (NULL | TEXT | FLAG, [None, "x", True], [1, {}]),
 ]
 
 
 @pytest.mark.parametrize(("allowed", "good", "bad"), RANGES)
-def test_a_range_holds_what_is_in_it(allowed: Allowed, good: list[Any], bad: list[Any]) -> None:
-    assert [bool(allowed.holds(each)) for each in good] == [True] * len(good)
-    assert [bool(allowed.holds(each)) for each in bad] == [False] * len(bad)
+def test_a_range_holds_what_is_in_it(allowed: FieldRule, good: list[Any], bad: list[Any]) -> None:
+    assert [bool(allowed.accepts(each)) for each in good] == [True] * len(good)
+    assert [bool(allowed.accepts(each)) for each in bad] == [False] * len(bad)
 
 
 @pytest.mark.parametrize(
     ("allowed", "what"),
     [
         (number(0.25, 1.5), "0.25 to 1.5"),
-        (whole(1, 9) | NULL, "a whole number from 1 to 9, or None"),
+        (integer(1, 9) | NULL, "a whole number from 1 to 9, or None"),
         (one_of("a", "b"), "'a' or 'b'"),
-        (several(NAME), "a list or tuple, any number, each text that is not empty"),
-        (several(FLAG, 2), "a list or tuple, at least 2, each True or False"),
-        (a(Inner, Outer) | MAPPING, "Inner or Outer, or a mapping"),
+        (list_of(NAME), "a list or tuple, any number, each text that is not empty"),
+        (list_of(FLAG, 2), "a list or tuple, at least 2, each True or False"),
+        (instance_of(Inner, Outer) | MAPPING, "Inner or Outer, or a mapping"),
     ],
 )
-def test_a_range_says_what_it_is(allowed: Allowed, what: str) -> None:
-    assert allowed.what == what
+def test_a_range_says_what_it_is(allowed: FieldRule, what: str) -> None:
+    assert allowed.description == what
 
 
 def test_out_of_range_is_misuse_that_says_field_and_range_and_not_the_value() -> None:

@@ -6,10 +6,10 @@ import pytest
 
 from twilio_realtime_core import CallConfig, LocalProtocolError, SessionConfig
 from twilio_realtime_core.config.interruption_policy import (
-    AT_ONCE,
+    IMMEDIATE,
     InterruptionLimit,
     InterruptionPolicy,
-    own_interruption,
+    disable_server_interruption,
 )
 from twilio_realtime_core.config.session import ServerVad
 
@@ -30,9 +30,9 @@ def test_a_limit_that_limits_nothing_is_misuse(count: int, per_ms: int) -> None:
 
 
 def test_only_the_policy_that_asks_for_nothing_interrupts_at_once() -> None:
-    assert InterruptionPolicy() == AT_ONCE
-    assert AT_ONCE.at_once
-    assert not InterruptionPolicy(after_speech_ms=1).at_once
+    assert InterruptionPolicy() == IMMEDIATE
+    assert IMMEDIATE.interrupts_immediately
+    assert not InterruptionPolicy(after_speech_ms=1).interrupts_immediately
 
 
 def detection(session: Any) -> Any:
@@ -40,13 +40,15 @@ def detection(session: Any) -> Any:
 
 
 def test_a_session_that_says_nothing_of_turns_leaves_it_to_us_to_interrupt() -> None:
-    owned = own_interruption(SessionConfig().update().session, first=True)
+    owned = disable_server_interruption(SessionConfig().to_update_event().session, first=True)
     assert detection(owned) == {"type": "server_vad", "interrupt_response": False}
 
 
 def test_the_rest_of_turn_detection_is_kept() -> None:
-    asked = SessionConfig(turn_detection=ServerVad(silence_duration_ms=300)).update().session
-    assert detection(own_interruption(asked, first=True)) == {
+    asked = (
+        SessionConfig(turn_detection=ServerVad(silence_duration_ms=300)).to_update_event().session
+    )
+    assert detection(disable_server_interruption(asked, first=True)) == {
         "type": "server_vad",
         "silence_duration_ms": 300,
         "interrupt_response": False,
@@ -54,13 +56,13 @@ def test_the_rest_of_turn_detection_is_kept() -> None:
 
 
 def test_without_turn_detection_there_is_nothing_to_own() -> None:
-    manual = SessionConfig(turn_detection=None).update().session
-    assert own_interruption(manual, first=True) == manual
+    manual = SessionConfig(turn_detection=None).to_update_event().session
+    assert disable_server_interruption(manual, first=True) == manual
 
 
 def test_a_later_update_that_says_nothing_of_turns_is_left_alone() -> None:
-    later = SessionConfig(instructions="Be brief.").update().session
-    assert own_interruption(later, first=False) == later
+    later = SessionConfig(instructions="Be brief.").to_update_event().session
+    assert disable_server_interruption(later, first=False) == later
 
 
 @pytest.mark.parametrize("given", [{"type": "server_vad", "interrupt_response": True}])

@@ -37,10 +37,10 @@ def with_null(name: str) -> SessionConfig:
 
 def test_s16_no_configuration_names_the_phone_s_format_both_ways_and_nothing_else() -> None:
     """S16."""
-    assert SessionConfig().update("e") == UpdateSession(
+    assert SessionConfig().to_update_event("e") == UpdateSession(
         {"type": "realtime", "audio": {"input": {"format": PCMU}, "output": {"format": PCMU}}}, "e"
     )
-    assert SessionConfig().update().event_id is None
+    assert SessionConfig().to_update_event().event_id is None
 
 
 def test_every_field_stands_where_the_api_has_it() -> None:
@@ -63,7 +63,7 @@ def test_every_field_stands_where_the_api_has_it() -> None:
         include=["item.input_audio_transcription.logprobs"],
         more={"new": 1},
     )
-    assert json.loads(config.update("e").encode()) == {
+    assert json.loads(config.to_update_event("e").encode()) == {
         "type": "session.update",
         "event_id": "e",
         "session": {
@@ -108,14 +108,14 @@ def test_every_field_stands_where_the_api_has_it() -> None:
 
 @pytest.mark.parametrize("name", ["turn_detection", "transcription", "noise_reduction"])
 def test_null_switches_a_part_of_the_input_off(name: str) -> None:
-    session = with_null(name).update().session
+    session = with_null(name).to_update_event().session
     assert session["audio"]["input"] == {"format": PCMU, name: None}
 
 
 @pytest.mark.parametrize("name", ["tracing", "prompt", "include"])
 def test_s51_null_is_sent_where_the_protocol_has_it(name: str) -> None:
     """S51: tracing, and the others that have null."""
-    session = with_null(name).update().session
+    session = with_null(name).to_update_event().session
     assert session[name] is None
 
 
@@ -134,7 +134,7 @@ def test_null_is_misuse_where_the_protocol_has_none(name: str) -> None:
 @pytest.mark.parametrize("eagerness", ["low", "medium", "high", "auto"])
 def test_semantic_turn_detection_and_who_interrupts(eagerness: Any) -> None:
     detection = SemanticVad(eagerness, create_response=True, interrupt_response=False)
-    session = SessionConfig(turn_detection=detection).update().session
+    session = SessionConfig(turn_detection=detection).to_update_event().session
     assert session["audio"]["input"]["turn_detection"] == {
         "type": "semantic_vad",
         "eagerness": eagerness,
@@ -144,7 +144,7 @@ def test_semantic_turn_detection_and_who_interrupts(eagerness: Any) -> None:
 
 
 def test_a_ratio_without_a_limit_names_none() -> None:
-    session = SessionConfig(truncation=RetentionRatio(1)).update().session
+    session = SessionConfig(truncation=RetentionRatio(1)).to_update_event().session
     assert session["truncation"] == {"type": "retention_ratio", "retention_ratio": 1}
 
 
@@ -226,7 +226,7 @@ def test_a_mapping_in_place_of_a_typed_value_is_sent_as_it_is() -> None:
         prompt={"id": "p", "x": 5},
         tool_choice={"type": "new"},
     )
-    session = config.update().session
+    session = config.to_update_event().session
     assert session["audio"]["input"] == {
         "format": PCMU,
         "turn_detection": {"type": "new_vad", "x": 1},
@@ -250,19 +250,21 @@ def test_s16_nested_audio_settings_are_kept_beside_ours() -> None:
         },
         "reasoning": {"effort": "high", "new": 2},
     }
-    session = SessionConfig(more=more, voice="cedar", reasoning_effort="low").update("e").session
+    session = (
+        SessionConfig(more=more, voice="cedar", reasoning_effort="low").to_update_event("e").session
+    )
     assert session["audio"] == {
         "input": {"new": {"type": "x"}, "turn_detection": None, "format": PCMU},
         "output": {"speed": 1.1, "voice": "cedar", "format": PCMU},
         "new": 1,
     }
     assert session["reasoning"] == {"effort": "low", "new": 2}
-    assert SessionConfig(more=more).update().session["reasoning"] == more["reasoning"]
+    assert SessionConfig(more=more).to_update_event().session["reasoning"] == more["reasoning"]
 
 
 def test_a_field_of_its_own_name_wins_over_more() -> None:
     more = {"type": "transcription", "instructions": "long", "audio": {"output": {"voice": "a"}}}
-    session = SessionConfig(instructions="brief", voice="b", more=more).update("e").session
+    session = SessionConfig(instructions="brief", voice="b", more=more).to_update_event("e").session
     assert session["type"] == "realtime"
     assert session["instructions"] == "brief"
     assert session["audio"]["output"]["voice"] == "b"
@@ -320,7 +322,7 @@ def test_what_may_hold_keys_or_business_stays_out_of_repr() -> None:
 @given(session_configs)
 @settings(max_examples=150)
 def test_any_configuration_that_can_be_made_is_one_of_the_api(config: SessionConfig) -> None:
-    event = config.update("e")
+    event = config.to_update_event("e")
     body = json.loads(event.encode())
     SessionUpdateEvent.model_validate(body)
     session = RealtimeSessionCreateRequest.model_validate(body["session"], strict=True)
@@ -334,7 +336,7 @@ def test_any_configuration_that_can_be_made_is_one_of_the_api(config: SessionCon
 @given(st.sets(st.sampled_from(sorted(fields))), st.data())
 def test_only_the_fields_that_are_given_are_sent(names: set[str], data: st.DataObject) -> None:
     given_ = {name: data.draw(fields[name]) for name in sorted(names)}
-    session = SessionConfig(**given_).update().session
+    session = SessionConfig(**given_).to_update_event().session
     heard = session["audio"]["input"].keys() | session["audio"]["output"].keys()
     sent = session.keys() | heard | ({"reasoning_effort"} if "reasoning" in session else set())
     assert sent - {"type", "audio", "format", "reasoning"} == names

@@ -123,12 +123,12 @@ def test_a_choice_names_a_function_or_a_server() -> None:
 
 @pytest.mark.parametrize("value", ["all", None, FunctionTool("f"), 1])
 def test_nothing_else_is_a_choice(value: Any) -> None:
-    assert not TOOL_CHOICE.holds(value)
+    assert not TOOL_CHOICE.accepts(value)
 
 
 @pytest.mark.parametrize("value", ["f", None, ChooseFunction("f")])
 def test_nothing_else_is_a_tool(value: Any) -> None:
-    assert not TOOL.holds(value)
+    assert not TOOL.accepts(value)
 
 
 @given(function_tools | mcp_tools)
@@ -146,7 +146,7 @@ def test_any_choice_that_can_be_made_is_one_of_the_api(
 @given(st.text(max_size=5))
 def test_a_function_without_a_name_is_misuse_and_any_other_is_a_tool(name: str) -> None:
     if name:
-        assert TOOL.holds(FunctionTool(name))
+        assert TOOL.accepts(FunctionTool(name))
     else:
         with pytest.raises(LocalProtocolError, match=r"FunctionTool\.name"):
             FunctionTool(name)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from twilio_realtime_core.conversation.conversation import (
     EDIT_ID,
     MAX_ITEMS,
+    MAX_OUT_OF_BAND_ITEMS,
     MAX_PARTS,
-    MAX_STRANGERS,
-    MAX_UNANSWERED,
+    MAX_UNANSWERED_EDITS,
     Conversation,
 )
 from twilio_realtime_core.conversation.history_diff import Edit
@@ -27,18 +27,18 @@ from twilio_realtime_core.protocols.realtime import (
     CreateItem,
     DeleteItem,
     ErrorEvent,
-    InputTranscriptCompleted,
-    InputTranscriptDelta,
-    InputTranscriptFailed,
+    InputTranscriptCompletedEvent,
+    InputTranscriptDeltaEvent,
+    InputTranscriptFailedEvent,
     Item,
-    ItemDone,
-    ItemRetrieved,
-    ItemTruncated,
-    OutputAudioDelta,
-    OutputTextDelta,
-    OutputTextDone,
-    OutputTranscriptDelta,
-    OutputTranscriptDone,
+    ItemDoneEvent,
+    ItemRetrievedEvent,
+    ItemTruncatedEvent,
+    OutputAudioDeltaEvent,
+    OutputTextDeltaEvent,
+    OutputTextDoneEvent,
+    OutputTranscriptDeltaEvent,
+    OutputTranscriptDoneEvent,
     ServerError,
     ServerEvent,
 )
@@ -56,12 +56,12 @@ from twilio_realtime_core.values.items import (
 TRACES = Path(__file__).parents[1] / "traces"
 
 
-def added(item: Item, previous: str | None = None) -> realtime.ItemAdded:
-    return realtime.ItemAdded(item, previous)
+def added(item: Item, previous: str | None = None) -> realtime.ItemAddedEvent:
+    return realtime.ItemAddedEvent(item, previous)
 
 
-def deleted(item_id: str) -> realtime.ItemDeleted:
-    return realtime.ItemDeleted(item_id)
+def deleted(item_id: str) -> realtime.ItemDeletedEvent:
+    return realtime.ItemDeletedEvent(item_id)
 
 
 def caller(id_: str, transcript: str | None = None) -> Item:
@@ -77,8 +77,8 @@ def audio(transcript: str | None) -> dict[str, Any]:
     return {"type": "output_audio", "transcript": transcript}
 
 
-def delta(item_id: str, words: str, content_index: int = 0) -> OutputTranscriptDelta:
-    return OutputTranscriptDelta("r", item_id, words, content_index)
+def delta(item_id: str, words: str, content_index: int = 0) -> OutputTranscriptDeltaEvent:
+    return OutputTranscriptDeltaEvent("r", item_id, words, content_index)
 
 
 def told(*events: ServerEvent) -> Conversation:
@@ -151,17 +151,17 @@ def test_a_deleted_item_is_gone() -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        ItemDone(caller("x", "Hi.")),
-        ItemRetrieved(caller("x", "Hi.")),
-        ItemTruncated("x", 0, 100),
+        ItemDoneEvent(caller("x", "Hi.")),
+        ItemRetrievedEvent(caller("x", "Hi.")),
+        ItemTruncatedEvent("x", 0, 100),
         deleted("x"),
         delta("x", "Hi."),
-        OutputTranscriptDone("r", "x", "Hi."),
-        OutputTextDone("r", "x", "Hi."),
-        InputTranscriptDelta("x"),
-        InputTranscriptCompleted("x", "Hi."),
-        InputTranscriptFailed("x"),
-        OutputAudioDelta("r", "x", "AAAA"),
+        OutputTranscriptDoneEvent("r", "x", "Hi."),
+        OutputTextDoneEvent("r", "x", "Hi."),
+        InputTranscriptDeltaEvent("x"),
+        InputTranscriptCompletedEvent("x", "Hi."),
+        InputTranscriptFailedEvent("x"),
+        OutputAudioDeltaEvent("r", "x", "AAAA"),
         ErrorEvent(ServerError("no")),
     ],
 )
@@ -176,21 +176,21 @@ def test_what_is_told_of_an_item_that_it_does_not_hold_notifies_nothing(event: S
 
 def test_s71_the_caller_s_words_come_before_or_after_their_item() -> None:
     """S71: transcripts survive item updates and deltas."""
-    conversation = told(InputTranscriptDelta("a", "Hel"), InputTranscriptDelta("a", "lo"))
+    conversation = told(InputTranscriptDeltaEvent("a", "Hel"), InputTranscriptDeltaEvent("a", "lo"))
     assert conversation.receive(added(caller("a"))) == [ItemAdded(heard("a", "Hello"), None)]
-    assert conversation.receive(ItemDone(caller("a"))) == []
-    assert conversation.receive(InputTranscriptDelta("a", " there")) == []
+    assert conversation.receive(ItemDoneEvent(caller("a"))) == []
+    assert conversation.receive(InputTranscriptDeltaEvent("a", " there")) == []
     assert conversation.items == (heard("a", "Hello there"),)
-    assert conversation.receive(InputTranscriptCompleted("a", "Hello there.")) == [
+    assert conversation.receive(InputTranscriptCompletedEvent("a", "Hello there.")) == [
         ItemUpdated(heard("a", "Hello there."))
     ]
-    assert conversation.receive(ItemRetrieved(caller("a"))) == []
+    assert conversation.receive(ItemRetrievedEvent(caller("a"))) == []
 
 
 def test_words_that_fail_leave_those_that_came() -> None:
-    conversation = told(added(caller("a")), InputTranscriptDelta("a", "Hel"))
-    assert conversation.receive(InputTranscriptFailed("a")) == [ItemUpdated(heard("a", "Hel"))]
-    assert conversation.receive(InputTranscriptFailed("a")) == []
+    conversation = told(added(caller("a")), InputTranscriptDeltaEvent("a", "Hel"))
+    assert conversation.receive(InputTranscriptFailedEvent("a")) == [ItemUpdated(heard("a", "Hel"))]
+    assert conversation.receive(InputTranscriptFailedEvent("a")) == []
 
 
 def test_s71_the_agent_s_words_are_told_when_they_are_complete_and_shown_before() -> None:
@@ -200,21 +200,21 @@ def test_s71_the_agent_s_words_are_told_when_they_are_complete_and_shown_before(
     assert conversation.receive(delta("a", "morning.")) == []
     said = spoken("a", AudioPart("Good morning."), complete=False)
     assert conversation.items == (said,)
-    done = OutputTranscriptDone("r", "a", "Good morning.")
+    done = OutputTranscriptDoneEvent("r", "a", "Good morning.")
     assert conversation.receive(done) == [ItemUpdated(said)]
-    finished = ItemDone(agent("a", audio("Good morning."), status="completed"))
+    finished = ItemDoneEvent(agent("a", audio("Good morning."), status="completed"))
     assert conversation.receive(finished) == [ItemUpdated(spoken("a", AudioPart("Good morning.")))]
     assert conversation.receive(finished) == []
 
 
 def test_an_answer_in_text_comes_as_words_too() -> None:
-    conversation = told(added(agent("a")), OutputTextDelta("r", "a", "Good "))
+    conversation = told(added(agent("a")), OutputTextDeltaEvent("r", "a", "Good "))
     assert conversation.items == (spoken("a", TextPart("Good "), complete=False),)
-    assert conversation.receive(OutputTextDone("r", "a", "Good morning.")) == [
+    assert conversation.receive(OutputTextDoneEvent("r", "a", "Good morning.")) == [
         ItemUpdated(spoken("a", TextPart("Good morning."), complete=False))
     ]
     part = {"type": "output_text", "text": "Good morning."}
-    assert conversation.receive(ItemDone(agent("a", part))) == [
+    assert conversation.receive(ItemDoneEvent(agent("a", part))) == [
         ItemUpdated(spoken("a", TextPart("Good morning.")))
     ]
 
@@ -232,15 +232,15 @@ def test_s71_no_description_takes_known_words_away(transcript: str | None) -> No
     """S71: transcripts survive item updates, truncation and retrieval."""
     conversation = told(added(agent("a")), delta("a", "One two."))
     said = spoken("a", AudioPart("One two."))
-    for event in (ItemDone, ItemRetrieved):
+    for event in (ItemDoneEvent, ItemRetrievedEvent):
         conversation.receive(event(agent("a", audio(transcript), status="completed")))
         assert conversation.items == (said,)
-    conversation.receive(ItemRetrieved(agent("a", status="completed")))
+    conversation.receive(ItemRetrievedEvent(agent("a", status="completed")))
     assert conversation.items == (said,)
 
 
 def test_an_item_that_is_done_stays_so() -> None:
-    conversation = told(added(agent("a")), ItemDone(agent("a")))
+    conversation = told(added(agent("a")), ItemDoneEvent(agent("a")))
     assert conversation.receive(added(agent("a"))) == []
     assert conversation.items == (spoken("a"),)
 
@@ -250,12 +250,14 @@ def test_a_function_call_is_told_again_when_it_is_done() -> None:
     conversation = told(added(call))
     assert conversation.items == (FunctionCall("a", "c", "f", "", complete=False),)
     done = Item("a", "function_call", status="completed", call_id="c", name="f", arguments="{}")
-    assert conversation.receive(ItemDone(done)) == [ItemUpdated(FunctionCall("a", "c", "f", "{}"))]
+    assert conversation.receive(ItemDoneEvent(done)) == [
+        ItemUpdated(FunctionCall("a", "c", "f", "{}"))
+    ]
     output = Item("o", "function_call_output", call_id="c", output="1")
     assert conversation.receive(added(output, "a")) == [
         ItemAdded(FunctionOutput("o", "c", "1"), "a")
     ]
-    assert conversation.receive(ItemDone(output)) == []
+    assert conversation.receive(ItemDoneEvent(output)) == []
 
 
 # What was heard.
@@ -265,24 +267,24 @@ def test_a_part_that_was_cut_is_told_with_what_was_heard() -> None:
     conversation = told(added(agent("a")), delta("a", "one two three four"))
     item = spoken("a", AudioPart("one two three four", "one two", 500), complete=False)
     assert conversation.cut("a", 0, 500, 1000) == [ItemUpdated(item)]
-    assert conversation.split("a", 0) == ("one two", " three four")
+    assert conversation.split_transcript("a", 0) == ("one two", " three four")
 
 
 def test_a_part_that_was_cut_keeps_what_was_heard_whatever_comes_later() -> None:
     conversation = told(added(agent("a")), delta("a", "one two three four"))
     conversation.cut("a", 0, 500, 1000)
-    assert conversation.receive(ItemTruncated("a", 0, 500)) == []
+    assert conversation.receive(ItemTruncatedEvent("a", 0, 500)) == []
     conversation.receive(delta("a", " five"))
-    conversation.receive(OutputTranscriptDone("r", "a", "one two three four five"))
-    done = conversation.receive(ItemDone(agent("a", audio(None), status="incomplete")))
+    conversation.receive(OutputTranscriptDoneEvent("r", "a", "one two three four five"))
+    done = conversation.receive(ItemDoneEvent(agent("a", audio(None), status="incomplete")))
     part = AudioPart("one two three four five", "one two", 500)
     assert done == [ItemUpdated(spoken("a", part))]
-    assert conversation.split("a", 0) == ("one two", " three four five")
+    assert conversation.split_transcript("a", 0) == ("one two", " three four five")
 
 
 def test_a_truncation_that_was_not_our_own_is_told() -> None:
     conversation = told(added(agent("a")), delta("a", "one two"))
-    assert conversation.receive(ItemTruncated("a", 0, 300)) == [
+    assert conversation.receive(ItemTruncatedEvent("a", 0, 300)) == [
         ItemUpdated(spoken("a", AudioPart("one two", None, 300), complete=False))
     ]
 
@@ -290,22 +292,26 @@ def test_a_truncation_that_was_not_our_own_is_told() -> None:
 def test_words_of_an_item_outside_the_conversation_are_parted_too() -> None:
     conversation = told(delta("x", "one two three four"))
     assert conversation.cut("x", 0, 500, 1000) == []
-    assert conversation.split("x", 0) == ("one two", " three four")
+    assert conversation.split_transcript("x", 0) == ("one two", " three four")
     assert conversation.items == ()
 
 
 def test_where_there_are_no_words_none_were_heard() -> None:
     conversation = told(added(agent("a")))
-    assert conversation.split("a", 0) == conversation.split("x", 0) == (None, None)
+    assert (
+        conversation.split_transcript("a", 0)
+        == conversation.split_transcript("x", 0)
+        == (None, None)
+    )
     conversation.cut("a", 0, 500, 1000)
-    assert conversation.split("a", 0) == (None, None)
+    assert conversation.split_transcript("a", 0) == (None, None)
     assert conversation.items == (spoken("a", AudioPart(None, None, 500), complete=False),)
 
 
 def test_a_deleted_item_takes_its_words_along() -> None:
     for before in ([added(agent("a")), delta("a", "Hi.")], [delta("a", "Hi.")]):
         conversation = told(*before, deleted("a"))
-        assert conversation.split("a", 0) == (None, None)
+        assert conversation.split_transcript("a", 0) == (None, None)
 
 
 # Limits.
@@ -318,13 +324,17 @@ def test_the_item_at_the_front_is_forgotten_where_there_are_too_many() -> None:
     assert len(conversation.items) == MAX_ITEMS
     assert ids(conversation)[:1] == ["1"]
     assert conversation.get("0") is None
-    assert conversation.receive(ItemDone(caller("0", "Hi."))) == []
+    assert conversation.receive(ItemDoneEvent(caller("0", "Hi."))) == []
 
 
 def test_of_items_outside_the_conversation_the_newest_are_remembered() -> None:
-    conversation = told(*(delta(f"{number}", "Hi.") for number in range(MAX_STRANGERS + 1)))
-    assert conversation.split("0", 0) == (None, None)
-    assert conversation.split("1", 0) == conversation.split(f"{MAX_STRANGERS}", 0) == ("Hi.", "")
+    conversation = told(*(delta(f"{number}", "Hi.") for number in range(MAX_OUT_OF_BAND_ITEMS + 1)))
+    assert conversation.split_transcript("0", 0) == (None, None)
+    assert (
+        conversation.split_transcript("1", 0)
+        == conversation.split_transcript(f"{MAX_OUT_OF_BAND_ITEMS}", 0)
+        == ("Hi.", "")
+    )
 
 
 def test_words_of_too_many_parts_are_not_kept() -> None:
@@ -332,7 +342,7 @@ def test_words_of_too_many_parts_are_not_kept() -> None:
         added(agent("a")), *(delta("a", "x", index) for index in range(MAX_PARTS + 1))
     )
     assert conversation.items == (spoken("a", *[AudioPart("x")] * MAX_PARTS, complete=False),)
-    assert conversation.split("a", MAX_PARTS) == (None, None)
+    assert conversation.split_transcript("a", MAX_PARTS) == (None, None)
 
 
 # Reset.
@@ -351,7 +361,7 @@ def answer(conversation: Conversation, edits: Sequence[Edit]) -> None:
             case CreateItem(item=body, previous_item_id=previous):
                 item = msgspec.convert(body, Item)
                 conversation.receive(added(item, None if previous == "root" else previous))
-                conversation.receive(ItemDone(item))
+                conversation.receive(ItemDoneEvent(item))
 
 
 def test_a_reset_asks_for_what_makes_the_history_that_was_wanted() -> None:
@@ -408,7 +418,7 @@ def test_edits_that_are_never_answered_count_as_lost_in_the_end() -> None:
     long = [*short, *(said(f"{number}") for number in range(MAX_ITEMS - 1))]
     [create] = conversation.reset(short)
     assert conversation.reset(short) == []
-    for number in range(MAX_UNANSWERED // (len(long) - 1) + 1):
+    for number in range(MAX_UNANSWERED_EDITS // (len(long) - 1) + 1):
         conversation.reset(short if number % 2 else long)
     *_, again = conversation.reset(short)
     assert again == evolve(create, event_id=again.event_id)
@@ -467,11 +477,11 @@ steps = st.one_of(
     st.builds(added, names.map(caller), previous_ids),
     st.builds(added, names.map(agent), previous_ids),
     st.builds(deleted, names),
-    st.builds(ItemDone, names.map(caller)),
-    st.builds(ItemRetrieved, names.map(agent)),
-    st.builds(ItemTruncated, names, st.integers(0, 1), st.integers(0, 9)),
+    st.builds(ItemDoneEvent, names.map(caller)),
+    st.builds(ItemRetrievedEvent, names.map(agent)),
+    st.builds(ItemTruncatedEvent, names, st.integers(0, 1), st.integers(0, 9)),
     st.builds(delta, names, st.sampled_from(["one", " two "]), st.integers(0, 1)),
-    st.builds(InputTranscriptCompleted, names, st.sampled_from(["", "three"])),
+    st.builds(InputTranscriptCompletedEvent, names, st.sampled_from(["", "three"])),
 )
 
 
@@ -492,19 +502,19 @@ def test_the_order_is_that_of_added_and_notifications_tell_all(events: list[Serv
                 case ItemDeleted(item_id=item_id):
                     del view[view_ids.index(item_id)]
         match event:
-            case realtime.ItemAdded(item=Item(id=id_), previous_item_id=previous):
+            case realtime.ItemAddedEvent(item=Item(id=id_), previous_item_id=previous):
                 if id_ not in order:
                     front = previous in (None, "root")
                     end = order.index(previous) + 1 if previous in order else len(order)
                     order.insert(0 if front else end, id_)
-            case realtime.ItemDeleted(item_id=id_) if id_ in order:
+            case realtime.ItemDeletedEvent(item_id=id_) if id_ in order:
                 order.remove(id_)
             case _:
                 pass
         assert ids(conversation) == [item.id for item in view] == order
     for known, shown in zip(view, conversation.items, strict=True):
         update = [] if known == shown else [ItemUpdated(shown)]
-        assert conversation.receive(InputTranscriptFailed(known.id)) == update
+        assert conversation.receive(InputTranscriptFailedEvent(known.id)) == update
 
 
 @settings(max_examples=100)

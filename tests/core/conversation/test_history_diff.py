@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twilio_realtime_core.conversation.history_diff import Edit, apply, diff, item_of
+from twilio_realtime_core.conversation.history_diff import Edit, apply_edits, diff, item_id_of
 from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.protocols.realtime import CreateItem, DeleteItem, Item
 from twilio_realtime_core.values.items import (
@@ -19,9 +19,9 @@ from twilio_realtime_core.values.items import (
     FunctionOutput,
     ImagePart,
     Message,
-    OtherItem,
     Role,
     TextPart,
+    UnknownItem,
     as_text,
     from_server,
 )
@@ -69,7 +69,7 @@ def after(edits: Sequence[Edit], items: Sequence[ConversationItem]) -> list[Conv
 
 def test_what_is_gone_is_deleted_and_what_is_new_is_created_at_its_place() -> None:
     edits = diff([said("a"), said("b"), said("c")], [said("x"), said("a"), said("y"), said("c")])
-    assert [(type(edit), item_of(edit)) for edit in edits] == [
+    assert [(type(edit), item_id_of(edit)) for edit in edits] == [
         (DeleteItem, "b"),
         (CreateItem, "x"),
         (CreateItem, "y"),
@@ -110,14 +110,14 @@ def test_nothing_is_done_for_the_same_items() -> None:
 def test_the_fewest_items_are_moved() -> None:
     current = [said(id_) for id_ in "abcde"]
     edits = diff(current, [said(id_) for id_ in "eabcd"])
-    assert [item_of(edit) for edit in edits] == ["e", "e"]
+    assert [item_id_of(edit) for edit in edits] == ["e", "e"]
 
 
 def test_items_move_around_audio_and_never_audio_around_them() -> None:
     current = [spoken("x"), said("a"), said("b")]
     wanted = [said("a"), said("b"), spoken("x")]
     edits = diff(current, wanted)
-    assert {item_of(edit) for edit in edits} == {"a", "b"}
+    assert {item_id_of(edit) for edit in edits} == {"a", "b"}
     assert after(edits, current) == wanted
 
 
@@ -141,7 +141,7 @@ def test_items_move_around_audio_and_never_audio_around_them() -> None:
         ),
         (FunctionCall("a", "c", "f", "{}"), FunctionCall("a", "c", "f", "{}", complete=False)),
         (FunctionCall("a", "c", "f", "{}"), FunctionCall("a", "c", "f", "", complete=False)),
-        (OtherItem("a", "mcp_call", {"output": "x"}), OtherItem("a", "mcp_call")),
+        (UnknownItem("a", "mcp_call", {"output": "x"}), UnknownItem("a", "mcp_call")),
     ],
 )
 def test_what_the_server_adds_is_no_difference(
@@ -159,7 +159,7 @@ def test_what_the_server_adds_is_no_difference(
         (message(ImagePart("x")), message(ImagePart("y"))),
         (message(ImagePart("x", "low")), message(ImagePart("x", "high"))),
         (FunctionCall("a", "c", "f", "{}"), FunctionCall("a", "c", "g", "{}")),
-        (OtherItem("a", "mcp_call"), OtherItem("a", "mcp_list_tools")),
+        (UnknownItem("a", "mcp_call"), UnknownItem("a", "mcp_list_tools")),
         (spoken("a"), as_text(spoken("a"))),
     ],
 )
@@ -211,15 +211,15 @@ def test_an_output_that_is_there_stays_also_without_its_call() -> None:
 def test_edits_that_the_server_would_refuse_do_nothing() -> None:
     [new] = diff([], [said("a")])
     _, behind = diff([], [said("x"), said("b")])
-    assert apply([new, new], []) == [said("a")]
-    assert apply([behind, DeleteItem("gone")], [said("a")]) == [said("a")]
+    assert apply_edits([new, new], []) == [said("a")]
+    assert apply_edits([behind, DeleteItem("gone")], [said("a")]) == [said("a")]
 
 
 def test_an_item_can_be_created_behind_another_that_was() -> None:
     first = diff([said("a"), said("c")], [said("a"), said("b"), said("c")])
     second = diff([said("a"), said("b"), said("c")], [said("b"), said("c"), said("d")])
     items = [said("b"), said("c"), said("d")]
-    assert apply([*first, *second], [said("a"), said("c")]) == items
+    assert apply_edits([*first, *second], [said("a"), said("c")]) == items
 
 
 # In general: items of six ids, some of them with sound, some different from those there.
@@ -257,4 +257,4 @@ def test_the_server_then_holds_what_was_wanted_by_the_fewest_events(
     edits = diff(current, wanted)
     assert after(edits, current) == wanted
     assert len(edits) == len(current) + len(wanted) - 2 * staying
-    assert apply(edits, current) == wanted
+    assert apply_edits(edits, current) == wanted

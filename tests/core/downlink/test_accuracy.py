@@ -8,7 +8,7 @@ from accuracy.calls import BargeIn, Echo, call
 from accuracy.figure import draw
 from accuracy.measuring import OURS, Results, measure, quantile
 from accuracy.worlds import WORLDS
-from twilio_realtime_core.config.start_delay_history import LineHistory
+from twilio_realtime_core.config.start_delay_history import StartDelayHistory
 
 CALLS = 12
 MEDIAN_MS = {"far": 12, "jittery": 12, "mixed": 6, "no ping": 6, "hidden": 4, "stalls": 3}
@@ -58,12 +58,12 @@ def test_a_baseline_is_as_wrong_as_its_description_says(
 
 def test_the_same_seed_gives_the_same_call() -> None:
     world = WORLDS[-2]
-    history = LineHistory((40_000_000,))
+    history = StartDelayHistory((40_000_000,))
     assert call(world, 3, history) == call(world, 3, history)
 
 
 def test_echoes_come_a_trip_after_their_audio_was_played_or_was_cleared() -> None:
-    log, _ = call(WORLDS[0], 1, LineHistory())
+    log, _ = call(WORLDS[0], 1, StartDelayHistory())
     interruptions = [entry for entry in log if isinstance(entry, BargeIn)]
     heard = {item: ms for each in interruptions for item, ms in each.heard.items()}
     echoes = [entry for entry in log if isinstance(entry, Echo)]

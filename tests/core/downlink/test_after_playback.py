@@ -7,13 +7,13 @@ import pytest
 from calling import Call, audio_done, created, delta, mark, response_done, speech_started
 from twilio_realtime_core import HangUp, Interrupt, Peer, Play
 from twilio_realtime_core.commands import SendFunctionOutput
-from twilio_realtime_core.downlink.after_playback import QUIET_NS, OnceHeard
+from twilio_realtime_core.downlink.after_playback import STALL_NS, AfterPlayback
 from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.notifications import CallEnded, EndReason
 from twilio_realtime_core.protocols.realtime import CreateResponse
 
 BOTH = [Peer.TWILIO, Peer.REALTIME]
-QUIET_MS = QUIET_NS // MS
+QUIET_MS = STALL_NS // MS
 
 
 def saying_goodbye(*samples: int) -> Call:
@@ -21,7 +21,7 @@ def saying_goodbye(*samples: int) -> Call:
     call = Call.talking(*samples)
     call.model(audio_done())
     call.model(response_done())
-    assert call.send(HangUp(once_heard=True)).closes == []
+    assert call.send(HangUp(after_playback=True)).closes == []
     return call
 
 
@@ -51,13 +51,13 @@ def test_it_ends_when_all_must_have_been_played_though_no_mark_came() -> None:
 
 
 def test_it_ends_at_once_where_nothing_is_to_be_heard() -> None:
-    assert Call.ready().send(HangUp(once_heard=True)).closes == BOTH
+    assert Call.ready().send(HangUp(after_playback=True)).closes == BOTH
 
 
 def test_it_waits_for_own_audio_too() -> None:
     call = Call.ready()
     call.send(Play(b"\x00" * 800, "goodbye"))
-    assert call.send(HangUp(once_heard=True)).closes == []
+    assert call.send(HangUp(after_playback=True)).closes == []
     assert call.hear(99).closes == []
     assert call.hear(1).closes == BOTH
 
@@ -66,7 +66,7 @@ def test_it_waits_for_a_response_that_has_begun_or_is_asked_for() -> None:
     call = Call.ready()
     call.model(created())
     call.send(CreateResponse())
-    assert call.send(HangUp(once_heard=True)).closes == []
+    assert call.send(HangUp(after_playback=True)).closes == []
     assert call.model(response_done()).closes == []
     call.model(created("s"))
     assert call.model(response_done("s")).closes == BOTH
@@ -88,7 +88,7 @@ def test_a_goodbye_that_is_played_slowly_is_not_cut() -> None:
     call.model(created())
     marks = [name for _ in range(80) for name in call.model(delta(2000)).marks]  # of 20 s
     call.model(response_done())
-    call.send(HangUp(once_heard=True))
+    call.send(HangUp(after_playback=True))
     for name in marks[:-1]:
         assert call.wait(300).closes == []  # it takes longer than it lasts
         assert call.phone(mark(name)).closes == []
@@ -105,7 +105,7 @@ def test_a_line_that_gives_no_sign_is_dead() -> None:
 
 def test_audio_of_the_agent_is_a_sign_as_well() -> None:
     call = Call.talking(*[8000] * 15)
-    call.send(HangUp(once_heard=True))
+    call.send(HangUp(after_playback=True))
     for _ in range(3):
         assert call.wait(QUIET_MS - 1).closes == []
         call.model(delta(80_000))
@@ -132,7 +132,7 @@ def test_outputs_are_given_together_once_all_was_heard_and_cause_one_response() 
     call = Call.talking(800)
     for each in ("c1", "c2"):
         call.model(function_call(each))
-        assert call.send(SendFunctionOutput(each, "{}", once_heard=True)).to_model == []
+        assert call.send(SendFunctionOutput(each, "{}", after_playback=True)).to_model == []
     call.model(response_done())
     assert call.hear(99).to_model == []
     kinds = [each.__class__.__name__ for each in call.hear(1).to_model]
@@ -140,18 +140,18 @@ def test_outputs_are_given_together_once_all_was_heard_and_cause_one_response() 
 
 
 def test_what_is_released_waits_no_longer_and_comes_in_order() -> None:
-    waiting = OnceHeard()
-    outputs = [SendFunctionOutput(each, "{}", once_heard=True) for each in ("c1", "c2")]
+    waiting = AfterPlayback()
+    outputs = [SendFunctionOutput(each, "{}", after_playback=True) for each in ("c1", "c2")]
     waiting.outputs += outputs
-    assert waiting.release() == outputs
-    assert waiting.release() == []
+    assert waiting.take_outputs() == outputs
+    assert waiting.take_outputs() == []
 
 
 def test_an_output_that_waits_for_a_goodbye_is_given_before_the_call_ends() -> None:
     call = Call.talking(800)
     call.model(function_call("c1"))
-    call.send(SendFunctionOutput("c1", "{}", respond=False, once_heard=True))
-    call.send(HangUp(once_heard=True))
+    call.send(SendFunctionOutput("c1", "{}", respond=False, after_playback=True))
+    call.send(HangUp(after_playback=True))
     call.model(response_done())
     assert call.hear(99).to_model == []
     done = call.hear(1)

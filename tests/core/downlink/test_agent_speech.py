@@ -24,11 +24,11 @@ from calling import (
     speech_started,
     start,
 )
-from twilio_realtime_core import FaultKind, Interrupt, Message, SendEvent
+from twilio_realtime_core import Encodable, FaultKind, Interrupt, SendEvent
 from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.notifications import (
-    HeardItem,
     Interrupted,
+    InterruptedItem,
     InterruptionCause,
     PlaybackFinished,
     PlaybackStarted,
@@ -50,7 +50,7 @@ CLEAR = Clear(SID)
 
 
 def cut(heard_ms: int, sent_ms: int, item: str = "i", response: str = "r", part: int = 0) -> Any:
-    return HeardItem(response, item, part, heard_ms=heard_ms, sent_ms=sent_ms)
+    return InterruptedItem(response, item, part, heard_ms=heard_ms, sent_ms=sent_ms)
 
 
 def interrupt(call: Call) -> Done:
@@ -104,7 +104,7 @@ def test_whatever_the_sizes_all_audio_arrives_in_order_in_whole_frames(sizes: li
     assert b"".join(_audio(messages)) == b"".join(b64decode(each["delta"]) for each in deltas)
 
 
-def _audio(messages: list[Message]) -> list[bytes]:
+def _audio(messages: list[Encodable]) -> list[bytes]:
     return [b64decode(each.payload) for each in messages if isinstance(each, Media)]
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from calling import OTHER_SID, SID, Call, Done, audio, audio_done, created, delta, mark, start
-from twilio_realtime_core import FaultKind, HangUp, Interrupt, Message, Peer, Play
+from twilio_realtime_core import Encodable, FaultKind, HangUp, Interrupt, Peer, Play
 from twilio_realtime_core.notifications import (
+    ClipFinished,
     Interrupted,
-    OwnAudioFinished,
     PlaybackFinished,
     PlaybackStarted,
 )
@@ -22,7 +22,7 @@ def playback(kind: type[Any]) -> list[Any]:
     return [kind("r", "i", 0)]
 
 
-def kinds(done: Done) -> list[type[Message]]:
+def kinds(done: Done) -> list[type[Encodable]]:
     return [type(each) for each in done.to_twilio]
 
 
@@ -122,8 +122,8 @@ def test_own_audio_and_the_agent_go_out_in_the_order_in_which_they_came() -> Non
     assert sum(call.send(GREETING).audio) == 2400
     assert call.model(delta(800)).audio == [800]
     call.model(audio_done())
-    assert call.hear(399).told(OwnAudioFinished) == []
-    assert call.hear(1).told(OwnAudioFinished) == [OwnAudioFinished("greeting", 300, 300)]
+    assert call.hear(399).told(ClipFinished) == []
+    assert call.hear(1).told(ClipFinished) == [ClipFinished("greeting", 300, 300)]
     assert call.hear(99).events == []
     assert call.hear(1).told(PlaybackFinished) == playback(PlaybackFinished)
 
@@ -147,18 +147,18 @@ def test_a_measurement_sends_a_mark_too_only_where_nothing_plays() -> None:
 
 def test_hold_sound_is_cleared_for_the_agent_whose_audio_comes_behind_the_clear() -> None:
     call = Call.ready()
-    call.send(Play(b"\x00" * 2000, "hold", yields=True))
+    call.send(Play(b"\x00" * 2000, "hold", until_agent_speaks=True))
     call.hear(100)
     call.model(created())
     done = call.model(delta(800, value=7))
     assert (done.to_twilio[0], done.sound) == (Clear(SID), audio(800, 7))
-    assert done.told(OwnAudioFinished) == [OwnAudioFinished("hold", 100, 250)]
+    assert done.told(ClipFinished) == [ClipFinished("hold", 100, 250)]
 
 
 def test_the_end_of_a_call_does_not_wait_for_hold_sound() -> None:
     call = Call.ready()
-    call.send(Play(b"\x00" * 80_000, "hold", yields=True))
-    assert call.send(HangUp(once_heard=True)).closes == [Peer.TWILIO, Peer.REALTIME]
+    call.send(Play(b"\x00" * 80_000, "hold", until_agent_speaks=True))
+    assert call.send(HangUp(after_playback=True)).closes == [Peer.TWILIO, Peer.REALTIME]
 
 
 # From Twilio.
@@ -185,7 +185,7 @@ def test_own_audio_is_told_once_when_it_was_heard_and_is_no_playback_of_the_agen
     call = Call.ready()
     call.send(GREETING)
     assert call.hear(299).events == []
-    assert call.hear(1).events == [OwnAudioFinished("greeting", 300, 300)]
+    assert call.hear(1).events == [ClipFinished("greeting", 300, 300)]
 
 
 def test_a_pong_of_twilio_changes_nothing_that_is_told() -> None:
@@ -203,9 +203,9 @@ def test_another_stream_cuts_what_is_played_and_counts_from_there() -> None:
     call.send(Play(b"\x00" * 800, "more"))
     call.hear(200)
     done = call.phone(start(OTHER_SID))
-    assert done.told(OwnAudioFinished) == [
-        OwnAudioFinished("greeting", 200, 300),
-        OwnAudioFinished("more", 0, 100),
+    assert done.told(ClipFinished) == [
+        ClipFinished("greeting", 200, 300),
+        ClipFinished("more", 0, 100),
     ]
     done = call.send(GREETING)
     assert {each.stream_sid for each in done.to_twilio if isinstance(each, Media | Mark)} == {

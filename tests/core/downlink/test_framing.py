@@ -4,87 +4,87 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twilio_realtime_core.downlink.framing import Chunk, ModelAudio, split
-from twilio_realtime_core.values.playback_position import Part
+from twilio_realtime_core.downlink.framing import AudioChunk, FrameAligner, split
+from twilio_realtime_core.values.playback_position import PartKey
 
-A = Part(1, "r1", "a", 0)
-B = Part(1, "r1", "b", 0)
-C = Part(1, "r2", "c", 0)
+A = PartKey(1, "r1", "a", 0)
+B = PartKey(1, "r1", "b", 0)
+C = PartKey(1, "r2", "c", 0)
 
 
 def base64(audio: bytes) -> str:
     return b64encode(audio).decode()
 
 
-def chunk(part: Part, audio: bytes) -> Chunk:
-    return Chunk(part, base64(audio), len(audio))
+def chunk(part: PartKey, audio: bytes) -> AudioChunk:
+    return AudioChunk(part, base64(audio), len(audio))
 
 
 def test_whole_frames_are_passed_on_as_they_are() -> None:
-    audio = ModelAudio()
+    audio = FrameAligner()
     payload = base64(b"x" * 480)
-    (passed,) = audio.delta(A, payload) or []
-    assert passed == Chunk(A, payload, 480)
+    (passed,) = audio.add_delta(A, payload) or []
+    assert passed == AudioChunk(A, payload, 480)
     assert passed.payload is payload
     assert audio.flush() == []
 
 
 def test_the_rest_of_a_frame_goes_with_the_next_delta() -> None:
-    audio = ModelAudio()
-    assert audio.delta(A, base64(b"1" * 200)) == [chunk(A, b"1" * 160)]
-    assert audio.delta(A, base64(b"2" * 160)) == [chunk(A, b"1" * 40 + b"2" * 120)]
-    assert audio.delta(A, base64(b"3" * 120)) == [chunk(A, b"2" * 40 + b"3" * 120)]
+    audio = FrameAligner()
+    assert audio.add_delta(A, base64(b"1" * 200)) == [chunk(A, b"1" * 160)]
+    assert audio.add_delta(A, base64(b"2" * 160)) == [chunk(A, b"1" * 40 + b"2" * 120)]
+    assert audio.add_delta(A, base64(b"3" * 120)) == [chunk(A, b"2" * 40 + b"3" * 120)]
     assert audio.flush() == []
 
 
 def test_less_than_a_frame_waits() -> None:
-    audio = ModelAudio()
-    assert audio.delta(A, base64(b"1" * 159)) == []
-    assert audio.delta(A, base64(b"2")) == [chunk(A, b"1" * 159 + b"2")]
+    audio = FrameAligner()
+    assert audio.add_delta(A, base64(b"1" * 159)) == []
+    assert audio.add_delta(A, base64(b"2")) == [chunk(A, b"1" * 159 + b"2")]
 
 
 def test_the_rest_of_a_frame_goes_when_its_part_ends() -> None:
-    audio = ModelAudio()
-    audio.delta(A, base64(b"1" * 161))
-    assert audio.end(B) == []
-    assert audio.end(A) == [chunk(A, b"1")]
-    assert audio.end(A) == []
+    audio = FrameAligner()
+    audio.add_delta(A, base64(b"1" * 161))
+    assert audio.end_part(B) == []
+    assert audio.end_part(A) == [chunk(A, b"1")]
+    assert audio.end_part(A) == []
 
 
 def test_the_rest_of_a_frame_goes_when_its_response_ends() -> None:
-    audio = ModelAudio()
-    audio.delta(A, base64(b"1" * 161))
+    audio = FrameAligner()
+    audio.add_delta(A, base64(b"1" * 161))
     assert audio.end_response("r2") == []
     assert audio.end_response("r1") == [chunk(A, b"1")]
     assert audio.end_response("r1") == []
 
 
 def test_a_part_that_ends_on_a_frame_leaves_nothing() -> None:
-    audio = ModelAudio()
-    audio.delta(A, base64(b"1" * 160))
-    assert audio.end(A) == []
+    audio = FrameAligner()
+    audio.add_delta(A, base64(b"1" * 160))
+    assert audio.end_part(A) == []
 
 
 def test_the_rest_of_a_part_goes_before_the_part_that_follows() -> None:
-    audio = ModelAudio()
-    audio.delta(A, base64(b"1" * 170))
-    assert audio.delta(C, base64(b"2" * 165)) == [chunk(A, b"1" * 10), chunk(C, b"2" * 160)]
-    assert audio.delta(A, base64(b"3" * 160)) == [chunk(C, b"2" * 5), chunk(A, b"3" * 160)]
+    audio = FrameAligner()
+    audio.add_delta(A, base64(b"1" * 170))
+    assert audio.add_delta(C, base64(b"2" * 165)) == [chunk(A, b"1" * 10), chunk(C, b"2" * 160)]
+    assert audio.add_delta(A, base64(b"3" * 160)) == [chunk(C, b"2" * 5), chunk(A, b"3" * 160)]
 
 
 def test_what_is_flushed_is_not_sent_again() -> None:
-    audio = ModelAudio()
-    audio.delta(A, base64(b"1" * 170))
+    audio = FrameAligner()
+    audio.add_delta(A, base64(b"1" * 170))
     assert audio.flush() == [chunk(A, b"1" * 10)]
-    assert audio.delta(A, base64(b"2" * 160)) == [chunk(A, b"2" * 160)]
+    assert audio.add_delta(A, base64(b"2" * 160)) == [chunk(A, b"2" * 160)]
 
 
 @pytest.mark.parametrize("payload", ["", "x", "====", "A===", "AAA\n", "AA-_", "µµµµ"])
 def test_what_is_no_base64_changes_nothing(payload: str) -> None:
-    audio = ModelAudio()
-    audio.delta(A, base64(b"1" * 170))
-    assert audio.delta(B, payload) is None
-    assert audio.delta(A, base64(b"2" * 150)) == [chunk(A, b"1" * 10 + b"2" * 150)]
+    audio = FrameAligner()
+    audio.add_delta(A, base64(b"1" * 170))
+    assert audio.add_delta(B, payload) is None
+    assert audio.add_delta(A, base64(b"2" * 150)) == [chunk(A, b"1" * 10 + b"2" * 150)]
 
 
 def test_a_chunk_is_split_into_its_first_samples_and_the_rest() -> None:
@@ -99,19 +99,19 @@ deltas = st.lists(
 
 @given(deltas)
 def test_all_audio_is_sent_once_in_order_in_whole_frames_until_its_part_ends(
-    deltas: list[tuple[Part, int, bool]],
+    deltas: list[tuple[PartKey, int, bool]],
 ) -> None:
-    audio = ModelAudio()
-    received: list[tuple[Part, int]] = []
-    sent: list[Chunk] = []
+    audio = FrameAligner()
+    received: list[tuple[PartKey, int]] = []
+    sent: list[AudioChunk] = []
     for number, (part, length, ends) in enumerate(deltas):
         received += [(part, number)] * length
-        more = audio.delta(part, base64(bytes([number]) * length)) or []
+        more = audio.add_delta(part, base64(bytes([number]) * length)) or []
         assert all(each.samples % 160 == 0 for each in more if each.part == part)
         sent += more
         assert 0 <= len(received) - sum(each.samples for each in sent) < 160
         if ends:
-            sent += audio.end(part)
+            sent += audio.end_part(part)
             assert len(received) == sum(each.samples for each in sent)
     sent += audio.flush()
     assert [(each.part, byte) for each in sent for byte in b64decode(each.payload)] == received

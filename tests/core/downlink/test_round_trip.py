@@ -13,14 +13,14 @@ def measured(*pings: int, probes: tuple[int, ...] = ()) -> int | None:
         round_trip.pong(b"x", (5 + ping) * MS)
     for probe in probes:
         round_trip.probe_echoed(7 * MS, (7 + probe) * MS)
-    return None if round_trip.estimate is None else round_trip.estimate // MS
+    return None if round_trip.estimate_ns is None else round_trip.estimate_ns // MS
 
 
 def test_nothing_is_known_before_the_first_answer() -> None:
     round_trip = RoundTrip()
-    assert round_trip.estimate is None
+    assert round_trip.estimate_ns is None
     round_trip.ping_sent(b"x", 0)
-    assert round_trip.estimate is None
+    assert round_trip.estimate_ns is None
 
 
 def test_a_pong_measures_the_round_trip() -> None:
@@ -54,7 +54,7 @@ def test_a_pong_that_nobody_asked_for_is_no_evidence() -> None:
     round_trip.pong(b"x", 5 * MS)
     round_trip.ping_sent(b"x", 6 * MS)
     round_trip.pong(b"y", 7 * MS)
-    assert round_trip.estimate is None
+    assert round_trip.estimate_ns is None
 
 
 def test_a_pong_counts_once() -> None:
@@ -65,7 +65,7 @@ def test_a_pong_counts_once() -> None:
         round_trip.pong(b"x", 51 * MS)
     round_trip.ping_sent(b"y", 100 * MS)
     round_trip.pong(b"y", 150 * MS)
-    assert round_trip.estimate == 50 * MS
+    assert round_trip.estimate_ns == 50 * MS
 
 
 def test_a_ping_unanswered_when_the_next_goes_out_is_forgotten() -> None:
@@ -73,9 +73,9 @@ def test_a_ping_unanswered_when_the_next_goes_out_is_forgotten() -> None:
     round_trip.ping_sent(b"x", 0)
     round_trip.ping_sent(b"y", 100 * MS)
     round_trip.pong(b"x", 110 * MS)
-    assert round_trip.estimate is None
+    assert round_trip.estimate_ns is None
     round_trip.pong(b"y", 160 * MS)
-    assert round_trip.estimate == 60 * MS
+    assert round_trip.estimate_ns == 60 * MS
 
 
 def test_a_path_that_has_become_slower_is_believed_after_eight_samples() -> None:
@@ -88,34 +88,34 @@ def test_a_path_that_has_become_slower_is_believed_after_eight_samples() -> None
 def test_a_mark_behind_audio_bounds_the_round_trip_from_above() -> None:
     round_trip = RoundTrip()
     round_trip.probe_echoed(0, 90 * MS)
-    assert round_trip.at_most(400 * MS) == 90 * MS
-    assert round_trip.at_most(85 * MS) == 85 * MS
-    assert round_trip.estimate == 85 * MS
+    assert round_trip.add_upper_bound(400 * MS) == 90 * MS
+    assert round_trip.add_upper_bound(85 * MS) == 85 * MS
+    assert round_trip.estimate_ns == 85 * MS
 
 
 def test_without_any_sample_the_lowest_bound_is_the_best_guess() -> None:
     round_trip = RoundTrip()
-    assert [round_trip.at_most(each) for each in (300, 200, 250)] == [300, 200, 200]
-    assert round_trip.slowest == 300
+    assert [round_trip.add_upper_bound(each) for each in (300, 200, 250)] == [300, 200, 200]
+    assert round_trip.slowest_ns == 300
 
 
 def test_a_bound_is_forgotten_after_eight_others() -> None:
     round_trip = RoundTrip()
-    round_trip.at_most(50)
-    assert [round_trip.at_most(90) for _ in range(8)] == [50] * 7 + [90]
+    round_trip.add_upper_bound(50)
+    assert [round_trip.add_upper_bound(90) for _ in range(8)] == [50] * 7 + [90]
 
 
 def test_the_slowest_round_trip_is_one_of_those_that_count() -> None:
     round_trip = RoundTrip()
-    assert round_trip.slowest is None
-    assert round_trip.jitter is None
+    assert round_trip.slowest_ns is None
+    assert round_trip.jitter_ns is None
     for took in (80, 130, 90):
         round_trip.probe_echoed(0, took * MS)
     round_trip.ping_sent(b"x", 0)
     round_trip.pong(b"x", 85 * MS)
-    round_trip.at_most(70 * MS)
-    assert round_trip.slowest == 130 * MS
-    assert round_trip.jitter == 60 * MS
+    round_trip.add_upper_bound(70 * MS)
+    assert round_trip.slowest_ns == 130 * MS
+    assert round_trip.jitter_ns == 60 * MS
 
 
 round_trips = st.lists(st.integers(0, 400), max_size=12)

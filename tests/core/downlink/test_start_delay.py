@@ -2,44 +2,44 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twilio_realtime_core.config.start_delay_history import LineHistory
+from twilio_realtime_core.config.start_delay_history import StartDelayHistory
 from twilio_realtime_core.downlink.play_queue import Burst
-from twilio_realtime_core.downlink.start_delay import Lags
+from twilio_realtime_core.downlink.start_delay import StartDelayEstimator
 
 
 def burst() -> Burst:
-    return Burst(begin=0, sent_at=0, start_delay_ns=0)
+    return Burst(start=0, sent_at_ns=0, start_delay_ns=0)
 
 
-def lags(*start_delays: int) -> Lags:
-    return Lags(LineHistory(start_delays))
+def lags(*start_delays: int) -> StartDelayEstimator:
+    return StartDelayEstimator(StartDelayHistory(start_delays))
 
 
 def test_of_an_unknown_line_no_delay_is_expected_and_nothing_is_sure() -> None:
-    assert lags().expected == 0
-    assert lags().spread is None
+    assert lags().expected_ns == 0
+    assert lags().spread_ns is None
 
 
 def test_of_a_known_line_the_median_is_expected() -> None:
-    assert lags(50, 900, 40).expected == 50
-    assert lags(50, 900, 40, 60).expected == 50
-    assert lags(50, 900, 40).spread == 860
+    assert lags(50, 900, 40).expected_ns == 50
+    assert lags(50, 900, 40, 60).expected_ns == 50
+    assert lags(50, 900, 40).spread_ns == 860
 
 
 def test_what_the_call_has_shown_counts_for_more_than_any_history() -> None:
     known = lags(50, 60, 70)
     known.learn(burst(), 200, 0)
-    assert (known.expected, known.spread) == (200, 0)
+    assert (known.expected_ns, known.spread_ns) == (200, 0)
     known.learn(burst(), 100, 0)
     known.learn(burst(), 110, 0)
-    assert (known.expected, known.spread) == (110, 100)
-    assert known.learned == LineHistory((200, 100, 110))
+    assert (known.expected_ns, known.spread_ns) == (110, 100)
+    assert known.history == StartDelayHistory((200, 100, 110))
 
 
 def test_the_earliest_of_the_last_three_echoes_of_a_burst_counts() -> None:
     known, one = lags(), burst()
     assert [known.learn(one, late, 0) for late in (90, 50, 80, 70, 85)] == [90, 50, 50, 50, 70]
-    assert known.learned == LineHistory((70,))
+    assert known.history == StartDelayHistory((70,))
 
 
 def test_an_echo_of_another_burst_begins_anew() -> None:
@@ -72,19 +72,19 @@ def test_sixteen_bursts_of_a_call_are_remembered() -> None:
     known = lags()
     for late in range(20):
         known.learn(burst(), late, 0)
-    assert known.learned.start_delays == tuple(range(4, 20))
+    assert known.history.start_delays_ns == tuple(range(4, 20))
 
 
 def test_histories_are_joined_newest_last_up_to_64_bursts() -> None:
-    history = LineHistory(tuple(range(60)))
-    joined = history.joined(LineHistory(tuple(range(60, 70))))
-    assert joined.start_delays == tuple(range(6, 70))
-    assert LineHistory().joined(LineHistory()) == LineHistory()
+    history = StartDelayHistory(tuple(range(60)))
+    joined = history.merged_with(StartDelayHistory(tuple(range(60, 70))))
+    assert joined.start_delays_ns == tuple(range(6, 70))
+    assert StartDelayHistory().merged_with(StartDelayHistory()) == StartDelayHistory()
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=80))
 def test_what_is_expected_was_seen(delays: list[int]) -> None:
-    assert lags(*delays).expected in delays
+    assert lags(*delays).expected_ns in delays
 
 
 @pytest.mark.parametrize("late", [1, 500])

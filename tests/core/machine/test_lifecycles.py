@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twilio_realtime_core.machine.lifecycles import (
+    ACTIVE_RESPONSE,
     RESPONSE,
     SESSION,
-    SLOT,
     STREAM,
     TURN,
+    ActiveResponseInput,
+    ActiveResponseState,
     Lifecycle,
     ResponseInput,
     ResponseState,
     SessionInput,
     SessionState,
-    SlotInput,
-    SlotState,
     StreamInput,
     StreamState,
     Table,
@@ -76,7 +76,7 @@ TABLES: dict[str, Grid] = {
     "stream": (STREAM_GRID, STREAM, StreamState, StreamInput),
     "session": (SESSION_GRID, SESSION, SessionState, SessionInput),
     "response": (RESPONSE_GRID, RESPONSE, ResponseState, ResponseInput),
-    "slot": (SLOT_GRID, SLOT, SlotState, SlotInput),
+    "slot": (SLOT_GRID, ACTIVE_RESPONSE, ActiveResponseState, ActiveResponseInput),
     "turn": (TURN_GRID, TURN, TurnState, TurnInput),
 }
 

@@ -7,18 +7,18 @@ from twilio_realtime_core.protocols.twilio import Clear
 
 
 def test_a_step_that_does_nothing_takes_no_actions() -> None:
-    assert Outbox().take() == []
+    assert Outbox().take_actions() == []
 
 
 def test_actions_are_taken_in_the_order_they_were_put_in() -> None:
     outbox = Outbox()
-    outbox.twilio(Clear("MZ1"))
-    outbox.realtime(DeleteItem("item"))
+    outbox.send_to_twilio(Clear("MZ1"))
+    outbox.send_to_realtime(DeleteItem("item"))
     outbox.notify(KeyPressed("5"))
-    outbox.fault(Peer.TWILIO, FaultKind.UNEXPECTED, "media while waiting for start")
-    outbox.fault(Peer.REALTIME, FaultKind.SERVER_ERROR, "no such item", "not_found")
+    outbox.notify_fault(Peer.TWILIO, FaultKind.UNEXPECTED, "media while waiting for start")
+    outbox.notify_fault(Peer.REALTIME, FaultKind.SERVER_ERROR, "no such item", "not_found")
     outbox.add(Close(Peer.REALTIME, 1000, ""))
-    assert outbox.take() == [
+    assert outbox.take_actions() == [
         Send(Peer.TWILIO, Clear("MZ1")),
         Send(Peer.REALTIME, DeleteItem("item")),
         Notify(KeyPressed("5")),
@@ -31,7 +31,7 @@ def test_actions_are_taken_in_the_order_they_were_put_in() -> None:
 def test_the_next_step_begins_empty_and_leaves_what_was_taken() -> None:
     outbox = Outbox()
     outbox.notify(KeyPressed("1"))
-    first = outbox.take()
+    first = outbox.take_actions()
     outbox.notify(KeyPressed("2"))
-    assert outbox.take() == [Notify(KeyPressed("2"))]
+    assert outbox.take_actions() == [Notify(KeyPressed("2"))]
     assert first == [Notify(KeyPressed("1"))]

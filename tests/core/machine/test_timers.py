@@ -39,11 +39,11 @@ def test_setting_a_timer_again_moves_it_either_way() -> None:
 
 def test_timers_expire_earliest_first_and_those_of_one_instant_in_the_order_of_the_enum() -> None:
     timers = Timers()
-    timers.set(Timer.ENDING, 200)
-    timers.set(Timer.OPENING, 200)
+    timers.set(Timer.CLOSING, 200)
+    timers.set(Timer.HTTP_REQUEST, 200)
     timers.set(Timer.SESSION, 100)
     timers.set(Timer.START, 300)
-    assert timers.expire(200) == [Timer.SESSION, Timer.OPENING, Timer.ENDING]
+    assert timers.expire(200) == [Timer.SESSION, Timer.HTTP_REQUEST, Timer.CLOSING]
     assert timers.deadline == 300
 
 

@@ -47,7 +47,7 @@ from twilio_realtime_core import (
     SendEvent,
 )
 from twilio_realtime_core.machine.actions import Action
-from twilio_realtime_core.machine.units import MS, SECOND, duration_ns
+from twilio_realtime_core.machine.units import MS, SECOND, samples_to_ns
 from twilio_realtime_core.notifications import CallEnded
 from twilio_realtime_core.protocols.realtime import (
     AppendAudio,
@@ -213,7 +213,7 @@ class Play:
         self.ended += done.told(CallEnded)
         self._pings += done.pings
         for samples in done.audio:
-            self._ends_at = max(self._ends_at, now) + duration_ns(samples)
+            self._ends_at = max(self._ends_at, now) + samples_to_ns(samples)
         for message in done.to_twilio:
             match message:
                 case Mark(name=name):

@@ -6,12 +6,12 @@ from attrs import define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twilio_realtime_core.config.start_delay_history import LineHistory
+from twilio_realtime_core.config.start_delay_history import StartDelayHistory
 from twilio_realtime_core.downlink.playout import Playout
 from twilio_realtime_core.machine.units import MS, SECOND
-from twilio_realtime_core.values.playback_position import Heard, Part
+from twilio_realtime_core.values.playback_position import PartKey, PlaybackPosition
 
-PARTS = [Part(1, "r", item, 0) for item in "abc"]
+PARTS = [PartKey(1, "r", item, 0) for item in "abc"]
 
 Step: TypeAlias = tuple[int, str, int]
 """How long after the step before (ns), what happens, and a number that says how."""
@@ -19,7 +19,7 @@ Step: TypeAlias = tuple[int, str, int]
 waits = st.one_of(st.just(0), st.integers(0, 60 * MS), st.integers(0, SECOND))
 kinds = st.sampled_from(["sent", "sent", "mark", "mark", "echo", "echo", "ping", "pong"])
 steps = st.lists(st.tuples(waits, kinds, st.integers(0, 4000)), max_size=40)
-histories = st.builds(LineHistory, st.lists(st.integers(0, 400 * MS), max_size=3).map(tuple))
+histories = st.builds(StartDelayHistory, st.lists(st.integers(0, 400 * MS), max_size=3).map(tuple))
 
 
 @define
@@ -30,11 +30,11 @@ class Watched:
     now: int = 0
     sent: int = 0
     marks: list[tuple[str, int]] = field(factory=list[tuple[str, int]])
-    confirmed: dict[Part, int] = field(factory=dict[Part, int])
+    confirmed: dict[PartKey, int] = field(factory=dict[PartKey, int])
 
     def position(self, now: int) -> int:
         """How much of everything is estimated to have been heard at `now` (samples)."""
-        return sum(each.estimated for each in self.playout.heard(now))
+        return sum(each.estimated_samples for each in self.playout.positions(now))
 
     def take(self, step: Step) -> None:
         wait, kind, number = step
@@ -43,10 +43,10 @@ class Watched:
         assert self.position(self.now) >= before
         match kind:
             case "sent":
-                self.playout.sent(PARTS[number % 3], 1 + number, self.now)
+                self.playout.audio_sent(PARTS[number % 3], 1 + number, self.now)
                 self.sent += 1 + number
             case "mark":
-                self.marks.append((self.playout.mark(self.now), self.sent))
+                self.marks.append((self.playout.next_mark(self.now), self.sent))
             case "echo" if self.marks:
                 self.echo(number)
                 return
@@ -63,32 +63,35 @@ class Watched:
         name, position = self.marks[index]
         del self.marks[: index + 1]
         before = self.position(self.now)
-        took = self.playout.round_trip.estimate
+        took = self.playout.round_trip.estimate_ns
         late = took is not None and self.position(self.now - took) > position
-        self.playout.echo(name, self.now)
+        self.playout.mark_echoed(name, self.now)
         assert late or self.position(self.now) >= before - 1  # late by less than a sample
 
     def check(self) -> None:
-        heard = self.playout.heard(self.now)
-        assert sum(each.sent for each in heard) == self.sent
+        heard = self.playout.positions(self.now)
+        assert sum(each.sent_samples for each in heard) == self.sent
         for each in heard:
             self.check_part(each)
-        assert self.playout.playing(self.now) == (
-            self.playout.silent_at is not None and self.now < self.playout.silent_at
+        assert self.playout.is_playing(self.now) == (
+            self.playout.silent_at_ns is not None and self.now < self.playout.silent_at_ns
         )
 
-    def check_part(self, heard: Heard) -> None:
-        assert self.confirmed.get(heard.part, 0) <= heard.confirmed
-        assert heard.confirmed <= heard.estimated <= heard.sent
-        off = max(heard.estimated - heard.confirmed, heard.sent - heard.estimated)
-        assert 0 <= heard.margin <= off
-        self.confirmed[heard.part] = heard.confirmed
+    def check_part(self, heard: PlaybackPosition) -> None:
+        assert self.confirmed.get(heard.part, 0) <= heard.confirmed_samples
+        assert heard.confirmed_samples <= heard.estimated_samples <= heard.sent_samples
+        off = max(
+            heard.estimated_samples - heard.confirmed_samples,
+            heard.sent_samples - heard.estimated_samples,
+        )
+        assert 0 <= heard.margin_samples <= off
+        self.confirmed[heard.part] = heard.confirmed_samples
 
 
 @settings(max_examples=100, deadline=None)
 @given(histories, steps)
 def test_the_estimate_keeps_its_bounds_and_steps_back_only_on_a_late_echo(
-    history: LineHistory, steps: list[Step]
+    history: StartDelayHistory, steps: list[Step]
 ) -> None:
     watched = Watched(Playout(history))
     for step in steps:
@@ -107,16 +110,16 @@ def test_echoes_late_by_jitter_alone_never_put_the_estimate_out_by_more_than_tha
     start: int, trip: int, jitter: list[int], rest: int
 ) -> None:
     playout = Playout()
-    playout.echo(playout.mark(0), trip)
+    playout.mark_echoed(playout.next_mark(0), trip)
     echoes: list[tuple[int, str]] = []
     for number, late in enumerate(jitter):
-        playout.sent(PARTS[0], 2000, SECOND)
+        playout.audio_sent(PARTS[0], 2000, SECOND)
         due = SECOND + start + 250 * MS * (number + 1) + trip + late
-        echoes.append((due, playout.mark(SECOND)))
+        echoes.append((due, playout.next_mark(SECOND)))
     now = echoes[0][0] + rest
     for due, name in echoes:
         if due <= now:
-            playout.echo(name, due)
+            playout.mark_echoed(name, due)
     truth = min(24_000, (now - SECOND - start) // 125_000)
-    (heard,) = playout.heard(now)
-    assert 0 <= truth - heard.estimated <= max(jitter) // 125_000 + 1
+    (heard,) = playout.positions(now)
+    assert 0 <= truth - heard.estimated_samples <= max(jitter) // 125_000 + 1

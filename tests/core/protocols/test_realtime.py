@@ -24,6 +24,7 @@ from twilio_realtime_core.errors import Fault, FaultKind, LocalProtocolError
 from twilio_realtime_core.machine.actions import Peer
 from twilio_realtime_core.protocols.realtime import (
     AppendAudio,
+    AudioCommittedEvent,
     CancelResponse,
     ClearInputAudio,
     ClearOutputAudio,
@@ -33,41 +34,40 @@ from twilio_realtime_core.protocols.realtime import (
     CreateResponse,
     DeleteItem,
     ErrorEvent,
-    InputTranscriptCompleted,
-    InputTranscriptDelta,
-    InputTranscriptFailed,
+    InputTranscriptCompletedEvent,
+    InputTranscriptDeltaEvent,
+    InputTranscriptFailedEvent,
     Item,
-    ItemAdded,
-    ItemDeleted,
-    ItemDone,
-    ItemRetrieved,
-    ItemTruncated,
-    McpCallCompleted,
-    McpCallFailed,
-    McpCallInProgress,
-    McpToolsCompleted,
-    McpToolsFailed,
-    OtherClientEvent,
-    OtherEvent,
-    OutputAudioDelta,
-    OutputAudioDone,
-    OutputItemAdded,
-    OutputItemDone,
-    OutputTextDelta,
-    OutputTextDone,
-    OutputTranscriptDelta,
-    OutputTranscriptDone,
+    ItemAddedEvent,
+    ItemDeletedEvent,
+    ItemDoneEvent,
+    ItemRetrievedEvent,
+    ItemTruncatedEvent,
+    McpCallCompletedEvent,
+    McpCallFailedEvent,
+    McpCallInProgressEvent,
+    McpToolsCompletedEvent,
+    McpToolsFailedEvent,
+    OutputAudioDeltaEvent,
+    OutputAudioDoneEvent,
+    OutputItemAddedEvent,
+    OutputItemDoneEvent,
+    OutputTextDeltaEvent,
+    OutputTextDoneEvent,
+    OutputTranscriptDeltaEvent,
+    OutputTranscriptDoneEvent,
+    RawClientEvent,
     Response,
-    ResponseCreated,
-    ResponseDone,
+    ResponseCreatedEvent,
+    ResponseDoneEvent,
     RetrieveItem,
     ServerError,
-    SessionCreated,
-    SessionUpdated,
-    SpeechCommitted,
-    SpeechStarted,
-    SpeechStopped,
+    SessionCreatedEvent,
+    SessionUpdatedEvent,
+    SpeechStartedEvent,
+    SpeechStoppedEvent,
     TruncateItem,
+    UnknownServerEvent,
     UpdateSession,
     client_event,
     decode,
@@ -110,36 +110,36 @@ def says(event: Any, wire: Mapping[str, Any]) -> bool:
 # From the server.
 
 TYPED = {
-    "session.created": SessionCreated,
-    "session.updated": SessionUpdated,
+    "session.created": SessionCreatedEvent,
+    "session.updated": SessionUpdatedEvent,
     "error": ErrorEvent,
-    "input_audio_buffer.speech_started": SpeechStarted,
-    "input_audio_buffer.speech_stopped": SpeechStopped,
-    "input_audio_buffer.committed": SpeechCommitted,
-    "conversation.item.input_audio_transcription.delta": InputTranscriptDelta,
-    "conversation.item.input_audio_transcription.completed": InputTranscriptCompleted,
-    "response.created": ResponseCreated,
-    "response.done": ResponseDone,
-    "response.output_item.done": OutputItemDone,
-    "response.output_audio.delta": OutputAudioDelta,
-    "response.output_audio.done": OutputAudioDone,
-    "response.output_audio_transcript.delta": OutputTranscriptDelta,
-    "response.output_audio_transcript.done": OutputTranscriptDone,
-    "conversation.item.added": ItemAdded,
-    "conversation.item.created": ItemAdded,
-    "conversation.item.done": ItemDone,
-    "conversation.item.deleted": ItemDeleted,
-    "conversation.item.retrieved": ItemRetrieved,
-    "conversation.item.truncated": ItemTruncated,
-    "conversation.item.input_audio_transcription.failed": InputTranscriptFailed,
-    "response.output_item.added": OutputItemAdded,
-    "response.output_text.delta": OutputTextDelta,
-    "response.output_text.done": OutputTextDone,
-    "mcp_list_tools.completed": McpToolsCompleted,
-    "mcp_list_tools.failed": McpToolsFailed,
-    "response.mcp_call.in_progress": McpCallInProgress,
-    "response.mcp_call.completed": McpCallCompleted,
-    "response.mcp_call.failed": McpCallFailed,
+    "input_audio_buffer.speech_started": SpeechStartedEvent,
+    "input_audio_buffer.speech_stopped": SpeechStoppedEvent,
+    "input_audio_buffer.committed": AudioCommittedEvent,
+    "conversation.item.input_audio_transcription.delta": InputTranscriptDeltaEvent,
+    "conversation.item.input_audio_transcription.completed": InputTranscriptCompletedEvent,
+    "response.created": ResponseCreatedEvent,
+    "response.done": ResponseDoneEvent,
+    "response.output_item.done": OutputItemDoneEvent,
+    "response.output_audio.delta": OutputAudioDeltaEvent,
+    "response.output_audio.done": OutputAudioDoneEvent,
+    "response.output_audio_transcript.delta": OutputTranscriptDeltaEvent,
+    "response.output_audio_transcript.done": OutputTranscriptDoneEvent,
+    "conversation.item.added": ItemAddedEvent,
+    "conversation.item.created": ItemAddedEvent,
+    "conversation.item.done": ItemDoneEvent,
+    "conversation.item.deleted": ItemDeletedEvent,
+    "conversation.item.retrieved": ItemRetrievedEvent,
+    "conversation.item.truncated": ItemTruncatedEvent,
+    "conversation.item.input_audio_transcription.failed": InputTranscriptFailedEvent,
+    "response.output_item.added": OutputItemAddedEvent,
+    "response.output_text.delta": OutputTextDeltaEvent,
+    "response.output_text.done": OutputTextDoneEvent,
+    "mcp_list_tools.completed": McpToolsCompletedEvent,
+    "mcp_list_tools.failed": McpToolsFailedEvent,
+    "response.mcp_call.in_progress": McpCallInProgressEvent,
+    "response.mcp_call.completed": McpCallCompletedEvent,
+    "response.mcp_call.failed": McpCallFailedEvent,
 }
 server_events: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 
@@ -151,35 +151,38 @@ def test_every_server_event_is_read(kind: str, separators: tuple[str, str]) -> N
     assert wire["type"] == kind
     server_events.validate_python(wire)
     event = decode(json.dumps(wire, separators=separators))
-    assert type(event) is TYPED.get(kind, OtherEvent)
+    assert type(event) is TYPED.get(kind, UnknownServerEvent)
     assert says(event, wire)
 
 
 @pytest.mark.parametrize("wire", frames("received"))
 def test_every_frame_that_a_server_sent_is_read(wire: dict[str, Any]) -> None:
     event = decode(json.dumps(wire))
-    assert type(event) is TYPED.get(wire["type"], OtherEvent)
+    assert type(event) is TYPED.get(wire["type"], UnknownServerEvent)
 
 
 @pytest.mark.parametrize(
     ("text", "event"),
     [
-        ('{"type":"response.smell.delta","delta":"rose"}', OtherEvent("response.smell.delta")),
+        (
+            '{"type":"response.smell.delta","delta":"rose"}',
+            UnknownServerEvent("response.smell.delta"),
+        ),
         (
             '{"type":"input_audio_buffer.speech_started"}',
-            SpeechStarted(item_id=None, audio_start_ms=None),
+            SpeechStartedEvent(item_id=None, audio_start_ms=None),
         ),
         (
             '{"type":"input_audio_buffer.speech_stopped","audio_end_ms":12.5,"item_id":null}',
-            SpeechStopped(item_id=None, audio_end_ms=12.5),
+            SpeechStoppedEvent(item_id=None, audio_end_ms=12.5),
         ),
         (
             '{"type":"input_audio_buffer.committed","item_id":"i","previous_item_id":null}',
-            SpeechCommitted("i"),
+            AudioCommittedEvent("i"),
         ),
         (
             '{"type":"conversation.item.input_audio_transcription.delta","item_id":"i"}',
-            InputTranscriptDelta("i"),
+            InputTranscriptDeltaEvent("i"),
         ),
         ('{"type":"error","error":{}}', ErrorEvent(ServerError())),
         (
@@ -188,35 +191,35 @@ def test_every_frame_that_a_server_sent_is_read(wire: dict[str, Any]) -> None:
         ),
         (
             '{"type":"response.done","response":{"id":"r","usage":null,"metadata":{}}}',
-            ResponseDone(Response("r")),
+            ResponseDoneEvent(Response("r")),
         ),
         (
             '{"type":"response.output_item.done","response_id":"r","item":{"id":"i","type":"x"}}',
-            OutputItemDone("r", Item("i", "x")),
+            OutputItemDoneEvent("r", Item("i", "x")),
         ),
         (
             '{"type":"response.output_audio.done","response_id":"r","item_id":"i"}',
-            OutputAudioDone("r", "i", 0),
+            OutputAudioDoneEvent("r", "i", 0),
         ),
         (
             '{"type":"response.output_text.delta","response_id":"r","item_id":"i","delta":"a"}',
-            OutputTextDelta("r", "i", "a", 0),
+            OutputTextDeltaEvent("r", "i", "a", 0),
         ),
         (
             '{"type":"response.output_text.done","response_id":"r","item_id":"i","text":"ab"}',
-            OutputTextDone("r", "i", "ab", 0),
+            OutputTextDoneEvent("r", "i", "ab", 0),
         ),
         (
             '{"type":"conversation.item.added","item":{"id":"i","type":"x"}}',
-            ItemAdded(Item("i", "x"), ""),
+            ItemAddedEvent(Item("i", "x"), ""),
         ),
         (
             '{"type":"conversation.item.added","item":{"id":"i","type":"x"},"previous_item_id":null}',
-            ItemAdded(Item("i", "x"), None),
+            ItemAddedEvent(Item("i", "x"), None),
         ),
         (
             '{"type":"conversation.item.input_audio_transcription.failed","item_id":"i"}',
-            InputTranscriptFailed("i", ServerError()),
+            InputTranscriptFailedEvent("i", ServerError()),
         ),
     ],
 )
@@ -260,14 +263,14 @@ def test_every_kind_of_item_is_read(model: type[BaseModel], fields: dict[str, An
     wire: dict[str, Any] = {"id": "i", "type": kind, **fields}
     assert not model.model_validate(wire).model_extra
     text = json.dumps({"type": "conversation.item.done", "item": wire})
-    assert decode(text) == ItemDone(Item(**wire))
+    assert decode(text) == ItemDoneEvent(Item(**wire))
 
 
 def test_a_response_outside_the_conversation_is_told_from_one_that_does_not_say() -> None:
     outside = decode('{"type":"response.created","response":{"id":"r","conversation_id":null}}')
     unsaid = decode('{"type":"response.created","response":{"id":"r"}}')
-    assert outside == ResponseCreated(Response("r", conversation_id=None))
-    assert unsaid == ResponseCreated(Response("r", conversation_id=""))
+    assert outside == ResponseCreatedEvent(Response("r", conversation_id=None))
+    assert unsaid == ResponseCreatedEvent(Response("r", conversation_id=""))
 
 
 @pytest.mark.parametrize(
@@ -369,7 +372,7 @@ def test_plain_data_becomes_the_event_that_says_the_same(event: ClientEvent) -> 
 @pytest.mark.parametrize("wire", frames("sent"))
 def test_every_frame_that_a_client_sent_can_be_sent_as_it_was(wire: dict[str, Any]) -> None:
     event = client_event(wire)
-    assert not isinstance(event, OtherClientEvent)
+    assert not isinstance(event, RawClientEvent)
     assert body_of(event) == wire
 
 
@@ -416,14 +419,14 @@ def test_no_value_of_a_field_spoils_an_event(event: ClientEvent) -> None:
 def test_an_event_of_an_unknown_type_is_sent_as_it_is(kind: str, more: dict[str, Any]) -> None:
     body = {**more, "type": f"x.{kind}"}
     event = client_event(body)
-    assert event == OtherClientEvent(f"x.{kind}", body)
+    assert event == RawClientEvent(f"x.{kind}", body)
     assert json.loads(event.encode()) == body
 
 
 def test_a_known_event_with_unknown_fields_is_sent_as_it_is() -> None:
     body = {"type": "response.cancel", "response_id": "r", "reason": "tired"}
     event = client_event(body)
-    assert event == OtherClientEvent("response.cancel", body)
+    assert event == RawClientEvent("response.cancel", body)
     assert json.loads(event.encode()) == body
 
 
@@ -465,20 +468,20 @@ def test_values_show_no_session_and_nothing_that_was_said() -> None:
     secret = "sk-secret"
     content = {"key": secret}
     events = [
-        SessionCreated(content),
-        SessionUpdated(content),
+        SessionCreatedEvent(content),
+        SessionUpdatedEvent(content),
         Item("i", "x", content=secret, arguments=secret, output=secret, tools=secret, error=secret),
-        InputTranscriptDelta("i", secret),
-        InputTranscriptCompleted("i", secret),
-        OutputAudioDelta("r", "i", secret),
-        OutputTranscriptDelta("r", "i", secret),
-        OutputTranscriptDone("r", "i", secret),
-        OutputTextDelta("r", "i", secret),
-        OutputTextDone("r", "i", secret),
+        InputTranscriptDeltaEvent("i", secret),
+        InputTranscriptCompletedEvent("i", secret),
+        OutputAudioDeltaEvent("r", "i", secret),
+        OutputTranscriptDeltaEvent("r", "i", secret),
+        OutputTranscriptDoneEvent("r", "i", secret),
+        OutputTextDeltaEvent("r", "i", secret),
+        OutputTextDoneEvent("r", "i", secret),
         UpdateSession(content),
         AppendAudio(secret),
         CreateItem(content),
         CreateResponse(content),
-        OtherClientEvent("x", content),
+        RawClientEvent("x", content),
     ]
     assert secret not in repr(events)

@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 from twilio_realtime_core.errors import Fault, FaultKind
 from twilio_realtime_core.machine.actions import Peer
 from twilio_realtime_core.protocols.twilio import (
-    CallerMedia,
     Clear,
-    Connected,
-    Dtmf,
+    ConnectedEvent,
+    DtmfEvent,
     Mark,
-    MarkEcho,
+    MarkEvent,
     Media,
-    Start,
-    Stop,
-    StreamMessage,
-    UnknownMessage,
+    MediaEvent,
+    StartEvent,
+    StopEvent,
+    StreamEvent,
+    UnknownEvent,
     decode,
 )
 
@@ -65,7 +65,7 @@ STOP = {
     },
 }
 
-STARTED = Start(
+STARTED = StartEvent(
     stream_sid=STREAM,
     call_sid="CA0123456789abcdef0123456789abcdef",
     account_sid="AC0123456789abcdef0123456789abcdef",
@@ -76,12 +76,12 @@ STARTED = Start(
 )
 
 DOCUMENTED = [
-    (CONNECTED, Connected()),
+    (CONNECTED, ConnectedEvent()),
     (START, STARTED),
-    (MEDIA, CallerMedia(STREAM, "inbound", FRAME, 155)),
-    (MARK, MarkEcho(STREAM, "x")),
-    (DTMF, Dtmf(STREAM, "1")),
-    (STOP, Stop(STREAM)),
+    (MEDIA, MediaEvent(STREAM, "inbound", FRAME, 155)),
+    (MARK, MarkEvent(STREAM, "x")),
+    (DTMF, DtmfEvent(STREAM, "1")),
+    (STOP, StopEvent(STREAM)),
 ]
 
 
@@ -95,7 +95,7 @@ def kind_of_fault(message: dict[str, Any]) -> FaultKind:
 @pytest.mark.parametrize(("wire", "message"), DOCUMENTED)
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
 def test_every_documented_message_is_read(
-    wire: dict[str, Any], message: StreamMessage, separators: tuple[str, str]
+    wire: dict[str, Any], message: StreamEvent, separators: tuple[str, str]
 ) -> None:
     assert decode(json.dumps(wire, separators=separators)) == message
 
@@ -104,7 +104,7 @@ def test_every_documented_message_is_read(
 @given(data=st.data())
 @settings(max_examples=20)
 def test_order_and_unknown_fields_change_nothing(
-    wire: dict[str, Any], message: StreamMessage, data: st.DataObject
+    wire: dict[str, Any], message: StreamEvent, data: st.DataObject
 ) -> None:
     others = st.text().filter(lambda name: name not in wire)
     more = data.draw(st.dictionaries(others, st.text(), max_size=2))
@@ -113,7 +113,7 @@ def test_order_and_unknown_fields_change_nothing(
 
 
 def test_a_message_of_an_unknown_event_passes() -> None:
-    assert decode('{"event":"error","streamSid":"MZ0","error":{"code":100002}}') == UnknownMessage()
+    assert decode('{"event":"error","streamSid":"MZ0","error":{"code":100002}}') == UnknownEvent()
 
 
 # Faults of a peer.
@@ -193,36 +193,36 @@ def test_a_timestamp_that_is_no_whole_number_is_left_out(
 ) -> None:
     media = {**MEDIA["media"], "timestamp": timestamp}
     message = decode(json.dumps({**MEDIA, "media": media}))
-    assert message == CallerMedia(STREAM, "inbound", FRAME, expected)
+    assert message == MediaEvent(STREAM, "inbound", FRAME, expected)
 
 
 def test_audio_without_timestamp_and_track_is_audio() -> None:
     message = decode(json.dumps({**MEDIA, "media": {"payload": FRAME}}))
-    assert message == CallerMedia(STREAM, None, FRAME, None)
+    assert message == MediaEvent(STREAM, None, FRAME, None)
 
 
 def test_a_start_needs_its_stream_sid_only() -> None:
     message = decode('{"event":"start","streamSid":"MZ0","start":{}}')
-    assert message == Start("MZ0", None, None, None, None, None, {})
+    assert message == StartEvent("MZ0", None, None, None, None, None, {})
 
 
 def test_null_strings_of_a_start_are_left_out() -> None:
     start: dict[str, Any] = {"accountSid": None, "callSid": None, "customParameters": None}
     message = decode(json.dumps({**START, "start": start}))
-    assert message == Start(STREAM, None, None, None, None, None, {})
+    assert message == StartEvent(STREAM, None, None, None, None, None, {})
 
 
 def test_custom_parameters_are_those_that_are_strings() -> None:
     parameters: dict[str, Any] = {"who": "Ann", "empty": "", "n": 1, "list": ["x"], "null": None}
     message = decode(json.dumps({**START, "start": {"customParameters": parameters}}))
-    assert isinstance(message, Start)
+    assert isinstance(message, StartEvent)
     assert message.custom_parameters == {"who": "Ann", "empty": ""}
 
 
 def test_the_announced_format_is_handed_on_whatever_it_is() -> None:
     formats = {"encoding": ["audio/x-alaw"], "sampleRate": "8000", "channels": 2.5}
     message = decode(json.dumps({**START, "start": {"mediaFormat": formats}}))
-    assert isinstance(message, Start)
+    assert isinstance(message, StartEvent)
     assert (message.encoding, message.sample_rate) == (["audio/x-alaw"], "8000")
     assert message.channels == 2.5
 
@@ -275,7 +275,7 @@ def test_a_stream_sid_that_can_be_read_can_be_sent(sid: str, ascii_only: bool) -
     # With every surrogate there is; JSON can spell a lone one, UTF-8 cannot.
     wire = json.dumps({"event": "stop", "streamSid": sid}, ensure_ascii=ascii_only)
     match decode(wire):
-        case Stop(stream_sid):
+        case StopEvent(stream_sid):
             assert json.loads(Clear(stream_sid).encode())["streamSid"] == stream_sid
         case other:
             assert isinstance(other, Fault)
@@ -287,6 +287,6 @@ CORPUS = Path(__file__).parents[3] / "fuzz" / "corpus" / "twilio"
 
 @pytest.mark.parametrize(("wire", "message"), DOCUMENTED)
 def test_the_fuzzer_starts_from_every_documented_message(
-    wire: dict[str, Any], message: StreamMessage
+    wire: dict[str, Any], message: StreamEvent
 ) -> None:
     assert decode((CORPUS / f"{wire['event']}.json").read_text("utf-8")) == message

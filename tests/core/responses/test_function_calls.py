@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twilio_realtime_core.errors import Fault, FaultKind, LocalProtocolError
 from twilio_realtime_core.machine.actions import Peer
 from twilio_realtime_core.notifications import FunctionCallRequested
-from twilio_realtime_core.protocols.realtime import Item, OutputItemDone, decode
+from twilio_realtime_core.protocols.realtime import Item, OutputItemDoneEvent, decode
 from twilio_realtime_core.responses.function_calls import MAX_CALLS, FunctionCalls
 
 TRACE = Path(__file__).parents[1] / "traces" / "realtime_tool_call_round.jsonl"
@@ -36,8 +36,8 @@ def requested(call_id: str = "call", arguments: str = "{}") -> FunctionCallReque
 
 def test_a_completed_call_is_announced() -> None:
     calls = FunctionCalls()
-    assert calls.done("r", call(), in_conversation=True) == requested()
-    assert calls.open == ("call",)
+    assert calls.item_done("r", call(), in_conversation=True) == requested()
+    assert calls.open_call_ids == ("call",)
 
 
 def test_a_recorded_call_is_announced() -> None:
@@ -46,8 +46,8 @@ def test_a_recorded_call_is_announced() -> None:
     for line in TRACE.read_text("utf-8").splitlines():
         frame = json.loads(line)
         event = decode(json.dumps(frame["event"]))
-        if frame["direction"] == "received" and isinstance(event, OutputItemDone):
-            told.append(calls.done(event.response_id, event.item, in_conversation=True))
+        if frame["direction"] == "received" and isinstance(event, OutputItemDoneEvent):
+            told.append(calls.item_done(event.response_id, event.item, in_conversation=True))
     first, *others = told
     assert isinstance(first, FunctionCallRequested)
     assert (first.name, json.loads(first.arguments)) == ("get_weather", {"city": "London"})
@@ -57,18 +57,18 @@ def test_a_recorded_call_is_announced() -> None:
 def test_a_call_is_announced_once() -> None:
     """S71: a call that is told twice is not run twice."""
     calls = FunctionCalls()
-    calls.done("r", call(), in_conversation=True)
-    assert calls.done("r", call(), in_conversation=True) is None
-    calls.answered("call")
-    assert calls.done("another", call(), in_conversation=True) is None
-    assert calls.open == ()
+    calls.item_done("r", call(), in_conversation=True)
+    assert calls.item_done("r", call(), in_conversation=True) is None
+    calls.mark_answered("call")
+    assert calls.item_done("another", call(), in_conversation=True) is None
+    assert calls.open_call_ids == ()
 
 
 @pytest.mark.parametrize("status", ["incomplete", "in_progress", "cancelled", None])
 def test_a_call_that_was_cut_short_is_not_announced(status: str | None) -> None:
     calls = FunctionCalls()
-    assert calls.done("r", call(status=status), in_conversation=True) is None
-    assert calls.open == ()
+    assert calls.item_done("r", call(status=status), in_conversation=True) is None
+    assert calls.open_call_ids == ()
 
 
 @pytest.mark.parametrize(
@@ -83,26 +83,26 @@ def test_a_call_that_was_cut_short_is_not_announced(status: str | None) -> None:
     ],
 )
 def test_what_cannot_be_answered_is_not_announced(item: Item) -> None:
-    assert FunctionCalls().done("r", item, in_conversation=True) is None
+    assert FunctionCalls().item_done("r", item, in_conversation=True) is None
 
 
 def test_a_call_of_a_response_outside_the_conversation_is_not_announced() -> None:
     calls = FunctionCalls()
-    assert calls.done("r", call(), in_conversation=False) is None
+    assert calls.item_done("r", call(), in_conversation=False) is None
     with pytest.raises(LocalProtocolError):
         calls.check_answer("call")
 
 
 def test_a_call_without_arguments_has_empty_ones() -> None:
-    told = FunctionCalls().done("r", call(arguments=None), in_conversation=True)
+    told = FunctionCalls().item_done("r", call(arguments=None), in_conversation=True)
     assert told == requested(arguments="")
 
 
 def test_a_call_is_answered_once() -> None:
     calls = FunctionCalls()
-    calls.done("r", call(), in_conversation=True)
+    calls.item_done("r", call(), in_conversation=True)
     calls.check_answer("call")
-    calls.answered("call")
+    calls.mark_answered("call")
     with pytest.raises(LocalProtocolError, match="has its output"):
         calls.check_answer("call")
 
@@ -111,25 +111,25 @@ def test_the_model_goes_on_once_when_all_calls_of_a_response_have_outputs() -> N
     """S81: several outputs cause one response."""
     calls = FunctionCalls()
     for response, call_id in (("r", "a"), ("r", "b"), ("s", "c")):
-        calls.done(response, call(call_id), in_conversation=True)
-    calls.answered("a")
-    calls.given("a", respond=True)
-    assert not calls.goes_on("r")
-    calls.answered("b")
-    calls.given("b", respond=False)
-    assert calls.goes_on("r")
-    assert not calls.goes_on("r")
-    assert not calls.goes_on("s")
+        calls.item_done(response, call(call_id), in_conversation=True)
+    calls.mark_answered("a")
+    calls.mark_output_sent("a", respond=True)
+    assert not calls.take_followup("r")
+    calls.mark_answered("b")
+    calls.mark_output_sent("b", respond=False)
+    assert calls.take_followup("r")
+    assert not calls.take_followup("r")
+    assert not calls.take_followup("s")
 
 
 def test_without_an_output_that_wants_it_the_model_does_not_go_on() -> None:
     calls = FunctionCalls()
-    calls.done("r", call(), in_conversation=True)
-    calls.answered("call")
-    calls.given("call", respond=False)
-    assert not calls.goes_on("r")
-    assert calls.knows("call")
-    assert not calls.knows("another")
+    calls.item_done("r", call(), in_conversation=True)
+    calls.mark_answered("call")
+    calls.mark_output_sent("call", respond=False)
+    assert not calls.take_followup("r")
+    assert calls.is_known("call")
+    assert not calls.is_known("another")
 
 
 def test_an_answer_to_a_call_that_nobody_made_is_misuse_and_names_no_content() -> None:
@@ -141,24 +141,24 @@ def test_an_answer_to_a_call_that_nobody_made_is_misuse_and_names_no_content() -
 def test_open_calls_stand_in_the_order_in_which_they_were_announced() -> None:
     calls = FunctionCalls()
     for call_id in ("c", "a", "b"):
-        calls.done("r", call(call_id), in_conversation=True)
-    calls.answered("a")
-    assert calls.open == ("c", "b")
+        calls.item_done("r", call(call_id), in_conversation=True)
+    calls.mark_answered("a")
+    assert calls.open_call_ids == ("c", "b")
 
 
 def full() -> FunctionCalls:
     calls = FunctionCalls()
     for number in range(MAX_CALLS):
-        calls.done("r", call(str(number)), in_conversation=True)
+        calls.item_done("r", call(str(number)), in_conversation=True)
     return calls
 
 
 def test_one_call_too_many_is_reported_and_those_announced_can_still_be_answered() -> None:
     calls = full()
-    fault = calls.done("r", call(), in_conversation=True)
+    fault = calls.item_done("r", call(), in_conversation=True)
     assert isinstance(fault, Fault)
     assert (fault.peer, fault.kind) == (Peer.REALTIME, FaultKind.OVERFLOW)
-    assert len(calls.open) == MAX_CALLS
+    assert len(calls.open_call_ids) == MAX_CALLS
     calls.check_answer("0")
     with pytest.raises(LocalProtocolError):
         calls.check_answer("call")
@@ -167,9 +167,9 @@ def test_one_call_too_many_is_reported_and_those_announced_can_still_be_answered
 def test_the_oldest_call_that_has_its_answer_is_forgotten_first() -> None:
     calls = full()
     for call_id in ("7", "3"):
-        calls.answered(call_id)
-        assert calls.given(call_id, respond=True) == "r"
-    assert calls.done("r", call(), in_conversation=True) == requested()
+        calls.mark_answered(call_id)
+        assert calls.mark_output_sent(call_id, respond=True) == "r"
+    assert calls.item_done("r", call(), in_conversation=True) == requested()
     with pytest.raises(LocalProtocolError, match="no function call"):
         calls.check_answer("3")
     with pytest.raises(LocalProtocolError, match="has its output"):
@@ -191,22 +191,22 @@ def test_each_call_is_announced_and_answered_at_most_once(steps: list[tuple[str,
             try:
                 calls.check_answer(call_id)
             except LocalProtocolError:
-                assert call_id not in calls.open
+                assert call_id not in calls.open_call_ids
             else:
-                calls.answered(call_id)
+                calls.mark_answered(call_id)
                 answered.append(call_id)
         else:
             status = "completed" if step == "done" else "incomplete"
-            if calls.done("r", call(call_id, status=status), in_conversation=True):
+            if calls.item_done("r", call(call_id, status=status), in_conversation=True):
                 announced.append(call_id)
     assert len(announced) == len(set(announced))
     assert len(answered) == len(set(answered))
-    assert calls.open == tuple(each for each in announced if each not in answered)
+    assert calls.open_call_ids == tuple(each for each in announced if each not in answered)
 
 
 def test_responses_that_never_end_are_not_remembered_without_end() -> None:
     calls = FunctionCalls()
     for number in range(MAX_CALLS + 1):
-        calls.wants_response(str(number))
-    assert not calls.goes_on(str(MAX_CALLS))
-    assert calls.goes_on("0")
+        calls.mark_followup(str(number))
+    assert not calls.take_followup(str(MAX_CALLS))
+    assert calls.take_followup("0")

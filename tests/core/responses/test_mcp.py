@@ -12,16 +12,16 @@ from twilio_realtime_core.notifications import (
 )
 from twilio_realtime_core.protocols.realtime import (
     Item,
-    ItemAdded,
-    ItemDone,
-    McpCallCompleted,
-    McpCallFailed,
-    McpCallInProgress,
-    McpToolsCompleted,
-    McpToolsFailed,
-    OtherEvent,
-    OutputItemDone,
+    ItemAddedEvent,
+    ItemDoneEvent,
+    McpCallCompletedEvent,
+    McpCallFailedEvent,
+    McpCallInProgressEvent,
+    McpToolsCompletedEvent,
+    McpToolsFailedEvent,
+    OutputItemDoneEvent,
     ServerEvent,
+    UnknownServerEvent,
 )
 from twilio_realtime_core.responses.mcp import MAX_REMEMBERED, Mcp
 
@@ -56,32 +56,39 @@ LISTED = McpToolsListed("l", "docs", tuple(TOOLS))
 
 def test_tools_are_told_once_they_are_all_known_in_whatever_order() -> None:
     events: list[ServerEvent] = [
-        ItemAdded(LISTING),
-        ItemDone(LISTING),
-        McpToolsCompleted("l"),
-        ItemDone(LISTING),
+        ItemAddedEvent(LISTING),
+        ItemDoneEvent(LISTING),
+        McpToolsCompletedEvent("l"),
+        ItemDoneEvent(LISTING),
     ]
     for order in permutations(events):
         assert told(*order) == [LISTED]
 
 
 def test_tools_are_not_told_before_the_server_has_them() -> None:
-    assert told(ItemAdded(LISTING), ItemDone(LISTING)) == []
-    assert told(ItemAdded(LISTING), McpToolsCompleted("l")) == []
+    assert told(ItemAddedEvent(LISTING), ItemDoneEvent(LISTING)) == []
+    assert told(ItemAddedEvent(LISTING), McpToolsCompletedEvent("l")) == []
 
 
 def test_tools_that_cannot_be_listed_are_told_once() -> None:
-    events = (ItemAdded(LISTING), McpToolsFailed("l"), McpToolsFailed("l"), ItemDone(LISTING))
-    assert told(*events, McpToolsCompleted("l")) == [McpToolsListed("l", "docs", None)]
+    events = (
+        ItemAddedEvent(LISTING),
+        McpToolsFailedEvent("l"),
+        McpToolsFailedEvent("l"),
+        ItemDoneEvent(LISTING),
+    )
+    assert told(*events, McpToolsCompletedEvent("l")) == [McpToolsListed("l", "docs", None)]
 
 
 def test_tools_that_fail_before_their_item_is_known_have_no_label() -> None:
-    assert told(McpToolsFailed("l")) == [McpToolsListed("l", None, None)]
+    assert told(McpToolsFailedEvent("l")) == [McpToolsListed("l", None, None)]
 
 
 def test_a_list_of_tools_that_is_none_counts_as_empty() -> None:
     item = Item("l", "mcp_list_tools", server_label="docs", tools="look")
-    assert told(ItemDone(item), McpToolsCompleted("l")) == [McpToolsListed("l", "docs", ())]
+    assert told(ItemDoneEvent(item), McpToolsCompletedEvent("l")) == [
+        McpToolsListed("l", "docs", ())
+    ]
 
 
 # Approvals.
@@ -90,24 +97,24 @@ REQUESTED = McpApprovalRequested("a", "docs", "look", "{}")
 
 
 def test_an_approval_is_requested_once() -> None:
-    assert told(ItemAdded(REQUEST)) == []
-    assert told(ItemDone(REQUEST), OutputItemDone("r", REQUEST)) == [REQUESTED]
-    assert told(OutputItemDone("r", REQUEST), ItemDone(REQUEST)) == [REQUESTED]
+    assert told(ItemAddedEvent(REQUEST)) == []
+    assert told(ItemDoneEvent(REQUEST), OutputItemDoneEvent("r", REQUEST)) == [REQUESTED]
+    assert told(OutputItemDoneEvent("r", REQUEST), ItemDoneEvent(REQUEST)) == [REQUESTED]
 
 
 def test_a_request_without_details_is_told_all_the_same() -> None:
     bare = Item("a", "mcp_approval_request")
-    assert told(ItemDone(bare)) == [McpApprovalRequested("a", None, None, "")]
+    assert told(ItemDoneEvent(bare)) == [McpApprovalRequested("a", None, None, "")]
 
 
 def test_a_request_is_answered_once() -> None:
     mcp = Mcp()
-    mcp.receive(ItemDone(REQUEST))
+    mcp.receive(ItemDoneEvent(REQUEST))
     mcp.check_approval("a")
-    mcp.approved("a")
+    mcp.mark_answered("a")
     with pytest.raises(LocalProtocolError, match="has its answer"):
         mcp.check_approval("a")
-    assert mcp.receive(OutputItemDone("r", REQUEST)) is None
+    assert mcp.receive(OutputItemDoneEvent("r", REQUEST)) is None
 
 
 def test_an_answer_to_no_request_is_misuse_and_names_no_content() -> None:
@@ -119,13 +126,15 @@ def test_an_answer_to_no_request_is_misuse_and_names_no_content() -> None:
 def test_an_answer_that_went_another_way_counts() -> None:
     mcp = Mcp()
     answer = Item("x", "mcp_approval_response", approval_request_id="a", approve=True)
-    assert told(ItemDone(answer), ItemDone(REQUEST), ItemDone(answer), mcp=mcp) == [REQUESTED]
+    assert told(ItemDoneEvent(answer), ItemDoneEvent(REQUEST), ItemDoneEvent(answer), mcp=mcp) == [
+        REQUESTED
+    ]
     with pytest.raises(LocalProtocolError, match="has its answer"):
         mcp.check_approval("a")
 
 
 def test_an_answer_to_nothing_is_ignored() -> None:
-    assert told(ItemDone(Item("x", "mcp_approval_response"))) == []
+    assert told(ItemDoneEvent(Item("x", "mcp_approval_response"))) == []
 
 
 # Calls.
@@ -137,17 +146,19 @@ FAILED = McpCallFinished("c", "docs", "look", None, ERROR)
 
 def test_a_call_is_told_when_it_begins_and_when_its_item_holds_the_outcome() -> None:
     mcp = Mcp()
-    assert told(McpCallInProgress("c"), McpCallInProgress("c"), mcp=mcp) == [STARTED]
-    assert told(McpCallCompleted("c"), mcp=mcp) == []
-    assert told(ItemDone(call("42")), OutputItemDone("r", call("42")), mcp=mcp) == [FINISHED]
+    assert told(McpCallInProgressEvent("c"), McpCallInProgressEvent("c"), mcp=mcp) == [STARTED]
+    assert told(McpCallCompletedEvent("c"), mcp=mcp) == []
+    assert told(ItemDoneEvent(call("42")), OutputItemDoneEvent("r", call("42")), mcp=mcp) == [
+        FINISHED
+    ]
 
 
 def test_the_outcome_is_told_once_in_whatever_order() -> None:
     events: list[ServerEvent] = [
-        McpCallInProgress("c"),
-        McpCallCompleted("c"),
-        ItemDone(call("42")),
-        OutputItemDone("r", call("42")),
+        McpCallInProgressEvent("c"),
+        McpCallCompletedEvent("c"),
+        ItemDoneEvent(call("42")),
+        OutputItemDoneEvent("r", call("42")),
     ]
     for order in permutations(events):
         heard = told(*order)
@@ -155,27 +166,35 @@ def test_the_outcome_is_told_once_in_whatever_order() -> None:
 
 
 def test_a_call_that_failed_tells_the_error() -> None:
-    events = (McpCallInProgress("c"), McpCallFailed("c"), OutputItemDone("r", call(error=ERROR)))
+    events = (
+        McpCallInProgressEvent("c"),
+        McpCallFailedEvent("c"),
+        OutputItemDoneEvent("r", call(error=ERROR)),
+    )
     assert told(*events) == [STARTED, FAILED]
 
 
 def test_an_item_that_comes_before_the_call_is_only_the_request() -> None:
-    asked = (OutputItemDone("r", call()), ItemDone(REQUEST))
-    ran = (McpCallInProgress("c"), McpCallCompleted("c"))
+    asked = (OutputItemDoneEvent("r", call()), ItemDoneEvent(REQUEST))
+    ran = (McpCallInProgressEvent("c"), McpCallCompletedEvent("c"))
     assert told(*asked, *ran) == [REQUESTED, STARTED]
-    assert told(*asked, *ran, ItemDone(call("42"))) == [REQUESTED, STARTED, FINISHED]
+    assert told(*asked, *ran, ItemDoneEvent(call("42"))) == [REQUESTED, STARTED, FINISHED]
 
 
 def test_a_call_that_says_nothing_is_finished_all_the_same() -> None:
     silent = McpCallFinished("c", "docs", "look", None, None)
-    begun, done, completed = McpCallInProgress("c"), ItemDone(call()), McpCallCompleted("c")
+    begun, done, completed = (
+        McpCallInProgressEvent("c"),
+        ItemDoneEvent(call()),
+        McpCallCompletedEvent("c"),
+    )
     assert told(begun, done, completed) == [STARTED, silent]
     assert told(begun, completed, done, done) == [STARTED, silent]
 
 
 def test_a_call_that_has_finished_does_not_begin() -> None:
-    assert told(ItemDone(call("42")), McpCallInProgress("c")) == [FINISHED]
-    assert told(McpCallFailed("c"), McpCallInProgress("c")) == []
+    assert told(ItemDoneEvent(call("42")), McpCallInProgressEvent("c")) == [FINISHED]
+    assert told(McpCallFailedEvent("c"), McpCallInProgressEvent("c")) == []
 
 
 # Everything else.
@@ -184,10 +203,10 @@ def test_a_call_that_has_finished_does_not_begin() -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        OtherEvent("rate_limits.updated"),
-        ItemAdded(Item("i", "message")),
-        ItemDone(Item("i", "message")),
-        OutputItemDone("r", Item("i", "function_call")),
+        UnknownServerEvent("rate_limits.updated"),
+        ItemAddedEvent(Item("i", "message")),
+        ItemDoneEvent(Item("i", "message")),
+        OutputItemDoneEvent("r", Item("i", "function_call")),
     ],
 )
 def test_other_events_tell_nothing(event: ServerEvent) -> None:
@@ -197,7 +216,7 @@ def test_other_events_tell_nothing(event: ServerEvent) -> None:
 def test_the_oldest_is_forgotten_first() -> None:
     mcp = Mcp()
     for number in range(MAX_REMEMBERED + 1):
-        mcp.receive(ItemDone(Item(str(number), "mcp_approval_request")))
+        mcp.receive(ItemDoneEvent(Item(str(number), "mcp_approval_request")))
     with pytest.raises(LocalProtocolError, match="no request"):
         mcp.check_approval("0")
     mcp.check_approval("1")

@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 
 from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.protocols.realtime import CreateResponse, Response, ServerError
-from twilio_realtime_core.responses.requests import MAX_REQUESTS, Birth, Refusal, Requests
+from twilio_realtime_core.responses.requests import (
+    MAX_REQUESTS,
+    PlaybackDecision,
+    RefusedRequest,
+    Requests,
+)
 from twilio_realtime_core.responses.responses import MAX_RESPONSES
 
 BUSY = "conversation_already_has_active_response"
@@ -53,22 +58,22 @@ def ids(events: list[CreateResponse] | tuple[CreateResponse, ...]) -> list[str |
 def test_a_request_is_sent_answered_and_over() -> None:
     """S34."""
     requests = opened()
-    assert not requests.busy
-    assert requests.ask() == [CreateResponse(event_id="bridge-request-1")]
-    assert (requests.busy, requests.unanswered) == (True, 1)
-    assert requests.created(inside("r1")) is Birth.HEARD
-    assert (requests.busy, requests.unanswered) == (True, 0)
+    assert not requests.is_busy
+    assert requests.enqueue_automatic() == [CreateResponse(event_id="bridge-request-1")]
+    assert (requests.is_busy, requests.unanswered_count) == (True, 1)
+    assert requests.created(inside("r1")) is PlaybackDecision.PLAY
+    assert (requests.is_busy, requests.unanswered_count) == (True, 0)
     assert requests.done(inside("r1")) == []
-    assert (requests.busy, requests.unanswered) == (False, 0)
+    assert (requests.is_busy, requests.unanswered_count) == (False, 0)
 
 
 def test_nothing_is_sent_before_the_session_is_ready() -> None:
     requests = Requests()
-    assert requests.ask() == []
-    assert requests.ask_for(by_hand("a", instructions="be brief")) == []
-    assert requests.ask_for(beside("b")) == []
-    assert requests.ask() == []
-    assert (requests.busy, requests.unanswered) == (True, 3)
+    assert requests.enqueue_automatic() == []
+    assert requests.enqueue(by_hand("a", instructions="be brief")) == []
+    assert requests.enqueue(beside("b")) == []
+    assert requests.enqueue_automatic() == []
+    assert (requests.is_busy, requests.unanswered_count) == (True, 3)
     assert ids(requests.open()) == ["bridge-request-1", "b"]
     assert requests.open() == []
     requests.created(inside("r1"))
@@ -80,27 +85,27 @@ def test_a_request_by_hand_waits_for_the_active_response_and_keeps_its_parameter
     requests = opened()
     requests.created(inside("r1"))
     event = by_hand("mine", instructions="be brief")
-    assert requests.ask_for(event) == []
+    assert requests.enqueue(event) == []
     assert requests.done(inside("r1")) == [event]
 
 
 def test_an_interruption_lets_what_is_asked_for_after_it_wait_for_the_end_of_the_response() -> None:
     """S39: the message goes out at once, its `response.create` after `response.done`."""
     requests = opened()
-    requests.ask()
+    requests.enqueue_automatic()
     requests.created(inside("r1"))
     requests.interrupted(cancel=True)
-    assert requests.ask() == []
+    assert requests.enqueue_automatic() == []
     assert ids(requests.done(inside("r1"))) == ["bridge-request-2"]
-    assert requests.created(inside("r2")) is Birth.HEARD
+    assert requests.created(inside("r2")) is PlaybackDecision.PLAY
 
 
 def test_automatic_requests_that_wait_are_one() -> None:
     """S81: however many results, one request."""
     requests = opened()
     requests.created(inside("r1"))
-    assert [requests.ask() for _ in range(3)] == [[], [], []]
-    assert requests.unanswered == 1
+    assert [requests.enqueue_automatic() for _ in range(3)] == [[], [], []]
+    assert requests.unanswered_count == 1
     assert ids(requests.done(inside("r1"))) == ["bridge-request-1"]
     requests.created(inside("r2"))
     assert requests.done(inside("r2")) == []
@@ -109,9 +114,9 @@ def test_automatic_requests_that_wait_are_one() -> None:
 def test_what_is_added_after_a_request_was_sent_has_a_turn_of_its_own() -> None:
     """S67."""
     requests = opened()
-    assert ids(requests.ask()) == ["bridge-request-1"]
-    assert [requests.ask() for _ in range(2)] == [[], []]
-    assert requests.unanswered == 2
+    assert ids(requests.enqueue_automatic()) == ["bridge-request-1"]
+    assert [requests.enqueue_automatic() for _ in range(2)] == [[], []]
+    assert requests.unanswered_count == 2
     requests.created(inside("r1"))
     assert ids(requests.done(inside("r1"))) == ["bridge-request-2"]
     requests.created(inside("r2"))
@@ -121,12 +126,12 @@ def test_what_is_added_after_a_request_was_sent_has_a_turn_of_its_own() -> None:
 def test_requests_by_hand_stay_distinct_and_in_order() -> None:
     """S44."""
     requests = opened()
-    sent = requests.ask()
-    requests.ask_for(by_hand("a", instructions="be brief"))
-    requests.ask()
-    requests.ask_for(by_hand("b"))
-    requests.ask_for(by_hand("c"))
-    requests.ask()
+    sent = requests.enqueue_automatic()
+    requests.enqueue(by_hand("a", instructions="be brief"))
+    requests.enqueue_automatic()
+    requests.enqueue(by_hand("b"))
+    requests.enqueue(by_hand("c"))
+    requests.enqueue_automatic()
     for number in range(5):
         requests.created(inside(str(number)))
         sent += requests.done(inside(str(number)))
@@ -136,12 +141,12 @@ def test_requests_by_hand_stay_distinct_and_in_order() -> None:
 def test_a_request_by_hand_goes_out_when_it_is_made() -> None:
     """S41: what is appended after it follows it."""
     event = by_hand("mine")
-    assert opened().ask_for(event) == [event]
+    assert opened().enqueue(event) == [event]
 
 
 @pytest.mark.parametrize("event_id", [None, ""])
 def test_a_request_without_an_event_id_gets_one(event_id: str | None) -> None:
-    [event] = opened().ask_for(by_hand(event_id, instructions="be brief"))
+    [event] = opened().enqueue(by_hand(event_id, instructions="be brief"))
     assert event == by_hand("bridge-request-1", instructions="be brief")
 
 
@@ -149,16 +154,16 @@ def test_too_many_requests_by_hand_are_refused_and_automatic_ones_never() -> Non
     requests = opened()
     requests.created(inside("r1"))
     for _ in range(MAX_REQUESTS):
-        requests.check_room()
-        requests.ask_for(by_hand())
+        requests.check_capacity()
+        requests.enqueue(by_hand())
     with pytest.raises(LocalProtocolError, match="requests wait already"):
-        requests.check_room()
+        requests.check_capacity()
     with pytest.raises(LocalProtocolError):
-        requests.ask_for(by_hand("one more"))
-    assert requests.unanswered == MAX_REQUESTS
-    requests.ask()
-    requests.ask()
-    assert requests.unanswered == MAX_REQUESTS + 1
+        requests.enqueue(by_hand("one more"))
+    assert requests.unanswered_count == MAX_REQUESTS
+    requests.enqueue_automatic()
+    requests.enqueue_automatic()
+    assert requests.unanswered_count == MAX_REQUESTS + 1
 
 
 # Responses of turn detection, and what is told late, twice or never.
@@ -168,7 +173,7 @@ def test_a_late_end_of_a_cancelled_response_does_not_free_the_next() -> None:
     requests = opened()
     requests.created(inside("r1"))
     requests.created(inside("r2"))
-    requests.ask()
+    requests.enqueue_automatic()
     assert requests.done(inside("r1")) == []
     assert ids(requests.done(inside("r2"))) == ["bridge-request-1"]
 
@@ -177,18 +182,18 @@ def test_the_end_of_the_latest_response_frees_even_if_that_of_one_before_is_neve
     requests = opened()
     requests.created(inside("r1"))
     requests.created(inside("r2"))
-    requests.ask()
+    requests.enqueue_automatic()
     assert ids(requests.done(inside("r2"))) == ["bridge-request-1"]
     assert requests.done(inside("r1")) == []
-    assert requests.unanswered == 1
+    assert requests.unanswered_count == 1
 
 
 def test_a_response_created_twice_is_one() -> None:
     requests = opened()
-    requests.ask()
+    requests.enqueue_automatic()
     requests.created(inside("r1"))
-    requests.ask()
-    assert requests.created(inside("r1")) is Birth.HEARD
+    requests.enqueue_automatic()
+    assert requests.created(inside("r1")) is PlaybackDecision.PLAY
     assert ids(requests.done(inside("r1"))) == ["bridge-request-2"]
 
 
@@ -197,23 +202,23 @@ def test_a_response_that_is_over_is_not_active_again() -> None:
     requests.created(inside("r1"))
     requests.done(inside("r1"))
     requests.created(inside("r1"))
-    assert not requests.busy
+    assert not requests.is_busy
     assert requests.done(inside("r1")) == []
 
 
 def test_the_end_of_a_response_that_was_never_created_answers_a_request() -> None:
     requests = opened()
-    requests.ask()
-    requests.ask()
+    requests.enqueue_automatic()
+    requests.enqueue_automatic()
     assert ids(requests.done(inside("r1"))) == ["bridge-request-2"]
 
 
 @pytest.mark.parametrize("response_id", ["", "same"])
 def test_a_server_that_gives_every_response_the_same_id_is_served(response_id: str) -> None:
     requests = opened()
-    sent = requests.ask()
+    sent = requests.enqueue_automatic()
     for _ in range(3):
-        requests.ask()
+        requests.enqueue_automatic()
         requests.created(inside(response_id))
         sent += requests.done(inside(response_id))
     assert ids(sent) == [f"bridge-request-{number}" for number in (1, 2, 3, 4)]
@@ -225,7 +230,7 @@ def test_a_server_that_uses_ids_again_is_served() -> None:
         requests.created(inside(response_id))
         requests.done(inside(response_id))
     requests.created(inside("r1"))
-    requests.ask()
+    requests.enqueue_automatic()
     requests.refused(busy("bridge-request-1"))
     assert ids(requests.done(inside("r1"))) == ["bridge-request-1"]
 
@@ -234,9 +239,9 @@ def test_an_id_told_again_in_place_of_the_answer_leaves_room_for_the_answer() ->
     requests = opened()
     requests.created(inside("r1"))
     requests.done(inside("r1"))
-    requests.ask()
+    requests.enqueue_automatic()
     requests.created(inside("r1"))
-    requests.ask()
+    requests.enqueue_automatic()
     requests.created(inside("r2"))
     assert ids(requests.done(inside("r2"))) == ["bridge-request-2"]
 
@@ -245,13 +250,13 @@ def test_an_id_told_again_in_place_of_a_refusal_leaves_nothing_taken() -> None:
     requests = opened()
     requests.created(inside("r1"))
     requests.done(inside("r1"))
-    requests.ask()
+    requests.enqueue_automatic()
     requests.created(inside("r1"))
-    assert requests.busy
-    assert requests.refused(wrong("bridge-request-1")) == Refusal(
-        "bridge-request-1", final=True, events=()
+    assert requests.is_busy
+    assert requests.refused(wrong("bridge-request-1")) == RefusedRequest(
+        "bridge-request-1", is_final=True, events=()
     )
-    assert not requests.busy
+    assert not requests.is_busy
 
 
 def test_what_is_forgotten_of_a_long_call_does_no_harm() -> None:
@@ -260,9 +265,9 @@ def test_what_is_forgotten_of_a_long_call_does_no_harm() -> None:
         requests.created(inside(str(number)))
         requests.done(inside(str(number)))
     requests.done(inside("0"))
-    assert not requests.busy
+    assert not requests.is_busy
     requests.created(inside("1"))
-    requests.ask()
+    requests.enqueue_automatic()
     assert ids(requests.done(inside("1"))) == ["bridge-request-1"]
 
 
@@ -272,23 +277,23 @@ def test_what_is_forgotten_of_a_long_call_does_no_harm() -> None:
 def test_an_error_releases_the_request_that_it_names_and_the_next_goes() -> None:
     """S36, S43."""
     requests = opened()
-    requests.ask_for(by_hand("a"))
-    requests.ask_for(by_hand("b"))
+    requests.enqueue(by_hand("a"))
+    requests.enqueue(by_hand("b"))
     refusal = requests.refused(wrong("a"))
-    assert refusal == Refusal("a", final=True, events=(by_hand("b"),))
-    assert requests.unanswered == 1
+    assert refusal == RefusedRequest("a", is_final=True, events=(by_hand("b"),))
+    assert requests.unanswered_count == 1
 
 
 def test_a_refused_request_takes_with_it_what_it_covered() -> None:
     requests = opened()
     requests.created(inside("r1"))
     for _ in range(3):
-        requests.ask()
+        requests.enqueue_automatic()
     requests.done(inside("r1"))
-    assert requests.refused(wrong("bridge-request-1")) == Refusal(
-        "bridge-request-1", final=True, events=()
+    assert requests.refused(wrong("bridge-request-1")) == RefusedRequest(
+        "bridge-request-1", is_final=True, events=()
     )
-    assert not requests.busy
+    assert not requests.is_busy
 
 
 @pytest.mark.parametrize(
@@ -303,26 +308,26 @@ def test_a_refused_request_takes_with_it_what_it_covered() -> None:
 def test_an_error_of_something_else_changes_nothing(error: ServerError) -> None:
     """S36, S38, S68."""
     requests = opened()
-    requests.ask()
-    requests.ask()
+    requests.enqueue_automatic()
+    requests.enqueue_automatic()
     assert requests.refused(error) is None
-    assert requests.unanswered == 2
+    assert requests.unanswered_count == 2
 
 
 def test_an_error_with_no_event_id_that_names_response_create_is_of_the_request() -> None:
     """S37."""
     requests = opened()
-    requests.ask_for(beside("b"))
-    requests.ask_for(by_hand("a"))
+    requests.enqueue(beside("b"))
+    requests.enqueue(by_hand("a"))
     error = wrong(None, "Invalid value in 'response.create'.")
-    assert requests.refused(error) == Refusal("a", final=True, events=())
-    assert requests.refused(error) == Refusal("b", final=True, events=())
+    assert requests.refused(error) == RefusedRequest("a", is_final=True, events=())
+    assert requests.refused(error) == RefusedRequest("b", is_final=True, events=())
     assert requests.refused(error) is None
 
 
 def test_such_an_error_is_not_of_a_request_that_has_its_answer() -> None:
     requests = opened()
-    requests.ask()
+    requests.enqueue_automatic()
     requests.created(inside("r1"))
     assert requests.refused(wrong(None, "Invalid value in 'response.create'.")) is None
 
@@ -330,9 +335,9 @@ def test_such_an_error_is_not_of_a_request_that_has_its_answer() -> None:
 def test_a_cancelled_response_leaves_room_for_the_next() -> None:
     """S68."""
     requests = opened()
-    requests.ask()
+    requests.enqueue_automatic()
     requests.created(inside("r1"))
-    requests.ask()
+    requests.enqueue_automatic()
     assert ids(requests.done(Response("r1", "cancelled", "conv_1"))) == ["bridge-request-2"]
 
 
@@ -343,11 +348,11 @@ def test_a_request_that_met_an_active_response_is_made_again_when_that_is_done(
     """S37: with its event id, or known by its code."""
     requests = opened()
     event = by_hand("mine", instructions="be brief")
-    requests.ask_for(event)
-    requests.ask_for(by_hand("next"))
+    requests.enqueue(event)
+    requests.enqueue(by_hand("next"))
     refusal = requests.refused(busy("mine" if named else None))
-    assert refusal == Refusal("mine", final=False, events=())
-    assert requests.unanswered == 2
+    assert refusal == RefusedRequest("mine", is_final=False, events=())
+    assert requests.unanswered_count == 2
     requests.created(inside("of turn detection"))
     assert requests.done(inside("of turn detection")) == [event]
     requests.created(inside("r1"))
@@ -359,17 +364,19 @@ def test_a_request_that_seemed_answered_by_turn_detection_is_made_again(
     event_id: str | None,
 ) -> None:
     requests = opened()
-    requests.ask()
+    requests.enqueue_automatic()
     requests.created(inside("of turn detection"))
-    assert requests.unanswered == 0
-    assert requests.refused(busy(event_id)) == Refusal("bridge-request-1", final=False, events=())
-    assert requests.unanswered == 1
+    assert requests.unanswered_count == 0
+    assert requests.refused(busy(event_id)) == RefusedRequest(
+        "bridge-request-1", is_final=False, events=()
+    )
+    assert requests.unanswered_count == 1
     assert ids(requests.done(inside("of turn detection"))) == ["bridge-request-1"]
 
 
 def test_a_request_whose_refusal_comes_after_the_end_of_that_response_is_made_at_once() -> None:
     requests = opened()
-    requests.ask()
+    requests.enqueue_automatic()
     requests.created(inside("of turn detection"))
     requests.done(inside("of turn detection"))
     refusal = requests.refused(busy("bridge-request-1"))
@@ -379,11 +386,11 @@ def test_a_request_whose_refusal_comes_after_the_end_of_that_response_is_made_at
 
 def test_a_request_that_seemed_answered_and_was_refused_is_released() -> None:
     requests = opened()
-    requests.ask()
+    requests.enqueue_automatic()
     requests.created(inside("of turn detection"))
-    requests.ask()
-    assert requests.refused(wrong("bridge-request-1")) == Refusal(
-        "bridge-request-1", final=True, events=()
+    requests.enqueue_automatic()
+    assert requests.refused(wrong("bridge-request-1")) == RefusedRequest(
+        "bridge-request-1", is_final=True, events=()
     )
     assert requests.refused(wrong("bridge-request-1")) is None
     assert ids(requests.done(inside("of turn detection"))) == ["bridge-request-2"]
@@ -393,13 +400,13 @@ def test_a_request_that_seemed_answered_before_another_was_sent_is_made_again() 
     """The refusal of the first is under way while two responses of turn detection seem to answer
     it and the second."""
     requests = opened()
-    requests.ask_for(by_hand("a"))
-    requests.ask_for(by_hand("b"))
+    requests.enqueue(by_hand("a"))
+    requests.enqueue(by_hand("b"))
     requests.created(inside("r1"))
     assert ids(requests.done(inside("r1"))) == ["b"]
     requests.created(inside("r2"))
-    assert requests.refused(busy("a")) == Refusal("a", final=False, events=())
-    assert requests.refused(busy("b")) == Refusal("b", final=False, events=())
+    assert requests.refused(busy("a")) == RefusedRequest("a", is_final=False, events=())
+    assert requests.refused(busy("b")) == RefusedRequest("b", is_final=False, events=())
     sent = requests.done(inside("r2"))
     requests.created(inside("r3"))
     sent += requests.done(inside("r3"))
@@ -410,20 +417,20 @@ def test_a_request_that_met_a_response_never_told_of_waits_for_the_next_end() ->
     requests = opened()
     requests.created(inside("r0"))
     requests.done(inside("r0"))
-    requests.ask()
+    requests.enqueue_automatic()
     requests.refused(busy("bridge-request-1"))
-    assert requests.ask() == []
+    assert requests.enqueue_automatic() == []
     assert ids(requests.done(inside("r1"))) == ["bridge-request-1"]
 
 
 def test_an_automatic_request_that_is_made_again_covers_those_that_wait() -> None:
     requests = opened()
-    requests.ask()
-    requests.ask_for(by_hand("a"))
-    requests.ask()
-    assert requests.unanswered == 3
+    requests.enqueue_automatic()
+    requests.enqueue(by_hand("a"))
+    requests.enqueue_automatic()
+    assert requests.unanswered_count == 3
     requests.refused(busy("bridge-request-1"))
-    assert requests.unanswered == 2
+    assert requests.unanswered_count == 2
     sent = requests.done(inside("r1"))
     for each in ("r2", "r3"):
         requests.created(inside(each))
@@ -433,10 +440,10 @@ def test_an_automatic_request_that_is_made_again_covers_those_that_wait() -> Non
 
 def test_a_request_by_hand_that_is_made_again_covers_nothing() -> None:
     requests = opened()
-    requests.ask_for(by_hand("a"))
-    requests.ask()
+    requests.enqueue(by_hand("a"))
+    requests.enqueue_automatic()
     requests.refused(busy("a"))
-    assert requests.unanswered == 2
+    assert requests.unanswered_count == 2
 
 
 # Outside the conversation.
@@ -444,13 +451,13 @@ def test_a_request_by_hand_that_is_made_again_covers_nothing() -> None:
 
 def test_a_request_outside_the_conversation_waits_for_nothing() -> None:
     requests = opened()
-    requests.ask()
-    requests.ask()
+    requests.enqueue_automatic()
+    requests.enqueue_automatic()
     event = beside("b")
-    assert requests.ask_for(event) == [event]
-    assert requests.unanswered == 3
-    assert requests.created(outside("r1")) is Birth.HEARD
-    assert requests.unanswered == 2
+    assert requests.enqueue(event) == [event]
+    assert requests.unanswered_count == 3
+    assert requests.created(outside("r1")) is PlaybackDecision.PLAY
+    assert requests.unanswered_count == 2
     assert requests.done(outside("r1")) == []
     requests.created(inside("r2"))
     assert ids(requests.done(inside("r2"))) == ["bridge-request-2"]
@@ -458,44 +465,44 @@ def test_a_request_outside_the_conversation_waits_for_nothing() -> None:
 
 def test_a_response_outside_the_conversation_keeps_none_waiting() -> None:
     requests = opened()
-    requests.ask_for(beside())
-    assert not requests.busy
+    requests.enqueue(beside())
+    assert not requests.is_busy
     requests.created(outside("r1"))
-    assert not requests.busy
-    assert ids(requests.ask()) == ["bridge-request-2"]
+    assert not requests.is_busy
+    assert ids(requests.enqueue_automatic()) == ["bridge-request-2"]
 
 
 @pytest.mark.parametrize("error", [wrong("b"), busy("b")])
 def test_a_refused_request_outside_the_conversation_is_released(error: ServerError) -> None:
     requests = opened()
-    requests.ask()
-    requests.ask_for(beside("b"))
-    assert requests.refused(error) == Refusal("b", final=True, events=())
-    assert requests.unanswered == 1
+    requests.enqueue_automatic()
+    requests.enqueue(beside("b"))
+    assert requests.refused(error) == RefusedRequest("b", is_final=True, events=())
+    assert requests.unanswered_count == 1
 
 
 def test_an_event_id_used_again_names_the_request_that_has_no_answer() -> None:
     requests = opened()
-    requests.ask_for(by_hand("same"))
+    requests.enqueue(by_hand("same"))
     requests.created(inside("r1"))
-    requests.ask_for(beside("same"))
-    assert requests.refused(wrong("same")) == Refusal("same", final=True, events=())
-    assert requests.unanswered == 0
+    requests.enqueue(beside("same"))
+    assert requests.refused(wrong("same")) == RefusedRequest("same", is_final=True, events=())
+    assert requests.unanswered_count == 0
 
 
 def test_only_so_many_requests_outside_the_conversation_are_remembered() -> None:
     requests = opened()
     for number in range(MAX_REQUESTS + 1):
-        assert len(requests.ask_for(beside(str(number)))) == 1
-    assert requests.unanswered == MAX_REQUESTS
+        assert len(requests.enqueue(beside(str(number)))) == 1
+    assert requests.unanswered_count == MAX_REQUESTS
     assert requests.refused(wrong("0")) is None
     assert requests.refused(wrong("1")) is not None
 
 
 def test_a_server_that_names_no_conversation_at_all_is_served() -> None:
     requests = opened()
-    requests.ask()
-    requests.ask()
+    requests.enqueue_automatic()
+    requests.enqueue_automatic()
     requests.created(outside("r1"))
     assert ids(requests.done(outside("r1"))) == ["bridge-request-2"]
 
@@ -506,53 +513,53 @@ def test_a_server_that_names_no_conversation_at_all_is_served() -> None:
 @pytest.mark.parametrize(
     ("cancels", "birth"),
     [
-        ([True], Birth.CANCELLED),
-        ([False], Birth.SILENCED),
-        ([False, True], Birth.CANCELLED),
-        ([True, False], Birth.CANCELLED),
+        ([True], PlaybackDecision.CANCEL),
+        ([False], PlaybackDecision.SUPPRESS),
+        ([False, True], PlaybackDecision.CANCEL),
+        ([True, False], PlaybackDecision.CANCEL),
     ],
 )
 def test_an_interruption_stops_a_response_that_is_asked_for_at_its_birth(
-    cancels: list[bool], birth: Birth
+    cancels: list[bool], birth: PlaybackDecision
 ) -> None:
     requests = opened()
-    requests.ask()
+    requests.enqueue_automatic()
     for cancel in cancels:
         requests.interrupted(cancel=cancel)
     assert requests.created(inside("r1")) is birth
-    requests.ask()
+    requests.enqueue_automatic()
     requests.done(inside("r1"))
-    assert requests.created(inside("r2")) is Birth.HEARD
+    assert requests.created(inside("r2")) is PlaybackDecision.PLAY
 
 
 def test_an_interruption_does_not_touch_what_waits() -> None:
     requests = opened()
-    requests.ask()
-    requests.ask()
+    requests.enqueue_automatic()
+    requests.enqueue_automatic()
     requests.interrupted(cancel=True)
     requests.created(inside("r1"))
     assert ids(requests.done(inside("r1"))) == ["bridge-request-2"]
-    assert requests.created(inside("r2")) is Birth.HEARD
+    assert requests.created(inside("r2")) is PlaybackDecision.PLAY
 
 
 def test_an_interruption_where_nothing_is_asked_for_binds_to_nothing() -> None:
     requests = opened()
     requests.interrupted(cancel=True)
-    requests.ask_for(beside())
+    requests.enqueue(beside())
     requests.interrupted(cancel=True)
-    assert requests.created(inside("of turn detection")) is Birth.HEARD
+    assert requests.created(inside("of turn detection")) is PlaybackDecision.PLAY
 
 
 @pytest.mark.parametrize("error", [busy("bridge-request-1"), wrong("bridge-request-1")])
 def test_an_interruption_of_a_request_that_was_refused_is_over(error: ServerError) -> None:
     requests = opened()
-    requests.ask()
+    requests.enqueue_automatic()
     requests.interrupted(cancel=True)
     requests.refused(error)
-    assert requests.created(inside("of turn detection")) is Birth.HEARD
-    requests.ask()
+    assert requests.created(inside("of turn detection")) is PlaybackDecision.PLAY
+    requests.enqueue_automatic()
     requests.done(inside("of turn detection"))
-    assert requests.created(inside("r1")) is Birth.HEARD
+    assert requests.created(inside("r1")) is PlaybackDecision.PLAY
 
 
 # Against a server that answers in any order that it may.
@@ -588,15 +595,15 @@ class Server:
 
     def ask(self) -> None:
         self.asked += 1
-        self.send(self.requests.ask())
+        self.send(self.requests.enqueue_automatic())
 
     def ask_by_hand(self) -> None:
-        if self.requests.unanswered < MAX_REQUESTS:
-            self.send(self.requests.ask_for(by_hand(self.next_id("by-hand"))))
+        if self.requests.unanswered_count < MAX_REQUESTS:
+            self.send(self.requests.enqueue(by_hand(self.next_id("by-hand"))))
 
     def ask_beside(self) -> None:
-        if self.requests.unanswered < MAX_REQUESTS:
-            self.send(self.requests.ask_for(beside(self.next_id("beside"))))
+        if self.requests.unanswered_count < MAX_REQUESTS:
+            self.send(self.requests.enqueue(beside(self.next_id("beside"))))
 
     def next_id(self, kind: str) -> str:
         self.made += 1
@@ -664,7 +671,7 @@ class Server:
             case ServerError():
                 refusal = self.requests.refused(event)
                 if refusal is not None:
-                    self.refused += [refusal.event_id] * refusal.final
+                    self.refused += [refusal.event_id] * refusal.is_final
                     self.send(refusal.events)
             case Response(status="in_progress"):
                 if event.conversation_id is not None:
@@ -720,7 +727,7 @@ def test_every_request_is_answered_once_in_whatever_order_the_server_answers(
     acts: list[str],
 ) -> None:
     server = run(acts, orderly=True)
-    assert (server.requests.unanswered, server.requests.busy) == (0, False)
+    assert (server.requests.unanswered_count, server.requests.is_busy) == (0, False)
     assert server.covered == server.asked
     for event_id, answers in server.answers.items():
         assert answers == 1 or (answers == 0 and is_automatic(event_id))
@@ -731,5 +738,5 @@ def test_every_request_is_answered_once_in_whatever_order_the_server_answers(
 @given(st.lists(st.sampled_from(APPLICATION + LEGAL + WRONG), max_size=60))
 def test_whatever_is_told_twice_or_out_of_order_the_next_request_is_made(acts: list[str]) -> None:
     requests = run(acts, orderly=False).requests
-    assert (requests.unanswered, requests.busy) == (0, False)
-    assert len(requests.ask()) == 1
+    assert (requests.unanswered_count, requests.is_busy) == (0, False)
+    assert len(requests.enqueue_automatic()) == 1

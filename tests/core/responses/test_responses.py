@@ -11,12 +11,12 @@ CANCEL, INTERRUPT, DONE = ResponseInput.CANCEL, ResponseInput.INTERRUPT, Respons
 
 def test_a_response_is_known_by_its_id_from_the_first_it_is_heard_of() -> None:
     responses = Responses()
-    first = responses.get("r1")
+    first = responses.get_or_create("r1")
     assert first.id == "r1"
-    assert first.life.state is ResponseState.GENERATING
-    assert first.in_conversation
-    assert responses.get("r2") is not first
-    assert responses.get("r1") is first
+    assert first.lifecycle.state is ResponseState.GENERATING
+    assert first.is_in_conversation
+    assert responses.get_or_create("r2") is not first
+    assert responses.get_or_create("r1") is first
     assert [each.id for each in responses] == ["r1", "r2"]
 
 
@@ -38,27 +38,27 @@ def test_a_response_is_audible_until_interrupted_and_generating_until_done(
     audible: bool,  # noqa: FBT001
     generating: bool,  # noqa: FBT001
 ) -> None:
-    response = Responses().get("r")
-    assert all(response.life.step(each) for each in inputs)
-    assert (response.audible, response.generating) == (audible, generating)
+    response = Responses().get_or_create("r")
+    assert all(response.lifecycle.step(each) for each in inputs)
+    assert (response.is_audible, response.is_generating) == (audible, generating)
 
 
 def test_a_response_without_a_conversation_is_outside_of_it() -> None:
     responses = Responses()
-    assert responses.described(Response("r1", conversation_id="conv")).in_conversation
-    assert not responses.described(Response("r2", conversation_id=None)).in_conversation
-    assert not responses.get("r2").in_conversation
+    assert responses.update_from(Response("r1", conversation_id="conv")).is_in_conversation
+    assert not responses.update_from(Response("r2", conversation_id=None)).is_in_conversation
+    assert not responses.get_or_create("r2").is_in_conversation
 
 
 def test_where_a_server_names_no_conversation_a_response_counts_as_inside() -> None:
-    assert Responses().described(Response("r1")).in_conversation
+    assert Responses().update_from(Response("r1")).is_in_conversation
 
 
 def test_a_description_is_of_the_response_known_already() -> None:
     responses = Responses()
-    known = responses.get("r1")
+    known = responses.get_or_create("r1")
     known.done_items.add("item")
-    assert responses.described(Response("r1", conversation_id=None)) is known
+    assert responses.update_from(Response("r1", conversation_id=None)) is known
     assert known.done_items == {"item"}
     assert known.heard_items == set()
 
@@ -66,47 +66,47 @@ def test_a_description_is_of_the_response_known_already() -> None:
 def test_the_oldest_response_that_has_ended_is_forgotten_first() -> None:
     responses = Responses()
     for number in range(MAX_RESPONSES):
-        responses.get(str(number))
+        responses.get_or_create(str(number))
     for ended in ("2", "5"):
-        responses.get(ended).life.step(DONE)
-    responses.get("one more")
+        responses.get_or_create(ended).lifecycle.step(DONE)
+    responses.get_or_create("one more")
     ids = [each.id for each in responses]
     assert len(ids) == MAX_RESPONSES
     assert ids[:5] == ["0", "1", "3", "4", "5"]
-    responses.get("and another")
+    responses.get_or_create("and another")
     assert [each.id for each in responses][:5] == ["0", "1", "3", "4", "6"]
 
 
 def test_where_none_has_ended_the_oldest_is_forgotten() -> None:
     responses = Responses()
     for number in range(MAX_RESPONSES + 1):
-        responses.get(str(number))
+        responses.get_or_create(str(number))
     assert [each.id for each in responses] == [str(number + 1) for number in range(MAX_RESPONSES)]
 
 
 def test_what_is_remembered_is_forgotten_for_nothing_that_is_known() -> None:
     responses = Responses()
     for number in range(MAX_RESPONSES):
-        responses.get(str(number)).life.step(DONE)
-    responses.get("7")
+        responses.get_or_create(str(number)).lifecycle.step(DONE)
+    responses.get_or_create("7")
     assert [each.id for each in responses] == [str(number) for number in range(MAX_RESPONSES)]
 
 
 def test_those_still_generating_are_told_in_their_order() -> None:
     responses = Responses()
     for name in "abcd":
-        responses.get(name)
-    responses.get("b").life.step(DONE)
-    responses.get("d").life.step(INTERRUPT)
+        responses.get_or_create(name)
+    responses.get_or_create("b").lifecycle.step(DONE)
+    responses.get_or_create("d").lifecycle.step(INTERRUPT)
     assert [each.id for each in responses.generating] == ["a", "c", "d"]
-    responses.get("a").life.step(DONE)
+    responses.get_or_create("a").lifecycle.step(DONE)
     assert [each.id for each in responses.generating] == ["c", "d"]
 
 
 def test_what_is_forgotten_is_not_generating_any_more() -> None:
     responses = Responses()
     for number in range(MAX_RESPONSES + 1):
-        responses.get(str(number))
+        responses.get_or_create(str(number))
     assert [each.id for each in responses.generating] == [each.id for each in responses]
 
 
@@ -115,25 +115,25 @@ def test_what_is_forgotten_is_not_generating_any_more() -> None:
 def test_no_more_than_the_stated_number_is_ever_remembered(ids: list[int]) -> None:
     responses = Responses()
     for number in range(MAX_RESPONSES - 5):
-        responses.get(str(number))
+        responses.get_or_create(str(number))
     for number in ids:
-        assert responses.get(str(number)).id == str(number)
+        assert responses.get_or_create(str(number)).id == str(number)
         assert len(list(responses)) <= MAX_RESPONSES
 
 
 def test_an_item_is_noted_as_done_once() -> None:
-    response = Responses().get("r")
-    assert response.item_done("a")
-    assert not response.item_done("a")
-    assert response.item_done("b")
+    response = Responses().get_or_create("r")
+    assert response.mark_item_done("a")
+    assert not response.mark_item_done("a")
+    assert response.mark_item_done("b")
 
 
 def test_what_is_noted_of_a_response_is_bounded() -> None:
-    response = Responses().get("r")
+    response = Responses().get_or_create("r")
     for number in range(MAX_ITEMS + 1):
-        response.item_done(str(number))
-        response.item_heard(str(number))
-        response.part_done(str(number), 0)
+        response.mark_item_done(str(number))
+        response.mark_item_heard(str(number))
+        response.mark_part_done(str(number), 0)
     assert len(response.done_items) == MAX_ITEMS
     assert len(response.heard_items) == MAX_ITEMS
     assert len(response.done_parts) == MAX_ITEMS
@@ -144,17 +144,17 @@ def test_the_application_cancels_a_response_by_its_id_or_that_of_the_conversatio
     cancelled: str | None, states: str
 ) -> None:
     responses = Responses()
-    responses.get("r1")
-    responses.described(Response("r2", conversation_id=None))
-    responses.cancelled(cancelled)
+    responses.get_or_create("r1")
+    responses.update_from(Response("r2", conversation_id=None))
+    responses.mark_cancelled(cancelled)
     named = {ResponseState.GENERATING: "g", ResponseState.CANCELLING: "c"}
-    assert "".join(named[each.life.state] for each in responses) == states
+    assert "".join(named[each.lifecycle.state] for each in responses) == states
 
 
 def test_items_that_the_application_has_deleted_are_known_the_latest_of_them() -> None:
     responses = Responses()
     for number in range(MAX_RESPONSES + 1):
-        responses.forget_item(str(number))
-    assert not responses.is_gone("0")
-    assert responses.is_gone("1")
-    assert responses.is_gone(str(MAX_RESPONSES))
+        responses.mark_item_deleted(str(number))
+    assert not responses.is_item_deleted("0")
+    assert responses.is_item_deleted("1")
+    assert responses.is_item_deleted(str(MAX_RESPONSES))

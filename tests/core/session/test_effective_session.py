@@ -10,8 +10,8 @@ from session_settings import json_values
 from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.session.effective_session import (
     MAX_UPDATES,
-    SessionView,
-    interrupts_by_itself,
+    EffectiveSession,
+    server_interrupts,
 )
 
 
@@ -19,10 +19,12 @@ def voiced(voice: Any) -> dict[str, Any]:
     return {"audio": {"output": {"voice": voice}}}
 
 
-def view(first: dict[str, Any] | None = None, told: dict[str, Any] | None = None) -> SessionView:
-    made = SessionView("first", first or {})
+def view(
+    first: dict[str, Any] | None = None, told: dict[str, Any] | None = None
+) -> EffectiveSession:
+    made = EffectiveSession("first", first or {})
     if told is not None:
-        made.told(told)
+        made.acknowledge(told)
     return made
 
 
@@ -30,38 +32,38 @@ def view(first: dict[str, Any] | None = None, told: dict[str, Any] | None = None
 
 
 def test_nothing_is_in_effect_before_the_server_has_told_it() -> None:
-    assert view({"instructions": "x"}).in_effect == {}
+    assert view({"instructions": "x"}).config == {}
 
 
 def test_what_is_in_effect_is_the_whole_as_the_server_last_told_it() -> None:
     session = view(told={"instructions": "x", "speed": 1})
-    session.ask("e", {"speed": 2})
-    assert session.in_effect == {"instructions": "x", "speed": 1}
-    session.told({"instructions": "y", "speed": 2})
-    assert session.in_effect == {"instructions": "y", "speed": 2}
+    session.submit("e", {"speed": 2})
+    assert session.config == {"instructions": "x", "speed": 1}
+    session.acknowledge({"instructions": "y", "speed": 2})
+    assert session.config == {"instructions": "y", "speed": 2}
 
 
 def test_a_session_that_is_told_unasked_is_in_effect_as_well() -> None:
     session = view(told={"x": 1})
-    session.told({"x": 2})
-    assert session.in_effect == {"x": 2}
+    session.acknowledge({"x": 2})
+    assert session.config == {"x": 2}
 
 
 def test_a_refused_update_leaves_what_is_in_effect_and_is_known_once() -> None:
     session = view(told={"tracing": None})
-    session.ask("e", {"tracing": "auto"})
-    assert session.refused("e")
-    assert not session.refused("e")
-    assert session.in_effect == {"tracing": None}
-    session.ask("f", {"tracing": {"workflow_name": "x"}})
+    session.submit("e", {"tracing": "auto"})
+    assert session.take_refused("e")
+    assert not session.take_refused("e")
+    assert session.config == {"tracing": None}
+    session.submit("f", {"tracing": {"workflow_name": "x"}})
 
 
 @pytest.mark.parametrize("event_id", [None, "other", ""])
 def test_an_error_that_names_no_update_refuses_none(event_id: str | None) -> None:
     session = view(told={})
-    session.ask("e", {})
-    assert not session.refused(event_id)
-    assert session.refused("e")
+    session.submit("e", {})
+    assert not session.take_refused(event_id)
+    assert session.take_refused("e")
 
 
 # Updates without an answer.
@@ -69,32 +71,32 @@ def test_an_error_that_names_no_update_refuses_none(event_id: str | None) -> Non
 
 def test_updates_are_answered_in_order_and_the_first_may_be_another() -> None:
     session = view({"tracing": "auto"})
-    session.ask("e", {"tracing": "auto"})
-    session.begin_with("first", {"tracing": None})
-    session.told({"tracing": None})
-    assert not session.refused("first")
-    assert session.refused("e")
+    session.submit("e", {"tracing": "auto"})
+    session.set_initial("first", {"tracing": None})
+    session.acknowledge({"tracing": None})
+    assert not session.take_refused("first")
+    assert session.take_refused("e")
 
 
 def test_two_updates_without_an_answer_cannot_have_the_same_id() -> None:
     session = view()
-    session.ask("e", {})
+    session.submit("e", {})
     for event_id in ("first", "e"):
         with pytest.raises(LocalProtocolError, match="no answer yet; give each its own"):
-            session.ask(event_id, {})
-    session.told({})
-    session.told({})
-    session.ask("e", {})
+            session.submit(event_id, {})
+    session.acknowledge({})
+    session.acknowledge({})
+    session.submit("e", {})
 
 
 def test_one_update_too_many_is_misuse_until_another_is_answered() -> None:
     session = view()
     for number in range(1, MAX_UPDATES):
-        session.ask(str(number), {})
+        session.submit(str(number), {})
     with pytest.raises(LocalProtocolError, match="wait for SessionReady"):
-        session.ask("more", {})
-    session.told({})
-    session.ask("more", {})
+        session.submit("more", {})
+    session.acknowledge({})
+    session.submit("more", {})
 
 
 # What is fixed.
@@ -102,69 +104,69 @@ def test_one_update_too_many_is_misuse_until_another_is_answered() -> None:
 
 def test_the_model_is_fixed() -> None:
     session = view(told={"model": "gpt-realtime"})
-    session.ask("same", {"model": "gpt-realtime"})
+    session.submit("same", {"model": "gpt-realtime"})
     with pytest.raises(LocalProtocolError, match=r"session\.model is that of the call"):
-        session.ask("other", {"model": "gpt-realtime-2"})
+        session.submit("other", {"model": "gpt-realtime-2"})
 
 
 def test_a_model_that_nobody_has_told_is_for_the_server_to_judge() -> None:
-    view().ask("e", {"model": "gpt-realtime-2"})
+    view().submit("e", {"model": "gpt-realtime-2"})
 
 
 @pytest.mark.parametrize("tracing", ["auto", {"workflow_name": "x"}])
 def test_tracing_is_fixed_once_it_is_on(tracing: Any) -> None:
     session = view(told={"tracing": tracing})
-    session.ask("same", {"tracing": tracing})
-    session.ask("without", {"instructions": "x"})
+    session.submit("same", {"tracing": tracing})
+    session.submit("without", {"instructions": "x"})
     for other in ("off", {"workflow_name": "y"}, {}):
         with pytest.raises(LocalProtocolError, match=r"session\.tracing is fixed once it is on"):
-            session.ask("other", {"tracing": other})
+            session.submit("other", {"tracing": other})
 
 
 def test_s51_tracing_can_be_switched_off_and_then_on_again() -> None:
     """S51."""
     session = view(told={"tracing": "auto"})
-    session.ask("off", {"tracing": None})
-    session.ask("on", {"tracing": {"workflow_name": "x"}})
+    session.submit("off", {"tracing": None})
+    session.submit("on", {"tracing": {"workflow_name": "x"}})
 
 
 def test_the_server_s_nulls_for_what_nobody_named_are_no_difference() -> None:
     told = {"workflow_name": "x", "group_id": None, "metadata": None}
-    view(told={"tracing": told}).ask("e", {"tracing": {"workflow_name": "x"}})
+    view(told={"tracing": told}).submit("e", {"tracing": {"workflow_name": "x"}})
 
 
 def test_what_is_on_its_way_counts_as_set() -> None:
     session = view({"tracing": "auto"})
     with pytest.raises(LocalProtocolError, match=r"session\.tracing"):
-        session.ask("e", {"tracing": {}})
+        session.submit("e", {"tracing": {}})
 
 
 def test_the_voice_is_fixed_once_the_agent_has_spoken() -> None:
     session = view(told=voiced("marin"))
-    session.ask("before", voiced("cedar"))
-    session.agent_spoke()
+    session.submit("before", voiced("cedar"))
+    session.mark_agent_spoke()
     for same in (voiced("cedar"), voiced(None), {"audio": None}, {}):
-        session.ask(str(same), same)
+        session.submit(str(same), same)
     for other in ("marin", {"id": "voice_1"}):
         with pytest.raises(
             LocalProtocolError, match=r"session\.audio\.output\.voice is fixed once"
         ):
-            session.ask("after", voiced(other))
+            session.submit("after", voiced(other))
 
 
 def test_an_update_of_other_audio_leaves_the_voice() -> None:
     session = view(voiced("marin"))
-    session.ask("e", {"audio": {"input": {"transcription": None}, "output": {"speed": 1}}})
-    session.agent_spoke()
-    session.ask("f", voiced("marin"))
+    session.submit("e", {"audio": {"input": {"transcription": None}, "output": {"speed": 1}}})
+    session.mark_agent_spoke()
+    session.submit("f", voiced("marin"))
 
 
 def test_what_is_refused_here_changes_nothing() -> None:
     session = view(told={"model": "m"})
     with pytest.raises(LocalProtocolError):
-        session.ask("e", {"model": "n", "tracing": "auto"})
-    assert not session.refused("e")
-    session.ask("f", {"tracing": {}})
+        session.submit("e", {"model": "n", "tracing": "auto"})
+    assert not session.take_refused("e")
+    session.submit("f", {"tracing": {}})
 
 
 # Who cancels.
@@ -182,25 +184,25 @@ def test_what_is_refused_here_changes_nothing() -> None:
     ],
 )
 def test_the_server_interrupts_unless_told_not_to(detection: Any, *, interrupts: bool) -> None:
-    assert interrupts_by_itself({"audio": {"input": {"turn_detection": detection}}}) is interrupts
+    assert server_interrupts({"audio": {"input": {"turn_detection": detection}}}) is interrupts
 
 
 def test_a_server_that_says_nothing_of_turns_does_not_interrupt() -> None:
-    assert not interrupts_by_itself({})
+    assert not server_interrupts({})
 
 
 def test_s61_who_cancels_is_as_the_server_last_told_and_the_server_before() -> None:
     """S61."""
     session = view()
-    assert session.server_cancels
+    assert session.server_interrupts
     detection = {"type": "server_vad", "interrupt_response": False}
-    session.told({"audio": {"input": {"turn_detection": detection}}})
-    assert not session.server_cancels
+    session.acknowledge({"audio": {"input": {"turn_detection": detection}}})
+    assert not session.server_interrupts
     on = {"turn_detection": {**detection, "interrupt_response": True}}
-    session.ask("e", {"audio": {"input": on}})
-    assert not session.server_cancels
-    session.told({"audio": {"input": on}})
-    assert session.server_cancels
+    session.submit("e", {"audio": {"input": on}})
+    assert not session.server_interrupts
+    session.acknowledge({"audio": {"input": on}})
+    assert session.server_interrupts
 
 
 sessions = st.dictionaries(st.sampled_from(["audio", "model", "tracing", "x"]), json_values)
@@ -211,13 +213,13 @@ def test_whatever_is_told_and_asked_the_answer_is_yes_or_misuse(
     told: dict[str, Any], asked: list[dict[str, Any]]
 ) -> None:
     session = view(told=told)
-    session.agent_spoke()
-    assert session.server_cancels in (True, False)
+    session.mark_agent_spoke()
+    assert session.server_interrupts in (True, False)
     for number, update in enumerate(asked):
         try:
-            session.ask(str(number), update)
+            session.submit(str(number), update)
         except LocalProtocolError:
-            assert not session.refused(str(number))
+            assert not session.take_refused(str(number))
         else:
-            assert session.refused(str(number))
-    assert session.in_effect == told
+            assert session.take_refused(str(number))
+    assert session.config == told

@@ -11,7 +11,7 @@ from twilio_realtime_core.machine.outbox import Outbox
 from twilio_realtime_core.notifications import CallEnded, CallStarted, EndReason, KeyPressed
 from twilio_realtime_core.protocols.realtime import AppendAudio
 from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
-from twilio_realtime_core.session.media_stream import Stream
+from twilio_realtime_core.session.media_stream import MediaStream
 
 A_FRAME = audio(160)
 STREAM_MESSAGES = pytest.mark.parametrize(
@@ -156,14 +156,14 @@ def test_a_stop_ends_the_call(call: Call) -> None:
 
 
 def test_its_state_follows_the_socket() -> None:
-    stream = Stream(Outbox())
+    stream = MediaStream(Outbox())
     states = [stream.state]
     for happens in (stream.opened, stream.close, stream.closed):
         happens()
         states.append(stream.state)
     assert states == [
         StreamState.UNOPENED,
-        StreamState.WAITING,
+        StreamState.AWAITING_START,
         StreamState.CLOSING,
         StreamState.CLOSED,
     ]

@@ -4,7 +4,11 @@ from hypothesis import strategies as st
 
 from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.protocols.realtime import AppendAudio, ClientEvent, DeleteItem
-from twilio_realtime_core.session.pending_events import MAX_EARLY_EVENTS, MAX_EARLY_SAMPLES, Early
+from twilio_realtime_core.session.pending_events import (
+    MAX_PENDING_EVENTS,
+    MAX_PENDING_SAMPLES,
+    PendingEvents,
+)
 
 
 def audio(number: int) -> AppendAudio:
@@ -16,89 +20,89 @@ def event(number: int) -> DeleteItem:
 
 
 def test_what_waits_is_released_once_in_order() -> None:
-    early = Early()
+    early = PendingEvents()
     waiting: list[ClientEvent] = [event(0), audio(1), event(2), audio(3)]
     for each in waiting:
-        assert early.keep(each, 160 if isinstance(each, AppendAudio) else 0) == 0
-    assert early.release() == waiting
-    assert early.release() == []
+        assert early.enqueue(each, 160 if isinstance(each, AppendAudio) else 0) == 0
+    assert early.take_all() == waiting
+    assert early.take_all() == []
 
 
 def test_ten_seconds_of_audio_are_kept() -> None:
-    assert MAX_EARLY_SAMPLES == 80_000
-    early = Early()
-    assert [early.keep(audio(number), 160) for number in range(500)] == [0] * 500
-    assert early.release() == [audio(number) for number in range(500)]
+    assert MAX_PENDING_SAMPLES == 80_000
+    early = PendingEvents()
+    assert [early.enqueue(audio(number), 160) for number in range(500)] == [0] * 500
+    assert early.take_all() == [audio(number) for number in range(500)]
 
 
 def test_of_more_audio_the_oldest_is_dropped_and_other_events_stay() -> None:
-    early = Early()
-    early.keep(event(0))
+    early = PendingEvents()
+    early.enqueue(event(0))
     for number in range(500):
-        early.keep(audio(number), 160)
-    early.keep(event(1))
-    assert early.keep(audio(500), 160) == 160
-    assert early.keep(audio(501), 161) == 320
+        early.enqueue(audio(number), 160)
+    early.enqueue(event(1))
+    assert early.enqueue(audio(500), 160) == 160
+    assert early.enqueue(audio(501), 161) == 320
     kept = [audio(number) for number in range(3, 500)]
-    assert early.release() == [event(0), *kept, event(1), audio(500), audio(501)]
+    assert early.take_all() == [event(0), *kept, event(1), audio(500), audio(501)]
 
 
 def test_audio_longer_than_the_limit_is_dropped_itself() -> None:
-    early = Early()
-    early.keep(event(0))
-    assert early.keep(audio(1), MAX_EARLY_SAMPLES + 1) == MAX_EARLY_SAMPLES + 1
-    assert early.keep(audio(2), MAX_EARLY_SAMPLES) == 0
-    assert early.release() == [event(0), audio(2)]
+    early = PendingEvents()
+    early.enqueue(event(0))
+    assert early.enqueue(audio(1), MAX_PENDING_SAMPLES + 1) == MAX_PENDING_SAMPLES + 1
+    assert early.enqueue(audio(2), MAX_PENDING_SAMPLES) == 0
+    assert early.take_all() == [event(0), audio(2)]
 
 
 def test_one_event_too_many_is_refused() -> None:
-    early = Early()
-    for number in range(MAX_EARLY_EVENTS):
-        early.check_room(1, 0)
-        early.keep(event(number))
+    early = PendingEvents()
+    for number in range(MAX_PENDING_EVENTS):
+        early.check_capacity(1, 0)
+        early.enqueue(event(number))
     with pytest.raises(LocalProtocolError, match="wait for SessionReady"):
-        early.check_room(1, 0)
-    assert early.release() == [event(number) for number in range(MAX_EARLY_EVENTS)]
+        early.check_capacity(1, 0)
+    assert early.take_all() == [event(number) for number in range(MAX_PENDING_EVENTS)]
 
 
 def test_audio_takes_no_room_from_other_events() -> None:
-    early = Early()
-    for number in range(MAX_EARLY_EVENTS):
-        early.keep(audio(number), 1)
-    early.check_room(1, 0)
+    early = PendingEvents()
+    for number in range(MAX_PENDING_EVENTS):
+        early.enqueue(audio(number), 1)
+    early.check_capacity(1, 0)
 
 
 def test_a_release_makes_room_for_everything() -> None:
-    early = Early()
-    early.keep(audio(0), MAX_EARLY_SAMPLES)
-    for number in range(MAX_EARLY_EVENTS):
-        early.keep(event(number))
-    early.release()
-    early.check_room(1, 0)
-    assert early.keep(audio(1), MAX_EARLY_SAMPLES) == 0
+    early = PendingEvents()
+    early.enqueue(audio(0), MAX_PENDING_SAMPLES)
+    for number in range(MAX_PENDING_EVENTS):
+        early.enqueue(event(number))
+    early.take_all()
+    early.check_capacity(1, 0)
+    assert early.enqueue(audio(1), MAX_PENDING_SAMPLES) == 0
 
 
 @given(st.lists(st.one_of(st.just(0), st.integers(1, 60_000)), max_size=40))
 def test_the_newest_audio_and_all_other_events_are_kept_within_the_limit(
     lengths: list[int],
 ) -> None:
-    early = Early()
-    dropped = sum(early.keep(audio(n), length) for n, length in enumerate(lengths))
-    kept = [int(each.audio) for each in early.release() if isinstance(each, AppendAudio)]
+    early = PendingEvents()
+    dropped = sum(early.enqueue(audio(n), length) for n, length in enumerate(lengths))
+    kept = [int(each.audio) for each in early.take_all() if isinstance(each, AppendAudio)]
     others = [n for n, length in enumerate(lengths) if not length]
     assert [n for n in kept if not lengths[n]] == others
     heard = [n for n in kept if lengths[n]]
     spoken = [n for n, length in enumerate(lengths) if length]
     assert heard == spoken[len(spoken) - len(heard) :]
     assert sum(lengths[n] for n in heard) + dropped == sum(lengths)
-    assert sum(lengths[n] for n in heard) <= MAX_EARLY_SAMPLES
+    assert sum(lengths[n] for n in heard) <= MAX_PENDING_SAMPLES
     if len(heard) < len(spoken):
         oldest_dropped = lengths[spoken[len(spoken) - len(heard) - 1]]
-        assert sum(lengths[n] for n in heard) + oldest_dropped > MAX_EARLY_SAMPLES
+        assert sum(lengths[n] for n in heard) + oldest_dropped > MAX_PENDING_SAMPLES
 
 
 def test_audio_that_would_drop_itself_is_refused() -> None:
-    early = Early()
-    early.check_room(0, MAX_EARLY_SAMPLES)
+    early = PendingEvents()
+    early.check_capacity(0, MAX_PENDING_SAMPLES)
     with pytest.raises(LocalProtocolError, match="wait for SessionReady"):
-        early.check_room(0, MAX_EARLY_SAMPLES + 1)
+        early.check_capacity(0, MAX_PENDING_SAMPLES + 1)

@@ -49,7 +49,7 @@ from twilio_realtime_core.protocols.realtime import (
     ServerError,
     UpdateSession,
 )
-from twilio_realtime_core.session.pending_events import MAX_EARLY_EVENTS
+from twilio_realtime_core.session.pending_events import MAX_PENDING_EVENTS
 from twilio_realtime_core.session.session import Session
 
 WAITING = CallConfig(await_configuration_ns=2 * SECOND)
@@ -73,7 +73,7 @@ class Alone(Session):
         session = cls()
         session.open("wss://u", "m")
         assert session.opened()
-        session.outbox.take()
+        session.outbox.take_actions()
         return session
 
     @classmethod
@@ -81,7 +81,7 @@ class Alone(Session):
         """It is ready; the server has told this beside the formats."""
         session = cls.waiting()
         session.tell(**told)
-        session.outbox.take()
+        session.outbox.take_actions()
         return session
 
     def tell(self, **told: Any) -> None:
@@ -90,7 +90,7 @@ class Alone(Session):
     @property
     def done(self) -> Done:
         """What it has asked for since it was last asked."""
-        return Done(self.outbox.take())
+        return Done(self.outbox.take_actions())
 
 
 # Opening.
@@ -110,7 +110,9 @@ def test_model_and_url_can_be_set() -> None:
 def test_once_open_it_is_configured_before_anything_else() -> None:
     call = Call.streaming(CallConfig(session=SessionConfig(voice="marin")))
     call.phone(media(audio(160)))
-    assert call.opened(Peer.REALTIME).to_model == [SessionConfig(voice="marin").update(OURS)]
+    assert call.opened(Peer.REALTIME).to_model == [
+        SessionConfig(voice="marin").to_update_event(OURS)
+    ]
     assert call.model(type="session.created", session={}).actions == []
 
 
@@ -126,7 +128,9 @@ def test_the_bridge_waits_for_configure_and_then_opens_at_once() -> None:
     call = Call.streaming(WAITING)
     done = call.send(Configure(SessionConfig(voice="cedar"), "m", "wss://other"))
     assert done.urls == ["wss://other?model=m"]
-    assert call.opened(Peer.REALTIME).to_model == [SessionConfig(voice="cedar").update(OURS)]
+    assert call.opened(Peer.REALTIME).to_model == [
+        SessionConfig(voice="cedar").to_update_event(OURS)
+    ]
     assert call.wait(2000).urls == []
 
 
@@ -134,7 +138,9 @@ def test_what_configure_leaves_out_is_as_it_was_set_up() -> None:
     config = CallConfig(SessionConfig(voice="cedar"), "m", "wss://u", await_configuration_ns=SECOND)
     call = Call.streaming(config)
     assert call.send(Configure()).urls == ["wss://u?model=m"]
-    assert call.opened(Peer.REALTIME).to_model == [SessionConfig(voice="cedar").update(OURS)]
+    assert call.opened(Peer.REALTIME).to_model == [
+        SessionConfig(voice="cedar").to_update_event(OURS)
+    ]
 
 
 def test_without_configure_the_defaults_are_used_when_the_time_is_up() -> None:
@@ -239,16 +245,16 @@ def test_events_are_not_dropped_with_the_audio_around_them() -> None:
 
 def test_one_event_too_many_is_misuse_and_leaves_the_others() -> None:
     session = Alone.waiting()
-    for _ in range(MAX_EARLY_EVENTS):
-        session.check_room()
+    for _ in range(MAX_PENDING_EVENTS):
+        session.check_capacity()
         session.send(CommitAudio())
     with pytest.raises(LocalProtocolError, match="SessionReady"):
-        session.check_room()
+        session.check_capacity()
     with pytest.raises(LocalProtocolError, match="SessionReady"):
         session.send_update(UpdateSession({}))
     session.tell()
-    assert session.done.to_model == [CommitAudio()] * MAX_EARLY_EVENTS
-    session.check_room()
+    assert session.done.to_model == [CommitAudio()] * MAX_PENDING_EVENTS
+    session.check_capacity()
     session.send_update(UpdateSession({}, "e"))
     assert session.done.to_model == [UpdateSession(pin_session({}), "e")]
 
@@ -316,12 +322,12 @@ def test_s16_a_later_update_is_pinned_and_gets_an_id_if_it_has_none() -> None:
     """S16."""
     session = Alone.configured()
     session.send_update(UpdateSession({"type": "realtime", "x": 1}))
-    session.send_update(SessionConfig(voice="cedar").update("mine"))
+    session.send_update(SessionConfig(voice="cedar").to_update_event("mine"))
     session.send_update(UpdateSession({}))
     pinned = {"type": "realtime", "audio": {"input": {"format": PCMU}, "output": {"format": PCMU}}}
     assert session.done.to_model == [
         UpdateSession({**pinned, "x": 1}, "bridge-update-1"),
-        SessionConfig(voice="cedar").update("mine"),
+        SessionConfig(voice="cedar").to_update_event("mine"),
         UpdateSession(pinned, "bridge-update-3"),
     ]
 
@@ -341,22 +347,22 @@ def test_an_update_that_cannot_succeed_is_misuse_and_is_not_sent(
     update: dict[str, Any], message: str
 ) -> None:
     session = Alone.configured(model="m", tracing="auto")
-    session.agent_spoke()
+    session.mark_agent_spoke()
     with pytest.raises(LocalProtocolError, match=message):
         session.send_update(UpdateSession(update, "e"))
     assert session.done.actions == []
-    assert not session.update_refused(ServerError("x", event_id="e"))
+    assert not session.take_refused_update(ServerError("x", event_id="e"))
 
 
 def test_the_configuration_in_effect_is_the_one_last_told() -> None:
     session = Alone.waiting()
-    assert session.in_effect == {}
+    assert session.effective_config == {}
     session.tell(x=1)
-    assert session.in_effect == {**SESSION, "x": 1}
+    assert session.effective_config == {**SESSION, "x": 1}
     session.send_update(UpdateSession({"x": 2}))
-    assert session.in_effect["x"] == 1
+    assert session.effective_config["x"] == 1
     session.tell(x=2)
-    assert session.in_effect["x"] == 2
+    assert session.effective_config["x"] == 2
 
 
 @pytest.mark.parametrize("code", ["cannot_update_voice", None])
@@ -366,12 +372,12 @@ def test_a_refused_update_is_told_by_its_id_and_changes_nothing(code: str | None
     assert session.done.to_model
     error = ServerError("No.", code=code, event_id="e")
     assert not session.is_refusal(error)
-    assert session.update_refused(error)
+    assert session.take_refused_update(error)
     assert session.done.events == [
         Fault(Peer.REALTIME, FaultKind.SERVER_ERROR, "session.update e: No.", code)
     ]
-    assert session.in_effect["tracing"] is None
-    assert not session.update_refused(error)
+    assert session.effective_config["tracing"] is None
+    assert not session.take_refused_update(error)
     session.send_update(UpdateSession({"tracing": {"workflow_name": "x"}}))
 
 
@@ -379,10 +385,10 @@ def test_a_refusal_of_the_first_is_no_later_one_and_the_other_way_round() -> Non
     first = ServerError("No.", event_id=OURS)
     session = Alone.waiting()
     assert session.is_refusal(first)
-    assert not session.update_refused(first)
+    assert not session.take_refused_update(first)
     session.tell()
     assert not session.is_refusal(first)
-    assert not session.update_refused(first)
+    assert not session.take_refused_update(first)
     assert session.done.faults == []
 
 
@@ -392,7 +398,7 @@ def test_another_configuration_before_it_is_open_is_the_first_that_counts() -> N
     session.send_update(UpdateSession({"tracing": {"workflow_name": "x"}}))
     session.open("wss://u", "m")
     assert session.opened()
-    assert session.done.to_model == [SessionConfig(tracing=None).update(OURS)]
+    assert session.done.to_model == [SessionConfig(tracing=None).to_update_event(OURS)]
 
 
 def test_each_update_that_is_taken_is_told() -> None:

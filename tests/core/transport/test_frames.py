@@ -17,9 +17,9 @@ from twilio_realtime_core.transport.frames import (
     PROTOCOL_ERROR,
     TEXT,
     TOO_LARGE,
-    Broken,
-    Decoder,
-    Received,
+    FrameDecoder,
+    FrameError,
+    ReceivedFrame,
     encode_close,
     encode_frame,
 )
@@ -32,27 +32,27 @@ def frame(first: int, payload: bytes, *, masked: bool) -> bytes:
     return encode_frame(first, payload, MASK if masked else None)
 
 
-def decode(pieces: Iterable[bytes], *, masked: bool, limit: int = LIMIT) -> list[Received]:
+def decode(pieces: Iterable[bytes], *, masked: bool, limit: int = LIMIT) -> list[ReceivedFrame]:
     """What comes of bytes, up to the end of the connection."""
-    decoder = Decoder(masked=masked, max_message_bytes=limit)
-    received: list[Received] = []
+    decoder = FrameDecoder(masked=masked, max_message_bytes=limit)
+    received: list[ReceivedFrame] = []
     for piece in pieces:
         received += decoder.receive(piece)
-        if received and (isinstance(received[-1], Broken) or is_close(received[-1])):
+        if received and (isinstance(received[-1], FrameError) or is_close(received[-1])):
             break
     return received
 
 
-def is_close(received: Received) -> bool:
+def is_close(received: ReceivedFrame) -> bool:
     return isinstance(received, Frame) and received.opcode is Opcode.CLOSE
 
 
-def plain(received: Iterable[Received]) -> list[object]:
+def plain(received: Iterable[ReceivedFrame]) -> list[object]:
     """The same as `oracle` says it."""
     said: list[object] = []
     for item in received:
         match item:
-            case str() | Broken():
+            case str() | FrameError():
                 said.append(item)
             case Frame(opcode=Opcode.BINARY):
                 said.append("binary")
@@ -82,7 +82,7 @@ def oracle(data: bytes, *, masked: bool) -> list[object]:
                 said.append((int(Opcode.PONG), bytes(payload)))
             case CloseConnection(code=code, reason=reason):
                 is_broken = "OPEN" in str(connection.state)
-                said.append(Broken(int(code)) if is_broken else (8, (int(code), reason)))
+                said.append(FrameError(int(code)) if is_broken else (8, (int(code), reason)))
             case _:
                 raise AssertionError(event)
     return said
@@ -146,7 +146,7 @@ def test_spoiled_frames_cut_anywhere_give_the_same_up_to_the_fault(
     received = decode([whole], masked=masked)
     assert plain(decode(pieces, masked=masked)) == plain(received)
     assert plain(decode(bytewise, masked=masked)) == plain(received)
-    if not any(item == Broken(TOO_LARGE) for item in received):
+    if not any(item == FrameError(TOO_LARGE) for item in received):
         expected = oracle(whole, masked=masked)
         # wsproto sees at once a fault at the start of a text whose rest is still to come.
         assert plain(received) in (expected, expected[:-1])
@@ -196,23 +196,23 @@ def test_a_frame_of_any_size_says_its_length_in_the_shortest_form(
     ],
 )
 def test_what_breaks_the_protocol_is_seen_at_once(*, data: bytes, masked: bool) -> None:
-    assert decode([data], masked=masked) == [Broken(PROTOCOL_ERROR)]
+    assert decode([data], masked=masked) == [FrameError(PROTOCOL_ERROR)]
 
 
 def test_a_usual_text_within_a_fragmented_message_breaks_the_protocol() -> None:
     data = frame(0x01, b"a", masked=True) + frame(TEXT, b"x" * 200, masked=True)
-    assert decode([data], masked=True) == [Broken(PROTOCOL_ERROR)]
+    assert decode([data], masked=True) == [FrameError(PROTOCOL_ERROR)]
 
 
 @pytest.mark.parametrize("size", [1, 200, 70_000])
 def test_text_that_is_not_utf8_is_seen(size: int) -> None:
     data = frame(TEXT, b"\xff" * size, masked=True)
-    assert decode([data], masked=True) == [Broken(BAD_TEXT)]
+    assert decode([data], masked=True) == [FrameError(BAD_TEXT)]
 
 
 def test_messages_before_a_fault_are_given() -> None:
     good, bad = frame(TEXT, b"x" * 200, masked=True), frame(TEXT, b"\xff" * 200, masked=True)
-    assert decode([good + bad], masked=True) == ["x" * 200, Broken(BAD_TEXT)]
+    assert decode([good + bad], masked=True) == ["x" * 200, FrameError(BAD_TEXT)]
 
 
 def test_nothing_is_looked_at_after_a_close_frame() -> None:
@@ -224,7 +224,7 @@ def test_nothing_is_looked_at_after_a_close_frame() -> None:
 @pytest.mark.parametrize("size", [1000, 66_000])
 def test_an_announced_length_over_the_limit_is_refused_before_any_of_it_comes(size: int) -> None:
     head = frame(TEXT, b"x" * size, masked=False)[: 4 if size < 1 << 16 else 10]
-    assert decode([head], masked=False, limit=size - 1) == [Broken(TOO_LARGE)]
+    assert decode([head], masked=False, limit=size - 1) == [FrameError(TOO_LARGE)]
     assert decode([head], masked=False, limit=size) == []
 
 
@@ -232,7 +232,7 @@ def test_fragments_count_together_and_control_frames_do_not() -> None:
     stream = [(0x01, b"x" * 60), (PING, b"y" * 60), (0x00, b"x" * 40), (0x80, b"")]
     data = b"".join(frame(first, payload, masked=True) for first, payload in stream)
     assert decode([data], masked=True, limit=100)[-1] == "x" * 100
-    assert decode([data], masked=True, limit=99)[-1] == Broken(TOO_LARGE)
+    assert decode([data], masked=True, limit=99)[-1] == FrameError(TOO_LARGE)
 
 
 def test_each_message_has_the_whole_limit_to_itself() -> None:

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from twilio_realtime_core.errors import FaultKind, LocalProtocolError
 from twilio_realtime_core.transport.handshake import (
     MAX_HEAD_BYTES,
-    Accepted,
-    Address,
     ClientHandshake,
+    HandshakeAccepted,
+    HttpRequest,
+    HttpResponse,
     LinkFault,
-    Request,
-    Response,
+    ServerAddress,
     accept,
     check_headers,
     parse_url,
@@ -33,10 +33,10 @@ UPGRADE = {
 GOOD = {"Upgrade": "WebSocket", "Connection": "upgrade", "Sec-WebSocket-Accept": ANSWER}
 
 
-def request(method: str = "GET", **changes: str | None) -> Request:
+def request(method: str = "GET", **changes: str | None) -> HttpRequest:
     headers = UPGRADE | {name.replace("_", "-"): value for name, value in changes.items()}
     pairs = ((name, value) for name, value in headers.items() if value is not None)
-    return Request(method, "/media?x=1", tuple(pairs))
+    return HttpRequest(method, "/media?x=1", tuple(pairs))
 
 
 def handshake(headers: tuple[tuple[str, str], ...] = ()) -> ClientHandshake:
@@ -51,14 +51,14 @@ def response(status: str = "101 Switching Protocols", **changes: str | None) -> 
 
 
 def test_a_request_finds_headers_by_any_case_and_joins_those_of_one_name() -> None:
-    asked = Request("GET", "/a/b?c=/d", (("x", "1"), ("y", "2"), ("x", "3")))
+    asked = HttpRequest("GET", "/a/b?c=/d", (("x", "1"), ("y", "2"), ("x", "3")))
     assert asked.header("X") == "1, 3"
     assert asked.header("z") is None
     assert asked.path == "/a/b"
 
 
 def test_a_request_shows_neither_its_headers_nor_its_body() -> None:
-    shown = repr(Request("POST", "/", (("authorization", "Bearer secret"),), b"secret"))
+    shown = repr(HttpRequest("POST", "/", (("authorization", "Bearer secret"),), b"secret"))
     assert "secret" not in shown
     assert "<6 bytes>" in shown
 
@@ -89,7 +89,7 @@ def test_neither_extension_nor_subprotocol_is_accepted() -> None:
         (request(sec_websocket_key="é" * 24), 400),
     ],
 )
-def test_a_bad_request_for_a_websocket_is_refused(asked: Request, status: int) -> None:
+def test_a_bad_request_for_a_websocket_is_refused(asked: HttpRequest, status: int) -> None:
     refused = refusal(asked)
     assert refused is not None
     assert refused.status == status
@@ -99,24 +99,24 @@ def test_a_bad_request_for_a_websocket_is_refused(asked: Request, status: int) -
 
 def test_a_client_of_another_version_is_told_which_one_is_spoken() -> None:
     refused = refusal(request(sec_websocket_version="8"))
-    assert isinstance(refused, Response)
+    assert isinstance(refused, HttpResponse)
     assert ("Sec-WebSocket-Version", "13") in refused.headers
 
 
 @pytest.mark.parametrize(
     ("url", "address"),
     [
-        ("ws://h", Address("h", 80, tls=False, authority="h", target="/")),
-        ("wss://H/a?b=c", Address("h", 443, tls=True, authority="h", target="/a?b=c")),
-        ("WSS://h:443/", Address("h", 443, tls=True, authority="h", target="/")),
-        ("ws://h:443/", Address("h", 443, tls=False, authority="h:443", target="/")),
+        ("ws://h", ServerAddress("h", 80, tls=False, authority="h", target="/")),
+        ("wss://H/a?b=c", ServerAddress("h", 443, tls=True, authority="h", target="/a?b=c")),
+        ("WSS://h:443/", ServerAddress("h", 443, tls=True, authority="h", target="/")),
+        ("ws://h:443/", ServerAddress("h", 443, tls=False, authority="h:443", target="/")),
         (
             "ws://[::1]:8080?q",
-            Address("::1", 8080, tls=False, authority="[::1]:8080", target="/?q"),
+            ServerAddress("::1", 8080, tls=False, authority="[::1]:8080", target="/?q"),
         ),
     ],
 )
-def test_a_websocket_url_is_taken_apart(url: str, address: Address) -> None:
+def test_a_websocket_url_is_taken_apart(url: str, address: ServerAddress) -> None:
     assert parse_url(url) == address
 
 
@@ -180,7 +180,7 @@ def test_the_key_that_is_sent_is_the_one_whose_answer_is_expected() -> None:
     guid = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     digest = hashlib.sha1(sent.encode() + guid, usedforsecurity=False)
     answer = base64.b64encode(digest.digest()).decode()
-    assert isinstance(handshake().receive(response(Sec_WebSocket_Accept=answer)), Accepted)
+    assert isinstance(handshake().receive(response(Sec_WebSocket_Accept=answer)), HandshakeAccepted)
 
 
 @given(st.integers(0, 400), st.integers(0, 400))
@@ -195,7 +195,7 @@ def test_an_accepting_response_cut_anywhere_gives_what_comes_behind_it(a: int, b
             accepted = client.receive(piece)
         else:
             rest += piece
-    assert isinstance(accepted, Accepted)
+    assert isinstance(accepted, HandshakeAccepted)
     assert accepted.rest + rest == b"\x81\x00frames"
 
 
@@ -224,12 +224,12 @@ def test_every_other_response_is_a_fault(data: bytes, kind: FaultKind, code: str
 
 
 def test_headers_in_a_non_ascii_encoding_do_no_harm() -> None:
-    assert handshake().receive(response(Server="caf\xe9")) == Accepted(b"")
+    assert handshake().receive(response(Server="caf\xe9")) == HandshakeAccepted(b"")
 
 
 def test_repeated_headers_count_together() -> None:
     twice = response().replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n")
-    assert handshake().receive(twice) == Accepted(b"")
+    assert handshake().receive(twice) == HandshakeAccepted(b"")
 
 
 @pytest.mark.parametrize("piece", [1000, MAX_HEAD_BYTES, 10 * MAX_HEAD_BYTES])
@@ -245,4 +245,4 @@ def test_the_limit_of_a_response_is_exact_however_it_is_cut(piece: int, excess: 
         assert isinstance(answer, LinkFault)
         assert answer.kind is FaultKind.TOO_LARGE
     else:
-        assert isinstance(answer, Accepted)
+        assert isinstance(answer, HandshakeAccepted)

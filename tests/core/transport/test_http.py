@@ -22,10 +22,10 @@ from twilio_realtime_core.transport.frames import CLOSE, TEXT, encode_close, enc
 from twilio_realtime_core.transport.http import (
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
-    OPENING_TIMEOUT_NS,
-    Opening,
-    Request,
-    Response,
+    REQUEST_TIMEOUT_NS,
+    HttpConnection,
+    HttpRequest,
+    HttpResponse,
     Upgrade,
 )
 from twilio_realtime_core.transport.websocket import LinkConfig
@@ -89,25 +89,25 @@ class Words:
 class Application:
     """Answers each request the same way, and remembers it."""
 
-    answer: Response | Upgrade = field(factory=lambda: Upgrade(Echo(), "caller", LINKS))
-    asked: list[Request] = field(factory=list[Request])
+    answer: HttpResponse | Upgrade = field(factory=lambda: Upgrade(Echo(), "caller", LINKS))
+    asked: list[HttpRequest] = field(factory=list[HttpRequest])
 
-    def __call__(self, request: Request) -> Response | Upgrade:
+    def __call__(self, request: HttpRequest) -> HttpResponse | Upgrade:
         self.asked.append(request)
         return self.answer
 
 
-OK = Response(200, b"fine")
+OK = HttpResponse(200, b"fine")
 
 
-def opening(application: Callable[[Request], Response | Upgrade]) -> Opening:
-    machine = Opening("caller", application, ones)
+def opening(application: Callable[[HttpRequest], HttpResponse | Upgrade]) -> HttpConnection:
+    machine = HttpConnection("caller", application, ones)
     assert machine.start(0) == []
     assert machine.connected("caller", 0) == []
     return machine
 
 
-def answer(data: bytes, response: Response = OK) -> list[ByteAction]:
+def answer(data: bytes, response: HttpResponse = OK) -> list[ByteAction]:
     """What comes of a whole request."""
     return opening(Application(response)).receive_bytes("caller", data, 1)
 
@@ -170,12 +170,12 @@ def test_an_answer_to_head_has_the_length_but_not_the_body() -> None:
 
 
 def test_an_answer_of_no_content_has_no_length() -> None:
-    reply = sent(answer(GET, Response(204)))
+    reply = sent(answer(GET, HttpResponse(204)))
     assert reply == b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 
 
 def test_an_answer_may_have_headers_and_a_status_without_words() -> None:
-    reply = sent(answer(GET, Response(599, headers=(("X-Extra", "1"),))))
+    reply = sent(answer(GET, HttpResponse(599, headers=(("X-Extra", "1"),))))
     assert reply.startswith(b"HTTP/1.1 599 \r\n")
     assert b"X-Extra: 1\r\n" in reply
 
@@ -183,13 +183,13 @@ def test_an_answer_may_have_headers_and_a_status_without_words() -> None:
 @pytest.mark.parametrize(
     "response",
     [
-        Response(101),
-        Response(200, headers=(("X", "a\r\nb"),)),
-        Response(200, headers=(("X", "é"),)),
-        Response(304, b"body"),
+        HttpResponse(101),
+        HttpResponse(200, headers=(("X", "a\r\nb"),)),
+        HttpResponse(200, headers=(("X", "é"),)),
+        HttpResponse(304, b"body"),
     ],
 )
-def test_an_answer_that_http_does_not_allow_is_misuse(response: Response) -> None:
+def test_an_answer_that_http_does_not_allow_is_misuse(response: HttpResponse) -> None:
     with pytest.raises(LocalProtocolError):
         answer(GET, response)
 
@@ -200,7 +200,7 @@ def test_what_comes_after_the_request_is_ignored() -> None:
     machine.receive_bytes("caller", GET + GET, 1)
     assert machine.receive_bytes("caller", GET, 2) == []
     assert machine.receive_eof("caller", 2) == []
-    assert machine.handle_timeout(OPENING_TIMEOUT_NS) == []
+    assert machine.handle_timeout(REQUEST_TIMEOUT_NS) == []
     assert len(application.asked) == 1
 
 
@@ -241,7 +241,7 @@ def test_after_the_upgrade_everything_goes_to_the_stack() -> None:
 
 
 def test_an_upgrade_may_be_refused_by_the_application() -> None:
-    reply, shutdown = answer(UPGRADE, Response(403, b"no"))
+    reply, shutdown = answer(UPGRADE, HttpResponse(403, b"no"))
     assert sent([reply]).startswith(b"HTTP/1.1 403 Forbidden\r\n")
     assert shutdown == Shutdown("caller")
 
@@ -258,7 +258,7 @@ def test_an_upgrade_under_another_name_is_misuse() -> None:
 
 
 def test_an_application_that_fails_is_not_asked_again() -> None:
-    def fail(request: Request) -> Response:
+    def fail(request: HttpRequest) -> HttpResponse:
         raise ZeroDivisionError
 
     machine = opening(fail)
@@ -350,9 +350,9 @@ def test_tls_on_a_plain_port_is_named_and_not_answered() -> None:
 def test_a_request_that_is_not_whole_in_time_is_refused() -> None:
     machine = opening(Application(OK))
     machine.receive_bytes("caller", GET[:-1], 1)
-    assert machine.deadline == OPENING_TIMEOUT_NS
-    assert machine.handle_timeout(OPENING_TIMEOUT_NS - 1) == []
-    actions = machine.handle_timeout(OPENING_TIMEOUT_NS)
+    assert machine.deadline == REQUEST_TIMEOUT_NS
+    assert machine.handle_timeout(REQUEST_TIMEOUT_NS - 1) == []
+    actions = machine.handle_timeout(REQUEST_TIMEOUT_NS)
     assert sent(actions).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
     assert [fault.kind for fault in faults(actions)] == [FaultKind.TIMED_OUT]
     assert machine.deadline is None
@@ -365,7 +365,7 @@ def test_a_stream_that_ends_without_a_byte_is_nobodys_fault() -> None:
     assert machine.receive_eof("caller", 1) == []
 
 
-MISUSES: list[Callable[[Opening], object]] = [
+MISUSES: list[Callable[[HttpConnection], object]] = [
     lambda machine: machine.start(10),
     lambda machine: machine.connected("caller", 10),
     lambda machine: machine.connected("model", 10),
@@ -379,7 +379,7 @@ MISUSES: list[Callable[[Opening], object]] = [
 
 
 @pytest.mark.parametrize("misuse", MISUSES)
-def test_misuse_raises_and_changes_nothing(misuse: Callable[[Opening], object]) -> None:
+def test_misuse_raises_and_changes_nothing(misuse: Callable[[HttpConnection], object]) -> None:
     machine = opening(Application(OK))
     machine.handle_timeout(5)
     with pytest.raises(LocalProtocolError):
@@ -388,7 +388,7 @@ def test_misuse_raises_and_changes_nothing(misuse: Callable[[Opening], object]) 
 
 
 def test_nothing_can_be_said_to_an_opening_before_start() -> None:
-    machine = Opening("caller", Application(OK), ones)
+    machine = HttpConnection("caller", Application(OK), ones)
     with pytest.raises(LocalProtocolError, match="started"):
         machine.connected("caller", 0)
     machine.start(0)

@@ -28,12 +28,12 @@ from twilio_realtime_core.transport.frames import (
     encode_close,
     encode_frame,
 )
-from twilio_realtime_core.transport.handshake import Request, accept
+from twilio_realtime_core.transport.handshake import HttpRequest, accept
 from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 
 CONFIG = LinkConfig(max_message_bytes=1000)
-REQUEST = Request(
+REQUEST = HttpRequest(
     "GET",
     "/",
     (
@@ -347,7 +347,7 @@ def test_what_was_accepted_needs_a_good_request_and_limits() -> None:
     with pytest.raises(LocalProtocolError, match="LinkConfig"):
         Stack(Script(), {}, ones, {"client": REQUEST})
     with pytest.raises(LocalProtocolError, match="accepted"):
-        Stack(Script(), {"client": CONFIG}, ones, {"client": Request("GET", "/")})
+        Stack(Script(), {"client": CONFIG}, ones, {"client": HttpRequest("GET", "/")})
 
 
 MISUSES: list[Callable[[Stack], object]] = [

@@ -14,20 +14,20 @@ from twilio_realtime_core.transport.frames import (
     encode_close,
     encode_frame,
 )
-from twilio_realtime_core.transport.handshake import Request, accept
+from twilio_realtime_core.transport.handshake import HttpRequest, accept
 from twilio_realtime_core.transport.websocket import (
-    Closed,
     Link,
+    LinkClosed,
     LinkConfig,
     LinkEvent,
     LinkFault,
-    Opened,
-    Pong,
+    LinkOpened,
+    LinkPong,
 )
 
 CONFIG = LinkConfig(max_message_bytes=1000)
 KEY = "AQEBAQEBAQEBAQEBAQEBAQ=="  # of `ones`
-REQUEST = Request(
+REQUEST = HttpRequest(
     "GET",
     "/",
     (
@@ -38,7 +38,7 @@ REQUEST = Request(
         ("sec-websocket-version", "13"),
     ),
 )
-LOST = Closed(1006, "")
+LOST = LinkClosed(1006, "")
 
 
 def ones(size: int) -> bytes:
@@ -52,13 +52,13 @@ def new_client(config: LinkConfig = CONFIG) -> Link:
 def open_client(config: LinkConfig = CONFIG) -> Link:
     link = new_client(config)
     link.connected(0)
-    assert list(link.receive_bytes(accept(REQUEST), 0)) == [Opened()]
+    assert list(link.receive_bytes(accept(REQUEST), 0)) == [LinkOpened()]
     return link
 
 
 def open_server(config: LinkConfig = CONFIG) -> Link:
     link = Link.server(REQUEST, config)
-    assert link.connected(0) == [accept(REQUEST), Opened()]
+    assert link.connected(0) == [accept(REQUEST), LinkOpened()]
     return link
 
 
@@ -82,8 +82,8 @@ def test_client_and_server_open_and_talk() -> None:
     [request] = client.connected(0)
     assert f"Sec-WebSocket-Key: {KEY}".encode() in written([request])
     [response, opened] = server.connected(0)
-    assert opened == Opened()
-    assert list(client.receive_bytes(written([response]), 0)) == [Opened()]
+    assert opened == LinkOpened()
+    assert list(client.receive_bytes(written([response]), 0)) == [LinkOpened()]
     assert list(server.receive_bytes(client.send_text("to the server"), 0)) == ["to the server"]
     assert list(client.receive_bytes(server.send_text("é" * 300), 0)) == ["é" * 300]
 
@@ -92,7 +92,7 @@ def test_frames_right_behind_the_response_are_taken() -> None:
     link = new_client()
     link.connected(0)
     early = accept(REQUEST) + encode_frame(TEXT, b"early", None)
-    assert list(link.receive_bytes(early, 0)) == [Opened(), "early"]
+    assert list(link.receive_bytes(early, 0)) == [LinkOpened(), "early"]
 
 
 def test_a_client_masks_with_the_bytes_it_is_given_and_a_server_does_not_mask() -> None:
@@ -140,7 +140,7 @@ def test_a_response_with_headers_that_are_not_ascii_is_a_fault(name: bytes, valu
 
 def test_what_cannot_be_refused_politely_is_misuse_of_a_server() -> None:
     with pytest.raises(LocalProtocolError):
-        Link.server(Request("GET", "/", ()), CONFIG)
+        Link.server(HttpRequest("GET", "/", ()), CONFIG)
 
 
 def test_no_url_is_misuse_of_a_client() -> None:
@@ -152,7 +152,7 @@ def test_a_stream_that_could_not_be_connected_ends_the_link() -> None:
     link = new_client()
     [fault, closed] = link.connect_failed("no route")
     assert fault == LinkFault(FaultKind.REFUSED, "could not be reached: no route")
-    assert closed == Closed(1006, "no route")
+    assert closed == LinkClosed(1006, "no route")
     assert link.connect_failed("again") == []
     assert link.connected(0) == []
 
@@ -193,7 +193,7 @@ def test_a_flood_of_pings_leaves_nothing_behind_but_its_pongs() -> None:
 def test_pongs_that_were_asked_for_are_reported() -> None:
     link = open_server()
     assert link.send_ping(b"probe") == encode_frame(PING, b"probe", None)
-    assert take(link, (PONG, b"probe")) == [Pong(b"probe")]
+    assert take(link, (PONG, b"probe")) == [LinkPong(b"probe")]
 
 
 @pytest.mark.parametrize("payload", [b"x" * 126, b"keepalive"])
@@ -252,7 +252,7 @@ def test_the_time_for_the_handshake_holds_for_connecting_too() -> None:
 def test_a_close_of_the_peer_is_answered_and_reported(code: int, reason: str) -> None:
     link = open_server()
     events = take(link, (CLOSE, encode_close(code, reason)))
-    assert events == [closing(code), Closed(code, reason)]
+    assert events == [closing(code), LinkClosed(code, reason)]
     assert link.is_closed
     assert take(link, (TEXT, b"late")) == []
     assert link.receive_eof() == []
@@ -260,7 +260,10 @@ def test_a_close_of_the_peer_is_answered_and_reported(code: int, reason: str) ->
 
 
 def test_a_close_without_a_code_is_answered_without_one() -> None:
-    assert take(open_server(), (CLOSE, b"")) == [encode_frame(CLOSE, b"", None), Closed(1005, "")]
+    assert take(open_server(), (CLOSE, b"")) == [
+        encode_frame(CLOSE, b"", None),
+        LinkClosed(1005, ""),
+    ]
 
 
 def test_closing_waits_for_the_answer_and_gives_no_more_messages() -> None:
@@ -279,7 +282,7 @@ def test_closing_waits_for_the_answer_and_gives_no_more_messages() -> None:
     assert link.send_text("late") == b""
     assert link.send_ping(b"late") == b""
     assert link.close(1000, "again", 6) == []
-    assert take(link, (CLOSE, encode_close(1000, "done"))) == [Closed(1000, "done")]
+    assert take(link, (CLOSE, encode_close(1000, "done"))) == [LinkClosed(1000, "done")]
     assert link.close(1000, "again", 7) == []
 
 
@@ -296,8 +299,8 @@ def test_messages_in_hand_are_not_given_once_the_link_is_closing() -> None:
 def test_both_sides_may_close_at_once() -> None:
     client, server = open_client(), open_server()
     from_client, from_server = client.close(1000, "c", 0), server.close(1001, "s", 0)
-    assert list(client.receive_bytes(written(from_server), 0)) == [Closed(1001, "s")]
-    assert list(server.receive_bytes(written(from_client), 0)) == [Closed(1000, "c")]
+    assert list(client.receive_bytes(written(from_server), 0)) == [LinkClosed(1001, "s")]
+    assert list(server.receive_bytes(written(from_client), 0)) == [LinkClosed(1000, "c")]
 
 
 def test_a_close_that_is_not_answered_times_out() -> None:
@@ -400,6 +403,6 @@ def test_a_stream_cut_at_any_byte_closes_the_link_once(end: int, places: list[in
 
     events = run(sorted(min(place, end) for place in places))
     assert events == run([])
-    assert [type(event) for event in events].count(Closed) == 1
-    assert isinstance(events[-1], Closed)
+    assert [type(event) for event in events].count(LinkClosed) == 1
+    assert isinstance(events[-1], LinkClosed)
     assert events[-1].code == (1000 if end == len(SESSION) else 1006)

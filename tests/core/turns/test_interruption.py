@@ -5,7 +5,7 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twilio_realtime_core.downlink.playout import Playout, Progress
+from twilio_realtime_core.downlink.playout import PlaybackProgress, Playout
 from twilio_realtime_core.machine.lifecycles import ResponseInput, ResponseState
 from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.protocols.realtime import (
@@ -15,9 +15,9 @@ from twilio_realtime_core.protocols.realtime import (
     ServerError,
     TruncateItem,
 )
-from twilio_realtime_core.responses.responses import ModelResponse, Responses
+from twilio_realtime_core.responses.responses import ResponseRecord, Responses
 from twilio_realtime_core.turns.interruption import Interruption, interrupt, is_late_cancel
-from twilio_realtime_core.values.playback_position import Heard, Part
+from twilio_realtime_core.values.playback_position import PartKey, PlaybackPosition
 
 CANCEL_R1 = CancelResponse("r1", event_id="bridge-cancel-r1")
 CANCEL_R2 = CancelResponse("r2", event_id="bridge-cancel-r2")
@@ -30,23 +30,23 @@ class Talk:
     playout: Playout = field(factory=Playout)
     responses: Responses = field(factory=Responses)
 
-    def created(self, response: str, conversation: str | None = "conv") -> ModelResponse:
-        known = self.responses.described(Response(response, conversation_id=conversation))
-        assert known.life.step(ResponseInput.CREATED)
+    def created(self, response: str, conversation: str | None = "conv") -> ResponseRecord:
+        known = self.responses.update_from(Response(response, conversation_id=conversation))
+        assert known.lifecycle.step(ResponseInput.CREATED)
         return known
 
     def audio(self, item: str, ms: float, *, response: str = "r1", index: int = 0) -> None:
-        part = Part(1, response, item, index)
-        self._tell(self.playout.sent(part, int(ms * 8), 0))
+        part = PartKey(1, response, item, index)
+        self._tell(self.playout.audio_sent(part, int(ms * 8), 0))
 
     def audio_done(self, item: str, *, response: str = "r1", index: int = 0) -> None:
-        self._tell(self.playout.completed(Part(1, response, item, index)))
+        self._tell(self.playout.part_completed(PartKey(1, response, item, index)))
 
     def item_done(self, item: str, *, response: str = "r1") -> None:
-        self.responses.get(response).done_items.add(item)
+        self.responses.get_or_create(response).done_items.add(item)
 
     def response_done(self, response: str = "r1") -> None:
-        assert self.responses.get(response).life.step(ResponseInput.DONE)
+        assert self.responses.get_or_create(response).lifecycle.step(ResponseInput.DONE)
         self._tell(self.playout.response_done(response))
 
     def spoken(self, item: str, ms: float, *, response: str = "r1") -> None:
@@ -57,11 +57,11 @@ class Talk:
 
     def confirm(self) -> None:
         """The echo of a mark sent now comes back."""
-        self._tell(self.playout.echo(self.playout.mark(0), 0) or Progress())
+        self._tell(self.playout.mark_echoed(self.playout.next_mark(0), 0) or PlaybackProgress())
 
-    def _tell(self, progress: Progress) -> None:
+    def _tell(self, progress: PlaybackProgress) -> None:
         for part in progress.started:
-            self.responses.get(part.response_id).heard_items.add(part.item_id)
+            self.responses.get_or_create(part.response_id).heard_items.add(part.item_id)
 
     def interrupt(
         self, at: float, *, cancel: bool = True, server_cancels: bool = False
@@ -100,14 +100,14 @@ def test_where_all_was_heard_nothing_is_done(talk: Talk) -> None:
     talk.response_done()
     talk.confirm()
     assert talk.interrupt(150) is None
-    assert talk.responses.get("r1").life.state is ResponseState.DONE
+    assert talk.responses.get_or_create("r1").lifecycle.state is ResponseState.DONE
 
 
 def test_where_all_must_have_been_heard_nothing_is_done(talk: Talk) -> None:
     talk.spoken("a", 100)
     talk.response_done()
     assert talk.interrupt(2100) is None
-    assert [each.part.item_id for each in talk.playout.heard(0)] == ["a"]
+    assert [each.part.item_id for each in talk.playout.positions(0)] == ["a"]
 
 
 def test_a_second_interruption_finds_nothing_to_do(talk: Talk) -> None:
@@ -124,16 +124,24 @@ def test_a_second_interruption_finds_nothing_to_do(talk: Talk) -> None:
 def test_an_item_heard_in_part_is_truncated_there(talk: Talk) -> None:
     talk.spoken("a", 500)
     talk.response_done()
-    part = Part(1, "r1", "a", 0)
+    part = PartKey(1, "r1", "a", 0)
     assert talk.interrupt(200) == Interruption(
         clear=True,
         events=(TruncateItem("a", 0, 200),),
-        cut=(Heard(part, confirmed=0, estimated=1600, sent=4000, complete=True),),
+        cut=(
+            PlaybackPosition(
+                part,
+                confirmed_samples=0,
+                estimated_samples=1600,
+                sent_samples=4000,
+                is_complete=True,
+            ),
+        ),
         finished=(),
         stopped_generating=False,
     )
-    assert talk.responses.get("r1").heard_items == {"a"}
-    assert talk.playout.heard(200 * MS) == []
+    assert talk.responses.get_or_create("r1").heard_items == {"a"}
+    assert talk.playout.positions(200 * MS) == []
 
 
 def test_an_item_heard_to_the_end_is_left_alone(talk: Talk) -> None:
@@ -143,7 +151,7 @@ def test_an_item_heard_to_the_end_is_left_alone(talk: Talk) -> None:
         clear=True,
         events=(),
         cut=(),
-        finished=(Part(1, "r1", "a", 0),),
+        finished=(PartKey(1, "r1", "a", 0),),
         stopped_generating=False,
     )
 
@@ -153,7 +161,7 @@ def test_an_item_heard_as_far_as_it_is_generated_is_truncated_at_what_came(talk:
     done = talk.interrupt(150)
     assert done is not None
     assert done.events == (CANCEL_R1, TruncateItem("a", 0, 100))
-    assert [each.estimated for each in done.cut] == [800]
+    assert [each.estimated_samples for each in done.cut] == [800]
     assert done.finished == ()
 
 
@@ -171,7 +179,7 @@ def test_an_item_not_heard_at_all_is_deleted_if_it_is_done(talk: Talk) -> None:
     talk.spoken("b", 300)
     talk.response_done()
     assert talk.events(50) == (TruncateItem("a", 0, 50), DeleteItem("b"))
-    assert talk.responses.get("r1").heard_items == {"a"}
+    assert talk.responses.get_or_create("r1").heard_items == {"a"}
 
 
 def test_an_item_not_heard_at_all_and_not_done_is_left_to_its_end(talk: Talk) -> None:
@@ -181,9 +189,9 @@ def test_an_item_not_heard_at_all_and_not_done_is_left_to_its_end(talk: Talk) ->
     assert done is not None
     assert done.events == (CANCEL_R1, TruncateItem("a", 0, 50))
     assert [each.part.item_id for each in done.cut] == ["a", "b"]
-    response = talk.responses.get("r1")
+    response = talk.responses.get_or_create("r1")
     assert "b" not in response.heard_items
-    assert not response.audible
+    assert not response.is_audible
 
 
 def test_less_than_a_millisecond_is_not_heard(talk: Talk) -> None:
@@ -267,8 +275,8 @@ def test_of_queued_responses_each_item_is_corrected_as_far_as_it_was_heard(talk:
     talk.spoken("b", 300, response="r2")
     talk.audio("c", 100, response="r2")
     assert talk.events(250) == (CANCEL_R2, TruncateItem("b", 0, 50))
-    states = {each.id: each.life.state for each in talk.responses}
-    assert states == {"r1": ResponseState.SILENCED, "r2": ResponseState.INTERRUPTED}
+    states = {each.id: each.lifecycle.state for each in talk.responses}
+    assert states == {"r1": ResponseState.INTERRUPTED_DONE, "r2": ResponseState.INTERRUPTED}
 
 
 def test_items_of_one_name_in_two_responses_are_told_apart(talk: Talk) -> None:
@@ -286,7 +294,7 @@ def test_a_response_heard_to_the_end_before_is_left_alone(talk: Talk) -> None:
     talk.created("r2")
     talk.audio("b", 100, response="r2")
     assert talk.events(50) == (CANCEL_R2, TruncateItem("b", 0, 50))
-    assert talk.responses.get("r1").life.state is ResponseState.DONE
+    assert talk.responses.get_or_create("r1").lifecycle.state is ResponseState.DONE
 
 
 def test_a_part_whose_mark_was_lost_counts_as_heard_when_another_response_is_stopped(
@@ -300,10 +308,10 @@ def test_a_part_whose_mark_was_lost_counts_as_heard_when_another_response_is_sto
         clear=False,
         events=(CANCEL_R2,),
         cut=(),
-        finished=(Part(1, "r1", "a", 0),),
+        finished=(PartKey(1, "r1", "a", 0),),
         stopped_generating=True,
     )
-    assert talk.responses.get("r1").life.state is ResponseState.DONE
+    assert talk.responses.get_or_create("r1").lifecycle.state is ResponseState.DONE
 
 
 def test_an_item_whose_mark_was_lost_counts_as_heard_while_its_response_goes_on(
@@ -312,7 +320,7 @@ def test_an_item_whose_mark_was_lost_counts_as_heard_while_its_response_goes_on(
     talk.audio("a", 100)
     talk.audio_done("a")
     assert talk.events(5000) == (CANCEL_R1,)
-    assert talk.responses.get("r1").heard_items == {"a"}
+    assert talk.responses.get_or_create("r1").heard_items == {"a"}
 
 
 # Outside the conversation
@@ -329,14 +337,14 @@ def test_a_response_outside_the_conversation_is_only_silenced(talk: Talk) -> Non
     assert done.events == (CANCEL_R2,)
     assert [each.part.item_id for each in done.cut] == ["a", "b"]
     assert done.stopped_generating
-    assert outside.life.state is ResponseState.INTERRUPTED
+    assert outside.lifecycle.state is ResponseState.INTERRUPTED
 
 
 def test_a_response_outside_the_conversation_that_does_not_sound_is_left_alone(talk: Talk) -> None:
     outside = talk.created("r2", conversation=None)
     talk.audio("a", 100)
     assert talk.events(50) == (CANCEL_R1, TruncateItem("a", 0, 50))
-    assert outside.audible
+    assert outside.is_audible
 
 
 # Cancelling
@@ -346,7 +354,7 @@ def test_a_response_without_audio_is_cancelled_and_silenced(talk: Talk) -> None:
     assert talk.interrupt(0) == Interruption(
         clear=False, events=(CANCEL_R1,), cut=(), finished=(), stopped_generating=True
     )
-    assert talk.responses.get("r1").life.state is ResponseState.INTERRUPTED
+    assert talk.responses.get_or_create("r1").lifecycle.state is ResponseState.INTERRUPTED
 
 
 def test_what_the_server_cancels_by_itself_is_not_cancelled(talk: Talk) -> None:
@@ -360,12 +368,12 @@ def test_what_the_server_cancels_by_itself_is_not_cancelled(talk: Talk) -> None:
 def test_nothing_is_cancelled_unless_asked_for(talk: Talk) -> None:
     talk.audio("a", 100)
     assert talk.events(50, cancel=False) == (TruncateItem("a", 0, 50),)
-    assert not talk.responses.get("r1").audible
+    assert not talk.responses.get_or_create("r1").is_audible
 
 
 def test_what_is_being_cancelled_is_not_cancelled_again(talk: Talk) -> None:
     talk.audio("a", 100)
-    assert talk.responses.get("r1").life.step(ResponseInput.CANCEL)
+    assert talk.responses.get_or_create("r1").lifecycle.step(ResponseInput.CANCEL)
     done = talk.interrupt(50)
     assert done is not None
     assert done.events == (TruncateItem("a", 0, 50),)
@@ -435,14 +443,15 @@ def test_an_interruption_corrects_each_part_at_most_once_and_never_beyond_its_au
             case "item done":
                 talk.item_done(item, response=response)
             case "response done":
-                if talk.responses.get(response).generating:
+                if talk.responses.get_or_create(response).is_generating:
                     talk.response_done(response)
             case _:
                 talk.confirm()
     sent = {
-        (each.part.item_id, each.part.content_index): each for each in talk.playout.heard(at * MS)
+        (each.part.item_id, each.part.content_index): each
+        for each in talk.playout.positions(at * MS)
     }
-    generating = {each.id for each in talk.responses if each.generating}
+    generating = {each.id for each in talk.responses if each.is_generating}
     done = talk.interrupt(at, **how)
     events = done.events if done else ()
 
@@ -457,7 +466,7 @@ def test_an_interruption_corrects_each_part_at_most_once_and_never_beyond_its_au
     for truncate, place in zip(truncates, places, strict=True):
         heard = sent[place]
         assert type(truncate.audio_end_ms) is int
-        assert heard.confirmed // 8 <= truncate.audio_end_ms <= heard.sent // 8
+        assert heard.confirmed_samples // 8 <= truncate.audio_end_ms <= heard.sent_samples // 8
     assert set(cancels) <= generating
     assert bool(cancels) <= how["cancel"]
     assert len(set(cancels)) == len(cancels)
@@ -466,5 +475,5 @@ def test_an_interruption_corrects_each_part_at_most_once_and_never_beyond_its_au
             (part.item_id, part.content_index) for part in done.finished
         )
         assert len(done.cut) + len(done.finished) == len(sent)
-        assert talk.playout.heard(at * MS) == []
+        assert talk.playout.positions(at * MS) == []
     assert talk.interrupt(at, **how) is None

@@ -73,12 +73,14 @@ def test_the_session_is_told_to_leave_it_to_us_and_then_we_cancel() -> None:
 
 def test_updates_are_held_to_the_policy_too() -> None:
     call = ready(InterruptionPolicy(allowed=False))
-    (update,) = call.send(SessionConfig(turn_detection={"type": "semantic_vad"}).update()).to_model
+    (update,) = call.send(
+        SessionConfig(turn_detection={"type": "semantic_vad"}).to_update_event()
+    ).to_model
     detection = json.loads(update.encode())["session"]["audio"]["input"]["turn_detection"]
     assert detection == {"type": "semantic_vad", "interrupt_response": False}
     theirs = {"type": "semantic_vad", "interrupt_response": True}
     with pytest.raises(LocalProtocolError):
-        call.send(SessionConfig(turn_detection=theirs).update())
+        call.send(SessionConfig(turn_detection=theirs).to_update_event())
 
 
 def test_nobody_interrupts_where_it_is_not_allowed_but_the_application() -> None:

@@ -11,7 +11,7 @@ from twilio_realtime_core.uplink.caller_audio import (
     INACTIVITY_SAMPLES,
     MAX_GAP_SAMPLES,
     CallerAudio,
-    silence,
+    silence_payload,
 )
 
 TIMEOUT = 750 * MS
@@ -19,13 +19,13 @@ TIMEOUT = 750 * MS
 
 def begun(timeout: int | None = TIMEOUT) -> CallerAudio:
     audio = CallerAudio(timeout)
-    audio.begin(True)  # noqa: FBT003
+    audio.start_stream(True)  # noqa: FBT003
     return audio
 
 
 def padding(audio: CallerAudio, *timestamps: int | None, frame: int = FRAME_SAMPLES) -> list[int]:
     """The silence before each of some frames."""
-    return [audio.media(each, frame, now=0) for each in timestamps]
+    return [audio.frame_received(each, frame, now=0) for each in timestamps]
 
 
 # Gaps.
@@ -48,7 +48,7 @@ def test_audio_that_is_not_mu_law_is_left_alone() -> None:
     """S20."""
     audio = CallerAudio(TIMEOUT)
     assert padding(audio, 100, 1000) == [0, 0]
-    audio.begin(False)  # noqa: FBT003
+    audio.start_stream(False)  # noqa: FBT003
     assert padding(audio, 100, 1000) == [0, 0]
     audio.speech_started(0)
     assert audio.deadline is None
@@ -75,7 +75,7 @@ def test_a_new_stream_begins_anew() -> None:
     audio = begun()
     padding(audio, 100)
     audio.speech_started(0)
-    audio.begin(True)  # noqa: FBT003
+    audio.start_stream(True)  # noqa: FBT003
     assert padding(audio, 5000, 5020) == [0, 0]
     assert audio.deadline is None
 
@@ -118,7 +118,7 @@ def test_jitter_does_not_add_up_however_many_gaps_there_are(
     for jitter, missing in frames:
         frame += 1 + missing
         lost += missing * FRAME_SAMPLES
-        padded += audio.media(1000 + 20 * frame + jitter, FRAME_SAMPLES, now=0)
+        padded += audio.frame_received(1000 + 20 * frame + jitter, FRAME_SAMPLES, now=0)
         # Never a frame off, but for what each frame may move the expectation.
         assert abs(padded - lost) < FRAME_SAMPLES + len(frames)
 
@@ -155,9 +155,9 @@ def test_timestamps_that_stand_still_are_no_gap() -> None:
 def speaking(timeout: int | None = TIMEOUT) -> CallerAudio:
     """A caller whose last frame, of timestamp 100, came at 1 s, while speaking."""
     audio = begun(timeout)
-    audio.media(80, FRAME_SAMPLES, 980 * MS)
+    audio.frame_received(80, FRAME_SAMPLES, 980 * MS)
     audio.speech_started(990 * MS)
-    audio.media(100, FRAME_SAMPLES, SECOND)
+    audio.frame_received(100, FRAME_SAMPLES, SECOND)
     return audio
 
 
@@ -165,43 +165,43 @@ def test_a_speaking_caller_whose_frames_stop_is_given_a_second_of_silence_once()
     """S24."""
     audio = speaking()
     assert audio.deadline == SECOND + TIMEOUT
-    assert audio.expire(SECOND + TIMEOUT) == INACTIVITY_SAMPLES == 8000
+    assert audio.take_due_silence(SECOND + TIMEOUT) == INACTIVITY_SAMPLES == 8000
     assert audio.deadline == SECOND + 2 * TIMEOUT
-    assert audio.expire(SECOND + 2 * TIMEOUT) == 0
-    assert audio.expire(5 * SECOND) == 0
-    assert audio.media(5120, FRAME_SAMPLES, 6 * SECOND) == 0
-    assert audio.media(5160, FRAME_SAMPLES, 6 * SECOND + 40 * MS) == 160
+    assert audio.take_due_silence(SECOND + 2 * TIMEOUT) == 0
+    assert audio.take_due_silence(5 * SECOND) == 0
+    assert audio.frame_received(5120, FRAME_SAMPLES, 6 * SECOND) == 0
+    assert audio.frame_received(5160, FRAME_SAMPLES, 6 * SECOND + 40 * MS) == 160
 
 
 def test_the_next_gap_is_another() -> None:
     audio = speaking()
-    audio.expire(SECOND + TIMEOUT)
-    audio.media(5120, FRAME_SAMPLES, 6 * SECOND)
+    audio.take_due_silence(SECOND + TIMEOUT)
+    audio.frame_received(5120, FRAME_SAMPLES, 6 * SECOND)
     assert audio.deadline == 6 * SECOND + TIMEOUT
-    assert audio.expire(6 * SECOND + TIMEOUT) == INACTIVITY_SAMPLES
+    assert audio.take_due_silence(6 * SECOND + TIMEOUT) == INACTIVITY_SAMPLES
 
 
 def test_speech_that_goes_on_does_not_make_a_gap_another() -> None:
     audio = speaking()
-    audio.expire(SECOND + TIMEOUT)
+    audio.take_due_silence(SECOND + TIMEOUT)
     audio.speech_stopped()
     audio.speech_started(3 * SECOND)
-    assert audio.expire(4 * SECOND) == 0
+    assert audio.take_due_silence(4 * SECOND) == 0
 
 
 def test_an_early_call_changes_nothing() -> None:
     audio = speaking()
-    assert audio.expire(SECOND + TIMEOUT - 1) == 0
+    assert audio.take_due_silence(SECOND + TIMEOUT - 1) == 0
     assert audio.deadline == SECOND + TIMEOUT
-    assert audio.media(140, FRAME_SAMPLES, SECOND + TIMEOUT) == 160
+    assert audio.frame_received(140, FRAME_SAMPLES, SECOND + TIMEOUT) == 160
 
 
 def test_each_frame_moves_the_deadline() -> None:
     audio = speaking()
-    audio.media(120, FRAME_SAMPLES, SECOND + 20 * MS)
+    audio.frame_received(120, FRAME_SAMPLES, SECOND + 20 * MS)
     assert audio.deadline == SECOND + 20 * MS + TIMEOUT
-    assert audio.expire(SECOND + TIMEOUT) == 0
-    audio.media(None, FRAME_SAMPLES, 2 * SECOND)
+    assert audio.take_due_silence(SECOND + TIMEOUT) == 0
+    audio.frame_received(None, FRAME_SAMPLES, 2 * SECOND)
     assert audio.deadline == 2 * SECOND + TIMEOUT
 
 
@@ -210,7 +210,7 @@ def test_speech_that_has_stopped_is_not_padded() -> None:
     audio = speaking()
     audio.speech_stopped()
     assert audio.deadline is None
-    assert audio.expire(10 * SECOND) == 0
+    assert audio.take_due_silence(10 * SECOND) == 0
 
 
 def test_the_timeout_is_as_configured() -> None:
@@ -222,18 +222,18 @@ def test_without_a_timeout_nothing_is_padded() -> None:
     """S28."""
     audio = speaking(None)
     assert audio.deadline is None
-    assert audio.expire(11 * SECOND) == 0
+    assert audio.take_due_silence(11 * SECOND) == 0
 
 
 def test_a_caller_of_whom_no_frame_has_come_is_not_padded() -> None:
     audio = begun()
     audio.speech_started(SECOND)
-    assert audio.expire(2 * SECOND) == 0
+    assert audio.take_due_silence(2 * SECOND) == 0
 
 
 def test_frames_may_stay_away_for_the_whole_time_from_when_speech_is_heard() -> None:
     audio = begun()
-    audio.media(100, FRAME_SAMPLES, SECOND)
+    audio.frame_received(100, FRAME_SAMPLES, SECOND)
     audio.speech_started(3 * SECOND)
     assert audio.deadline == 3 * SECOND + TIMEOUT
 
@@ -253,7 +253,7 @@ def test_each_gap_is_filled_once_and_only_when_due(steps: list[tuple[str, int]])
         match step:
             case "media":
                 timestamp += 20
-                assert audio.media(timestamp, FRAME_SAMPLES, now) == 0
+                assert audio.frame_received(timestamp, FRAME_SAMPLES, now) == 0
                 filled = False
             case "started":
                 audio.speech_started(now)
@@ -262,7 +262,7 @@ def test_each_gap_is_filled_once_and_only_when_due(steps: list[tuple[str, int]])
             case _:
                 deadline = audio.deadline
                 due = deadline is not None and now >= deadline and not filled
-                assert audio.expire(now) == (INACTIVITY_SAMPLES if due else 0)
+                assert audio.take_due_silence(now) == (INACTIVITY_SAMPLES if due else 0)
                 assert audio.deadline is None or audio.deadline > now
                 filled = filled or due
 
@@ -270,14 +270,14 @@ def test_each_gap_is_filled_once_and_only_when_due(steps: list[tuple[str, int]])
 def test_a_timer_set_when_speech_starts_and_when_it_expires_misses_no_gap() -> None:
     audio = begun()
     frames = {n * 20 * MS for n in range(150) if not (20 <= n < 70 or 90 <= n < 140)}
-    audio.media(0, FRAME_SAMPLES, 0)
+    audio.frame_received(0, FRAME_SAMPLES, 0)
     audio.speech_started(0)
     timer, padded = audio.deadline, 0
     for now in range(0, 3 * SECOND, 10 * MS):
         if now in frames:
-            audio.media(now // MS, FRAME_SAMPLES, now)
+            audio.frame_received(now // MS, FRAME_SAMPLES, now)
         if timer is not None and now >= timer:
-            padded += audio.expire(now)
+            padded += audio.take_due_silence(now)
             timer = audio.deadline
     assert padded == 2 * INACTIVITY_SAMPLES
 
@@ -287,21 +287,23 @@ def test_a_timer_set_when_speech_starts_and_when_it_expires_misses_no_gap() -> N
 
 def test_a_caller_is_not_muted_at_first_and_stays_as_muted_in_a_new_stream() -> None:
     audio = CallerAudio(None)
-    assert not audio.muted
-    audio.muted = True
-    audio.begin(True)  # noqa: FBT003
-    assert audio.muted
+    assert not audio.is_muted
+    audio.is_muted = True
+    audio.start_stream(True)  # noqa: FBT003
+    assert audio.is_muted
 
 
 @given(st.integers(1, 20_000))
 @settings(max_examples=20)
 def test_silence_is_base64_of_nothing_but_silence(samples: int) -> None:
-    payload = silence(samples)
+    payload = silence_payload(samples)
     assert count_samples(payload) == samples
     assert b64decode(payload) == b"\xff" * samples
 
 
 def test_a_muted_frame_is_as_long_as_one_that_is_heard() -> None:
-    lengths = {len(silence(FRAME_SAMPLES)) for _ in range(3)}
+    lengths = {len(silence_payload(FRAME_SAMPLES)) for _ in range(3)}
     assert lengths == {216}
-    assert all(len(silence(a)) <= len(silence(b)) for a, b in pairwise((1, 80, 160, 8000)))
+    assert all(
+        len(silence_payload(a)) <= len(silence_payload(b)) for a, b in pairwise((1, 80, 160, 8000))
+    )

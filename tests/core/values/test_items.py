@@ -20,10 +20,10 @@ from twilio_realtime_core.values.items import (
     FunctionOutput,
     ImagePart,
     Message,
-    OtherItem,
-    OtherPart,
     Role,
     TextPart,
+    UnknownItem,
+    UnknownPart,
     as_text,
     from_data,
     from_server,
@@ -75,21 +75,23 @@ def test_calls_and_their_outputs_are_read() -> None:
 def test_an_item_of_another_kind_keeps_what_the_server_tells_of_it() -> None:
     item = read(type="mcp_approval_request", server_label="docs", name="find", arguments="{}")
     data = {"server_label": "docs", "name": "find", "arguments": "{}"}
-    assert item == OtherItem("i", "mcp_approval_request", data)
+    assert item == UnknownItem("i", "mcp_approval_request", data)
 
 
 def test_no_audio_is_kept_of_any_item() -> None:
     part = {"type": "strange", "audio": "AAAA", "x": 1}
-    assert user(part) == Message("i", Role.USER, (OtherPart("strange", {"x": 1}),))
+    assert user(part) == Message("i", Role.USER, (UnknownPart("strange", {"x": 1}),))
     other = read(type="strange", content=[part])
-    assert other == OtherItem("i", "strange", {"content": [{"type": "strange", "x": 1}]})
+    assert other == UnknownItem("i", "strange", {"content": [{"type": "strange", "x": 1}]})
 
 
 def test_what_lacks_its_fields_is_read_all_the_same() -> None:
     assert read(type="function_call") == FunctionCall("i", "", "")
     assert read(type="function_call_output", output={"no": "text"}) == FunctionOutput("i", "")
     assert read(type="message", role="user", content="no list") == Message("i", Role.USER)
-    assert read(type="message", role="narrator") == OtherItem("i", "message", {"role": "narrator"})
+    assert read(type="message", role="narrator") == UnknownItem(
+        "i", "message", {"role": "narrator"}
+    )
     assert user({"type": "input_text", "text": 7}, {"type": "input_image"}) == Message(
         "i", Role.USER, (TextPart(""), ImagePart(""))
     )
@@ -97,7 +99,7 @@ def test_what_lacks_its_fields_is_read_all_the_same() -> None:
 
 def test_a_part_that_cannot_be_read_keeps_its_place() -> None:
     item = user(7, {"type": "input_text", "text": "Hi"})
-    assert item == Message("i", Role.USER, (OtherPart(""), TextPart("Hi")))
+    assert item == Message("i", Role.USER, (UnknownPart(""), TextPart("Hi")))
 
 
 def test_what_is_said_stays_out_of_repr() -> None:
@@ -106,8 +108,8 @@ def test_what_is_said_stays_out_of_repr() -> None:
         Message("i", Role.USER, parts),
         FunctionCall("i", "c", "f", "secret"),
         FunctionOutput("i", "c", "secret"),
-        OtherItem("i", "x", {"y": "secret"}),
-        OtherPart("x", {"y": "secret"}),
+        UnknownItem("i", "x", {"y": "secret"}),
+        UnknownPart("x", {"y": "secret"}),
     )
     assert "secret" not in repr(items)
 
@@ -122,7 +124,7 @@ parts: st.SearchStrategy[ContentPart] = st.one_of(
     st.builds(AudioPart, maybe_texts),
     st.builds(AudioPart, maybe_texts, maybe_texts, st.integers(0, 9)),
     st.builds(ImagePart, texts, maybe_texts),
-    st.builds(OtherPart, st.just("strange"), other_data),
+    st.builds(UnknownPart, st.just("strange"), other_data),
 )
 items: st.SearchStrategy[ConversationItem] = st.one_of(
     st.builds(
@@ -134,14 +136,14 @@ items: st.SearchStrategy[ConversationItem] = st.one_of(
     ),
     st.builds(FunctionCall, texts, texts, texts, texts, st.booleans()),
     st.builds(FunctionOutput, texts, texts, texts),
-    st.builds(OtherItem, texts, st.just("mcp_call"), other_data),
+    st.builds(UnknownItem, texts, st.just("mcp_call"), other_data),
 )
 
 
 @settings(max_examples=60)
 @given(items)
-@example(Message("i", Role.USER, (OtherPart("strange", {"x": 1}), ImagePart("", "low"))))
-@example(OtherItem("i", "mcp_call", {"name": "f"}))
+@example(Message("i", Role.USER, (UnknownPart("strange", {"x": 1}), ImagePart("", "low"))))
+@example(UnknownItem("i", "mcp_call", {"name": "f"}))
 def test_an_item_comes_back_from_its_data_as_it_was(item: ConversationItem) -> None:
     assert from_data(json.loads(json.dumps(to_data(item)))) == item
 

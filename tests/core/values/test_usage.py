@@ -22,7 +22,7 @@ def usages(trace: str) -> list[Any]:
 def test_usage_of_a_spoken_turn_is_told_by_modality() -> None:
     (data,) = usages("realtime_audio_in_server_vad_turn")
     RealtimeResponseUsage.model_validate(data)
-    assert Usage.of(data) == Usage(
+    assert Usage.from_json(data) == Usage(
         input=Tokens(41, text=14, audio=27),
         cached=Tokens(),
         output=Tokens(164, text=28, audio=136),
@@ -30,7 +30,7 @@ def test_usage_of_a_spoken_turn_is_told_by_modality() -> None:
 
 
 def test_usages_of_a_call_add_up() -> None:
-    asked, answered = map(Usage.of, usages("realtime_tool_call_round"))
+    asked, answered = map(Usage.from_json, usages("realtime_tool_call_round"))
     assert asked is not None
     assert answered is not None
     assert asked + answered == Usage(
@@ -54,7 +54,7 @@ def test_every_modality_and_reasoning_is_counted() -> None:
         },
         "output_token_details": {"text_tokens": 12, "audio_tokens": 18, "reasoning_tokens": 7},
     }
-    assert Usage.of(data) == Usage(
+    assert Usage.from_json(data) == Usage(
         input=Tokens(100, text=50, audio=30, image=20),
         cached=Tokens(60, text=10, audio=21, image=29),
         output=Tokens(30, text=12, audio=18),
@@ -65,18 +65,18 @@ def test_every_modality_and_reasoning_is_counted() -> None:
 @pytest.mark.parametrize("data", [None, 7, "usage", [1], True])
 def test_what_is_no_usage_tells_nothing(data: Any) -> None:
     """S70."""
-    assert Usage.of(data) is None
+    assert Usage.from_json(data) is None
 
 
 @pytest.mark.parametrize("wrong", [None, -1, 1.5, "3", True, [], {}])
 def test_a_wrong_number_counts_as_0(wrong: Any) -> None:
     data = {"input_tokens": wrong, "output_tokens": 3, "output_token_details": wrong}
-    assert Usage.of(data) == Usage(output=Tokens(3))
+    assert Usage.from_json(data) == Usage(output=Tokens(3))
 
 
 def test_missing_details_count_as_0() -> None:
-    assert Usage.of({}) == Usage()
-    assert Usage.of({"input_tokens": 5}) == Usage(input=Tokens(5))
+    assert Usage.from_json({}) == Usage()
+    assert Usage.from_json({"input_tokens": 5}) == Usage(input=Tokens(5))
 
 
 counts = st.integers(0, 10**6)
@@ -120,7 +120,7 @@ anything = st.recursive(
 @given(anything)
 @settings(max_examples=50)
 def test_nothing_that_a_server_says_raises(data: Any) -> None:
-    usage = Usage.of(data)
+    usage = Usage.from_json(data)
     assert (usage is None) == (not isinstance(data, dict))
     if usage is not None:
         assert usage.input.total >= 0

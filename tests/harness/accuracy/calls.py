@@ -17,9 +17,9 @@ from twilio_realtime.sim.phone.twilio_peer import SERVER, Cleared, TwilioPeer
 from twilio_realtime.sim.world.message_world import MessageWorld
 from twilio_realtime.sim.world.world import Step, Way
 from twilio_realtime_core import Bridge, CallConfig, Peer, Send, SessionConfig
-from twilio_realtime_core.config.start_delay_history import LineHistory
+from twilio_realtime_core.config.start_delay_history import StartDelayHistory
 from twilio_realtime_core.machine.actions import Action
-from twilio_realtime_core.machine.units import MS, SAMPLE_NS, SECOND, duration_ns
+from twilio_realtime_core.machine.units import MS, SAMPLE_NS, SECOND, samples_to_ns
 from twilio_realtime_core.protocols.realtime import DeleteItem, TruncateItem
 from twilio_realtime_core.protocols.twilio import Mark
 
@@ -138,12 +138,12 @@ Entry: TypeAlias = (
 Log: TypeAlias = list[Entry]
 
 
-def call(world: World, seed: int, history: LineHistory) -> tuple[Log, LineHistory]:
+def call(world: World, seed: int, history: StartDelayHistory) -> tuple[Log, StartDelayHistory]:
     """One call of a world, in a process that has seen `history`: what happened in it, in order, and
     what it adds to the history."""
     drawn = draw(world, Random(f"{world.name} {seed}"))
     one = _Call(world, drawn, seed, history)
-    return one.log(), one.bridge.line_history
+    return one.log(), one.bridge.start_delay_history
 
 
 # The call.
@@ -222,7 +222,7 @@ class _WithoutPongs(Bridge):
 
 
 class _Call:
-    def __init__(self, world: World, drawn: Drawn, seed: int, history: LineHistory) -> None:
+    def __init__(self, world: World, drawn: Drawn, seed: int, history: StartDelayHistory) -> None:
         self._world, self._drawn = world, drawn
         random = Random(f"{world.name} {seed} line")
         self._random = random
@@ -231,7 +231,7 @@ class _Call:
         self._marked: list[Marked] = []
         self._told: list[tuple[int, int, int]] = []
         self._model = _Model(list(_script(drawn.turns)))
-        config = CallConfig(session=SessionConfig(turn_detection=VAD), line_history=history)
+        config = CallConfig(session=SessionConfig(turn_detection=VAD), start_delay_history=history)
         self.bridge = Bridge(config) if world.pings else _WithoutPongs(config)
         self._phone = TwilioPeer(
             seed=seed,
@@ -356,7 +356,7 @@ class _Played:
                 item = found[1][0]
                 stretches = self._stretches.setdefault(item, [])
                 first = sum(stretches[-1][::2]) if stretches else 0
-                start = segment.start_ns + duration_ns(found.start())
+                start = segment.start_ns + samples_to_ns(found.start())
                 stretches.append((first, start, found.end() - found.start()))
 
     def total(self, item: int) -> int:

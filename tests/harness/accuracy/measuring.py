@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from twilio_realtime_core.config.start_delay_history import LineHistory
+from twilio_realtime_core.config.start_delay_history import StartDelayHistory
 
 from .baselines import BASELINES, Observer
 from .calls import BargeIn, Log, Marked, call
@@ -85,10 +85,10 @@ def measure(
 def _serve(task: _Task) -> dict[str, Results]:
     """The calls of one server, one after the other."""
     results = {name: Results() for name in (OURS, *BASELINES)}
-    history = LineHistory()
+    history = StartDelayHistory()
     for number in range(task.calls):
         log, learned = call(task.world, task.server * task.calls + number, history)
-        history = history.joined(learned)
+        history = history.merged_with(learned)
         _watch(log, results)
     return results
 

@@ -7,7 +7,7 @@ from .planting import Bug, Edit
 __all__ = ["BUGS"]
 
 BUGS: Final = (
-    # Interruptions.
+    # InterruptionGate.
     Bug(
         "clear after truncate",
         [
@@ -40,7 +40,13 @@ BUGS: Final = (
     ),
     Bug(
         "a response that was interrupted before it began goes on",
-        [Edit("call/on_realtime", "if birth is not Birth.HEARD:", "if birth is Birth.SILENCED:")],
+        [
+            Edit(
+                "call/on_realtime",
+                "if birth is not PlaybackDecision.HEARD:",
+                "if birth is PlaybackDecision.SILENCED:",
+            )
+        ],
     ),
     Bug(
         "a response is cancelled that is done",
@@ -57,8 +63,8 @@ BUGS: Final = (
         [
             Edit(
                 "turns/interruption",
-                "each.part.content_index, whole_ms(each.estimated))\n",
-                "each.part.content_index, whole_ms(each.sent) + 1)\n",
+                "each.part.content_index, samples_to_ms(each.estimated))\n",
+                "each.part.content_index, samples_to_ms(each.sent) + 1)\n",
             )
         ],
     ),
@@ -67,8 +73,8 @@ BUGS: Final = (
         [
             Edit(
                 "turns/interruption",
-                "if any(whole_ms(each.estimated) or _to_the_end(each) for each in parts):",
-                "if any(whole_ms(each.estimated) > 500 for each in parts):",
+                "if any(samples_to_ms(each.estimated) or _is_heard_completely(each) for each in parts):",
+                "if any(samples_to_ms(each.estimated) > 500 for each in parts):",
             ),
             Edit(
                 "downlink/downlink",
@@ -122,7 +128,7 @@ BUGS: Final = (
     ),
     Bug(
         "audio after mute",
-        [Edit("call/on_twilio", "        payload = silence(samples)\n", "        pass\n")],
+        [Edit("call/on_twilio", "        payload = silence_payload(samples)\n", "        pass\n")],
     ),
     Bug(
         "padding is appended and not reported",
@@ -211,8 +217,8 @@ BUGS: Final = (
         [
             Edit(
                 "responses/requests",
-                "elif self._slot.step(SlotInput.ASK):",
-                "elif self._slot.step(SlotInput.ASK) or True:",
+                "elif self._slot.step(ActiveResponseInput.ASK):",
+                "elif self._slot.step(ActiveResponseInput.ASK) or True:",
             )
         ],
     ),
@@ -331,7 +337,7 @@ BUGS: Final = (
         ],
     ),
     Bug(
-        "a timer is never set: the caller's silence",
+        "a timer is never set: the caller's silence_payload",
         [
             Edit(
                 "call/on_realtime",
@@ -341,7 +347,7 @@ BUGS: Final = (
         ],
     ),
     Bug(
-        "a timer never fires: the caller's silence",
+        "a timer never fires: the caller's silence_payload",
         [Edit("bridge", "from_twilio.pad_inactivity(call, now)", "pass")],
     ),
     Bug(
@@ -388,7 +394,7 @@ BUGS: Final = (
         [
             Edit(
                 "turns/interruption",
-                "for event in _correct(responses.get(response_id), item_id, list(parts))",
+                "for event in _corrections_of(responses.get(response_id), item_id, list(parts))",
                 "for event in ()",
             )
         ],
@@ -415,7 +421,7 @@ BUGS: Final = (
     ),
     Bug(
         "an interruption cancels nothing",
-        [Edit("turns/interruption", "[cancel_of(each.id) for each in to_cancel]", "[]")],
+        [Edit("turns/interruption", "[cancel_event(each.id) for each in to_cancel]", "[]")],
     ),
     Bug(
         "a response that nobody hears any more is never cancelled",
@@ -542,8 +548,8 @@ BUGS: Final = (
         [
             Edit(
                 "session/pending_events",
-                "MAX_EARLY_SAMPLES: Final = 10 * 8000",
-                "MAX_EARLY_SAMPLES: Final = 8000",
+                "MAX_PENDING_SAMPLES: Final = 10 * 8000",
+                "MAX_PENDING_SAMPLES: Final = 8000",
             )
         ],
     ),
@@ -574,8 +580,8 @@ BUGS: Final = (
         [
             Edit(
                 "turns/interruption",
-                "each.part.content_index, whole_ms(each.estimated))\n",
-                "each.part.content_index, whole_ms(each.sent))\n",
+                "each.part.content_index, samples_to_ms(each.estimated))\n",
+                "each.part.content_index, samples_to_ms(each.sent))\n",
             )
         ],
     ),
@@ -584,8 +590,8 @@ BUGS: Final = (
         [
             Edit(
                 "turns/interruption",
-                "each.part.content_index, whole_ms(each.estimated))\n",
-                "each.part.content_index, whole_ms(min(each.sent, each.estimated + 40)))\n",
+                "each.part.content_index, samples_to_ms(each.estimated))\n",
+                "each.part.content_index, samples_to_ms(min(each.sent, each.estimated + 40)))\n",
             )
         ],
     ),
@@ -594,7 +600,7 @@ BUGS: Final = (
         [
             Edit(
                 "turns/interruption",
-                "if any(whole_ms(each.estimated) or _to_the_end(each) for each in parts):",
+                "if any(samples_to_ms(each.estimated) or _is_heard_completely(each) for each in parts):",
                 "if parts:",
             )
         ],
@@ -721,8 +727,8 @@ BUGS: Final = (
         [
             Edit(
                 "conversation/conversation",
-                "ItemAdded(entry.tell(), previous)",
-                "ItemAdded(entry.tell(), event.previous_item_id)",
+                "ItemAddedEvent(entry.tell(), previous)",
+                "ItemAddedEvent(entry.tell(), event.previous_item_id)",
             )
         ],
     ),

@@ -21,7 +21,7 @@ from twilio_realtime_core.commands import Command, HangUp
 from twilio_realtime_core.errors import Fault, FaultKind
 from twilio_realtime_core.notifications import CallEnded, CallStarted, Notification
 from twilio_realtime_core.values.items import ConversationItem
-from twilio_realtime_core.values.playback_position import Heard
+from twilio_realtime_core.values.playback_position import PlaybackPosition
 
 from .failures import ApplicationError, is_failure, place
 from .mailbox import LIMIT, Mailbox
@@ -56,7 +56,7 @@ class Call:
     _command: Callable[[Command], None]
     """Gives a command to the call's machine, and carries out what that asks for."""
     _items: Callable[[], tuple[ConversationItem, ...]] = tuple
-    _heard: Callable[[], tuple[Heard, ...]] = tuple
+    _heard: Callable[[], tuple[PlaybackPosition, ...]] = tuple
     ended: CallEnded | None = field(init=False, default=None)
     """How it ended, once it has; the agent may not have read so far."""
     _mailbox: Mailbox = field(init=False, factory=Mailbox)
@@ -86,7 +86,7 @@ class Call:
         return self._items()
 
     @property
-    def heard(self) -> tuple[Heard, ...]:
+    def playback_positions(self) -> tuple[PlaybackPosition, ...]:
         """How far each content part that was not heard to the end has been (`Bridge.heard`)."""
         return self._heard()
 

@@ -12,16 +12,16 @@ from attrs import define, field
 
 from twilio_realtime_core import Action, ByteAction, ByteMachine, Command, Peer
 from twilio_realtime_core.notifications import CallStarted, Notification
-from twilio_realtime_core.transport.http import Request
+from twilio_realtime_core.transport.http import HttpRequest
 from twilio_realtime_core.values.items import ConversationItem
-from twilio_realtime_core.values.playback_position import Heard
+from twilio_realtime_core.values.playback_position import PlaybackPosition
 
 from .call import GRACE_SECONDS, Agent, Call
 
-__all__ = ["Commanded", "Connection", "Connections", "MakeDriver", "RunningDriver", "answering"]
+__all__ = ["CommandTarget", "Connection", "Connections", "MakeDriver", "RunningDriver", "answering"]
 
 
-class Commanded(Protocol):
+class CommandTarget(Protocol):
     """What takes the commands of a call: its `Bridge`."""
 
     def send(self, command: Command, now: int) -> list[Action]:
@@ -33,7 +33,7 @@ class Commanded(Protocol):
         """The conversation so far."""
         ...
 
-    def heard(self, now: int) -> tuple[Heard, ...]:
+    def playback_positions(self, now: int) -> tuple[PlaybackPosition, ...]:
         """How far each content part has been heard."""
         ...
 
@@ -49,7 +49,7 @@ class Connection(ByteMachine, Protocol):
 class Connections(Protocol):
     """What answers: a `Service`."""
 
-    def open_connection(self, on_call: Callable[[Commanded, Request], None]) -> Connection:
+    def open_connection(self, on_call: Callable[[CommandTarget, HttpRequest], None]) -> Connection:
         """The machine for an accepted connection; if it becomes a call, `on_call` is told."""
         ...
 
@@ -113,7 +113,7 @@ class _Answered:
     _driver: RunningDriver = field(init=False)
     _known: anyio.Event = field(init=False)
     """Set when it is a call, or over."""
-    _bridge: Commanded | None = field(init=False, default=None)
+    _bridge: CommandTarget | None = field(init=False, default=None)
     _call: Call | None = field(init=False, default=None)
     _failure: Exception | None = field(init=False, default=None)
 
@@ -147,7 +147,7 @@ class _Answered:
         except Exception as error:  # raised now it would tear down sockets that are closing
             self._failure = self._failure or error
 
-    def _begin(self, bridge: Commanded, request: Request) -> None:
+    def _begin(self, bridge: CommandTarget, request: HttpRequest) -> None:
         del request
         self._bridge = bridge
 
@@ -158,7 +158,7 @@ class _Answered:
                 event,
                 partial(self._command, bridge),
                 lambda: bridge.items,
-                lambda: bridge.heard(self._driver.now()),
+                lambda: bridge.playback_positions(self._driver.now()),
             )
             self._known.set()
         if self._call is None:
@@ -166,7 +166,7 @@ class _Answered:
         else:
             self._call.notify(cast(Notification, event))
 
-    def _command(self, bridge: Commanded, command: Command) -> None:
+    def _command(self, bridge: CommandTarget, command: Command) -> None:
         now = self._driver.now()
         actions = bridge.send(command, now)
         self._driver.perform(self._machine.perform(actions, now))

@@ -23,7 +23,7 @@ from twilio_realtime_core.notifications import CallEnded, SessionReady
 from twilio_realtime_core.protocols.realtime import MAX_MESSAGE_BYTES as MAX_REALTIME_BYTES
 from twilio_realtime_core.protocols.realtime import CreateResponse
 from twilio_realtime_core.protocols.twilio import MAX_MESSAGE_BYTES as MAX_TWILIO_BYTES
-from twilio_realtime_core.transport.http import Opening, Request, Response, Upgrade
+from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, HttpResponse, Upgrade
 from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 
@@ -297,7 +297,7 @@ class _Call:
         return CallConfig(session=SessionConfig(turn_detection=detection), url=model_url)
 
     def _accept_phone(self) -> tuple[RunningDriver, Hashable]:
-        opening = Opening(Peer.TWILIO, self._respond, os.urandom)
+        opening = HttpConnection(Peer.TWILIO, self._respond, os.urandom)
 
         def notify(event: object) -> None:
             self._hear_fault("the bridge", event)
@@ -314,7 +314,7 @@ class _Call:
         driver = self._api.Driver(opening, notify)
         return driver, Peer.TWILIO
 
-    def _respond(self, request: Request) -> Response | Upgrade:
+    def _respond(self, request: HttpRequest) -> HttpResponse | Upgrade:
         answer = self._service.respond(request)
         match answer:
             case Upgrade(machine=Bridge() as bridge):
@@ -335,11 +335,11 @@ class _Call:
     def _accept_bridge(self) -> tuple[RunningDriver, Hashable]:
         link = LinkConfig(max_message_bytes=MAX_REALTIME_BYTES)
 
-        def respond(request: Request) -> Upgrade:
+        def respond(request: HttpRequest) -> Upgrade:
             del request
             return Upgrade(self.model, CLIENT, {CLIENT: link})
 
-        opening = Opening(CLIENT, respond, os.urandom)
+        opening = HttpConnection(CLIENT, respond, os.urandom)
         return self._api.Driver(opening, partial(self._hear_fault, "the model")), CLIENT
 
 

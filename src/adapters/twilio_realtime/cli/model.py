@@ -10,10 +10,10 @@ from attrs import define
 
 from twilio_realtime_core.errors import Fault
 from twilio_realtime_core.protocols.realtime import MAX_MESSAGE_BYTES
-from twilio_realtime_core.transport.http import Opening, Request, Response, Upgrade
+from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, HttpResponse, Upgrade
 from twilio_realtime_core.transport.websocket import LinkConfig
 
-from ..sim import sample_speech as recordings
+from ..sim import sample_speech
 from ..sim.model.realtime_peer import CLIENT, Complaint, OpeningFault, RealtimePeer
 from ..sim.model.replies import Reply, Speech
 from .model_session import Mistake, ModelSession, ServerTold, SessionOver
@@ -26,8 +26,8 @@ __all__ = ["model"]
 
 _PATH: Final = "/v1/realtime"
 _LINKS: Final = {CLIENT: LinkConfig(max_message_bytes=MAX_MESSAGE_BYTES)}
-_NOTHING_HERE: Final = Response(404, f"served is the WebSocket {_PATH}?model=...\n".encode())
-_NO_WEBSOCKET: Final = Response(
+_NOTHING_HERE: Final = HttpResponse(404, f"served is the WebSocket {_PATH}?model=...\n".encode())
+_NO_WEBSOCKET: Final = HttpResponse(
     426,
     b"this is a WebSocket\n",
     headers=(("Upgrade", "websocket"), ("Connection", "Upgrade")),
@@ -44,8 +44,8 @@ _TONES: Final = {
     epilog=f"""
     \b
     What it can say (--say, once for each response; the last is repeated):
-      {", ".join(recordings.NAMES[:3])},
-      {", ".join(recordings.NAMES[3:])}
+      {", ".join(sample_speech.NAMES[:3])},
+      {", ".join(sample_speech.NAMES[3:])}
     \b
     Examples:
       twilio-realtime model --port 5051 --say agent_greeting --say agent_answer
@@ -67,7 +67,7 @@ _TONES: Final = {
     "--say",
     "names",
     multiple=True,
-    type=click.Choice(recordings.NAMES),
+    type=click.Choice(sample_speech.NAMES),
     metavar="TEXTNAME",
     default=["agent_answer"],
     show_default=True,
@@ -80,7 +80,7 @@ def model(host: str, port: int, names: Sequence[str], runtime: str, *, as_json: 
 
     It speaks the whole protocol, with recorded replies, at the pace of the real one.
     """
-    spoken = [recordings.load(name) for name in names]
+    spoken = [sample_speech.load(name) for name in names]
     replies = [Reply((Speech(each.audio, each.transcript),)) for each in spoken]
     server = _Sessions(replies=replies, output=Output(as_json), scheme="ws", path=_PATH)
     return server.run(host, port, runtime)
@@ -95,15 +95,15 @@ class _Sessions(Server):
     def accept(self) -> tuple[RunningDriver, Hashable]:
         session = next(self.numbers)
 
-        def respond(request: Request) -> Response | Upgrade:
+        def respond(request: HttpRequest) -> HttpResponse | Upgrade:
             return self._respond(request, session)
 
         def notify(event: object) -> None:
             self._tell(event, session)
 
-        return self.api.Driver(Opening(CLIENT, respond, os.urandom), notify), CLIENT
+        return self.api.Driver(HttpConnection(CLIENT, respond, os.urandom), notify), CLIENT
 
-    def _respond(self, request: Request, session: int) -> Response | Upgrade:
+    def _respond(self, request: HttpRequest, session: int) -> HttpResponse | Upgrade:
         if request.path != _PATH:
             return _NOTHING_HERE
         if not request.is_upgrade:
@@ -137,7 +137,7 @@ class _Sessions(Server):
                 pass
 
 
-def _opening_fault(request: Request, names_model: object) -> OpeningFault | None:
+def _opening_fault(request: HttpRequest, names_model: object) -> OpeningFault | None:
     """Why the server would close the connection at once (API guide, "Realtime with WebSockets")."""
     if request.header("openai-beta") is not None:
         return OpeningFault.BETA_API_SHAPE_DISABLED

@@ -10,7 +10,7 @@ from typing import Any, Final
 from attrs import define, evolve, field, frozen
 
 from twilio_realtime_core import Action, Notify, Send
-from twilio_realtime_core.errors import plain
+from twilio_realtime_core.errors import redact
 
 from ..sim.model.realtime_peer import Complaint, RealtimePeer
 from ..sim.model.server_events import ServerEvent
@@ -109,7 +109,7 @@ class ModelSession:
     def _complaint(self, error: Mapping[str, Any]) -> Complaint:
         """What an error is about. Those for which no event of the client is to blame, such as a
         connection that is refused, are not among the peer's complaints."""
-        code, message, param = error["code"], plain(error["message"]), error["param"]
+        code, message, param = error["code"], redact(error["message"]), error["param"]
         if self._told == len(self._peer.complaints):
             return Complaint(None, code, message, param, None)
         complaint = self._peer.complaints[self._told]
@@ -124,7 +124,7 @@ class ModelSession:
 
 
 def _plain(text: str | None) -> str | None:
-    return None if text is None else plain(text)
+    return None if text is None else redact(text)
 
 
 def _details(event: ServerEvent) -> dict[str, Any]:
@@ -133,5 +133,5 @@ def _details(event: ServerEvent) -> dict[str, Any]:
         value: Any = event.body
         for key in path:
             value = value[key]
-        found[name] = plain(value) if isinstance(value, str) else value
+        found[name] = redact(value) if isinstance(value, str) else value
     return found

@@ -12,11 +12,11 @@ import click
 from twilio_realtime_core import ByteAction, LocalProtocolError
 from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.protocols.twilio import MAX_MESSAGE_BYTES
-from twilio_realtime_core.transport.handshake import Address, parse_url
+from twilio_realtime_core.transport.handshake import ServerAddress, parse_url
 from twilio_realtime_core.transport.websocket import LinkConfig
 
 from ..runtime.tls import Tls
-from ..sim import sample_speech as recordings
+from ..sim import sample_speech
 from ..sim.audio import write_wav
 from ..sim.phone.caller import After, Cue, HangUp, Say, WhenQuiet
 from ..sim.phone.twilio_peer import SERVER
@@ -159,7 +159,7 @@ async def _call(api: Drivers, report: PhoneReport, one_way_ns: int, limit_s: int
     return report.finish()
 
 
-def _server(url: str) -> Address:
+def _server(url: str) -> ServerAddress:
     """Where a stream's URL points. Raises `UsageError` if Twilio would not call it."""
     try:
         address = parse_url(url)
@@ -176,7 +176,7 @@ def _server(url: str) -> Address:
 
 
 def _script(wav: str | None, quiet_ms: int) -> Sequence[Cue]:
-    audio = recordings.load("caller_question").audio if wav is None else load_wav(wav)
+    audio = sample_speech.load("caller_question").audio if wav is None else load_wav(wav)
     return (After(_BREATH_NS, Say(audio)), WhenQuiet(quiet_ms * MS, HangUp()))
 
 

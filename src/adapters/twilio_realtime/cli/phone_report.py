@@ -8,8 +8,8 @@ from typing import Final
 from attrs import define, field
 
 from twilio_realtime_core import ABNORMAL_CLOSURE, Fault, FaultKind
-from twilio_realtime_core.errors import plain
-from twilio_realtime_core.machine.units import MS, duration_ns, whole_ms
+from twilio_realtime_core.errors import redact
+from twilio_realtime_core.machine.units import MS, samples_to_ms, samples_to_ns
 
 from ..sim.phone.caller import HangUp, Say
 from ..sim.phone.twilio_peer import CallOver, Cleared, CueTaken, StreamWarning
@@ -57,7 +57,7 @@ class PhoneReport:
             case Cleared(heard=heard, discarded=discarded):
                 self._output.tell(
                     "cleared",
-                    {"heard_ms": whole_ms(heard), "discarded_ms": whole_ms(discarded)},
+                    {"heard_ms": samples_to_ms(heard), "discarded_ms": samples_to_ms(discarded)},
                     tone=Tone.CUT,
                 )
             case StreamWarning(code, message):
@@ -83,7 +83,7 @@ class PhoneReport:
                 "see that the server runs there, and that the URL is right"
             )
         heard = self.caller.segments(self.end_ns)
-        heard_ms = whole_ms(sum(len(segment.payload) for segment in heard))
+        heard_ms = samples_to_ms(sum(len(segment.payload) for segment in heard))
         if not heard_ms and not self._warnings:
             self._warn(None, "the caller heard nothing")
         self._summarize(heard_ms, [segment.start_ns for segment in heard])
@@ -92,8 +92,8 @@ class PhoneReport:
     def _act(self, at_ns: int, act: object) -> None:
         match act:
             case Say(audio):
-                self._question_end_ns = at_ns + duration_ns(len(audio))
-                self._output.tell("caller_speaks", {"ms": whole_ms(len(audio))})
+                self._question_end_ns = at_ns + samples_to_ns(len(audio))
+                self._output.tell("caller_speaks", {"ms": samples_to_ms(len(audio))})
             case HangUp():
                 self._hung_up = True
                 self.end_ns = at_ns
@@ -126,7 +126,7 @@ class PhoneReport:
         if over.code == ABNORMAL_CLOSURE:
             self._warn(_BROKEN, "the server broke the connection")
         else:
-            reason = f" {plain(over.reason)}" if over.reason else ""
+            reason = f" {redact(over.reason)}" if over.reason else ""
             self._warn(_CLOSED_BY_SERVER, f"the server closed the stream: {over.code}{reason}")
 
     def _warn(self, code: int | None, message: str) -> None:
@@ -145,7 +145,7 @@ class PhoneReport:
                 "heard_ms": heard_ms,
                 "answered_after_ms": delays[0] if delays else None,
                 "clears": len(self.caller.clears),
-                "discarded_ms": whole_ms(discarded),
+                "discarded_ms": samples_to_ms(discarded),
                 "twilio_would_log": [code for code in self._warnings if code is not None],
             },
             tone=Tone.BAD if self._warnings else Tone.GOOD,

@@ -6,7 +6,7 @@ import attrs
 
 from twilio_realtime_core.machine.units import MS
 
-from ..sim import sample_speech as recordings
+from ..sim import sample_speech
 from ..sim.model.replies import Pace
 from ..sim.phone.caller import Cue, HangUp, Press, Say, WhenHeard, WhenQuiet
 from ..sim.sample_speech import Recording
@@ -37,10 +37,10 @@ def full_scenario() -> Scenario:
     """Of the first answer all has been generated when it is interrupted, of the second, which is
     how the first goes on, not."""
     question, wait, goodbye = map(
-        recordings.load, ("caller_question", "caller_interruption", "caller_goodbye")
+        sample_speech.load, ("caller_question", "caller_interruption", "caller_goodbye")
     )
     greeting, answer, farewell = map(
-        recordings.load, ("agent_greeting", "agent_answer", "agent_goodbye")
+        sample_speech.load, ("agent_greeting", "agent_answer", "agent_goodbye")
     )
     script = (
         WhenQuiet(250 * MS, Say(question.audio)),

@@ -11,7 +11,7 @@ from attrs import define
 
 from twilio_realtime_core import CallConfig, LocalProtocolError, Peer, SessionConfig
 from twilio_realtime_core.config.fields import UNSET
-from twilio_realtime_core.transport.http import Request
+from twilio_realtime_core.transport.http import HttpRequest
 
 from ..recordings.folder import RecordedCalls
 from ..recordings.recorder import BridgeLike
@@ -118,7 +118,7 @@ class _Calls(Server):
     def accept(self) -> tuple[RunningDriver, Hashable]:
         call: list[int] = []
 
-        def begin(bridge: BridgeLike, request: Request) -> None:
+        def begin(bridge: BridgeLike, request: HttpRequest) -> None:
             del bridge, request
             call.append(next(self.numbers))
 

@@ -26,7 +26,7 @@ from msgspec import UNSET
 from twilio_realtime_core import commands
 from twilio_realtime_core.audio.payload import count_samples
 from twilio_realtime_core.config import call as configuration
-from twilio_realtime_core.errors import Fault, FaultKind, plain
+from twilio_realtime_core.errors import Fault, FaultKind, redact
 from twilio_realtime_core.machine.actions import Send
 from twilio_realtime_core.notifications import RealtimeEvent, TwilioMessage
 from twilio_realtime_core.values import items
@@ -170,7 +170,7 @@ class Hider:
 
     def reason(self, text: str) -> str:
         """Words of a peer's program."""
-        return _zeros(plain(text))
+        return _zeros(redact(text))
 
     def data(self, value: object) -> Any:
         """Data as a protocol has it."""
@@ -342,7 +342,7 @@ def _zeros(text: str) -> str:
 
 
 def _code(code: str) -> str:
-    words = plain(code)
+    words = redact(code)
     is_name = _NAME.fullmatch(words) and not _LONG_NUMBER.search(words)
     return words if is_name else _zeros(words)
 

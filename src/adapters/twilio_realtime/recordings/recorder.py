@@ -24,7 +24,7 @@ from twilio_realtime_core.machine.contract import MessageMachine
 from twilio_realtime_core.notifications import CallEnded, InterruptionBlocked
 from twilio_realtime_core.values.block_cause import BlockCause
 from twilio_realtime_core.values.items import ConversationItem
-from twilio_realtime_core.values.playback_position import Heard
+from twilio_realtime_core.values.playback_position import PlaybackPosition
 
 from ..usage_error import UsageError
 from .format import FORMAT, VERSION, Hider, decode, parse, written
@@ -48,7 +48,7 @@ class BridgeLike(MessageMachine, Protocol):
         ...
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether `CallEnded` was notified."""
         ...
 
@@ -57,7 +57,7 @@ class BridgeLike(MessageMachine, Protocol):
         """The conversation so far."""
         ...
 
-    def heard(self, now: int) -> tuple[Heard, ...]:
+    def playback_positions(self, now: int) -> tuple[PlaybackPosition, ...]:
         """How far each content part has been heard."""
         ...
 
@@ -90,18 +90,18 @@ class Recorder:
         return self._bridge.deadline
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """That of the bridge."""
-        return self._bridge.ended
+        return self._bridge.has_ended
 
     @property
     def items(self) -> tuple[ConversationItem, ...]:
         """Those of the bridge."""
         return self._bridge.items
 
-    def heard(self, now: int) -> tuple[Heard, ...]:
+    def playback_positions(self, now: int) -> tuple[PlaybackPosition, ...]:
         """As the bridge has it."""
-        return self._bridge.heard(now)
+        return self._bridge.playback_positions(now)
 
     def start(self, now: int) -> list[Action]:
         """Begin."""
@@ -266,7 +266,7 @@ def replay(
         if now != recorded:
             return Replayed(steps, _difference(number, recorded, now))
         steps += 1
-    return Replayed(steps, is_cut_off=not recorder.ended)
+    return Replayed(steps, is_cut_off=not recorder.has_ended)
 
 
 @define(eq=False)

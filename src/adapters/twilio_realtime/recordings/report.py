@@ -13,12 +13,12 @@ from rich.text import Text
 
 from twilio_realtime_core.audio.payload import count_samples
 from twilio_realtime_core.machine.actions import Notify, Peer, Send
-from twilio_realtime_core.machine.units import MS, SECOND, whole_ms
+from twilio_realtime_core.machine.units import MS, SECOND, samples_to_ms
 from twilio_realtime_core.notifications import (
     CallEnded,
     EndReason,
-    HeardItem,
     Interrupted,
+    InterruptedItem,
     KeyPressed,
 )
 from twilio_realtime_core.protocols import realtime, twilio
@@ -88,7 +88,7 @@ class _Account:
         match step.method, step.arguments:
             case "receive_text", (Peer.REALTIME, str(text)):
                 match realtime.decode(text):
-                    case realtime.OutputAudioDelta(item_id=item_id, delta=delta):
+                    case realtime.OutputAudioDeltaEvent(item_id=item_id, delta=delta):
                         self._item_id = item_id
                         self._generated[item_id] += count_samples(delta) or 0
                     case _:
@@ -96,7 +96,7 @@ class _Account:
             case _:
                 pass
         told: dict[str, int] = {}
-        cut: tuple[HeardItem, ...] = ()
+        cut: tuple[InterruptedItem, ...] = ()
         for action in step.outputs:
             match action:
                 case Send(message=twilio.Media(payload=payload)):
@@ -111,8 +111,10 @@ class _Account:
                     pass
         for item in cut:
             heard = sum(samples for item_id, samples in self._played if item_id == item.item_id)
-            generated = whole_ms(self._generated[item.item_id])
-            yield Cut(step.when, item.item_id, generated, whole_ms(heard), told.get(item.item_id))
+            generated = samples_to_ms(self._generated[item.item_id])
+            yield Cut(
+                step.when, item.item_id, generated, samples_to_ms(heard), told.get(item.item_id)
+            )
 
     def _clear(self) -> None:
         """Keep what had been heard when the phone's queue was cleared."""

@@ -16,7 +16,7 @@ from rich.text import Text
 from twilio_realtime_core.audio.payload import count_samples
 from twilio_realtime_core.commands import SendEvent
 from twilio_realtime_core.machine.actions import Action, Notify, Open, Send
-from twilio_realtime_core.machine.units import MS, SECOND, duration_ns, samples_in
+from twilio_realtime_core.machine.units import MS, SECOND, ns_to_samples, samples_to_ns
 from twilio_realtime_core.notifications import (
     CallEnded,
     CallStarted,
@@ -110,7 +110,7 @@ class Narrator:
             case CueTaken(cue=cue):
                 return self._acted(at_ns, cue.act)
             case Cleared(discarded=discarded):
-                ms = round(duration_ns(discarded) / MS)
+                ms = round(samples_to_ns(discarded) / MS)
                 words = f"is silent, {ms:,} ms of speech thrown away"
                 return [Moment(at_ns, "twilio", words, {"discarded_ms": ms})]
             case StreamWarning(code, message):
@@ -229,7 +229,7 @@ class Lanes:
     def _fill(self, now: int) -> None:
         """Draw the cells that are over at `now`; what has been heard never changes."""
         said, heard = self._phone.recorded(self._began_ns + now)
-        size = samples_in(self._cell_ns)
+        size = ns_to_samples(self._cell_ns)
         for cell in range(len(self._rows["caller"]), now // self._cell_ns):
             part = slice(cell * size, (cell + 1) * size)
             waiting_ns = self._waiting_ns((cell + 1) * self._cell_ns)
@@ -242,7 +242,7 @@ class Lanes:
         at = self._began_ns + now
         sent = sum(samples for when, samples in self._sent if when <= now)
         gone = sum(clear.discarded for clear in self._phone.clears if clear.at_ns <= at)
-        return duration_ns(max(0, sent - gone - self._phone.heard_at(at)))
+        return samples_to_ns(max(0, sent - gone - self._phone.heard_at(at)))
 
     def _bars(self, lane: str, bars: str, first: int) -> Text:
         """A lane's bars with its signs in them, from the cell `first` on."""

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from twilio_realtime_core.transport.handshake import Request
+from twilio_realtime_core.transport.handshake import HttpRequest
 from twilio_realtime_core.webhook import stream_url
 
 __all__ = ["base_url", "check_public_url", "is_loopback"]
@@ -44,7 +44,7 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def base_url(request: Request, public_url: str | None, *, trust_proxy: bool) -> str | None:
+def base_url(request: HttpRequest, public_url: str | None, *, trust_proxy: bool) -> str | None:
     """The URL of this server as Twilio uses it, without a path of the server's own: `public_url`
     where there is one (from `check_public_url`).
 
@@ -69,7 +69,7 @@ def base_url(request: Request, public_url: str | None, *, trust_proxy: bool) -> 
     return f"{scheme}://{host}" if scheme and host else None
 
 
-def _first(request: Request, header: str) -> str:
+def _first(request: HttpRequest, header: str) -> str:
     return (request.header(header) or "").partition(",")[0].strip()
 
 

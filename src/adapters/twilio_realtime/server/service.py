@@ -18,7 +18,7 @@ from attrs import define, evolve, field, frozen
 from twilio_realtime_core import Bridge, CallConfig, Fault, LocalProtocolError, Peer
 from twilio_realtime_core.protocols import realtime, twilio
 from twilio_realtime_core.transport.handshake import MAX_HEAD_BYTES, parse_url
-from twilio_realtime_core.transport.http import Opening, Request, Response, Upgrade
+from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, HttpResponse, Upgrade
 from twilio_realtime_core.transport.websocket import LinkConfig
 from twilio_realtime_core.webhook import (
     SIGNATURE_HEADER,
@@ -60,21 +60,21 @@ _METHODS: Final = {
 _LONGEST_URL: Final = "wss://localhost/" + MAX_HEAD_BYTES * "x"
 """Longer than what a request can say about its URL."""
 
-_NOTHING_HERE: Final = Response(
+_NOTHING_HERE: Final = HttpResponse(
     404, f"served are {INCOMING_CALL}, {MEDIA_STREAM} and {HEALTH}\n".encode()
 )
-_NO_WEBSOCKET: Final = Response(  # RFC 9110, sections 7.8 and 15.5.22
+_NO_WEBSOCKET: Final = HttpResponse(  # RFC 9110, sections 7.8 and 15.5.22
     426,
     b"this is a WebSocket\n",
     headers=(("Upgrade", "websocket"), ("Connection", "Upgrade")),
 )
-_URL_UNKNOWN: Final = Response(  # RFC 9110, section 15.5.20
+_URL_UNKNOWN: Final = HttpResponse(  # RFC 9110, section 15.5.20
     421,
     b"the URL under which Twilio reaches this server is not known: set --public-url, or trust the "
     b"proxy in front\n",
 )
-_NOT_SIGNED: Final = Response(403, b"the request has no X-Twilio-Signature\n")
-_WRONGLY_SIGNED: Final = Response(
+_NOT_SIGNED: Final = HttpResponse(403, b"the request has no X-Twilio-Signature\n")
+_WRONGLY_SIGNED: Final = HttpResponse(
     403,
     b"X-Twilio-Signature does not match: see that --public-url is what Twilio uses, to the letter, "
     b"and that the auth token is that of the account\n",
@@ -147,7 +147,7 @@ class ServiceConfig:
         return stream_url(check_public_url(self.public_url), MEDIA_STREAM)
 
 
-OnCall: TypeAlias = Callable[[BridgeLike, Request], None]
+OnCall: TypeAlias = Callable[[BridgeLike, HttpRequest], None]
 """Called with the bridge of a call, or with what records it, before it begins, and the request that
 opened its stream.
 Commands can be sent to the bridge from its `CallStarted` on."""
@@ -198,7 +198,7 @@ class Service:
         `machine.perform(bridge.send(command, now), now)`.
         """
 
-        def respond(request: Request) -> Response | Upgrade:
+        def respond(request: HttpRequest) -> HttpResponse | Upgrade:
             answer = self.respond(request)
             match answer:
                 case Upgrade(machine=machine) if on_call is not None:
@@ -208,10 +208,10 @@ class Service:
             return answer
 
         server = {} if self._server_tls is None else {Peer.TWILIO: self._server_tls}
-        opening = Opening(Peer.TWILIO, respond, self._random_bytes)
+        opening = HttpConnection(Peer.TWILIO, respond, self._random_bytes)
         return Tls(opening, client=self._client_tls, server=server)
 
-    def respond(self, request: Request) -> Response | Upgrade:
+    def respond(self, request: HttpRequest) -> HttpResponse | Upgrade:
         """The answer to a request; never raises, whatever is asked."""
         target = request.target
         if target.startswith(f"{self._prefix}/"):
@@ -222,39 +222,39 @@ class Service:
             return _NOTHING_HERE
         if request.method not in methods:
             allowed = ", ".join(methods)
-            return Response(
+            return HttpResponse(
                 405, f"{path} takes {allowed}\n".encode(), headers=(("Allow", allowed),)
             )
         if path == HEALTH:
-            return Response(200, b"ok\n")
+            return HttpResponse(200, b"ok\n")
         if path == INCOMING_CALL:
             return self._incoming_call(request, target)
         return self._media_stream(request) if request.is_upgrade else _NO_WEBSOCKET
 
-    def _incoming_call(self, request: Request, target: str) -> Response:
+    def _incoming_call(self, request: HttpRequest, target: str) -> HttpResponse:
         urls = self._urls(request)
-        if isinstance(urls, Response):
+        if isinstance(urls, HttpResponse):
             return urls
         base, stream = urls
         refusal = self._refusal(request, base + target)
         if refusal is not None:
             return refusal
         document = connect_stream(stream, self._config.parameters)
-        return Response(200, document.encode(), content_type="text/xml")
+        return HttpResponse(200, document.encode(), content_type="text/xml")
 
-    def _media_stream(self, request: Request) -> Response | Upgrade:
+    def _media_stream(self, request: HttpRequest) -> HttpResponse | Upgrade:
         if self._config.auth_token is not None:  # else the URL does not matter
             urls = self._urls(request)
-            if isinstance(urls, Response):
+            if isinstance(urls, HttpResponse):
                 return urls
             refusal = self._refusal(request, urls[1])
             if refusal is not None:
                 return refusal
-        call = evolve(self._config.call, line_history=self._lines.known())
+        call = evolve(self._config.call, start_delay_history=self._lines.known())
         machine = self._record(self._lines.bridge(call), call)
         return Upgrade(machine, Peer.TWILIO, self._links)
 
-    def _urls(self, request: Request) -> tuple[str, str] | Response:
+    def _urls(self, request: HttpRequest) -> tuple[str, str] | HttpResponse:
         """Those of the server and of its stream, as Twilio has them."""
         base = base_url(request, self._public_url, trust_proxy=self._config.trust_proxy)
         if base is None:
@@ -262,9 +262,9 @@ class Service:
         try:
             return base, stream_url(base, MEDIA_STREAM)
         except LocalProtocolError as error:
-            return Response(_URL_UNKNOWN.status, f"{error}\n".encode())
+            return HttpResponse(_URL_UNKNOWN.status, f"{error}\n".encode())
 
-    def _refusal(self, request: Request, url: str) -> Response | None:
+    def _refusal(self, request: HttpRequest, url: str) -> HttpResponse | None:
         """The answer to a request that has to be signed, for `url`, and is not."""
         token = self._config.auth_token
         if token is None:
@@ -277,7 +277,7 @@ class Service:
             else:
                 form = form_parameters(request.body)
         if isinstance(form, Fault):
-            return Response(400, f"{form.message}\n".encode())
+            return HttpResponse(400, f"{form.message}\n".encode())
         signature = request.header(SIGNATURE_HEADER)
         if signature is None:
             return _NOT_SIGNED

@@ -5,7 +5,7 @@ from typing import Final
 from attrs import define, field
 
 from twilio_realtime_core import Bridge, CallConfig
-from twilio_realtime_core.config.start_delay_history import LineHistory
+from twilio_realtime_core.config.start_delay_history import StartDelayHistory
 
 __all__ = ["MAX_CALLS", "Lines"]
 
@@ -18,7 +18,7 @@ has failed, so that they never end, are there more; then the oldest counts as en
 class Lines:
     """The history of all calls that are over."""
 
-    _known: LineHistory = field(init=False, factory=LineHistory)
+    _known: StartDelayHistory = field(init=False, factory=StartDelayHistory)
     _calls: list[Bridge] = field(init=False, factory=list[Bridge])
 
     def bridge(self, config: CallConfig) -> Bridge:
@@ -27,11 +27,11 @@ class Lines:
         self._calls.append(bridge)
         return bridge
 
-    def known(self) -> LineHistory:
+    def known(self) -> StartDelayHistory:
         """What is known by now."""
         too_many = len(self._calls) - MAX_CALLS
-        over = [each for n, each in enumerate(self._calls) if each.ended or n < too_many]
+        over = [each for n, each in enumerate(self._calls) if each.has_ended or n < too_many]
         for each in over:
             self._calls.remove(each)
-            self._known = self._known.joined(each.line_history)
+            self._known = self._known.merged_with(each.start_delay_history)
         return self._known

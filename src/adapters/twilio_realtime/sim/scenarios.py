@@ -222,7 +222,7 @@ def goodbye() -> Part:
 
 def barge_in_on_goodbye() -> Part:
     """The application hangs up once the goodbye was heard, but the caller has one more question."""
-    wish = Wish(PlaybackStarted, HangUp(once_heard=True))
+    wish = Wish(PlaybackStarted, HangUp(after_playback=True))
     taking_leave = Part((), _reply(_says(2000, 10)), (wish,))
     return question() + taking_leave + barge_in(after_ms=800)
 
@@ -230,7 +230,7 @@ def barge_in_on_goodbye() -> Part:
 def transfer() -> Part:
     """The model asks for a transfer, and the application leaves when that was said."""
     call = FunctionCall("transfer", '{"to": "sales"}')
-    wish = Wish(FunctionCallRequested, HangUp(once_heard=True))
+    wish = Wish(FunctionCallRequested, HangUp(after_playback=True))
     return question() + Part((), _reply(_says(1000, 11), call), (wish,))
 
 

@@ -242,7 +242,9 @@ class Stage:
 
     def _make_call(self, event: CallStarted) -> Call:
         bridge = self._bridge
-        return Call(event, self._command, lambda: bridge.items, lambda: bridge.heard(self.now))
+        return Call(
+            event, self._command, lambda: bridge.items, lambda: bridge.playback_positions(self.now)
+        )
 
     def _tell_waiting(self) -> None:
         for waiting in self._waiting:

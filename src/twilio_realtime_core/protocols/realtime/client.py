@@ -25,7 +25,7 @@ __all__ = [
     "CreateItem",
     "CreateResponse",
     "DeleteItem",
-    "OtherClientEvent",
+    "RawClientEvent",
     "RetrieveItem",
     "TruncateItem",
     "UpdateSession",
@@ -160,7 +160,7 @@ class CancelResponse(_Encoded):
 
 
 @frozen
-class OtherClientEvent:
+class RawClientEvent:
     """An event of a type that this version does not know, sent as it is."""
 
     type: str
@@ -183,11 +183,11 @@ ClientEvent: TypeAlias = (
     | DeleteItem
     | CreateResponse
     | CancelResponse
-    | OtherClientEvent
+    | RawClientEvent
 )
 
 _CLIENT_EVENTS: dict[str, type[Any]] = {
-    kind.type: kind for kind in get_args(ClientEvent) if kind is not OtherClientEvent
+    kind.type: kind for kind in get_args(ClientEvent) if kind is not RawClientEvent
 }
 
 
@@ -211,10 +211,10 @@ def client_event(body: Mapping[str, Any]) -> ClientEvent:
         msgspec.json.encode(body)
         kind = _CLIENT_EVENTS.get(type_)
         if kind is None:
-            return OtherClientEvent(type_, body)
+            return RawClientEvent(type_, body)
         unknown = body.keys() - {"type", *attrs.fields_dict(kind)}
         if unknown and kind not in _UNDERSTOOD:
-            return OtherClientEvent(type_, body)
+            return RawClientEvent(type_, body)
         typed: ClientEvent = msgspec.convert(body, kind)
     except (TypeError, ValueError, RecursionError) as error:
         raise LocalProtocolError(f"{type_} cannot be sent: {error}") from None

@@ -14,53 +14,53 @@ from twilio_realtime_core.machine.actions import Peer
 from ..tagged import TaggedDecoder
 
 __all__ = [
+    "AudioCommittedEvent",
     "ErrorEvent",
-    "InputTranscriptCompleted",
-    "InputTranscriptDelta",
-    "InputTranscriptFailed",
+    "InputTranscriptCompletedEvent",
+    "InputTranscriptDeltaEvent",
+    "InputTranscriptFailedEvent",
     "Item",
-    "ItemAdded",
-    "ItemDeleted",
-    "ItemDone",
-    "ItemRetrieved",
-    "ItemTruncated",
-    "McpCallCompleted",
-    "McpCallFailed",
-    "McpCallInProgress",
-    "McpToolsCompleted",
-    "McpToolsFailed",
-    "OtherEvent",
-    "OutputAudioDelta",
-    "OutputAudioDone",
-    "OutputItemAdded",
-    "OutputItemDone",
-    "OutputTextDelta",
-    "OutputTextDone",
-    "OutputTranscriptDelta",
-    "OutputTranscriptDone",
+    "ItemAddedEvent",
+    "ItemDeletedEvent",
+    "ItemDoneEvent",
+    "ItemRetrievedEvent",
+    "ItemTruncatedEvent",
+    "McpCallCompletedEvent",
+    "McpCallFailedEvent",
+    "McpCallInProgressEvent",
+    "McpToolsCompletedEvent",
+    "McpToolsFailedEvent",
+    "OutputAudioDeltaEvent",
+    "OutputAudioDoneEvent",
+    "OutputItemAddedEvent",
+    "OutputItemDoneEvent",
+    "OutputTextDeltaEvent",
+    "OutputTextDoneEvent",
+    "OutputTranscriptDeltaEvent",
+    "OutputTranscriptDoneEvent",
     "Response",
-    "ResponseCreated",
-    "ResponseDone",
+    "ResponseCreatedEvent",
+    "ResponseDoneEvent",
     "ServerError",
     "ServerEvent",
-    "SessionCreated",
-    "SessionUpdated",
-    "SpeechCommitted",
-    "SpeechStarted",
-    "SpeechStopped",
+    "SessionCreatedEvent",
+    "SessionUpdatedEvent",
+    "SpeechStartedEvent",
+    "SpeechStoppedEvent",
+    "UnknownServerEvent",
     "decode",
 ]
 
 
 @frozen
-class SessionCreated:
+class SessionCreatedEvent:
     """`session.created`: the first event on the socket, unprompted."""
 
     session: dict[str, Any] = field(repr=False)
 
 
 @frozen
-class SessionUpdated:
+class SessionUpdatedEvent:
     """`session.updated`: the whole configuration now in effect, in answer to `session.update`."""
 
     session: dict[str, Any] = field(repr=False)
@@ -86,7 +86,7 @@ class ErrorEvent:
 
 
 @frozen
-class SpeechStarted:
+class SpeechStartedEvent:
     """`input_audio_buffer.speech_started`: turn detection heard the caller begin to speak.
 
     `audio_start_ms` counts the audio appended since the session began, prefix padding included.
@@ -97,7 +97,7 @@ class SpeechStarted:
 
 
 @frozen
-class SpeechStopped:
+class SpeechStoppedEvent:
     """`input_audio_buffer.speech_stopped`: turn detection heard the caller pause long enough."""
 
     item_id: str | None = None
@@ -105,14 +105,14 @@ class SpeechStopped:
 
 
 @frozen
-class SpeechCommitted:
+class AudioCommittedEvent:
     """`input_audio_buffer.committed`: the audio so far has become the user's item `item_id`."""
 
     item_id: str
 
 
 @frozen
-class InputTranscriptDelta:
+class InputTranscriptDeltaEvent:
     """`conversation.item.input_audio_transcription.delta`: more of what the caller said."""
 
     item_id: str
@@ -120,7 +120,7 @@ class InputTranscriptDelta:
 
 
 @frozen
-class InputTranscriptCompleted:
+class InputTranscriptCompletedEvent:
     """`conversation.item.input_audio_transcription.completed`: all of what the caller said."""
 
     item_id: str
@@ -128,7 +128,7 @@ class InputTranscriptCompleted:
 
 
 @frozen
-class InputTranscriptFailed:
+class InputTranscriptFailedEvent:
     """`conversation.item.input_audio_transcription.failed`: what the caller said could not be
     written down; the conversation goes on."""
 
@@ -152,14 +152,14 @@ class Response:
 
 
 @frozen
-class ResponseCreated:
+class ResponseCreatedEvent:
     """`response.created`: a response has begun, asked for by us or by turn detection."""
 
     response: Response
 
 
 @frozen
-class ResponseDone:
+class ResponseDoneEvent:
     """`response.done`: generation has ended. Most of the audio may still wait to be played."""
 
     response: Response
@@ -191,7 +191,7 @@ class Item:
 
 
 @frozen
-class ItemAdded:
+class ItemAddedEvent:
     """`conversation.item.added`: an item has its place, after `previous_item_id` (`None`: it is the
     first; empty: the server does not tell). It may still be empty."""
 
@@ -200,7 +200,7 @@ class ItemAdded:
 
 
 @frozen
-class ItemDone:
+class ItemDoneEvent:
     """`conversation.item.done`: an item is complete. Its `previous_item_id` is not to be trusted:
     the server often leaves it out where `conversation.item.added` told it."""
 
@@ -208,21 +208,21 @@ class ItemDone:
 
 
 @frozen
-class ItemDeleted:
+class ItemDeletedEvent:
     """`conversation.item.deleted`: an item is gone, as was asked."""
 
     item_id: str
 
 
 @frozen
-class ItemRetrieved:
+class ItemRetrievedEvent:
     """`conversation.item.retrieved`: an item as the server holds it, with its audio."""
 
     item: Item
 
 
 @frozen
-class ItemTruncated:
+class ItemTruncatedEvent:
     """`conversation.item.truncated`: the audio after `audio_end_ms` is forgotten, and the whole
     transcript of the part."""
 
@@ -232,7 +232,7 @@ class ItemTruncated:
 
 
 @frozen
-class OutputItemDone:
+class OutputItemDoneEvent:
     """`response.output_item.done`: an item of a response is complete, or was cut short."""
 
     response_id: str
@@ -240,7 +240,7 @@ class OutputItemDone:
 
 
 @define
-class OutputAudioDelta:
+class OutputAudioDeltaEvent:
     """`response.output_audio.delta`: more audio of one content part. (A value: do not change it.)
 
     `delta` is base64 in the session's output format, not yet checked.
@@ -253,7 +253,7 @@ class OutputAudioDelta:
 
 
 @frozen
-class OutputAudioDone:
+class OutputAudioDoneEvent:
     """`response.output_audio.done`: all audio of one content part has come."""
 
     response_id: str
@@ -262,7 +262,7 @@ class OutputAudioDone:
 
 
 @frozen
-class OutputTranscriptDelta:
+class OutputTranscriptDeltaEvent:
     """`response.output_audio_transcript.delta`: more of the words; they run ahead of the audio."""
 
     response_id: str
@@ -272,7 +272,7 @@ class OutputTranscriptDelta:
 
 
 @frozen
-class OutputTranscriptDone:
+class OutputTranscriptDoneEvent:
     """`response.output_audio_transcript.done`: all the words of one content part."""
 
     response_id: str
@@ -282,7 +282,7 @@ class OutputTranscriptDone:
 
 
 @frozen
-class OutputTextDelta:
+class OutputTextDeltaEvent:
     """`response.output_text.delta`: more of an answer in text."""
 
     response_id: str
@@ -292,7 +292,7 @@ class OutputTextDelta:
 
 
 @frozen
-class OutputTextDone:
+class OutputTextDoneEvent:
     """`response.output_text.done`: the whole text of one content part."""
 
     response_id: str
@@ -302,7 +302,7 @@ class OutputTextDone:
 
 
 @frozen
-class OutputItemAdded:
+class OutputItemAddedEvent:
     """`response.output_item.added`: a response has begun an item."""
 
     response_id: str
@@ -310,78 +310,78 @@ class OutputItemAdded:
 
 
 @frozen
-class McpToolsCompleted:
+class McpToolsCompletedEvent:
     """`mcp_list_tools.completed`: the tools of an MCP server are known; they are in the item."""
 
     item_id: str
 
 
 @frozen
-class McpToolsFailed:
+class McpToolsFailedEvent:
     """`mcp_list_tools.failed`: the tools of an MCP server could not be listed."""
 
     item_id: str
 
 
 @frozen
-class McpCallInProgress:
+class McpCallInProgressEvent:
     """`response.mcp_call.in_progress`: the server calls a tool of an MCP server."""
 
     item_id: str
 
 
 @frozen
-class McpCallCompleted:
+class McpCallCompletedEvent:
     """`response.mcp_call.completed`: the tool has answered; what it said is in the item."""
 
     item_id: str
 
 
 @frozen
-class McpCallFailed:
+class McpCallFailedEvent:
     """`response.mcp_call.failed`: the tool could not be called, or has failed."""
 
     item_id: str
 
 
 @frozen
-class OtherEvent:
+class UnknownServerEvent:
     """An event that the bridge does not act on, known or not."""
 
     type: str
 
 
 ServerEvent: TypeAlias = (
-    OutputAudioDelta
-    | OutputTranscriptDelta
-    | SpeechStarted
-    | SpeechStopped
-    | SpeechCommitted
-    | InputTranscriptDelta
-    | InputTranscriptCompleted
-    | ResponseCreated
-    | ResponseDone
-    | OutputItemDone
-    | OutputAudioDone
-    | OutputTranscriptDone
-    | SessionCreated
-    | SessionUpdated
+    OutputAudioDeltaEvent
+    | OutputTranscriptDeltaEvent
+    | SpeechStartedEvent
+    | SpeechStoppedEvent
+    | AudioCommittedEvent
+    | InputTranscriptDeltaEvent
+    | InputTranscriptCompletedEvent
+    | ResponseCreatedEvent
+    | ResponseDoneEvent
+    | OutputItemDoneEvent
+    | OutputAudioDoneEvent
+    | OutputTranscriptDoneEvent
+    | SessionCreatedEvent
+    | SessionUpdatedEvent
     | ErrorEvent
-    | ItemAdded
-    | ItemDone
-    | ItemDeleted
-    | ItemRetrieved
-    | ItemTruncated
-    | InputTranscriptFailed
-    | OutputItemAdded
-    | OutputTextDelta
-    | OutputTextDone
-    | McpToolsCompleted
-    | McpToolsFailed
-    | McpCallInProgress
-    | McpCallCompleted
-    | McpCallFailed
-    | OtherEvent
+    | ItemAddedEvent
+    | ItemDoneEvent
+    | ItemDeletedEvent
+    | ItemRetrievedEvent
+    | ItemTruncatedEvent
+    | InputTranscriptFailedEvent
+    | OutputItemAddedEvent
+    | OutputTextDeltaEvent
+    | OutputTextDoneEvent
+    | McpToolsCompletedEvent
+    | McpToolsFailedEvent
+    | McpCallInProgressEvent
+    | McpCallCompletedEvent
+    | McpCallFailedEvent
+    | UnknownServerEvent
 )
 
 
@@ -394,36 +394,36 @@ _decoder: TaggedDecoder[ServerEvent] = TaggedDecoder(
     Peer.REALTIME,
     "type",
     {
-        "session.created": SessionCreated,
-        "session.updated": SessionUpdated,
+        "session.created": SessionCreatedEvent,
+        "session.updated": SessionUpdatedEvent,
         "error": ErrorEvent,
-        "input_audio_buffer.speech_started": SpeechStarted,
-        "input_audio_buffer.speech_stopped": SpeechStopped,
-        "input_audio_buffer.committed": SpeechCommitted,
-        "conversation.item.input_audio_transcription.delta": InputTranscriptDelta,
-        "conversation.item.input_audio_transcription.completed": InputTranscriptCompleted,
-        "response.created": ResponseCreated,
-        "response.done": ResponseDone,
-        "response.output_item.done": OutputItemDone,
-        "response.output_audio.delta": OutputAudioDelta,
-        "response.output_audio.done": OutputAudioDone,
-        "response.output_audio_transcript.delta": OutputTranscriptDelta,
-        "response.output_audio_transcript.done": OutputTranscriptDone,
-        "conversation.item.added": ItemAdded,
-        "conversation.item.created": ItemAdded,
-        "conversation.item.done": ItemDone,
-        "conversation.item.deleted": ItemDeleted,
-        "conversation.item.retrieved": ItemRetrieved,
-        "conversation.item.truncated": ItemTruncated,
-        "conversation.item.input_audio_transcription.failed": InputTranscriptFailed,
-        "response.output_item.added": OutputItemAdded,
-        "response.output_text.delta": OutputTextDelta,
-        "response.output_text.done": OutputTextDone,
-        "mcp_list_tools.completed": McpToolsCompleted,
-        "mcp_list_tools.failed": McpToolsFailed,
-        "response.mcp_call.in_progress": McpCallInProgress,
-        "response.mcp_call.completed": McpCallCompleted,
-        "response.mcp_call.failed": McpCallFailed,
+        "input_audio_buffer.speech_started": SpeechStartedEvent,
+        "input_audio_buffer.speech_stopped": SpeechStoppedEvent,
+        "input_audio_buffer.committed": AudioCommittedEvent,
+        "conversation.item.input_audio_transcription.delta": InputTranscriptDeltaEvent,
+        "conversation.item.input_audio_transcription.completed": InputTranscriptCompletedEvent,
+        "response.created": ResponseCreatedEvent,
+        "response.done": ResponseDoneEvent,
+        "response.output_item.done": OutputItemDoneEvent,
+        "response.output_audio.delta": OutputAudioDeltaEvent,
+        "response.output_audio.done": OutputAudioDoneEvent,
+        "response.output_audio_transcript.delta": OutputTranscriptDeltaEvent,
+        "response.output_audio_transcript.done": OutputTranscriptDoneEvent,
+        "conversation.item.added": ItemAddedEvent,
+        "conversation.item.created": ItemAddedEvent,
+        "conversation.item.done": ItemDoneEvent,
+        "conversation.item.deleted": ItemDeletedEvent,
+        "conversation.item.retrieved": ItemRetrievedEvent,
+        "conversation.item.truncated": ItemTruncatedEvent,
+        "conversation.item.input_audio_transcription.failed": InputTranscriptFailedEvent,
+        "response.output_item.added": OutputItemAddedEvent,
+        "response.output_text.delta": OutputTextDeltaEvent,
+        "response.output_text.done": OutputTextDoneEvent,
+        "mcp_list_tools.completed": McpToolsCompletedEvent,
+        "mcp_list_tools.failed": McpToolsFailedEvent,
+        "response.mcp_call.in_progress": McpCallInProgressEvent,
+        "response.mcp_call.completed": McpCallCompletedEvent,
+        "response.mcp_call.failed": McpCallFailedEvent,
     },
-    other=OtherEvent,
+    other=UnknownServerEvent,
 )

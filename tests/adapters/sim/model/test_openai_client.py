@@ -12,10 +12,10 @@ from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
 from command_line import RUNTIMES, Command
-from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim import sample_speech
 
 EVENTS: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
-GREETING = recordings.load("agent_greeting")
+GREETING = sample_speech.load("agent_greeting")
 
 
 @pytest.fixture(params=RUNTIMES)
@@ -92,7 +92,7 @@ def test_the_official_client_holds_an_audio_turn_and_truncates_the_answer(model:
                 }
             )
             await until(connection, "session.updated")
-            question = recordings.load("caller_interruption").audio + b"\xff" * 8000
+            question = sample_speech.load("caller_interruption").audio + b"\xff" * 8000
             for start in range(0, len(question), 800):
                 frame = base64.b64encode(question[start : start + 800]).decode()
                 await connection.input_audio_buffer.append(audio=frame)

@@ -37,7 +37,7 @@ from twilio_realtime_core.commands import (
     SendAudio,
     SendEvent,
 )
-from twilio_realtime_core.config.start_delay_history import LineHistory
+from twilio_realtime_core.config.start_delay_history import StartDelayHistory
 from twilio_realtime_core.machine.units import MS, SECOND
 from twilio_realtime_core.protocols.realtime import (
     CancelResponse,
@@ -365,7 +365,7 @@ def test_what_was_wrong_with_the_line_counts_though_it_is_over() -> None:
     assert scene.ends() is None
 
 
-KNOWN = CallConfig(line_history=LineHistory((150 * MS,)))
+KNOWN = CallConfig(start_delay_history=StartDelayHistory((150 * MS,)))
 
 
 def test_how_late_a_player_begins_is_a_guess_until_an_echo_is_back() -> None:
@@ -432,7 +432,7 @@ def test_or_somebody_hung_up(event: CueTaken, *, is_end: bool) -> None:
 def test_or_the_application_did(*, once_heard: bool) -> None:
     scene = Scene()
     scene.says(1000)
-    scene.truth.take(HangUp(once_heard=once_heard), SECOND)
+    scene.truth.take(HangUp(after_playback=once_heard), SECOND)
     assert (scene.ends() is None) is not once_heard
 
 

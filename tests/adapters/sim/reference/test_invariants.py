@@ -49,7 +49,7 @@ from twilio_realtime_core.protocols.realtime import (
     UpdateSession,
 )
 from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
-from twilio_realtime_core.session.pending_events import MAX_EARLY_EVENTS
+from twilio_realtime_core.session.pending_events import MAX_PENDING_EVENTS
 from wrong_call import WrongCall, breaks, to_model, to_twilio
 
 # What is wrong.
@@ -411,7 +411,7 @@ def test_9_more_than_ten_seconds_of_early_audio() -> None:
 def test_9_more_early_events_than_there_is_room_for() -> None:
     call = WrongCall.connected()
     call.wrong.refuses = False
-    for _ in range(MAX_EARLY_EVENTS):
+    for _ in range(MAX_PENDING_EVENTS):
         call.send(SendEvent(CommitAudio()))
     with breaks(9):
         call.send(SendEvent(CommitAudio()))

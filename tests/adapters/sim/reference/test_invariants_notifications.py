@@ -406,7 +406,7 @@ def test_14_a_message_where_none_has_come() -> None:
         call.send(Interrupt())
 
 
-AUDIBLE = CallConfig(agent_audio=True)
+AUDIBLE = CallConfig(notify_agent_audio=True)
 
 
 def speaking(kind: type[Call]) -> Any:

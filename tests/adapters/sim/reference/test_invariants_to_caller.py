@@ -25,9 +25,9 @@ from twilio_realtime_core.machine.actions import Close, Notify, Peer
 from twilio_realtime_core.machine.units import SECOND
 from twilio_realtime_core.notifications import (
     CallEnded,
+    ClipFinished,
     EndReason,
     Interrupted,
-    OwnAudioFinished,
     PlaybackStarted,
 )
 from twilio_realtime_core.protocols.realtime import CreateResponse, DeleteItem, TruncateItem
@@ -37,7 +37,7 @@ from wrong_call import WrongCall, breaks, to_model, to_twilio
 C = TypeVar("C", bound=Call)
 
 GREETING = Play(b"\1" * 1600, "greeting")
-HOLD = Play(b"\2" * 16_000, "hold", yields=True)
+HOLD = Play(b"\2" * 16_000, "hold", until_agent_speaks=True)
 
 
 # 3: own audio and hold sound.
@@ -127,7 +127,7 @@ def test_3_hold_sound_that_another_has_taken_the_place_of() -> None:
     call = WrongCall.ready()
     call.send(GREETING)
     call.send(HOLD)
-    call.send(Play(b"\3" * 800, "other", yields=True))
+    call.send(Play(b"\3" * 800, "other", until_agent_speaks=True))
     call.add(to_twilio(Media(SID, audio(160, 2))))
     call.now += 5 * SECOND
     with breaks(3):
@@ -163,20 +163,20 @@ def test_4_own_audio_finishes_once_it_was_heard(command: Any) -> None:
     call = Call.ready()
     name = call.send(command).marks[-1]
     call.wait(300)
-    (event,) = call.phone(mark(name)).told(OwnAudioFinished)
+    (event,) = call.phone(mark(name)).told(ClipFinished)
     assert event.heard_ms == event.sent_ms
 
 
 @pytest.mark.parametrize(
     "event",
     [
-        OwnAudioFinished("other", 200, 200),
-        OwnAudioFinished("greeting", 200, 201),
-        OwnAudioFinished("greeting", 201, 200),
-        OwnAudioFinished("greeting", 150, 200),
+        ClipFinished("other", 200, 200),
+        ClipFinished("greeting", 200, 201),
+        ClipFinished("greeting", 201, 200),
+        ClipFinished("greeting", 150, 200),
     ],
 )
-def test_4_own_audio_that_finishes_otherwise(event: OwnAudioFinished) -> None:
+def test_4_own_audio_that_finishes_otherwise(event: ClipFinished) -> None:
     call = WrongCall.ready()
     name = call.send(GREETING).marks[-1]
     call.wait(300)
@@ -188,7 +188,7 @@ def test_4_own_audio_that_finishes_otherwise(event: OwnAudioFinished) -> None:
 def test_4_own_audio_that_finishes_by_the_echo_of_a_mark_within_it() -> None:
     call = WrongCall.ready()
     first, *_ = call.send(Play(bytes(8000), "long")).marks
-    call.add(Notify(OwnAudioFinished("long", 1000, 1000)))
+    call.add(Notify(ClipFinished("long", 1000, 1000)))
     with breaks(4):
         call.phone(mark(first))
 
@@ -209,8 +209,8 @@ def test_4_own_audio_cut_by_an_interruption_was_heard_as_far_as_marks_confirm() 
     call.phone(mark(first))
     call.change(
         lambda right: [
-            Notify(OwnAudioFinished("long", 0, 1000))
-            if isinstance(getattr(each, "event", None), OwnAudioFinished)
+            Notify(ClipFinished("long", 0, 1000))
+            if isinstance(getattr(each, "event", None), ClipFinished)
             else each
             for each in right
         ]
@@ -250,7 +250,7 @@ def goodbye(kind: type[C]) -> C:
     call = kind.talking(800)
     call.model(audio_done())
     call.model(response_done())
-    call.send(HangUp(once_heard=True))
+    call.send(HangUp(after_playback=True))
     return call
 
 
@@ -275,7 +275,7 @@ def test_10_hold_sound_keeps_no_call_from_its_end() -> None:
     call = Call.ready()
     call.send(HOLD)
     call.wait(100)
-    assert call.send(HangUp(once_heard=True)).closes == [Peer.TWILIO, Peer.REALTIME]
+    assert call.send(HangUp(after_playback=True)).closes == [Peer.TWILIO, Peer.REALTIME]
     call.closed(Peer.TWILIO)
     assert call.closed(Peer.REALTIME).told(CallEnded)
 
@@ -314,7 +314,7 @@ def test_13_a_call_that_is_to_end_and_never_looks_again() -> None:
     call = WrongCall.talking(800)
     call.wrong.never_due = True
     with breaks(13):
-        call.send(HangUp(once_heard=True))
+        call.send(HangUp(after_playback=True))
 
 
 def test_13_a_call_that_goes_on_when_it_must_have_ended() -> None:

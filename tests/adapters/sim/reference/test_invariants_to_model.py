@@ -332,7 +332,7 @@ def test_2_a_message_of_words_and_pictures_is_what_was_asked_for() -> None:
     pictures = ImagePart("https://b"), ImagePart("https://c", "low")
     content: list[TextPart | ImagePart] = [TextPart("a"), *pictures]
     more = {"previous_item_id": "i"}
-    assert len(call.send(SendMessage(content, respond=False, more=more)).to_model) == 1
+    assert len(call.send(SendMessage(content, respond=False, extra_fields=more)).to_model) == 1
 
 
 def test_2_an_item_that_nobody_asked_for() -> None:
@@ -860,13 +860,13 @@ def test_7_an_output_that_does_not_wait_until_all_was_heard() -> None:
     call = requested(WrongCall, 800)
     call.add(to_model(OUTPUT))
     with breaks(7):
-        call.send(SendFunctionOutput("f", "{}", once_heard=True))
+        call.send(SendFunctionOutput("f", "{}", after_playback=True))
 
 
 def said_and_done(kind: type[C]) -> C:
     call = requested(kind, 800)
     call.model(response_done())
-    call.send(SendFunctionOutput("f", "{}", once_heard=True))
+    call.send(SendFunctionOutput("f", "{}", after_playback=True))
     call.hear(99)
     return call
 

@@ -31,10 +31,10 @@ from twilio_realtime_core.machine.actions import Action, Close, Notify, Peer, Se
 from twilio_realtime_core.machine.units import MS, SECOND
 from twilio_realtime_core.notifications import (
     CallerAudioDropped,
+    ClipFinished,
     Interrupted,
     InterruptionBlocked,
     InterruptionCause,
-    OwnAudioFinished,
     PlaybackFinished,
     PlaybackStarted,
 )
@@ -390,7 +390,7 @@ def test_3_the_rest_of_a_part_that_is_kept_back() -> None:
 def held(kind: type[C]) -> C:
     """Hold sound waits until the agent has said all that it had to say."""
     call = talking(kind)
-    call.send(Play(bytes(800), "hold", yields=True))
+    call.send(Play(bytes(800), "hold", until_agent_speaks=True))
     call.model(audio_done())
     call.model(response_done())
     return call
@@ -500,7 +500,7 @@ def test_4_an_item_that_must_have_been_played_and_is_truncated_before_its_end() 
 def test_4_own_audio_that_was_heard_to_the_end_and_nobody_is_told_of() -> None:
     call = WrongCall.ready()
     call.send(Play(bytes(800), "greeting"))
-    call.leave_out(OwnAudioFinished)
+    call.leave_out(ClipFinished)
     with breaks(4):
         call.hear(200)
 
@@ -608,7 +608,7 @@ def test_10_a_call_that_goes_on_though_all_was_heard(kind: type[Call]) -> None:
     call = talking(kind)
     call.model(audio_done())
     call.model(response_done())
-    call.send(HangUp(once_heard=True))
+    call.send(HangUp(after_playback=True))
     if not isinstance(call, WrongCall):
         assert call.hear(1100).closes
         return

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.realtime_peer import RealtimePeer
 from twilio_realtime.sim.model.replies import Pace, Reply, Speech
 from twilio_realtime.sim.phone.caller import After, Cue, Press, Say, WhenHeard, WhenQuiet
@@ -31,7 +31,7 @@ from twilio_realtime_core import (
     SendEvent,
     SessionConfig,
 )
-from twilio_realtime_core.machine.units import MS, SECOND, whole_ms
+from twilio_realtime_core.machine.units import MS, SECOND, samples_to_ms
 from twilio_realtime_core.notifications import (
     CallEnded,
     CallerAudioDropped,
@@ -46,14 +46,14 @@ from twilio_realtime_core.notifications import (
 )
 from twilio_realtime_core.protocols.realtime import CreateResponse
 
-QUESTION = recordings.load("caller_question").audio
-INTERRUPTION = recordings.load("caller_interruption").audio
+QUESTION = sample_speech.load("caller_question").audio
+INTERRUPTION = sample_speech.load("caller_interruption").audio
 VAD = {"type": "server_vad", "silence_duration_ms": 500}
 """Longer than any pause inside the recordings."""
 
 
 def speech(name: str) -> Speech:
-    recording = recordings.load(name)
+    recording = sample_speech.load(name)
     return Speech(recording.audio, recording.transcript)
 
 
@@ -161,9 +161,9 @@ def test_the_model_is_told_to_the_millisecond_what_the_caller_had_heard(
     call.run_to_the_end()
     first, second = call.cleared()
     answer, greeting, cut_answer, _ = (item for item in call.model.conversation if item.spoken)
-    assert answer.truncated_ms == whole_ms(first.heard)
+    assert answer.truncated_ms == samples_to_ms(first.heard)
     assert greeting.truncated_ms is None
-    assert cut_answer.truncated_ms == whole_ms(
+    assert cut_answer.truncated_ms == samples_to_ms(
         second.heard - first.heard - 8 * greeting.generated_ms
     )
 
@@ -230,7 +230,7 @@ def test_the_application_greets_and_interrupts(
     call.assert_nobody_complains()
     (cleared,) = call.cleared()
     (answer,) = call.model.conversation
-    assert answer.truncated_ms == whole_ms(cleared.heard)
+    assert answer.truncated_ms == samples_to_ms(cleared.heard)
     assert [each.reason for each in call.told(CallEnded)] == [EndReason.HUNG_UP]
 
 
@@ -261,7 +261,7 @@ def test_a_hidden_start_delay_is_learned_from_marks(
     call.assert_nobody_complains()
     answer = next(item for item in call.model.conversation if item.spoken)
     assert answer.truncated_ms is not None
-    assert abs(answer.truncated_ms - whole_ms(call.cleared()[0].heard)) <= 1
+    assert abs(answer.truncated_ms - samples_to_ms(call.cleared()[0].heard)) <= 1
 
 
 @LEVELS

@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twilio_realtime.sim import sample_speech as recordings
+from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.audio import silence
 from twilio_realtime.sim.phone.caller import After, Cue, HangUp, Press, Say, WhenHeard, WhenQuiet
 from twilio_realtime.sim.phone.twilio_peer import SERVER, CallOver, Cleared, CueTaken, TwilioPeer
@@ -31,7 +31,7 @@ from twilio_realtime_core.machine.actions import (
 )
 from twilio_realtime_core.machine.contract import ByteMachine, MessageMachine
 from twilio_realtime_core.machine.units import FRAME_SAMPLES, MS, SAMPLE_NS, SECOND
-from twilio_realtime_core.transport.http import Opening, Upgrade
+from twilio_realtime_core.transport.http import HttpConnection, Upgrade
 from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 
@@ -546,7 +546,7 @@ def call(phone: TwilioPeer, greeting: bytes = b"") -> tuple[MessageWorld, Echo]:
 
 
 def test_a_mark_comes_back_when_the_greeting_has_been_heard() -> None:
-    greeting = recordings.load("agent_greeting").audio
+    greeting = sample_speech.load("agent_greeting").audio
     world, server = call(TwilioPeer(start_delay=33 * MS), greeting)
     world.run(10 * SECOND)
     # opened 20, 40; start 60; media 80; played 113 and on; mark one way later.
@@ -569,12 +569,12 @@ def test_a_whole_call_is_data() -> None:
     phone = TwilioPeer(
         record=False,
         script=[
-            WhenQuiet(200 * MS, Say(recordings.load("caller_interruption").audio)),
+            WhenQuiet(200 * MS, Say(sample_speech.load("caller_interruption").audio)),
             WhenHeard(20, Say(b"")),
             After(100 * MS, HangUp()),
         ],
     )
-    world, _ = call(phone, recordings.load("agent_greeting").audio)
+    world, _ = call(phone, sample_speech.load("agent_greeting").audio)
     world.run_until(lambda: phone.over, 60 * SECOND)
     events = [event for _, _, event in world.notifications]
     assert [type(event) for event in events] == [CueTaken, CueTaken, CueTaken, tuple, CallOver]
@@ -613,7 +613,7 @@ def test_over_real_websockets_the_same_is_heard(segment: bool) -> None:  # noqa:
     world = ByteWorld(segment=segment)
     world.add("phone", Stack(by_byte, {SERVER: config}, bytes))
     upgrade = Upgrade(server, PEER, {PEER: config})
-    world.add("server", Opening(PEER, lambda _: upgrade, bytes))
+    world.add("server", HttpConnection(PEER, lambda _: upgrade, bytes))
     world.join(("phone", SERVER), ("server", PEER), latency_ns=LATENCY)
     world.run(10 * SECOND)
 

@@ -127,7 +127,7 @@ def _output(call_id: str, choices: Choices) -> SendFunctionOutput:
         call_id,
         '{"found": true}',
         respond=not choices.happens("an output without a response", 10),
-        once_heard=choices.happens("an output once all was heard", 25),
+        after_playback=choices.happens("an output once all was heard", 25),
     )
 
 
@@ -178,9 +178,9 @@ COMMANDS: Final[tuple[tuple[int, MakeCommand], ...]] = (
     (3, lambda _, __: Mute()),
     (3, lambda _, __: Unmute()),
     (3, lambda _, __: Play(agent_voice(300, 20), "chime")),
-    (3, lambda _, __: Play(agent_voice(1000, 21), "hold", yields=True)),
+    (3, lambda _, __: Play(agent_voice(1000, 21), "hold", until_agent_speaks=True)),
     (2, lambda _, __: PressKeys("1,2#")),
-    (1, lambda _, __: HangUp(once_heard=True)),
+    (1, lambda _, __: HangUp(after_playback=True)),
     (1, lambda _, __: HangUp()),
     (1, lambda _, __: Configure(SessionConfig(instructions="late"))),
     (2, lambda _, __: SendEvent(AppendAudio(b64encode(caller_voice(20)).decode()))),

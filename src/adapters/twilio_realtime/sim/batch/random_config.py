@@ -4,12 +4,12 @@ from typing import Any, Final
 
 from twilio_realtime_core.config.call import CallConfig, SessionConfig
 from twilio_realtime_core.config.interruption_policy import (
-    AT_ONCE,
+    IMMEDIATE,
     InterruptionAttempt,
     InterruptionLimit,
     InterruptionPolicy,
 )
-from twilio_realtime_core.config.start_delay_history import LineHistory
+from twilio_realtime_core.config.start_delay_history import StartDelayHistory
 from twilio_realtime_core.machine.actions import Peer
 from twilio_realtime_core.machine.units import MS, SECOND
 
@@ -47,15 +47,17 @@ def draw_config(choices: Choices) -> CallConfig:
         session_timeout_ns=choices.pick("session within", (15 * SECOND, SECOND)),
         inactivity_timeout_ns=choices.pick("inactivity after", (750 * MS, None, 100 * MS, 40 * MS)),
         interruption=_draw_policy(choices),
-        line_history=LineHistory((150 * MS,) * choices.pick("bursts known of the line", (0, 8))),
-        agent_audio=choices.happens("the agent's audio is told", 10),
+        start_delay_history=StartDelayHistory(
+            (150 * MS,) * choices.pick("bursts known of the line", (0, 8))
+        ),
+        notify_agent_audio=choices.happens("the agent's audio is told", 10),
         raw_messages=frozenset(Peer) if choices.happens("raw messages", 10) else frozenset(),
     )
 
 
 def server_responds(config: CallConfig) -> bool:
     """Whether turn detection has the caller answered; otherwise the application has to."""
-    audio = config.session.update().session["audio"]
+    audio = config.session.to_update_event().session["audio"]
     detection: dict[str, Any] = audio["input"]["turn_detection"]
     return bool(detection.get("create_response", True))
 
@@ -74,7 +76,7 @@ def _draw_turn_detection(choices: Choices) -> dict[str, Any]:
 def _draw_policy(choices: Choices) -> InterruptionPolicy:
     """When a caller may interrupt: as a rule at once, or all else that a policy can say."""
     if not choices.happens("a policy of interruptions", 40):
-        return AT_ONCE
+        return IMMEDIATE
     return InterruptionPolicy(
         allowed=not choices.happens("nobody interrupts", 10),
         after_speech_ms=choices.pick("after speech of, ms", (0, 100, 400)),

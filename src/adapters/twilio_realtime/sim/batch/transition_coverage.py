@@ -11,7 +11,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, cast
 
-from twilio_realtime_core.machine import lifecycles as states
+from twilio_realtime_core.machine import lifecycles
 from twilio_realtime_core.machine.lifecycles import Lifecycle
 
 __all__ = ["TABLES", "TRANSITIONS", "Transition", "visits"]
@@ -22,7 +22,7 @@ Transition: TypeAlias = tuple[str, str, str]
 TABLES: Final[Mapping[str, Mapping[Any, Mapping[Any, Any]]]] = MappingProxyType(
     {
         name.lower(): cast("Mapping[Any, Mapping[Any, Any]]", table)
-        for name, table in vars(states).items()
+        for name, table in vars(lifecycles).items()
         if name.isupper() and isinstance(table, Mapping)
     }
 )

@@ -16,7 +16,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from twilio_realtime_core.machine.units import SAMPLE_NS, SECOND, duration_ns
+from twilio_realtime_core.machine.units import SAMPLE_NS, SECOND, samples_to_ns
 
 __all__ = ["PENDING_MARKS_LIMIT", "QUEUE_LIMIT", "Player", "Segment"]
 
@@ -37,7 +37,7 @@ class Segment:
     @property
     def end_ns(self) -> int:
         """When its last byte ended."""
-        return self.start_ns + duration_ns(len(self.payload))
+        return self.start_ns + samples_to_ns(len(self.payload))
 
 
 @define
@@ -97,7 +97,7 @@ class Player:
             self._end_ns = now + delay
             if not self._continues_run():
                 self._runs.append(_Run(self._end_ns, self._total))
-        self._end_ns += duration_ns(len(audio))
+        self._end_ns += samples_to_ns(len(audio))
         self._total += len(audio)
         if self.record:
             self._audio += audio
@@ -148,7 +148,7 @@ class Player:
             return None
         index = max(1, bisect_right(self._runs, count - 1, key=_first_of))
         run = self._runs[index - 1]
-        return run.start_ns + duration_ns(count - run.first)
+        return run.start_ns + samples_to_ns(count - run.first)
 
     def segments(self, until: int) -> list[Segment]:
         """What was played until `until` (ns), a segment for each run without a pause."""
@@ -165,7 +165,7 @@ class Player:
         if not self._runs:
             return False
         run = self._runs[-1]
-        return run.start_ns + duration_ns(self._total - run.first) == self._end_ns
+        return run.start_ns + samples_to_ns(self._total - run.first) == self._end_ns
 
     def _first_after(self, index: int) -> int:
         """The first byte of the run at `index`, or the end of all."""

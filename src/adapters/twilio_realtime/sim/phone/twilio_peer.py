@@ -14,7 +14,7 @@ from attrs import Factory, define, field, frozen
 
 from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine.actions import Action, Close, Notify, Open, Send
-from twilio_realtime_core.machine.units import FRAME_SAMPLES, MS, duration_ns, samples_in
+from twilio_realtime_core.machine.units import FRAME_SAMPLES, MS, ns_to_samples, samples_to_ns
 
 from ..audio import SILENCE, silence
 from .caller import SPEECH_LIMIT, Act, Cue, HangUp, Mute, Press, Say, Script, Unmute, Voice
@@ -33,7 +33,7 @@ __all__ = [
 SERVER: Final = "server"
 """The one peer of a `TwilioPeer`."""
 
-_FRAME_NS = duration_ns(FRAME_SAMPLES)
+_FRAME_NS = samples_to_ns(FRAME_SAMPLES)
 _FIRST_FRAME_NS = 150 * MS
 _FIRST_FRAME_SPREAD_NS = 25 * MS
 """The first frames of recorded streams were stamped 155 and 171 ms."""
@@ -310,13 +310,13 @@ class TwilioPeer:
     def recorded(self, until: int) -> tuple[bytes, bytes]:
         """The caller's audio and the agent's until `until` (ns), both from the stream's begin on,
         with silence where there was none, equally long (`LocalProtocolError`: not recorded)."""
-        length = samples_in(until - self._began_ns)
+        length = ns_to_samples(until - self._began_ns)
         agent = bytearray(silence(length))
         for segment in self.segments(until):
-            at = samples_in(segment.start_ns - self._began_ns)
+            at = ns_to_samples(segment.start_ns - self._began_ns)
             agent[at : at + len(segment.payload)] = segment.payload
         # A frame holds the 20 ms before it is sent.
-        caller = silence(samples_in(self.first_frame_ns - _FRAME_NS)) + self._voice.said
+        caller = silence(ns_to_samples(self.first_frame_ns - _FRAME_NS)) + self._voice.said
         return bytes(caller[:length]).ljust(length, bytes([SILENCE])), bytes(agent)
 
     # What is due, earliest first.

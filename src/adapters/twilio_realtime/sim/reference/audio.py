@@ -4,13 +4,13 @@ from typing import Final
 
 from twilio_realtime_core.commands import Play, PressKeys
 from twilio_realtime_core.errors import Fault, FaultKind
-from twilio_realtime_core.machine.actions import Message, Peer
-from twilio_realtime_core.machine.units import FRAME_SAMPLES, SECOND, samples_in, whole_ms
+from twilio_realtime_core.machine.actions import Encodable, Peer
+from twilio_realtime_core.machine.units import FRAME_SAMPLES, SECOND, ns_to_samples, samples_to_ms
 from twilio_realtime_core.notifications import (
     CallerAudioDropped,
     CallerAudioPadded,
+    ClipFinished,
     InterruptionBlocked,
-    OwnAudioFinished,
     PaddingCause,
     PlaybackFinished,
     PlaybackStarted,
@@ -33,8 +33,8 @@ from .to_model import MOST_EARLY, ToModel
 
 __all__ = ["CallerAudio", "Heard", "Marks", "Silence"]
 
-_MAX_GAP: Final = samples_in(10 * SECOND)
-_INACTIVITY: Final = samples_in(1 * SECOND)
+_MAX_GAP: Final = ns_to_samples(10 * SECOND)
+_INACTIVITY: Final = ns_to_samples(1 * SECOND)
 _JITTER: Final = 2 * FRAME_SAMPLES
 """How much of a gap may be owed from frames before, each off by less than a frame."""
 
@@ -48,10 +48,10 @@ class CallerAudio(Invariant):
 
     number = 2
     inputs = (
-        twilio.Start,
-        twilio.CallerMedia,
-        realtime.SpeechStarted,
-        realtime.SpeechStopped,
+        twilio.StartEvent,
+        twilio.MediaEvent,
+        realtime.SpeechStartedEvent,
+        realtime.SpeechStoppedEvent,
     )
     outputs = (CallerAudioDropped, CallerAudioPadded, *CLIENT_EVENTS)
     ends = news_of(Line, ToModel)
@@ -75,15 +75,15 @@ class CallerAudio(Invariant):
     def on_input(self, told: Told) -> str | None:
         """Judge how an input was taken."""
         match told.event:
-            case twilio.CallerMedia(timestamp_ms=timestamp):
+            case twilio.MediaEvent(timestamp_ms=timestamp):
                 if self._to_model.frame is None:
                     return self._judge_left_out(told)
                 self._measure(timestamp, self._to_model.frame)
-            case twilio.Start():
+            case twilio.StartEvent():
                 if self._line.begins:
                     self._speaking, self._padded = False, True
                     self._timestamp = None
-            case realtime.SpeechStarted():
+            case realtime.SpeechStartedEvent():
                 self._speaking, self._waits_since = True, told.now
             case _:
                 self._speaking = False
@@ -91,7 +91,7 @@ class CallerAudio(Invariant):
 
     def _judge_left_out(self, told: Told) -> str | None:
         line, event = self._line, told.event
-        if not (isinstance(event, twilio.CallerMedia) and line.live and line.streaming):
+        if not (isinstance(event, twilio.MediaEvent) and line.live and line.streaming):
             return None
         reported = event.stream_sid != line.stream_sid or any(
             isinstance(each, Fault) and (each.peer, each.kind) == (Peer.TWILIO, FaultKind.BAD_AUDIO)
@@ -134,13 +134,13 @@ class CallerAudio(Invariant):
             return "padding in a stream of another format"
         if padding.cause is PaddingCause.GAP:
             most = min(self._gap, _MAX_GAP)
-            right = isinstance(told.event, twilio.CallerMedia) and 0 < padding.samples <= most
+            right = isinstance(told.event, twilio.MediaEvent) and 0 < padding.samples <= most
         else:
             right = isinstance(told.event, TimedOut) and self._speaking
             right = right and padding.samples == _INACTIVITY
         return None if right else f"{padding.samples} samples of padding where there is no such gap"
 
-    def _judge_event(self, event: Message, told: Told) -> str | None:
+    def _judge_event(self, event: Encodable, told: Told) -> str | None:
         """The bridge's own events are cancels, corrections, its first update, its requests, and
         what it tells the model of a caller who may not interrupt; all others have to be what a
         command has asked for."""
@@ -181,7 +181,7 @@ class Silence(Invariant):
     clears anything else."""
 
     number = 3
-    inputs = (realtime.OutputAudioDelta, realtime.OutputAudioDone)
+    inputs = (realtime.OutputAudioDeltaEvent, realtime.OutputAudioDoneEvent)
     outputs = (twilio.Media, twilio.Clear)
     ends = news_of(Line, Speech)
 
@@ -222,13 +222,13 @@ class Silence(Invariant):
     def _keeps_back(self, told: Told) -> bool:
         """Whether more than the beginning of a frame waits, or anything of a part that is over."""
         match told.event:
-            case realtime.OutputAudioDelta():
+            case realtime.OutputAudioDeltaEvent():
                 full = any(
                     isinstance(each, Fault) and each.kind is FaultKind.OVERFLOW
                     for each in map(value_of, told.outputs)
                 )
                 return self._speech.kept_back() >= FRAME_SAMPLES and not full
-            case realtime.OutputAudioDone(_, item_id, index):
+            case realtime.OutputAudioDoneEvent(_, item_id, index):
                 return self._speech.kept_back((item_id, index)) > 0
             case _:
                 return False
@@ -236,7 +236,7 @@ class Silence(Invariant):
     def _hold_waits(self, told: Told) -> bool:
         """Whether hold sound is to begin, since the last echo says that all was heard."""
         speech, hold = self._speech, self._speech.hold
-        if hold is None or hold.at or not isinstance(told.event, twilio.MarkEcho):
+        if hold is None or hold.at or not isinstance(told.event, twilio.MarkEvent):
             return False
         return speech.echoed and speech.sound.sent == speech.sound.confirmed and speech.idle
 
@@ -247,8 +247,8 @@ class Heard(Invariant):
     has finished once, as soon as an echo says so, and as much of it was heard."""
 
     number = 4
-    inputs = (twilio.MarkEcho,)
-    outputs = (TruncateItem, DeleteItem, OwnAudioFinished)
+    inputs = (twilio.MarkEvent,)
+    outputs = (TruncateItem, DeleteItem, ClipFinished)
 
     def __init__(self, facts: Facts) -> None:
         self._to_model, self._speech, self._history = facts.to_model, facts.speech, facts.history
@@ -256,7 +256,7 @@ class Heard(Invariant):
     def on_output(self, value: object, told: Told) -> str | None:
         """Judge an output."""
         match value:
-            case OwnAudioFinished():
+            case ClipFinished():
                 about = self._speech.may_finish(value)
                 if not any(self._speech.finishes(each, value) for each in about):
                     return "own audio finished that was not so heard, or has finished before"
@@ -264,8 +264,8 @@ class Heard(Invariant):
                 key = value.item_id, value.content_index
                 if key in self._speech.sound.unheard(told.now):
                     return "truncated before the sound was stopped"
-                least = whole_ms(self._speech.judged.confirmed_of(key))
-                most = whole_ms(self._speech.judged.sent_of(key))
+                least = samples_to_ms(self._speech.judged.confirmed_of(key))
+                most = samples_to_ms(self._speech.judged.sent_of(key))
                 if not least <= value.audio_end_ms <= most:
                     return f"truncated at {value.audio_end_ms} ms, not in {least} to {most}"
                 return self._judge_item(value.item_id)
@@ -279,7 +279,7 @@ class Heard(Invariant):
 
     def after(self, told: Told) -> str | None:
         """Judge the step."""
-        if isinstance(told.event, twilio.MarkEcho) and self._speech.echoed:
+        if isinstance(told.event, twilio.MarkEvent) and self._speech.echoed:
             for each in self._speech.unfinished:
                 if self._speech.confirms(each, whole=True) and each.at == len(each.audio):
                     return "own audio was heard to the end, and nobody is told"
@@ -295,7 +295,7 @@ class Marks(Invariant):
     they confirm the first of a part, or the last, that is told. The end of a part has a mark."""
 
     number = 5
-    inputs = (twilio.MarkEcho, realtime.OutputAudioDone, Play, PressKeys)
+    inputs = (twilio.MarkEvent, realtime.OutputAudioDoneEvent, Play, PressKeys)
     outputs = (twilio.Mark, PlaybackStarted, PlaybackFinished)
 
     def __init__(self, facts: Facts) -> None:
@@ -314,7 +314,7 @@ class Marks(Invariant):
             case PlaybackStarted() | PlaybackFinished():
                 whole = isinstance(value, PlaybackFinished)
                 key = value.item_id, value.content_index
-                by_echo = isinstance(told.event, twilio.MarkEcho)
+                by_echo = isinstance(told.event, twilio.MarkEvent)
                 if by_echo and not self._speech.confirms(key, whole=whole):
                     return "an echo made audio count as heard that it says nothing of"
                 (self._finished if whole else self._started).add(key)
@@ -326,11 +326,11 @@ class Marks(Invariant):
         """Judge the step."""
         speech = self._speech
         match told.event:
-            case twilio.MarkEcho():
+            case twilio.MarkEvent():
                 for key, whole in speech.heard_parts() if speech.echoed else ():
                     if key not in self._started or (whole and key not in self._finished):
                         return "an echo says that audio was heard, and nobody is told"
-            case realtime.OutputAudioDone() | Play(yields=False) | PressKeys():
+            case realtime.OutputAudioDoneEvent() | Play(until_agent_speaks=False) | PressKeys():
                 if self._line.live and speech.sound.marked < speech.sound.sent:
                     return "what was said last has no mark"
             case _:

@@ -6,7 +6,7 @@ from itertools import zip_longest
 from typing import Any, Final, TypeGuard, cast
 
 from twilio_realtime_core.commands import AnswerApproval, SendFunctionOutput, SendMessage
-from twilio_realtime_core.machine.actions import Message
+from twilio_realtime_core.machine.actions import Encodable
 from twilio_realtime_core.values.items import ImagePart, TextPart
 
 __all__ = ["answer", "message", "output", "plain", "same"]
@@ -15,7 +15,7 @@ _ADDED: Final = {"event_id", "id", "detail"}
 """What a bridge may add: ids to know answers by, and what the server would take for granted."""
 
 
-def plain(event: Message) -> dict[str, Any]:
+def plain(event: Encodable) -> dict[str, Any]:
     """An event as the server reads it."""
     return cast(dict[str, Any], json.loads(event.encode()))
 
@@ -46,7 +46,7 @@ def message(command: SendMessage) -> dict[str, Any]:
     """What makes the message."""
     content = [_content(each) for each in command.content]
     item = {"type": "message", "role": "user", "content": content}
-    more = cast(dict[str, Any], json.loads(json.dumps(dict(command.more))))
+    more = cast(dict[str, Any], json.loads(json.dumps(dict(command.extra_fields))))
     return {**more, **_create(item)}
 
 

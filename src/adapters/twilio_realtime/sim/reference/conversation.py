@@ -7,11 +7,11 @@ from twilio_realtime_core.protocols.realtime import (
     CreateItem,
     CreateResponse,
     Item,
-    OutputItemDone,
-    ResponseCreated,
+    OutputItemDoneEvent,
+    ResponseCreatedEvent,
     TruncateItem,
 )
-from twilio_realtime_core.protocols.twilio import MarkEcho
+from twilio_realtime_core.protocols.twilio import MarkEvent
 from twilio_realtime_core.responses.function_calls import MAX_CALLS
 
 from .facts import Facts
@@ -31,7 +31,7 @@ class Requests(Invariant):
     and interruption."""
 
     number = 6
-    inputs = (ResponseCreated,)
+    inputs = (ResponseCreatedEvent,)
     outputs = (CreateResponse, CancelResponse, TruncateItem, CallEnded)
     ends = news_of(Line, Asks)
 
@@ -101,7 +101,7 @@ class Answers(Invariant):
     and no later. No other call gets any. An approval is answered at most once."""
 
     number = 7
-    inputs = (OutputItemDone, SendFunctionOutput, AnswerApproval, MarkEcho)
+    inputs = (OutputItemDoneEvent, SendFunctionOutput, AnswerApproval, MarkEvent)
     outputs = (FunctionCallRequested, CreateItem)
 
     def __init__(self, facts: Facts) -> None:
@@ -119,7 +119,7 @@ class Answers(Invariant):
     def on_input(self, told: Told) -> str | None:
         """Judge how an input was taken."""
         match told.event:
-            case OutputItemDone(_, item):
+            case OutputItemDoneEvent(_, item):
                 return self._complete_call(item, told)
             case SendFunctionOutput(call_id) if self._line.live:
                 if call_id not in self._requested:
@@ -175,7 +175,7 @@ class Answers(Invariant):
 
     def after(self, told: Told) -> str | None:
         """Judge the step."""
-        if not self._to_model.held or not isinstance(told.event, MarkEcho | SendFunctionOutput):
+        if not self._to_model.held or not isinstance(told.event, MarkEvent | SendFunctionOutput):
             return None
         sound, speech, asks = self._speech.sound, self._speech, self._asks
         silent = sound.sent == sound.confirmed and speech.idle and speech.hold is None

@@ -27,7 +27,13 @@ from attrs import define, field
 from twilio_realtime_core.audio.dtmf import key_tones
 from twilio_realtime_core.commands import Command, HangUp, Play, PressKeys, SendEvent
 from twilio_realtime_core.config.call import CallConfig
-from twilio_realtime_core.machine.units import FRAME_SAMPLES, MS, SECOND, duration_ns, whole_ms
+from twilio_realtime_core.machine.units import (
+    FRAME_SAMPLES,
+    MS,
+    SECOND,
+    samples_to_ms,
+    samples_to_ns,
+)
 from twilio_realtime_core.protocols.realtime import DeleteItem, TruncateItem
 
 from ..audio import silence
@@ -188,7 +194,7 @@ class Truth:
                 self._own.append(_Voice(key_tones(keys, tone_ms, pause_ms)))
             case DeleteItem(item_id) | TruncateItem(item_id):
                 self._edited.add(item_id)
-            case HangUp(once_heard=False):
+            case HangUp(after_playback=False):
                 self._ends(now)
             case _:
                 pass
@@ -230,7 +236,7 @@ class Truth:
     def _wrong_sound(self, phone: TwilioPeer, now: int) -> Iterator[Wrong]:
         unknown = self._listen(phone, now)
         if unknown >= _UNKNOWN:
-            yield 3, f"the phone has played {whole_ms(unknown)} ms of what nobody has said"
+            yield 3, f"the phone has played {samples_to_ms(unknown)} ms of what nobody has said"
 
     def _listen(self, phone: TwilioPeer, now: int) -> int:
         """Tell whose voice it was that the phone has played. How many bytes are nobody's."""
@@ -248,9 +254,9 @@ class Truth:
                     unknown += size
                 else:
                     if not voice.heard:
-                        voice.first_ns = segment.start_ns + duration_ns(at - begin)
+                        voice.first_ns = segment.start_ns + samples_to_ns(at - begin)
                     voice.heard += size
-                    voice.clears, voice.run_ns = clears, duration_ns(at - begin + size)
+                    voice.clears, voice.run_ns = clears, samples_to_ns(at - begin + size)
                 at += size
         return unknown
 
@@ -290,7 +296,7 @@ class Truth:
     def _wrong_belief(
         self, item: ConversationItem, voice: _Voice, bound_ns: int
     ) -> Iterator[Wrong]:
-        heard_ns = duration_ns(voice.heard)
+        heard_ns = samples_to_ns(voice.heard)
         if voice.run_ns < _LEARNED_NS + self._ways_ns:
             bound_ns += self._guess_ns
         if abs(item.believed_ms * MS - heard_ns) > bound_ns:
@@ -320,7 +326,9 @@ class Truth:
     @property
     def _guess_ns(self) -> int:
         """How wrong the bridge may be about a start delay that it has not learned yet."""
-        return max(self._trouble.start_delay_ns, *self._config.line_history.start_delays, 0)
+        return max(
+            self._trouble.start_delay_ns, *self._config.start_delay_history.start_delays_ns, 0
+        )
 
 
 def _is_end(event: CallOver | CueTaken) -> bool:

@@ -9,9 +9,9 @@ from twilio_realtime_core.commands import ResetHistory
 from twilio_realtime_core.protocols.realtime import (
     CreateItem,
     DeleteItem,
-    ItemAdded,
-    ItemDeleted,
-    ItemDone,
+    ItemAddedEvent,
+    ItemDeletedEvent,
+    ItemDoneEvent,
 )
 from twilio_realtime_core.values.items import ConversationItem
 
@@ -60,7 +60,7 @@ def _edit(event: Mapping[str, Any]) -> tuple[str, str]:
 class History(Fact):
     """The items of the conversation."""
 
-    inputs = (ItemAdded, ItemDone, ItemDeleted, DeleteItem, ResetHistory)
+    inputs = (ItemAddedEvent, ItemDoneEvent, ItemDeletedEvent, DeleteItem, ResetHistory)
     outputs = (CreateItem, DeleteItem)
 
     _known: set[str] = field(init=False, factory=set[str])
@@ -78,15 +78,15 @@ class History(Fact):
     def told(self, told: Told) -> None:
         """Take in what the bridge was told."""
         match told.event:
-            case ItemAdded(item):
+            case ItemAddedEvent(item):
                 self._unsure.add(item.id)
                 self._deleted.discard(item.id)
                 self._created.discard(item.id)
-            case ItemDone(item):
+            case ItemDoneEvent(item):
                 if item.id in self._unsure - self._unwanted - self._created:
                     self._unsure.discard(item.id)
                     self._known.add(item.id)
-            case ItemDeleted(item_id):
+            case ItemDeletedEvent(item_id):
                 self._known.discard(item_id)
                 self._unwanted.discard(item_id)
                 if item_id not in self._created:

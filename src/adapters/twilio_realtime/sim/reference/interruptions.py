@@ -4,17 +4,17 @@ from typing import Any, Final
 
 from twilio_realtime_core.commands import Interrupt
 from twilio_realtime_core.machine.actions import Close
-from twilio_realtime_core.machine.units import MS, whole_ms
+from twilio_realtime_core.machine.units import MS, samples_to_ms
 from twilio_realtime_core.notifications import Interrupted, InterruptionBlocked
 from twilio_realtime_core.protocols.realtime import (
     CancelResponse,
     DeleteItem,
-    OutputItemDone,
-    SpeechStarted,
-    SpeechStopped,
+    OutputItemDoneEvent,
+    SpeechStartedEvent,
+    SpeechStoppedEvent,
     TruncateItem,
 )
-from twilio_realtime_core.protocols.twilio import Clear, MarkEcho
+from twilio_realtime_core.protocols.twilio import Clear, MarkEvent
 from twilio_realtime_core.values.block_cause import BlockCause
 
 from .facts import Facts
@@ -33,7 +33,7 @@ class Attempts(Invariant):
     so. What a predicate says is left to the bridge."""
 
     number = 3
-    inputs = (Interrupt, SpeechStarted, SpeechStopped, TimedOut, MarkEcho)
+    inputs = (Interrupt, SpeechStartedEvent, SpeechStoppedEvent, TimedOut, MarkEvent)
 
     def __init__(self, facts: Facts) -> None:
         self._line, self._asks, self._speech = facts.line, facts.asks, facts.speech
@@ -52,15 +52,15 @@ class Attempts(Invariant):
         match told.event:
             case Interrupt():
                 return self._judge_stop(told)
-            case SpeechStarted():
+            case SpeechStartedEvent():
                 self._judged_at = due = told.now + self._policy.after_speech_ms * MS
                 if due > told.now and is_later(told.deadline, due):
                     return "a caller speaks, and may be judged later than the policy says"
-            case SpeechStopped():
+            case SpeechStoppedEvent():
                 late = self._judged_at is not None and self._judged_at < told.now
                 self._judged_at = None
                 return "a caller who has spoken for long enough is not judged" if late else None
-            case MarkEcho():
+            case MarkEvent():
                 return None
             case _:  # TimedOut
                 if any(isinstance(each, Close) for each in told.outputs):
@@ -72,7 +72,7 @@ class Attempts(Invariant):
 
     def after(self, told: Told) -> str | None:
         """Judge the step: it may have been the last of the agent's first words."""
-        if self._protects and isinstance(told.event, MarkEcho):
+        if self._protects and isinstance(told.event, MarkEvent):
             sound, speech, asks = self._speech.sound, self._speech, self._asks
             said = any(not yields(key) for key, _ in sound.runs)
             silent = sound.sent == sound.confirmed and speech.idle and speech.hold is None
@@ -134,7 +134,7 @@ class Corrections(Invariant):
     the history holds and that no command deletes."""
 
     number = 4
-    inputs = (Interrupt, SpeechStarted, TimedOut, OutputItemDone)
+    inputs = (Interrupt, SpeechStartedEvent, TimedOut, OutputItemDoneEvent)
 
     def __init__(self, facts: Facts) -> None:
         self._line, self._asks = facts.line, facts.asks
@@ -149,7 +149,7 @@ class Corrections(Invariant):
         if not self._line.live:
             return None
         match told.event:
-            case OutputItemDone(response_id, item):
+            case OutputItemDoneEvent(response_id, item):
                 if item.type == "message" and not self._speech.is_outside(item.id):
                     return self._judge_done(response_id, item.id, told)
             case _:
@@ -176,7 +176,7 @@ class Corrections(Invariant):
         }
         if not _holds(told, Clear):
             for key, heard_ms in truncated.items():
-                if heard_ms < whole_ms(sound.sent_of(key)):
+                if heard_ms < samples_to_ms(sound.sent_of(key)):
                     return "all counts as played, and an item is truncated before its end"
         for key in self._speech.cut(told.now):
             item_id = key[0]
@@ -198,7 +198,7 @@ class Cancels(Invariant):
     itself when it hears the caller."""
 
     number = 6
-    inputs = (Interrupt, SpeechStarted, TimedOut)
+    inputs = (Interrupt, SpeechStartedEvent, TimedOut)
 
     def __init__(self, facts: Facts) -> None:
         self._line, self._speech = facts.line, facts.speech

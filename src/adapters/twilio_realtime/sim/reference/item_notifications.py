@@ -5,7 +5,7 @@ from typing import Any
 from attrs import define
 
 from twilio_realtime_core.conversation.conversation import MAX_ITEMS
-from twilio_realtime_core.conversation.transcript import MAX_WORDS
+from twilio_realtime_core.conversation.transcript import MAX_CHARACTERS
 from twilio_realtime_core.notifications import (
     ItemAdded,
     ItemDeleted,
@@ -16,7 +16,7 @@ from twilio_realtime_core.notifications import (
     McpToolsListed,
 )
 from twilio_realtime_core.protocols import realtime
-from twilio_realtime_core.protocols.realtime import Item, ItemDone, OutputItemDone
+from twilio_realtime_core.protocols.realtime import Item, ItemDoneEvent, OutputItemDoneEvent
 from twilio_realtime_core.values.items import AudioPart, ConversationItem, Message, from_server
 
 from .facts import Facts
@@ -32,11 +32,11 @@ class Items(Invariant):
 
     number = 14
     inputs = (
-        realtime.ItemAdded,
-        realtime.ItemDeleted,
-        ItemDone,
-        realtime.InputTranscriptCompleted,
-        realtime.OutputTranscriptDone,
+        realtime.ItemAddedEvent,
+        realtime.ItemDeletedEvent,
+        ItemDoneEvent,
+        realtime.InputTranscriptCompletedEvent,
+        realtime.OutputTranscriptDoneEvent,
     )
     outputs = (ItemAdded, ItemUpdated, ItemDeleted)
 
@@ -44,26 +44,28 @@ class Items(Invariant):
         self._line = facts.line
         self._told: dict[str, ConversationItem] = {}
         self._order: list[str] = []
-        self._due: realtime.ItemAdded | realtime.ItemDeleted | None = None
+        self._due: realtime.ItemAddedEvent | realtime.ItemDeletedEvent | None = None
 
     def on_input(self, told: Told) -> str | None:
         """What is to be told of an event."""
         event = told.event
-        if self._line.live and isinstance(event, realtime.ItemAdded | realtime.ItemDeleted):
-            item_id = event.item.id if isinstance(event, realtime.ItemAdded) else event.item_id
+        if self._line.live and isinstance(
+            event, realtime.ItemAddedEvent | realtime.ItemDeletedEvent
+        ):
+            item_id = event.item.id if isinstance(event, realtime.ItemAddedEvent) else event.item_id
             known = item_id in self._told
-            self._due = event if known is isinstance(event, realtime.ItemDeleted) else None
+            self._due = event if known is isinstance(event, realtime.ItemDeletedEvent) else None
         return None
 
     def on_output(self, value: object, told: Told) -> str | None:
         """Judge what is told."""
         match value, self._due:
-            case ItemAdded(item, previous), realtime.ItemAdded() as due:
+            case ItemAdded(item, previous), realtime.ItemAddedEvent() as due:
                 self._due = None
                 if previous != self._place(due) or not _is_described(item, due.item):
                     return "an item was added otherwise than the server has it"
                 self._told[item.id] = item
-            case ItemDeleted(item_id), realtime.ItemDeleted(due_id) if item_id == due_id:
+            case ItemDeleted(item_id), realtime.ItemDeletedEvent(due_id) if item_id == due_id:
                 self._due = None
                 self._order.remove(item_id)
                 del self._told[item_id]
@@ -73,7 +75,7 @@ class Items(Invariant):
                 return f"{type(value).__name__} of an item of which that is not so, or told already"
         return None
 
-    def _place(self, added: realtime.ItemAdded) -> str | None:
+    def _place(self, added: realtime.ItemAddedEvent) -> str | None:
         """Put an item where it belongs; the item before it."""
         order, previous = self._order, added.previous_item_id
         if len(order) >= MAX_ITEMS:
@@ -93,11 +95,11 @@ class Items(Invariant):
         if not self._line.live:
             return None
         match told.event:
-            case ItemDone(item) if not getattr(self._told.get(item.id), "complete", True):
+            case ItemDoneEvent(item) if not getattr(self._told.get(item.id), "complete", True):
                 return "an item is complete, and nobody is told"
-            case realtime.InputTranscriptCompleted(item_id, words):
+            case realtime.InputTranscriptCompletedEvent(item_id, words):
                 return self._judge_words(item_id, 0, words)
-            case realtime.OutputTranscriptDone(_, item_id, words, index):
+            case realtime.OutputTranscriptDoneEvent(_, item_id, words, index):
                 return self._judge_words(item_id, index, words)
             case _:
                 return None
@@ -106,7 +108,7 @@ class Items(Invariant):
         match self._told.get(item_id):
             case Message(parts=parts) if words and index < len(parts):
                 part = parts[index]
-                if isinstance(part, AudioPart) and part.transcript != words[:MAX_WORDS]:
+                if isinstance(part, AudioPart) and part.transcript != words[:MAX_CHARACTERS]:
                     return "all the words of an item are known, and nobody is told"
             case _:
                 pass
@@ -141,14 +143,14 @@ class Tools(Invariant):
 
     number = 14
     inputs = (
-        realtime.ItemAdded,
-        ItemDone,
-        OutputItemDone,
-        realtime.McpToolsCompleted,
-        realtime.McpToolsFailed,
-        realtime.McpCallInProgress,
-        realtime.McpCallCompleted,
-        realtime.McpCallFailed,
+        realtime.ItemAddedEvent,
+        ItemDoneEvent,
+        OutputItemDoneEvent,
+        realtime.McpToolsCompletedEvent,
+        realtime.McpToolsFailedEvent,
+        realtime.McpCallInProgressEvent,
+        realtime.McpCallCompletedEvent,
+        realtime.McpCallFailedEvent,
     )
     outputs = (McpToolsListed, McpApprovalRequested, McpCallStarted, McpCallFinished)
 
@@ -167,25 +169,25 @@ class Tools(Invariant):
 
     def _due_of(self, event: object) -> object:
         match event:
-            case realtime.ItemAdded(item) if item.type == "mcp_list_tools":
+            case realtime.ItemAddedEvent(item) if item.type == "mcp_list_tools":
                 self._listing(item.id).label = item.server_label
                 return None
-            case OutputItemDone(_, item) if self._speech.is_outside(item.id):
+            case OutputItemDoneEvent(_, item) if self._speech.is_outside(item.id):
                 return None
-            case ItemDone(item) | OutputItemDone(_, item):
+            case ItemDoneEvent(item) | OutputItemDoneEvent(_, item):
                 return self._item_done(item)
-            case realtime.McpToolsCompleted(id_):
+            case realtime.McpToolsCompletedEvent(id_):
                 listing = self._listing(id_)
                 listing.ended = True
                 return _listed(listing)
-            case realtime.McpToolsFailed(id_):
+            case realtime.McpToolsFailedEvent(id_):
                 listing = self._listing(id_)
                 return _once(listing, McpToolsListed(id_, listing.label, None))
-            case realtime.McpCallInProgress(id_):
+            case realtime.McpCallInProgressEvent(id_):
                 call = self._call(id_)
                 new, call.began = not call.began, True
                 return McpCallStarted(id_) if new else None
-            case realtime.McpCallCompleted(id_) | realtime.McpCallFailed(id_):
+            case realtime.McpCallCompletedEvent(id_) | realtime.McpCallFailedEvent(id_):
                 call = self._call(id_)
                 call.began = call.ended = True
                 return _finished(call)

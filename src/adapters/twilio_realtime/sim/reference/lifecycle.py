@@ -98,7 +98,7 @@ class End(Invariant):
     def on_input(self, told: Told) -> str | None:
         """Judge how an input was taken."""
         match told.event:
-            case HangUp(once_heard=True):
+            case HangUp(after_playback=True):
                 self._waits = True
             case _:
                 self._hung_up = True
@@ -147,7 +147,7 @@ class End(Invariant):
     def _judge_goodbye(self, told: Told) -> str | None:
         """Whether a call that is to be hung up once all was heard goes on when the last echo says
         that it was."""
-        if not self._waits or not isinstance(told.event, twilio.MarkEcho):
+        if not self._waits or not isinstance(told.event, twilio.MarkEvent):
             return None
         asks, speech = self._facts.asks, self._facts.speech
         silent = speech.sound.sent == speech.sound.confirmed and speech.idle

@@ -1,12 +1,12 @@
 """What is always true of formats and of queues."""
 
 from twilio_realtime_core.audio.payload import PCMU
-from twilio_realtime_core.downlink.playout import MAX_UNHEARD_SAMPLES
-from twilio_realtime_core.machine.actions import Message
+from twilio_realtime_core.downlink.playout import MAX_QUEUED_SAMPLES
+from twilio_realtime_core.machine.actions import Encodable
 from twilio_realtime_core.notifications import SessionReady
 from twilio_realtime_core.protocols import realtime
 from twilio_realtime_core.responses.requests import MAX_REQUESTS
-from twilio_realtime_core.session.pending_events import MAX_EARLY_EVENTS
+from twilio_realtime_core.session.pending_events import MAX_PENDING_EVENTS
 
 from .client_events import plain
 from .facts import Facts
@@ -24,11 +24,11 @@ class Formats(Invariant):
     without a rate; a `session.updated` that says otherwise ends the call."""
 
     number = 8
-    inputs = (realtime.SessionUpdated,)
+    inputs = (realtime.SessionUpdatedEvent,)
     outputs = (
         realtime.UpdateSession,
         realtime.CreateResponse,
-        realtime.OtherClientEvent,
+        realtime.RawClientEvent,
         SessionReady,
     )
 
@@ -45,11 +45,11 @@ class Formats(Invariant):
     def after(self, told: Told) -> str | None:
         """Judge the step."""
         event = told.event
-        wrong = isinstance(event, realtime.SessionUpdated) and not speaks_pcmu(event.session)
+        wrong = isinstance(event, realtime.SessionUpdatedEvent) and not speaks_pcmu(event.session)
         return "the call goes on with another format" if wrong and self._line.live else None
 
 
-def _is_pinned(message: Message) -> bool:
+def _is_pinned(message: Encodable) -> bool:
     match plain(message):
         case {"type": "session.update", "session": {"audio": {"input": heard, "output": said}}}:
             return bool(heard.get("format") == said.get("format") == PCMU)
@@ -76,13 +76,13 @@ class Limits(Invariant):
         """Judge the step."""
         if self._to_model.samples > MOST_EARLY:
             return f"{self._to_model.samples} samples of caller audio wait"
-        if self._to_model.events > MAX_EARLY_EVENTS:
+        if self._to_model.events > MAX_PENDING_EVENTS:
             return f"{self._to_model.events} events wait"
         if (waiting := self._asks.waiting) > MAX_REQUESTS + 1:  # the automatic one needs no room
             return f"{waiting} requests for responses wait"
         sound = self._speech.sound
         if sound.sent != self._sent:
             self._sent = sound.sent
-            if sound.waiting(told.now) > MAX_UNHEARD_SAMPLES:
+            if sound.waiting(told.now) > MAX_QUEUED_SAMPLES:
                 return f"{sound.waiting(told.now)} samples wait to be played"
         return None

@@ -37,7 +37,7 @@ _MULAW: Final = ("audio/x-mulaw", 8000, 1)
 class Line(Fact):
     """The life of the call, as its peers tell it."""
 
-    inputs = (Opened, Gone, twilio.Start, twilio.Stop, realtime.SessionUpdated)
+    inputs = (Opened, Gone, twilio.StartEvent, twilio.StopEvent, realtime.SessionUpdatedEvent)
     outputs = (Open, Close, CallEnded)
 
     legs: dict[Peer, Leg] = field(init=False, factory=lambda: dict.fromkeys(Peer, Leg.NONE))
@@ -72,14 +72,14 @@ class Line(Fact):
             case Gone(Peer() as peer):
                 self.legs[peer] = Leg.CLOSED
                 self._ends(told.now, peer)
-            case twilio.Start() as start if self.live and start.stream_sid != self.stream_sid:
+            case twilio.StartEvent() as start if self.live and start.stream_sid != self.stream_sid:
                 self.stream_sid, self.streaming, self.begins = start.stream_sid, True, True
                 if self.legs[Peer.REALTIME] is Leg.NONE:
                     self.waits_since = told.now
                 self.speaks_mulaw = (start.encoding, start.sample_rate, start.channels) == _MULAW
-            case twilio.Stop(sid) if not self.stream_sid or sid == self.stream_sid:
+            case twilio.StopEvent(sid) if not self.stream_sid or sid == self.stream_sid:
                 self._ends(told.now, Peer.TWILIO)
-            case realtime.SessionUpdated(session) if self.live and speaks_pcmu(session):
+            case realtime.SessionUpdatedEvent(session) if self.live and speaks_pcmu(session):
                 self.ready, self.server_cancels = True, _interrupts_by_itself(session)
             case _:
                 pass

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, get_args
 
 from twilio_realtime_core.audio.payload import count_samples
-from twilio_realtime_core.errors import Fault, FaultKind, plain
+from twilio_realtime_core.errors import Fault, FaultKind, redact
 from twilio_realtime_core.machine.actions import Peer
 from twilio_realtime_core.notifications import (
     AgentAudio,
@@ -42,27 +42,27 @@ __all__ = ["Copies", "Notifies"]
 
 _SAYS: Final[Mapping[type, Callable[[Any], object]]] = {
     Fault: lambda wrong: wrong,
-    realtime.SpeechStarted: lambda e: CallerSpeechStarted(e.item_id, e.audio_start_ms),
-    realtime.SpeechStopped: lambda e: CallerSpeechStopped(e.item_id, e.audio_end_ms),
-    realtime.InputTranscriptDelta: lambda e: CallerTranscript(
+    realtime.SpeechStartedEvent: lambda e: CallerSpeechStarted(e.item_id, e.audio_start_ms),
+    realtime.SpeechStoppedEvent: lambda e: CallerSpeechStopped(e.item_id, e.audio_end_ms),
+    realtime.InputTranscriptDeltaEvent: lambda e: CallerTranscript(
         e.item_id, e.delta or "", final=False
     ),
-    realtime.InputTranscriptCompleted: lambda e: CallerTranscript(
+    realtime.InputTranscriptCompletedEvent: lambda e: CallerTranscript(
         e.item_id, e.transcript, final=True
     ),
-    realtime.InputTranscriptFailed: lambda e: CallerTranscriptFailed(
-        e.item_id, plain(e.error.message)
+    realtime.InputTranscriptFailedEvent: lambda e: CallerTranscriptFailed(
+        e.item_id, redact(e.error.message)
     ),
-    realtime.OutputTranscriptDelta: lambda e: AgentTranscript(
+    realtime.OutputTranscriptDeltaEvent: lambda e: AgentTranscript(
         e.response_id, e.item_id, e.content_index, e.delta, final=False
     ),
-    realtime.OutputTranscriptDone: lambda e: AgentTranscript(
+    realtime.OutputTranscriptDoneEvent: lambda e: AgentTranscript(
         e.response_id, e.item_id, e.content_index, e.transcript, final=True
     ),
-    realtime.OutputTextDelta: lambda e: AgentText(
+    realtime.OutputTextDeltaEvent: lambda e: AgentText(
         e.response_id, e.item_id, e.content_index, e.delta, final=False
     ),
-    realtime.OutputTextDone: lambda e: AgentText(
+    realtime.OutputTextDoneEvent: lambda e: AgentText(
         e.response_id, e.item_id, e.content_index, e.text, final=True
     ),
 }
@@ -92,11 +92,11 @@ class Notifies(Invariant):
     number = 14
     inputs = (
         *_SAYS,
-        twilio.Start,
-        twilio.Dtmf,
-        realtime.SessionUpdated,
-        realtime.ResponseCreated,
-        realtime.ResponseDone,
+        twilio.StartEvent,
+        twilio.DtmfEvent,
+        realtime.SessionUpdatedEvent,
+        realtime.ResponseCreatedEvent,
+        realtime.ResponseDoneEvent,
         realtime.ErrorEvent,
         CancelResponse,
     )
@@ -138,17 +138,17 @@ class Notifies(Invariant):
 
     def _due_of(self, event: object) -> list[object]:
         match event:
-            case twilio.Start():
+            case twilio.StartEvent():
                 return self._stream(event)
-            case twilio.Dtmf(sid, digit):
+            case twilio.DtmfEvent(sid, digit):
                 return [KeyPressed(digit) if self._streams(sid) else self._no_stream()]
-            case realtime.SessionUpdated(session) if speaks_pcmu(session):
+            case realtime.SessionUpdatedEvent(session) if speaks_pcmu(session):
                 return [SessionReady(session)]
-            case realtime.SessionUpdated():
+            case realtime.SessionUpdatedEvent():
                 return [_fault(FaultKind.WRONG_FORMAT)]
-            case realtime.ResponseCreated(response):
+            case realtime.ResponseCreatedEvent(response):
                 return self._begins(response.id)
-            case realtime.ResponseDone(response):
+            case realtime.ResponseDoneEvent(response):
                 return self._ends(response)
             case realtime.ErrorEvent(error):
                 return self._error(error)
@@ -160,7 +160,7 @@ class Notifies(Invariant):
 
     # Twilio.
 
-    def _stream(self, start: twilio.Start) -> list[object]:
+    def _stream(self, start: twilio.StartEvent) -> list[object]:
         if not self._line.begins:
             return [Fault(Peer.TWILIO, FaultKind.UNEXPECTED, "")]
         begun = CallStarted(
@@ -195,14 +195,14 @@ class Notifies(Invariant):
             return []
         if again:
             return [_fault(FaultKind.UNEXPECTED)]
-        usage = Usage.of(response.usage)
+        usage = Usage.from_json(response.usage)
         return [ResponseFinished(response.id, response.status, response.status_details, usage)]
 
     def _error(self, error: realtime.ServerError) -> list[object]:
         """An error is told, unless it only says that a cancel came too late, or that a request for
         a response has to wait."""
-        id_, what = error.event_id, plain(error.message)
-        code = None if error.code is None else plain(error.code)
+        id_, what = error.event_id, redact(error.message)
+        code = None if error.code is None else redact(error.code)
         if error.code == _CANCELLED_LATE and id_ and id_ not in self._by_hand:
             self._may = () if id_ in self._cancels else (Fault,)  # it names what nobody has sent
             return []
@@ -275,7 +275,7 @@ def _is_same(due: object, value: object) -> bool:
 
 def _is_as_told(requested: FunctionCallRequested, event: object) -> bool:
     match event:
-        case realtime.OutputItemDone(response_id, item):
+        case realtime.OutputItemDoneEvent(response_id, item):
             has = item.call_id, item.name, item.arguments or "", response_id, item.id
             return has == (
                 requested.call_id,
@@ -294,14 +294,14 @@ class Copies(Invariant):
     Otherwise none is."""
 
     number = 14
-    inputs = (*get_args(twilio.StreamMessage), *get_args(realtime.ServerEvent), Fault)
+    inputs = (*get_args(twilio.StreamEvent), *get_args(realtime.ServerEvent), Fault)
     outputs = (TwilioMessage, RealtimeEvent, AgentAudio)
 
     def __init__(self, facts: Facts) -> None:
         self._line, self._speech, self._asks = facts.line, facts.speech, facts.asks
-        self._raw, self._audio = facts.config.raw_messages, facts.config.agent_audio
+        self._raw, self._audio = facts.config.raw_messages, facts.config.notify_agent_audio
         if not self._raw:  # then nobody need ask of every frame
-            self.inputs = (realtime.OutputAudioDelta,) if self._audio else ()
+            self.inputs = (realtime.OutputAudioDeltaEvent,) if self._audio else ()
 
     def on_input(self, told: Told) -> str | None:
         """Judge how an input was taken."""
@@ -309,18 +309,20 @@ class Copies(Invariant):
             told_of = [value_of(each) for each in told.outputs]
             if told_of[:1] != [due] or any(isinstance(each, _RAW) for each in told_of[1:]):
                 return f"{type(due).__name__} is not told once, and first"
-        if self._audio and isinstance(told.event, realtime.OutputAudioDelta):
+        if self._audio and isinstance(told.event, realtime.OutputAudioDeltaEvent):
             return self._judge_audio(told.event, told)
         return None
 
     def _copy(self, told: Told) -> TwilioMessage | RealtimeEvent | None:
         peer, text = told.arguments
-        crossed = not self._line.live and not (isinstance(told.event, twilio.Stop) and told.outputs)
+        crossed = not self._line.live and not (
+            isinstance(told.event, twilio.StopEvent) and told.outputs
+        )
         if crossed or peer not in self._raw:
             return None
         return TwilioMessage(str(text)) if peer is Peer.TWILIO else RealtimeEvent(str(text))
 
-    def _judge_audio(self, event: realtime.OutputAudioDelta, told: Told) -> str | None:
+    def _judge_audio(self, event: realtime.OutputAudioDeltaEvent, told: Told) -> str | None:
         copies = [each for each in map(value_of, told.outputs) if isinstance(each, AgentAudio)]
         key = event.item_id, event.content_index
         copy = AgentAudio(event.response_id, *key, event.delta)
@@ -336,7 +338,7 @@ class Copies(Invariant):
         """Judge what is told."""
         match value:
             case AgentAudio():
-                asked = self._audio and isinstance(told.event, realtime.OutputAudioDelta)
+                asked = self._audio and isinstance(told.event, realtime.OutputAudioDeltaEvent)
             case _:
                 asked = type(told.event) in Copies.inputs and value == self._copy(told)
         return None if asked else f"{type(value).__name__} that nobody has asked for"

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from twilio_realtime_core.commands import AnswerApproval, Interrupt, SendFunctionOutput, SendMessage
-from twilio_realtime_core.machine.actions import Message
+from twilio_realtime_core.machine.actions import Encodable
 from twilio_realtime_core.notifications import (
     FunctionCallRequested,
     Interrupted,
@@ -16,18 +16,18 @@ from twilio_realtime_core.notifications import (
     McpCallFinished,
 )
 from twilio_realtime_core.protocols.realtime import (
+    AudioCommittedEvent,
     CreateItem,
     CreateResponse,
     ErrorEvent,
-    OutputItemAdded,
-    OutputItemDone,
+    OutputItemAddedEvent,
+    OutputItemDoneEvent,
     Response,
-    ResponseCreated,
-    ResponseDone,
+    ResponseCreatedEvent,
+    ResponseDoneEvent,
     ServerError,
-    SessionUpdated,
-    SpeechCommitted,
-    SpeechStarted,
+    SessionUpdatedEvent,
+    SpeechStartedEvent,
 )
 from twilio_realtime_core.protocols.twilio import Clear
 from twilio_realtime_core.responses.requests import MAX_REQUESTS
@@ -76,13 +76,13 @@ class Asks(Fact):
         SendMessage,
         SendFunctionOutput,
         Interrupt,
-        SessionUpdated,
-        SpeechCommitted,
-        SpeechStarted,
-        ResponseCreated,
-        ResponseDone,
-        OutputItemAdded,
-        OutputItemDone,
+        SessionUpdatedEvent,
+        AudioCommittedEvent,
+        SpeechStartedEvent,
+        ResponseCreatedEvent,
+        ResponseDoneEvent,
+        OutputItemAddedEvent,
+        OutputItemDoneEvent,
         ErrorEvent,
     )
     outputs = (
@@ -168,20 +168,20 @@ class Asks(Fact):
                     self._go_on_after(id_)
             case SendFunctionOutput(call_id, respond=True):
                 self._wanted.add(call_id)
-            case Interrupt() | SpeechStarted() if self._interrupts(told):
+            case Interrupt() | SpeechStartedEvent() if self._interrupts(told):
                 asks_cancel = isinstance(told.event, Interrupt) and told.event.cancel
                 self.cancelled = asks_cancel or (self._bound and self.cancelled)
                 self._bound = True
-            case SessionUpdated(session):
+            case SessionUpdatedEvent(session):
                 self._server_answers = _answers_by_itself(session)
-            case SpeechCommitted() if self._server_answers:
+            case AudioCommittedEvent() if self._server_answers:
                 self._owed = self.waiting > 0 or not self.free
-            case OutputItemAdded(response_id, item) | OutputItemDone(response_id, item):
+            case OutputItemAddedEvent(response_id, item) | OutputItemDoneEvent(response_id, item):
                 self._mcp.setdefault(item.id, response_id)
-            case ResponseCreated(response):
+            case ResponseCreatedEvent(response):
                 self._owed = self._owed and response.conversation_id is None
                 self._created(response)
-            case ResponseDone(response):
+            case ResponseDoneEvent(response):
                 self._is_done(response)
             case ErrorEvent(error):
                 self._refused(error)
@@ -227,7 +227,7 @@ class Asks(Fact):
 
     # What is sent.
 
-    def source(self, sent: Message) -> Ask | None:
+    def source(self, sent: Encodable) -> Ask | None:
         """The request that an event makes; `None`: nobody asked for it."""
         told = plain(sent)
         if _is_aside(told):

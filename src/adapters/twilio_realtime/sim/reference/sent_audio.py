@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from attrs import define, field
 
-from twilio_realtime_core.machine.units import duration_ns, samples_in
+from twilio_realtime_core.machine.units import ns_to_samples, samples_to_ns
 
 __all__ = ["Key", "Own", "Sound", "yields"]
 
@@ -68,7 +68,7 @@ class Sound:
             self.runs.append((key, samples))
         self.holds |= isinstance(key, Own) and key.yields
         self.sent += samples
-        self.ends_at = max(self.ends_at, now) + duration_ns(samples)
+        self.ends_at = max(self.ends_at, now) + samples_to_ns(samples)
 
     def echo(self, name: str, now: int) -> bool:
         """A mark came back; whether it was under way. Before its time, it says that the player is
@@ -79,7 +79,7 @@ class Sound:
             self.confirmed = self.marks.pop(each)
             if each == name:
                 break
-        self.ends_at = min(self.ends_at, now + duration_ns(self.sent - self.confirmed))
+        self.ends_at = min(self.ends_at, now + samples_to_ns(self.sent - self.confirmed))
         return True
 
     def sent_of(self, key: Key) -> int:
@@ -97,7 +97,7 @@ class Sound:
 
     def waiting(self, now: int) -> int:
         """Samples that wait to be played: not confirmed, and not played by the clock."""
-        return min(self.sent - self.confirmed, samples_in(self.ends_at - now))
+        return min(self.sent - self.confirmed, ns_to_samples(self.ends_at - now))
 
     def unheard(self, now: int) -> list[Key]:
         """The parts of which something waits to be played."""

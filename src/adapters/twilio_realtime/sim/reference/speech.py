@@ -13,14 +13,14 @@ from twilio_realtime_core.audio.payload import count_samples
 from twilio_realtime_core.commands import Interrupt, Play, PressKeys
 from twilio_realtime_core.errors import Fault, FaultKind
 from twilio_realtime_core.machine.actions import Peer
-from twilio_realtime_core.machine.units import FRAME_SAMPLES, whole_ms
-from twilio_realtime_core.notifications import Interrupted, OwnAudioFinished
+from twilio_realtime_core.machine.units import FRAME_SAMPLES, samples_to_ms
+from twilio_realtime_core.notifications import ClipFinished, Interrupted
 from twilio_realtime_core.protocols import realtime, twilio
 from twilio_realtime_core.protocols.realtime import (
     CancelResponse,
-    OutputAudioDelta,
-    SpeechStarted,
-    SpeechStopped,
+    OutputAudioDeltaEvent,
+    SpeechStartedEvent,
+    SpeechStoppedEvent,
 )
 
 from .links import Line
@@ -59,21 +59,21 @@ class Speech(Fact):
     """Audio on its way to the caller."""
 
     inputs = (
-        twilio.Start,
-        twilio.MarkEcho,
+        twilio.StartEvent,
+        twilio.MarkEvent,
         Interrupt,
-        SpeechStarted,
-        SpeechStopped,
+        SpeechStartedEvent,
+        SpeechStoppedEvent,
         TimedOut,
         Play,
         PressKeys,
         CancelResponse,
-        OutputAudioDelta,
-        realtime.OutputAudioDone,
-        realtime.OutputItemAdded,
-        realtime.OutputItemDone,
-        realtime.ResponseCreated,
-        realtime.ResponseDone,
+        OutputAudioDeltaEvent,
+        realtime.OutputAudioDoneEvent,
+        realtime.OutputItemAddedEvent,
+        realtime.OutputItemDoneEvent,
+        realtime.ResponseCreatedEvent,
+        realtime.ResponseDoneEvent,
     )
     outputs = (
         twilio.Media,
@@ -81,7 +81,7 @@ class Speech(Fact):
         twilio.Clear,
         CancelResponse,
         Interrupted,
-        OwnAudioFinished,
+        ClipFinished,
         Fault,
     )
 
@@ -132,13 +132,16 @@ class Speech(Fact):
                 return own
         return None
 
-    def may_finish(self, event: OwnAudioFinished) -> list[Own]:
+    def may_finish(self, event: ClipFinished) -> list[Own]:
         """The own audio that a notification may be about."""
         return [each for each in self.unfinished if each.name in (None, event.name)]
 
-    def finishes(self, own: Own, event: OwnAudioFinished) -> bool:
+    def finishes(self, own: Own, event: ClipFinished) -> bool:
         """Whether own audio may have finished as a notification says."""
-        sent, least = whole_ms(self.judged.sent_of(own)), whole_ms(self.judged.confirmed_of(own))
+        sent, least = (
+            samples_to_ms(self.judged.sent_of(own)),
+            samples_to_ms(self.judged.confirmed_of(own)),
+        )
         heard = least <= event.heard_ms <= event.sent_ms == sent
         by_echo = self.echoed and event.heard_ms == event.sent_ms
         return heard and (not by_echo or least == sent)
@@ -216,7 +219,7 @@ class Speech(Fact):
             heard[whose] += self.sound.confirmed_of(key)
             if self.sound.confirmed_of(key) < self.sound.sent_of(key):
                 playing.add(whose)
-        return min((whole_ms(heard[each]) for each in playing), default=0)
+        return min((samples_to_ms(heard[each]) for each in playing), default=0)
 
     @property
     def holds(self) -> bool:
@@ -237,18 +240,18 @@ class Speech(Fact):
     def told(self, told: Told) -> None:
         """Take in what the bridge was told."""
         match told.event:
-            case OutputAudioDelta() as event:
+            case OutputAudioDeltaEvent() as event:
                 self._model_audio(event)
-            case twilio.MarkEcho(stream_sid=sid, name=name):
+            case twilio.MarkEvent(stream_sid=sid, name=name):
                 self._echo(sid, name, told.now)
-            case twilio.Start() if self._line.begins:
+            case twilio.StartEvent() if self._line.begins:
                 self._begin()
-            case Interrupt() | SpeechStarted():
+            case Interrupt() | SpeechStartedEvent():
                 self.interrupting = True
-                self._speaking |= isinstance(told.event, SpeechStarted)
+                self._speaking |= isinstance(told.event, SpeechStartedEvent)
             case TimedOut():
                 self.interrupting = self._speaking
-            case SpeechStopped():
+            case SpeechStoppedEvent():
                 self.interrupting, self._speaking = self._speaking, False
             case Play(audio, name, yields):
                 self._play(Own(audio, name, yields))
@@ -285,20 +288,20 @@ class Speech(Fact):
 
     def _model_event(self, event: object) -> None:
         match event:
-            case realtime.ResponseCreated(response):
+            case realtime.ResponseCreatedEvent(response):
                 known = self._response(response.id)
                 known.in_conversation = response.conversation_id is not None
                 known.stopped |= self._asks.stillborn == response.id
-            case realtime.ResponseDone(response):
+            case realtime.ResponseDoneEvent(response):
                 known = self._response(response.id)
                 known.in_conversation = response.conversation_id is not None
                 known.done = True
-            case realtime.OutputItemAdded(response_id):
+            case realtime.OutputItemAddedEvent(response_id):
                 self._response(response_id)  # known by it, should it have begun unseen
-            case realtime.OutputItemDone(response_id, item):
+            case realtime.OutputItemDoneEvent(response_id, item):
                 self._response(response_id)
                 self._response_of[item.id] = response_id
-            case realtime.OutputAudioDone(response_id, item_id, index):
+            case realtime.OutputAudioDoneEvent(response_id, item_id, index):
                 self._response(response_id).done_parts.add((item_id, index))
             case _:
                 pass
@@ -306,7 +309,7 @@ class Speech(Fact):
     def _response(self, id_: str) -> _Response:
         return self._responses.setdefault(id_, _Response())
 
-    def _model_audio(self, event: OutputAudioDelta) -> None:
+    def _model_audio(self, event: OutputAudioDeltaEvent) -> None:
         response, key = self._response(event.response_id), (event.item_id, event.content_index)
         self._response_of[event.item_id] = event.response_id
         over = response.done or response.stopped or key in response.done_parts
@@ -338,7 +341,7 @@ class Speech(Fact):
                 self._interrupted()
                 for item in items:
                     self._response(item.response_id).stopped = True
-            case OwnAudioFinished():
+            case ClipFinished():
                 self._finished(value)
             case Fault(Peer.REALTIME, FaultKind.OVERFLOW):
                 self._overflow = True
@@ -361,7 +364,7 @@ class Speech(Fact):
         if key.at == len(key.audio) and not key.yields:
             self.own.popleft()
 
-    def _finished(self, event: OwnAudioFinished) -> None:
+    def _finished(self, event: ClipFinished) -> None:
         own = next(each for each in self.may_finish(event) if self.finishes(each, event))
         self.unfinished.remove(own)
         if own is self.hold:
@@ -383,7 +386,7 @@ class Speech(Fact):
         if self._overflow:
             self.own.clear()
             self._drop_said(told.event)
-        elif self._asks.vague and isinstance(told.event, OutputAudioDelta):
+        elif self._asks.vague and isinstance(told.event, OutputAudioDeltaEvent):
             self._drop_unplayed()
         self.echoed = self.interrupting = self._overflow = False
         self.judged = self.sound
@@ -400,7 +403,7 @@ class Speech(Fact):
         """What found no room is gone, but for the beginning of the next frame."""
         last = self._said[-1] if self._said else None
         self._said.clear()
-        if last is not None and isinstance(event, OutputAudioDelta):
+        if last is not None and isinstance(event, OutputAudioDeltaEvent):
             last.at = len(last.audio) - (len(last.audio) - last.at) % FRAME_SAMPLES
             if last.at < len(last.audio):
                 self._said.append(last)

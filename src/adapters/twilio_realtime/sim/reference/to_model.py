@@ -17,7 +17,7 @@ from twilio_realtime_core.commands import (
     SendMessage,
     Unmute,
 )
-from twilio_realtime_core.machine.actions import Message, Notify
+from twilio_realtime_core.machine.actions import Encodable, Notify
 from twilio_realtime_core.notifications import CallerAudioDropped, CallerAudioPadded
 from twilio_realtime_core.protocols import twilio
 from twilio_realtime_core.protocols.realtime import AppendAudio, CreateResponse
@@ -69,7 +69,7 @@ class ToModel(Fact):
     it, since they wait for their turn (`Asks`)."""
 
     inputs = (
-        twilio.CallerMedia,
+        twilio.MediaEvent,
         Mute,
         Unmute,
         TimedOut,
@@ -103,7 +103,7 @@ class ToModel(Fact):
     def told(self, told: Told) -> None:
         """Take in what the bridge was told."""
         match told.event:
-            case twilio.CallerMedia(stream_sid=sid, payload=payload):
+            case twilio.MediaEvent(stream_sid=sid, payload=payload):
                 if self._line.streaming and sid == self._line.stream_sid:
                     self._caller_audio(payload, told)
             case TimedOut():
@@ -116,7 +116,7 @@ class ToModel(Fact):
                     self._event({"type": "input_audio_buffer.commit"})
             case AppendAudio(audio, event_id):
                 self._audio(audio, count_samples(audio) or 0, event_id)
-            case SendFunctionOutput() as command if command.once_heard:
+            case SendFunctionOutput() as command if command.after_playback:
                 self.held.append(output(command))
             case ResetHistory(items):
                 before = [each.reset for each in self.waiting if isinstance(each, _Reset)]
@@ -167,24 +167,24 @@ class ToModel(Fact):
                 return True
         return False
 
-    def is_next(self, sent: Message) -> bool:
+    def is_next(self, sent: Encodable) -> bool:
         """Whether an event is what has to be sent next."""
         if isinstance(sent, AppendAudio):
             return self._span(sent) is not None
         return bool(self.waiting) and self._follows(sent) is not None
 
-    def held_as(self, sent: Message) -> dict[str, Any] | None:
+    def held_as(self, sent: Encodable) -> dict[str, Any] | None:
         """The output that waits until all was heard, and that an event gives."""
         if not self.held or self.is_next(sent):
             return None
         told = plain(sent)
         return next((each for each in self.held if same(told, each)), None)
 
-    def is_own(self, sent: Message) -> bool:
+    def is_own(self, sent: Encodable) -> bool:
         """Whether an event is the bridge's own, not one of a command."""
         return not self.is_next(sent)
 
-    def resets(self, sent: Message) -> bool:
+    def resets(self, sent: Encodable) -> bool:
         """Whether an event is one of those of a reset."""
         told = plain(sent)
         for each in self.waiting:
@@ -250,7 +250,7 @@ class ToModel(Fact):
                 return (count, gathered[len(audio) :]) if gathered.startswith(audio) else None
         return None
 
-    def _follows(self, sent: Message) -> int | None:
+    def _follows(self, sent: Encodable) -> int | None:
         """How many entries are done with once an event has been sent; `None`: it is not next."""
         told = plain(sent)
         for done, each in enumerate(self.waiting):
@@ -265,7 +265,7 @@ class ToModel(Fact):
                     return None
         return None
 
-    def _take(self, sent: Message) -> None:
+    def _take(self, sent: Encodable) -> None:
         done = self._follows(sent)
         for _ in range(done or 0):
             self.events -= isinstance(self.waiting.popleft(), _Event)

@@ -16,7 +16,7 @@ from twilio_realtime_core.machine.contract import MessageMachine
 from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.protocols.realtime import MAX_MESSAGE_BYTES as MAX_REALTIME_BYTES
 from twilio_realtime_core.protocols.twilio import MAX_MESSAGE_BYTES as MAX_TWILIO_BYTES
-from twilio_realtime_core.transport.http import Opening, Request, Response, Upgrade
+from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, HttpResponse, Upgrade
 from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 
@@ -102,14 +102,14 @@ def byte_call(
 
 def _serving(
     machine: MessageMachine, peer: Hashable, links: dict[Hashable, LinkConfig], random: Random
-) -> Opening:
+) -> HttpConnection:
     """A server whose every WebSocket is `machine`'s."""
 
-    def respond(request: Request) -> Response | Upgrade:
+    def respond(request: HttpRequest) -> HttpResponse | Upgrade:
         del request
         return Upgrade(machine, peer, links)
 
-    return Opening(peer, respond, random.randbytes)
+    return HttpConnection(peer, respond, random.randbytes)
 
 
 def _even(latency_ns: int) -> Ways:
