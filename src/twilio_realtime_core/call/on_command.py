@@ -28,6 +28,7 @@ from ..commands import (
     Unmute,
 )
 from ..config.call import check_encodable, pin_event
+from ..conversation.item_json import item_to_json
 from ..errors import LocalProtocolError
 from ..machine.lifecycles import StreamState
 from ..machine.timers import Timer
@@ -35,7 +36,7 @@ from ..notifications import EndReason, InterruptionCause
 from ..protocols import realtime
 from ..protocols.realtime import ClientEvent, CreateItem, CreateResponse, DeleteItem
 from ..turns.interruption import with_event_id
-from ..values.items import ConversationItem, ImagePart, TextPart, to_data
+from ..values.items import ConversationItem, ImagePart, TextPart
 from .state import CallState
 
 __all__ = ["on_command", "run_deferred"]
@@ -184,7 +185,7 @@ def _answer_approval(call: CallState, command: AnswerApproval) -> None:
 
 def _reset_history(call: CallState, items: tuple[ConversationItem, ...]) -> None:
     for item in items:
-        check_encodable(CreateItem(to_data(item)))
+        check_encodable(CreateItem(item_to_json(item)))
     call.session.check_capacity(len(call.conversation.plan_reset(items)))
     for edit in call.conversation.reset(items):
         match edit:

@@ -24,15 +24,9 @@ from ..errors import LocalProtocolError
 from ..notifications import ItemAdded, ItemDeleted, ItemUpdated
 from ..protocols import realtime
 from ..protocols.realtime import CreateItem, DeleteItem
-from ..values.items import (
-    AudioPart,
-    ContentPart,
-    ConversationItem,
-    FunctionCall,
-    Message,
-    from_server,
-)
+from ..values.items import AudioPart, ContentPart, ConversationItem, FunctionCall, Message
 from .history_diff import Edit, apply_edits, diff, item_id_of
+from .item_json import item_from_server
 from .transcript import Transcript
 
 __all__ = [
@@ -270,7 +264,7 @@ class _Entry:
     done: bool = False
 
     def update_from(self, item: realtime.Item, *, done: bool = False) -> None:
-        self.item = from_server(item)
+        self.item = item_from_server(item)
         self.done = self.done or done
         if isinstance(self.item, Message):
             for index, part in enumerate(self.item.parts):
@@ -284,10 +278,10 @@ class _Entry:
     def snapshot(self) -> ConversationItem:
         match self.item:
             case Message():
-                complete = self.done or self.item.complete
-                return evolve(self.item, parts=tuple(self._parts(self.item)), complete=complete)
+                complete = self.done or self.item.is_complete
+                return evolve(self.item, parts=tuple(self._parts(self.item)), is_complete=complete)
             case FunctionCall():
-                return evolve(self.item, complete=self.done or self.item.complete)
+                return evolve(self.item, is_complete=self.done or self.item.is_complete)
             case _:
                 return self.item
 

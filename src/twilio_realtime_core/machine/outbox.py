@@ -3,7 +3,6 @@
 from typing import Final
 
 from ..errors import Fault, FaultKind
-from ..notifications import Notification
 from .actions import Action, Encodable, Notify, Peer, Send
 
 __all__ = ["Outbox"]
@@ -31,7 +30,7 @@ class Outbox:
         """An event to the model's server."""
         self._actions.append(Send(_REALTIME, event))
 
-    def notify(self, event: Notification) -> None:
+    def notify(self, event: object) -> None:
         """A notification for the application."""
         self._actions.append(Notify(event))
 

@@ -157,10 +157,10 @@ def test_items_are_told_as_they_come_are_completed_and_go() -> None:
     content = [{"type": "input_audio", "transcript": None}]
     event = {"previous_item_id": None, "item": {**item, "content": content}}
     added = call.model(type="conversation.item.added", **event)
-    unheard = MessageItem("u", Role.USER, (AudioPart(),), complete=False)
+    unheard = MessageItem("u", Role.USER, (AudioPart(),), is_complete=False)
     assert added.events == [ItemAdded(unheard, None)]
     words_known = call.model(type=f"{TRANSCRIPTION}.completed", item_id="u", transcript="Hello")
-    heard = MessageItem("u", Role.USER, (AudioPart("Hello"),), complete=False)
+    heard = MessageItem("u", Role.USER, (AudioPart("Hello"),), is_complete=False)
     assert words_known.told(ItemUpdated) == [ItemUpdated(heard)]
     deleted = call.model(type="conversation.item.deleted", item_id="u")
     assert deleted.events == [ItemDeleted("u")]
