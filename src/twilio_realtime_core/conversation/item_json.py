@@ -154,7 +154,7 @@ def _part_data(role: Role, part: ContentPart) -> dict[str, Any]:
 
 
 def item_from_json(data: Mapping[str, Any]) -> ConversationItem:
-    """An item of its JSON data. Other keys than those of `item_to_json`, such as `audio`, are left out.
+    """Return the item of its JSON data; keys that `item_to_json` does not write are left out.
 
     Raises `LocalProtocolError`, with the place, where a field is missing or of the wrong type.
     """

@@ -28,12 +28,12 @@ _READY: Final = SessionState.READY  # asked for with every event; a look-up take
 
 
 class Session:
-    """One session. `owns_interruption`: the server is to leave it to us to interrupt."""
+    """One session. `disables_server_interruption`: the server is to leave it to us to interrupt."""
 
     def __init__(
-        self, config: SessionConfig, outbox: Outbox, *, owns_interruption: bool = False
+        self, config: SessionConfig, outbox: Outbox, *, disables_server_interruption: bool = False
     ) -> None:
-        self._owns_interruption = owns_interruption
+        self._disables_server_interruption = disables_server_interruption
         self._first = self._first_update(config)
         self._effective = EffectiveSession(_FIRST_UPDATE, self._first.session)
         self._updates = 0
@@ -82,7 +82,7 @@ class Session:
     def _owned(self, session: Mapping[str, Any], *, first: bool) -> Mapping[str, Any]:
         return (
             disable_server_interruption(session, first=first)
-            if self._owns_interruption
+            if self._disables_server_interruption
             else session
         )
 

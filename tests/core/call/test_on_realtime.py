@@ -403,7 +403,7 @@ def test_a_caller_who_is_heard_to_speak_has_time_to_send_the_next_frame(
     timeout: int | None, padded: int
 ) -> None:
     """S24, S28."""
-    call = Call.ready(CallConfig(inactivity_timeout_ns=timeout))
+    call = Call.ready(CallConfig(inactivity_timeout_ms=timeout))
     call.phone(media(audio(160)))
     call.model(speech_started())
     assert sum(each.samples for each in call.wait(1000).told(CallerAudioPadded)) == padded
