@@ -21,7 +21,7 @@ from .config.call import CallConfig
 from .config.start_delay_history import StartDelayHistory
 from .errors import LocalProtocolError, redact
 from .machine.actions import ABNORMAL_CLOSURE, REALTIME, TWILIO, Action, Peer
-from .machine.lifecycles import SessionState, StreamState
+from .machine.lifecycles import Lifecycle, LifecycleFactory, SessionState, StreamState
 from .machine.timers import Timer
 from .machine.units import MS
 from .notifications import EndReason, RealtimeEvent, TwilioMessage
@@ -47,10 +47,14 @@ class Bridge:
 
     Every step raises `LocalProtocolError`, before anything has changed, if time runs backwards, or
     if it makes no sense for the peer.
+
+    `make_lifecycle` creates the lifecycles of the call, whose transitions a subclass can observe.
     """
 
-    def __init__(self, config: CallConfig | None = None) -> None:
-        self._call = CallState(config or CallConfig())
+    def __init__(
+        self, config: CallConfig | None = None, *, make_lifecycle: LifecycleFactory = Lifecycle
+    ) -> None:
+        self._call = CallState(config or CallConfig(), make_lifecycle)
         self._notifies_twilio_messages = Peer.TWILIO in self._call.config.raw_messages
         self._notifies_realtime_events = Peer.REALTIME in self._call.config.raw_messages
         self._now: int | None = None

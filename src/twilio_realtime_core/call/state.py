@@ -16,7 +16,14 @@ from ..downlink.clips import ClipPlayer
 from ..downlink.downlink import Downlink
 from ..errors import FaultKind
 from ..machine.actions import Peer
-from ..machine.lifecycles import SessionState, StreamState
+from ..machine.lifecycles import (
+    TURN,
+    Lifecycle,
+    LifecycleFactory,
+    SessionState,
+    StreamState,
+    TurnState,
+)
 from ..machine.outbox import Outbox
 from ..machine.timers import Timer, Timers
 from ..machine.units import MS
@@ -43,15 +50,16 @@ class CallState:
     """The parts of one call, created as `config` says. `end` is set by what ends the call first."""
 
     config: CallConfig
+    _make_lifecycle: LifecycleFactory = Lifecycle
     outbox: Outbox = field(init=False, factory=Outbox)
     timers: Timers = field(init=False, factory=Timers)
     stream: MediaStream = field(init=False)
     session: Session = field(init=False)
     caller_audio: CallerAudio = field(init=False)
     conversation: Conversation = field(init=False, factory=Conversation)
-    responses: Responses = field(init=False, factory=Responses)
-    requests: Requests = field(init=False, factory=Requests)
-    function_calls: FunctionCalls = field(init=False, factory=FunctionCalls)
+    responses: Responses = field(init=False)
+    requests: Requests = field(init=False)
+    function_calls: FunctionCalls = field(init=False)
     mcp: Mcp = field(init=False)
     downlink: Downlink = field(init=False)
     clips: ClipPlayer = field(init=False)
@@ -62,12 +70,16 @@ class CallState:
     end: CallEnded | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
-        config, outbox, responses = self.config, self.outbox, self.responses
+        config, outbox, make_lifecycle = self.config, self.outbox, self._make_lifecycle
+        responses = self.responses = Responses(make_lifecycle)
+        self.requests = Requests(make_lifecycle)
+        self.function_calls = FunctionCalls(make_lifecycle)
         timeout_ms = config.inactivity_timeout_ms
-        self.stream = MediaStream(outbox)
+        self.stream = MediaStream(outbox, make_lifecycle)
         self.session = Session(
             config.session,
             outbox,
+            make_lifecycle,
             disables_server_interruption=not config.interruption.interrupts_immediately,
         )
         self.caller_audio = CallerAudio(None if timeout_ms is None else timeout_ms * MS)
@@ -92,6 +104,7 @@ class CallState:
             self.downlink,
             self.clips,
             self.speech,
+            make_lifecycle(TURN, TurnState.QUIET),
         )
 
     # What several inputs do.

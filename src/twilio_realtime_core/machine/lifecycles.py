@@ -8,7 +8,7 @@ it. The diagrams in `docs/states.md` are generated from these tables.
 from collections.abc import Mapping
 from enum import Enum, unique
 from types import MappingProxyType
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 __all__ = [
     "ACTIVE_RESPONSE",
@@ -22,6 +22,7 @@ __all__ = [
     "FunctionCallInput",
     "FunctionCallState",
     "Lifecycle",
+    "LifecycleFactory",
     "ResponseInput",
     "ResponseState",
     "SessionInput",
@@ -58,6 +59,15 @@ class Lifecycle(Generic[S, I]):
             self.state = state
             self._possible = self._table[state]
         return True
+
+
+class LifecycleFactory(Protocol):
+    """What creates the lifecycles of a call: `Lifecycle`, or a function that returns a subclass of
+    it, which observes the transitions."""
+
+    def __call__(self, table: Table[S, I], state: S) -> Lifecycle[S, I]:
+        """Return a lifecycle that follows `table` and starts in `state`."""
+        ...
 
 
 class _Input(Enum):

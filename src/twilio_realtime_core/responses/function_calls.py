@@ -13,11 +13,17 @@ https://platform.openai.com/docs/api-reference/realtime-server-events.
 
 from typing import Final
 
-from attrs import define, field
+from attrs import define
 
 from ..errors import Fault, FaultKind, LocalProtocolError
 from ..machine.actions import Peer
-from ..machine.lifecycles import FUNCTION_CALL, FunctionCallInput, FunctionCallState, Lifecycle
+from ..machine.lifecycles import (
+    FUNCTION_CALL,
+    FunctionCallInput,
+    FunctionCallState,
+    Lifecycle,
+    LifecycleFactory,
+)
 from ..notifications import FunctionCallRequested
 from ..protocols.realtime import Item
 from .responses import ResponseRecord
@@ -35,9 +41,7 @@ class _FunctionCall:
     """A call, and the response that it belongs to."""
 
     record: ResponseRecord
-    lifecycle: Lifecycle[FunctionCallState, FunctionCallInput] = field(
-        factory=lambda: Lifecycle(FUNCTION_CALL, FunctionCallState.REQUESTED)
-    )
+    lifecycle: Lifecycle[FunctionCallState, FunctionCallInput]
 
     @property
     def is_answered(self) -> bool:
@@ -53,7 +57,8 @@ class _FunctionCall:
 class FunctionCalls:
     """The function calls of one Realtime session, by `call_id`."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_lifecycle: LifecycleFactory = Lifecycle) -> None:
+        self._make_lifecycle = make_lifecycle
         self._calls: dict[str, _FunctionCall] = {}
 
     def item_done(self, record: ResponseRecord, item: Item) -> FunctionCallRequested | Fault | None:
@@ -66,7 +71,8 @@ class FunctionCalls:
         if len(self._calls) >= MAX_CALLS and not self._forget_one():
             message = f"function call: {MAX_CALLS} have no output; this one is not notified"
             return Fault(Peer.REALTIME, FaultKind.OVERFLOW, message)
-        self._calls[item.call_id] = _FunctionCall(record)
+        lifecycle = self._make_lifecycle(FUNCTION_CALL, FunctionCallState.REQUESTED)
+        self._calls[item.call_id] = _FunctionCall(record, lifecycle)
         record.unsent_outputs += 1
         return FunctionCallRequested(
             item.call_id, item.name, item.arguments or "", record.id, item.id

@@ -22,6 +22,7 @@ from ..machine.lifecycles import (
     ActiveResponseInput,
     ActiveResponseState,
     Lifecycle,
+    LifecycleFactory,
 )
 from ..protocols.realtime import CreateResponse, ServerError
 from .responses import ResponseRecord
@@ -81,10 +82,10 @@ class Requests:
     """The requests of one Realtime session; none is sent before `open`. Every list of events that a
     method returns is what may be sent now, in order; it counts as sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_lifecycle: LifecycleFactory = Lifecycle) -> None:
         self._is_open = False
         self._count = 0
-        self._active = Lifecycle(ACTIVE_RESPONSE, ActiveResponseState.FREE)
+        self._active = make_lifecycle(ACTIVE_RESPONSE, ActiveResponseState.FREE)
         self._decision = PlaybackDecision.PLAY
         self._active_id = ""
         self._answer_id = ""

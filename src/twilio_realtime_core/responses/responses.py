@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from attrs import define, field
 
-from ..machine.lifecycles import RESPONSE, Lifecycle, ResponseInput, ResponseState
+from ..machine.lifecycles import RESPONSE, Lifecycle, LifecycleFactory, ResponseInput, ResponseState
 from ..protocols.realtime import Response
 
 __all__ = ["MAX_ITEMS", "MAX_RESPONSES", "ResponseRecord", "Responses"]
@@ -94,7 +94,8 @@ def _add(known: set[T], item: T) -> bool:
 class Responses:
     """The records of all responses of one Realtime session."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_lifecycle: LifecycleFactory = Lifecycle) -> None:
+        self._make_lifecycle = make_lifecycle
         self._by_id: dict[str, ResponseRecord] = {}
         self._by_item: dict[str, ResponseRecord] = {}
         self._not_ended: list[ResponseRecord] = []
@@ -113,7 +114,8 @@ class Responses:
         if record is None:
             if len(self._by_id) >= MAX_RESPONSES:
                 self._forget_one()
-            record = self._by_id[response_id] = ResponseRecord(response_id)
+            lifecycle = self._make_lifecycle(RESPONSE, ResponseState.GENERATING)
+            record = self._by_id[response_id] = ResponseRecord(response_id, lifecycle=lifecycle)
             self._not_ended = [*self.generating, record]
         return record
 

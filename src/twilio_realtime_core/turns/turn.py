@@ -15,7 +15,7 @@ from ..downlink.clips import ClipPlayer
 from ..downlink.downlink import Downlink
 from ..errors import FaultKind
 from ..machine.actions import Peer
-from ..machine.lifecycles import TURN, Lifecycle, ResponseInput, TurnInput, TurnState
+from ..machine.lifecycles import Lifecycle, ResponseInput, TurnInput, TurnState
 from ..machine.outbox import Outbox
 from ..machine.timers import Timer, Timers
 from ..machine.units import MS, samples_to_ms
@@ -56,9 +56,7 @@ class TurnController:
     _downlink: Downlink
     _clips: ClipPlayer
     _speech: AgentSpeech
-    _lifecycle: Lifecycle[TurnState, TurnInput] = field(
-        init=False, factory=lambda: Lifecycle(TURN, TurnState.QUIET)
-    )
+    _lifecycle: Lifecycle[TurnState, TurnInput]
     _speech_started_at_ns: int = field(init=False, default=0)
     _is_turn_unanswered: bool = field(init=False, default=False)
 
