@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent_harness import CALLER_HUNG_UP, HUNG_UP, STARTED, Exchange, settle
 from driving import RUNTIMES, ignore, run_virtual
-from exchange import CALLER_HUNG_UP, HUNG_UP, STARTED, Exchange, settle
 from twilio_realtime.agents import mailbox
 from twilio_realtime.agents.call import GRACE_SECONDS, MAX_PROBLEMS, Call
 from twilio_realtime.agents.failures import ApplicationError

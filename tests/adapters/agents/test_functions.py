@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from msgspec import Meta
 from openai.types.realtime import RealtimeFunctionTool
 
+from agent_harness import Exchange, settle
 from driving import RUNTIMES, run
-from exchange import Exchange, settle
 from twilio_realtime.agents import functions as module
 from twilio_realtime.agents.call import Call
 from twilio_realtime.agents.failures import ApplicationError

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twilio_realtime.errors import UsageError
 from twilio_realtime.server.environment import Settings, read_settings
-from twilio_realtime.usage_error import UsageError
 from twilio_realtime_core.protocols import realtime
 
 KEY = "sk-proj-abc"

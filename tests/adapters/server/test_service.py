@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certificates import serving, trusting
+from twilio_realtime.errors import UsageError
 from twilio_realtime.recordings.recorder import BridgeLike
 from twilio_realtime.runtime.tls import Tls
 from twilio_realtime.server.service import Service, ServiceConfig, check_exposure
@@ -23,7 +24,6 @@ from twilio_realtime.sim.phone.caller import After, Cue, Say, WhenQuiet
 from twilio_realtime.sim.phone.caller import HangUp as Leave
 from twilio_realtime.sim.phone.twilio_peer import SERVER, TwilioPeer
 from twilio_realtime.sim.world.byte_world import ByteWorld
-from twilio_realtime.usage_error import UsageError
 from twilio_realtime_core import (
     Bridge,
     CallConfig,

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable, Hashable
 from typing import TypeAlias
 
-from ..runtime.listening import MAX_CONNECTIONS, Reception, addresses, bind, close
+from ..runtime.tcp_acceptor import MAX_CONNECTIONS, Reception, addresses, bind, close
 from .driver import Driver
 
 __all__ = ["MAX_CONNECTIONS", "listen"]

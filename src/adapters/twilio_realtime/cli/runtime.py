@@ -20,8 +20,8 @@ from anyio.abc import TaskStatus
 from twilio_realtime_core import ByteAction, ByteMachine
 
 from ..agents import failures
-from ..runtime.listening import MAX_CONNECTIONS
-from ..usage_error import UsageError
+from ..errors import UsageError
+from ..runtime.tcp_acceptor import MAX_CONNECTIONS
 from .output import complain
 
 __all__ = [

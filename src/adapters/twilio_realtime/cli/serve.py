@@ -13,9 +13,10 @@ from twilio_realtime_core import CallConfig, LocalProtocolError, Peer, SessionCo
 from twilio_realtime_core.config.fields import UNSET
 from twilio_realtime_core.transport.http import HttpRequest
 
+from ..errors import UsageError
 from ..recordings.folder import RecordedCalls
 from ..recordings.recorder import BridgeLike
-from ..runtime.listening import MAX_CONNECTIONS
+from ..runtime.tcp_acceptor import MAX_CONNECTIONS
 from ..server.environment import read_settings
 from ..server.public_url import check_public_url
 from ..server.service import (
@@ -26,7 +27,6 @@ from ..server.service import (
     ServiceConfig,
     check_exposure,
 )
-from ..usage_error import UsageError
 from .call_events import describe
 from .options import host_option, json_option, port_option, runtime_option
 from .output import Output, Tone

@@ -9,7 +9,7 @@ from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.protocols import realtime
 from twilio_realtime_core.transport.handshake import parse_url
 
-from ..usage_error import UsageError
+from ..errors import UsageError
 from .public_url import is_loopback
 
 __all__ = ["API_KEY", "AUTH_TOKEN", "REALTIME_URL", "Settings", "read_settings"]

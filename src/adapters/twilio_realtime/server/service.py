@@ -28,9 +28,9 @@ from twilio_realtime_core.webhook import (
     stream_url,
 )
 
+from ..errors import UsageError
 from ..recordings.recorder import BridgeLike
 from ..runtime.tls import Tls
-from ..usage_error import UsageError
 from .public_url import base_url, check_public_url, is_loopback
 from .start_delay_store import Lines
 

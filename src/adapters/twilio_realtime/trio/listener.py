@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import trio
 
-from ..runtime.listening import MAX_CONNECTIONS, Reception, addresses, bind, close
+from ..runtime.tcp_acceptor import MAX_CONNECTIONS, Reception, addresses, bind, close
 from .driver import Driver
 
 __all__ = ["MAX_CONNECTIONS", "listen"]
