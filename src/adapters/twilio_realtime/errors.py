@@ -1,8 +1,11 @@
-"""What is wrong with the way in which the program is used, and what to do about it."""
+"""The error for settings and arguments that the program cannot work with."""
 
 __all__ = ["UsageError"]
 
 
 class UsageError(ValueError):
-    """A setting is missing or makes no sense. The text is a sentence for whoever starts the
-    program; it names what to set, and never shows a key, a token or a URL."""
+    """A setting is missing or invalid.
+
+    The text is a sentence for the person who starts the program. It names the setting to change
+    and never contains a key, a token or a URL.
+    """

@@ -1,3 +1,5 @@
+"""The settings in environment variables."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,18 +10,18 @@ from twilio_realtime_core.protocols import realtime
 
 KEY = "sk-proj-abc"
 TOKEN = "0123456789abcdef"
-ELSEWHERE = "wss://models.example/v1/realtime"
+OTHER_URL = "wss://models.example/v1/realtime"
 
 
 def test_what_is_set_is_read() -> None:
     environment = {
         "OPENAI_API_KEY": KEY,
         "TWILIO_AUTH_TOKEN": TOKEN,
-        "OPENAI_REALTIME_URL": ELSEWHERE,
+        "OPENAI_REALTIME_URL": OTHER_URL,
         "HOME": "/root",
     }
     assert read_settings(environment) == Settings(
-        api_key=KEY, auth_token=TOKEN, realtime_url=ELSEWHERE
+        api_key=KEY, auth_token=TOKEN, realtime_url=OTHER_URL
     )
 
 
@@ -31,7 +33,7 @@ def test_the_key_is_enough_for_calls_with_openai() -> None:
 
 def test_a_url_that_is_given_goes_before_that_of_the_environment() -> None:
     environment = {"OPENAI_API_KEY": KEY, "OPENAI_REALTIME_URL": "wss://other.example"}
-    assert read_settings(environment, ELSEWHERE).realtime_url == ELSEWHERE
+    assert read_settings(environment, OTHER_URL).realtime_url == OTHER_URL
 
 
 @pytest.mark.parametrize("value", ["", "  ", "\n"])
@@ -82,16 +84,16 @@ def test_a_secret_that_was_copied_badly_is_named_and_not_shown(name: str, secret
 
 
 def test_secrets_are_not_shown() -> None:
-    shown = repr(Settings(api_key=KEY, auth_token=TOKEN, realtime_url="wss://h/?token=t0ken"))
-    assert "hidden" in shown
-    assert not any(secret in shown for secret in (KEY, TOKEN, "t0ken"))
+    text = repr(Settings(api_key=KEY, auth_token=TOKEN, realtime_url="wss://h/?token=t0ken"))
+    assert "hidden" in text
+    assert not any(secret in text for secret in (KEY, TOKEN, "t0ken"))
     assert "None" in repr(Settings())
 
 
-names = st.sampled_from(["OPENAI_API_KEY", "TWILIO_AUTH_TOKEN", "OPENAI_REALTIME_URL"])
+variable_names = st.sampled_from(["OPENAI_API_KEY", "TWILIO_AUTH_TOKEN", "OPENAI_REALTIME_URL"])
 
 
-@given(st.dictionaries(names, st.text(max_size=20)))
+@given(st.dictionaries(variable_names, st.text(max_size=20)))
 def test_whatever_is_set_there_are_settings_or_a_sentence(environment: dict[str, str]) -> None:
     try:
         settings = read_settings(environment)
