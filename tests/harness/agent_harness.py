@@ -163,7 +163,7 @@ class AgentHarness:
             near.close()
 
     async def run_during_calls(self, script: "Script", calls: int = 1) -> None:
-        """Run `script` beside `calls` calls, and wait for the calls to end."""
+        """Run `script` during `calls` calls, and wait for the calls to end."""
         async with anyio.create_task_group() as tasks:
             for _ in range(calls):
                 tasks.start_soon(self.run_call)

@@ -80,7 +80,7 @@ async def read_all(call: Call, into: list[Notification]) -> None:
 
 
 @each_runtime
-def test_an_agent_reads_what_happens_in_order_until_the_call_has_ended(runtime: str) -> None:
+def test_an_agent_reads_notifications_in_order_until_the_end(runtime: str) -> None:
     """S69: the end of the call ends the iteration, whichever side has hung up."""
     read: list[Notification] = []
 
@@ -105,7 +105,7 @@ def test_an_agent_reads_what_happens_in_order_until_the_call_has_ended(runtime: 
 
 
 @each_runtime
-def test_reading_may_stop_and_go_on(runtime: str) -> None:
+def test_iteration_can_stop_and_continue(runtime: str) -> None:
     read: list[Notification] = []
 
     async def agent(call: Call) -> None:
@@ -122,7 +122,7 @@ def test_reading_may_stop_and_go_on(runtime: str) -> None:
 
 
 @each_runtime
-def test_a_second_task_that_reads_is_told_that_there_is_one_already(runtime: str) -> None:
+def test_a_second_reading_task_gets_an_error(runtime: str) -> None:
     async def agent(call: Call) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(read_all, call, list[Notification]())
@@ -139,7 +139,7 @@ def test_a_second_task_that_reads_is_told_that_there_is_one_already(runtime: str
 
 
 @each_runtime
-def test_another_stream_of_the_same_socket_is_how_the_call_began_from_then_on(runtime: str) -> None:
+def test_another_stream_of_the_same_socket_replaces_call_started(runtime: str) -> None:
     again = CallStarted("MZ2", "CA1", "AC1", {})
     seen: list[str] = []
 
@@ -158,7 +158,7 @@ def test_another_stream_of_the_same_socket_is_how_the_call_began_from_then_on(ru
 
 
 @each_runtime
-def test_a_watcher_is_told_everything_as_it_happens_and_may_send(runtime: str) -> None:
+def test_a_watcher_gets_every_notification_at_once_and_may_send(runtime: str) -> None:
     watched: list[Notification] = []
     order: list[str] = []
 
@@ -187,7 +187,7 @@ def test_a_watcher_is_told_everything_as_it_happens_and_may_send(runtime: str) -
 
 
 @each_runtime
-def test_commands_reach_the_call_in_order_and_after_the_end_change_nothing(runtime: str) -> None:
+def test_commands_are_sent_in_order_and_ignored_after_the_end(runtime: str) -> None:
     """S52: a command after the end is no misuse, but a race that cannot be avoided."""
 
     async def agent(call: Call) -> None:
@@ -207,7 +207,7 @@ def test_commands_reach_the_call_in_order_and_after_the_end_change_nothing(runti
 
 
 @each_runtime
-def test_misuse_is_raised_where_the_command_is_given(runtime: str) -> None:
+def test_an_impossible_command_raises_in_the_agent(runtime: str) -> None:
     async def agent(call: Call) -> None:
         call.send(SendFunctionOutput("f", "1"))
         with pytest.raises(LocalProtocolError, match="has its answer"):
@@ -223,7 +223,7 @@ def test_misuse_is_raised_where_the_command_is_given(runtime: str) -> None:
 
 
 @each_runtime
-def test_a_slow_agent_misses_what_is_lossy_and_is_told_how_much(runtime: str) -> None:
+def test_a_slow_agent_loses_droppable_notifications_and_sees_their_count(runtime: str) -> None:
     read: list[Notification] = []
     many = 2 * mailbox.DROP_THRESHOLD
 
@@ -243,7 +243,7 @@ def test_a_slow_agent_misses_what_is_lossy_and_is_told_how_much(runtime: str) ->
 
 
 @each_runtime
-def test_an_agent_that_does_not_keep_up_loses_its_call_and_learns_why(runtime: str) -> None:
+def test_an_overflowing_mailbox_ends_the_call_with_a_fault(runtime: str) -> None:
     read: list[Notification] = []
 
     async def agent(call: Call) -> None:
@@ -269,7 +269,7 @@ def test_an_agent_that_does_not_keep_up_loses_its_call_and_learns_why(runtime: s
 
 
 @each_runtime
-def test_an_agent_that_only_reads_leaves_the_loop_to_others(runtime: str) -> None:
+def test_an_agent_that_only_reads_lets_other_tasks_run(runtime: str) -> None:
     seen: list[bool] = []
     other = list[None]()
 
@@ -290,14 +290,14 @@ def test_an_agent_that_only_reads_leaves_the_loop_to_others(runtime: str) -> Non
     assert seen[-1]
 
 
-def test_pieces_sound_raw_messages_and_faults_are_lossy_and_nothing_else() -> None:
+def test_only_partial_text_audio_raw_messages_and_faults_are_droppable() -> None:
     assert all(map(is_droppable, DROPPABLE))
     assert not any(map(is_droppable, [*NOT_DROPPABLE, STARTED, HUNG_UP]))
 
 
 @settings(max_examples=20)
 @given(st.lists(st.tuples(st.integers(1, 700), st.booleans()), max_size=6))
-def test_whatever_comes_the_mailbox_keeps_order_counts_and_its_limit(
+def test_the_mailbox_keeps_order_count_and_limit(
     bursts: list[tuple[int, bool]],
 ) -> None:
     events: list[Notification] = []
@@ -335,7 +335,7 @@ def test_whatever_comes_the_mailbox_keeps_order_counts_and_its_limit(
 
 
 @each_runtime
-def test_an_exception_in_an_agent_ends_its_call_and_no_other(runtime: str) -> None:
+def test_an_exception_of_an_agent_ends_only_its_call(runtime: str) -> None:
     ended: list[CallEnded | None] = []
 
     async def agent(call: Call) -> None:
@@ -362,7 +362,7 @@ def test_an_exception_in_an_agent_ends_its_call_and_no_other(runtime: str) -> No
 
 
 @each_runtime
-def test_an_exception_group_of_one_is_told_as_that_one(runtime: str) -> None:
+def test_an_exception_group_of_one_is_reported_as_that_one(runtime: str) -> None:
     async def agent(call: Call) -> None:
         async with anyio.create_task_group():
             raise BugError(call)
@@ -374,9 +374,7 @@ def test_an_exception_group_of_one_is_told_as_that_one(runtime: str) -> None:
 
 @each_runtime
 @pytest.mark.parametrize("where", ["watcher", "task"])
-def test_an_exception_in_what_an_agent_has_set_up_ends_the_call_as_well(
-    runtime: str, where: str
-) -> None:
+def test_an_exception_of_a_watcher_or_task_ends_the_call(runtime: str, where: str) -> None:
     read: list[Notification] = []
 
     def watch(event: Notification) -> None:
@@ -410,7 +408,7 @@ def test_an_exception_in_what_an_agent_has_set_up_ends_the_call_as_well(
 
 
 @each_runtime
-def test_several_failures_are_reported_together_in_their_order(runtime: str) -> None:
+def test_several_failures_are_reported_together_in_order(runtime: str) -> None:
     """S66: the call is hung up at the first."""
 
     async def task() -> None:
@@ -427,7 +425,7 @@ def test_several_failures_are_reported_together_in_their_order(runtime: str) -> 
 
 
 @each_runtime
-def test_what_fails_with_each_event_is_reported_a_few_times(runtime: str) -> None:
+def test_a_repeated_failure_is_reported_a_few_times(runtime: str) -> None:
     def watch(event: Notification) -> None:
         raise BugError(event)
 
@@ -452,7 +450,7 @@ def several(harness: AgentHarness) -> list[Exception]:
 
 
 @each_runtime
-def test_a_call_goes_on_without_an_agent_that_has_returned(runtime: str) -> None:
+def test_a_call_continues_after_its_agent_has_returned(runtime: str) -> None:
     watched: list[Notification] = []
     ticks: list[float] = []
 
@@ -479,7 +477,7 @@ def test_a_call_goes_on_without_an_agent_that_has_returned(runtime: str) -> None
 
 
 @each_runtime
-def test_after_the_end_an_agent_has_its_time_and_what_it_started_has_none(runtime: str) -> None:
+def test_at_the_end_tasks_are_cancelled_and_agents_have_grace(runtime: str) -> None:
     """S71: tasks of the call are cancelled, and their ends awaited."""
     done: list[tuple[str, float]] = []
 
@@ -506,7 +504,7 @@ def test_after_the_end_an_agent_has_its_time_and_what_it_started_has_none(runtim
 
 
 @each_runtime
-def test_an_agent_that_takes_longer_is_cancelled_and_reported(runtime: str) -> None:
+def test_an_agent_is_cancelled_and_reported_after_its_grace_period(runtime: str) -> None:
     cancelled: list[float] = []
 
     async def agent(call: Call) -> None:
@@ -526,7 +524,7 @@ def test_an_agent_that_takes_longer_is_cancelled_and_reported(runtime: str) -> N
 
 
 @each_runtime
-def test_cancelling_ends_the_agent_at_once(runtime: str) -> None:
+def test_cancelling_ends_the_agent_immediately(runtime: str) -> None:
     """S52: ending the service does not wait for agents."""
     log: list[str] = []
 
@@ -551,7 +549,7 @@ def test_cancelling_ends_the_agent_at_once(runtime: str) -> None:
 
 
 @each_runtime
-def test_a_bug_of_the_machine_ends_the_iteration_and_is_raised_itself(runtime: str) -> None:
+def test_an_exception_of_the_machine_ends_iteration_and_is_raised(runtime: str) -> None:
     read: list[Notification] = []
 
     async def agent(call: Call) -> None:
@@ -571,7 +569,7 @@ def test_a_bug_of_the_machine_ends_the_iteration_and_is_raised_itself(runtime: s
 
 
 @each_runtime
-def test_a_call_that_is_over_before_its_agent_begins_has_one_all_the_same(runtime: str) -> None:
+def test_an_agent_runs_even_if_its_call_has_already_ended(runtime: str) -> None:
     read: list[Notification] = []
 
     async def agent(call: Call) -> None:
@@ -594,7 +592,7 @@ def test_a_call_that_is_over_before_its_agent_begins_has_one_all_the_same(runtim
 
 
 @each_runtime
-def test_handlers_are_called_by_kind_in_order_and_waited_for(runtime: str) -> None:
+def test_handlers_are_called_by_kind_in_order_and_awaited(runtime: str) -> None:
     log: list[object] = []
     handlers = Handlers()
 
@@ -629,7 +627,7 @@ def test_handlers_are_called_by_kind_in_order_and_waited_for(runtime: str) -> No
 
 
 @each_runtime
-def test_an_exception_in_a_handler_ends_the_call(runtime: str) -> None:
+def test_an_exception_of_a_handler_ends_the_call(runtime: str) -> None:
     """S52: the call is ended in order all the same."""
     handlers = Handlers()
 
@@ -647,7 +645,7 @@ def test_an_exception_in_a_handler_ends_the_call(runtime: str) -> None:
 
 
 @each_runtime
-def test_an_agent_sees_the_conversation_and_what_was_heard(runtime: str) -> None:
+def test_an_agent_sees_conversation_items_and_playback_positions(runtime: str) -> None:
     seen: list[object] = []
 
     async def agent(call: Call) -> None:
@@ -667,7 +665,7 @@ def test_an_agent_sees_the_conversation_and_what_was_heard(runtime: str) -> None
 # Failures of the application and other exceptions
 
 
-def test_an_agent_that_waits_for_what_was_cancelled_has_failed() -> None:
+def test_awaiting_a_cancelled_task_is_a_failure_of_the_agent() -> None:
     async def wait() -> None:
         task = asyncio.create_task(asyncio.sleep(10))
         task.cancel()
@@ -687,7 +685,7 @@ def test_an_agent_that_waits_for_what_was_cancelled_has_failed() -> None:
 
 
 @each_runtime
-def test_the_time_of_an_agent_does_not_wait_for_tasks_that_are_slow_to_end(runtime: str) -> None:
+def test_the_grace_period_does_not_wait_for_slow_tasks(runtime: str) -> None:
     ran: list[float] = []
 
     async def slow() -> None:
@@ -713,7 +711,7 @@ def test_the_time_of_an_agent_does_not_wait_for_tasks_that_are_slow_to_end(runti
 
 
 @each_runtime
-def test_watchers_are_told_that_the_agent_has_failed(runtime: str) -> None:
+def test_watchers_get_a_fault_when_the_agent_fails(runtime: str) -> None:
     seen: list[Notification] = []
 
     def fail(event: Notification) -> None:
@@ -733,7 +731,7 @@ def test_watchers_are_told_that_the_agent_has_failed(runtime: str) -> None:
 
 
 @each_runtime
-def test_the_line_that_is_told_is_the_applications_and_not_a_librarys(runtime: str) -> None:
+def test_a_failure_names_the_line_of_the_application_code(runtime: str) -> None:
     async def agent(call: Call) -> None:
         json.loads("{")
 

@@ -83,7 +83,7 @@ async def run_call(
 
 
 @each_runtime
-def test_a_whole_call_of_a_service_has_an_agent(runtime: str) -> None:
+def test_a_whole_call_of_a_service_runs_an_agent(runtime: str) -> None:
     parties, read = CallParties(LONG_SCRIPT), list[Notification]()
     errors, unhandled = list[Exception](), list[object]()
 
@@ -104,7 +104,7 @@ def test_a_whole_call_of_a_service_has_an_agent(runtime: str) -> None:
 
 
 @each_runtime
-def test_an_agent_that_takes_long_delays_no_audio(runtime: str) -> None:
+def test_a_slow_agent_delays_no_audio(runtime: str) -> None:
     """The caller hears the same to the sample, whether the agent is slow or not."""
 
     async def sleepy(call: Call) -> None:
@@ -143,7 +143,7 @@ def test_an_agent_can_hang_up(runtime: str) -> None:
 
 
 @each_runtime
-def test_when_the_model_is_lost_the_agent_is_told_at_once(runtime: str) -> None:
+def test_losing_the_model_ends_the_call_of_the_agent_immediately(runtime: str) -> None:
     """S89."""
     read: list[Notification] = []
     parties = CallParties(LONG_SCRIPT)
@@ -186,7 +186,7 @@ def test_when_the_model_is_lost_the_agent_is_told_at_once(runtime: str) -> None:
 
 
 @each_runtime
-def test_what_is_no_call_has_no_agent_and_its_faults_are_told_elsewhere(runtime: str) -> None:
+def test_connections_without_a_call_run_no_agent_and_report_faults(runtime: str) -> None:
     api = RUNTIMES[runtime]
     calls, unhandled = list[Call](), list[object]()
 
@@ -239,16 +239,16 @@ async def phone_call(api: Any, main: Callable[..., Coroutine[Any, Any, None]]) -
     return reported
 
 
-def test_the_program_for_trio_answers_calls() -> None:
+def test_the_example_for_trio_answers_calls() -> None:
     assert len(trio.run(phone_call, twilio_realtime.trio, agent_on_trio.main)) == 1
 
 
-def test_the_program_for_asyncio_answers_calls() -> None:
+def test_the_example_for_asyncio_answers_calls() -> None:
     call = phone_call(twilio_realtime.asyncio, agent_on_asyncio.main)
     assert len(asyncio.run(call)) == 1
 
 
-def test_the_page_shows_the_programs_that_are_tested() -> None:
+def test_the_documentation_shows_the_tested_examples() -> None:
     page = Path("docs/application.md").read_text()
     for example in ("agent_on_trio", "agent_on_asyncio"):
         assert Path(f"docs/examples/{example}.py").read_text().strip() in page

@@ -95,7 +95,7 @@ def error_of(output: SendFunctionOutput) -> str:
 
 
 @each_runtime
-def test_a_function_is_called_with_what_the_model_gives_and_answers_once(runtime: str) -> None:
+def test_a_function_gets_the_arguments_and_is_answered_once(runtime: str) -> None:
     """S71."""
     harness = FunctionHarness(runtime)
 
@@ -135,7 +135,7 @@ class Place:
         (7, "7"),
     ],
 )
-def test_a_string_is_sent_as_it_is_and_anything_else_as_json(
+def test_a_string_is_sent_unchanged_and_other_output_as_json(
     runtime: str, result: object, output: str
 ) -> None:
     harness = FunctionHarness(runtime)
@@ -148,7 +148,7 @@ def test_a_string_is_sent_as_it_is_and_anything_else_as_json(
 
 
 @each_runtime
-def test_arguments_become_what_the_annotations_say(runtime: str) -> None:
+def test_arguments_are_converted_to_the_annotated_types(runtime: str) -> None:
     harness = FunctionHarness(runtime)
     given: list[object] = []
 
@@ -169,7 +169,7 @@ def test_arguments_become_what_the_annotations_say(runtime: str) -> None:
 
 
 @each_runtime
-def test_a_function_says_how_it_is_to_be_answered(runtime: str) -> None:
+def test_the_options_of_a_function_are_those_of_its_output(runtime: str) -> None:
     """S81: the output may wait for playback, which the bridge implements."""
     harness = FunctionHarness(runtime)
 
@@ -187,7 +187,7 @@ def test_a_function_says_how_it_is_to_be_answered(runtime: str) -> None:
 
 
 @each_runtime
-def test_a_function_that_takes_the_call_can_end_it(runtime: str) -> None:
+def test_a_function_with_a_call_parameter_can_hang_up(runtime: str) -> None:
     harness = FunctionHarness(runtime)
 
     @harness.functions.add(respond=False)
@@ -210,7 +210,7 @@ def request_and_hang_up(*requests: FunctionCallRequested) -> Callable[[AgentHarn
 
 
 @each_runtime
-def test_functions_run_side_by_side_and_hold_up_nothing(runtime: str) -> None:
+def test_functions_run_concurrently_and_delay_nothing(runtime: str) -> None:
     harness = FunctionHarness(runtime)
     read_at: list[float] = []
 
@@ -238,7 +238,7 @@ def test_functions_run_side_by_side_and_hold_up_nothing(runtime: str) -> None:
 
 
 @each_runtime
-def test_a_sync_function_runs_in_a_thread_of_its_own(runtime: str) -> None:
+def test_a_sync_function_runs_in_a_thread(runtime: str) -> None:
     harness = FunctionHarness(runtime)
 
     @harness.functions.add
@@ -250,7 +250,7 @@ def test_a_sync_function_runs_in_a_thread_of_its_own(runtime: str) -> None:
 
 
 @each_runtime
-def test_functions_go_on_after_the_agent_has_returned(runtime: str) -> None:
+def test_functions_continue_after_the_agent_has_returned(runtime: str) -> None:
     harness = FunctionHarness(runtime)
 
     @harness.functions.add
@@ -289,7 +289,7 @@ def test_functions_go_on_after_the_agent_has_returned(runtime: str) -> None:
         ("[" * 10_000, "not valid"),
     ],
 )
-def test_the_model_is_told_what_is_wrong_with_its_arguments(
+def test_the_model_gets_the_error_in_its_arguments(
     runtime: str, arguments: str, words: str
 ) -> None:
     """S80: the model may try again, so a response is requested despite `respond=False`."""
@@ -306,14 +306,14 @@ def test_the_model_is_told_what_is_wrong_with_its_arguments(
 
 
 @each_runtime
-def test_the_model_is_told_that_there_is_no_such_function(runtime: str) -> None:
+def test_an_unknown_function_is_answered_with_an_error(runtime: str) -> None:
     harness = FunctionHarness(runtime)
     (output,) = harness.run_requests(request("absent"))
     assert error_of(output) == "there is no function of this name"
 
 
 @each_runtime
-def test_a_function_that_raises_is_answered_without_its_words_and_reported(runtime: str) -> None:
+def test_a_failing_function_is_answered_without_details_and_reported(runtime: str) -> None:
     """S71."""
     harness = FunctionHarness(runtime)
 
@@ -331,7 +331,7 @@ def test_a_function_that_raises_is_answered_without_its_words_and_reported(runti
 
 
 @each_runtime
-def test_a_sync_function_that_raises_is_answered_as_well(runtime: str) -> None:
+def test_a_failing_sync_function_is_answered_too(runtime: str) -> None:
     harness = FunctionHarness(runtime)
 
     @harness.functions.add
@@ -362,7 +362,7 @@ async def wait_for_a_cancelled_task() -> None:
         ("trio", fail_like_a_cancelled_task),
     ],
 )
-def test_a_function_that_waits_for_what_was_cancelled_fails_alone(
+def test_awaiting_a_cancelled_task_fails_only_that_function(
     runtime: str, wait: Callable[[], Any]
 ) -> None:
     harness = FunctionHarness(runtime)
@@ -393,7 +393,7 @@ class Table:
 
 
 @each_runtime
-def test_a_class_of_an_annotation_that_raises_is_a_function_that_fails(runtime: str) -> None:
+def test_an_exception_in_an_annotated_class_is_a_failed_function(runtime: str) -> None:
     harness = FunctionHarness(runtime)
 
     @harness.functions.add
@@ -407,7 +407,7 @@ def test_a_class_of_an_annotation_that_raises_is_a_function_that_fails(runtime: 
 
 @each_runtime
 @pytest.mark.parametrize("seconds", [0, 100])
-def test_the_model_is_answered_though_the_report_fails(runtime: str, seconds: float) -> None:
+def test_the_model_is_answered_even_if_reporting_fails(runtime: str, seconds: float) -> None:
     def report(error: Exception) -> None:
         raise BugError
 
@@ -434,7 +434,7 @@ def request_and_wait(*requests: FunctionCallRequested) -> Callable[[AgentHarness
 
 
 @each_runtime
-def test_an_async_function_that_is_decorated_is_async(runtime: str) -> None:
+def test_a_decorated_async_function_is_async(runtime: str) -> None:
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def decorated(*args: Any, **named: Any) -> Any:
@@ -454,7 +454,7 @@ def test_an_async_function_that_is_decorated_is_async(runtime: str) -> None:
 
 
 @each_runtime
-def test_hung_functions_hold_up_no_other_call_and_have_a_limit(runtime: str) -> None:
+def test_hung_functions_have_a_limit_and_delay_no_other_call(runtime: str) -> None:
     harness = FunctionHarness(runtime)
     release, ended = threading.Event(), threading.Semaphore(0)
     started: list[int] = []
@@ -520,9 +520,7 @@ def circle() -> list[object]:
 
 @each_runtime
 @pytest.mark.parametrize("result", [object(), circle(), {(1, 2): 3}, "\ud800", ["\ud800"]])
-def test_what_is_no_json_is_answered_with_an_error_and_reported(
-    runtime: str, result: object
-) -> None:
+def test_output_that_is_no_json_is_answered_and_reported(runtime: str, result: object) -> None:
     """S90."""
     harness = FunctionHarness(runtime)
 
@@ -537,7 +535,7 @@ def test_what_is_no_json_is_answered_with_an_error_and_reported(
 
 
 @each_runtime
-def test_a_function_that_takes_too_long_is_cancelled_answered_and_reported(runtime: str) -> None:
+def test_a_function_over_its_timeout_is_cancelled_answered_and_reported(runtime: str) -> None:
     """S71."""
     harness = FunctionHarness(runtime)
     cancelled: list[float] = []
@@ -556,7 +554,7 @@ def test_a_function_that_takes_too_long_is_cancelled_answered_and_reported(runti
 
 
 @each_runtime
-def test_what_a_thread_returns_too_late_is_not_sent(runtime: str) -> None:
+def test_output_of_a_thread_after_its_timeout_is_dropped(runtime: str) -> None:
     harness = FunctionHarness(runtime)
     release, returned = threading.Event(), threading.Event()
 
@@ -582,7 +580,7 @@ def test_what_a_thread_returns_too_late_is_not_sent(runtime: str) -> None:
 
 
 @each_runtime
-def test_when_the_caller_hangs_up_functions_are_cancelled_and_nothing_is_sent(runtime: str) -> None:
+def test_functions_are_cancelled_without_output_when_the_caller_hangs_up(runtime: str) -> None:
     """S71."""
     harness = FunctionHarness(runtime)
     cancelled: list[float] = []
@@ -600,7 +598,7 @@ def test_when_the_caller_hangs_up_functions_are_cancelled_and_nothing_is_sent(ru
 
 
 @each_runtime
-def test_an_answer_that_somebody_else_has_given_is_reported_and_ends_nothing(runtime: str) -> None:
+def test_an_output_already_sent_by_the_application_is_only_reported(runtime: str) -> None:
     """No request is answered twice."""
     harness = FunctionHarness(runtime)
 
@@ -615,7 +613,7 @@ def test_an_answer_that_somebody_else_has_given_is_reported_and_ends_nothing(run
 
 
 @each_runtime
-def test_a_model_that_asks_without_end_does_not_start_tasks_without_end(runtime: str) -> None:
+def test_running_functions_of_one_call_are_limited(runtime: str) -> None:
     harness = FunctionHarness(runtime)
 
     @harness.functions.add(timeout_ms=5000)
@@ -651,7 +649,7 @@ json_values = st.recursive(
 @each_runtime
 @settings(max_examples=25)
 @given(arguments=st.text(max_size=20) | json_values.map(json.dumps))
-def test_whatever_the_model_writes_it_is_answered_once(runtime: str, arguments: str) -> None:
+def test_any_arguments_are_answered_once(runtime: str, arguments: str) -> None:
     harness = FunctionHarness(runtime)
 
     @harness.functions.add
@@ -679,7 +677,7 @@ def register_tool(function: Callable[..., Any], **options: Any) -> dict[str, Any
     return dict(tool)
 
 
-def test_the_schema_comes_from_the_signature_and_the_docstring() -> None:
+def test_a_tool_is_made_of_the_signature_and_the_docstring() -> None:
     def book(
         city: Annotated[str, Meta(description="Where to.", min_length=1)],
         kind: Literal["day", "night"] = "day",
@@ -718,7 +716,7 @@ def test_the_schema_comes_from_the_signature_and_the_docstring() -> None:
     }
 
 
-def test_a_function_without_parameters_and_docstring_is_told_as_such() -> None:
+def test_a_function_without_parameters_or_docstring_has_a_tool() -> None:
     def ring() -> None: ...
 
     assert register_tool(ring) == {
@@ -733,7 +731,7 @@ def test_a_function_without_parameters_and_docstring_is_told_as_such() -> None:
     }
 
 
-def test_a_class_named_as_the_parameters_are_does_not_get_in_their_way() -> None:
+def test_a_class_named_arguments_does_not_clash_with_the_schema() -> None:
     class arguments(msgspec.Struct):  # noqa: N801
         one: int
 
@@ -745,7 +743,7 @@ def test_a_class_named_as_the_parameters_are_does_not_get_in_their_way() -> None
     assert len(schema["$defs"]) == 1
 
 
-def test_methods_can_be_registered_under_names_of_their_own() -> None:
+def test_methods_can_be_registered_under_other_names() -> None:
     class Shop:
         def order(self, number: int) -> None:
             """Orders one."""
@@ -774,7 +772,7 @@ def takes_call(call: Call) -> None: ...
         (takes_call, "takes_call takes the call, so it must be async"),
     ],
 )
-def test_what_the_model_cannot_be_told_is_refused_when_it_is_registered(
+def test_a_function_without_a_schema_cannot_be_registered(
     function: Callable[..., Any], words: str
 ) -> None:
     functions = Functions(on_error=nobody)
@@ -783,7 +781,7 @@ def test_what_the_model_cannot_be_told_is_refused_when_it_is_registered(
     assert functions.tools == ()
 
 
-def test_a_parameter_without_an_annotation_is_refused() -> None:
+def test_a_parameter_without_an_annotation_cannot_be_registered() -> None:
     def give(city: str) -> None: ...
 
     give.__annotations__.clear()
@@ -792,7 +790,7 @@ def test_a_parameter_without_an_annotation_is_refused() -> None:
         Functions(on_error=nobody).add(give)
 
 
-def test_an_annotation_that_the_module_does_not_know_is_refused() -> None:
+def test_an_annotation_with_an_undefined_name_cannot_be_registered() -> None:
     def give(city: str) -> None: ...
 
     give.__annotations__["city"] = "Absent"
@@ -812,7 +810,7 @@ NO_FUNCTIONS: list[Any] = [partial(takes_call), Weather(), print, badly_annotate
 
 
 @pytest.mark.parametrize("function", NO_FUNCTIONS, ids=type)
-def test_what_is_no_function_or_badly_annotated_is_refused(function: Any) -> None:
+def test_objects_that_are_no_functions_cannot_be_registered(function: Any) -> None:
     with pytest.raises(LocalProtocolError):
         Functions(on_error=nobody).add(function)
     with pytest.raises(LocalProtocolError):
@@ -820,12 +818,12 @@ def test_what_is_no_function_or_badly_annotated_is_refused(function: Any) -> Non
 
 
 @pytest.mark.parametrize("name", ["two words", "été", 65 * "x"])
-def test_a_name_that_the_api_does_not_take_is_refused(name: str) -> None:
+def test_a_name_that_the_api_rejects_cannot_be_registered(name: str) -> None:
     with pytest.raises(LocalProtocolError, match="API does not accept the name"):
         Functions(on_error=nobody).add(name=name)(unused)
 
 
-def test_two_functions_of_one_name_are_refused() -> None:
+def test_two_functions_of_one_name_cannot_be_registered() -> None:
     functions = Functions(on_error=nobody)
     assert functions.add(unused) is unused
     with pytest.raises(LocalProtocolError, match="there is a function unused already"):

@@ -72,7 +72,7 @@ def outputs(parties: CallParties) -> list[tuple[str, str]]:
 
 
 @each_runtime
-def test_the_model_says_what_a_function_has_found_and_a_function_ends_the_call(
+def test_the_model_speaks_an_output_and_a_function_hangs_up(
     runtime: str,
 ) -> None:
     errors, read, cities = list[Exception](), list[Notification](), list[str]()
@@ -108,7 +108,7 @@ def test_the_model_says_what_a_function_has_found_and_a_function_ends_the_call(
 
 
 @each_runtime
-def test_several_answers_lead_to_one_response_and_bad_arguments_are_mended(runtime: str) -> None:
+def test_several_outputs_cause_one_response_and_bad_arguments_are_corrected(runtime: str) -> None:
     """S80, S81."""
     read = list[Notification]()
     functions = Functions(on_error=raise_error)
@@ -140,7 +140,7 @@ def test_several_answers_lead_to_one_response_and_bad_arguments_are_mended(runti
 
 
 @each_runtime
-def test_when_the_caller_hangs_up_the_model_gets_no_answer(runtime: str) -> None:
+def test_the_model_gets_no_output_after_the_caller_hangs_up(runtime: str) -> None:
     read, cancelled = list[Notification](), list[bool]()
     functions = Functions(on_error=raise_error)
 

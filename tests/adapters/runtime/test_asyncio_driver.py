@@ -42,7 +42,7 @@ class EarlyLoop(VirtualLoop):
 # Time
 
 
-def test_a_loop_that_wakes_a_hair_early_is_as_good_as_in_time() -> None:
+def test_a_timer_that_fires_slightly_early_counts_as_in_time() -> None:
     def respond(machine: RecordingMachine, event: tuple[object, ...]) -> list[ByteAction] | None:
         if len(machine.inputs) < 4:
             machine.deadline = len(machine.inputs) * SECOND
@@ -55,7 +55,7 @@ def test_a_loop_that_wakes_a_hair_early_is_as_good_as_in_time() -> None:
     assert loop.time_s < 3
 
 
-def test_a_deadline_that_moves_later_with_each_message_sets_no_timer() -> None:
+def test_a_deadline_that_moves_later_sets_no_timer() -> None:
     def respond(machine: RecordingMachine, event: tuple[object, ...]) -> list[ByteAction] | None:
         machine.deadline = None if event[0] == "eof" else driver.now() + SECOND
         return None
@@ -75,7 +75,7 @@ def test_a_deadline_that_moves_later_with_each_message_sets_no_timer() -> None:
     assert loop.timer_count < 105  # a hundred sleeps of the test
 
 
-def test_after_a_failure_no_timer_is_set_any_more() -> None:
+def test_no_timer_is_set_after_a_failure() -> None:
     def respond(machine: RecordingMachine, event: tuple[object, ...]) -> list[ByteAction] | None:
         machine.deadline = len(machine.inputs) * MS
         if event[0] == "timeout":
@@ -110,7 +110,7 @@ def test_a_cancelled_call_leaves_no_task() -> None:
         assert runner.run(main()) == 1
 
 
-def test_a_connection_accepted_when_the_listener_is_cancelled_is_closed(
+def test_a_connection_accepted_during_cancellation_is_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A task that is cancelled before its first step never runs, so it closes nothing."""
@@ -188,46 +188,46 @@ REFUSED = OSError(errno.ECONNREFUSED, "refused")
 UNREACHABLE = OSError(errno.ENETUNREACH, "unreachable")
 
 
-def test_an_address_that_answers_soon_is_the_only_one_tried() -> None:
+def test_only_the_first_address_is_tried_if_it_answers_quickly() -> None:
     loop = RacingLoop({V4: 0.2, V6: 0.0})
     assert loop.dial_host() == V4
     assert loop.tried == [(0, V4)]
 
 
-def test_the_next_address_is_tried_at_once_when_one_fails_and_beside_it_when_one_is_slow() -> None:
+def test_the_next_address_is_tried_after_a_failure_or_delay() -> None:
     loop = RacingLoop({V4: REFUSED, OTHER_V4: 60, V6: 0.5})
     assert loop.dial_host() == V6
     assert loop.tried == [(0, V4), (0, V6), (0.25, OTHER_V4)]
 
 
-def test_whichever_answers_first_wins_and_what_comes_at_the_same_time_is_closed() -> None:
+def test_the_first_connection_is_used_and_a_simultaneous_one_closed() -> None:
     assert RacingLoop({V4: 0.5, OTHER_V4: 0.5, V6: 0.1}).dial_host() == V6
     tie = RacingLoop({V4: 0.5, OTHER_V4: 0.25})
     assert tie.dial_host() in (V4, OTHER_V4)
     assert len(tie.tried) == 2
 
 
-def test_the_best_address_of_another_family_comes_second() -> None:
+def test_the_best_address_of_another_family_is_second() -> None:
     loop = RacingLoop({OTHER_V4: REFUSED, V4: REFUSED, V6: 0})
     assert loop.dial_host() == V6
     assert loop.tried == [(0, OTHER_V4), (0, V6)]
 
 
-def test_why_no_address_answers_is_told_once_for_each_reason() -> None:
+def test_each_reason_of_failed_addresses_is_given_once() -> None:
     machine = RecordingMachine(lambda machine, event: DIAL if event == ("start",) else None)
     loop = RacingLoop({V4: REFUSED, OTHER_V4: UNREACHABLE, V6: REFUSED})
     run_in(loop, lambda: drive(machine, notify=ignore))
     assert machine.inputs[1:] == [("failed", A, "connection refused; network is unreachable")]
 
 
-def test_a_host_without_addresses_is_no_connection() -> None:
+def test_a_host_without_addresses_cannot_be_connected() -> None:
     machine = RecordingMachine(lambda machine, event: DIAL if event == ("start",) else None)
     run_in(RacingLoop({}), lambda: drive(machine, notify=ignore))
     assert machine.inputs[1:] == [("failed", A, "no connection")]
 
 
 @pytest.mark.parametrize("after", [0, 0.1, 0.3, 0.7])
-def test_a_race_that_is_cancelled_leaves_nothing_open(after: float) -> None:
+def test_a_cancelled_dial_leaves_nothing_open(after: float) -> None:
     async def main() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(after):
@@ -237,7 +237,7 @@ def test_a_race_that_is_cancelled_leaves_nothing_open(after: float) -> None:
         run_in(RacingLoop({V4: 60, OTHER_V4: 60, V6: 60}), main)
 
 
-def test_a_race_that_is_cancelled_when_it_is_won_leaves_nothing_open() -> None:
+def test_a_dial_cancelled_when_connected_leaves_nothing_open() -> None:
     class CancellingLoop(RacingLoop):
         async def sock_connect(self, sock: socket.socket, address: Any) -> None:
             await super().sock_connect(sock, address)

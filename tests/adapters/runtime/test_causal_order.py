@@ -54,7 +54,7 @@ def simulate(*, level: str) -> list[str]:
 
 
 @pytest.mark.parametrize("runtime", ["trio", "asyncio"])
-def test_a_call_over_real_sockets_has_the_causal_order_of_the_simulated_one(runtime: str) -> None:
+def test_calls_over_sockets_keep_the_causal_order_of_simulated_ones(runtime: str) -> None:
     call, notifications = CallParties(SCRIPT), list[object]()
 
     async def main() -> None:

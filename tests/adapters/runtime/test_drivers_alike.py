@@ -97,7 +97,7 @@ def run_with_client(
 # The packages
 
 
-def test_both_packages_show_the_same_names_with_the_same_parameters_and_limits() -> None:
+def test_both_packages_have_equal_names_parameters_and_limits() -> None:
     package, other_package = RUNTIMES.values()
     assert package.__all__ == other_package.__all__
     for name in package.__all__:
@@ -118,7 +118,7 @@ def test_both_packages_show_the_same_names_with_the_same_parameters_and_limits()
 
 
 @each_runtime
-def test_a_machine_without_streams_and_deadline_is_over_at_once(runtime: str) -> None:
+def test_a_machine_without_streams_and_deadline_ends_immediately(runtime: str) -> None:
     machine = RecordingMachine()
     run_in_real_time(runtime, lambda: RUNTIMES[runtime].drive(machine, notify=ignore))
     assert machine.inputs == [("start",)]
@@ -139,7 +139,7 @@ def test_the_machine_is_called_at_its_deadlines_to_the_nanosecond(runtime: str) 
 
 
 @each_runtime
-def test_a_deadline_that_moves_is_kept(runtime: str) -> None:
+def test_a_moved_deadline_is_kept(runtime: str) -> None:
     machine = RecordingMachine(deadline=5 * SECOND)
 
     async def main() -> None:
@@ -181,7 +181,7 @@ def test_a_driver_runs_once(runtime: str) -> None:
 @each_runtime
 @settings(max_examples=15)
 @given(cuts=st.lists(st.integers(0, 1000), max_size=20), seed=st.integers(0, 9))
-def test_a_thousand_bytes_cut_anywhere_arrive_whole_and_in_order(
+def test_bytes_cut_anywhere_arrive_complete_and_in_order(
     runtime: str, cuts: list[int], seed: int
 ) -> None:
     data = Random(seed).randbytes(1000)
@@ -206,7 +206,7 @@ def test_a_thousand_bytes_cut_anywhere_arrive_whole_and_in_order(
 
 
 @each_runtime
-def test_what_a_slow_peer_does_not_take_waits_and_arrives_later(runtime: str) -> None:
+def test_bytes_for_a_slow_peer_are_queued_and_arrive_later(runtime: str) -> None:
     pieces = [bytes([n]) * 50_000 for n in range(20)]
     machine = RecordingMachine(
         respond_to("connected", A, actions=[SendBytes(A, piece) for piece in pieces])
@@ -221,7 +221,7 @@ def test_what_a_slow_peer_does_not_take_waits_and_arrives_later(runtime: str) ->
 
 
 @each_runtime
-def test_one_write_may_be_larger_than_the_outbox(runtime: str) -> None:
+def test_one_write_may_exceed_the_limit_of_unsent_bytes(runtime: str) -> None:
     large = bytes(RUNTIMES[runtime].MAX_UNSENT_BYTES + 500_000)
     actions: list[ByteAction] = [SendBytes(A, large), Shutdown(A)]
     assert (
@@ -233,7 +233,7 @@ def test_one_write_may_be_larger_than_the_outbox(runtime: str) -> None:
 
 
 @each_runtime
-def test_a_peer_that_does_not_read_is_dropped_and_holds_up_nobody(runtime: str) -> None:
+def test_a_peer_that_never_reads_is_dropped_without_delaying_others(runtime: str) -> None:
     """A is flooded and reads nothing; bytes of B are answered at once all the while."""
     api = RUNTIMES[runtime]
     flood = bytes(256 * 1024)
@@ -270,7 +270,7 @@ def test_a_peer_that_does_not_read_is_dropped_and_holds_up_nobody(runtime: str) 
 
 
 @each_runtime
-def test_a_reset_is_told_once_as_the_end(runtime: str) -> None:
+def test_a_reset_is_reported_once_as_the_end(runtime: str) -> None:
     machine = RecordingMachine(
         lambda machine, event: [SendBytes(A, b"x")] if event[0] == "eof" else None
     )
@@ -287,7 +287,7 @@ def test_a_reset_is_told_once_as_the_end(runtime: str) -> None:
 
 
 @each_runtime
-def test_a_write_that_fails_is_told_once_as_the_end(runtime: str) -> None:
+def test_a_failed_write_is_reported_once_as_the_end(runtime: str) -> None:
     machine = RecordingMachine(
         respond_to("connected", actions=[SendBytes(A, b"x"), SendBytes(A, b"y"), Notify("z")])
     )
@@ -304,7 +304,7 @@ def test_a_write_that_fails_is_told_once_as_the_end(runtime: str) -> None:
 
 
 @each_runtime
-def test_a_peer_that_breaks_while_bytes_wait_for_it_is_not_told_twice(runtime: str) -> None:
+def test_a_reset_with_unsent_bytes_is_reported_once(runtime: str) -> None:
     machine = RecordingMachine(respond_to("eof", actions=[SendBytes(A, b"12345678")]))
 
     async def main() -> None:
@@ -348,7 +348,7 @@ class HesitantTransport:
 
 
 @each_runtime
-def test_a_wake_up_for_nothing_does_no_harm(runtime: str) -> None:
+def test_a_spurious_wake_up_changes_nothing(runtime: str) -> None:
     machine = RecordingMachine(
         respond_to("bytes", actions=[SendBytes(A, b"1234"), SendBytes(A, b"56")])
     )
@@ -378,7 +378,7 @@ def test_a_wake_up_for_nothing_does_no_harm(runtime: str) -> None:
 
 @each_runtime
 @pytest.mark.parametrize("pair", ["memory", "tcp", "unix"])
-def test_a_transport_says_so_rather_than_wait(runtime: str, pair: str) -> None:
+def test_a_transport_raises_instead_of_blocking(runtime: str, pair: str) -> None:
     api = RUNTIMES[runtime]
 
     async def main() -> None:
@@ -405,7 +405,7 @@ def flood(transport: Any) -> None:
 
 
 @each_runtime
-def test_a_closed_transport_refuses_and_may_be_closed_again(runtime: str) -> None:
+def test_a_closed_transport_raises_and_may_be_closed_again(runtime: str) -> None:
     api = RUNTIMES[runtime]
 
     async def main() -> None:
@@ -426,7 +426,7 @@ def test_a_closed_transport_refuses_and_may_be_closed_again(runtime: str) -> Non
 
 
 @each_runtime
-def test_a_peer_that_has_said_its_last_word_can_still_be_answered(runtime: str) -> None:
+def test_a_peer_that_has_ended_can_still_be_answered(runtime: str) -> None:
     machine = RecordingMachine(
         respond_to("eof", actions=[SendBytes(A, b"and good bye"), Shutdown(A)])
     )
@@ -444,7 +444,7 @@ def test_a_peer_that_has_said_its_last_word_can_still_be_answered(runtime: str) 
 
 
 @each_runtime
-def test_after_a_shutdown_nothing_is_reported_and_the_last_words_arrive(runtime: str) -> None:
+def test_after_a_shutdown_sent_bytes_arrive_and_input_is_ignored(runtime: str) -> None:
     """The peer is sending a long message: closing the socket at once would reset the connection."""
     bye = b"no more, please"
     machine = RecordingMachine(respond_to("bytes", actions=[SendBytes(A, bye), Shutdown(A)]))
@@ -460,7 +460,7 @@ def test_after_a_shutdown_nothing_is_reported_and_the_last_words_arrive(runtime:
 
 
 @each_runtime
-def test_a_shutdown_waits_for_what_is_still_to_be_written(runtime: str) -> None:
+def test_a_shutdown_first_writes_the_unsent_bytes(runtime: str) -> None:
     data = Random(1).randbytes(500_000)
     machine = RecordingMachine(
         respond_to("connected", actions=[SendBytes(A, data), Shutdown(A), SendBytes(A, b"no")])
@@ -469,7 +469,7 @@ def test_a_shutdown_waits_for_what_is_still_to_be_written(runtime: str) -> None:
 
 
 @each_runtime
-def test_a_peer_that_ends_while_its_last_words_wait_gets_them_all(runtime: str) -> None:
+def test_a_peer_that_ends_early_gets_all_unsent_bytes(runtime: str) -> None:
     data = Random(2).randbytes(500_000)
     machine = RecordingMachine(respond_to("connected", actions=[SendBytes(A, data), Shutdown(A)]))
 
@@ -482,7 +482,7 @@ def test_a_peer_that_ends_while_its_last_words_wait_gets_them_all(runtime: str) 
 
 
 @each_runtime
-def test_a_shutdown_of_a_stream_that_is_broken_closes_it(runtime: str) -> None:
+def test_a_shutdown_of_a_broken_stream_closes_it(runtime: str) -> None:
     machine = RecordingMachine(respond_to("connected", actions=[Shutdown(A)]))
     near, far = tcp_pair()
     near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -493,9 +493,7 @@ def test_a_shutdown_of_a_stream_that_is_broken_closes_it(runtime: str) -> None:
 
 @each_runtime
 @pytest.mark.parametrize("size", [10, 500_000])
-def test_a_peer_that_does_not_answer_a_shutdown_is_given_up_in_time(
-    runtime: str, size: int
-) -> None:
+def test_a_stream_is_closed_if_its_peer_ignores_a_shutdown(runtime: str, size: int) -> None:
     api = RUNTIMES[runtime]
     machine = RecordingMachine(
         respond_to("connected", actions=[SendBytes(A, bytes(size)), Shutdown(A)])
@@ -516,7 +514,7 @@ def test_a_peer_that_does_not_answer_a_shutdown_is_given_up_in_time(
 
 
 @each_runtime
-def test_a_peer_may_be_dialled_again_while_its_last_stream_still_closes(runtime: str) -> None:
+def test_a_peer_may_be_dialled_again_while_its_stream_closes(runtime: str) -> None:
     api = RUNTIMES[runtime]
     again: list[ByteAction] = [SendBytes(A, b"1"), Shutdown(A), Connect(A, "host", 1, tls=False)]
     machine = RecordingMachine(
@@ -565,7 +563,7 @@ class DialingMachine:
 
 
 @each_runtime
-def test_a_server_is_dialled_and_its_bytes_are_told(runtime: str) -> None:
+def test_a_server_is_dialled_and_its_bytes_arrive(runtime: str) -> None:
     async def main() -> list[MachineInput]:
         accept = lambda: (api.Driver(server, ignore), B)  # noqa: E731
         async with listening(api, accept) as addresses:
@@ -582,7 +580,7 @@ def test_a_server_is_dialled_and_its_bytes_are_told(runtime: str) -> None:
 
 
 @each_runtime
-def test_a_refused_connection_is_told_in_the_systems_words(runtime: str) -> None:
+def test_a_refused_connection_is_reported_with_the_systems_reason(runtime: str) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         inputs = DialingMachine(*unused.getsockname()).run(runtime)
@@ -590,7 +588,7 @@ def test_a_refused_connection_is_told_in_the_systems_words(runtime: str) -> None
 
 
 @each_runtime
-def test_the_next_address_of_a_host_is_tried_when_one_fails(
+def test_the_next_address_of_a_host_is_tried_after_failure(
     runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = socket.getaddrinfo
@@ -634,7 +632,7 @@ def test_the_next_address_of_a_host_is_tried_when_one_fails(
         (OSError(errno.ENETUNREACH, "a secret"), "network is unreachable"),
     ],
 )
-def test_the_words_of_an_unknown_failure_are_not_passed_on(
+def test_the_text_of_an_unknown_error_is_not_passed_on(
     runtime: str, error: OSError, words: str
 ) -> None:
     async def dial(host: str, port: int) -> Any:
@@ -646,9 +644,7 @@ def test_the_words_of_an_unknown_failure_are_not_passed_on(
 
 
 @each_runtime
-def test_a_name_that_cannot_be_looked_up_is_told(
-    runtime: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_name_look_up_is_reported(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def look_up(*args: object, **options: object) -> object:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -659,12 +655,12 @@ def test_a_name_that_cannot_be_looked_up_is_told(
 
 @each_runtime
 @pytest.mark.parametrize("host", ["a" * 70 + ".example", "a..b"])
-def test_what_is_no_host_name_is_told(runtime: str, host: str) -> None:
+def test_an_invalid_host_name_is_reported(runtime: str, host: str) -> None:
     assert DialingMachine(host).run(runtime) == [("start",), ("failed", A, "not a host name")]
 
 
 @each_runtime
-def test_a_shutdown_ends_a_dial_and_nothing_of_it_is_told(runtime: str) -> None:
+def test_a_shutdown_cancels_a_dial_without_a_report(runtime: str) -> None:
     api, cancelled = RUNTIMES[runtime], list[str]()
 
     async def dial(host: str, port: int) -> Any:
@@ -686,7 +682,7 @@ def test_a_shutdown_ends_a_dial_and_nothing_of_it_is_told(runtime: str) -> None:
 
 
 @each_runtime
-def test_a_dial_that_succeeds_too_late_is_closed(runtime: str) -> None:
+def test_a_dial_that_succeeds_after_a_shutdown_is_closed(runtime: str) -> None:
     api = RUNTIMES[runtime]
     near, far = api.memory_pair()
 
@@ -704,7 +700,7 @@ def test_a_dial_that_succeeds_too_late_is_closed(runtime: str) -> None:
 
 
 @each_runtime
-def test_a_dial_that_fails_too_late_is_not_told(runtime: str) -> None:
+def test_a_dial_that_fails_after_a_shutdown_is_ignored(runtime: str) -> None:
     async def dial(host: str, port: int) -> Any:
         driver.perform([Shutdown(A)])
         raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
@@ -725,9 +721,7 @@ def test_a_dial_that_fails_too_late_is_not_told(runtime: str) -> None:
         ([Connect(A, "host", 80, tls=False)] * 2, "already"),
     ],
 )
-def test_a_dial_that_makes_no_sense_is_misuse(
-    runtime: str, actions: list[ByteAction], words: str
-) -> None:
+def test_an_invalid_dial_raises(runtime: str, actions: list[ByteAction], words: str) -> None:
     api = RUNTIMES[runtime]
     with assert_descriptors_closed(), pytest.raises(LocalProtocolError, match=words):
         run_in_real_time(
@@ -742,7 +736,7 @@ def test_a_dial_that_makes_no_sense_is_misuse(
 
 
 @each_runtime
-def test_what_notify_performs_comes_behind_what_is_being_performed(runtime: str) -> None:
+def test_actions_performed_by_notify_come_after_the_current_ones(runtime: str) -> None:
     api, notifications = RUNTIMES[runtime], list[object]()
 
     def notify(event: object) -> None:
@@ -763,7 +757,7 @@ def test_what_notify_performs_comes_behind_what_is_being_performed(runtime: str)
 
 
 @each_runtime
-def test_another_task_performs_at_any_time_but_not_before_the_run(runtime: str) -> None:
+def test_another_task_may_perform_actions_during_the_run(runtime: str) -> None:
     api, notifications = RUNTIMES[runtime], list[object]()
 
     async def main() -> None:
@@ -785,7 +779,7 @@ def test_another_task_performs_at_any_time_but_not_before_the_run(runtime: str) 
 
 
 @each_runtime
-def test_time_does_not_run_backwards(runtime: str) -> None:
+def test_time_never_runs_backwards(runtime: str) -> None:
     async def main() -> list[int]:
         driver = RUNTIMES[runtime].Driver(RecordingMachine(), ignore)
         return [driver.now() for _ in range(1000)]
@@ -796,7 +790,7 @@ def test_time_does_not_run_backwards(runtime: str) -> None:
 
 @each_runtime
 @pytest.mark.parametrize("method", ["start", "connected", "bytes", "eof", "timeout", "notify"])
-def test_an_exception_ends_the_drive_and_closes_its_sockets(runtime: str, method: str) -> None:
+def test_an_exception_ends_the_run_and_closes_its_sockets(runtime: str, method: str) -> None:
     def respond(machine: RecordingMachine, event: MachineInput) -> list[ByteAction] | None:
         if event[0] == method:
             raise BugError(method)
@@ -826,7 +820,7 @@ def test_an_exception_ends_the_drive_and_closes_its_sockets(runtime: str, method
 
 
 @each_runtime
-def test_what_goes_wrong_in_the_answer_to_the_application_ends_the_drive(runtime: str) -> None:
+def test_an_exception_of_performed_actions_ends_the_run(runtime: str) -> None:
     async def main() -> None:
         near, far = tcp_pair()
         driver = RUNTIMES[runtime].Driver(RecordingMachine(), ignore)
@@ -845,7 +839,7 @@ def test_what_goes_wrong_in_the_answer_to_the_application_ends_the_drive(runtime
 
 
 @each_runtime
-def test_after_a_failure_the_machine_is_not_called_any_more(runtime: str) -> None:
+def test_the_machine_is_not_called_after_a_failure(runtime: str) -> None:
     machine = RecordingMachine(deadline=SECOND)
 
     async def main() -> None:
@@ -869,7 +863,7 @@ def test_after_a_failure_the_machine_is_not_called_any_more(runtime: str) -> Non
 
 
 @each_runtime
-def test_a_call_cancelled_at_any_moment_leaves_no_socket_and_no_task(runtime: str) -> None:
+def test_a_call_cancelled_at_any_moment_leaves_nothing_open(runtime: str) -> None:
     api, random = RUNTIMES[runtime], Random(3)
 
     async def main() -> None:
@@ -883,7 +877,7 @@ def test_a_call_cancelled_at_any_moment_leaves_no_socket_and_no_task(runtime: st
 
 
 @each_runtime
-def test_a_drive_cancelled_while_it_dials_and_writes_lets_go_of_both(runtime: str) -> None:
+def test_cancellation_ends_a_dial_and_closes_a_stream_being_written(runtime: str) -> None:
     api = RUNTIMES[runtime]
     actions: list[ByteAction] = [SendBytes(A, bytes(9_000_000)), Connect(B, "host", 1, tls=False)]
     cancelled: list[str] = []
@@ -932,7 +926,7 @@ def connect(address: tuple[str, int]) -> socket.socket:
 
 
 @each_runtime
-def test_an_exception_in_one_call_ends_that_call_alone(runtime: str) -> None:
+def test_an_exception_in_one_call_ends_only_that_call(runtime: str) -> None:
     errors = list[Exception]()
 
     async def main() -> None:
@@ -949,7 +943,7 @@ def test_an_exception_in_one_call_ends_that_call_alone(runtime: str) -> None:
 
 
 @each_runtime
-def test_an_application_that_cannot_accept_loses_that_connection_alone(runtime: str) -> None:
+def test_an_exception_of_accept_ends_only_that_connection(runtime: str) -> None:
     errors = list[Exception]()
 
     async def main() -> None:
@@ -973,7 +967,7 @@ def test_an_application_that_cannot_accept_loses_that_connection_alone(runtime: 
 
 @each_runtime
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", None])
-def test_every_address_that_is_reported_answers(runtime: str, host: str | None) -> None:
+def test_every_reported_address_answers(runtime: str, host: str | None) -> None:
     async def main() -> None:
         servers = EchoServers(RUNTIMES[runtime])
         async with listening(servers.api, servers.accept, host) as addresses:
@@ -990,9 +984,7 @@ def test_every_address_that_is_reported_answers(runtime: str, host: str | None) 
 @pytest.mark.parametrize(
     ("host", "number"), [("127.0.0.1", errno.EADDRINUSE), ("192.0.2.1", errno.EADDRNOTAVAIL)]
 )
-def test_an_address_that_cannot_be_listened_on_is_the_callers_to_know(
-    runtime: str, host: str, number: int
-) -> None:
+def test_an_address_that_cannot_be_listened_on_raises(runtime: str, host: str, number: int) -> None:
     servers = EchoServers(RUNTIMES[runtime])
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -1024,7 +1016,7 @@ def test_above_the_limit_connections_wait_until_others_end(runtime: str) -> None
 
 
 @each_runtime
-def test_without_descriptors_accepting_pauses_and_goes_on(
+def test_accepting_pauses_and_continues_without_descriptors(
     runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, errors, exhausted = socket.socket.accept, list[Exception](), 2
@@ -1049,7 +1041,7 @@ def test_without_descriptors_accepting_pauses_and_goes_on(
 
 
 @each_runtime
-def test_a_connection_that_did_not_wait_is_passed_over(
+def test_a_connection_closed_before_it_is_accepted_is_skipped(
     runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, failures = socket.socket.accept, [BlockingIOError(), ConnectionAbortedError()]
@@ -1092,7 +1084,7 @@ def test_cancelling_ends_the_calls_and_frees_the_port(runtime: str) -> None:
 
 
 @each_runtime
-def test_a_whole_call_over_real_sockets_ends_well(runtime: str) -> None:
+def test_a_whole_call_over_real_sockets_ends_normally(runtime: str) -> None:
     call, notifications = CallParties(), list[object]()
 
     async def main() -> None:
@@ -1108,7 +1100,7 @@ def test_a_whole_call_over_real_sockets_ends_well(runtime: str) -> None:
 
 
 @each_runtime
-def test_a_call_in_virtual_time_is_told_as_the_simulated_world_tells_it(runtime: str) -> None:
+def test_a_call_in_virtual_time_equals_the_simulated_call(runtime: str) -> None:
     call, notifications = CallParties(LONG_SCRIPT), list[object]()
 
     async def main() -> None:

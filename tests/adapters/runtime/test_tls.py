@@ -192,7 +192,7 @@ lengths = st.lists(st.integers(1, 3_000), min_size=1, max_size=6)
 
 @settings(max_examples=20)
 @given(requests=pieces, responses=pieces, cuts=lengths)
-def test_what_one_machine_writes_the_other_reads_however_the_bytes_are_cut(
+def test_written_bytes_are_read_however_they_are_cut(
     requests: list[bytes], responses: list[bytes], cuts: list[int]
 ) -> None:
     client = make_client({"connected": [SendBytes(DIALLED, b"hello")]})
@@ -213,7 +213,7 @@ def test_what_one_machine_writes_the_other_reads_however_the_bytes_are_cut(
     assert client.faults == server.faults == []
 
 
-def test_a_machine_is_told_connected_when_the_handshake_is_complete_and_not_before() -> None:
+def test_machines_get_connected_only_after_a_complete_handshake() -> None:
     client, server = make_client(), make_server()
     client.start()
     server.start()
@@ -225,7 +225,7 @@ def test_a_machine_is_told_connected_when_the_handshake_is_complete_and_not_befo
     assert server.called_methods == ["connected"]
 
 
-def test_what_comes_with_the_end_of_the_handshake_is_read_at_once() -> None:
+def test_data_with_the_end_of_the_handshake_is_read() -> None:
     client, server = make_client({"connected": [SendBytes(DIALLED, b"hello")]}), make_server()
     client.start()
     server.start()
@@ -233,7 +233,7 @@ def test_what_comes_with_the_end_of_the_handshake_is_read_at_once() -> None:
     assert server.machine.received == b"hello"
 
 
-def test_what_is_written_is_not_to_be_seen() -> None:
+def test_plaintext_is_not_visible() -> None:
     client, _ = connected_pair()
     client.write(b"secret" * 100)
     assert b"secret" not in client.sent
@@ -249,7 +249,7 @@ def test_a_megabyte_passes_in_one_step() -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "b\u00fccher.example"])
-def test_a_certificate_may_be_for_an_address_or_an_international_name(host: str) -> None:
+def test_certificates_work_for_addresses_and_international_names(host: str) -> None:
     client, server = make_client(host=host), make_server(context=server_context(host))
     client.start()
     server.start()
@@ -257,7 +257,7 @@ def test_a_certificate_may_be_for_an_address_or_an_international_name(host: str)
     assert client.called_methods == ["connected"]
 
 
-def test_without_a_context_of_ones_own_the_authorities_of_the_system_count() -> None:
+def test_the_default_context_trusts_the_authorities_of_the_system() -> None:
     machine = ScriptedMachine({"start": [Connect(DIALLED, HOST, 443, tls=True)]})
     client, server = Endpoint(machine, Tls(machine), DIALLED), make_server()
     client.start()
@@ -266,7 +266,7 @@ def test_without_a_context_of_ones_own_the_authorities_of_the_system_count() -> 
     assert client.called_methods == ["connect_failed"]
 
 
-def test_tls_1_2_is_spoken_too_and_never_renegotiates() -> None:
+def test_tls_1_2_works_without_renegotiation() -> None:
     context = server_context("old.example")
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     client, server = make_client(host="old.example"), make_server(context=context)
@@ -302,21 +302,21 @@ def test_peers_without_tls_pass_through_unchanged() -> None:
     assert tls.receive_eof("model", NOW) == [Shutdown("model")]
 
 
-def test_a_stream_that_could_not_be_opened_is_told_to_the_machine_in_the_drivers_words() -> None:
+def test_connect_failed_is_passed_on_with_the_drivers_reason() -> None:
     client = make_client({"connect_failed": [Shutdown(DIALLED)]})
     client.perform(client.tls.start(NOW))
     assert client.tls.connect_failed(DIALLED, "no route", NOW) == [Shutdown(DIALLED)]
     assert client.machine.inputs[-1] == ("connect_failed", DIALLED, "no route")
 
 
-def test_what_the_application_asked_for_is_performed_under_tls() -> None:
+def test_actions_of_the_application_are_performed_under_tls() -> None:
     client, server = connected_pair({"perform": [SendBytes(DIALLED, b"command")]})
     client.perform(client.tls.perform([], NOW))
     transfer(client, server)
     assert server.machine.received == b"command"
 
 
-def test_a_machine_that_performs_nothing_for_others_is_not_asked_to() -> None:
+def test_perform_raises_for_a_machine_without_it() -> None:
     _, server = connected_pair()
     with pytest.raises(LocalProtocolError, match="no method perform"):
         server.tls.perform([], NOW)
@@ -348,7 +348,7 @@ def test_a_machine_that_performs_nothing_for_others_is_not_asked_to() -> None:
         ),
     ],
 )
-def test_a_certificate_that_is_not_good_for_the_host_is_refused_and_both_sides_hear_of_it(
+def test_an_invalid_certificate_is_refused_and_reported_on_both_sides(
     context: ssl.SSLContext, host: str, objection: str
 ) -> None:
     client = make_client({"connect_failed": [Shutdown(DIALLED)]}, host=host)
@@ -367,7 +367,7 @@ def test_a_certificate_that_is_not_good_for_the_host_is_refused_and_both_sides_h
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64, ".".join(["y" * 60] * 5)])
-def test_a_host_that_can_have_no_certificate_cannot_be_connected(host: str) -> None:
+def test_a_host_without_possible_certificate_cannot_be_connected(host: str) -> None:
     client = make_client({"connect_failed": [Shutdown(DIALLED)]}, host=host)
     client.start()
     assert client.called_methods == ["connect_failed"]
@@ -381,7 +381,7 @@ def test_a_host_that_can_have_no_certificate_cannot_be_connected(host: str) -> N
 @pytest.mark.parametrize(
     "data", [b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 400 Bad\r\n\r\n", b"\x00" * 100, b"\xff"]
 )
-def test_an_accepted_peer_that_speaks_no_tls_is_a_fault_that_says_so(data: bytes) -> None:
+def test_an_accepted_peer_without_tls_is_a_fault(data: bytes) -> None:
     server = make_server()
     server.start()
     server.receive(data + b"more to make a whole record")
@@ -392,7 +392,7 @@ def test_an_accepted_peer_that_speaks_no_tls_is_a_fault_that_says_so(data: bytes
     assert server.tls.deadline is None
 
 
-def test_a_dialled_peer_that_speaks_no_tls_could_not_be_connected() -> None:
+def test_a_dialled_peer_without_tls_cannot_be_connected() -> None:
     client = make_client()
     client.start()
     for piece in (b"H", b"\x16P/1.1 400 Bad Request\r\n\r\n"):
@@ -409,7 +409,7 @@ def test_a_dialled_peer_that_speaks_no_tls_could_not_be_connected() -> None:
         (b"\x15\x03\x03\x00\x02\x01\x00", "it hung up"),  # close_notify
     ],
 )
-def test_a_dialled_peer_that_refuses_the_handshake_could_not_be_connected(
+def test_a_dialled_peer_that_refuses_the_handshake_cannot_be_connected(
     alert: bytes, words: str
 ) -> None:
     client = make_client()
@@ -469,7 +469,7 @@ def test_a_stream_lost_at_any_byte_ends_once(receiver: str, count: int) -> None:
 @each_receiver
 @settings(max_examples=60)
 @given(count=counts, noise=st.integers(1, 255), cut=st.booleans())
-def test_a_byte_spoilt_anywhere_ends_the_stream_and_nothing_false_is_read(
+def test_an_altered_byte_ends_the_stream_before_it_is_read(
     receiver: str, count: int, noise: int, *, cut: bool
 ) -> None:
     client, server, side, rest = run_truncated(receiver, count)
@@ -484,7 +484,7 @@ def test_a_byte_spoilt_anywhere_ends_the_stream_and_nothing_false_is_read(
 
 
 @given(st.binary(max_size=600))
-def test_whatever_comes_first_nothing_is_raised(data: bytes) -> None:
+def test_no_first_bytes_raise(data: bytes) -> None:
     for side in (make_client(), make_server()):
         side.start()
         side.receive(data)
@@ -493,7 +493,7 @@ def test_whatever_comes_first_nothing_is_raised(data: bytes) -> None:
         assert side.called_methods in (["connect_failed"], [])
 
 
-def test_a_stream_that_breaks_is_a_fault_and_an_end_after_what_came_before() -> None:
+def test_broken_tls_is_a_fault_and_ends_the_stream() -> None:
     client, server = connected_pair()
     server.write(b"the last words")
     client.receive(server.take_sent() + b"\x17\x03\x03\x00\x20" + b"?" * 32)
@@ -507,7 +507,7 @@ def test_a_stream_that_breaks_is_a_fault_and_an_end_after_what_came_before() -> 
     assert len(server.faults) == 1
 
 
-def test_after_tls_has_broken_nothing_is_written_and_nothing_read() -> None:
+def test_broken_tls_neither_writes_nor_reads() -> None:
     client, server = connected_pair()
     server.write(b"too late")
     client.receive(b"\x17\x03\x03\x00\x20" + b"?" * 32)
@@ -523,7 +523,7 @@ def test_after_tls_has_broken_nothing_is_written_and_nothing_read() -> None:
 # The end of a stream
 
 
-def test_a_shutdown_says_so_to_the_peer_whose_machine_is_told_of_the_end() -> None:
+def test_a_shutdown_sends_close_notify_and_ends_the_peer() -> None:
     client, server = connected_pair()
     client.write(b"goodbye")
     client.shut_down()
@@ -547,14 +547,14 @@ def test_a_peer_that_has_ended_can_still_be_written_to() -> None:
     assert len(client.sent) > 1000
 
 
-def test_an_end_without_a_word_is_an_end() -> None:
+def test_an_end_without_close_notify_is_an_end() -> None:
     client, _ = connected_pair()
     client.receive_eof()
     assert client.called_methods == ["connected", "receive_eof"]
     assert client.faults == []
 
 
-def test_after_a_shutdown_the_machine_is_told_nothing_more() -> None:
+def test_the_machine_gets_nothing_after_a_shutdown() -> None:
     client, server = connected_pair({"receive_bytes": [Shutdown(DIALLED)]})
     server.write(b"hang up")
     client.receive(server.take_sent() + b"noise that nobody reads any more")
@@ -565,7 +565,7 @@ def test_after_a_shutdown_the_machine_is_told_nothing_more() -> None:
     assert client.faults == []
 
 
-def test_a_machine_may_hang_up_as_soon_as_it_is_connected() -> None:
+def test_a_machine_may_shut_down_as_soon_as_connected() -> None:
     client = make_client({"connected": [SendBytes(DIALLED, b"hello")]})
     server = make_server({"connected": [Shutdown(ACCEPTED)]})
     client.start()
@@ -576,7 +576,7 @@ def test_a_machine_may_hang_up_as_soon_as_it_is_connected() -> None:
 
 
 @pytest.mark.parametrize("opened", [False, True])
-def test_a_machine_may_give_up_while_it_waits(*, opened: bool) -> None:
+def test_a_machine_may_shut_down_before_it_is_connected(*, opened: bool) -> None:
     client = make_client()
     client.perform(client.tls.start(NOW))
     if opened:
@@ -590,7 +590,7 @@ def test_a_machine_may_give_up_while_it_waits(*, opened: bool) -> None:
 
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("failed", ["connecting", "shaking hands"])
-def test_a_machine_may_dial_again_where_it_has_failed(failed: str, *, tls: bool) -> None:
+def test_a_machine_may_dial_again_after_a_failure(failed: str, *, tls: bool) -> None:
     client = make_client({"connect_failed": [Connect(DIALLED, HOST, 443, tls=tls)]})
     client.perform(client.tls.start(NOW))
     if failed == "connecting":
@@ -608,7 +608,7 @@ def test_a_machine_may_dial_again_where_it_has_failed(failed: str, *, tls: bool)
 # Time
 
 
-def test_an_accepted_peer_that_does_not_complete_the_handshake_is_given_up() -> None:
+def test_an_incomplete_handshake_of_an_accepted_peer_times_out() -> None:
     client, server = make_client(), make_server()
     client.start()
     server.start()
@@ -633,12 +633,12 @@ def test_the_deadline_is_the_earlier_one() -> None:
     assert server.tls.deadline == NOW + HANDSHAKE_TIMEOUT_NS
 
 
-def test_the_time_for_a_handshake_is_over_once_it_is_complete() -> None:
+def test_a_complete_handshake_has_no_deadline() -> None:
     _, server = connected_pair()
     assert server.tls.deadline is None
 
 
-def test_somebody_who_only_looks_whether_the_port_is_open_is_no_fault() -> None:
+def test_a_connection_that_ends_without_data_is_no_fault() -> None:
     server = make_server()
     server.start()
     server.receive_eof()
@@ -649,7 +649,7 @@ def test_somebody_who_only_looks_whether_the_port_is_open_is_no_fault() -> None:
 # Misuse
 
 
-def test_the_contract_can_be_broken_in_no_way_that_changes_anything() -> None:
+def test_misuse_raises_and_changes_nothing() -> None:
     client, server = make_client(), make_server()
     with pytest.raises(LocalProtocolError, match="not started"):
         server.tls.connected(ACCEPTED, NOW)

@@ -30,7 +30,7 @@ class StepCounter(trio.abc.Instrument):
         self.steps[task.name] = self.steps.get(task.name, 0) + 1
 
 
-def test_in_whatever_order_trio_runs_its_tasks_a_call_is_told_the_same() -> None:
+def test_the_task_order_of_trio_does_not_change_a_call() -> None:
     reference = CallParties(LONG_SCRIPT)
     world = byte_call(
         reference.bridge, reference.phone, reference.model, to_twilio_ns=0, to_model_ns=0
@@ -47,7 +47,7 @@ def test_in_whatever_order_trio_runs_its_tasks_a_call_is_told_the_same() -> None
         assert notifications == expected
 
 
-def test_a_deadline_that_moves_later_with_each_message_wakes_nobody() -> None:
+def test_a_deadline_that_moves_later_wakes_no_task() -> None:
     def respond(machine: RecordingMachine, event: tuple[object, ...]) -> list[ByteAction] | None:
         if event[0] == "eof":
             machine.deadline = None
@@ -74,7 +74,7 @@ def test_a_deadline_that_moves_later_with_each_message_wakes_nobody() -> None:
 
 
 @pytest.mark.trio
-async def test_one_message_is_read_written_and_answered_in_one_step_of_a_task() -> None:
+async def test_one_message_is_read_and_answered_in_one_step() -> None:
     """So a cancellation cannot come in between."""
     counter = StepCounter()
     near, far = tcp_pair()
@@ -126,7 +126,7 @@ def socket_transports() -> tuple[Transport, Transport]:
 
 @pytest.mark.trio
 @pytest.mark.parametrize("build", [memory_pair, socket_transports])
-async def test_who_waits_for_a_transport_that_is_closed_is_told(
+async def test_closing_a_transport_ends_the_waits_for_it(
     build: Callable[[], tuple[Transport, Transport]],
 ) -> None:
     near, far = build()

@@ -158,7 +158,7 @@ def ignore(event: object) -> None:
 
 
 @pytest.mark.parametrize("runtime", ["trio", "asyncio"])
-def test_a_hundred_calls_have_every_frame_forwarded_in_order_while_strangers_intrude(
+def test_a_hundred_calls_forward_every_frame_despite_hostile_peers(
     runtime: str,
 ) -> None:
     calls = ManyCalls(import_module(f"twilio_realtime.{runtime}"))

@@ -110,19 +110,19 @@ SIGNED_ONLY = ServiceConfig(auth_token=TOKEN, public_url=PUBLIC)
 
 
 @pytest.mark.parametrize("incoming", [request(), form(FORM)])
-def test_the_webhook_is_answered_with_twiml_that_names_the_stream(incoming: HttpRequest) -> None:
+def test_the_webhook_is_answered_with_twiml_of_the_stream(incoming: HttpRequest) -> None:
     response = answer(incoming, ServiceConfig(public_url=PUBLIC, parameters={"who": "Ann & Co"}))
     assert response.content_type == "text/xml"
     assert stream_url_of(response) == "wss://calls.example/media-stream"
     assert b'<Parameter name="who" value="Ann &amp; Co"/>' in response.body
 
 
-def test_what_twilio_says_of_the_caller_is_not_repeated_in_the_twiml() -> None:
+def test_form_parameters_are_not_repeated_in_the_twiml() -> None:
     assert b"+15005550006" not in answer(form(FORM)).body
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_the_service_says_that_it_runs(method: str) -> None:
+def test_the_health_check_is_answered(method: str) -> None:
     assert answer(request(method, "/healthz?verbose"), SIGNED_ONLY) == HttpResponse(200, b"ok\n")
 
 
@@ -140,12 +140,14 @@ def test_an_unknown_path_is_404(target: str) -> None:
         ("POST", "/healthz", "GET, HEAD"),
     ],
 )
-def test_a_wrong_method_is_405_with_the_right_ones(method: str, target: str, allowed: str) -> None:
+def test_a_wrong_method_is_405_with_the_allowed_ones(
+    method: str, target: str, allowed: str
+) -> None:
     response = answer(request(method, target))
     assert (response.status, response.headers) == (405, (("Allow", allowed),))
 
 
-def test_the_stream_asked_for_without_a_websocket_is_426() -> None:
+def test_a_stream_request_without_upgrade_is_426() -> None:
     connection = Service(ServiceConfig()).open_connection()
     connection.start(0)
     connection.connected(Peer.TWILIO, 0)
@@ -157,7 +159,7 @@ def test_the_stream_asked_for_without_a_websocket_is_426() -> None:
     assert b"\r\nConnection: Upgrade\r\n" in sent.data
 
 
-def test_a_websocket_becomes_a_call_with_a_bridge_of_its_own() -> None:
+def test_each_websocket_becomes_a_call_with_its_bridge() -> None:
     service = Service(ServiceConfig(api_key=KEY, safety_identifier="5f4dcc3b"))
     first, second = service.respond(upgrade()), service.respond(upgrade())
     assert isinstance(first, Upgrade)
@@ -167,7 +169,7 @@ def test_a_websocket_becomes_a_call_with_a_bridge_of_its_own() -> None:
     assert first.peer is Peer.TWILIO
 
 
-def test_only_the_link_to_the_model_has_the_key() -> None:
+def test_only_the_realtime_link_has_the_key() -> None:
     config = ServiceConfig(api_key=KEY, safety_identifier="5f4dcc3b")
     links = config.link_configs()
     assert links[Peer.TWILIO].headers == ()
@@ -193,7 +195,7 @@ def test_secrets_are_not_shown() -> None:
     assert "auth_token=None" in repr(ServiceConfig())
 
 
-def test_accepted_connections_may_be_tls() -> None:
+def test_accepted_connections_can_use_tls() -> None:
     connection = Service(ServiceConfig(), server_tls=server_context("localhost")).open_connection()
     connection.start(0)
     connection.connected(Peer.TWILIO, 0)
@@ -209,12 +211,12 @@ fields = st.dictionaries(st.text(min_size=1, max_size=8), st.text(max_size=8), m
 
 
 @given(fields)
-def test_a_form_that_twilio_has_signed_is_answered(fields: dict[str, str]) -> None:
+def test_a_signed_form_is_answered(fields: dict[str, str]) -> None:
     incoming = signed(form(fields), f"{PUBLIC}/incoming-call", fields)
     assert answer(incoming, SIGNED_ONLY).status == 200
 
 
-def test_a_query_is_signed_as_it_is() -> None:
+def test_a_query_is_signed_unchanged() -> None:
     target = "/incoming-call?From=%2B15005550006&b=&a=%20"
     incoming = signed(request("GET", target), PUBLIC + target)
     assert answer(incoming, SIGNED_ONLY).status == 200
@@ -239,14 +241,14 @@ def test_the_stream_is_signed_with_the_url_of_the_twiml() -> None:
 
 
 @pytest.mark.parametrize("incoming", [request(), form(FORM), upgrade()])
-def test_what_is_not_signed_is_refused(incoming: HttpRequest) -> None:
+def test_an_unsigned_request_is_refused(incoming: HttpRequest) -> None:
     response = answer(incoming, SIGNED_ONLY)
     assert response.status == 403
     assert b"has no X-Twilio-Signature" in response.body
 
 
 @pytest.mark.parametrize("incoming", [request(), form(FORM), upgrade()])
-def test_what_is_signed_for_another_url_is_refused_without_saying_which(
+def test_a_signature_for_another_url_is_refused_without_showing_ours(
     incoming: HttpRequest,
 ) -> None:
     config = evolve(SIGNED_ONLY, public_url=f"{PUBLIC}/t0ken")
@@ -257,12 +259,12 @@ def test_what_is_signed_for_another_url_is_refused_without_saying_which(
     assert b"calls.example" not in response.body
 
 
-def test_a_form_that_cannot_be_read_is_400() -> None:
+def test_an_unreadable_form_is_400() -> None:
     body = b"From=%ff"
     assert answer(request("POST", "/incoming-call", body), SIGNED_ONLY).status == 400
 
 
-def test_without_a_token_nothing_has_to_be_signed() -> None:
+def test_without_a_token_no_signature_is_required() -> None:
     config = ServiceConfig(public_url=PUBLIC)
     assert answer(form(FORM, x_twilio_signature="wrong"), config).status == 200
     assert isinstance(Service(config).respond(upgrade(host="anything")), Upgrade)
@@ -275,7 +277,7 @@ def test_without_a_token_nothing_has_to_be_signed() -> None:
     "public", [f"{PUBLIC}/voice", f"{PUBLIC}/voice/", "wss://calls.example/voice"]
 )
 @pytest.mark.parametrize("keeps_path", [True, False])
-def test_a_path_of_the_public_url_is_kept_whether_or_not_the_proxy_leaves_it(
+def test_a_public_path_works_with_and_without_the_proxys_prefix(
     public: str, *, keeps_path: bool
 ) -> None:
     config = ServiceConfig(auth_token=TOKEN, public_url=public)
@@ -290,14 +292,14 @@ def test_a_path_of_the_public_url_is_kept_whether_or_not_the_proxy_leaves_it(
 @pytest.mark.parametrize(
     "host", ["localhost:5050", "localhost", "127.0.0.1:5050", "[::1]:5050", "127.1.2.3"]
 )
-def test_on_loopback_the_host_header_is_the_url(host: str) -> None:
+def test_on_loopback_the_url_comes_from_the_host_header(host: str) -> None:
     assert stream_url_of(answer(request(host=host))) == f"ws://{host}/media-stream"
 
 
 @pytest.mark.parametrize(
     "host", ["calls.example", "localhost.example", "x@localhost", "[::1", "", "10.0.0.1", "a b"]
 )
-def test_a_host_header_that_names_anything_else_is_not_believed(host: str) -> None:
+def test_a_host_header_other_than_loopback_is_not_trusted(host: str) -> None:
     headers = {"x_forwarded_host": "calls.example", "x_forwarded_proto": "https"}
     response = answer(request(host=host, **headers))
     assert response.status == 421
@@ -333,7 +335,7 @@ def test_a_host_header_that_names_anything_else_is_not_believed(host: str) -> No
         ({"x_forwarded_proto": "https"}, "https://localhost:5050"),
     ],
 )
-def test_the_headers_of_a_trusted_proxy_say_what_the_url_is(
+def test_the_url_comes_from_the_headers_of_a_trusted_proxy(
     headers: dict[str, str], url: str
 ) -> None:
     config = ServiceConfig(auth_token=TOKEN, trust_proxy=True)
@@ -354,7 +356,7 @@ def test_the_headers_of_a_trusted_proxy_say_what_the_url_is(
         {"host": ""},
     ],
 )
-def test_a_url_that_twilio_could_not_dial_is_refused_with_a_sentence(
+def test_a_url_that_twilio_could_not_dial_is_refused(
     headers: dict[str, str],
 ) -> None:
     config = ServiceConfig(auth_token=TOKEN, trust_proxy=True)
@@ -375,7 +377,7 @@ header_values = st.text(st.sampled_from('hostproto=";,\\ :.[]@/?#1a\u00ff'), max
     st.binary(max_size=20),
     st.booleans(),
 )
-def test_whatever_is_asked_nothing_is_raised(
+def test_no_request_raises(
     headers: dict[str, str],
     method: str,
     target: str,
@@ -405,27 +407,25 @@ def test_whatever_is_asked_nothing_is_raised(
         ({"call": CallConfig(url="wss://me@model.example")}, "user information"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused_at_once(
-    settings: dict[str, object], words: str
-) -> None:
+def test_invalid_settings_are_refused(settings: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         ServiceConfig(**settings)  # type: ignore[arg-type]
     assert "t0ken" not in str(caught.value)
 
 
-def test_a_server_of_ones_own_may_be_spoken_to_in_the_clear() -> None:
+def test_plain_connections_are_allowed_without_key_or_on_this_machine() -> None:
     assert ServiceConfig(call=CallConfig(url="ws://model.example")).api_key is None
     local = CallConfig(url="ws://127.0.0.1:8000/v1/realtime")
     assert ServiceConfig(api_key=KEY, call=local).api_key == KEY
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.53"])
-def test_on_loopback_the_service_may_go_without_a_token(host: str) -> None:
+def test_on_loopback_no_token_is_required(host: str) -> None:
     check_exposure(host, None, insecure=False)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.5", "calls.example"])  # noqa: S104
-def test_elsewhere_there_has_to_be_a_token_or_the_wish_to_go_without(host: str) -> None:
+def test_other_addresses_require_a_token_or_the_insecure_option(host: str) -> None:
     check_exposure(host, TOKEN, insecure=False)
     check_exposure(host, None, insecure=True)
     with pytest.raises(UsageError, match=r"TWILIO_AUTH_TOKEN.*127\.0\.0\.1.*--insecure"):
@@ -494,7 +494,7 @@ each_transport = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tl
 
 
 @each_transport
-def test_a_whole_call_goes_through_the_service(*, tls: bool) -> None:
+def test_a_whole_call_passes_through_the_service(*, tls: bool) -> None:
     call = SimulatedCall(tls=tls)
     call.run()
     (ended,) = call.events(CallEnded)
@@ -512,7 +512,7 @@ def test_a_whole_call_goes_through_the_service(*, tls: bool) -> None:
 
 
 @each_transport
-def test_the_application_gets_the_bridge_of_a_call_and_commands_it(*, tls: bool) -> None:
+def test_the_application_gets_the_bridge_and_sends_it_commands(*, tls: bool) -> None:
     call = SimulatedCall(tls=tls, script=())
     call.world.run_until(lambda: bool(call.events(CallStarted)), SECOND)
     ((bridge, opened),) = call.opened_calls

@@ -24,7 +24,7 @@ def late_call(store: StartDelayStore) -> Call:
     return call
 
 
-def test_a_call_is_learned_of_once_it_is_over() -> None:
+def test_start_delays_are_collected_after_a_call_has_ended() -> None:
     store = StartDelayStore()
     call = late_call(store)
     store.collect_ended()
@@ -37,7 +37,7 @@ def test_a_call_is_learned_of_once_it_is_over() -> None:
         assert store.history == StartDelayHistory((120 * MS,))
 
 
-def test_a_call_that_never_ends_is_learned_of_when_many_others_have_come() -> None:
+def test_a_call_that_never_ends_is_collected_after_many_others() -> None:
     store = StartDelayStore()
     late_call(store)
     for _ in range(MAX_TRACKED_CALLS - 1):

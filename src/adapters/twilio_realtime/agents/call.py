@@ -246,4 +246,4 @@ def _is_application_fault(event: Notification) -> bool:
 
 
 CallHandler: TypeAlias = Callable[[Call], Awaitable[None]]
-"""An async function that handles one call, in a task of its own."""
+"""An async function that handles one call; each call runs it in its own task."""

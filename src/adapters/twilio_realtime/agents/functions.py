@@ -35,8 +35,8 @@ from .function_schemas import FunctionSchema
 __all__ = ["MAX_RUNNING_FUNCTIONS", "TIMEOUT_MS", "Functions"]
 
 TIMEOUT_MS: Final = 15_000
-"""Default of a function's `timeout_ms`: callers who hear nothing for longer take the line for
-dead."""
+"""Default of a function's `timeout_ms`: callers who hear nothing for longer assume
+that the line is dead."""
 
 MAX_RUNNING_FUNCTIONS: Final = 32
 """Functions of one call that may run at a time, abandoned threads included. A response requests a

@@ -191,8 +191,8 @@ class Service:
             self._path_prefix = urlsplit(self._public_url).path
 
     def open_connection(self, on_call: BridgeCallback | None = None) -> Tls:
-        """Return the machine of one accepted connection, whose peer is `Peer.TWILIO`, whoever it
-        is. If it becomes a call, `on_call` is called.
+        """Return the machine of one accepted connection, which knows its peer as `Peer.TWILIO`. If
+        the connection becomes a call, `on_call` is called.
 
         `perform` carries out the actions of commands:
         `machine.perform(bridge.send(command, now), now)`.
