@@ -18,7 +18,7 @@ from twilio_realtime_core.machine.lifecycles import ACTIVE_RESPONSE, RESPONSE, S
 __all__ = ["CONFIG", "freeze", "thaw"]
 
 CONFIG: Final = CallConfig(inactivity_timeout_ns=None)
-"""The configuration of the frozen calls; it is not part of the bytes."""
+"""Of the calls that are frozen; it is not part of the bytes."""
 
 _CONSTANTS: Final[tuple[object, ...]] = (CONFIG, RESPONSE, SESSION, ACTIVE_RESPONSE, STREAM, TURN)
 
