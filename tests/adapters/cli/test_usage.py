@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from certificates import serving
+from certificates import server_context
 from command_line import RUNTIMES, Command, complaint
 from twilio_realtime.cli.commands import call
 from twilio_realtime.sim.audio import write_wav
@@ -207,7 +207,7 @@ def test_phone_says_when_nobody_listens(capsys: pytest.CaptureFixture[str], runt
 def test_phone_says_when_the_certificate_does_not_match(
     capsys: pytest.CaptureFixture[str], runtime: str
 ) -> None:
-    with shaking_hands(serving("other.example")) as port:
+    with shaking_hands(server_context("other.example")) as port:
         line = said(capsys, "phone", f"wss://localhost:{port}/media-stream", "--runtime", runtime)
     assert f"cannot reach localhost:{port}: the TLS handshake with localhost failed: " in line
     assert "its certificate is not from an authority that is trusted here" in line
