@@ -28,15 +28,15 @@ COMMA_MS: Final = 500
 """What a comma lasts: half a second, as in Twilio's own `<Play digits>` with `w`."""
 
 _SAMPLES_PER_MS: Final = 8
-_RATE: Final = 8000
+_SAMPLES_PER_SECOND: Final = 8000
 
-_LOW_GROUP: Final = (697, 770, 852, 941)
-_HIGH_GROUP: Final = (1209, 1336, 1477, 1633)
+_LOW_GROUP_HZ: Final = (697, 770, 852, 941)
+_HIGH_GROUP_HZ: Final = (1209, 1336, 1477, 1633)
 _KEYPAD: Final = ("123A", "456B", "789C", "*0#D")
-_FREQUENCIES: Final = {
+_FREQUENCIES_HZ: Final = {
     key: (low, high)
-    for low, row in zip(_LOW_GROUP, _KEYPAD, strict=True)
-    for high, key in zip(_HIGH_GROUP, row, strict=True)
+    for low, row in zip(_LOW_GROUP_HZ, _KEYPAD, strict=True)
+    for high, key in zip(_HIGH_GROUP_HZ, row, strict=True)
 }
 """In Hz, by key."""
 
@@ -66,7 +66,7 @@ def key_tones(keys: str, tone_ms: int = 100, pause_ms: int = 100) -> bytes:
     if not keys:
         raise LocalProtocolError("keys is empty: name at least one key")
     for at, key in enumerate(keys):
-        if key not in _FREQUENCIES and key != ",":
+        if key not in _FREQUENCIES_HZ and key != ",":
             raise LocalProtocolError(
                 f"keys[{at}] is no key of a telephone: use 0 to 9, *, #, A to D, or a comma"
             )
@@ -79,7 +79,7 @@ def key_tones(keys: str, tone_ms: int = 100, pause_ms: int = 100) -> bytes:
     comma = pcmu.silence(COMMA_MS * _SAMPLES_PER_MS)
     pause = pcmu.silence(pause_ms * _SAMPLES_PER_MS)
     tone = tone_ms * _SAMPLES_PER_MS
-    return b"".join(comma if key == "," else _tone(key, tone) + pause for key in keys)
+    return b"".join(comma if key == "," else _encode_tone(key, tone) + pause for key in keys)
 
 
 def _check_duration(name: str, duration_ms: int) -> None:
@@ -89,13 +89,13 @@ def _check_duration(name: str, duration_ms: int) -> None:
         )
 
 
-@lru_cache(maxsize=len(_FREQUENCIES))
-def _tone(key: str, samples: int) -> bytes:
+@lru_cache(maxsize=len(_FREQUENCIES_HZ))
+def _encode_tone(key: str, tone_samples: int) -> bytes:
     """A tone that begins at zero, so without a click. All frequencies are whole numbers, so that
     every second is like the first."""
-    low, high = (2 * pi * frequency / _RATE for frequency in _FREQUENCIES[key])
+    low, high = (2 * pi * frequency / _SAMPLES_PER_SECOND for frequency in _FREQUENCIES_HZ[key])
     second = pcmu.encode(
         round(_LOW_AMPLITUDE * sin(low * at) + _HIGH_AMPLITUDE * sin(high * at))
-        for at in range(min(samples, _RATE))
+        for at in range(min(tone_samples, _SAMPLES_PER_SECOND))
     )
-    return (second * (samples // _RATE + 1))[:samples]
+    return (second * (tone_samples // _SAMPLES_PER_SECOND + 1))[:tone_samples]

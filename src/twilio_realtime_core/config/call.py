@@ -8,12 +8,12 @@ from attrs import field, frozen
 from ..errors import LocalProtocolError
 from ..machine.actions import Peer
 from ..protocols.realtime import URL
-from .audio_format import check_encodable, pin_event
+from .audio_format import check_encodable, enforce_event_format
 from .interruption_policy import IMMEDIATE, InterruptionPolicy, disable_server_interruption
 from .session import SessionConfig
 from .start_delay_history import StartDelayHistory
 
-__all__ = ["CallConfig", "SessionConfig", "check_encodable", "pin_event", "session_url"]
+__all__ = ["CallConfig", "SessionConfig", "check_encodable", "enforce_event_format", "session_url"]
 
 _MAX_MS: Final = 2**31 - 1
 """The longest time a timer of 32-bit milliseconds holds: 24 days, and a session lasts an hour. A
@@ -63,19 +63,19 @@ class CallConfig:
     def __attrs_post_init__(self) -> None:
         session_url(self.url, self.model)
         if not self.interruption.interrupts_immediately:
-            disable_server_interruption(self.session.to_update_event().session, first=True)
-        _check_time("configure_timeout_ms", self.configure_timeout_ms, 0)
-        _check_time("start_timeout_ms", self.start_timeout_ms, 1)
-        _check_time("session_timeout_ms", self.session_timeout_ms, 1)
-        _check_time("closing_timeout_ms", self.closing_timeout_ms, 1)
+            disable_server_interruption(self.session.to_update_event().session, is_initial=True)
+        _check_duration("configure_timeout_ms", self.configure_timeout_ms, 0)
+        _check_duration("start_timeout_ms", self.start_timeout_ms, 1)
+        _check_duration("session_timeout_ms", self.session_timeout_ms, 1)
+        _check_duration("closing_timeout_ms", self.closing_timeout_ms, 1)
         if self.inactivity_timeout_ms is not None:
-            _check_time("inactivity_timeout_ms", self.inactivity_timeout_ms, 1)
+            _check_duration("inactivity_timeout_ms", self.inactivity_timeout_ms, 1)
 
 
-def _check_time(name: str, value_ms: int, least_ms: int) -> None:
-    if not least_ms <= value_ms <= _MAX_MS:
+def _check_duration(name: str, value_ms: int, minimum_ms: int) -> None:
+    if not minimum_ms <= value_ms <= _MAX_MS:
         raise LocalProtocolError(
-            f"CallConfig.{name} must be {least_ms} to {_MAX_MS} ms, not {value_ms}"
+            f"CallConfig.{name} must be {minimum_ms} to {_MAX_MS} ms, not {value_ms}"
         )
 
 

@@ -15,9 +15,9 @@ from msgspec import UNSET, UnsetType
 from ..errors import LocalProtocolError
 
 __all__ = [
-    "FLAG",
+    "BOOLEAN",
     "MAPPING",
-    "NAME",
+    "NON_EMPTY_TEXT",
     "NULL",
     "TEXT",
     "UNSET",
@@ -30,7 +30,7 @@ __all__ = [
     "list_of",
     "number",
     "one_of",
-    "present",
+    "present_fields",
 ]
 
 
@@ -60,10 +60,10 @@ class FieldRule:
 
 NULL: Final = FieldRule("None", lambda value: value is None)
 TEXT: Final = FieldRule("text", lambda value: isinstance(value, str))
-NAME: Final = FieldRule(
+NON_EMPTY_TEXT: Final = FieldRule(
     "text that is not empty", lambda value: isinstance(value, str) and value != ""
 )
-FLAG: Final = FieldRule("True or False", lambda value: isinstance(value, bool))
+BOOLEAN: Final = FieldRule("True or False", lambda value: isinstance(value, bool))
 MAPPING: Final = FieldRule("a mapping", lambda value: isinstance(value, Mapping))
 
 
@@ -74,22 +74,22 @@ def instance_of(*kinds: type["ProtocolObject"]) -> FieldRule:
     )
 
 
-def number(lowest: float, highest: float) -> FieldRule:
+def number(minimum: float, maximum: float) -> FieldRule:
     """A number in a range, both ends in it."""
 
     def holds(value: Any) -> bool:
         return (
             isinstance(value, int | float)
             and not isinstance(value, bool)
-            and lowest <= value <= highest
+            and minimum <= value <= maximum
         )
 
-    return FieldRule(f"{lowest} to {highest}", holds)
+    return FieldRule(f"{minimum} to {maximum}", holds)
 
 
-def integer(lowest: int, highest: int) -> FieldRule:
+def integer(minimum: int, maximum: int) -> FieldRule:
     """A whole number in a range, both ends in it."""
-    within = number(lowest, highest)
+    within = number(minimum, maximum)
     return FieldRule(
         f"a whole number from {within.description}",
         lambda value: isinstance(value, int) and within.accepts(value),
@@ -101,18 +101,18 @@ def one_of(*values: str) -> FieldRule:
     return FieldRule(" or ".join(map(repr, values)), lambda value: value in values)
 
 
-def list_of(each: FieldRule, at_least: int = 0) -> FieldRule:
+def list_of(item_rule: FieldRule, min_length: int = 0) -> FieldRule:
     """A list or tuple."""
 
     def holds(value: Any) -> bool:
         return (
             isinstance(value, list | tuple)
-            and len(cast(Sequence[Any], value)) >= at_least
-            and all(each.accepts(one) for one in cast(Sequence[Any], value))
+            and len(cast(Sequence[Any], value)) >= min_length
+            and all(item_rule.accepts(one) for one in cast(Sequence[Any], value))
         )
 
-    number_of = f"at least {at_least}" if at_least else "any number"
-    return FieldRule(f"a list or tuple, {number_of}, each {each.description}", holds)
+    number_of = f"at least {min_length}" if min_length else "any number"
+    return FieldRule(f"a list or tuple, {number_of}, each {item_rule.description}", holds)
 
 
 class ProtocolObject:
@@ -127,20 +127,20 @@ class ProtocolObject:
         """The object as plain data; absent fields are left out."""
         named = {} if self.type is None else {"type": self.type}
         given = {each.name: getattr(self, each.name) for each in self.__attrs_attrs__}
-        return {**named, **present(given)}
+        return {**named, **present_fields(given)}
 
 
-def present(fields: Mapping[str, Any]) -> dict[str, Any]:
+def present_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that are not absent, as plain data."""
-    return {name: _plain(value) for name, value in fields.items() if value is not UNSET}
+    return {name: _to_json(value) for name, value in fields.items() if value is not UNSET}
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     match value:
         case ProtocolObject():
             return value.to_json()
         case list() | tuple():
-            return [_plain(each) for each in cast(Sequence[Any], value)]
+            return [_to_json(each) for each in cast(Sequence[Any], value)]
         case _:
             return value
 

@@ -29,7 +29,7 @@ class InterruptionAttempt:
 
     speech_ms: int
     heard_ms: int
-    recent: int
+    recent_interruptions: int
 
 
 @frozen
@@ -83,7 +83,9 @@ IMMEDIATE: Final = InterruptionPolicy()
 """The caller interrupts as soon as turn detection hears speech."""
 
 
-def disable_server_interruption(session: Mapping[str, Any], *, first: bool) -> Mapping[str, Any]:
+def disable_server_interruption(
+    session: Mapping[str, Any], *, is_initial: bool
+) -> Mapping[str, Any]:
     """A `session` object that leaves it to us to interrupt, all else kept. `first`: it is the one
     that configures the session, so that what it leaves out has the server's default.
 
@@ -91,7 +93,7 @@ def disable_server_interruption(session: Mapping[str, Any], *, first: bool) -> M
     """
     audio = as_mapping(session.get("audio"))
     heard = as_mapping(audio.get("input"))
-    if "turn_detection" not in heard and not first:
+    if "turn_detection" not in heard and not is_initial:
         return session
     detection = heard.get("turn_detection", {"type": "server_vad"})
     if detection is None:

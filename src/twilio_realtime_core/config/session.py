@@ -12,11 +12,11 @@ from attrs import field, frozen
 
 from ..errors import LocalProtocolError
 from ..protocols.realtime import UpdateSession
-from .audio_format import check_encodable, pin_session
+from .audio_format import check_encodable, enforce_session_format
 from .fields import (
-    FLAG,
+    BOOLEAN,
     MAPPING,
-    NAME,
+    NON_EMPTY_TEXT,
     NULL,
     TEXT,
     UNSET,
@@ -29,7 +29,7 @@ from .fields import (
     list_of,
     number,
     one_of,
-    present,
+    present_fields,
 )
 from .tools import TOOL, TOOL_CHOICE, Tool, ToolChoice
 
@@ -69,8 +69,8 @@ class ServerVad(ProtocolObject):
     idle_timeout_ms: int | UnsetType | None = field(
         default=UNSET, validator=integer(5000, 30000) | NULL
     )
-    create_response: bool | UnsetType = field(default=UNSET, validator=FLAG)
-    interrupt_response: bool | UnsetType = field(default=UNSET, validator=FLAG)
+    create_response: bool | UnsetType = field(default=UNSET, validator=BOOLEAN)
+    interrupt_response: bool | UnsetType = field(default=UNSET, validator=BOOLEAN)
 
 
 @frozen
@@ -85,8 +85,8 @@ class SemanticVad(ProtocolObject):
     eagerness: Literal["low", "medium", "high", "auto"] | UnsetType = field(
         default=UNSET, validator=one_of("low", "medium", "high", "auto")
     )
-    create_response: bool | UnsetType = field(default=UNSET, validator=FLAG)
-    interrupt_response: bool | UnsetType = field(default=UNSET, validator=FLAG)
+    create_response: bool | UnsetType = field(default=UNSET, validator=BOOLEAN)
+    interrupt_response: bool | UnsetType = field(default=UNSET, validator=BOOLEAN)
 
 
 @frozen
@@ -94,9 +94,11 @@ class Transcription(ProtocolObject):
     """What the caller says is written down (`CallerTranscript`), by a model beside the one that
     answers. `language` and `languages` are ISO 639-1; not every model takes every field."""
 
-    model: str = field(validator=NAME)
-    language: str | UnsetType = field(default=UNSET, validator=NAME)
-    languages: Sequence[str] | UnsetType = field(default=UNSET, validator=list_of(NAME, at_least=1))
+    model: str = field(validator=NON_EMPTY_TEXT)
+    language: str | UnsetType = field(default=UNSET, validator=NON_EMPTY_TEXT)
+    languages: Sequence[str] | UnsetType = field(
+        default=UNSET, validator=list_of(NON_EMPTY_TEXT, min_length=1)
+    )
     keywords: Sequence[str] | UnsetType = field(default=UNSET, validator=list_of(TEXT), repr=False)
     prompt: str | UnsetType = field(default=UNSET, validator=TEXT, repr=False)
     delay: _Effort | UnsetType = field(default=UNSET, validator=_EFFORT)
@@ -113,7 +115,7 @@ class RetentionRatio(ProtocolObject):
 
     def to_json(self) -> dict[str, Any]:
         """The object as plain data; absent fields are left out."""
-        limits = present({"post_instructions": self.post_instructions})
+        limits = present_fields({"post_instructions": self.post_instructions})
         ratio = {"type": self.type, "retention_ratio": self.retention_ratio}
         return {**ratio, "token_limits": limits} if limits else ratio
 
@@ -131,7 +133,7 @@ class Tracing(ProtocolObject):
 class Prompt(ProtocolObject):
     """A prompt kept at OpenAI, with its variables filled in."""
 
-    id: str = field(validator=NAME)
+    id: str = field(validator=NON_EMPTY_TEXT)
     version: str | UnsetType | None = field(default=UNSET, validator=TEXT | NULL)
     variables: Mapping[str, Any] | UnsetType | None = field(
         default=UNSET, validator=MAPPING | NULL, repr=False
@@ -162,7 +164,9 @@ class SessionConfig:
     """
 
     instructions: str | UnsetType = field(default=UNSET, validator=TEXT, repr=False)
-    voice: str | Mapping[str, Any] | UnsetType = field(default=UNSET, validator=NAME | MAPPING)
+    voice: str | Mapping[str, Any] | UnsetType = field(
+        default=UNSET, validator=NON_EMPTY_TEXT | MAPPING
+    )
     turn_detection: ServerVad | SemanticVad | Mapping[str, Any] | UnsetType | None = field(
         default=UNSET, validator=_TURN_DETECTION
     )
@@ -171,7 +175,7 @@ class SessionConfig:
     )
     tools: Sequence[Tool] | UnsetType = field(default=UNSET, validator=list_of(TOOL), repr=False)
     tool_choice: ToolChoice | UnsetType = field(default=UNSET, validator=TOOL_CHOICE)
-    parallel_tool_calls: bool | UnsetType = field(default=UNSET, validator=FLAG)
+    parallel_tool_calls: bool | UnsetType = field(default=UNSET, validator=BOOLEAN)
     output_modalities: Sequence[Literal["audio", "text"]] | UnsetType = field(
         default=UNSET,
         validator=FieldRule(
@@ -199,10 +203,10 @@ class SessionConfig:
     include: Sequence[Literal["item.input_audio_transcription.logprobs"]] | UnsetType | None = (
         field(default=UNSET, validator=list_of(one_of(_LOGPROBS)) | NULL)
     )
-    more: Mapping[str, Any] = field(factory=dict[str, Any], validator=MAPPING, repr=False)
+    extra_fields: Mapping[str, Any] = field(factory=dict[str, Any], validator=MAPPING, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        if "model" in self.more:
+        if "model" in self.extra_fields:
             raise LocalProtocolError(
                 "SessionConfig.more must not hold 'model': it is named by CallConfig.model when "
                 "the session is opened, and cannot be changed in it"
@@ -211,24 +215,31 @@ class SessionConfig:
 
     def to_update_event(self, event_id: str | None = None) -> UpdateSession:
         """The `session.update` that makes it so."""
-        session = {**self.more, "type": "realtime", **present(self._outermost())}
+        session = {
+            **self.extra_fields,
+            "type": "realtime",
+            **present_fields(self._top_level_fields()),
+        }
         if self.reasoning_effort is not UNSET:
             session["reasoning"] = {
-                **as_mapping(self.more.get("reasoning")),
+                **as_mapping(self.extra_fields.get("reasoning")),
                 "effort": self.reasoning_effort,
             }
-        audio = as_mapping(self.more.get("audio"))
+        audio = as_mapping(self.extra_fields.get("audio"))
         session["audio"] = {
             **audio,
-            "input": {**as_mapping(audio.get("input")), **present(self._input())},
+            "input": {
+                **as_mapping(audio.get("input")),
+                **present_fields(self._audio_input_fields()),
+            },
             "output": {
                 **as_mapping(audio.get("output")),
-                **present({"voice": self.voice, "speed": self.speed}),
+                **present_fields({"voice": self.voice, "speed": self.speed}),
             },
         }
-        return UpdateSession(pin_session(session), event_id)
+        return UpdateSession(enforce_session_format(session), event_id)
 
-    def _outermost(self) -> dict[str, Any]:
+    def _top_level_fields(self) -> dict[str, Any]:
         return {
             "output_modalities": self.output_modalities,
             "instructions": self.instructions,
@@ -242,7 +253,7 @@ class SessionConfig:
             "prompt": self.prompt,
         }
 
-    def _input(self) -> dict[str, Any]:
+    def _audio_input_fields(self) -> dict[str, Any]:
         kind = self.noise_reduction
         return {
             "turn_detection": self.turn_detection,

@@ -6,7 +6,7 @@ from attrs import frozen
 
 __all__ = ["StartDelayHistory"]
 
-_REMEMBERED: Final = 64
+_MAX_START_DELAYS: Final = 64
 """Bursts of earlier calls: enough that one odd line does not shift their median, few enough that
 another carrier is learned within some dozen calls."""
 
@@ -20,4 +20,6 @@ class StartDelayHistory:
 
     def merged_with(self, later: "StartDelayHistory") -> "StartDelayHistory":
         """What both have shown; the last 64 bursts are kept."""
-        return StartDelayHistory((*self.start_delays_ns, *later.start_delays_ns)[-_REMEMBERED:])
+        return StartDelayHistory(
+            (*self.start_delays_ns, *later.start_delays_ns)[-_MAX_START_DELAYS:]
+        )

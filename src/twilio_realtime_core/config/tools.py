@@ -11,9 +11,9 @@ from attrs import field, frozen
 
 from ..errors import LocalProtocolError
 from .fields import (
-    FLAG,
+    BOOLEAN,
     MAPPING,
-    NAME,
+    NON_EMPTY_TEXT,
     NULL,
     TEXT,
     UNSET,
@@ -60,7 +60,7 @@ class FunctionTool(ProtocolObject):
     """
 
     type = "function"
-    name: str = field(validator=NAME)
+    name: str = field(validator=NON_EMPTY_TEXT)
     description: str | UnsetType = field(default=UNSET, validator=TEXT, repr=False)
     parameters: Mapping[str, Any] | UnsetType = field(default=UNSET, validator=MAPPING, repr=False)
 
@@ -69,8 +69,8 @@ class FunctionTool(ProtocolObject):
 class ToolFilter(ProtocolObject):
     """Tools of an MCP server: by name, or those that only read."""
 
-    tool_names: Sequence[str] | UnsetType = field(default=UNSET, validator=list_of(NAME))
-    read_only: bool | UnsetType = field(default=UNSET, validator=FLAG)
+    tool_names: Sequence[str] | UnsetType = field(default=UNSET, validator=list_of(NON_EMPTY_TEXT))
+    read_only: bool | UnsetType = field(default=UNSET, validator=BOOLEAN)
 
 
 _TOOL_FILTER: Final = instance_of(ToolFilter) | MAPPING
@@ -103,25 +103,25 @@ class McpTool(ProtocolObject):
     """
 
     type = "mcp"
-    server_label: str = field(validator=NAME)
-    server_url: str | UnsetType = field(default=UNSET, validator=NAME, repr=False)
+    server_label: str = field(validator=NON_EMPTY_TEXT)
+    server_url: str | UnsetType = field(default=UNSET, validator=NON_EMPTY_TEXT, repr=False)
     connector_id: _Connector | UnsetType = field(default=UNSET, validator=_CONNECTORS)
-    tunnel_id: str | UnsetType = field(default=UNSET, validator=NAME, repr=False)
+    tunnel_id: str | UnsetType = field(default=UNSET, validator=NON_EMPTY_TEXT, repr=False)
     authorization: str | UnsetType = field(default=UNSET, validator=TEXT, repr=False)
     headers: Mapping[str, str] | UnsetType | None = field(
         default=UNSET, validator=MAPPING | NULL, repr=False
     )
     server_description: str | UnsetType = field(default=UNSET, validator=TEXT, repr=False)
     allowed_tools: Sequence[str] | ToolFilter | Mapping[str, Any] | UnsetType | None = field(
-        default=UNSET, validator=list_of(NAME) | _TOOL_FILTER | NULL
+        default=UNSET, validator=list_of(NON_EMPTY_TEXT) | _TOOL_FILTER | NULL
     )
     require_approval: (
         Literal["always", "never"] | ApprovalFilter | Mapping[str, Any] | UnsetType | None
     ) = field(default=UNSET, validator=one_of("always", "never") | _APPROVAL_FILTER | NULL)
     allowed_callers: Sequence[Literal["direct", "programmatic"]] | UnsetType | None = field(
-        default=UNSET, validator=list_of(one_of("direct", "programmatic"), at_least=1) | NULL
+        default=UNSET, validator=list_of(one_of("direct", "programmatic"), min_length=1) | NULL
     )
-    defer_loading: bool | UnsetType = field(default=UNSET, validator=FLAG)
+    defer_loading: bool | UnsetType = field(default=UNSET, validator=BOOLEAN)
 
     def __attrs_post_init__(self) -> None:
         places = (self.server_url, self.connector_id, self.tunnel_id)
@@ -136,7 +136,7 @@ class ChooseFunction(ProtocolObject):
     """The model must call this function."""
 
     type = "function"
-    name: str = field(validator=NAME)
+    name: str = field(validator=NON_EMPTY_TEXT)
 
 
 @frozen
@@ -144,8 +144,8 @@ class ChooseMcp(ProtocolObject):
     """The model must use a tool of this MCP server: any of them, or the one named."""
 
     type = "mcp"
-    server_label: str = field(validator=NAME)
-    name: str | UnsetType = field(default=UNSET, validator=NAME)
+    server_label: str = field(validator=NON_EMPTY_TEXT)
+    name: str | UnsetType = field(default=UNSET, validator=NON_EMPTY_TEXT)
 
 
 Tool: TypeAlias = FunctionTool | McpTool | Mapping[str, Any]

@@ -43,21 +43,21 @@ Table: TypeAlias = Mapping[S, Mapping[I, S]]
 class Lifecycle(Generic[S, I]):
     """The current state of one thing, and the table that it follows."""
 
-    __slots__ = ("_possible", "_table", "state")
+    __slots__ = ("_table", "_transitions", "state")
 
     def __init__(self, table: Table[S, I], state: S) -> None:
         self._table = table
-        self._possible = table[state]
+        self._transitions = table[state]
         self.state = state
 
     def step(self, event: I) -> bool:
         """Take the transition for `event`; `False`, and no change, if there is none."""
-        state = self._possible.get(event)
+        state = self._transitions.get(event)
         if state is None:
             return False
         if state is not self.state:
             self.state = state
-            self._possible = self._table[state]
+            self._transitions = self._table[state]
         return True
 
 

@@ -47,29 +47,29 @@ class Timer(Enum):
 class Timers:
     """Deadlines in ns, by timer. `deadline` is the earliest, or `None`."""
 
-    __slots__ = ("_deadlines", "deadline")
+    __slots__ = ("_deadlines_ns", "deadline")
 
     def __init__(self) -> None:
-        self._deadlines: dict[Timer, int] = {}
+        self._deadlines_ns: dict[Timer, int] = {}
         self.deadline: int | None = None
 
-    def set(self, timer: Timer, deadline: int) -> None:
+    def set(self, timer: Timer, deadline_ns: int) -> None:
         """Let `timer` come due at `deadline` (ns), whether or not it was set before."""
-        self._deadlines[timer] = deadline
-        self.deadline = min(self._deadlines.values())
+        self._deadlines_ns[timer] = deadline_ns
+        self.deadline = min(self._deadlines_ns.values())
 
     def is_set(self, timer: Timer) -> bool:
         """Whether `timer` is set."""
-        return timer in self._deadlines
+        return timer in self._deadlines_ns
 
     def stop(self, timer: Timer) -> None:
         """Forget `timer`, if it is set."""
-        if self._deadlines.pop(timer, None) is not None:
-            self.deadline = min(self._deadlines.values(), default=None)
+        if self._deadlines_ns.pop(timer, None) is not None:
+            self.deadline = min(self._deadlines_ns.values(), default=None)
 
     def stop_all(self) -> None:
         """Forget every timer."""
-        self._deadlines.clear()
+        self._deadlines_ns.clear()
         self.deadline = None
 
     def expire(self, now: int) -> list[Timer]:
@@ -77,8 +77,8 @@ class Timers:
         enum), each of them stopped."""
         if self.deadline is None or now < self.deadline:
             return []
-        due = [timer for timer in Timer if self._deadlines.get(timer, now + 1) <= now]
-        due.sort(key=self._deadlines.__getitem__)
+        due = [timer for timer in Timer if self._deadlines_ns.get(timer, now + 1) <= now]
+        due.sort(key=self._deadlines_ns.__getitem__)
         for timer in due:
             self.stop(timer)
         return due

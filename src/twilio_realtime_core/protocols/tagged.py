@@ -26,18 +26,18 @@ class TaggedDecoder(Generic[T]):
     """
 
     def __init__(
-        self, peer: Peer, tag: str, types: Mapping[str, type[T]], other: Callable[[str], T]
+        self, peer: Peer, tag: str, types: Mapping[str, type[T]], make_unlisted: Callable[[str], T]
     ) -> None:
         self._peer = peer
-        self._head = f'{{"{tag}":"'
-        self._tag_at = len(self._head)
+        self._prefix = f'{{"{tag}":"'
+        self._tag_start = len(self._prefix)
         fields: list[tuple[str, Any]] = [("tag", str)]
         only_tag: type[Any] = msgspec.defstruct("OnlyTag", fields, rename={"tag": tag})
         self._decode_tag = msgspec.json.Decoder(only_tag).decode
         self._decoders = {
-            self._head + name: msgspec.json.Decoder(type_).decode for name, type_ in types.items()
+            self._prefix + name: msgspec.json.Decoder(type_).decode for name, type_ in types.items()
         }
-        self._other = other
+        self._make_unlisted = make_unlisted
 
     def decode(self, text: str) -> T | Fault:
         """The value of a message, or what is wrong with it.
@@ -45,20 +45,20 @@ class TaggedDecoder(Generic[T]):
         Messages of unlisted tags pass, since both vendors add to theirs; fields that a type does
         not name are ignored for the same reason.
         """
-        head = text[: text.find('"', self._tag_at)]
+        head = text[: text.find('"', self._tag_start)]
         try:
             decode = self._decoders.get(head)
             if decode is None:  # the tag is unlisted, holds an escape, or stands elsewhere
                 tag = self._decode_tag(text).tag
-                head = self._head + tag
+                head = self._prefix + tag
                 decode = self._decoders.get(head)
                 if decode is None:
-                    return self._other(tag)
+                    return self._make_unlisted(tag)
             return decode(text)
         except (ValueError, RecursionError) as error:
-            return self._fault(head, text, error)
+            return self._to_fault(head, text, error)
 
-    def _fault(self, head: str, text: str, error: Exception) -> Fault:
+    def _to_fault(self, head: str, text: str, error: Exception) -> Fault:
         """What `error` says, in words that hold nothing of `text`: those of `msgspec` name fields
         of our types and positions, but an unlisted tag and the text of other errors are content."""
         kind = FaultKind.NOT_JSON
@@ -69,7 +69,7 @@ class TaggedDecoder(Generic[T]):
                 message = "a text message that is no JSON: it holds lone surrogates"
             case msgspec.ValidationError() if text.lstrip().startswith("{"):
                 kind = FaultKind.BAD_MESSAGE
-                listed = head[self._tag_at :] if head in self._decoders else "a message"
+                listed = head[self._tag_start :] if head in self._decoders else "a message"
                 message = f"{listed}: {error}"
             case msgspec.ValidationError():
                 message = "a text message that is no JSON object"

@@ -113,19 +113,19 @@ StreamEvent: TypeAlias = (
 def decode(text: str) -> StreamEvent | Fault:
     """One message from Twilio, or what is wrong with it."""
     wire = _decoder.decode(text)
-    return wire if isinstance(wire, Fault) else wire.message()
+    return wire if isinstance(wire, Fault) else wire.to_event()
 
 
 # The JSON shapes of messages. Only fields that are acted on have a narrow type, so that a surprise
 # in another never costs the message. The garbage collector need not track those of every frame.
 
 
-class _Wire(Protocol):
-    def message(self) -> StreamEvent | Fault: ...
+class _Message(Protocol):
+    def to_event(self) -> StreamEvent | Fault: ...
 
 
-class _WireConnected(msgspec.Struct, rename="camel"):
-    def message(self) -> ConnectedEvent:
+class _ConnectedMessage(msgspec.Struct, rename="camel"):
+    def to_event(self) -> ConnectedEvent:
         return ConnectedEvent()
 
 
@@ -142,11 +142,11 @@ class _StartBody(msgspec.Struct, rename="camel"):
     custom_parameters: dict[str, Any] | None = None
 
 
-class _WireStart(msgspec.Struct, rename="camel"):
+class _StartMessage(msgspec.Struct, rename="camel"):
     stream_sid: str
     start: _StartBody
 
-    def message(self) -> StartEvent | Fault:
+    def to_event(self) -> StartEvent | Fault:
         if not self.stream_sid:
             return Fault(Peer.TWILIO, FaultKind.BAD_MESSAGE, "start: an empty streamSid")
         body = self.start
@@ -172,16 +172,18 @@ class _MediaBody(msgspec.Struct, gc=False):
     timestamp: Any = None
 
 
-class _WireMedia(msgspec.Struct, rename="camel", gc=False):
+class _MediaMessage(msgspec.Struct, rename="camel", gc=False):
     stream_sid: str
     media: _MediaBody
 
-    def message(self) -> MediaEvent:
+    def to_event(self) -> MediaEvent:
         body = self.media
-        return MediaEvent(self.stream_sid, body.track, body.payload, _whole(body.timestamp))
+        return MediaEvent(
+            self.stream_sid, body.track, body.payload, _parse_timestamp_ms(body.timestamp)
+        )
 
 
-def _whole(value: Any) -> int | None:
+def _parse_timestamp_ms(value: Any) -> int | None:
     if isinstance(value, str):
         return int(value) if value.isdecimal() and len(value) <= _MAX_DIGITS else None
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**_MAX_DIGITS:
@@ -193,11 +195,11 @@ class _MarkBody(msgspec.Struct):
     name: str
 
 
-class _WireMark(msgspec.Struct, rename="camel"):
+class _MarkMessage(msgspec.Struct, rename="camel"):
     stream_sid: str
     mark: _MarkBody
 
-    def message(self) -> MarkEvent:
+    def to_event(self) -> MarkEvent:
         return MarkEvent(self.stream_sid, self.mark.name)
 
 
@@ -205,40 +207,40 @@ class _DtmfBody(msgspec.Struct):
     digit: str
 
 
-class _WireDtmf(msgspec.Struct, rename="camel"):
+class _DtmfMessage(msgspec.Struct, rename="camel"):
     stream_sid: str
     dtmf: _DtmfBody
 
-    def message(self) -> DtmfEvent:
+    def to_event(self) -> DtmfEvent:
         return DtmfEvent(self.stream_sid, self.dtmf.digit)
 
 
-class _WireStop(msgspec.Struct, rename="camel"):
+class _StopMessage(msgspec.Struct, rename="camel"):
     stream_sid: str
 
-    def message(self) -> StopEvent:
+    def to_event(self) -> StopEvent:
         return StopEvent(self.stream_sid)
 
 
-class _WireUnknown(msgspec.Struct):
+class _UnknownMessage(msgspec.Struct):
     event: str
 
-    def message(self) -> UnknownEvent:
+    def to_event(self) -> UnknownEvent:
         return UnknownEvent()
 
 
-_decoder: TaggedDecoder[_Wire] = TaggedDecoder(
+_decoder: TaggedDecoder[_Message] = TaggedDecoder(
     Peer.TWILIO,
     "event",
     {
-        "connected": _WireConnected,
-        "start": _WireStart,
-        "media": _WireMedia,
-        "mark": _WireMark,
-        "dtmf": _WireDtmf,
-        "stop": _WireStop,
+        "connected": _ConnectedMessage,
+        "start": _StartMessage,
+        "media": _MediaMessage,
+        "mark": _MarkMessage,
+        "dtmf": _DtmfMessage,
+        "stop": _StopMessage,
     },
-    other=_WireUnknown,
+    make_unlisted=_UnknownMessage,
 )
 
 
@@ -256,7 +258,7 @@ class Media:
     def encode(self) -> str:
         """The JSON text."""
         return (
-            f'{{"event":"media","streamSid":{_quote(self.stream_sid)},'
+            f'{{"event":"media","streamSid":{_encode_string(self.stream_sid)},'
             f'"media":{{"payload":"{self.payload}"}}}}'
         )
 
@@ -271,8 +273,8 @@ class Mark:
     def encode(self) -> str:
         """The JSON text."""
         return (
-            f'{{"event":"mark","streamSid":{_quote(self.stream_sid)},'
-            f'"mark":{{"name":{_quote(self.name)}}}}}'
+            f'{{"event":"mark","streamSid":{_encode_string(self.stream_sid)},'
+            f'"mark":{{"name":{_encode_string(self.name)}}}}}'
         )
 
 
@@ -284,8 +286,8 @@ class Clear:
 
     def encode(self) -> str:
         """The JSON text."""
-        return f'{{"event":"clear","streamSid":{_quote(self.stream_sid)}}}'
+        return f'{{"event":"clear","streamSid":{_encode_string(self.stream_sid)}}}'
 
 
-def _quote(text: str) -> str:
+def _encode_string(text: str) -> str:
     return msgspec.json.encode(text).decode()

@@ -22,9 +22,9 @@ without looking."""
 class EffectiveSession:
     """`in_effect` is the configuration as the server last told it; `{}` before it has."""
 
-    def __init__(self, event_id: str, first: Mapping[str, Any]) -> None:
+    def __init__(self, event_id: str, initial: Mapping[str, Any]) -> None:
         self.config: Mapping[str, Any] = {}
-        self._submitted: dict[str, Mapping[str, Any]] = {event_id: first}
+        self._submitted: dict[str, Mapping[str, Any]] = {event_id: initial}
         self._agent_spoke = False
 
     @property
@@ -35,18 +35,18 @@ class EffectiveSession:
     @property
     def server_responds(self) -> bool:
         """Whether the server answers each turn of the caller by itself."""
-        detection = _detection(self.config)
+        detection = _turn_detection(self.config)
         return detection is not None and as_mapping(detection).get("create_response") is not False
 
-    def set_initial(self, event_id: str, first: Mapping[str, Any]) -> None:
+    def set_initial(self, event_id: str, initial: Mapping[str, Any]) -> None:
         """The first update is another."""
-        self._submitted[event_id] = first
+        self._submitted[event_id] = initial
 
     def mark_agent_spoke(self) -> None:
         """The conversation holds audio of the agent; its voice is fixed."""
         self._agent_spoke = True
 
-    def submit(self, event_id: str, session: Mapping[str, Any]) -> None:
+    def submit(self, event_id: str, update: Mapping[str, Any]) -> None:
         """An update is sent.
 
         Raises `LocalProtocolError` where the server would refuse all of it for a field that is
@@ -60,22 +60,25 @@ class EffectiveSession:
             raise LocalProtocolError(
                 f"{MAX_UPDATES} updates of the session have no answer yet: wait for SessionReady"
             )
-        self._check_fixed(session)
-        self._submitted[event_id] = session
+        self._check_fixed_fields(update)
+        self._submitted[event_id] = update
 
-    def _check_fixed(self, asked: Mapping[str, Any]) -> None:
+    def _check_fixed_fields(self, update: Mapping[str, Any]) -> None:
         expected = self.config
         for session in self._submitted.values():
-            expected = _merge(expected, session)
+            expected = _merge_update(expected, session)
         model = expected.get("model")
-        if model is not None and asked.get("model", model) != model:
-            raise _fixed("model", "is that of the call (CallConfig.model)")
+        if model is not None and update.get("model", model) != model:
+            raise _fixed_field_error("model", "is that of the call (CallConfig.model)")
         tracing = expected.get("tracing")
-        if tracing is not None and _named(asked.get("tracing")) not in (None, _named(tracing)):
-            raise _fixed("tracing", "is fixed once it is on; null switches it off")
-        voice = _output(asked).get("voice")
-        if self._agent_spoke and voice not in (None, _output(expected).get("voice")):
-            raise _fixed("audio.output.voice", "is fixed once the agent has spoken")
+        if tracing is not None and _without_nulls(update.get("tracing")) not in (
+            None,
+            _without_nulls(tracing),
+        ):
+            raise _fixed_field_error("tracing", "is fixed once it is on; null switches it off")
+        voice = _audio_output(update).get("voice")
+        if self._agent_spoke and voice not in (None, _audio_output(expected).get("voice")):
+            raise _fixed_field_error("audio.output.voice", "is fixed once the agent has spoken")
 
     def acknowledge(self, session: Mapping[str, Any]) -> None:
         """The server has taken the oldest update, and tells the whole configuration."""
@@ -88,28 +91,28 @@ class EffectiveSession:
         return event_id is not None and self._submitted.pop(event_id, None) is not None
 
 
-def _merge(session: Mapping[str, Any], changes: Mapping[str, Any]) -> Mapping[str, Any]:
+def _merge_update(session: Mapping[str, Any], update: Mapping[str, Any]) -> Mapping[str, Any]:
     """Only the fields present change; the two ways of audio are merged by their own fields."""
-    before, after = as_mapping(session.get("audio")), as_mapping(changes.get("audio"))
+    before, after = as_mapping(session.get("audio")), as_mapping(update.get("audio"))
     ways = {
         way: {**as_mapping(before.get(way)), **as_mapping(after.get(way))}
         for way in (*before, *after)
     }
-    return {**session, **changes, "audio": ways}
+    return {**session, **update, "audio": ways}
 
 
-def _named(tracing: Any) -> Any:
+def _without_nulls(tracing: Any) -> Any:
     """The server shows the fields of an object that nobody named as null."""
     if not isinstance(tracing, Mapping):
         return tracing
     return {name: value for name, value in as_mapping(tracing).items() if value is not None}
 
 
-def _output(session: Mapping[str, Any]) -> Mapping[str, Any]:
+def _audio_output(session: Mapping[str, Any]) -> Mapping[str, Any]:
     return as_mapping(as_mapping(session.get("audio")).get("output"))
 
 
-def _fixed(field: str, why: str) -> LocalProtocolError:
+def _fixed_field_error(field: str, why: str) -> LocalProtocolError:
     return LocalProtocolError(
         f"session.{field} {why}, and the server would refuse the whole update: leave it out"
     )
@@ -120,9 +123,9 @@ def server_interrupts(session: Mapping[str, Any]) -> bool:
 
     It does unless `turn_detection.interrupt_response` is false, or nothing detects turns.
     """
-    detection = _detection(session)
+    detection = _turn_detection(session)
     return detection is not None and as_mapping(detection).get("interrupt_response") is not False
 
 
-def _detection(session: Mapping[str, Any]) -> Any:
+def _turn_detection(session: Mapping[str, Any]) -> Any:
     return as_mapping(as_mapping(session.get("audio")).get("input")).get("turn_detection")

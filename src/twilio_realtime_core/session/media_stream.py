@@ -13,7 +13,7 @@ from ..protocols import twilio
 
 __all__ = ["MediaStream"]
 
-_MULAW: Final = ("audio/x-mulaw", 8000, 1)
+_PCMU_MEDIA_FORMAT: Final = ("audio/x-mulaw", 8000, 1)
 """`mediaFormat` of every stream."""
 
 _MEDIA: Final = StreamInput.MEDIA  # asked for with every frame; a look-up takes 0.1 µs
@@ -43,17 +43,17 @@ class MediaStream:
         message = twilio.decode(text)
         match message:
             case twilio.MediaEvent():
-                expected = self._is_expected(_MEDIA, message.stream_sid)
+                expected = self._accept(_MEDIA, message.stream_sid)
             case twilio.MarkEvent():
-                expected = self._is_expected(StreamInput.MARK, message.stream_sid)
+                expected = self._accept(StreamInput.MARK, message.stream_sid)
             case twilio.DtmfEvent():
-                expected = self._is_expected(StreamInput.DTMF, message.stream_sid)
+                expected = self._accept(StreamInput.DTMF, message.stream_sid)
             case twilio.StopEvent():
-                expected = self._is_expected(StreamInput.STOP, message.stream_sid)
+                expected = self._accept(StreamInput.STOP, message.stream_sid)
             case twilio.ConnectedEvent():
-                expected = self._is_expected(StreamInput.CONNECTED, self.sid)
+                expected = self._accept(StreamInput.CONNECTED, self.sid)
             case twilio.StartEvent():
-                expected = self._is_start_accepted(message)
+                expected = self._accept_start(message)
             case Fault():
                 self._outbox.notify(message)
                 return None
@@ -61,31 +61,33 @@ class MediaStream:
                 expected = True
         return message if expected else None
 
-    def _is_expected(self, event: StreamInput, sid: str) -> bool:
+    def _accept(self, event: StreamInput, sid: str) -> bool:
         if sid != self.sid and self.state is StreamState.STREAMING:
-            self._fault(FaultKind.WRONG_STREAM, f"{event.value}: streamSid is not that of start")
+            self._notify_fault(
+                FaultKind.WRONG_STREAM, f"{event.value}: streamSid is not that of start"
+            )
             return False
         if not self._lifecycle.step(event):
-            self._fault(FaultKind.UNEXPECTED, f"{event.value} while {self.state.value}")
+            self._notify_fault(FaultKind.UNEXPECTED, f"{event.value} while {self.state.value}")
             return False
         return True
 
-    def _is_start_accepted(self, message: twilio.StartEvent) -> bool:
+    def _accept_start(self, message: twilio.StartEvent) -> bool:
         again = message.stream_sid == self.sid
-        if not self._is_expected(StreamInput.START_AGAIN if again else StreamInput.START, self.sid):
+        if not self._accept(StreamInput.START_AGAIN if again else StreamInput.START, self.sid):
             return False
         self.sid = message.stream_sid
         media_format = (message.encoding, message.sample_rate, message.channels)
-        self.is_pcmu = media_format == _MULAW
+        self.is_pcmu = media_format == _PCMU_MEDIA_FORMAT
         if not self.is_pcmu:
-            self._fault(
+            self._notify_fault(
                 FaultKind.WRONG_FORMAT,
                 "start: mediaFormat is not audio/x-mulaw at 8000 Hz with 1 channel; the audio is "
                 "passed on as if it were",
             )
         return True
 
-    def _fault(self, kind: FaultKind, what: str) -> None:
+    def _notify_fault(self, kind: FaultKind, what: str) -> None:
         self._outbox.notify_fault(Peer.TWILIO, kind, what)
 
     def close(self) -> None:

@@ -25,15 +25,15 @@ class PendingEvents:
 
     def __init__(self) -> None:
         self._queue: list[tuple[ClientEvent, int]] = []
-        self._events = 0
-        self._samples = 0
+        self._event_count = 0
+        self._audio_samples = 0
 
     def check_capacity(self, events: int, samples: int) -> None:
         """Raise `LocalProtocolError` if so many more events of the application cannot be kept, or
         so much audio not at once."""
-        if self._events + events > MAX_PENDING_EVENTS:
+        if self._event_count + events > MAX_PENDING_EVENTS:
             raise LocalProtocolError(
-                f"{self._events} of at most {MAX_PENDING_EVENTS} events wait for the session: "
+                f"{self._event_count} of at most {MAX_PENDING_EVENTS} events wait for the session: "
                 "wait for SessionReady"
             )
         if samples > MAX_PENDING_SAMPLES:
@@ -45,19 +45,19 @@ class PendingEvents:
     def enqueue(self, event: ClientEvent, samples: int = 0) -> int:
         """Keep an event. Returns how many samples of audio had to be dropped, oldest first."""
         self._queue.append((event, samples))
-        self._events += samples == 0
-        self._samples += samples
-        before = self._samples
-        while self._samples > MAX_PENDING_SAMPLES:
+        self._event_count += samples == 0
+        self._audio_samples += samples
+        before = self._audio_samples
+        while self._audio_samples > MAX_PENDING_SAMPLES:
             self._drop_oldest_audio()
-        return before - self._samples
+        return before - self._audio_samples
 
     def _drop_oldest_audio(self) -> None:
         oldest = next(i for i, (_, samples) in enumerate(self._queue) if samples)
-        self._samples -= self._queue.pop(oldest)[1]
+        self._audio_samples -= self._queue.pop(oldest)[1]
 
     def take_all(self) -> list[ClientEvent]:
         """All that waits, in order; nothing waits any longer."""
         waiting, self._queue = self._queue, []
-        self._events = self._samples = 0
+        self._event_count = self._audio_samples = 0
         return [event for event, _ in waiting]

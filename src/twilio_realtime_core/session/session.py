@@ -6,7 +6,7 @@ Until it is ready, what is meant for the model waits.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..config.audio_format import check_encodable, format_fault, pin_session
+from ..config.audio_format import check_encodable, enforce_session_format, find_format_fault
 from ..config.call import session_url
 from ..config.interruption_policy import disable_server_interruption
 from ..config.session import SessionConfig
@@ -21,7 +21,7 @@ from .pending_events import PendingEvents
 
 __all__ = ["Session"]
 
-_FIRST_UPDATE: Final = "configure-session"
+_INITIAL_UPDATE_ID: Final = "configure-session"
 """Event id of the `session.update` that configures the session; an `error` naming it is final."""
 
 _READY: Final = SessionState.READY  # asked for with every event; a look-up takes 0.1 µs
@@ -39,9 +39,9 @@ class Session:
         disables_server_interruption: bool = False,
     ) -> None:
         self._disables_server_interruption = disables_server_interruption
-        self._first = self._first_update(config)
-        self._effective = EffectiveSession(_FIRST_UPDATE, self._first.session)
-        self._updates = 0
+        self._initial_update = self._make_initial_update(config)
+        self._effective = EffectiveSession(_INITIAL_UPDATE_ID, self._initial_update.session)
+        self._update_count = 0
         self._model: str | None = None
         self._outbox = outbox
         self._pending = PendingEvents()
@@ -77,16 +77,20 @@ class Session:
 
     def configure(self, config: SessionConfig) -> None:
         """Use another configuration."""
-        self._first = self._first_update(config)
-        self._effective.set_initial(_FIRST_UPDATE, self._first.session)
+        self._initial_update = self._make_initial_update(config)
+        self._effective.set_initial(_INITIAL_UPDATE_ID, self._initial_update.session)
 
-    def _first_update(self, config: SessionConfig) -> UpdateSession:
+    def _make_initial_update(self, config: SessionConfig) -> UpdateSession:
         session = config.to_update_event().session
-        return UpdateSession(self._owned(session, first=True), _FIRST_UPDATE)
+        return UpdateSession(
+            self._apply_interruption_policy(session, is_initial=True), _INITIAL_UPDATE_ID
+        )
 
-    def _owned(self, session: Mapping[str, Any], *, first: bool) -> Mapping[str, Any]:
+    def _apply_interruption_policy(
+        self, session: Mapping[str, Any], *, is_initial: bool
+    ) -> Mapping[str, Any]:
         return (
-            disable_server_interruption(session, first=first)
+            disable_server_interruption(session, is_initial=is_initial)
             if self._disables_server_interruption
             else session
         )
@@ -102,12 +106,12 @@ class Session:
         if not self._lifecycle.step(SessionInput.OPENED):
             return False
         if self.state is SessionState.CONFIGURING:
-            self._outbox.send_to_realtime(self._first)
+            self._outbox.send_to_realtime(self._initial_update)
         return True
 
     def updated(self, session: dict[str, Any]) -> str | None:
         """The server has told the configuration in effect; what is wrong with it, if anything."""
-        wrong = format_fault(session)
+        wrong = find_format_fault(session)
         if wrong is not None:
             return wrong
         self._lifecycle.step(SessionInput.CONFIGURED)
@@ -117,14 +121,14 @@ class Session:
             self._outbox.send_to_realtime(event)
         return None
 
-    def is_refusal(self, error: ServerError) -> bool:
+    def is_configuration_refusal(self, error: ServerError) -> bool:
         """Whether an error says that the server will not have our configuration."""
-        return self.state is SessionState.CONFIGURING and error.event_id == _FIRST_UPDATE
+        return self.state is SessionState.CONFIGURING and error.event_id == _INITIAL_UPDATE_ID
 
     def take_refused_update(self, error: ServerError) -> bool:
         """Whether an error refuses a later update. The configuration stays as it was; a fault tells
         of it by the id of the update."""
-        if self.is_refusal(error) or not self._effective.take_refused(error.event_id):
+        if self.is_configuration_refusal(error) or not self._effective.take_refused(error.event_id):
             return False
         self._outbox.notify_fault(
             Peer.REALTIME,
@@ -161,15 +165,20 @@ class Session:
         format, is no JSON or changes what is fixed, or where too many wait.
         """
         self.check_capacity()
-        self._check_model(event)
-        event_id = event.event_id or f"bridge-update-{self._updates + 1}"
-        pinned = UpdateSession(self._owned(pin_session(event.session), first=False), event_id)
+        self._check_model_unchanged(event)
+        event_id = event.event_id or f"bridge-update-{self._update_count + 1}"
+        pinned = UpdateSession(
+            self._apply_interruption_policy(
+                enforce_session_format(event.session), is_initial=False
+            ),
+            event_id,
+        )
         check_encodable(pinned)
         self._effective.submit(event_id, pinned.session)
-        self._updates += 1
+        self._update_count += 1
         self.send(pinned)
 
-    def _check_model(self, event: UpdateSession) -> None:
+    def _check_model_unchanged(self, event: UpdateSession) -> None:
         told = self.effective_config.get("model", self._model)
         if event.session.get("model", told) != told:
             raise LocalProtocolError(

@@ -22,9 +22,9 @@ from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, Htt
 from twilio_realtime_core.transport.websocket import LinkConfig
 from twilio_realtime_core.webhook import (
     SIGNATURE_HEADER,
-    connect_stream,
-    form_parameters,
-    signature_matches,
+    connect_stream_twiml,
+    is_signature_valid,
+    parse_form,
     stream_url,
 )
 
@@ -116,7 +116,7 @@ class ServiceConfig:
             raise UsageError("the auth token is empty: everybody could sign with it")
         try:
             address = parse_url(self.call.url)
-            connect_stream(self._longest_stream_url(), self.parameters)
+            connect_stream_twiml(self._longest_stream_url(), self.parameters)
             self.links()
         except LocalProtocolError as error:
             raise UsageError(str(error)) from None
@@ -239,7 +239,7 @@ class Service:
         refusal = self._refusal(request, base + target)
         if refusal is not None:
             return refusal
-        document = connect_stream(stream, self._config.parameters)
+        document = connect_stream_twiml(stream, self._config.parameters)
         return HttpResponse(200, document.encode(), content_type="text/xml")
 
     def _media_stream(self, request: HttpRequest) -> HttpResponse | Upgrade:
@@ -275,13 +275,13 @@ class Service:
             if (request.header("content-type") or "").startswith("application/json"):
                 json = request.body
             else:
-                form = form_parameters(request.body)
+                form = parse_form(request.body)
         if isinstance(form, Fault):
             return HttpResponse(400, f"{form.message}\n".encode())
         signature = request.header(SIGNATURE_HEADER)
         if signature is None:
             return _NOT_SIGNED
-        matches = signature_matches(token, signature, url, form, json_body=json)
+        matches = is_signature_valid(token, signature, url, form, json_body=json)
         return None if matches else _WRONGLY_SIGNED
 
 

@@ -12,7 +12,7 @@ import attrs
 import msgspec
 from attrs import define, field, frozen
 
-from twilio_realtime_core.audio.payload import count_samples
+from twilio_realtime_core.audio.pcmu import count_samples
 from twilio_realtime_core.errors import LocalProtocolError
 
 __all__ = [
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-class _Encoded:
+class _EncodableEvent:
     """Encodes an event from its fields."""
 
     __slots__ = ()
@@ -51,7 +51,7 @@ class _Encoded:
 
 
 @frozen
-class UpdateSession(_Encoded):
+class UpdateSession(_EncodableEvent):
     """`session.update`: changes the fields present. `session` must hold `type`."""
 
     type = "session.update"
@@ -60,7 +60,7 @@ class UpdateSession(_Encoded):
 
 
 @define
-class AppendAudio(_Encoded):
+class AppendAudio(_EncodableEvent):
     """`input_audio_buffer.append`: caller audio for the model; never acknowledged.
 
     `audio` must be base64 in the session's input format. (A value: do not change it.)
@@ -78,7 +78,7 @@ class AppendAudio(_Encoded):
 
 
 @frozen
-class CommitAudio(_Encoded):
+class CommitAudio(_EncodableEvent):
     """`input_audio_buffer.commit`: ends the user's turn by hand; at least 100 ms are needed."""
 
     type = "input_audio_buffer.commit"
@@ -86,7 +86,7 @@ class CommitAudio(_Encoded):
 
 
 @frozen
-class ClearInputAudio(_Encoded):
+class ClearInputAudio(_EncodableEvent):
     """`input_audio_buffer.clear`: forgets the audio appended and not committed."""
 
     type = "input_audio_buffer.clear"
@@ -94,7 +94,7 @@ class ClearInputAudio(_Encoded):
 
 
 @frozen
-class ClearOutputAudio(_Encoded):
+class ClearOutputAudio(_EncodableEvent):
     """`output_audio_buffer.clear`: for WebRTC and SIP; over WebSocket the server refuses it."""
 
     type = "output_audio_buffer.clear"
@@ -102,7 +102,7 @@ class ClearOutputAudio(_Encoded):
 
 
 @frozen
-class CreateItem(_Encoded):
+class CreateItem(_EncodableEvent):
     """`conversation.item.create`: adds an item, at the end or after `previous_item_id`."""
 
     type = "conversation.item.create"
@@ -112,7 +112,7 @@ class CreateItem(_Encoded):
 
 
 @frozen
-class RetrieveItem(_Encoded):
+class RetrieveItem(_EncodableEvent):
     """`conversation.item.retrieve`: asks for an item with its audio."""
 
     type = "conversation.item.retrieve"
@@ -121,7 +121,7 @@ class RetrieveItem(_Encoded):
 
 
 @frozen
-class TruncateItem(_Encoded):
+class TruncateItem(_EncodableEvent):
     """`conversation.item.truncate`: forgets the audio of an assistant's item after `audio_end_ms`,
     and its transcript. More than the audio sent so far is refused."""
 
@@ -133,7 +133,7 @@ class TruncateItem(_Encoded):
 
 
 @frozen
-class DeleteItem(_Encoded):
+class DeleteItem(_EncodableEvent):
     """`conversation.item.delete`: takes an item out of the conversation."""
 
     type = "conversation.item.delete"
@@ -142,7 +142,7 @@ class DeleteItem(_Encoded):
 
 
 @frozen
-class CreateResponse(_Encoded):
+class CreateResponse(_EncodableEvent):
     """`response.create`: asks the model to answer; `response` holds parameters for this once."""
 
     type = "response.create"
@@ -151,7 +151,7 @@ class CreateResponse(_Encoded):
 
 
 @frozen
-class CancelResponse(_Encoded):
+class CancelResponse(_EncodableEvent):
     """`response.cancel`: ends a response; without an id, that of the default conversation."""
 
     type = "response.cancel"
@@ -186,12 +186,12 @@ ClientEvent: TypeAlias = (
     | RawClientEvent
 )
 
-_CLIENT_EVENTS: dict[str, type[Any]] = {
+_KINDS_BY_TYPE: dict[str, type[Any]] = {
     kind.type: kind for kind in get_args(ClientEvent) if kind is not RawClientEvent
 }
 
 
-_UNDERSTOOD = (AppendAudio, CreateResponse, UpdateSession)
+_STRICT_KINDS = (AppendAudio, CreateResponse, UpdateSession)
 """What the bridge must be able to read, since audio is counted and formats are pinned in them."""
 
 
@@ -209,11 +209,11 @@ def client_event(body: Mapping[str, Any]) -> ClientEvent:
         raise LocalProtocolError("a client event needs a 'type', such as 'response.create'")
     try:
         msgspec.json.encode(body)
-        kind = _CLIENT_EVENTS.get(type_)
+        kind = _KINDS_BY_TYPE.get(type_)
         if kind is None:
             return RawClientEvent(type_, body)
         unknown = body.keys() - {"type", *attrs.fields_dict(kind)}
-        if unknown and kind not in _UNDERSTOOD:
+        if unknown and kind not in _STRICT_KINDS:
             return RawClientEvent(type_, body)
         typed: ClientEvent = msgspec.convert(body, kind)
     except (TypeError, ValueError, RecursionError) as error:

@@ -425,5 +425,5 @@ _decoder: TaggedDecoder[ServerEvent] = TaggedDecoder(
         "response.mcp_call.completed": McpCallCompletedEvent,
         "response.mcp_call.failed": McpCallFailedEvent,
     },
-    other=UnknownServerEvent,
+    make_unlisted=UnknownServerEvent,
 )
