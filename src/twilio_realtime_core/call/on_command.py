@@ -27,7 +27,7 @@ from ..commands import (
     SendMessage,
     Unmute,
 )
-from ..config.call import check_encodable, enforce_event_format
+from ..config.audio_format import check_encodable, enforce_event_format
 from ..conversation.item_json import item_to_json
 from ..downlink.after_playback import DeferredOutput
 from ..errors import LocalProtocolError

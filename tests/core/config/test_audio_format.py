@@ -130,14 +130,16 @@ def test_other_events_stay_as_they_are(event: ClientEvent) -> None:
 
 @pytest.mark.parametrize("item", [{"x": object()}, {"x": {1, object()}}, {"x": "\ud800"}])
 def test_an_event_that_is_no_json_cannot_be_sent(item: dict[str, Any]) -> None:
-    with pytest.raises(LocalProtocolError, match=r"conversation\.item\.create is no JSON"):
+    with pytest.raises(
+        LocalProtocolError, match=r"conversation\.item\.create cannot be encoded as JSON"
+    ):
         check_encodable(CreateItem(item))
 
 
 def test_an_event_that_holds_itself_cannot_be_sent() -> None:
     item: dict[str, Any] = {}
     item["item"] = item
-    with pytest.raises(LocalProtocolError, match="is no JSON"):
+    with pytest.raises(LocalProtocolError, match="cannot be encoded as JSON"):
         check_encodable(CreateItem(item))
 
 
@@ -152,7 +154,7 @@ def test_a_session_in_our_format_has_no_fault() -> None:
 def test_another_format_is_told_in_plain_words(way: str) -> None:
     audio = {**SESSION["audio"], way: {"format": PCM}}
     assert find_format_fault({"audio": audio}) == (
-        f"session.updated says 'audio/pcm' for audio.{way}, where 'audio/pcmu' was asked for: "
+        f"session.updated names 'audio/pcm' for audio.{way}, not 'audio/pcmu': "
         "the call would be noise"
     )
 

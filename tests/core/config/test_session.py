@@ -179,7 +179,7 @@ def test_a_configuration_is_changed_by_making_another_of_it() -> None:
         ({"include": ["all"]}, "include"),
         ({"tools": ["f"]}, "tools must be a list or tuple"),
         ({"turn_detection": "server_vad"}, "turn_detection must be ServerVad or SemanticVad"),
-        ({"more": None}, "more must be a mapping"),
+        ({"extra_fields": None}, "extra_fields must be a mapping"),
     ],
 )
 def test_a_value_out_of_its_range_is_misuse(config: dict[str, Any], message: str) -> None:
@@ -301,12 +301,12 @@ def test_the_model_is_no_part_of_it() -> None:
     "config",
     [
         {"instructions": b"\xff".decode(errors="surrogateescape")},
-        {"more": {"x": object()}},
+        {"extra_fields": {"x": object()}},
         {"tools": [FunctionTool("f", parameters={"x": object()})]},
     ],
 )
 def test_a_configuration_that_is_no_json_cannot_be_made(config: dict[str, Any]) -> None:
-    with pytest.raises(LocalProtocolError, match=r"session\.update is no JSON"):
+    with pytest.raises(LocalProtocolError, match=r"session\.update cannot be encoded as JSON"):
         SessionConfig(**config)
 
 
