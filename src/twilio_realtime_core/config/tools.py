@@ -1,7 +1,7 @@
 """The tools of a session: functions of the application, and servers of the Model Context Protocol.
 
-A field at `UNSET` is left out. In place of a typed value a plain mapping can be given; it is sent as
-it is.
+A field at `UNSET` is left out. In place of a typed value a plain mapping can be given; it is sent
+as it is.
 
 Source: OpenAI API reference, "Realtime", `session.update`, `tools` and `tool_choice`,
 https://platform.openai.com/docs/api-reference/realtime-client-events/session/update; the guide for
