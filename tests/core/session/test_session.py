@@ -167,7 +167,7 @@ def test_a_second_start_is_told_and_does_not_open_twice() -> None:
 
 def test_configure_too_late_is_misuse() -> None:
     call = Call.streaming()
-    with pytest.raises(LocalProtocolError, match="await_configuration_ns"):
+    with pytest.raises(LocalProtocolError, match="configure_timeout_ms"):
         call.send(Configure(model="m"))
 
 
@@ -336,7 +336,7 @@ def test_s16_a_later_update_is_pinned_and_gets_an_id_if_it_has_none() -> None:
     [
         ({"audio": {"input": {"format": {"type": "audio/pcm", "rate": 24000}}}}, "must be"),
         ({"output_audio_format": "g711_ulaw"}, "the beta's name"),
-        ({"x": object()}, "is no JSON"),
+        ({"x": object()}, "cannot be encoded as JSON"),
         ({"model": "another"}, "cannot be changed"),
         ({"tracing": {"workflow_name": "x"}}, "fixed once it is on"),
         ({"audio": {"output": {"voice": "cedar"}}}, "once the agent has spoken"),
