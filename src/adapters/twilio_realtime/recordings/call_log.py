@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 import attrs
 
-from twilio_realtime_core.audio.payload import count_samples
+from twilio_realtime_core.audio.pcmu import count_samples
 from twilio_realtime_core.commands import Command, SendEvent
 from twilio_realtime_core.machine.actions import Action, Send
 

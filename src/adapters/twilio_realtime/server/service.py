@@ -22,9 +22,9 @@ from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, Htt
 from twilio_realtime_core.transport.websocket import LinkConfig
 from twilio_realtime_core.webhook import (
     SIGNATURE_HEADER,
-    connect_stream,
-    form_parameters,
-    signature_matches,
+    connect_stream_twiml,
+    is_signature_valid,
+    parse_form,
     stream_url,
 )
 
@@ -114,7 +114,7 @@ class ServiceConfig:
             raise UsageError("the auth token is empty: everybody could sign with it")
         try:
             address = parse_url(self.call.url)
-            connect_stream(self._longest_stream_url(), self.parameters)
+            connect_stream_twiml(self._longest_stream_url(), self.parameters)
             self.link_configs()
         except LocalProtocolError as error:
             raise UsageError(str(error)) from None
@@ -239,7 +239,7 @@ class Service:
         refusal = self._check_signature(request, base + target)
         if refusal is not None:
             return refusal
-        document = connect_stream(stream, self._config.parameters)
+        document = connect_stream_twiml(stream, self._config.parameters)
         return HttpResponse(200, document.encode(), content_type="text/xml")
 
     def _open_stream(self, request: HttpRequest) -> HttpResponse | Upgrade:
@@ -276,14 +276,14 @@ class Service:
             if (request.header("content-type") or "").startswith("application/json"):
                 json = request.body
             else:
-                form = form_parameters(request.body)
+                form = parse_form(request.body)
         if isinstance(form, Fault):
             return HttpResponse(400, f"{form.message}\n".encode())
         signature = request.header(SIGNATURE_HEADER)
         if signature is None:
             return _SIGNATURE_MISSING
-        matches = signature_matches(token, signature, url, form, json_body=json)
-        return None if matches else _SIGNATURE_WRONG
+        is_valid = is_signature_valid(token, signature, url, form, json_body=json)
+        return None if is_valid else _SIGNATURE_WRONG
 
 
 def check_exposure(host: str, token: str | None, *, insecure: bool) -> None:
