@@ -17,7 +17,7 @@ from twilio_realtime_core.machine.lifecycles import ACTIVE_RESPONSE, RESPONSE, S
 
 __all__ = ["CONFIG", "freeze", "thaw"]
 
-CONFIG: Final = CallConfig(inactivity_timeout_ns=None)
+CONFIG: Final = CallConfig(inactivity_timeout_ms=None)
 """Of the calls that are frozen; it is not part of the bytes."""
 
 _CONSTANTS: Final[tuple[object, ...]] = (CONFIG, RESPONSE, SESSION, ACTIVE_RESPONSE, STREAM, TURN)

@@ -61,7 +61,7 @@ def of_frames(call: Call, *timestamps: str | None) -> list[Any]:
 
 def speaking(timeout_ns: int | None = 750 * MS) -> Call:
     """A caller who speaks, and whose last frame has just come."""
-    call = Call.ready(CallConfig(inactivity_timeout_ns=timeout_ns))
+    call = Call.ready(CallConfig(inactivity_timeout_ms=timeout_ns))
     call.model(speech_started())
     call.phone(frame("100"))
     return call

@@ -150,7 +150,7 @@ def test_s52_a_call_that_ends_while_the_model_is_dialled_leaves_nothing_behind(
 
 @each_runtime
 def test_s69_a_model_that_does_not_answer_the_handshake_is_given_up_in_time(runtime: str) -> None:
-    config = LinkConfig(max_message_bytes=1 << 24, handshake_timeout_ns=3 * SECOND)
+    config = LinkConfig(max_message_bytes=1 << 24, handshake_timeout_ms=3_000)
     legs = Legs(runtime, when(CallEnded), model="silent", to_model=config).run()
     assert legs.ended().reason is EndReason.REALTIME_UNREACHABLE
     assert legs.times[-1] - legs.times[0] == 3 * SECOND

@@ -25,9 +25,8 @@ from ..values.items import (
     Message,
     Role,
     UnknownItem,
-    from_data,
-    to_data,
 )
+from .item_json import item_from_json, item_to_json
 
 __all__ = ["Edit", "apply_edits", "diff", "item_id_of"]
 
@@ -87,7 +86,7 @@ def apply_edits(edits: Iterable[Edit], items: Sequence[ConversationItem]) -> lis
             case CreateItem(item=body, previous_item_id=str(earlier)) if (
                 earlier in behind and id_ not in by_id
             ):
-                by_id[id_] = from_data(body)
+                by_id[id_] = item_from_json(body)
                 later = behind[earlier]
                 behind[earlier] = before[later] = id_
                 before[id_], behind[id_] = earlier, later
@@ -111,7 +110,7 @@ def _check_ids(wanted: Sequence[ConversationItem]) -> None:
 
 
 def _body(item: ConversationItem) -> dict[str, Any]:
-    return {name: value for name, value in to_data(item).items() if name != "status"}
+    return {name: value for name, value in item_to_json(item).items() if name != "status"}
 
 
 # What is the same.
@@ -120,10 +119,10 @@ def _body(item: ConversationItem) -> dict[str, Any]:
 def _is_same(known: ConversationItem, given: ConversationItem) -> bool:
     match known, given:
         case Message(), Message():
-            return known.role is given.role and (not given.complete or _same_parts(known, given))
+            return known.role is given.role and (not given.is_complete or _same_parts(known, given))
         case FunctionCall(), FunctionCall():
             chosen = known.call_id, known.name, known.arguments
-            return not given.complete or chosen == (given.call_id, given.name, given.arguments)
+            return not given.is_complete or chosen == (given.call_id, given.name, given.arguments)
         case UnknownItem(), UnknownItem():  # the server's own, and it goes on with it
             return known.type == given.type
         case _:

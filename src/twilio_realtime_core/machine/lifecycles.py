@@ -1,24 +1,28 @@
 """The lifecycles of a call as tables; nothing else decides them.
 
-A table says, for each state, which inputs are possible and where they lead. An input that a state
-does not list makes no sense there: `Lifecycle.step` says so, nothing changes, and whoever caused it
-hears of it. The diagrams in `docs/states.md` are generated from these tables.
+A table lists, for each state, the possible inputs and the states that they lead to. An input that a
+state does not list changes nothing: `Lifecycle.step` returns `False`, and whoever stepped reports
+it. The diagrams in `docs/states.md` are generated from these tables.
 """
 
 from collections.abc import Mapping
 from enum import Enum, unique
 from types import MappingProxyType
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 __all__ = [
     "ACTIVE_RESPONSE",
+    "FUNCTION_CALL",
     "RESPONSE",
     "SESSION",
     "STREAM",
     "TURN",
     "ActiveResponseInput",
     "ActiveResponseState",
+    "FunctionCallInput",
+    "FunctionCallState",
     "Lifecycle",
+    "LifecycleFactory",
     "ResponseInput",
     "ResponseState",
     "SessionInput",
@@ -37,7 +41,7 @@ Table: TypeAlias = Mapping[S, Mapping[I, S]]
 
 
 class Lifecycle(Generic[S, I]):
-    """One thing's way through its table."""
+    """The current state of one thing, and the table that it follows."""
 
     __slots__ = ("_possible", "_table", "state")
 
@@ -57,8 +61,17 @@ class Lifecycle(Generic[S, I]):
         return True
 
 
+class LifecycleFactory(Protocol):
+    """What creates the lifecycles of a call: `Lifecycle`, or a function that returns a subclass of
+    it, which observes the transitions."""
+
+    def __call__(self, table: Table[S, I], state: S) -> Lifecycle[S, I]:
+        """Return a lifecycle that follows `table` and starts in `state`."""
+        ...
+
+
 class _Input(Enum):
-    """What can happen. It is looked up with each message; to hash its name would take 0.2 µs."""
+    """What can happen. Looked up with each message, so hashed by identity: by name takes 0.2 µs."""
 
     __hash__ = object.__hash__
 
@@ -325,14 +338,18 @@ class TurnState(Enum):
 
     QUIET = "quiet"
     SPEAKING = "speaking"
+    SPEAKING_COMMITTED = "speaking after a commit"
+    """The audio so far was committed while the caller speaks on."""
     PAUSED = "paused"
     """Speech has stopped; the audio is not yet an item of the conversation."""
 
 
 @unique
 class TurnInput(_Input):
-    """What turn detection tells."""
+    """What can happen to the caller's turn."""
 
+    STREAM_STARTED = "stream started"
+    """Twilio began another stream: whether the caller speaks on it is not known yet."""
     SPEECH_STARTED = "speech started"
     SPEECH_STOPPED = "speech stopped"
     COMMITTED = "committed"
@@ -342,17 +359,61 @@ class TurnInput(_Input):
 TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
     {
         TurnState.QUIET: {
+            TurnInput.STREAM_STARTED: TurnState.QUIET,
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
-            TurnInput.SPEECH_STOPPED: TurnState.QUIET,  # committed by hand in mid-speech
+            TurnInput.SPEECH_STOPPED: TurnState.QUIET,  # of speech on an earlier stream
             TurnInput.COMMITTED: TurnState.QUIET,
         },
         TurnState.SPEAKING: {
+            TurnInput.STREAM_STARTED: TurnState.QUIET,
             TurnInput.SPEECH_STOPPED: TurnState.PAUSED,
-            TurnInput.COMMITTED: TurnState.QUIET,
+            TurnInput.COMMITTED: TurnState.SPEAKING_COMMITTED,
+        },
+        TurnState.SPEAKING_COMMITTED: {
+            TurnInput.STREAM_STARTED: TurnState.QUIET,
+            TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
+            TurnInput.SPEECH_STOPPED: TurnState.QUIET,
+            TurnInput.COMMITTED: TurnState.SPEAKING_COMMITTED,
         },
         TurnState.PAUSED: {
+            TurnInput.STREAM_STARTED: TurnState.QUIET,
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
             TurnInput.COMMITTED: TurnState.QUIET,
         },
+    }
+)
+
+
+@unique
+class FunctionCallState(Enum):
+    """A call of a function that the model has requested."""
+
+    REQUESTED = "requested"
+    """The application was notified, and has not answered."""
+    ANSWERED = "answered"
+    """The application gave the output, which is sent after playback."""
+    OUTPUT_SENT = "output sent"
+    """The output was sent to the server."""
+
+
+@unique
+class FunctionCallInput(_Input):
+    """What can happen to a function call."""
+
+    ANSWER = "answer"
+    """The application gives the output."""
+    SEND_OUTPUT = "send output"
+    """The bridge sends it."""
+
+
+FUNCTION_CALL: Final[Table[FunctionCallState, FunctionCallInput]] = MappingProxyType(
+    {
+        FunctionCallState.REQUESTED: {
+            FunctionCallInput.ANSWER: FunctionCallState.ANSWERED,
+        },
+        FunctionCallState.ANSWERED: {
+            FunctionCallInput.SEND_OUTPUT: FunctionCallState.OUTPUT_SENT,
+        },
+        FunctionCallState.OUTPUT_SENT: {},
     }
 )

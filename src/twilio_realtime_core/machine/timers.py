@@ -58,6 +58,10 @@ class Timers:
         self._deadlines[timer] = deadline
         self.deadline = min(self._deadlines.values())
 
+    def is_set(self, timer: Timer) -> bool:
+        """Whether `timer` is set."""
+        return timer in self._deadlines
+
     def stop(self, timer: Timer) -> None:
         """Forget `timer`, if it is set."""
         if self._deadlines.pop(timer, None) is not None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from ..errors import Fault, FaultKind
 from ..machine.actions import NORMAL_CLOSURE, Close, Peer
-from ..machine.lifecycles import STREAM, Lifecycle, StreamInput, StreamState
+from ..machine.lifecycles import STREAM, Lifecycle, LifecycleFactory, StreamInput, StreamState
 from ..machine.outbox import Outbox
 from ..protocols import twilio
 
@@ -23,20 +23,20 @@ class MediaStream:
     """One stream, and the socket that carries it. `sid` is empty before the first `start`;
     `speaks_mulaw` is false for a stream of another format, which Twilio has none of."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, make_lifecycle: LifecycleFactory = Lifecycle) -> None:
         self._outbox = outbox
-        self._life = Lifecycle(STREAM, StreamState.UNOPENED)
+        self._lifecycle = make_lifecycle(STREAM, StreamState.UNOPENED)
         self.sid = ""
         self.is_pcmu = True
 
     @property
     def state(self) -> StreamState:
         """Where the stream is in its life."""
-        return self._life.state
+        return self._lifecycle.state
 
     def opened(self) -> bool:
         """The socket was accepted. `False` if it was accepted before."""
-        return self._life.step(StreamInput.OPENED)
+        return self._lifecycle.step(StreamInput.OPENED)
 
     def receive(self, text: str) -> twilio.StreamEvent | None:
         """A message that makes sense now; `None` for any other, which has been reported."""
@@ -65,7 +65,7 @@ class MediaStream:
         if sid != self.sid and self.state is StreamState.STREAMING:
             self._fault(FaultKind.WRONG_STREAM, f"{event.value}: streamSid is not that of start")
             return False
-        if not self._life.step(event):
+        if not self._lifecycle.step(event):
             self._fault(FaultKind.UNEXPECTED, f"{event.value} while {self.state.value}")
             return False
         return True
@@ -90,10 +90,10 @@ class MediaStream:
 
     def close(self) -> None:
         """Close the socket, if it is open."""
-        self._life.step(StreamInput.CLOSE)
+        self._lifecycle.step(StreamInput.CLOSE)
         if self.state is StreamState.CLOSING:
             self._outbox.add(Close(Peer.TWILIO, NORMAL_CLOSURE, ""))
 
     def closed(self) -> bool:
         """The socket is gone. `False` if it was gone before."""
-        return self._life.step(StreamInput.CLOSED)
+        return self._lifecycle.step(StreamInput.CLOSED)

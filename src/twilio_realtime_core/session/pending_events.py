@@ -33,13 +33,13 @@ class PendingEvents:
         so much audio not at once."""
         if self._events + events > MAX_PENDING_EVENTS:
             raise LocalProtocolError(
-                f"{self._events} events wait for the session, of {MAX_PENDING_EVENTS} that may: wait "
-                "for SessionReady"
+                f"{self._events} of at most {MAX_PENDING_EVENTS} events wait for the session: "
+                "wait for SessionReady"
             )
         if samples > MAX_PENDING_SAMPLES:
             raise LocalProtocolError(
-                f"{samples} samples are more than the {MAX_PENDING_SAMPLES} that are kept until the "
-                "session is ready: wait for SessionReady"
+                f"{samples} samples are more than the {MAX_PENDING_SAMPLES} that are queued until "
+                "the session is ready: wait for SessionReady"
             )
 
     def enqueue(self, event: ClientEvent, samples: int = 0) -> int:

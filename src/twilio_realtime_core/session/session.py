@@ -12,7 +12,7 @@ from ..config.interruption_policy import disable_server_interruption
 from ..config.session import SessionConfig
 from ..errors import FaultKind, LocalProtocolError, redact
 from ..machine.actions import NORMAL_CLOSURE, Close, Open, Peer
-from ..machine.lifecycles import SESSION, Lifecycle, SessionInput, SessionState
+from ..machine.lifecycles import SESSION, Lifecycle, LifecycleFactory, SessionInput, SessionState
 from ..machine.outbox import Outbox
 from ..notifications import CallerAudioDropped, SessionReady
 from ..protocols.realtime import ClientEvent, ServerError, UpdateSession
@@ -28,24 +28,29 @@ _READY: Final = SessionState.READY  # asked for with every event; a look-up take
 
 
 class Session:
-    """One session. `owns_interruption`: the server is to leave it to us to interrupt."""
+    """One session. `disables_server_interruption`: the server is to leave it to us to interrupt."""
 
     def __init__(
-        self, config: SessionConfig, outbox: Outbox, *, owns_interruption: bool = False
+        self,
+        config: SessionConfig,
+        outbox: Outbox,
+        make_lifecycle: LifecycleFactory = Lifecycle,
+        *,
+        disables_server_interruption: bool = False,
     ) -> None:
-        self._owns_interruption = owns_interruption
+        self._disables_server_interruption = disables_server_interruption
         self._first = self._first_update(config)
         self._effective = EffectiveSession(_FIRST_UPDATE, self._first.session)
         self._updates = 0
         self._model: str | None = None
         self._outbox = outbox
         self._pending = PendingEvents()
-        self._life = Lifecycle(SESSION, SessionState.UNOPENED)
+        self._lifecycle = make_lifecycle(SESSION, SessionState.UNOPENED)
 
     @property
     def state(self) -> SessionState:
         """Where the session is in its life."""
-        return self._life.state
+        return self._lifecycle.state
 
     @property
     def effective_config(self) -> Mapping[str, Any]:
@@ -82,19 +87,19 @@ class Session:
     def _owned(self, session: Mapping[str, Any], *, first: bool) -> Mapping[str, Any]:
         return (
             disable_server_interruption(session, first=first)
-            if self._owns_interruption
+            if self._disables_server_interruption
             else session
         )
 
     def open(self, url: str, model: str) -> None:
         """Ask for the socket. The model is named in the query, unless `url` has one of its own."""
         self._model = model
-        self._life.step(SessionInput.OPEN)
+        self._lifecycle.step(SessionInput.OPEN)
         self._outbox.add(Open(Peer.REALTIME, session_url(url, model)))
 
     def opened(self) -> bool:
         """The socket is open. `False` if it was not asked for."""
-        if not self._life.step(SessionInput.OPENED):
+        if not self._lifecycle.step(SessionInput.OPENED):
             return False
         if self.state is SessionState.CONFIGURING:
             self._outbox.send_to_realtime(self._first)
@@ -105,7 +110,7 @@ class Session:
         wrong = format_fault(session)
         if wrong is not None:
             return wrong
-        self._life.step(SessionInput.CONFIGURED)
+        self._lifecycle.step(SessionInput.CONFIGURED)
         self._effective.acknowledge(session)
         self._outbox.notify(SessionReady(session))
         for event in self._pending.take_all():
@@ -141,7 +146,7 @@ class Session:
 
     def send(self, event: ClientEvent, samples: int = 0) -> None:
         """Send an event as soon as the session is ready. `samples`: the audio in it."""
-        if self._life.state is _READY:
+        if self._lifecycle.state is _READY:
             self._outbox.send_to_realtime(event)
             return
         dropped = self._pending.enqueue(event, samples)
@@ -174,10 +179,10 @@ class Session:
 
     def close(self) -> None:
         """Close the socket, if there is one."""
-        self._life.step(SessionInput.CLOSE)
+        self._lifecycle.step(SessionInput.CLOSE)
         if self.state is SessionState.CLOSING:
             self._outbox.add(Close(Peer.REALTIME, NORMAL_CLOSURE, ""))
 
     def closed(self) -> bool:
         """The socket is gone. `False` if there was none."""
-        return self._life.step(SessionInput.CLOSED)
+        return self._lifecycle.step(SessionInput.CLOSED)

@@ -13,7 +13,7 @@ from wsproto.frame_protocol import Frame, Opcode
 
 from ..errors import FaultKind, LocalProtocolError
 from ..machine.timers import Timer, Timers
-from ..machine.units import SECOND
+from ..machine.units import MS
 from .frames import (
     BAD_TEXT,
     CLOSE,
@@ -59,15 +59,15 @@ class LinkConfig:
     """The most bytes of a message from the peer, over all of its fragments."""
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False, validator=_allowed)
     """Additional headers of a client's request; they may hold a key."""
-    handshake_timeout_ns: int = field(default=10 * SECOND, validator=_positive)
+    handshake_timeout_ms: int = field(default=10_000, validator=_positive)
     """From the wish to open until the link is open: name look-up, TCP, TLS and HTTP take a few
     round trips, and no caller waits longer in silence."""
-    ping_interval_ns: int | None = field(default=20 * SECOND, validator=_positive)
+    ping_interval_ms: int | None = field(default=20_000, validator=_positive)
     """From a pong to the next ping that keeps the link alive: well below the 60 s after which
     common proxies drop a silent connection. `None`: no such pings."""
-    pong_timeout_ns: int = field(default=20 * SECOND, validator=_positive)
+    pong_timeout_ms: int = field(default=20_000, validator=_positive)
     """How long a pong may take: longer than any stall that a call survives."""
-    close_timeout_ns: int = field(default=2 * SECOND, validator=_positive)
+    close_timeout_ms: int = field(default=2_000, validator=_positive)
     """How long the answer to a close frame may take: a round trip, and one segment lost on the
     way (RFC 6298, section 2: sent again after 1 s). Nothing useful comes any more."""
 
@@ -160,7 +160,7 @@ class Link:
         handshake = ClientHandshake(parse_url(url), config.headers, random_bytes)
         decoder = FrameDecoder(masked=False, max_message_bytes=config.max_message_bytes)
         link = cls(config, handshake.request, handshake, random_bytes, decoder)
-        link._timers.set(Timer.HANDSHAKE, now + config.handshake_timeout_ns)
+        link._timers.set(Timer.HANDSHAKE, now + config.handshake_timeout_ms * MS)
         return link
 
     @classmethod
@@ -273,7 +273,7 @@ class Link:
             case _State.OPEN:
                 self._state = _State.CLOSING
                 self._timers.stop_all()
-                self._timers.set(Timer.CLOSE, now + self._config.close_timeout_ns)
+                self._timers.set(Timer.CLOSE, now + self._config.close_timeout_ms * MS)
                 return [self._frame(CLOSE, encode_close(code, reason))]
             case _State.CLOSING | _State.CLOSED:
                 return []
@@ -285,7 +285,7 @@ class Link:
         events: list[LinkEvent] = []
         for timer in self._timers.expire(now):
             if timer is Timer.KEEPALIVE:
-                self._timers.set(Timer.PONG, now + self._config.pong_timeout_ns)
+                self._timers.set(Timer.PONG, now + self._config.pong_timeout_ms * MS)
                 events.append(self._frame(PING, _KEEPALIVE))
             else:
                 events += self._end(LinkFault(FaultKind.TIMED_OUT, _TOO_LATE[timer]))
@@ -313,8 +313,8 @@ class Link:
         return LinkOpened()
 
     def _schedule_ping(self, now: int) -> None:
-        if self._config.ping_interval_ns is not None:
-            self._timers.set(Timer.KEEPALIVE, now + self._config.ping_interval_ns)
+        if self._config.ping_interval_ms is not None:
+            self._timers.set(Timer.KEEPALIVE, now + self._config.ping_interval_ms * MS)
 
     def _control(self, received: Frame | FrameError, now: int) -> list[LinkEvent]:
         is_open = self._state is _OPEN

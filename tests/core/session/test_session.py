@@ -52,7 +52,7 @@ from twilio_realtime_core.protocols.realtime import (
 from twilio_realtime_core.session.pending_events import MAX_PENDING_EVENTS
 from twilio_realtime_core.session.session import Session
 
-WAITING = CallConfig(await_configuration_ns=2 * SECOND)
+WAITING = CallConfig(configure_timeout_ms=2_000)
 OURS = "configure-session"
 
 
@@ -135,7 +135,7 @@ def test_the_bridge_waits_for_configure_and_then_opens_at_once() -> None:
 
 
 def test_what_configure_leaves_out_is_as_it_was_set_up() -> None:
-    config = CallConfig(SessionConfig(voice="cedar"), "m", "wss://u", await_configuration_ns=SECOND)
+    config = CallConfig(SessionConfig(voice="cedar"), "m", "wss://u", configure_timeout_ms=1_000)
     call = Call.streaming(config)
     assert call.send(Configure()).urls == ["wss://u?model=m"]
     assert call.opened(Peer.REALTIME).to_model == [

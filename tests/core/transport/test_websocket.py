@@ -111,7 +111,7 @@ def test_a_config_that_makes_no_sense_is_misuse() -> None:
     with pytest.raises(LocalProtocolError, match="max_message_bytes"):
         LinkConfig(max_message_bytes=0)
     with pytest.raises(LocalProtocolError, match="ping_interval_ns"):
-        LinkConfig(max_message_bytes=1, ping_interval_ns=0)
+        LinkConfig(max_message_bytes=1, ping_interval_ms=0)
     with pytest.raises(LocalProtocolError, match="own"):
         LinkConfig(max_message_bytes=1, headers=(("Host", "x"),))
 
@@ -224,7 +224,7 @@ def test_other_pongs_do_not_keep_a_link_alive() -> None:
 
 
 def test_a_link_without_keepalive_has_no_deadline() -> None:
-    link = open_server(LinkConfig(max_message_bytes=1, ping_interval_ns=None))
+    link = open_server(LinkConfig(max_message_bytes=1, ping_interval_ms=None))
     assert link.deadline is None
     assert take(link, (PONG, b"keepalive")) == []
 

@@ -341,7 +341,7 @@ class PhoneCall:
         self._stage.calm()
         if not self._over:
             await self.hang_up()
-        await self.ended(within_ms=(self.config.ending_timeout_ns + _LATE_NS) // MS)
+        await self.ended(within_ms=self.config.closing_timeout_ms + _LATE_NS // MS)
         await anyio.sleep(_AFTERWARDS_NS / SECOND)
 
 
