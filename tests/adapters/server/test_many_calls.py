@@ -15,7 +15,6 @@ from attrs import define, field, frozen
 
 from twilio_realtime.server.service import Service, ServiceConfig
 from twilio_realtime.sim.model.realtime_peer import CLIENT
-from twilio_realtime.sim.phone.caller import After, HangUp, Say
 from twilio_realtime.sim.phone.twilio_peer import SERVER, TwilioPeer
 from twilio_realtime_core import Action, CallConfig, Peer, Send
 from twilio_realtime_core.notifications import CallEnded, EndReason
@@ -24,9 +23,14 @@ from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 
 CALLS = 100
-LINK = LinkConfig(max_message_bytes=1 << 24)
+PATIENCE_S = 120
+"""How long all the calls may take on a busy machine; as a rule a few seconds."""
+PATIENCE_MS = 1000 * PATIENCE_S
+LINK = LinkConfig(max_message_bytes=1 << 24, handshake_timeout_ms=PATIENCE_MS)
 SAID_BYTES = 12_000
 SILENCE = b"\xff"
+LAST_FRAME = bytes(160)
+"""The end of what each caller says, which nothing else looks like."""
 
 HOSTILE = {
     "garbage": b"\x00\xff" * 500,
@@ -48,9 +52,11 @@ class Json:
 
 @define(eq=False)
 class Listener:
-    """A model that takes any configuration, and only listens."""
+    """A model that takes any configuration, and only listens, until the caller has said it all."""
 
     heard: list[str] = field(factory=list[str])
+    is_configured: bool = False
+    has_heard_all: bool = False
     deadline: None = None
 
     def start(self, now: int) -> list[Action]:
@@ -63,7 +69,9 @@ class Listener:
         event = msgspec.json.decode(text)
         if event["type"] == "input_audio_buffer.append":
             self.heard.append(event["audio"])
+            self.has_heard_all |= b64decode(event["audio"]) == LAST_FRAME
             return []
+        self.is_configured = True
         return [Send(CLIENT, Json({"type": "session.updated", "session": event["session"]}))]
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
@@ -87,11 +95,23 @@ class Town:
     told: list[object] = field(factory=list[object])
     errors: list[Exception] = field(factory=list[Exception])
 
+    @property
+    def ends(self) -> list[CallEnded]:
+        return [event for event in self.told if isinstance(event, CallEnded)]
+
     async def run(self) -> None:
+        with anyio.fail_after(PATIENCE_S):
+            await self.run_calls()
+
+    async def run_calls(self) -> None:
         async with anyio.create_task_group() as tasks:
             model = await self.listen(tasks, self.accept_model)
-            config = ServiceConfig(call=CallConfig(url=f"ws://127.0.0.1:{model}/v1/realtime"))
-            service = Service(config)
+            call = CallConfig(
+                url=f"ws://127.0.0.1:{model}/v1/realtime",
+                start_timeout_ms=PATIENCE_MS,
+                session_timeout_ms=PATIENCE_MS,
+            )
+            service = Service(ServiceConfig(call=call))
 
             def accept() -> tuple[Any, Hashable]:
                 return self.drivers.Driver(service.open_connection(), self.told.append), Peer.TWILIO
@@ -101,8 +121,7 @@ class Town:
             async with anyio.create_task_group() as calls:
                 for number in range(CALLS):
                     calls.start_soon(self.call, port, number)
-            while sum(isinstance(event, CallEnded) for event in self.told) < CALLS:
-                await anyio.sleep(0.02)
+            await wait_until(lambda: len(self.ends) == CALLS)
             for stranger in strangers:
                 stranger.close()
             tasks.cancel_scope.cancel()
@@ -135,13 +154,30 @@ class Town:
         ), CLIENT
 
     async def call(self, port: int, number: int) -> None:
+        """One call: it is set up with all others, speaks with them, and ends with them."""
         url = f"ws://127.0.0.1:{port}/media-stream"
-        said = Random(number).randbytes(SAID_BYTES)
-        phone = TwilioPeer(url=url, seed=number, script=(After(0, Say(said)), After(0, HangUp())))
+        said = Random(number).randbytes(SAID_BYTES) + LAST_FRAME
+        phone = TwilioPeer(url=url, seed=number)
         self.phones.append(phone)
         self.said.append(said)
         stack = Stack(phone, {SERVER: LINK}, os.urandom)
-        await self.drivers.Driver(stack, ignore).run()
+        driver = self.drivers.Driver(stack, ignore)
+
+        def act(what: Callable[[int], list[Action]]) -> None:
+            now = driver.now()
+            driver.perform(stack.perform(what(now), now))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(driver.run)
+            await self.wait_for_all(lambda listener: listener.is_configured)
+            act(lambda now: phone.say(said, now))
+            await self.wait_for_all(lambda listener: listener.has_heard_all)
+            act(phone.hang_up)
+
+    async def wait_for_all(self, is_so: Callable[[Listener], bool]) -> None:
+        await wait_until(
+            lambda: len(self.listeners) == CALLS and all(is_so(each) for each in self.listeners)
+        )
 
     def intrude(self, port: int, sent: bytes) -> socket.socket:
         stranger = socket.create_connection(("127.0.0.1", port))
@@ -153,14 +189,16 @@ def ignore(event: object) -> None:
     del event
 
 
+async def wait_until(is_so: Callable[[], bool]) -> None:
+    while not is_so():
+        await anyio.sleep(0.1)
+
+
 @pytest.mark.parametrize("runtime", ["trio", "asyncio"])
-def test_a_hundred_calls_have_every_frame_forwarded_in_order_while_strangers_intrude(
-    runtime: str,
-) -> None:
+def test_a_hundred_calls_lose_no_frame_while_strangers_intrude(runtime: str) -> None:
     town = Town(import_module(f"twilio_realtime.{runtime}"))
     anyio.run(town.run, backend=runtime)
-    ends = [event for event in town.told if isinstance(event, CallEnded)]
-    assert ends == [CallEnded(EndReason.CALLER_HUNG_UP, "stop")] * CALLS
+    assert town.ends == [CallEnded(EndReason.CALLER_HUNG_UP, "stop")] * CALLS
     assert town.errors == []
     assert all(phone.warnings == [] for phone in town.phones)
     heard = [b"".join(map(b64decode, listener.heard)) for listener in town.listeners]
