@@ -97,7 +97,7 @@ def test_without_the_extra_the_command_says_how_to_install_it() -> None:
     )
     assert done.returncode == 2
     assert done.stderr.strip() == (
-        "twilio-realtime: rich is not installed: pip install 'twilio-realtime-core[cli]'"
+        "twilio-realtime: rich is not installed: pip install 'twilio-realtime-core[server]'"
     )
 
 

@@ -17,7 +17,7 @@ from .runtime import USAGE, explain
 from .serve import serve
 from .simulate import simulate
 
-__all__ = ["call"]
+__all__ = ["call", "commands"]
 
 _INTERRUPTED: Final = 128 + signal.SIGINT
 
