@@ -1,7 +1,7 @@
-"""A phone call between Twilio Media Streams and OpenAI Realtime, as a pure function.
+"""A phone call between Twilio Media Streams and OpenAI Realtime, as a sans-IO state machine.
 
-`Bridge` is told every message of both sides, every command of the application and the time, and
-answers each with the list of things to do. Nothing here touches a socket, a clock or a thread.
+A `Bridge` receives every message of both peers, every command of the application, and the time. It
+returns the actions to perform. Nothing in this package uses a socket, a clock or a thread.
 """
 
 from .bridge import Bridge
