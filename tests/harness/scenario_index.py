@@ -105,8 +105,8 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "scenarios/test_model.py::test_s36_s38_an_error_of_something_else_leaves_the_request_and_its_own_error_releases_it",
     ),
     "S37": (
-        "core/responses/test_requests.py::test_a_request_that_met_an_active_response_is_made_again_when_that_is_done",
-        "core/responses/test_requests.py::test_an_error_with_no_event_id_that_names_response_create_is_of_the_request",
+        "core/responses/test_requests.py::test_a_request_that_met_an_active_response_is_sent_again",
+        "core/responses/test_requests.py::test_an_error_without_event_id_may_name_response_create",
     ),
     "S38": (
         "scenarios/test_model.py::test_s36_s38_an_error_of_something_else_leaves_the_request_and_its_own_error_releases_it",
@@ -121,7 +121,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "S43": (
         "core/call/test_on_realtime.py::test_a_request_that_is_refused_for_good_is_told_and_the_next_is_made",
-        "core/responses/test_requests.py::test_an_error_releases_the_request_that_it_names_and_the_next_goes",
+        "core/responses/test_requests.py::test_an_error_releases_its_request_and_sends_the_next",
     ),
     "S44": (
         "scenarios/test_model.py::test_s44_a_request_with_parameters_is_not_taken_for_an_automatic_one",
@@ -230,7 +230,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "core/conversation/test_conversation.py::test_s71_the_agent_s_words_are_told_when_they_are_complete_and_shown_before",
         "core/conversation/test_conversation.py::test_s71_the_caller_s_words_come_before_or_after_their_item",
         "core/call/test_on_realtime.py::test_items_are_told_as_they_come_are_completed_and_go",
-        "core/responses/test_function_calls.py::test_a_call_is_announced_once",
+        "core/responses/test_function_calls.py::test_a_call_is_notified_once",
         "core/test_traces.py::test_items_are_told_in_the_recorded_order",
     ),
     "S72": (
@@ -271,7 +271,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "core/call/test_on_command.py::test_an_output_that_waits_is_given_when_all_was_heard_and_one_response_follows",
         "core/call/test_on_command.py::test_several_outputs_cause_one_response_once_all_are_given",
         "core/responses/test_function_calls.py::test_the_model_goes_on_once_when_all_calls_of_a_response_have_outputs",
-        "core/responses/test_requests.py::test_automatic_requests_that_wait_are_one",
+        "core/responses/test_requests.py::test_queued_automatic_requests_are_one",
     ),
     "S82": (
         "scenarios/test_agent.py::test_s82_keys_that_are_played_are_heard_before_the_line_is_closed",
