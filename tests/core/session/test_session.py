@@ -33,7 +33,6 @@ from twilio_realtime_core import (
 )
 from twilio_realtime_core.config.audio_format import pin_session
 from twilio_realtime_core.machine.outbox import Outbox
-from twilio_realtime_core.machine.units import SECOND
 from twilio_realtime_core.notifications import (
     CallEnded,
     CallerAudioDropped,
