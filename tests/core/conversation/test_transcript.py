@@ -42,7 +42,7 @@ def test_nothing_removes_known_words() -> None:
     assert words.text == "Hello"
 
 
-def test_the_words_of_an_item_are_used_where_none_are_known() -> None:
+def test_words_of_an_item_are_used_where_none_are_known() -> None:
     words = Transcript(spoken=True)
     words.update_from_item("Hello")
     assert words.text == "Hello"
