@@ -11,25 +11,25 @@ __all__ = ["REMARKS", "TESTS"]
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     # An interruption: what it clears, cancels, truncates and drops.
     "S01": (
-        "core/downlink/test_agent_speech.py::test_s01_with_nothing_ever_played_an_interruption_sends_nothing",
+        "core/turns/test_turn.py::test_s01_an_interruption_of_nothing_sends_nothing",
     ),
     "S02": (
-        "core/downlink/test_agent_speech.py::test_s02_an_item_sent_whole_is_truncated_where_it_was_when_the_clear_takes_effect",
+        "core/turns/test_turn.py::test_s02_a_whole_item_is_truncated_where_it_was_cleared",
     ),
     "S03": (
-        "core/downlink/test_agent_speech.py::test_s03_interrupting_twice_sends_one_clear_one_cancel_one_truncate",
+        "core/turns/test_turn.py::test_s03_two_interruptions_send_one_clear_cancel_and_truncate",
     ),
     "S04": (
-        "core/downlink/test_agent_speech.py::test_s04_a_position_is_a_whole_number_of_ms_rounded_down",
+        "core/turns/test_turn.py::test_s04_a_position_is_in_ms_rounded_down",
     ),
     "S05": (
-        "core/downlink/test_agent_speech.py::test_s05_queued_items_are_each_corrected_by_their_own_position",
+        "core/turns/test_turn.py::test_s05_queued_items_are_each_corrected_by_their_position",
     ),
     "S06": (
-        "core/downlink/test_agent_speech.py::test_s06_the_echo_of_a_cleared_mark_says_nothing_of_what_comes_next",
+        "core/turns/test_turn.py::test_s06_the_echo_of_a_cleared_mark_changes_nothing",
     ),
     "S08": (
-        "core/downlink/test_agent_speech.py::test_s08_audio_of_a_response_that_was_interrupted_before_any_is_dropped",
+        "core/turns/test_turn.py::test_s08_audio_of_a_response_interrupted_before_it_is_dropped",
     ),
     "S09": (
         "scenarios/test_sockets.py::test_s09_an_interruption_after_the_application_hung_up_raises_and_sends_nothing",
@@ -43,7 +43,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "scenarios/test_interruptions.py::test_s11_a_call_after_another_corrects_its_own_item_and_passes_each_frame_on_once",
         "scenarios/test_interruptions.py::test_s11_another_stream_of_the_same_socket_is_cleared_and_its_caller_passed_on",
     ),
-    "S13": ("core/downlink/test_agent_speech.py::test_s13_an_item_heard_to_the_end_is_left_alone",),
+    "S13": ("core/turns/test_turn.py::test_s13_an_item_heard_to_the_end_is_left_alone",),
     # The caller: formats, gaps, streams, and messages that are wrong.
     "S16": (
         "scenarios/test_caller.py::test_s16_a_raw_update_to_another_format_is_refused_and_nothing_is_sent",
@@ -63,7 +63,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "S18": (
         "scenarios/test_caller.py::test_s18_frames_from_before_the_session_wait_and_go_out_in_order_once_it_is_ready",
         "scenarios/test_caller.py::test_s18_the_end_of_twilio_s_socket_closes_the_model_s",
-        "core/downlink/test_agent_speech.py::test_s18_an_echo_of_a_mark_that_is_not_under_way_is_a_fault_that_keeps_its_name",
+        "core/downlink/test_downlink.py::test_s18_the_echo_of_an_unknown_mark_is_a_fault",
         "core/session/test_media_stream.py::test_s18_a_bad_message_is_a_fault_and_the_call_goes_on",
     ),
     "S19": (
@@ -127,7 +127,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "scenarios/test_model.py::test_s44_a_request_with_parameters_is_not_taken_for_an_automatic_one",
     ),
     "S46": (
-        "core/downlink/test_agent_speech.py::test_s46_after_all_was_heard_and_done_an_interruption_sends_nothing",
+        "core/turns/test_turn.py::test_s46_an_interruption_after_all_was_heard_sends_nothing",
     ),
     "S47": (
         "scenarios/test_interruptions.py::test_s47_a_position_is_whole_rounded_down_and_never_beyond_the_audio",
@@ -167,10 +167,10 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "scenarios/test_interruptions.py::test_s55_between_two_answers_there_is_nothing_to_interrupt",
     ),
     "S56": (
-        "core/downlink/test_agent_speech.py::test_s56_what_has_been_heard_by_the_clock_though_no_echo_says_so_is_cleared_not_cut",
+        "core/turns/test_turn.py::test_s56_audio_heard_without_an_echo_is_not_truncated",
     ),
     "S57": (
-        "core/downlink/test_agent_speech.py::test_s57_while_the_model_goes_on_the_position_is_at_most_what_was_sent",
+        "core/turns/test_turn.py::test_s57_the_position_is_at_most_what_was_sent",
     ),
     "S58": (
         "scenarios/test_interruptions.py::test_s58_audio_that_comes_before_the_session_is_confirmed_is_played_and_can_be_cut",
@@ -185,8 +185,8 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "S61": (
         "core/turns/test_interruption_gate.py::test_the_session_is_told_to_leave_it_to_us_and_then_we_cancel",
         "core/session/test_effective_session.py::test_s61_who_cancels_is_as_the_server_last_told_and_the_server_before",
-        "core/downlink/test_agent_speech.py::test_s61_the_application_cancels_even_where_the_server_would",
-        "core/downlink/test_agent_speech.py::test_s61_the_server_cancels_by_itself_when_it_hears_the_caller",
+        "core/turns/test_turn.py::test_s61_the_bridge_cancels_for_the_application",
+        "core/turns/test_turn.py::test_s61_the_server_cancels_for_the_caller",
     ),
     "S62": (
         "scenarios/test_interruptions.py::test_s62_a_cancel_of_the_response_alone_leaves_its_audio_and_is_not_sent_again",
@@ -254,8 +254,8 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "S78": (
         "core/call/test_on_realtime.py::test_a_caller_who_may_not_interrupt_is_answered_once_the_agent_has_ended",
-        "core/turns/test_interruption_gate.py::test_a_turn_that_the_server_answers_is_not_answered_twice",
-        "core/turns/test_interruption_gate.py::test_a_turn_that_was_completed_while_the_agent_was_protected_is_answered_afterwards",
+        "core/turns/test_turn.py::test_a_turn_that_the_server_answers_is_answered_once",
+        "core/turns/test_turn.py::test_a_turn_during_a_protected_response_is_answered_afterwards",
     ),
     "S79": (
         "scenarios/test_interruptions.py::test_s79_where_the_server_cancels_by_itself_the_audio_is_cleared_and_nothing_cancelled",
@@ -310,7 +310,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "S91": (
         "scenarios/test_interruptions.py::test_s91_the_cancel_that_came_too_late_does_not_hold_up_the_next_request",
         "core/call/test_on_realtime.py::test_a_cancel_that_came_too_late_is_silent",
-        "core/downlink/test_agent_speech.py::test_s91_a_cancel_that_came_too_late_is_no_fault",
+        "core/turns/test_turn.py::test_s91_a_late_cancel_is_no_fault",
     ),
     "S92": ("core/session/test_media_stream.py::test_s92_a_token_comes_in_the_custom_parameters",),
 }
