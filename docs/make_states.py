@@ -22,10 +22,9 @@ PAGE = Path(__file__).with_name("states.md")
 INTRODUCTION = """\
 # Which states does a call go through?
 
-Five things of a call have a life of their own. Each is a table in
-[`lifecycles.py`](../src/twilio_realtime_core/machine/lifecycles.py), and nothing else decides what follows what.
-An input that has no arrow from a state makes no sense there: nothing changes, and whoever caused it
-hears of it.
+Six things of a call have a lifecycle. Each is a table in
+[`lifecycles.py`](../src/twilio_realtime_core/machine/lifecycles.py), and nothing else decides it.
+An input that has no arrow from a state makes no sense there: it changes nothing and is reported.
 
 [`make_states.py`](make_states.py) writes this page from the tables; a test holds it to them.
 """
@@ -52,6 +51,12 @@ CHAPTERS = (
         lifecycles.ActiveResponseInput,
     ),
     Chapter("Turn", lifecycles.TURN, lifecycles.TurnState, lifecycles.TurnInput),
+    Chapter(
+        "Function call",
+        lifecycles.FUNCTION_CALL,
+        lifecycles.FunctionCallState,
+        lifecycles.FunctionCallInput,
+    ),
 )
 
 

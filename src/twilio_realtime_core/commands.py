@@ -37,7 +37,7 @@ class Configure:
     """Answers `CallStarted`: how this call is to be, in place of the default configuration.
 
     `None` keeps what the call was set up with. Only before the Realtime session is opened; so the
-    bridge must have been told to wait (`CallConfig.await_configuration_ns`). The model cannot be
+    bridge must have been told to wait (`CallConfig.configure_timeout_ms`). The model cannot be
     changed during a call (API reference, "Realtime", `session.update`).
     """
 
@@ -98,7 +98,7 @@ class SendAudio:
 class SendFunctionOutput:
     """Answers `FunctionCallRequested`. `output` is text, as a rule JSON.
 
-    `respond`: have the model go on; several outputs at a time cause one response. `once_heard`:
+    `respond`: have the model go on; several outputs at a time cause one response. `after_playback`:
     wait until all that the agent has said was heard. Raises `LocalProtocolError` for a call that
     was never requested, or has its answer.
     """
@@ -146,10 +146,10 @@ class Unmute:
 class Play:
     """Plays audio of one's own to the caller: G.711 µ-law, 8 kHz, one byte a sample.
 
-    `yields`: it fills the time until the agent speaks, such as the sound of a line on hold: it
+    `until_agent_speaks`: it fills the time until the agent speaks, such as hold audio: it
     begins when nothing else plays, and ends at the first sound of the agent; a new one takes the
     place of one that waits or plays. Else it is played in its turn, and to its end unless somebody
-    interrupts. `OwnAudioFinished` tells how much was heard, by `name`. The model does not know of
+    interrupts. `ClipFinished` tells how much was heard, by `name`. The model does not know of
     it. Raises `LocalProtocolError` for no audio, before Twilio's stream has begun, or where more
     would wait than a minute of such audio, or than Twilio holds (ten minutes).
     """
@@ -177,7 +177,7 @@ class PressKeys:
 class HangUp:
     """Ends the call now; what waits to be played is not heard.
 
-    `once_heard`: not before all that waits to be played has been. It ends at once if the caller
+    `after_playback`: not before all that waits to be played has been. It ends at once if the caller
     interrupts it, and where no sign of playing comes any more, since the line is then dead.
     """
 

@@ -270,7 +270,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "adapters/agents/test_functions_in_calls.py::test_several_answers_lead_to_one_response_and_bad_arguments_are_mended",
         "core/call/test_on_command.py::test_an_output_that_waits_is_given_when_all_was_heard_and_one_response_follows",
         "core/call/test_on_command.py::test_several_outputs_cause_one_response_once_all_are_given",
-        "core/responses/test_function_calls.py::test_the_model_goes_on_once_when_all_calls_of_a_response_have_outputs",
+        "core/call/test_state.py::test_one_follow_up_is_requested_once_all_outputs_are_sent",
         "core/responses/test_requests.py::test_queued_automatic_requests_are_one",
     ),
     "S82": (

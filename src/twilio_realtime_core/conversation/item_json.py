@@ -45,7 +45,7 @@ def item_from_server(item: Item) -> ConversationItem:
     """An item as an event describes it; its audio is dropped.
 
     It takes what comes: text that is missing, or none, is empty; what this version does not know is
-    an `OtherItem`, or an `OtherPart`.
+    an `UnknownItem`, or an `UnknownPart`.
     """
     complete = item.status != "in_progress"
     content = _without_audio(item.content)

@@ -97,7 +97,7 @@ _NOTHING: Final = PlaybackProgress()
 
 
 class Playout:
-    """The queue at Twilio, as far as it can be known. `history` is what earlier calls have shown."""
+    """The queue at Twilio, as far as it can be known. `history` is that of earlier calls."""
 
     def __init__(self, history: StartDelayHistory | None = None) -> None:
         self._history = history or StartDelayHistory()

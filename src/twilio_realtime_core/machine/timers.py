@@ -1,4 +1,4 @@
-"""Every timer of the core, and the one table that holds their deadlines.
+"""Every timer of the core, and the table that holds deadlines.
 
 A machine that has timers keeps one `Timers`, sets and stops them by name, and answers
 `handle_timeout` with whatever `expire` says is due. Setting a timer again moves it; an early call
@@ -6,13 +6,16 @@ finds nothing due, so spurious wake-ups change nothing.
 """
 
 from enum import Enum, unique
+from typing import Generic, TypeVar
 
-__all__ = ["Timer", "Timers"]
+__all__ = ["Timer", "Timers", "TransportTimer"]
+
+T = TypeVar("T", bound=Enum)
 
 
 @unique
-class Timer(Enum):
-    """What is being waited for."""
+class TransportTimer(Enum):
+    """What is being waited for on a link."""
 
     HTTP_REQUEST = "opening"
     """An accepted connection must have sent its whole opening request."""
@@ -24,6 +27,12 @@ class Timer(Enum):
     """The pong of such a ping must have come."""
     CLOSE = "close"
     """The answer to our close frame must have come."""
+
+
+@unique
+class Timer(Enum):
+    """What is being waited for in a call."""
+
     START = "start"
     """Twilio's `start` message must have come."""
     CONFIGURATION = "configuration"
@@ -44,25 +53,26 @@ class Timer(Enum):
     """Both links must be closed; after it the call counts as ended without them."""
 
 
-class Timers:
-    """Deadlines in ns, by timer. `deadline` is the earliest, or `None`."""
+class Timers(Generic[T]):
+    """Deadlines in ns, by timer of the enum `timers`. `deadline` is the earliest, or `None`."""
 
-    __slots__ = ("_deadlines", "deadline")
+    __slots__ = ("_deadlines", "_timers", "deadline")
 
-    def __init__(self) -> None:
-        self._deadlines: dict[Timer, int] = {}
+    def __init__(self, timers: type[T]) -> None:
+        self._timers = timers
+        self._deadlines: dict[T, int] = {}
         self.deadline: int | None = None
 
-    def set(self, timer: Timer, deadline: int) -> None:
+    def set(self, timer: T, deadline: int) -> None:
         """Let `timer` come due at `deadline` (ns), whether or not it was set before."""
         self._deadlines[timer] = deadline
         self.deadline = min(self._deadlines.values())
 
-    def is_set(self, timer: Timer) -> bool:
+    def is_set(self, timer: T) -> bool:
         """Whether `timer` is set."""
         return timer in self._deadlines
 
-    def stop(self, timer: Timer) -> None:
+    def stop(self, timer: T) -> None:
         """Forget `timer`, if it is set."""
         if self._deadlines.pop(timer, None) is not None:
             self.deadline = min(self._deadlines.values(), default=None)
@@ -72,12 +82,12 @@ class Timers:
         self._deadlines.clear()
         self.deadline = None
 
-    def expire(self, now: int) -> list[Timer]:
+    def expire(self, now: int) -> list[T]:
         """The timers due at `now`, earliest first (those of one instant in the order of the
         enum), each of them stopped."""
         if self.deadline is None or now < self.deadline:
             return []
-        due = [timer for timer in Timer if self._deadlines.get(timer, now + 1) <= now]
+        due = [timer for timer in self._timers if self._deadlines.get(timer, now + 1) <= now]
         due.sort(key=self._deadlines.__getitem__)
         for timer in due:
             self.stop(timer)

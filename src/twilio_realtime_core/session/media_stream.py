@@ -21,7 +21,7 @@ _MEDIA: Final = StreamInput.MEDIA  # asked for with every frame; a look-up takes
 
 class MediaStream:
     """One stream, and the socket that carries it. `sid` is empty before the first `start`;
-    `speaks_mulaw` is false for a stream of another format, which Twilio has none of."""
+    `is_pcmu` is false for a stream of another format, which Twilio has none of."""
 
     def __init__(self, outbox: Outbox, make_lifecycle: LifecycleFactory = Lifecycle) -> None:
         self._outbox = outbox
@@ -57,7 +57,7 @@ class MediaStream:
             case Fault():
                 self._outbox.notify(message)
                 return None
-            case _:  # UnknownMessage
+            case _:  # UnknownEvent
                 expected = True
         return message if expected else None
 

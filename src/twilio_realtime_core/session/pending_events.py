@@ -33,8 +33,8 @@ class PendingEvents:
         so much audio not at once."""
         if self._events + events > MAX_PENDING_EVENTS:
             raise LocalProtocolError(
-                f"{self._events} events of at most {MAX_PENDING_EVENTS} are queued for the session: "
-                "wait for SessionReady"
+                f"{self._events} events of at most {MAX_PENDING_EVENTS} are queued for the "
+                "session: wait for SessionReady"
             )
         if samples > MAX_PENDING_SAMPLES:
             raise LocalProtocolError(

@@ -72,7 +72,7 @@ class Session:
         if self.state is not SessionState.UNOPENED:
             raise LocalProtocolError(
                 "Configure must come before the Realtime session is opened: set "
-                "CallConfig.await_configuration_ns to have the bridge wait for it"
+                "CallConfig.configure_timeout_ms to have the bridge wait for it"
             )
 
     def configure(self, config: SessionConfig) -> None:

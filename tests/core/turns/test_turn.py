@@ -495,9 +495,9 @@ def call_of(steps: list[Step]) -> OpenCall:
             case "response_done":
                 call.model(response_done(response, conversation=conversation))
             case "play":
-                call.send(Play(bytes(samples), "clip"))
+                call.send(Play(b"\x01" * samples, "clip"))
             case "hold":
-                call.send(Play(bytes(samples), "hold", until_agent_speaks=True))
+                call.send(Play(b"\x02" * samples, "hold", until_agent_speaks=True))
             case "request":
                 call.send(CreateResponse())
             case "interrupt":
