@@ -6,7 +6,7 @@ import pytest
 
 from twilio_realtime.sim import scenarios
 from twilio_realtime.sim.batch.application import COMMANDS, Application
-from twilio_realtime.sim.batch.choices import Choices
+from twilio_realtime.sim.choices import Choices
 from twilio_realtime.sim.model.realtime_peer import RealtimePeer
 from twilio_realtime.sim.model.vad import SpeechStarted, TurnDetection, VoiceActivity
 from twilio_realtime.sim.phone.twilio_peer import TwilioPeer

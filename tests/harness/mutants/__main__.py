@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import twilio_realtime.sim
-from twilio_realtime.sim.batch.choices import Choices
 from twilio_realtime.sim.batch.random_call import RandomCall
+from twilio_realtime.sim.choices import Choices
 
 from .bugs import BUGS
 from .hunting import Find

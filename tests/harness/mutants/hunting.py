@@ -14,8 +14,8 @@ from typing import Final
 import attrs
 from attrs import frozen
 
-from twilio_realtime.sim.batch.choices import Choices
 from twilio_realtime.sim.batch.random_call import RandomCall
+from twilio_realtime.sim.choices import Choices
 
 from .shrinking import Plan, follow, plan_of, shrink
 

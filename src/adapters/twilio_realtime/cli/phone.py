@@ -20,7 +20,7 @@ from ..sim import sample_speech
 from ..sim.audio import write_wav
 from ..sim.phone.caller import After, Cue, HangUp, Say, WhenQuiet
 from ..sim.phone.twilio_peer import SERVER
-from ..sim.world.distance import Distant
+from ..sim.world.delayed_machine import Distant
 from ..usage_error import UsageError
 from .options import json_option, runtime_option
 from .output import Output

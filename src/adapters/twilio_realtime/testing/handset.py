@@ -8,8 +8,8 @@ from attrs import define, field
 from twilio_realtime_core.machine.actions import Action
 from twilio_realtime_core.machine.units import SAMPLE_NS
 
-from ..sim.phone.media_streams import Media, read
 from ..sim.phone.twilio_peer import TwilioPeer
+from ..sim.phone.wire_messages import Media, read
 
 __all__ = ["BYTES_A_MS", "Handset"]
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from attrs import Attribute, evolve, field, frozen
 
-from ..sim.batch.choices import Choices, Draw
+from ..sim.choices import Choices, Draw
 from ..sim.impairments.table import FAULTS, Trouble, draw_trouble
 
 __all__ = ["NAMES", "NO_FAULTS", "Faults"]

@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 
 from twilio_realtime_core.errors import LocalProtocolError
 
-from ..sim.model.memory import ConversationItem
+from ..sim.model.conversation import ConversationItem
 from ..sim.model.realtime_peer import Complaint, RealtimePeer
 from ..sim.model.replies import FunctionCall, Reply, ReplyItem, ResponseRequest, Speech, Text
 from ..sim.scenarios import agent_voice, caller_voice

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from ..sim.batch.choices import Choices
+from ..sim.choices import Choices
 from ..sim.model.replies import ReplyItem
 from .impairments import Faults
 from .phone_call import Turn

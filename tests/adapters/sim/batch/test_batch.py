@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twilio_realtime.sim.batch.batch import Result, run_call, run_calls, run_job, seeds
-from twilio_realtime.sim.batch.choices import Choices
 from twilio_realtime.sim.batch.random_call import MakeBridge, RandomCall
 from twilio_realtime.sim.batch.summary import Summary
 from twilio_realtime.sim.batch.transition_coverage import TRANSITIONS, visits
+from twilio_realtime.sim.choices import Choices
 from twilio_realtime.sim.impairments.table import FAULTS, draw_trouble
 from twilio_realtime_core import Action, Bridge, CallConfig, Command, HangUp, Peer
 
@@ -118,7 +118,7 @@ def test_jobs_hold_every_seed_once(calls: int) -> None:
 
 def test_a_call_has_the_same_steps_from_run_to_run_and_across_hash_seeds() -> None:
     program = (
-        "from twilio_realtime.sim.batch.choices import Choices\n"
+        "from twilio_realtime.sim.choices import Choices\n"
         "from twilio_realtime.sim.batch.random_call import RandomCall\n"
         "for level in ('messages', 'bytes'):\n"
         "    for seed in (3, 5):\n"

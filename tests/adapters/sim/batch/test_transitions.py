@@ -9,9 +9,9 @@ import pytest
 
 from twilio_realtime.sim.batch.application import COMMANDS, Application
 from twilio_realtime.sim.batch.batch import run_call
-from twilio_realtime.sim.batch.choices import Choices
 from twilio_realtime.sim.batch.summary import GAPS
 from twilio_realtime.sim.batch.transition_coverage import TRANSITIONS
+from twilio_realtime.sim.choices import Choices
 from twilio_realtime.sim.impairments.table import FAULTS
 from twilio_realtime_core import Command, HangUp, SendEvent
 from twilio_realtime_core.protocols.realtime import CommitAudio, CreateResponse, UpdateSession

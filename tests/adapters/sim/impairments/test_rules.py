@@ -8,8 +8,8 @@ from attrs import define, field, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twilio_realtime.sim.batch.choices import Choices
-from twilio_realtime.sim.impairments.message_rules import MESSAGE_FAULTS
+from twilio_realtime.sim.choices import Choices
+from twilio_realtime.sim.impairments.message_impairments import MESSAGE_FAULTS
 from twilio_realtime.sim.impairments.plan import Trouble
 from twilio_realtime.sim.impairments.rules import (
     Corrupt,

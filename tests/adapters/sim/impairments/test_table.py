@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twilio_realtime.sim.batch.choices import Choices
+from twilio_realtime.sim.choices import Choices
 from twilio_realtime.sim.impairments.plan import WAYS
 from twilio_realtime.sim.impairments.table import FAULTS, draw_trouble
 

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twilio_realtime.sim.model.audio_formats import format_of
+from twilio_realtime.sim.model.conversation import Memory
+from twilio_realtime.sim.model.event_queue import Agenda
 from twilio_realtime.sim.model.generation import Generation, ResponseSettings
-from twilio_realtime.sim.model.memory import Memory
 from twilio_realtime.sim.model.output_items import Steps, split_tokens
 from twilio_realtime.sim.model.replies import FunctionCall, Pace, Reply, Speech, Text
 from twilio_realtime.sim.model.server_events import EventWriter
-from twilio_realtime.sim.world.event_queue import Agenda
 from twilio_realtime_core.machine.units import MS
 
 SENTENCE = "Hello, Marcelo! Great to meet you. How can I help you today?"

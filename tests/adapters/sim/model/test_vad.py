@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twilio_realtime.sim.model.audio_formats import format_of
-from twilio_realtime.sim.model.input_audio import InputAudio
+from twilio_realtime.sim.model.input_audio_buffer import InputAudio
 from twilio_realtime.sim.model.vad import (
     FRAME_MS,
     SpeechStarted,
@@ -163,7 +163,7 @@ def test_a_change_of_format_keeps_the_time() -> None:
 
 
 def test_the_buffer_forgets_the_oldest_audio(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twilio_realtime.sim.model.input_audio.BUFFER_LIMIT", 800)
+    monkeypatch.setattr("twilio_realtime.sim.model.input_audio_buffer.BUFFER_LIMIT", 800)
     audio = InputAudio(PCMU, None)
     audio.append(b"\x01" * 700)
     audio.append(b"\x02" * 700)

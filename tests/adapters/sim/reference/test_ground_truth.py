@@ -6,12 +6,12 @@ from collections.abc import Callable
 import pytest
 from attrs import define
 
-from twilio_realtime.sim.batch.choices import Choices
 from twilio_realtime.sim.batch.random_call import RandomCall
+from twilio_realtime.sim.choices import Choices
 from twilio_realtime.sim.impairments.protocol_rules import StreamRestart
 from twilio_realtime.sim.impairments.rules import Drop
 from twilio_realtime.sim.impairments.table import Cut, Trouble, draw_trouble
-from twilio_realtime.sim.model.memory import ConversationItem
+from twilio_realtime.sim.model.conversation import ConversationItem
 from twilio_realtime.sim.model.realtime_peer import Complaint, RealtimePeer
 from twilio_realtime.sim.model.replies import Pace, Reply, Speech, Text
 from twilio_realtime.sim.phone.caller import HangUp as Leave

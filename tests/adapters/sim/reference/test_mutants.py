@@ -12,8 +12,8 @@ from mutants.bugs import BUGS
 from mutants.hunting import find, shorten
 from mutants.planting import CORE, Bug, Edit, WrongEdit, edited, plant
 from mutants.shrinking import Plan, follow, plan_of, shrink
-from twilio_realtime.sim.batch.choices import Choices
 from twilio_realtime.sim.batch.random_call import RandomCall
+from twilio_realtime.sim.choices import Choices
 
 BY_NAME = {bug.name: bug for bug in BUGS}
 

@@ -47,8 +47,8 @@ from twilio_realtime_core.protocols.realtime import (
 )
 from twilio_realtime_core.values.items import ConversationItem, Message, Role, TextPart
 
+from ..choices import Choices
 from ..scenarios import Wish, agent_voice, caller_voice
-from .choices import Choices
 
 __all__ = ["COMMANDS", "Application", "MakeCommand"]
 

@@ -18,7 +18,7 @@ from attrs import evolve, field, frozen
 
 from twilio_realtime_core import Bridge
 
-from .choices import Choices
+from ..choices import Choices
 from .random_call import Failure, MakeBridge, RandomCall
 from .transition_coverage import Transition, visits
 

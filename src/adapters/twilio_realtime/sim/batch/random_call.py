@@ -27,6 +27,7 @@ from twilio_realtime_core.notifications import (
     SessionReady,
 )
 
+from ..choices import Choices
 from ..impairments.impaired_peer import Troubled
 from ..impairments.rules import Meddled
 from ..impairments.table import Cut, Trouble, draw_trouble
@@ -56,7 +57,6 @@ from ..world.calls import byte_call, message_call
 from ..world.message_world import MessageWorld
 from ..world.world import NotInTime, SimulationError, Step
 from .application import COMMANDS, Application
-from .choices import Choices
 from .random_config import draw_config, server_responds
 
 __all__ = ["CALM_NS", "ENDING_NS", "HANG_UP_NS", "Failure", "MakeBridge", "RandomCall"]

@@ -13,8 +13,8 @@ from twilio_realtime_core.config.start_delay_history import StartDelayHistory
 from twilio_realtime_core.machine.actions import Peer
 from twilio_realtime_core.machine.units import MS, SECOND
 
+from ..choices import Choices
 from ..scenarios import TURN_DETECTION
-from .choices import Choices
 
 __all__ = ["draw_config", "server_responds"]
 

@@ -5,10 +5,10 @@ from typing import Final, TypeAlias
 
 from attrs import define, field
 
-from ..batch.choices import Choices
+from ..choices import Choices
 from ..model.realtime_peer import SESSION_NS, OpeningFault
 from ..model.replies import Pace, Reply
-from ..world.links import RoughWay
+from ..world.network_direction import RoughWay
 from .protocol_rules import StreamRestart
 from .rules import Rule
 

@@ -11,11 +11,11 @@ import attrs
 
 from twilio_realtime_core.machine.units import MS, SECOND
 
-from ..batch.choices import Choices
+from ..choices import Choices
 from ..model.realtime_peer import OpeningFault
 from ..model.replies import Reply
-from ..world.links import RoughWay
-from .message_rules import MESSAGE_FAULTS
+from ..world.network_direction import RoughWay
+from .message_impairments import MESSAGE_FAULTS
 from .plan import WAYS, AddFault, Cut, Trouble
 from .protocol_rules import StreamRestart
 

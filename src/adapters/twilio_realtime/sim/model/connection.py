@@ -4,8 +4,8 @@ from functools import partial
 
 from attrs import define, field
 
-from ..world.event_queue import Agenda
-from .memory import ConversationItem, Memory
+from .conversation import ConversationItem, Memory
+from .event_queue import Agenda
 from .output_items import Steps
 from .replies import Pace
 from .server_events import EventWriter, ServerEvent

@@ -3,9 +3,9 @@ retrieve items."""
 
 from typing import Final
 
+from .client_requests import decode_audio
 from .connection import RealtimeConnection
-from .memory import ConversationItem
-from .requests import decode_audio
+from .conversation import ConversationItem
 from .schema import JsonObject, Refusal
 
 __all__ = ["edit_conversation"]

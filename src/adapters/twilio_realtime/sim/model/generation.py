@@ -5,7 +5,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from .audio_formats import AudioFormat
-from .memory import Memory
+from .conversation import Memory
 from .output_items import (
     TOKEN_MS,
     CallItem,

@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 
 from ..audio import silence
 from .audio_formats import AudioFormat
-from .memory import ConversationItem, Memory
+from .conversation import ConversationItem, Memory
 from .replies import Pace
 from .server_events import EventWriter, ServerEvent
 

@@ -11,12 +11,12 @@ from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine.actions import Action, Close, Send, SendPing
 from twilio_realtime_core.machine.units import SECOND
 
-from ..world.event_queue import Agenda
+from .client_requests import BadRequest, Request, read_request
 from .connection import RealtimeConnection
+from .conversation import ConversationItem
 from .conversation_edits import edit_conversation
-from .memory import ConversationItem
+from .event_queue import Agenda
 from .replies import Pace
-from .requests import BadRequest, Request, read_request
 from .responses import Replies, Responses
 from .schema import JsonObject, Refusal
 from .server_events import EventWriter

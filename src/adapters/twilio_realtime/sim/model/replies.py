@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 from twilio_realtime_core.machine.units import MS
 
-from .memory import ConversationItem
+from .conversation import ConversationItem
 
 __all__ = ["FunctionCall", "Pace", "Reply", "ReplyItem", "ResponseRequest", "Speech", "Text"]
 

@@ -7,8 +7,8 @@ from twilio_realtime_core.machine.units import MS
 
 from .audio_formats import format_of
 from .connection import RealtimeConnection
+from .conversation import ConversationItem
 from .generation import Generation, ResponseSettings
-from .memory import ConversationItem
 from .output_items import Steps
 from .replies import Reply, ResponseRequest
 from .schema import Refusal

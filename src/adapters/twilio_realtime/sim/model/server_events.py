@@ -9,7 +9,7 @@ from attrs import frozen
 
 from twilio_realtime_core.machine.units import SECOND
 
-from ..world.event_queue import Agenda
+from .event_queue import Agenda
 
 __all__ = ["EventWriter", "ServerEvent"]
 

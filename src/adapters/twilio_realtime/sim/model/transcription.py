@@ -5,7 +5,7 @@ from typing import Any
 
 from twilio_realtime_core.machine.units import MS
 
-from .memory import ConversationItem
+from .conversation import ConversationItem
 from .output_items import Step, Steps, split_tokens
 from .server_events import EventWriter
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from twilio_realtime_core.machine.units import MS
 
+from .client_requests import decode_audio
 from .connection import RealtimeConnection
-from .input_audio import InputAudio
-from .memory import ConversationItem
+from .conversation import ConversationItem
+from .input_audio_buffer import InputAudio
 from .output_items import Steps
-from .requests import decode_audio
 from .responses import Responses
 from .schema import Refusal
 from .transcription import Transcription

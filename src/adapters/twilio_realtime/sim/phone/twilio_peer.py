@@ -18,8 +18,8 @@ from twilio_realtime_core.machine.units import FRAME_SAMPLES, MS, ns_to_samples,
 
 from ..audio import SILENCE, silence
 from .caller import SPEECH_LIMIT, Act, Cue, HangUp, Mute, Press, Say, Script, Unmute, Voice
-from .media_streams import Clear, Connected, Dtmf, Frame, Mark, MarkEcho, Media, Start, Stop, read
 from .player import Player, Segment
+from .wire_messages import Clear, Connected, Dtmf, Frame, Mark, MarkEcho, Media, Start, Stop, read
 
 __all__ = [
     "SERVER",

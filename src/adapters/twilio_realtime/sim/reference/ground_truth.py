@@ -38,13 +38,13 @@ from twilio_realtime_core.protocols.realtime import DeleteItem, TruncateItem
 
 from ..audio import silence
 from ..impairments.plan import Trouble
-from ..model.memory import ConversationItem
+from ..model.conversation import ConversationItem
 from ..model.output_items import TOKEN_MS
 from ..model.realtime_peer import Complaint, RealtimePeer
 from ..model.replies import Pace, Reply, ReplyItem, Speech
 from ..phone.caller import HangUp as Leave
 from ..phone.twilio_peer import CallOver, CueTaken, TwilioPeer
-from ..world.links import RoughWay
+from ..world.network_direction import RoughWay
 
 __all__ = ["Truth", "Wrong", "belief_bound_ns"]
 

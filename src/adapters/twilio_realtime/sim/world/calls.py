@@ -20,7 +20,7 @@ from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, Htt
 from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 
-from ..batch.choices import Choices
+from ..choices import Choices
 from ..model.realtime_peer import CLIENT
 from ..phone.twilio_peer import SERVER
 from .byte_world import ByteWorld

@@ -20,7 +20,7 @@ from attrs import Factory, define, field, validators
 
 from twilio_realtime_core.machine.actions import Notify
 
-from ..batch.choices import Choices
+from ..choices import Choices
 from .steps import Step
 
 __all__ = [

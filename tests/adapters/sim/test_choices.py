@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twilio_realtime.sim.batch.choices import Choices, Draw, WrongDraw
+from twilio_realtime.sim.choices import Choices, Draw, WrongDraw
 
 
 def draw_some(choices: Choices) -> list[object]:

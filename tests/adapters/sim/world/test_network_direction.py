@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twilio_realtime.sim.world.byte_world import ByteWorld
-from twilio_realtime.sim.world.links import RoughWay
+from twilio_realtime.sim.world.network_direction import RoughWay
 from twilio_realtime.sim.world.world import Way
 from twilio_realtime_core.machine.actions import Connect, SendBytes
 from twilio_realtime_core.machine.units import MS, SECOND

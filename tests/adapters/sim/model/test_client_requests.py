@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twilio_realtime.sim.model.requests import BadRequest, Request, decode_audio, read_request
+from twilio_realtime.sim.model.client_requests import (
+    BadRequest,
+    Request,
+    decode_audio,
+    read_request,
+)
 from twilio_realtime.sim.model.schema import Refusal
 
 
@@ -256,7 +261,7 @@ def test_audio_is_base64_and_nothing_else() -> None:
 
 
 def test_audio_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twilio_realtime.sim.model.requests.AUDIO_LIMIT", 2)
+    monkeypatch.setattr("twilio_realtime.sim.model.client_requests.AUDIO_LIMIT", 2)
     refused = decode_audio("AAAA")
     assert isinstance(refused, Refusal)
     assert refused.code == "string_above_max_length"
