@@ -18,7 +18,8 @@ from twilio_realtime.sim.model.replies import Reply, Speech
 from twilio_realtime.sim.phone.caller import After, At, Cue, HangUp, Say, WhenHeard
 from twilio_realtime.sim.phone.twilio_peer import TwilioPeer
 from twilio_realtime.sim.reference import Checked
-from twilio_realtime.sim.scenarios import TURN_DETECTION, agent_voice, caller_voice
+from twilio_realtime.sim.scenarios.parts import TURN_DETECTION
+from twilio_realtime.sim.scenarios.voices import agent_voice, caller_voice
 from twilio_realtime.sim.world.calls import byte_call, message_call
 from twilio_realtime_core import Bridge, CallConfig, SessionConfig
 from twilio_realtime_core.machine.units import MS, SECOND

@@ -19,8 +19,9 @@ from attrs import define, field
 import twilio_realtime.asyncio
 import twilio_realtime.trio
 from twilio_realtime.sim import sample_speech
+from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
-from twilio_realtime.sim.model.replies import Pace, Reply, Speech
+from twilio_realtime.sim.model.replies import Reply, Speech
 from twilio_realtime.sim.phone.caller import After, Cue, HangUp, Press, Say, WhenHeard
 from twilio_realtime.sim.phone.twilio_peer import SERVER, TwilioPeer
 from twilio_realtime_core import Bridge, CallConfig, Peer

@@ -13,8 +13,9 @@ from twilio_realtime.agents.call_acceptor import answering
 from twilio_realtime.agents.functions import Functions
 from twilio_realtime.server.service import Service, ServiceConfig
 from twilio_realtime.sim import sample_speech
+from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
-from twilio_realtime.sim.model.replies import FunctionCall, Pace, Reply, Speech
+from twilio_realtime.sim.model.replies import FunctionCall, Reply, Speech
 from twilio_realtime.sim.phone.caller import After, Cue, Say
 from twilio_realtime.sim.phone.caller import HangUp as HangUpPhone
 from twilio_realtime_core import CallConfig, HangUp, SessionConfig

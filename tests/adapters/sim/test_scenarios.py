@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
-from twilio_realtime.sim import scenarios
 from twilio_realtime.sim.batch.application import COMMANDS, Application
 from twilio_realtime.sim.choices import Choices
 from twilio_realtime.sim.model.realtime_peer import RealtimePeer
 from twilio_realtime.sim.model.vad import SpeechStarted, TurnDetection, VoiceActivity
 from twilio_realtime.sim.phone.twilio_peer import TwilioPeer
-from twilio_realtime.sim.scenarios import SCENARIOS, TURN_DETECTION, Part, agent_voice, caller_voice
+from twilio_realtime.sim.scenarios.parts import TURN_DETECTION, Part, answer, greeting, question
+from twilio_realtime.sim.scenarios.table import SCENARIOS
+from twilio_realtime.sim.scenarios.voices import agent_voice, caller_voice
 from twilio_realtime.sim.world.calls import message_call
 from twilio_realtime.sim.world.message_world import MessageWorld
 from twilio_realtime_core import Bridge, CallConfig, Command, LocalProtocolError, SessionConfig
@@ -43,7 +44,7 @@ def told(world: MessageWorld, kind: type[Any]) -> list[Any]:
 
 
 def test_parts_follow_one_another() -> None:
-    whole = scenarios.greeting() + scenarios.question() + scenarios.answer(800)
+    whole = greeting() + question() + answer(800)
     assert len(whole.cues) == 3
     assert len(whole.replies) == 2
     assert len(whole.wishes) == 1

@@ -15,7 +15,7 @@ from twilio_realtime.agents.handlers import Handlers
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.replies import Reply, ResponseRequest, Speech, Text
 from twilio_realtime.sim.reference import InvariantBroken
-from twilio_realtime.sim.scenarios import agent_voice
+from twilio_realtime.sim.scenarios.voices import agent_voice
 from twilio_realtime.testing.model import function_call
 from twilio_realtime.testing.phone_call import Line, PhoneCall, Turn
 from twilio_realtime.testing.virtual_time import RUNTIMES

@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from twilio_realtime.sim.model.replies import Pace
+from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime_core.machine.units import MS, SECOND
 
 __all__ = ["TURNS", "WORLDS", "Drawn", "Made", "Turn", "World", "draw"]

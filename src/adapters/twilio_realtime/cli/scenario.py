@@ -7,7 +7,7 @@ import attrs
 from twilio_realtime_core.machine.units import MS
 
 from ..sim import sample_speech
-from ..sim.model.replies import Pace
+from ..sim.model.pace import Pace
 from ..sim.phone.caller import Cue, HangUp, Press, Say, WhenHeard, WhenQuiet
 from ..sim.sample_speech import Recording
 

@@ -22,7 +22,7 @@ from ..recordings.recorder import Recorder
 from ..sim.batch.batch import LEVELS, Result, run_call, run_calls, run_job, seeds
 from ..sim.batch.random_call import Failure
 from ..sim.batch.summary import Summary
-from ..sim.scenarios import SCENARIOS
+from ..sim.scenarios.table import SCENARIOS
 from .options import json_option
 from .output import NAME
 

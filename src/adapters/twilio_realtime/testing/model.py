@@ -12,7 +12,7 @@ from twilio_realtime_core.errors import LocalProtocolError
 from ..sim.model.conversation import ConversationItem
 from ..sim.model.realtime_peer import Complaint, RealtimePeer
 from ..sim.model.replies import FunctionCall, Reply, ReplyItem, ResponseRequest, Speech, Text
-from ..sim.scenarios import agent_voice, caller_voice
+from ..sim.scenarios.voices import agent_voice, caller_voice
 from .handset import BYTES_A_MS
 
 __all__ = [

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twilio_realtime.sim.choices import Choices
+from twilio_realtime.sim.impairments.clock_drift import Drifting
+from twilio_realtime.sim.impairments.impairer import Meddled
 from twilio_realtime.sim.impairments.message_impairments import MESSAGE_FAULTS
 from twilio_realtime.sim.impairments.plan import Trouble
 from twilio_realtime.sim.impairments.rules import (
     Corrupt,
     Delay,
-    Drifting,
     Drop,
     Duplicate,
-    Meddled,
     Replace,
     Rule,
     Swap,

@@ -12,7 +12,8 @@ from twilio_realtime.sim.model.conversation import Memory
 from twilio_realtime.sim.model.event_queue import Agenda
 from twilio_realtime.sim.model.generation import Generation, ResponseSettings
 from twilio_realtime.sim.model.output_items import Steps, split_tokens
-from twilio_realtime.sim.model.replies import FunctionCall, Pace, Reply, Speech, Text
+from twilio_realtime.sim.model.pace import Pace
+from twilio_realtime.sim.model.replies import FunctionCall, Reply, Speech, Text
 from twilio_realtime.sim.model.server_events import EventWriter
 from twilio_realtime_core.machine.units import MS
 

@@ -9,15 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime.sim.model.realtime_peer import CLIENT, Complaint, OpeningFault, RealtimePeer
-from twilio_realtime.sim.model.replies import (
-    FunctionCall,
-    Pace,
-    Reply,
-    ResponseRequest,
-    Speech,
-    Text,
-)
+from twilio_realtime.sim.model.replies import FunctionCall, Reply, ResponseRequest, Speech, Text
 from twilio_realtime.sim.model.server_events import ServerEvent
 from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine.actions import Action, Close, Send, SendPing

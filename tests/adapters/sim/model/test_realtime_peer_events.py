@@ -11,8 +11,9 @@ import pytest
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import BaseModel, TypeAdapter
 
+from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime.sim.model.realtime_peer import CLIENT, OpeningFault, RealtimePeer
-from twilio_realtime.sim.model.replies import FunctionCall, Pace, Reply, Speech, Text
+from twilio_realtime.sim.model.replies import FunctionCall, Reply, Speech, Text
 from twilio_realtime_core.machine.actions import Action, Send
 from twilio_realtime_core.machine.units import MS
 

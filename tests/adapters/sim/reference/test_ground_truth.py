@@ -12,8 +12,9 @@ from twilio_realtime.sim.impairments.protocol_rules import StreamRestart
 from twilio_realtime.sim.impairments.rules import Drop
 from twilio_realtime.sim.impairments.table import Cut, Trouble, draw_trouble
 from twilio_realtime.sim.model.conversation import ConversationItem
+from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime.sim.model.realtime_peer import Complaint, RealtimePeer
-from twilio_realtime.sim.model.replies import Pace, Reply, Speech, Text
+from twilio_realtime.sim.model.replies import Reply, Speech, Text
 from twilio_realtime.sim.phone.caller import HangUp as Leave
 from twilio_realtime.sim.phone.caller import Press, WhenQuiet
 from twilio_realtime.sim.phone.twilio_peer import (
@@ -24,7 +25,8 @@ from twilio_realtime.sim.phone.twilio_peer import (
     TwilioPeer,
 )
 from twilio_realtime.sim.reference.ground_truth import Truth, Wrong, belief_bound_ns
-from twilio_realtime.sim.scenarios import SCENARIOS, agent_voice
+from twilio_realtime.sim.scenarios.table import SCENARIOS
+from twilio_realtime.sim.scenarios.voices import agent_voice
 from twilio_realtime_core import CallConfig
 from twilio_realtime_core.audio.dtmf import key_tones
 from twilio_realtime_core.commands import (

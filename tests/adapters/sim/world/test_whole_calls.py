@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from twilio_realtime.sim import sample_speech
+from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime.sim.model.realtime_peer import RealtimePeer
-from twilio_realtime.sim.model.replies import Pace, Reply, Speech
+from twilio_realtime.sim.model.replies import Reply, Speech
 from twilio_realtime.sim.phone.caller import After, Cue, Press, Say, WhenHeard, WhenQuiet
 from twilio_realtime.sim.phone.caller import HangUp as Leave
 from twilio_realtime.sim.phone.twilio_peer import Cleared, TwilioPeer

@@ -48,7 +48,8 @@ from twilio_realtime_core.protocols.realtime import (
 from twilio_realtime_core.values.items import ConversationItem, Message, Role, TextPart
 
 from ..choices import Choices
-from ..scenarios import Wish, agent_voice, caller_voice
+from ..scenarios.parts import Wish
+from ..scenarios.voices import agent_voice, caller_voice
 
 __all__ = ["COMMANDS", "Application", "MakeCommand"]
 

@@ -29,15 +29,14 @@ from twilio_realtime_core.notifications import (
 
 from ..choices import Choices
 from ..impairments.impaired_peer import Troubled
-from ..impairments.rules import Meddled
+from ..impairments.impairer import Meddled
 from ..impairments.table import Cut, Trouble, draw_trouble
 from ..model.realtime_peer import CLIENT, RealtimePeer
 from ..model.replies import Reply, ResponseRequest
 from ..phone.twilio_peer import SERVER, TwilioPeer
 from ..reference import CallMachine, Checked, InvariantBroken
 from ..reference.ground_truth import Truth
-from ..scenarios import (
-    SCENARIOS,
+from ..scenarios.parts import (
     Part,
     answer,
     barge_in,
@@ -52,6 +51,7 @@ from ..scenarios import (
     several_items,
     silent_caller,
 )
+from ..scenarios.table import SCENARIOS
 from ..world.byte_world import ByteWorld
 from ..world.calls import byte_call, message_call
 from ..world.message_world import MessageWorld

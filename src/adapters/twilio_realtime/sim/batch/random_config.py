@@ -14,7 +14,7 @@ from twilio_realtime_core.machine.actions import Peer
 from twilio_realtime_core.machine.units import MS, SECOND
 
 from ..choices import Choices
-from ..scenarios import TURN_DETECTION
+from ..scenarios.parts import TURN_DETECTION
 
 __all__ = ["draw_config", "server_responds"]
 

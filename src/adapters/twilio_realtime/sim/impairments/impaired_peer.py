@@ -7,8 +7,9 @@ from attrs import define, field
 from twilio_realtime_core.machine.actions import Action
 from twilio_realtime_core.machine.contract import MessageMachine
 
+from .clock_drift import Drifting
+from .impairer import Meddled
 from .plan import Trouble
-from .rules import Drifting, Meddled
 
 __all__ = ["Troubled"]
 

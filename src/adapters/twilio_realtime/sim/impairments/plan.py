@@ -6,8 +6,9 @@ from typing import Final, TypeAlias
 from attrs import define, field
 
 from ..choices import Choices
+from ..model.pace import Pace
 from ..model.realtime_peer import SESSION_NS, OpeningFault
-from ..model.replies import Pace, Reply
+from ..model.replies import Reply
 from ..world.network_direction import RoughWay
 from .protocol_rules import StreamRestart
 from .rules import Rule

@@ -7,7 +7,7 @@ from attrs import define, field
 from .conversation import ConversationItem, Memory
 from .event_queue import Agenda
 from .output_items import Steps
-from .replies import Pace
+from .pace import Pace
 from .server_events import EventWriter, ServerEvent
 from .session import RealtimeSession
 

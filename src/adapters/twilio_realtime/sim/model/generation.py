@@ -16,7 +16,8 @@ from .output_items import (
     Steps,
     WrittenItem,
 )
-from .replies import FunctionCall, Pace, Reply, ReplyItem, Speech, Text
+from .pace import Pace
+from .replies import FunctionCall, Reply, ReplyItem, Speech, Text
 from .server_events import EventWriter
 
 __all__ = ["Generation", "ResponseSettings"]

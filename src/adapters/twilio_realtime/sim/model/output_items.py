@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 from ..audio import silence
 from .audio_formats import AudioFormat
 from .conversation import ConversationItem, Memory
-from .replies import Pace
+from .pace import Pace
 from .server_events import EventWriter, ServerEvent
 
 __all__ = [

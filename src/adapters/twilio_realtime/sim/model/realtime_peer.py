@@ -16,7 +16,7 @@ from .connection import RealtimeConnection
 from .conversation import ConversationItem
 from .conversation_edits import edit_conversation
 from .event_queue import Agenda
-from .replies import Pace
+from .pace import Pace
 from .responses import Replies, Responses
 from .schema import JsonObject, Refusal
 from .server_events import EventWriter

@@ -1,15 +1,12 @@
 """What the simulated model says, and how fast: plain values that a test gives."""
 
-from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
-from twilio_realtime_core.machine.units import MS
-
 from .conversation import ConversationItem
 
-__all__ = ["FunctionCall", "Pace", "Reply", "ReplyItem", "ResponseRequest", "Speech", "Text"]
+__all__ = ["FunctionCall", "Reply", "ReplyItem", "ResponseRequest", "Speech", "Text"]
 
 
 def _count_bytes(audio: bytes) -> str:
@@ -92,64 +89,3 @@ class ResponseRequest:
     params: dict[str, Any]
     conversation: tuple[ConversationItem, ...]
     out_of_band: bool = False
-
-
-@frozen
-class Pace:
-    """How fast the server works, in ns unless it says ms. The defaults are those seen of
-    `gpt-realtime` in recorded sessions."""
-
-    opened_ns: int = 4 * MS
-    """From the opening to `session.created`."""
-    answer_ns: int = 2 * MS
-    """What each client event but an append takes; they are worked through one by one."""
-    created_ns: int = 20 * MS
-    """From `response.create` to `response.created`. A turn's own response comes at once."""
-    item_ns: int = 300 * MS
-    """From `response.created` to the first item, if it is spoken."""
-    text_ns: int = 195 * MS
-    """From `response.created` to the first item, if it is written."""
-    next_item_ns: int = 50 * MS
-    """From one item to the next."""
-    transcript_ns: int = 8 * MS
-    """From an item to its first transcript deltas."""
-    audio_ns: int = 120 * MS
-    """From there to its first audio."""
-    token_ns: int = 12 * MS
-    """From one delta of written text, or of a call's arguments, to the next."""
-    speed: float = 5.0
-    """How many times faster than real time audio is made."""
-    first_sizes_ms: tuple[int, ...] = (100, 150)
-    """The first audio deltas."""
-    size_ms: int = 250
-    """The audio deltas after these."""
-    last_ms: int = 750
-    """With less than this left, the rest comes in one delta."""
-    interrupt_ns: int = 2 * MS
-    """From `speech_started` to the end of the response that it interrupts."""
-    cancelled_ns: int = 0
-    """From a cut response's last item to its `response.done`; its place is free before that, so
-    that the next response may be created first."""
-    rate_limits_ns: int = 35 * MS
-    """From `response.done` to `rate_limits.updated`."""
-    transcription_ns: int = 1200 * MS
-    """From a committed turn to its transcription, where it is not live."""
-    ping_ns: int = 20_260 * MS
-    """From one WebSocket ping to the next."""
-
-    def sizes(self, total_ms: int) -> Iterator[int]:
-        """How a spoken item of `total_ms` is cut into deltas (ms)."""
-        left = total_ms
-        for size in self.first_sizes_ms:
-            if left > 0:
-                yield min(size, left)
-                left -= size
-        while left >= self.last_ms:
-            yield self.size_ms
-            left -= self.size_ms
-        if left > 0:
-            yield left
-
-    def making(self, duration_ms: int) -> int:
-        """How long it takes to make so much audio (ns)."""
-        return round(duration_ms * MS / self.speed)

@@ -40,8 +40,9 @@ from ..audio import silence
 from ..impairments.plan import Trouble
 from ..model.conversation import ConversationItem
 from ..model.output_items import TOKEN_MS
+from ..model.pace import Pace
 from ..model.realtime_peer import Complaint, RealtimePeer
-from ..model.replies import Pace, Reply, ReplyItem, Speech
+from ..model.replies import Reply, ReplyItem, Speech
 from ..phone.caller import HangUp as Leave
 from ..phone.twilio_peer import CallOver, CueTaken, TwilioPeer
 from ..world.network_direction import RoughWay

@@ -1,0 +1,25 @@
+"""Noises that stand for the voices of caller and agent."""
+
+from functools import cache
+from random import Random
+from typing import Final
+
+from twilio_realtime_core.machine.units import MS, SAMPLE_NS
+
+__all__ = ["agent_voice", "caller_voice"]
+
+_BYTES_A_MS: Final = MS // SAMPLE_NS
+_LOUD: Final = bytes((0x10, 0x90))
+"""Two samples of one loud wave."""
+
+
+@cache
+def caller_voice(ms: int) -> bytes:
+    """`ms` of a caller that turn detection takes for speech."""
+    return _LOUD * (ms * _BYTES_A_MS // len(_LOUD))
+
+
+@cache
+def agent_voice(ms: int, seed: int = 0) -> bytes:
+    """`ms` of an agent, no two stretches alike."""
+    return Random(f"{seed} {ms}").randbytes(ms * _BYTES_A_MS)  # noqa: S311 - it must repeat itself
