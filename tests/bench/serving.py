@@ -27,8 +27,8 @@ from twilio_realtime.asyncio import Driver
 from twilio_realtime.server.service import Service, ServiceConfig
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
-from twilio_realtime.sim.model.replies import Reply, Speech
-from twilio_realtime.sim.phone.caller import After, Cue, Say, WhenHeard
+from twilio_realtime.sim.model.replies import Reply, SpokenReply
+from twilio_realtime.sim.phone.caller import AfterDelay, CallerSays, Cue, WhenAgentHeard
 from twilio_realtime.sim.phone.twilio_peer import SERVER, TwilioPeer
 from twilio_realtime_core import (
     ByteAction,
@@ -125,7 +125,7 @@ def role_service(runtime: str, port: int) -> None:
 
 def role_model(_: str, __: int) -> None:
     answer = sample_speech.load("agent_answer")
-    reply = Reply((Speech(answer.audio, answer.transcript),))
+    reply = Reply((SpokenReply(answer.audio, answer.transcript),))
 
     def respond(request: HttpRequest) -> Upgrade:
         del request
@@ -140,13 +140,16 @@ def role_model(_: str, __: int) -> None:
 def role_phones(calls: str, port: int) -> None:
     question = sample_speech.load("caller_question").audio
     wait = sample_speech.load("caller_interruption").audio
-    turn: tuple[Cue, ...] = (WhenHeard(4500, Say(wait)), After(8 * SECOND, Say(question)))
+    turn: tuple[Cue, ...] = (
+        WhenAgentHeard(4500, CallerSays(wait)),
+        AfterDelay(8 * SECOND, CallerSays(question)),
+    )
 
     async def call(number: int) -> None:
         await asyncio.sleep(number * 0.05)
-        script = (After(100 * MS, Say(question)), *(turn * 20))
+        script = (AfterDelay(100 * MS, CallerSays(question)), *(turn * 20))
         url = f"ws://127.0.0.1:{port}/media-stream"
-        phone = TwilioPeer(url=url, seed=number, script=script, record=False)
+        phone = TwilioPeer(url=url, seed=number, script=script, record_audio=False)
         await Driver(Stack(phone, {SERVER: LINK}, os.urandom), ignore).run()
 
     async def main() -> None:

@@ -14,8 +14,15 @@ import time
 from typing import Any, Final
 
 from twilio_realtime.sim.model.realtime_peer import RealtimePeer
-from twilio_realtime.sim.model.replies import Reply, Speech
-from twilio_realtime.sim.phone.caller import After, At, Cue, HangUp, Say, WhenHeard
+from twilio_realtime.sim.model.replies import Reply, SpokenReply
+from twilio_realtime.sim.phone.caller import (
+    AfterDelay,
+    AtTime,
+    CallerHangsUp,
+    CallerSays,
+    Cue,
+    WhenAgentHeard,
+)
 from twilio_realtime.sim.phone.twilio_peer import TwilioPeer
 from twilio_realtime.sim.reference import Checked
 from twilio_realtime.sim.scenarios.parts import TURN_DETECTION
@@ -27,19 +34,21 @@ from twilio_realtime_core.machine.units import MS, SECOND
 MINUTE: Final = 60 * SECOND
 AIMS: Final = {"messages": 1000, "bytes": 200}
 SCRIPT: Final[tuple[Cue, ...]] = (
-    After(SECOND, Say(caller_voice(2000))),
-    WhenHeard(5000, Say(caller_voice(1000))),
-    WhenHeard(8000, Say(caller_voice(1000))),
-    At(59 * SECOND, HangUp()),
+    AfterDelay(SECOND, CallerSays(caller_voice(2000))),
+    WhenAgentHeard(5000, CallerSays(caller_voice(1000))),
+    WhenAgentHeard(8000, CallerSays(caller_voice(1000))),
+    AtTime(59 * SECOND, CallerHangsUp()),
 )
-REPLIES: Final = tuple(Reply((Speech(agent_voice(20_000, n), "words " * 50),)) for n in range(3))
+REPLIES: Final = tuple(
+    Reply((SpokenReply(agent_voice(20_000, n), "words " * 50),)) for n in range(3)
+)
 
 
 def make_call(level: str, *, checked: bool) -> tuple[int, int]:
     """The CPU time of a call in ns, and how often the caller interrupted."""
     session = SessionConfig(turn_detection=dict(TURN_DETECTION))
     bridge = Bridge(CallConfig(url="ws://model/v1/realtime", session=session))
-    phone = TwilioPeer(url="ws://bridge/media-stream", script=SCRIPT, record=False)
+    phone = TwilioPeer(url="ws://bridge/media-stream", script=SCRIPT, record_audio=False)
     build = message_call if level == "messages" else byte_call
     world = build(Checked(bridge) if checked else bridge, phone, RealtimePeer(REPLIES))
     gc.collect()

@@ -14,7 +14,7 @@ from attrs import define, field
 
 from calling import PCMU, Call, Done, mark, media
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
-from twilio_realtime.sim.model.replies import FunctionCall, Reply, Speech
+from twilio_realtime.sim.model.replies import FunctionCallReply, Reply, SpokenReply
 from twilio_realtime_core import Encodable, FaultKind, Peer, SendEvent, SendFunctionOutput
 from twilio_realtime_core.machine.actions import Action, Send
 from twilio_realtime_core.machine.units import MS
@@ -247,8 +247,8 @@ class Model:
     """The simulated model, and the kinds of events it has sent."""
 
     def __init__(self) -> None:
-        call = FunctionCall("get_weather", "{}", "call_uMNE0Myi2tDTPu0w")
-        self._peer = RealtimePeer([Reply([call]), Reply([Speech(b"\x20" * 800, "Hello.")])])
+        call = FunctionCallReply("get_weather", "{}", "call_uMNE0Myi2tDTPu0w")
+        self._peer = RealtimePeer([Reply([call]), Reply([SpokenReply(b"\x20" * 800, "Hello.")])])
         self._now = 0
         self.types = set[str]()
         self._take(self._peer.start(0))

@@ -86,7 +86,7 @@ def test_a_whole_call_of_a_service_has_an_agent(runtime: str) -> None:
     assert isinstance(read[-1], CallEnded)
     assert read[-1].reason is EndReason.CALLER_HUNG_UP
     assert [event for event in read if isinstance(event, Fault)] == []
-    assert parties.model.complaints == []
+    assert parties.model.sent_errors == []
     assert (errors, stray) == ([], [])
 
 
@@ -104,10 +104,10 @@ def test_an_agent_that_takes_long_delays_no_audio(runtime: str) -> None:
     heard: list[object] = []
     for agent in (sleepy, quick):
         parties = Parties(LONG_SCRIPT)
-        parties.phone.record = True
+        parties.phone.record_audio = True
         call = partial(call_in_memory, RUNTIMES[runtime], parties, agent, [], [])
         run_virtual(runtime, call)
-        heard.append((parties.phone.clears, parties.phone.recorded(60 * SECOND)))
+        heard.append((parties.phone.clears, parties.phone.recorded_audio(60 * SECOND)))
     assert heard[0] == heard[1]
 
 
@@ -219,7 +219,7 @@ async def phone_call(api: Any, main: Callable[..., Coroutine[Any, Any, None]]) -
         dial = redirected(api, address)
         await api.drive(parties.phone_machine(), notify=ignore, dial=dial)
         tasks.cancel_scope.cancel()
-    assert parties.model.complaints == []
+    assert parties.model.sent_errors == []
     assert parties.phone.warnings == []
     return told
 

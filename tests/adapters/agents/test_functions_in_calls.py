@@ -15,16 +15,16 @@ from twilio_realtime.server.service import Service, ServiceConfig
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
-from twilio_realtime.sim.model.replies import FunctionCall, Reply, Speech
-from twilio_realtime.sim.phone.caller import After, Cue, Say
-from twilio_realtime.sim.phone.caller import HangUp as HangUpPhone
+from twilio_realtime.sim.model.replies import FunctionCallReply, Reply, SpokenReply
+from twilio_realtime.sim.phone.caller import AfterDelay, CallerSays, Cue
+from twilio_realtime.sim.phone.caller import CallerHangsUp as HangUpPhone
 from twilio_realtime_core import CallConfig, HangUp, SessionConfig
 from twilio_realtime_core.machine.units import MS, SECOND
 from twilio_realtime_core.notifications import CallEnded, EndReason, Notification, ResponseStarted
 
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 
-QUESTION: Cue = After(0, Say(sample_speech.load("caller_interruption").audio))
+QUESTION: Cue = AfterDelay(0, CallerSays(sample_speech.load("caller_interruption").audio))
 ANSWER = sample_speech.load("agent_goodbye")
 
 
@@ -61,8 +61,8 @@ async def call_with_functions(
 
 def answering_model(*replies: Reply, seconds: int = 60) -> Parties:
     """A caller who asks once, and hangs up much later, and a model that answers so."""
-    parties = Parties((QUESTION, After(seconds * SECOND, HangUpPhone())))
-    quick = Pace(item_ns=20 * MS, audio_ns=20 * MS)
+    parties = Parties((QUESTION, AfterDelay(seconds * SECOND, HangUpPhone())))
+    quick = Pace(first_spoken_item_ns=20 * MS, first_audio_ns=20 * MS)
     parties.model = RealtimePeer(list(replies), seed=2, pace=quick)
     return parties
 
@@ -95,20 +95,20 @@ def test_the_model_says_what_a_function_has_found_and_a_function_ends_the_call(
         """Ends the call."""
         call.send(HangUp(after_playback=True))
 
-    goodbye = Speech(ANSWER.audio, ANSWER.transcript)
+    goodbye = SpokenReply(ANSWER.audio, ANSWER.transcript)
     parties = answering_model(
-        Reply((FunctionCall("weather", '{"city":"Rome"}', "f1"),)),
-        Reply((goodbye, FunctionCall("hang_up", "{}", "f2"))),
+        Reply((FunctionCallReply("weather", '{"city":"Rome"}', "f1"),)),
+        Reply((goodbye, FunctionCallReply("hang_up", "{}", "f2"))),
     )
     api = RUNTIMES[runtime]
     run_virtual(runtime, partial(call_with_functions, api, parties, functions, read))
     assert asked == ["Rome"]
     assert outputs(parties)[0] == ("f1", "sunny")
     assert errors == []
-    assert parties.model.complaints == []
+    assert parties.model.sent_errors == []
     assert isinstance(read[-1], CallEnded)
     assert read[-1].reason is EndReason.HUNG_UP
-    _, heard = parties.phone.recorded(60 * SECOND)
+    _, heard = parties.phone.recorded_audio(60 * SECOND)
     assert ANSWER.audio in heard
 
 
@@ -126,12 +126,12 @@ def test_several_answers_lead_to_one_response_and_bad_arguments_are_mended(runti
     parties = answering_model(
         Reply(
             (
-                FunctionCall("weather", '{"city":"Rome"}', "f1"),
-                FunctionCall("weather", '{"town":"Oslo"}', "f2"),
+                FunctionCallReply("weather", '{"city":"Rome"}', "f1"),
+                FunctionCallReply("weather", '{"town":"Oslo"}', "f2"),
             )
         ),
-        Reply((FunctionCall("weather", '{"city":"Oslo"}', "f3"),)),
-        Reply((Speech(ANSWER.audio, ANSWER.transcript),)),
+        Reply((FunctionCallReply("weather", '{"city":"Oslo"}', "f3"),)),
+        Reply((SpokenReply(ANSWER.audio, ANSWER.transcript),)),
     )
     api = RUNTIMES[runtime]
     call = partial(call_with_functions, api, parties, functions, read)
@@ -141,7 +141,7 @@ def test_several_answers_lead_to_one_response_and_bad_arguments_are_mended(runti
     assert (second, "unknown field `town`" in wrong) == ("f2", True)
     assert third == ("f3", "sunny in Oslo")
     assert sum(isinstance(event, ResponseStarted) for event in read) == 3
-    assert parties.model.complaints == []
+    assert parties.model.sent_errors == []
 
 
 @each_runtime
@@ -157,7 +157,7 @@ def test_when_the_caller_hangs_up_the_model_gets_no_answer(runtime: str) -> None
         finally:
             cancelled.append(True)
 
-    parties = answering_model(Reply((FunctionCall("slow", "{}", "f1"),)), seconds=5)
+    parties = answering_model(Reply((FunctionCallReply("slow", "{}", "f1"),)), seconds=5)
     api = RUNTIMES[runtime]
     call = partial(call_with_functions, api, parties, functions, read)
     run_virtual(runtime, call)

@@ -1065,7 +1065,7 @@ def test_a_whole_call_over_real_sockets_ends_well(runtime: str) -> None:
     assert (ended.reason, ended.detail) == (EndReason.CALLER_HUNG_UP, "stop")
     assert [event for event in told if isinstance(event, Fault)] == []
     assert call.phone.warnings == []
-    assert call.model.complaints == []
+    assert call.model.sent_errors == []
 
 
 @each_runtime
@@ -1077,7 +1077,7 @@ def test_a_call_in_virtual_time_is_told_as_the_simulated_world_tells_it(runtime:
 
     run_virtual(runtime, main)
     same = Call(LONG_SCRIPT)
-    world = byte_call(same.bridge, same.phone, same.model, to_twilio_ns=0, to_model_ns=0)
+    world = byte_call(same.bridge, same.phone, same.model, twilio_latency_ns=0, model_latency_ns=0)
     world.run(60 * SECOND)
     expected = [event for _, name, event in world.notifications if name == "bridge"]
     assert told == expected
@@ -1086,4 +1086,4 @@ def test_a_call_in_virtual_time_is_told_as_the_simulated_world_tells_it(runtime:
     assert (ended.reason, ended.detail) == (EndReason.CALLER_HUNG_UP, "stop")
     assert call.phone.clears == same.phone.clears
     assert call.phone.clears
-    assert call.model.complaints == []
+    assert call.model.sent_errors == []

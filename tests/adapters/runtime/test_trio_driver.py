@@ -32,7 +32,7 @@ class StepCounter(trio.abc.Instrument):
 
 def test_in_whatever_order_trio_runs_its_tasks_a_call_is_told_the_same() -> None:
     same = Call(LONG_SCRIPT)
-    world = byte_call(same.bridge, same.phone, same.model, to_twilio_ns=0, to_model_ns=0)
+    world = byte_call(same.bridge, same.phone, same.model, twilio_latency_ns=0, model_latency_ns=0)
     world.run(60 * SECOND)
     expected = [event for _, name, event in world.notifications if name == "bridge"]
     for _ in range(5):

@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 
 from twilio_realtime.server.service import Service, ServiceConfig
 from twilio_realtime.sim.model.realtime_peer import CLIENT
-from twilio_realtime.sim.phone.caller import After, HangUp, Say
+from twilio_realtime.sim.phone.caller import AfterDelay, CallerHangsUp, CallerSays
 from twilio_realtime.sim.phone.twilio_peer import SERVER, TwilioPeer
 from twilio_realtime_core import Action, CallConfig, Peer, Send
 from twilio_realtime_core.notifications import CallEnded, EndReason
@@ -137,7 +137,11 @@ class Town:
     async def call(self, port: int, number: int) -> None:
         url = f"ws://127.0.0.1:{port}/media-stream"
         said = Random(number).randbytes(SAID_BYTES)
-        phone = TwilioPeer(url=url, seed=number, script=(After(0, Say(said)), After(0, HangUp())))
+        phone = TwilioPeer(
+            url=url,
+            seed=number,
+            script=(AfterDelay(0, CallerSays(said)), AfterDelay(0, CallerHangsUp())),
+        )
         self.phones.append(phone)
         self.said.append(said)
         stack = Stack(phone, {SERVER: LINK}, os.urandom)

@@ -18,9 +18,14 @@ from twilio_realtime.runtime.tls import Tls
 from twilio_realtime.server.service import Service, ServiceConfig, check_exposure
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
-from twilio_realtime.sim.model.replies import Reply, Speech
-from twilio_realtime.sim.phone.caller import After, Cue, Say, WhenQuiet
-from twilio_realtime.sim.phone.caller import HangUp as Leave
+from twilio_realtime.sim.model.replies import Reply, SpokenReply
+from twilio_realtime.sim.phone.caller import (
+    AfterDelay,
+    CallerHangsUp,
+    CallerSays,
+    Cue,
+    WhenAgentQuiet,
+)
 from twilio_realtime.sim.phone.twilio_peer import SERVER, TwilioPeer
 from twilio_realtime.sim.world.byte_world import ByteWorld
 from twilio_realtime.usage_error import UsageError
@@ -436,7 +441,10 @@ def test_elsewhere_there_has_to_be_a_token_or_the_wish_to_go_without(host: str) 
 QUESTION = sample_speech.load("caller_question").audio
 ANSWER = sample_speech.load("agent_answer")
 VAD = SessionConfig(turn_detection={"type": "server_vad", "silence_duration_ms": 500})
-SCRIPT: tuple[Cue, ...] = (After(500 * MS, Say(QUESTION)), WhenQuiet(9 * SECOND, Leave()))
+SCRIPT: tuple[Cue, ...] = (
+    AfterDelay(500 * MS, CallerSays(QUESTION)),
+    WhenAgentQuiet(9 * SECOND, CallerHangsUp()),
+)
 
 
 class Call:
@@ -455,7 +463,7 @@ class Call:
         self.told: list[tuple[BridgeLike, HttpRequest]] = []
         self.machine = service.open_connection(self.on_call)
         self.phone = TwilioPeer(url=url, seed=1, script=script)
-        self.model = RealtimePeer([Reply((Speech(ANSWER.audio, ANSWER.transcript),))], seed=2)
+        self.model = RealtimePeer([Reply((SpokenReply(ANSWER.audio, ANSWER.transcript),))], seed=2)
         self.requests: list[HttpRequest] = []
 
         def respond(request: HttpRequest) -> HttpResponse | Upgrade:
@@ -470,7 +478,7 @@ class Call:
         model: ByteMachine = HttpConnection(CLIENT, respond, random.randbytes)
         if tls:
             model = Tls(model, server={CLIENT: serving("localhost")})
-        self.world = ByteWorld(seed=1, segment=True)
+        self.world = ByteWorld(seed=1, is_segmented=True)
         self.world.add("phone", Stack(self.phone, {SERVER: link}, random.randbytes))
         self.world.add("service", self.machine)
         self.world.add("model", model)
@@ -501,7 +509,7 @@ def test_a_whole_call_goes_through_the_service(*, tls: bool) -> None:
     assert len(call.events(ResponseFinished)) == 1
     assert call.events(Fault) == []
     assert call.phone.warnings == []
-    assert call.model.complaints == []
+    assert call.model.sent_errors == []
     assert call.machine.deadline is None
     (asked,) = call.requests
     assert asked.header("authorization") == f"Bearer {KEY}"
@@ -519,4 +527,4 @@ def test_the_application_gets_the_bridge_of_a_call_and_commands_it(*, tls: bool)
     call.world.call("service", "perform", bridge.send(HangUp(), call.world.now))
     call.run()
     assert call.events(CallEnded) == [CallEnded(EndReason.HUNG_UP)]
-    assert call.phone.over
+    assert call.phone.is_over

@@ -4,38 +4,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twilio_realtime.sim.choices import Choices, Draw, WrongDraw
+from twilio_realtime.sim.choices import Choices, Draw, DrawMismatchError
 
 
 def draw_some(choices: Choices) -> list[object]:
     return [
-        choices.integer("size", 3, 9),
-        choices.happens("rain", 50),
-        choices.pick("colour", ("red", "blue")),
-        choices.weighted("way", ((1, "left"), (2, "right"))),
-        choices.stream("noise").random(),
+        choices.draw_integer("size", 3, 9),
+        choices.draw_bool("rain", 50),
+        choices.draw_option("colour", ("red", "blue")),
+        choices.draw_weighted("way", ((1, "left"), (2, "right"))),
+        choices.draw_random("noise").random(),
     ]
 
 
 @given(st.integers())
 def test_a_seed_gives_the_same_draws_and_they_can_be_drawn_again(seed: int) -> None:
-    first = Choices.seeded(seed)
+    first = Choices.from_seed(seed)
     drawn = draw_some(first)
-    assert draw_some(Choices.seeded(seed)) == drawn
-    again = Choices.recorded(first.made)
+    assert draw_some(Choices.from_seed(seed)) == drawn
+    again = Choices.from_draws(first.draws)
     assert draw_some(again) == drawn
-    assert again.made == first.made
+    assert again.draws == first.draws
 
 
 def test_a_draw_more_under_one_label_leaves_the_others_as_they_were() -> None:
-    one, other = Choices.seeded(1), Choices.seeded(1)
-    other.integer("new", 0, 9)
+    one, other = Choices.from_seed(1), Choices.from_seed(1)
+    other.draw_integer("new", 0, 9)
     assert draw_some(one) == draw_some(other)
 
 
 @given(st.data())
 def test_draws_can_come_from_hypothesis(data: st.DataObject) -> None:
-    choices = Choices.drawn(lambda label, low, high: data.draw(st.integers(low, high), label=label))
+    choices = Choices.from_source(
+        lambda label, low, high: data.draw(st.integers(low, high), label=label)
+    )
     size, rain, colour, way, noise = draw_some(choices)
     assert isinstance(size, int)
     assert 3 <= size <= 9
@@ -46,19 +48,19 @@ def test_draws_can_come_from_hypothesis(data: st.DataObject) -> None:
 
 
 def test_the_lowest_draws_are_the_plainest_choices_and_not_worth_telling() -> None:
-    plainest = Choices.drawn(lambda _, low, __: low)
+    plainest = Choices.from_source(lambda _, low, __: low)
     assert draw_some(plainest)[:4] == [3, False, "red", "left"]
-    assert plainest.decided == []
+    assert plainest.decisions == []
 
 
 def test_what_was_decided_is_told_in_words_and_what_was_drawn_in_numbers() -> None:
     def speak() -> None: ...
 
-    highest = Choices.drawn(lambda _, __, high: high)
+    highest = Choices.from_source(lambda _, __, high: high)
     draw_some(highest)
-    highest.pick("what", (speak, speak))
-    highest.pick("which", (len, lambda: None))
-    assert highest.decided == [
+    highest.draw_option("what", (speak, speak))
+    highest.draw_option("which", (len, lambda: None))
+    assert highest.decisions == [
         "size: 9",
         "rain",
         "colour: blue",
@@ -66,17 +68,17 @@ def test_what_was_decided_is_told_in_words_and_what_was_drawn_in_numbers() -> No
         "what: speak",
         "which: number 1",
     ]
-    assert str(highest.made[0]) == "size: 9 of 3 to 9"
+    assert str(highest.draws[0]) == "size: 9 of 3 to 9"
 
 
 def test_each_weighted_option_comes_as_often_as_its_weight_says() -> None:
     points = iter(range(6))
-    choices = Choices.drawn(lambda _, __, ___: next(points))
+    choices = Choices.from_source(lambda _, __, ___: next(points))
     options = ((1, "a"), (3, "b"), (2, "c"))
-    assert "".join(choices.weighted("x", options) for _ in range(6)) == "abbbcc"
+    assert "".join(choices.draw_weighted("x", options) for _ in range(6)) == "abbbcc"
 
 
 @pytest.mark.parametrize("draws", [[], [Draw("colour", 3, 9, 4)], [Draw("size", 3, 8, 4)]], ids=str)
 def test_draws_of_another_call_are_refused(draws: list[Draw]) -> None:
-    with pytest.raises(WrongDraw, match="size, 3 to 9, is not what was drawn"):
-        Choices.recorded(draws).integer("size", 3, 9)
+    with pytest.raises(DrawMismatchError, match="size, 3 to 9, is not what was drawn"):
+        Choices.from_draws(draws).draw_integer("size", 3, 9)

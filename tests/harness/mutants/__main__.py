@@ -82,7 +82,7 @@ def _find(bug: Bug, calls: int) -> Find | None:
         first = 0
         while (seed := _hunt(bug, folder, "find", first, calls)) is not None:
             first = seed + 1
-            if fails(Choices.seeded(seed)):
+            if fails(Choices.from_seed(seed)):
                 continue
             find = Find(**_hunt(bug, folder, "show", seed))
             if not fails(follow({(label, nth): value for (label, nth), value in find.plan})):

@@ -42,7 +42,7 @@ def follow(plan: Plan) -> Choices:
         drawn[label] += 1
         return min(max(value, low), high)
 
-    return Choices.drawn(draw)
+    return Choices.from_source(draw)
 
 
 def shrink(plan: Plan, attempt: Attempt) -> Plan:

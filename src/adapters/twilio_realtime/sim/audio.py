@@ -14,13 +14,13 @@ __all__ = ["SILENCE", "energy", "from_linear", "read_wav", "silence", "to_linear
 SILENCE: Final = 0xFF
 """The µ-law byte of the value 0, which is what a silent line sends."""
 
-_SAMPLE_RATE = 8000
-_FORMAT_MULAW = 7
+_SAMPLE_RATE_HZ = 8000
+_WAVE_FORMAT_MULAW = 7
 """WAVE_FORMAT_MULAW (RFC 2361, section A.7)."""
 
 _BIAS = 33
 """What the encoder adds to a magnitude so that every segment is a power of two (14-bit scale)."""
-_LARGEST = 8158
+_MAX_MAGNITUDE = 8158
 """The largest 14-bit magnitude that has a code of its own; larger ones are clipped to it."""
 
 
@@ -45,9 +45,9 @@ def energy(audio: bytes) -> float:
     return sum(map(_SQUARES.__getitem__, audio)) / (len(audio) or 1)
 
 
-def silence(samples: int) -> bytes:
+def silence(sample_count: int) -> bytes:
     """`samples` bytes of µ-law silence."""
-    return bytes([SILENCE]) * samples
+    return bytes([SILENCE]) * sample_count
 
 
 def write_wav(*channels: bytes) -> bytes:
@@ -59,7 +59,7 @@ def write_wav(*channels: bytes) -> bytes:
         data[index : len(channel) * width : width] = channel
     # Formats other than PCM have an extension size, here 0, and a `fact` chunk of frames a channel.
     layout = struct.pack(
-        "<HHIIHHH", _FORMAT_MULAW, width, _SAMPLE_RATE, _SAMPLE_RATE * width, width, 8, 0
+        "<HHIIHHH", _WAVE_FORMAT_MULAW, width, _SAMPLE_RATE_HZ, _SAMPLE_RATE_HZ * width, width, 8, 0
     )
     chunks = _chunk(b"fmt ", layout) + _chunk(b"fact", struct.pack("<I", frames))
     return _chunk(b"RIFF", b"WAVE" + chunks + _chunk(b"data", bytes(data)))
@@ -74,9 +74,9 @@ def read_wav(file: bytes) -> bytes:
         raise ValueError("no WAV file")
     chunks = dict(_chunks(file))
     if (layout := chunks.get(b"fmt ", b""))[:8] != struct.pack(
-        "<HHI", _FORMAT_MULAW, 1, _SAMPLE_RATE
+        "<HHI", _WAVE_FORMAT_MULAW, 1, _SAMPLE_RATE_HZ
     ):
-        raise ValueError(f"not µ-law, mono, {_SAMPLE_RATE} Hz: {layout[:8].hex()}")
+        raise ValueError(f"not µ-law, mono, {_SAMPLE_RATE_HZ} Hz: {layout[:8].hex()}")
     if b"data" not in chunks:
         raise ValueError("a WAV file without data")
     return chunks[b"data"]
@@ -106,7 +106,7 @@ def _decode(code: int) -> int:
 def _encode(value: int) -> int:
     """The code of a 14-bit value. Negative ones are mirrored at -1/2, which keeps both halves
     alike and gives 0 and -1 the two codes for nothing."""
-    magnitude = min(value if value >= 0 else ~value, _LARGEST) + _BIAS
+    magnitude = min(value if value >= 0 else ~value, _MAX_MAGNITUDE) + _BIAS
     segment = magnitude.bit_length() - 6
     code = segment << 4 | (magnitude >> (segment + 1) & 0xF)
     return ~(code | (0x80 if value < 0 else 0)) & 0xFF

@@ -17,11 +17,11 @@ from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from attrs import define, field
 
-__all__ = ["Choices", "Draw", "Source", "WrongDraw"]
+__all__ = ["Choices", "Draw", "DrawMismatchError", "DrawSource"]
 
 T = TypeVar("T")
 
-_MANY: Final = 2**32
+_MAX_SEED: Final = 2**32
 """Seeds of what is drawn too often to draw each for itself."""
 
 
@@ -37,12 +37,12 @@ class Draw(NamedTuple):
         return f"{self.label}: {self.value} of {self.low} to {self.high}"
 
 
-Source: TypeAlias = Callable[[str, int, int], int]
+DrawSource: TypeAlias = Callable[[str, int, int], int]
 """Gives a number between two bounds, for a label. The lowest is always the plainest choice, so that
 who looks for a small failure looks for small numbers."""
 
 
-class WrongDraw(AssertionError):  # noqa: N818 - it says what has happened
+class DrawMismatchError(AssertionError):
     """The draws of another call were given, or the code that draws has changed since."""
 
 
@@ -54,12 +54,12 @@ class Choices:
     A draw from a recording that does not fit raises `WrongDraw`.
     """
 
-    _source: Source
-    made: list[Draw] = field(init=False, factory=list[Draw])
-    decided: list[str] = field(init=False, factory=list[str])
+    _source: DrawSource
+    draws: list[Draw] = field(init=False, factory=list[Draw])
+    decisions: list[str] = field(init=False, factory=list[str])
 
     @classmethod
-    def seeded(cls, seed: int) -> "Choices":
+    def from_seed(cls, seed: int) -> "Choices":
         """All from `seed`. Each label has numbers of its own: a draw that is added to one part of a
         call leaves the other parts as they were."""
         by_label: dict[str, Random] = {}
@@ -72,67 +72,67 @@ class Choices:
         return cls(draw)
 
     @classmethod
-    def drawn(cls, source: Source) -> "Choices":
+    def from_source(cls, source: DrawSource) -> "Choices":
         """From a function of label, lowest and highest, such as one that asks Hypothesis:
         `lambda label, low, high: data.draw(st.integers(low, high), label=label)`."""
         return cls(source)
 
     @classmethod
-    def recorded(cls, draws: Sequence[Draw]) -> "Choices":
+    def from_draws(cls, draws: Sequence[Draw]) -> "Choices":
         """Those that were `made` before, in the same order."""
         left = iter(draws)
 
         def draw(label: str, low: int, high: int) -> int:
             known = next(left, None)
             if known is None or known[:3] != (label, low, high):
-                raise WrongDraw(f"{label}, {low} to {high}, is not what was drawn: {known}")
+                raise DrawMismatchError(f"{label}, {low} to {high}, is not what was drawn: {known}")
             return known.value
 
         return cls(draw)
 
-    def integer(self, label: str, low: int, high: int) -> int:
+    def draw_integer(self, label: str, low: int, high: int) -> int:
         """A number from `low` to `high`, both possible."""
         value = self._draw(label, low, high)
-        self._decide(value > low, f"{label}: {value}")
+        self._note_decision(value > low, f"{label}: {value}")
         return value
 
-    def happens(self, label: str, percent: int) -> bool:
+    def draw_bool(self, label: str, percent: int) -> bool:
         """Whether something happens that does so in `percent` of a hundred calls."""
         happens = self._draw(label, 0, 99) >= 100 - percent
-        self._decide(happens, label)
+        self._note_decision(happens, label)
         return happens
 
-    def pick(self, label: str, options: Sequence[T]) -> T:
+    def draw_option(self, label: str, options: Sequence[T]) -> T:
         """One of several, each as likely. The first is the plainest."""
         index = self._draw(label, 0, len(options) - 1)
-        self._decide(index > 0, f"{label}: {_name(options[index], index)}")
+        self._note_decision(index > 0, f"{label}: {_option_name(options[index], index)}")
         return options[index]
 
-    def weighted(self, label: str, options: Sequence[tuple[int, T]]) -> T:
+    def draw_weighted(self, label: str, options: Sequence[tuple[int, T]]) -> T:
         """One of several, by weight. The first is the plainest."""
         weights = [weight for weight, _ in options]
         point = self._draw(label, 0, sum(weights) - 1)
         index = bisect_right(list(accumulate(weights)), point)
         option = options[index][1]
-        self._decide(index > 0, f"{label}: {_name(option, index)}")
+        self._note_decision(index > 0, f"{label}: {_option_name(option, index)}")
         return option
 
-    def stream(self, label: str) -> Random:
+    def draw_random(self, label: str) -> Random:
         """Chance for what is drawn thousands of times a call, such as the jitter of each message:
         only its seed is a choice."""
-        return Random(self._draw(label, 0, _MANY - 1))  # noqa: S311 - it must repeat itself
+        return Random(self._draw(label, 0, _MAX_SEED - 1))  # noqa: S311 - it must repeat itself
 
     def _draw(self, label: str, low: int, high: int) -> int:
         value = self._source(label, low, high)
-        self.made.append(Draw(label, low, high, value))
+        self.draws.append(Draw(label, low, high, value))
         return value
 
-    def _decide(self, is_worth_telling: bool, what: str) -> None:  # noqa: FBT001 - it is private
-        if is_worth_telling:
-            self.decided.append(what)
+    def _note_decision(self, is_notable: bool, description: str) -> None:  # noqa: FBT001 - it is private
+        if is_notable:
+            self.decisions.append(description)
 
 
-def _name(option: object, index: int) -> str:
+def _option_name(option: object, index: int) -> str:
     """What to call an option: values by what they are, functions by their names or numbers."""
     if callable(option):
         name: str = getattr(option, "__name__", "")

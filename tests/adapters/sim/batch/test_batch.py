@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twilio_realtime.sim.batch.batch import Result, run_call, run_calls, run_job, seeds
+from twilio_realtime.sim.batch.batch import CallResult, run_call, run_calls, run_job, split_seeds
 from twilio_realtime.sim.batch.random_call import MakeBridge, RandomCall
 from twilio_realtime.sim.batch.summary import Summary
 from twilio_realtime.sim.batch.transition_coverage import TRANSITIONS, visits
 from twilio_realtime.sim.choices import Choices
-from twilio_realtime.sim.impairments.table import FAULTS, draw_trouble
+from twilio_realtime.sim.impairments.table import IMPAIRMENTS, draw_impairments
 from twilio_realtime_core import Action, Bridge, CallConfig, Command, HangUp, Peer
 
 CALLS = range(40)
@@ -40,7 +40,7 @@ def first_seed() -> int:
 FIRST = first_seed()
 
 
-def told(results: list[Result]) -> str:
+def told(results: list[CallResult]) -> str:
     """What went wrong, each with the command that makes the call again."""
     return "\n\n".join(
         f"twilio-realtime simulate --calls 1 --seed {each.seed} --level {each.level}\n"
@@ -63,20 +63,20 @@ def test_nor_do_they_go_wrong_at_byte_level(job: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def results() -> list[Result]:
+def results() -> list[CallResult]:
     return run_job(CALLS)
 
 
-def test_no_invariant_is_broken(results: list[Result]) -> None:
+def test_no_invariant_is_broken(results: list[CallResult]) -> None:
     assert told(results) == ""
 
 
-def test_a_call_is_a_function_of_its_seed(results: list[Result]) -> None:
+def test_a_call_is_a_function_of_its_seed(results: list[CallResult]) -> None:
     assert run_job(CALLS[:10]) == results[:10]
-    assert len({(result.duration_ns, result.seen) for result in results}) > len(CALLS) / 2
+    assert len({(result.duration_ns, result.received) for result in results}) > len(CALLS) / 2
 
 
-def test_workers_come_to_the_same_results(results: list[Result]) -> None:
+def test_workers_come_to_the_same_results(results: list[CallResult]) -> None:
     with ThreadPoolExecutor(2) as pool:
         jobs = [CALLS[:3], CALLS[3:5]]
         several = [each for job in run_calls(jobs, pool) for each in job]
@@ -87,7 +87,7 @@ def test_workers_come_to_the_same_results(results: list[Result]) -> None:
 def test_a_call_that_is_lost_before_it_comes_to_the_bridge_has_never_begun(sent: int) -> None:
     cut = {"lost at, ms": 0, "after so many bytes": sent}
     chosen = {"percent of the faults": 3, "the phone's socket closed": 99, **cut}
-    choices = Choices.drawn(lambda label, low, _: chosen.get(label, low))
+    choices = Choices.from_source(lambda label, low, _: chosen.get(label, low))
     result = run_call(choices=choices, level="bytes")
     assert result.failure is None
     assert result.outcome == "NEVER_BEGUN"
@@ -113,7 +113,7 @@ def test_work_that_nobody_waits_for_is_not_begun() -> None:
 
 @pytest.mark.parametrize("calls", [1, 24, 25, 26, 100])
 def test_jobs_hold_every_seed_once(calls: int) -> None:
-    assert [seed for job in seeds(7, calls) for seed in job] == list(range(7, 7 + calls))
+    assert [seed for job in split_seeds(7, calls) for seed in job] == list(range(7, 7 + calls))
 
 
 def test_a_call_has_the_same_steps_from_run_to_run_and_across_hash_seeds() -> None:
@@ -145,7 +145,9 @@ def test_a_call_has_the_same_steps_from_run_to_run_and_across_hash_seeds() -> No
 @settings(max_examples=5)
 @given(st.data())
 def test_hypothesis_can_choose_a_call(data: st.DataObject) -> None:
-    choices = Choices.drawn(lambda label, low, high: data.draw(st.integers(low, high), label=label))
+    choices = Choices.from_source(
+        lambda label, low, high: data.draw(st.integers(low, high), label=label)
+    )
     assert run_call(choices=choices).failure is None
 
 
@@ -210,55 +212,55 @@ def test_a_failure_that_does_not_come_again_is_told_all_the_same() -> None:
 
 
 def test_every_fault_can_be_drawn_and_says_what_it_is() -> None:
-    highest = Choices.drawn(lambda _, __, high: high)
-    trouble = draw_trouble(highest)
-    assert list(trouble.added) == list(FAULTS)
-    assert set(FAULTS) <= set(highest.decided)
-    assert trouble.exercised()["a server that refuses"] == 1
-    assert trouble.exercised()["marks lost"] == 0
+    highest = Choices.from_source(lambda _, __, high: high)
+    trouble = draw_impairments(highest)
+    assert list(trouble.rules_by_name) == list(IMPAIRMENTS)
+    assert set(IMPAIRMENTS) <= set(highest.decisions)
+    assert trouble.applied_counts()["a server that refuses"] == 1
+    assert trouble.applied_counts()["marks lost"] == 0
 
 
 def test_without_chance_there_is_no_fault() -> None:
-    assert draw_trouble(Choices.drawn(lambda _, low, __: low)).added == {}
+    assert draw_impairments(Choices.from_source(lambda _, low, __: low)).rules_by_name == {}
 
 
 # What was tried.
 
 
-def test_faults_and_transitions_are_seen(results: list[Result]) -> None:
+def test_faults_and_transitions_are_seen(results: list[CallResult]) -> None:
     summary = Summary()
     for result in results:
         summary.add(result)
     assert summary.calls == len(CALLS)
-    assert len(summary.faults) > len(FAULTS) / 2
+    assert len(summary.impairments) > len(IMPAIRMENTS) / 2
     assert len(summary.transitions) > len(TRANSITIONS) / 2
     assert set(summary.transitions) | set(summary.missing_transitions) == set(TRANSITIONS)
-    assert {"clear", "conversation.item.truncate", "Interrupted"} <= set(summary.seen)
-    told = summary.as_json()
+    assert {"clear", "conversation.item.truncate", "Interrupted"} <= set(summary.received)
+    told = summary.to_json()
     assert told["calls"] == sum(told["outcomes"].values()) == len(CALLS)
     assert told["seconds"] > 60
     assert told["lasted_ms"]["5"] <= told["lasted_ms"]["95"]
 
 
-def test_the_sum_does_not_depend_on_the_order(results: list[Result]) -> None:
+def test_the_sum_does_not_depend_on_the_order(results: list[CallResult]) -> None:
     one, other = Summary(), Summary()
     for result in results:
         one.add(result)
     for result in reversed(results):
         other.add(result)
-    assert one.as_json() == other.as_json()
+    assert one.to_json() == other.to_json()
 
 
 def test_no_calls_have_tried_nothing() -> None:
     nothing = Summary()
-    assert nothing.lasted_ms(50) == 0
+    assert nothing.duration_percentile_ms(50) == 0
     assert nothing.missing_transitions == list(TRANSITIONS)
-    assert nothing.missing_faults == list(FAULTS)
+    assert nothing.missing_impairments == list(IMPAIRMENTS)
 
 
 def test_visits_are_those_of_the_context() -> None:
     with visits() as seen:
-        call = RandomCall(Choices.seeded(0), "question")
+        call = RandomCall(Choices.from_seed(0), "question")
         assert call.run() is None
         with visits() as nothing:
             pass

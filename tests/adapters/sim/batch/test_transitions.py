@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from twilio_realtime.sim.batch.application import COMMANDS, Application
+from twilio_realtime.sim.batch.application import RANDOM_COMMANDS, SimApplication
 from twilio_realtime.sim.batch.batch import run_call
-from twilio_realtime.sim.batch.summary import GAPS
+from twilio_realtime.sim.batch.summary import UNREACHABLE_TRANSITIONS
 from twilio_realtime.sim.batch.transition_coverage import TRANSITIONS
 from twilio_realtime.sim.choices import Choices
-from twilio_realtime.sim.impairments.table import FAULTS
+from twilio_realtime.sim.impairments.table import IMPAIRMENTS
 from twilio_realtime_core import Command, HangUp, SendEvent
 from twilio_realtime_core.protocols.realtime import CommitAudio, CreateResponse, UpdateSession
 
@@ -21,22 +21,22 @@ DOCS = Path(__file__).parents[4] / "docs" / "simulation.md"
 
 def wishing(faults: tuple[str, ...], wished: Mapping[str, int]) -> Choices:
     """The plainest choices, but for some faults and what is wished for by label."""
-    assert set(faults) <= set(FAULTS)
+    assert set(faults) <= set(IMPAIRMENTS)
 
     def choose(label: str, low: int, high: int) -> int:
         if label in faults or (faults and label == "percent of the faults"):
             return high
         return min(wished.get(label, low), high)
 
-    return Choices.drawn(choose)
+    return Choices.from_source(choose)
 
 
 def drawn_as(command: Command) -> int:
     """The draw that gives this command."""
-    plain = Choices.drawn(lambda _, low, __: low)
-    idle = Application([], lambda _: None, lambda _, __: None)
-    made = [make(idle, plain) for _, make in COMMANDS]
-    return sum(weight for weight, _ in COMMANDS[: made.index(command)])
+    plain = Choices.from_source(lambda _, low, __: low)
+    idle = SimApplication([], lambda _: None, lambda _, __: None)
+    made = [make(idle, plain) for _, make in RANDOM_COMMANDS]
+    return sum(weight for weight, _ in RANDOM_COMMANDS[: made.index(command)])
 
 
 HUNG_UP_AT_FIRST = {"commands": 1, "a command at first": 99, "command": drawn_as(HangUp())}
@@ -172,9 +172,9 @@ def test_all_transitions_come_up_but_those_that_cannot() -> None:
         for scenario, faults, wished, _ in RARE
     ]
     seen = {transition for call in calls for transition in call.transitions}
-    assert set(TRANSITIONS) - seen == set(GAPS)
+    assert set(TRANSITIONS) - seen == set(UNREACHABLE_TRANSITIONS)
 
 
 def test_the_page_tells_the_same_reasons() -> None:
     rows = re.findall(r"^\| (\w+) `(\w+)` → `(\w+)` \| (.+) \|$", DOCS.read_text(), re.MULTILINE)
-    assert {row[:3]: row[3] for row in rows} == GAPS
+    assert {row[:3]: row[3] for row in rows} == UNREACHABLE_TRANSITIONS

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from twilio_realtime.sim.impairments.protocol_rules import Again, McpTools, StreamRestart
+from twilio_realtime.sim.impairments.protocol_rules import McpToolCall, Repeat, StreamRestart
 from twilio_realtime.sim.impairments.rules import Rule, kind_of
 
 OLD = "MZ" + "ab" * 16
@@ -14,7 +14,7 @@ NEW = "MZ" + "ba" * 16
 
 def passed(rule: Rule, *texts: str) -> list[Any]:
     """What comes, and all of it at once."""
-    passages = [each for text in texts for each in rule.pass_on(text)]
+    passages = [each for text in texts for each in rule.process(text)]
     assert {delay for delay, _ in passages} <= {0}
     return [json.loads(text) for _, text in passages]
 
@@ -31,20 +31,20 @@ def message(kind: str, **fields: object) -> str:
 
 
 def test_an_event_comes_again_behind_others() -> None:
-    rule = Again("a", behind=2)
+    rule = Repeat("a", trigger_count=2)
     came = passed(rule, event("a"), event("b"), event("c"), event("d"))
     assert [each["type"] for each in came] == ["a", "b", "c", "a", "d"]
-    assert rule.done == 1
+    assert rule.applied_count == 1
 
 
 def test_it_waits_for_one_of_a_kind_and_comes_several_times() -> None:
-    rule = Again("a", next_kind="c", copies=2)
+    rule = Repeat("a", trigger_kind="c", copies=2)
     came = passed(rule, event("a"), event("b"), event("c"), event("c"))
     assert [each["type"] for each in came] == ["a", "b", "c", "a", "a", "c"]
 
 
 def test_it_may_come_late_and_only_then() -> None:
-    rule = Again("a", next_kind="a", times=2, first=False)
+    rule = Repeat("a", trigger_kind="a", times=2, keep_original=False)
     came = passed(rule, *(event("a", n=n) for n in range(4)), event("b"))
     assert [each.get("n") for each in came] == [0, 2, 1, 3, None]
 
@@ -88,7 +88,7 @@ def test_what_the_stream_before_was_to_play_is_lost(restart: StreamRestart) -> N
 
 def test_what_is_no_json_reaches_the_phone_as_it_is(restart: StreamRestart) -> None:
     passed(restart, message("media"))
-    assert list(restart.to_phone.pass_on('{"event":"me')) == [(0, '{"event":"me')]
+    assert list(restart.to_phone.process('{"event":"me')) == [(0, '{"event":"me')]
 
 
 # Tools of an MCP server.
@@ -98,7 +98,7 @@ CREATED = event("response.created", response={"id": "r", "conversation_id": "c"}
 
 @pytest.mark.parametrize(("fails", "told"), [(False, "completed"), (True, "failed")])
 def test_a_tool_is_called_as_a_response_begins(*, fails: bool, told: str) -> None:
-    first, *events = passed(McpTools(fails=fails), CREATED)
+    first, *events = passed(McpToolCall(fails=fails), CREATED)
     assert first["type"] == "response.created"
     kinds = [each["type"] for each in events]
     assert kinds[:4] == [
@@ -113,7 +113,7 @@ def test_a_tool_is_called_as_a_response_begins(*, fails: bool, told: str) -> Non
 
 
 def test_an_approval_is_asked_for() -> None:
-    events = passed(McpTools(asks=True), CREATED)[1:]
+    events = passed(McpToolCall(needs_approval=True), CREATED)[1:]
     assert {each["item"]["type"] for each in events} == {"mcp_approval_request"}
 
 
@@ -127,4 +127,4 @@ def test_an_approval_is_asked_for() -> None:
 )
 def test_a_response_outside_the_conversation_or_that_is_none_has_no_tools(text: str) -> None:
     assert kind_of(text) == "response.created"
-    assert list(McpTools().pass_on(text)) == [(0, text)]
+    assert list(McpToolCall().process(text)) == [(0, text)]

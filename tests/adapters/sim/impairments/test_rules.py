@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twilio_realtime.sim.choices import Choices
-from twilio_realtime.sim.impairments.clock_drift import Drifting
-from twilio_realtime.sim.impairments.impairer import Meddled
-from twilio_realtime.sim.impairments.message_impairments import MESSAGE_FAULTS
-from twilio_realtime.sim.impairments.plan import Trouble
+from twilio_realtime.sim.impairments.clock_drift import DriftingMachine
+from twilio_realtime.sim.impairments.impairer import Impairer
+from twilio_realtime.sim.impairments.message_impairments import MESSAGE_IMPAIRMENTS
+from twilio_realtime.sim.impairments.plan import ImpairmentPlan
 from twilio_realtime.sim.impairments.rules import (
     Corrupt,
     Delay,
@@ -80,7 +80,7 @@ def texts(actions: list[Action]) -> list[str]:
 
 def passed(rule: Rule, *said: str) -> list[str]:
     """What comes of messages that a peer is told, by what it says back."""
-    machine = Meddled(Echo(), [rule])
+    machine = Impairer(Echo(), [rule])
     return [text for each in said for text in texts(machine.receive_text(PEER, each, 0))]
 
 
@@ -109,18 +109,18 @@ def test_the_kind_of_a_message_is_its_event_or_its_type() -> None:
 )
 def test_a_rule_has_its_way_with_some_messages(rule: Rule, comes: list[str]) -> None:
     assert passed(rule, A, OTHER, B, C) == comes
-    assert rule.done == rule.times
+    assert rule.applied_count == rule.times
 
 
 def test_rules_act_one_after_another_and_both_ways() -> None:
-    machine = Meddled(Echo(), [Duplicate("mark"), Drop("mark")], [Duplicate("mark")])
+    machine = Impairer(Echo(), [Duplicate("mark"), Drop("mark")], [Duplicate("mark")])
     assert texts(machine.receive_text(PEER, A, 0)) == [A, A]
-    assert machine.received == {"mark": 1}
+    assert machine.received_counts == {"mark": 1}
 
 
 def test_a_message_kept_back_holds_up_what_is_behind_it() -> None:
     echo = Echo()
-    machine = Meddled(echo, [Delay("mark", ns=10)])
+    machine = Impairer(echo, [Delay("mark", delay_ns=10)])
     assert machine.receive_text(PEER, A, 5) == []
     assert machine.receive_text(PEER, OTHER, 6) == []
     assert machine.deadline == 15
@@ -132,7 +132,7 @@ def test_a_message_kept_back_holds_up_what_is_behind_it() -> None:
 
 def test_what_a_peer_says_can_be_kept_back_too() -> None:
     echo = Echo(deadline=20)
-    machine = Meddled(echo, outgoing=[Delay("mark", ns=10)])
+    machine = Impairer(echo, outgoing=[Delay("mark", delay_ns=10)])
     assert machine.receive_text(PEER, A, 5) == []
     assert machine.deadline == 15
     assert texts(machine.handle_timeout(15)) == [A]
@@ -143,10 +143,10 @@ def test_what_a_peer_says_can_be_kept_back_too() -> None:
 
 
 def test_once_inactive_rules_let_everything_pass() -> None:
-    machine = Meddled(Echo(), [Drop("mark", times=9)], [Drop("media", times=9)])
+    machine = Impairer(Echo(), [Drop("mark", times=9)], [Drop("media", times=9)])
     assert texts(machine.receive_text(PEER, A, 0)) == []
     assert texts(machine.receive_text(PEER, OTHER, 0)) == []
-    machine.active = False
+    machine.is_active = False
     assert texts(machine.receive_text(PEER, A, 1)) == [A]
     assert texts(machine.receive_text(PEER, OTHER, 1)) == [OTHER]
 
@@ -160,14 +160,14 @@ EMPTY_AND = {
 
 @pytest.mark.parametrize(("name", "left"), EMPTY_AND.items(), ids=EMPTY_AND)
 def test_faults_leave_alone_what_another_has_emptied(name: str, left: str) -> None:
-    trouble = Trouble(Choices.drawn(lambda _, low, __: low))
-    MESSAGE_FAULTS[name](trouble)
-    (rule,) = trouble.rules()
-    assert [text for _, text in rule.pass_on(left)] == [left]
+    trouble = ImpairmentPlan(Choices.from_source(lambda _, low, __: low))
+    MESSAGE_IMPAIRMENTS[name](trouble)
+    (rule,) = trouble.all_rules()
+    assert [text for _, text in rule.process(left)] == [left]
 
 
 def test_what_is_kept_back_goes_before_a_close() -> None:
-    machine = Meddled(Echo(), outgoing=[Delay("mark", ns=10)])
+    machine = Impairer(Echo(), outgoing=[Delay("mark", delay_ns=10)])
     machine.receive_text(PEER, A, 0)
     actions = machine.receive_text(PEER, say(0, "bye"), 1)
     assert texts(actions) == [A]
@@ -176,7 +176,7 @@ def test_what_is_kept_back_goes_before_a_close() -> None:
 
 
 def test_what_is_kept_back_is_lost_with_the_link() -> None:
-    machine = Meddled(Echo(), [Delay("media", ns=10)], [Delay("mark", ns=10)])
+    machine = Impairer(Echo(), [Delay("media", delay_ns=10)], [Delay("mark", delay_ns=10)])
     machine.receive_text(PEER, A, 0)
     machine.receive_text(PEER, OTHER, 0)
     assert machine.closed(PEER, 1006, "", 1) == [Notify("closed")]
@@ -185,11 +185,11 @@ def test_what_is_kept_back_is_lost_with_the_link() -> None:
 
 def test_all_else_passes_as_it_is() -> None:
     echo = Echo()
-    machine = Meddled(echo)
+    machine = Impairer(echo)
     assert machine.start(0) == [Open(PEER, "ws://h/")]
     assert texts(machine.opened(PEER, 0)) == [say(0, "start")]
     assert machine.pong(PEER, b"1", 1) == [Notify("pong")]
-    assert texts(machine.pass_on([Send(PEER, Text(A))], 2)) == [A]
+    assert texts(machine.impair([Send(PEER, Text(A))], 2)) == [A]
     assert machine.relay([Notify("x")], 2) == [Notify("x")]
     assert echo.told == [(1, b"1")]
 
@@ -199,7 +199,7 @@ def test_all_else_passes_as_it_is() -> None:
 
 def test_a_clock_that_gains_shows_later_times_and_wakes_earlier() -> None:
     echo = Echo(deadline=1_001_000 * MS)
-    machine = Drifting(echo, 1000)
+    machine = DriftingMachine(echo, 1000)
     assert machine.deadline == 1_000_000 * MS
     machine.receive_text(PEER, A, 1000 * MS)
     machine.pong(PEER, b"1", 1000 * MS)
@@ -213,8 +213,8 @@ def test_a_clock_that_gains_shows_later_times_and_wakes_earlier() -> None:
 
 @given(st.integers(0, 10**15), st.integers(-1000, 1000))
 def test_at_its_deadline_its_own_clock_shows_no_earlier_time(deadline: int, ppm: int) -> None:
-    machine = Drifting(Echo(deadline), ppm)
+    machine = DriftingMachine(Echo(deadline), ppm)
     now = machine.deadline
     assert now is not None
-    assert machine.local(now) >= deadline
-    assert now == 0 or machine.local(now - 1) < deadline
+    assert machine.to_local_ns(now) >= deadline
+    assert now == 0 or machine.to_local_ns(now - 1) < deadline

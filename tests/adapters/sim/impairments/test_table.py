@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twilio_realtime.sim.choices import Choices
-from twilio_realtime.sim.impairments.plan import WAYS
-from twilio_realtime.sim.impairments.table import FAULTS, draw_trouble
+from twilio_realtime.sim.impairments.plan import DIRECTIONS
+from twilio_realtime.sim.impairments.table import IMPAIRMENTS, draw_impairments
 
 NAMES = ("the model's socket reset", "marks lost")
 
 
 def added(seed: int, names: tuple[str, ...] = (), percent: int = 100) -> tuple[str, ...]:
-    return tuple(draw_trouble(Choices.seeded(seed), names, percent).added)
+    return tuple(draw_impairments(Choices.from_seed(seed), names, percent).rules_by_name)
 
 
 def test_faults_that_are_named_are_there_and_no_others() -> None:
@@ -33,17 +33,19 @@ def test_a_fault_that_ends_a_call_is_seldom_unless_it_is_named() -> None:
 
 @given(st.integers(0, 2**32))
 def test_what_is_named_leaves_the_ways_as_they_are(seed: int) -> None:
-    any_of_all, named = (draw_trouble(Choices.seeded(seed), names) for names in ((), NAMES[1:]))
+    any_of_all, named = (
+        draw_impairments(Choices.from_seed(seed), names) for names in ((), NAMES[1:])
+    )
     for trouble in (any_of_all, named):
-        assert list(trouble.ways) == list(WAYS)
-    assert [way.latency_ns for way in named.ways.values()] == [
-        way.latency_ns for way in any_of_all.ways.values()
+        assert list(trouble.directions) == list(DIRECTIONS)
+    assert [way.latency_ns for way in named.directions.values()] == [
+        way.latency_ns for way in any_of_all.directions.values()
     ]
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", IMPAIRMENTS)
 def test_its_rules_tell_how_often_a_fault_has_had_its_way(name: str) -> None:
-    trouble = draw_trouble(Choices.drawn(lambda _, low, __: low), [name])
-    rules = trouble.added[name]
-    assert rules == trouble.rules()
-    assert trouble.exercised() == {name: 0 if rules else 1}
+    trouble = draw_impairments(Choices.from_source(lambda _, low, __: low), [name])
+    rules = trouble.rules_by_name[name]
+    assert rules == trouble.all_rules()
+    assert trouble.applied_counts() == {name: 0 if rules else 1}

@@ -8,18 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twilio_realtime.sim.model.client_requests import (
-    BadRequest,
-    Request,
+    ClientRequest,
+    InvalidClientRequest,
     decode_audio,
-    read_request,
+    decode_client_request,
 )
-from twilio_realtime.sim.model.schema import Refusal
+from twilio_realtime.sim.model.schema import ErrorBody
 
 
-def refusal(event: Any) -> Refusal:
-    read = read_request(json.dumps(event))
-    assert isinstance(read, BadRequest)
-    return read.refusal
+def refusal(event: Any) -> ErrorBody:
+    read = decode_client_request(json.dumps(event))
+    assert isinstance(read, InvalidClientRequest)
+    return read.error
 
 
 def code_and_path(event: Any) -> tuple[str | None, str | None]:
@@ -49,11 +49,11 @@ def create(**item: Any) -> dict[str, Any]:
     ids=range(8),
 )
 def test_what_is_no_json_is_refused(text: str) -> None:
-    read = read_request(text)
-    assert isinstance(read, BadRequest)
-    assert read.refusal.code == "invalid_json"
-    assert read.refusal.message.startswith("Invalid event: failed to parse JSON value.")
-    assert (read.refusal.param, read.type, read.event_id) == (None, None, None)
+    read = decode_client_request(text)
+    assert isinstance(read, InvalidClientRequest)
+    assert read.error.code == "invalid_json"
+    assert read.error.message.startswith("Invalid event: failed to parse JSON value.")
+    assert (read.error.param, read.type, read.event_id) == (None, None, None)
 
 
 @pytest.mark.parametrize("event", [[], 1, "x", None, {}, {"event_id": "a"}])
@@ -74,8 +74,8 @@ def test_an_unknown_type_is_refused_with_those_that_are_known(type_: Any) -> Non
 
 
 def test_the_id_of_a_refused_event_is_kept() -> None:
-    read = read_request(json.dumps({"type": "nope", "event_id": "mine"}))
-    assert isinstance(read, BadRequest)
+    read = decode_client_request(json.dumps({"type": "nope", "event_id": "mine"}))
+    assert isinstance(read, InvalidClientRequest)
     assert (read.type, read.event_id) == ("nope", "mine")
 
 
@@ -239,8 +239,8 @@ def test_the_words_are_the_apis_own(event: Any, message: str) -> None:
     ],
 )
 def test_what_is_in_order_is_taken_as_it_is(event: dict[str, Any]) -> None:
-    read = read_request(json.dumps(event))
-    assert read == Request(event["type"], event, event.get("event_id"))
+    read = decode_client_request(json.dumps(event))
+    assert read == ClientRequest(event["type"], event, event.get("event_id"))
 
 
 def test_a_value_of_free_form_has_a_depth() -> None:
@@ -256,14 +256,14 @@ def test_audio_is_base64_and_nothing_else() -> None:
     assert decode_audio("") == b""
     for bad in ("/38", "/38=\n", "_38=", "ä", "/3 8=", "\ud800"):
         refused = decode_audio(bad)
-        assert isinstance(refused, Refusal)
+        assert isinstance(refused, ErrorBody)
         assert (refused.code, refused.param) == ("invalid_value", "audio")
 
 
 def test_audio_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("twilio_realtime.sim.model.client_requests.AUDIO_LIMIT", 2)
     refused = decode_audio("AAAA")
-    assert isinstance(refused, Refusal)
+    assert isinstance(refused, ErrorBody)
     assert refused.code == "string_above_max_length"
 
 
@@ -278,4 +278,4 @@ JSON = st.recursive(
 
 @given(st.one_of(st.text(), JSON.map(json.dumps)))
 def test_whatever_it_is_reading_does_not_raise(text: str) -> None:
-    assert isinstance(read_request(text), BadRequest)
+    assert isinstance(decode_client_request(text), InvalidClientRequest)

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twilio_realtime.sim.model.audio_formats import format_of
-from twilio_realtime.sim.model.conversation import Memory
-from twilio_realtime.sim.model.event_queue import Agenda
-from twilio_realtime.sim.model.generation import Generation, ResponseSettings
-from twilio_realtime.sim.model.output_items import Steps, split_tokens
+from twilio_realtime.sim.model.audio_formats import format_from_wire
+from twilio_realtime.sim.model.conversation import StoredConversation
+from twilio_realtime.sim.model.event_queue import EventQueue
+from twilio_realtime.sim.model.generation import ResponseGeneration, ResponseSettings
+from twilio_realtime.sim.model.output_items import PacedEvents, split_tokens
 from twilio_realtime.sim.model.pace import Pace
-from twilio_realtime.sim.model.replies import FunctionCall, Reply, Speech, Text
-from twilio_realtime.sim.model.server_events import EventWriter
+from twilio_realtime.sim.model.replies import FunctionCallReply, Reply, SpokenReply, TextReply
+from twilio_realtime.sim.model.server_events import ServerEventWriter
 from twilio_realtime_core.machine.units import MS
 
 SENTENCE = "Hello, Marcelo! Great to meet you. How can I help you today?"
@@ -22,12 +22,12 @@ SENTENCE = "Hello, Marcelo! Great to meet you. How can I help you today?"
 
 def a_generation(
     reply: Reply,
-    memory: Memory | None = None,
+    memory: StoredConversation | None = None,
     *,
     format_type: str = "audio/pcmu",
     modality: str = "audio",
     pace: Pace | None = None,
-) -> Generation:
+) -> ResponseGeneration:
     wire: dict[str, Any] = {
         "conversation_id": "conv_1",
         "output_modalities": [modality],
@@ -35,12 +35,12 @@ def a_generation(
         "audio": {"output": {"format": {"type": format_type}, "voice": "alloy"}},
         "metadata": None,
     }
-    settings = ResponseSettings(wire, format_of({"type": format_type}), 20, 30)
-    writer = EventWriter(Agenda(), 1, 1_785_214_050)
-    return Generation("resp_1", reply, settings, pace or Pace(), writer, memory)
+    settings = ResponseSettings(wire, format_from_wire({"type": format_type}), 20, 30)
+    writer = ServerEventWriter(EventQueue(), 1, 1_785_214_050)
+    return ResponseGeneration("resp_1", reply, settings, pace or Pace(), writer, memory)
 
 
-def timed(steps: Steps) -> list[tuple[int, dict[str, Any]]]:
+def timed(steps: PacedEvents) -> list[tuple[int, dict[str, Any]]]:
     """Each event with the time at which it is sent (ns after the start)."""
     now, events = 0, list[tuple[int, dict[str, Any]]]()
     for step in steps:
@@ -51,8 +51,8 @@ def timed(steps: Steps) -> list[tuple[int, dict[str, Any]]]:
     return events
 
 
-def speech(ms: int) -> Speech:
-    return Speech(b"\x10" * (8 * ms), SENTENCE)
+def speech(ms: int) -> SpokenReply:
+    return SpokenReply(b"\x10" * (8 * ms), SENTENCE)
 
 
 def of(type_: str, events: list[tuple[int, dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
@@ -75,12 +75,12 @@ def of(type_: str, events: list[tuple[int, dict[str, Any]]]) -> list[tuple[int, 
     ],
 )
 def test_audio_is_cut_as_the_real_server_cuts_it(total_ms: int, sizes: list[int]) -> None:
-    assert list(Pace().sizes(total_ms)) == sizes
+    assert list(Pace().delta_sizes_ms(total_ms)) == sizes
 
 
 @given(st.integers(0, 20_000))
 def test_deltas_hold_all_the_audio(total_ms: int) -> None:
-    sizes = list(Pace().sizes(total_ms))
+    sizes = list(Pace().delta_sizes_ms(total_ms))
     assert sum(sizes) == total_ms
     assert all(size > 0 for size in sizes)
 
@@ -107,7 +107,7 @@ def test_audio_goes_out_in_the_sessions_format(format_type: str, bytes_per_ms: i
 
 
 def test_speech_is_filled_to_a_whole_token_of_50_ms() -> None:
-    memory = Memory()
+    memory = StoredConversation()
     events = timed(a_generation(Reply([speech(120)]), memory).run())
     assert memory.items[0].generated_ms == memory.items[0].audio_ms == 150
     last = base64.b64decode(of("response.output_audio.delta", events)[-1][1]["delta"])
@@ -127,14 +127,14 @@ def test_the_transcript_runs_ahead_of_the_audio() -> None:
 
 
 def test_a_speech_without_audio_has_no_audio_deltas() -> None:
-    events = timed(a_generation(Reply([Speech(b"", "Hm")])).run())
+    events = timed(a_generation(Reply([SpokenReply(b"", "Hm")])).run())
     kinds = [body["type"] for _, body in events]
     assert "response.output_audio.delta" not in kinds
     assert kinds[-1] == "response.done"
 
 
 def test_text_is_written_token_by_token() -> None:
-    events = timed(a_generation(Reply([Text("It is foggy.")])).run())
+    events = timed(a_generation(Reply([TextReply("It is foggy.")])).run())
     deltas = of("response.output_text.delta", events)
     assert [body["delta"] for _, body in deltas] == ["It", " is", " foggy", "."]
     assert [when // MS for when, _ in deltas] == [195, 207, 219, 231]
@@ -147,7 +147,7 @@ def test_in_a_written_response_speech_is_written() -> None:
 
 
 def test_text_deltas_are_padded_and_audio_deltas_are_not() -> None:
-    reply = Reply([speech(300), FunctionCall("f", '{"a_very_long_argument_name": 1}')])
+    reply = Reply([speech(300), FunctionCallReply("f", '{"a_very_long_argument_name": 1}')])
     padded = 0
     for _, body in timed(a_generation(reply).run()):
         if body["type"] == "response.output_audio.delta":
@@ -159,8 +159,10 @@ def test_text_deltas_are_padded_and_audio_deltas_are_not() -> None:
 
 
 def test_several_items_each_go_through_their_whole_cycle() -> None:
-    memory = Memory()
-    reply = Reply([speech(300), Text("One moment."), FunctionCall("look_up", '{"a": 1}', "call_1")])
+    memory = StoredConversation()
+    reply = Reply(
+        [speech(300), TextReply("One moment."), FunctionCallReply("look_up", '{"a": 1}', "call_1")]
+    )
     events = timed(a_generation(reply, memory).run())
     added = of("response.output_item.added", events)
     assert [body["output_index"] for _, body in added] == [0, 1, 2]
@@ -173,7 +175,7 @@ def test_several_items_each_go_through_their_whole_cycle() -> None:
 
 
 def test_a_call_gets_an_id_where_the_test_gives_none() -> None:
-    events = timed(a_generation(Reply([FunctionCall("hang_up")])).run())
+    events = timed(a_generation(Reply([FunctionCallReply("hang_up")])).run())
     done = of("response.function_call_arguments.done", events)[0][1]
     assert (done["name"], done["arguments"]) == ("hang_up", "{}")
     assert done["call_id"].startswith("call_")
@@ -202,14 +204,14 @@ def test_a_response_that_fails_at_once_has_no_output() -> None:
 
 
 def test_an_incomplete_response_says_why_and_leaves_its_last_item_incomplete() -> None:
-    reply = Reply.incomplete(Text("So:"), speech(300), reason="content_filter")
+    reply = Reply.incomplete(TextReply("So:"), speech(300), reason="content_filter")
     response = timed(a_generation(reply).run())[-1][1]["response"]
     assert response["status"] == "incomplete"
     assert response["status_details"] == {"type": "incomplete", "reason": "content_filter"}
     assert [item["status"] for item in response["output"]] == ["completed", "incomplete"]
 
 
-def run_for(steps: Steps, duration: int) -> None:
+def run_for(steps: PacedEvents, duration: int) -> None:
     """Let a response run for some ns, and leave it there."""
     for step in steps:
         if isinstance(step, int):
@@ -219,7 +221,7 @@ def run_for(steps: Steps, duration: int) -> None:
 
 
 def test_cancelled_in_speech_it_closes_what_is_open_with_what_was_said() -> None:
-    memory = Memory()
+    memory = StoredConversation()
     generation = a_generation(Reply([speech(3000)]), memory)
     run_for(generation.run(), 470 * MS)
     events = timed(generation.cancel("turn_detected"))
@@ -240,8 +242,12 @@ def test_cancelled_in_speech_it_closes_what_is_open_with_what_was_said() -> None
     assert memory.items[0].transcript == "Hello, Marcelo!"
 
 
-@pytest.mark.parametrize("item", [Text("a b c d e f"), FunctionCall("f", '{"a": "b c"}', "call_1")])
-def test_cancelled_in_writing_it_closes_with_what_was_written(item: Text | FunctionCall) -> None:
+@pytest.mark.parametrize(
+    "item", [TextReply("a b c d e f"), FunctionCallReply("f", '{"a": "b c"}', "call_1")]
+)
+def test_cancelled_in_writing_it_closes_with_what_was_written(
+    item: TextReply | FunctionCallReply,
+) -> None:
     generation = a_generation(Reply([item]))
     run_for(generation.run(), 210 * MS)
     output = timed(generation.cancel("client_cancelled"))[-1][1]["response"]["output"]
@@ -258,7 +264,7 @@ def test_cancelled_before_its_first_item_it_is_done_with_no_output() -> None:
 
 
 def test_the_end_of_a_cancelled_response_may_be_late() -> None:
-    generation = a_generation(Reply([speech(300)]), pace=Pace(cancelled_ns=50 * MS))
+    generation = a_generation(Reply([speech(300)]), pace=Pace(cancelled_done_ns=50 * MS))
     run_for(generation.run(), 100 * MS)
     assert timed(generation.cancel("client_cancelled"))[0][0] == 50 * MS
 

@@ -10,8 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twilio_realtime.sim.model.pace import Pace
-from twilio_realtime.sim.model.realtime_peer import CLIENT, Complaint, OpeningFault, RealtimePeer
-from twilio_realtime.sim.model.replies import FunctionCall, Reply, ResponseRequest, Speech, Text
+from twilio_realtime.sim.model.realtime_peer import CLIENT, OpeningError, RealtimePeer, SentError
+from twilio_realtime.sim.model.replies import (
+    FunctionCallReply,
+    Reply,
+    ResponseRequest,
+    SpokenReply,
+    TextReply,
+)
 from twilio_realtime.sim.model.server_events import ServerEvent
 from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine.actions import Action, Close, Send, SendPing
@@ -25,8 +31,8 @@ TURN = (*[LOUD] * 20, *[QUIET] * 12)
 """400 ms of speech and enough silence to end it: `speech_stopped` comes at 640 ms."""
 
 
-def speech(ms: int, transcript: str = "Of course. One moment, please.") -> Speech:
-    return Speech(b"\x20" * (8 * ms), transcript)
+def speech(ms: int, transcript: str = "Of course. One moment, please.") -> SpokenReply:
+    return SpokenReply(b"\x20" * (8 * ms), transcript)
 
 
 LONG = Reply([speech(10_000)])
@@ -159,8 +165,8 @@ def test_a_refused_update_changes_nothing() -> None:
         "event_id": "mine",
     }
     assert session.peer.session == before
-    assert session.peer.complaints == [
-        Complaint(
+    assert session.peer.sent_errors == [
+        SentError(
             "session.update",
             "unknown_parameter",
             "Unknown parameter: 'session.bogus_field'.",
@@ -228,7 +234,7 @@ def test_after_any_bad_input_the_session_is_usable() -> None:
     for text in ("nope", "[]", "{}", '{"type": "nope"}', '{"type": "response.create", "x": 1}'):
         session.text(text)
     session.wait(40)
-    assert [complaint.code for complaint in session.peer.complaints] == [
+    assert [complaint.code for complaint in session.peer.sent_errors] == [
         "invalid_json",
         "invalid_event",
         "invalid_event",
@@ -365,7 +371,7 @@ def test_events_sent_in_one_burst_are_answered_in_order() -> None:
 
 
 def transcribed(model: str, *transcripts: str | None) -> Session:
-    session = Session([Reply([Text("Yes.")])], transcripts=transcripts)
+    session = Session([Reply([TextReply("Yes.")])], transcripts=transcripts)
     audio = {"input": {"format": PCMU, "transcription": {"model": model}}}
     session.ask("session.update", session={"type": "realtime", "audio": audio})
     return session
@@ -478,7 +484,7 @@ def test_a_response_may_be_written() -> None:
 
 
 def test_out_of_band_responses_run_beside_the_conversation() -> None:
-    session = a_session([LONG, Reply([Text("formal")])])
+    session = a_session([LONG, Reply([TextReply("formal")])])
     session.send("response.create")
     session.send("response.create", response={"conversation": "none", "metadata": {"a": "b"}})
     session.wait(4000)
@@ -491,7 +497,7 @@ def test_out_of_band_responses_run_beside_the_conversation() -> None:
 
 
 def test_the_replies_are_given_in_order_and_the_last_one_again() -> None:
-    session = a_session([Reply([Text("one")]), Reply([Text("two")])])
+    session = a_session([Reply([TextReply("one")]), Reply([TextReply("two")])])
     for _ in range(3):
         session.send("response.create").wait(1000)
     said = [event["text"] for event in session.of("response.output_text.done")]
@@ -503,14 +509,14 @@ def test_replies_may_be_made_from_the_request() -> None:
 
     def reply(request: ResponseRequest) -> Reply:
         asked.append(request)
-        return Reply([Text(f"{request.number} after {len(request.conversation)}")])
+        return Reply([TextReply(f"{request.number} after {len(request.conversation)}")])
 
     session = a_session(reply)
     session.send("conversation.item.create", item=typed("Hello")).send("response.create").wait(1000)
     session.send("response.create", response={"conversation": "none"}).wait(1000)
     said = [event["text"] for event in session.of("response.output_text.done")]
     assert said == ["0 after 1", "1 after 2"]
-    assert [request.out_of_band for request in asked] == [False, True]
+    assert [request.is_out_of_band for request in asked] == [False, True]
 
 
 def test_no_reply_at_all_is_a_mistake() -> None:
@@ -519,7 +525,7 @@ def test_no_reply_at_all_is_a_mistake() -> None:
 
 
 def test_a_response_may_refer_to_items() -> None:
-    session = a_session([Reply([Text("x")])])
+    session = a_session([Reply([TextReply("x")])])
     session.ask("conversation.item.create", item=typed("Hello", id="mine"))
     known = {"type": "item_reference", "id": "mine"}
     params = {"conversation": "none", "input": [known, typed("a")]}
@@ -536,7 +542,7 @@ def test_a_response_may_fail() -> None:
     response = session.of("response.done")[0]["response"]
     assert response["status"] == "failed"
     assert response["status_details"]["error"]["message"] == "Slow down."
-    assert not session.peer.responding
+    assert not session.peer.is_responding
 
 
 # Cancelling and interrupting.
@@ -559,7 +565,7 @@ def test_a_cancelled_response_closes_what_is_open() -> None:
     session.wait(3000)
     assert len(session.of("response.output_audio.delta")) == deltas
     assert session.types()[-1] == "rate_limits.updated"
-    assert session.peer.complaints == []
+    assert session.peer.sent_errors == []
 
 
 def test_a_cancel_without_a_response_is_refused() -> None:
@@ -580,12 +586,12 @@ def test_a_cancel_may_name_an_out_of_band_response() -> None:
 
 
 def test_the_end_of_a_cancelled_response_may_come_after_the_next_one_began() -> None:
-    session = a_session(pace=Pace(cancelled_ns=100 * MS)).send("response.create").wait(800)
+    session = a_session(pace=Pace(cancelled_done_ns=100 * MS)).send("response.create").wait(800)
     session.send("response.cancel").send("response.create").wait(1000)
     types = session.types()
     second = len(types) - 1 - types[::-1].index("response.created")
     assert types.index("response.done") > second
-    assert session.peer.responding
+    assert session.peer.is_responding
 
 
 def test_speech_interrupts_the_response() -> None:
@@ -607,7 +613,7 @@ def test_speech_interrupts_the_response() -> None:
 
 
 def test_stragglers_may_come_between_speech_and_the_end_of_the_response() -> None:
-    session = a_session(pace=Pace(interrupt_ns=120 * MS)).send("response.create").wait(800)
+    session = a_session(pace=Pace(interruption_ns=120 * MS)).send("response.create").wait(800)
     session.hear(*[LOUD] * 10)
     types = session.types()
     after = types[types.index("input_audio_buffer.speech_started") : types.index("response.done")]
@@ -615,7 +621,7 @@ def test_stragglers_may_come_between_speech_and_the_end_of_the_response() -> Non
 
 
 def test_a_turn_that_ends_at_once_still_interrupts_first() -> None:
-    session = a_session(pace=Pace(interrupt_ns=1000 * MS)).send("response.create").wait(800)
+    session = a_session(pace=Pace(interruption_ns=1000 * MS)).send("response.create").wait(800)
     session.send("input_audio_buffer.append", audio=b64encode(b"".join(TURN)).decode())
     types = session.types()
     assert types[types.index("input_audio_buffer.speech_stopped") :].count("response.created") == 1
@@ -644,7 +650,7 @@ def test_where_speech_does_not_interrupt_the_turn_may_be_answered_afterwards(
     session = Session(answer_after=answer_after)
     session.update(turn_detection={"type": "server_vad", "interrupt_response": False})
     session.send("response.create").wait(500).hear(*TURN)
-    assert session.peer.responding
+    assert session.peer.is_responding
     assert len(session.of("response.created")) == 1
     session.wait(3000)
     assert session.of("response.done")[0]["response"]["status"] == "completed"
@@ -704,11 +710,11 @@ def test_audio_of_the_caller_may_be_created() -> None:
     assert session.error()["param"] == "audio"
     (kept,) = session.peer.conversation
     assert kept.audio == LOUD
-    assert kept.wire()["content"][0] == {"type": "input_audio", "transcript": None}
+    assert kept.to_wire()["content"][0] == {"type": "input_audio", "transcript": None}
 
 
 def test_a_functions_output_needs_its_call() -> None:
-    session = a_session([Reply([FunctionCall("f", "{}", "call_1")])])
+    session = a_session([Reply([FunctionCallReply("f", "{}", "call_1")])])
     output = {"type": "function_call_output", "call_id": "call_1", "output": "42"}
     session.ask("conversation.item.create", item=output)
     assert session.error()["code"] == "invalid_value"
@@ -731,7 +737,7 @@ def test_a_deleted_item_is_gone_for_the_model_and_marked_for_the_test() -> None:
     (item,) = session.peer.conversation
     (deleted,) = session.ask("conversation.item.delete", item_id=item.id)
     assert deleted["item_id"] == item.id
-    assert (item.deleted, item.generated_ms, item.believed_ms) == (True, 300, 0)
+    assert (item.is_deleted, item.generated_ms, item.assumed_heard_ms) == (True, 300, 0)
     for doing, verb in (("retrieve", "retrieving"), ("delete", "deleting")):
         session.ask(f"conversation.item.{doing}", item_id=item.id)
         error = session.error()
@@ -782,7 +788,7 @@ def test_a_truncation_up_to_what_was_sent_is_echoed(audio_end_ms: int) -> None:
         "audio_end_ms": audio_end_ms,
     }
     (item,) = session.peer.conversation
-    assert (item.truncated_ms, item.believed_ms) == (audio_end_ms, audio_end_ms)
+    assert (item.truncated_ms, item.assumed_heard_ms) == (audio_end_ms, audio_end_ms)
     assert (item.generated_ms, item.transcript) == (1750, None)
     assert len(item.audio) == 8 * audio_end_ms
 
@@ -810,7 +816,7 @@ def test_a_truncated_item_keeps_no_audio_that_comes_later() -> None:
     truncate(session, item_id, 100)
     session.wait(3000)
     (item,) = session.peer.conversation
-    assert (item.generated_ms, item.believed_ms, item.audio_ms) == (10_000, 100, 100)
+    assert (item.generated_ms, item.assumed_heard_ms, item.audio_ms) == (10_000, 100, 100)
     assert item.transcript is None
     truncate(session, item_id, 150)
     assert session.error()["message"] == "Audio content of 100ms is already shorter than 150ms"
@@ -821,8 +827,8 @@ def test_a_truncated_item_keeps_no_audio_that_comes_later() -> None:
     [
         (LONG, 0, 400),
         (LONG, 1, 3000),
-        (Reply([Text("Yes.")]), 0, 1000),
-        (Reply([FunctionCall("f")]), 0, 1000),
+        (Reply([TextReply("Yes.")]), 0, 1000),
+        (Reply([FunctionCallReply("f")]), 0, 1000),
     ],
     ids=["before any audio", "another part", "text", "a call"],
 )
@@ -886,7 +892,7 @@ def test_a_caller_who_speaks_is_not_idle() -> None:
         ("invalid_model", 4000, "invalid_request_error.invalid_model"),
         ("missing_model", 4000, "invalid_request_error.missing_model"),
         (
-            OpeningFault.BETA_API_SHAPE_DISABLED,
+            OpeningError.BETA_API_SHAPE_DISABLED,
             4000,
             "invalid_request_error.beta_api_shape_disabled",
         ),
@@ -1004,14 +1010,14 @@ KINDS = st.sampled_from(
 def test_whatever_the_client_does_every_response_and_every_item_ends(
     steps: list[tuple[Event, int]], interrupt_ms: int, cancelled_ms: int, *, answer_after: bool
 ) -> None:
-    pace = Pace(interrupt_ns=interrupt_ms * MS, cancelled_ns=cancelled_ms * MS)
-    reply = Reply([speech(900), FunctionCall("f", '{"a": 1}'), Text("Done.")])
+    pace = Pace(interruption_ns=interrupt_ms * MS, cancelled_done_ns=cancelled_ms * MS)
+    reply = Reply([speech(900), FunctionCallReply("f", '{"a": 1}'), TextReply("Done.")])
     session = a_session([reply], pace=pace, answer_after=answer_after)
     for event, ms in steps:
         session.text(json.dumps(event))
         session.wait(ms)
     session.wait(20_000)
-    assert not session.peer.responding
+    assert not session.peer.is_responding
     for begun, ended in (
         ("response.created", "response.done"),
         ("response.output_item.added", "response.output_item.done"),
@@ -1019,7 +1025,7 @@ def test_whatever_the_client_does_every_response_and_every_item_ends(
         ("response.content_part.added", "response.content_part.done"),
     ):
         assert len(session.of(begun)) == len(session.of(ended))
-    assert len(session.peer.complaints) == len(session.of("error"))
+    assert len(session.peer.sent_errors) == len(session.of("error"))
     ids = [event["event_id"] for event in session.events]
     assert len(set(ids)) == len(ids)
     assert session.times == sorted(session.times)
@@ -1033,4 +1039,4 @@ def test_no_text_makes_it_raise(texts: list[str]) -> None:
     for text in texts:
         session.text(text)
     session.wait(100)
-    assert len(session.of("error")) == len(texts) == len(session.peer.complaints)
+    assert len(session.of("error")) == len(texts) == len(session.peer.sent_errors)

@@ -12,8 +12,8 @@ from openai.types.realtime import RealtimeServerEvent
 from pydantic import BaseModel, TypeAdapter
 
 from twilio_realtime.sim.model.pace import Pace
-from twilio_realtime.sim.model.realtime_peer import CLIENT, OpeningFault, RealtimePeer
-from twilio_realtime.sim.model.replies import FunctionCall, Reply, Speech, Text
+from twilio_realtime.sim.model.realtime_peer import CLIENT, OpeningError, RealtimePeer
+from twilio_realtime.sim.model.replies import FunctionCallReply, Reply, SpokenReply, TextReply
 from twilio_realtime_core.machine.actions import Action, Send
 from twilio_realtime_core.machine.units import MS
 
@@ -21,7 +21,9 @@ Event = dict[str, Any]
 
 TRACES = Path(__file__).parents[3] / "core/traces"
 QUIET, LOUD = b"\xff" * 160, b"\x10\x90" * 80
-ANSWER = Speech(b"\x20" * 8 * 2100, "Hello, Marcelo! Great to meet you. How can I help you today?")
+ANSWER = SpokenReply(
+    b"\x20" * 8 * 2100, "Hello, Marcelo! Great to meet you. How can I help you today?"
+)
 PCMU = {"input": {"format": {"type": "audio/pcmu"}}, "output": {"format": {"type": "audio/pcmu"}}}
 
 
@@ -114,7 +116,7 @@ def a_spoken_turn() -> Session:
 
 
 def a_typed_turn() -> Session:
-    session = Session(Reply([Speech(b"\x20" * 6000, "Hi there!")]))
+    session = Session(Reply([SpokenReply(b"\x20" * 6000, "Hi there!")]))
     session.update()
     session.send(typed("Say a short greeting."))
     session.send({"type": "response.create"})
@@ -123,8 +125,10 @@ def a_typed_turn() -> Session:
 
 
 def a_tool_round() -> Session:
-    call = FunctionCall("get_weather", '{  \n  "city": "London" \n} \n', "call_uMNE0Myi2tDTPu0w")
-    session = Session(Reply([call]), Reply([Text("It is foggy and 12 degrees in London.")]))
+    call = FunctionCallReply(
+        "get_weather", '{  \n  "city": "London" \n} \n', "call_uMNE0Myi2tDTPu0w"
+    )
+    session = Session(Reply([call]), Reply([TextReply("It is foggy and 12 degrees in London.")]))
     settings = {"type": "realtime", "output_modalities": ["text"]}
     session.send({"type": "session.update", "session": settings})
     session.send(typed("What is the weather in London?"))
@@ -215,9 +219,9 @@ def test_every_other_kind_of_event_is_of_openais_types() -> None:
     session = Session(
         Reply([ANSWER]),
         Reply.failed(),
-        Reply.incomplete(Text("So")),
+        Reply.incomplete(TextReply("So")),
         transcripts=[None, "Yes."],
-        pace=Pace(interrupt_ns=0),
+        pace=Pace(interruption_ns=0),
     )
     session.update(
         transcription={"model": "gpt-4o-transcribe"},
@@ -303,5 +307,5 @@ def test_a_session_with_every_setting_is_of_openais_types() -> None:
 
 
 def test_a_refused_connection_says_why_in_openais_types() -> None:
-    for fault in OpeningFault:
+    for fault in OpeningError:
         assert types(Session(fault=fault).events) == ["error"]

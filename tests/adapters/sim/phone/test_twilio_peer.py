@@ -12,24 +12,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twilio_realtime.sim.phone.caller import (
-    SPEECH_LIMIT,
-    Act,
-    After,
-    At,
-    HangUp,
-    Mute,
-    Press,
-    Say,
-    Unmute,
-    WhenHeard,
-    WhenQuiet,
+    MAX_SPEECH_BYTES,
+    AfterDelay,
+    AtTime,
+    CallerAct,
+    CallerHangsUp,
+    CallerMutes,
+    CallerPressesKey,
+    CallerSays,
+    CallerUnmutes,
+    WhenAgentHeard,
+    WhenAgentQuiet,
 )
-from twilio_realtime.sim.phone.player import PENDING_MARKS_LIMIT, QUEUE_LIMIT, Segment
+from twilio_realtime.sim.phone.player import MAX_PENDING_MARKS, MAX_QUEUED_BYTES, PlayedSegment
 from twilio_realtime.sim.phone.twilio_peer import (
     SERVER,
-    CallOver,
-    Cleared,
-    CueTaken,
+    CueStarted,
+    PhoneDisconnected,
+    QueueCleared,
     StreamWarning,
     TwilioPeer,
 )
@@ -205,7 +205,7 @@ def test_speech_while_muted_is_lost() -> None:
 
 def test_a_key_is_one_dtmf_message() -> None:
     phone = answered()
-    assert sent(phone.press("#", 7)) == [
+    assert sent(phone.press_key("#", 7)) == [
         {
             "event": "dtmf",
             "streamSid": phone.stream_sid,
@@ -229,11 +229,11 @@ def test_hanging_up_stops_the_stream_and_closes_the_link() -> None:
     ]
     assert actions[-1] == Close(SERVER, 1000, "")
     assert phone.deadline is None
-    assert phone.heard_at(SECOND) == 400
+    assert phone.heard_bytes_at(SECOND) == 400
     assert play(phone, b"a", 60 * MS) == []
-    assert not phone.over
+    assert not phone.is_over
     assert phone.closed(SERVER, 1000, "", 90 * MS) == [
-        Notify(CallOver(hung_up=True, code=1000, reason=""))
+        Notify(PhoneDisconnected(caller_hung_up=True, code=1000, reason=""))
     ]
 
 
@@ -241,10 +241,10 @@ def test_once_over_a_call_ignores_everything() -> None:
     phone = answered()
     play(phone, b"a" * 800, 0)
     assert phone.closed(SERVER, 1001, "bye", 10 * MS) == [
-        Notify(CallOver(hung_up=False, code=1001, reason="bye"))
+        Notify(PhoneDisconnected(caller_hung_up=False, code=1001, reason="bye"))
     ]
-    assert phone.over
-    assert phone.heard_at(SECOND) == 80
+    assert phone.is_over
+    assert phone.heard_bytes_at(SECOND) == 80
     inputs = [
         phone.closed(SERVER, 1000, "", SECOND),
         phone.opened(SERVER, SECOND),
@@ -252,7 +252,7 @@ def test_once_over_a_call_ignores_everything() -> None:
         phone.receive_binary(SERVER, SECOND),
         phone.pong(SERVER, b"", SECOND),
         phone.say(b"a", SECOND),
-        phone.press("1", SECOND),
+        phone.press_key("1", SECOND),
         phone.hang_up(SECOND),
         phone.handle_timeout(SECOND),
     ]
@@ -266,7 +266,7 @@ def test_nothing_is_sent_any_more_once_the_link_is_gone() -> None:
     phone.receive_text(SERVER, mark(phone, "played"), 0)
     assert phone.deadline == 10 * MS
     assert phone.closed(SERVER, 1006, "", 10 * MS) == [
-        Notify(CallOver(hung_up=False, code=1006, reason=""))
+        Notify(PhoneDisconnected(caller_hung_up=False, code=1006, reason=""))
     ]
 
 
@@ -274,7 +274,7 @@ def test_a_call_that_is_not_answered_is_over() -> None:
     phone = TwilioPeer()
     phone.start(0)
     assert told(phone.closed(SERVER, 1006, "refused", 1)) == [
-        CallOver(hung_up=False, code=1006, reason="refused")
+        PhoneDisconnected(caller_hung_up=False, code=1006, reason="refused")
     ]
 
 
@@ -297,16 +297,16 @@ def test_misuse_raises_before_anything_has_changed() -> None:
 @pytest.mark.parametrize("digit", ["", "12", "x", "é"])
 def test_only_keys_of_a_telephone_can_be_pressed(digit: str) -> None:
     with pytest.raises(LocalProtocolError, match="no key"):
-        answered().press(digit, 0)
+        answered().press_key(digit, 0)
 
 
 def test_the_caller_cannot_have_more_to_say_than_the_limit() -> None:
     phone = answered(record=False)
-    phone.say(b"a" * SPEECH_LIMIT, 0)
+    phone.say(b"a" * MAX_SPEECH_BYTES, 0)
     with pytest.raises(LocalProtocolError, match="would wait"):
         phone.say(b"a", 0)
     with pytest.raises(LocalProtocolError, match="to say"):
-        Say(b"a" * (SPEECH_LIMIT + 1))
+        CallerSays(b"a" * (MAX_SPEECH_BYTES + 1))
 
 
 # The script.
@@ -317,18 +317,18 @@ def cues(done: Iterable[tuple[int, Action]]) -> list[tuple[int, object]]:
         (event.at_ns, event.cue.act)
         for _, action in done
         for event in told([action])
-        if isinstance(event, CueTaken)
+        if isinstance(event, CueStarted)
     ]
 
 
 def test_a_script_acts_at_its_times_one_act_after_the_other() -> None:
-    acts: list[Act] = [Press("1"), Mute(), Unmute(), HangUp()]
+    acts: list[CallerAct] = [CallerPressesKey("1"), CallerMutes(), CallerUnmutes(), CallerHangsUp()]
     phone = answered(
         script=[
-            At(30 * MS, acts[0]),
-            After(10 * MS, acts[1]),
-            At(20 * MS, acts[2]),
-            After(5 * MS, acts[3]),
+            AtTime(30 * MS, acts[0]),
+            AfterDelay(10 * MS, acts[1]),
+            AtTime(20 * MS, acts[2]),
+            AfterDelay(5 * MS, acts[3]),
         ]
     )
     done = wait(phone, SECOND)
@@ -342,47 +342,55 @@ def test_words_take_as_long_as_they_take_to_say() -> None:
         first_frame_ns=100 * MS,
         jitter_ns=0,
         script=[
-            At(0, Say(b"a" * 330)),
-            After(0, Press("1")),
-            After(0, Say(b"")),
-            After(0, HangUp()),
+            AtTime(0, CallerSays(b"a" * 330)),
+            AfterDelay(0, CallerPressesKey("1")),
+            AfterDelay(0, CallerSays(b"")),
+            AfterDelay(0, CallerHangsUp()),
         ],
     )
     assert cues(wait(phone, SECOND)) == [
-        (140 * MS, Press("1")),
-        (140 * MS, Say(b"")),
-        (140 * MS, HangUp()),
+        (140 * MS, CallerPressesKey("1")),
+        (140 * MS, CallerSays(b"")),
+        (140 * MS, CallerHangsUp()),
     ]
 
 
 def test_a_script_can_interrupt_after_so_much_has_been_heard() -> None:
-    phone = listener(start_delay=7 * MS, script=[WhenHeard(80, Press("1")), WhenHeard(0, HangUp())])
+    phone = listener(
+        start_delay=7 * MS,
+        script=[WhenAgentHeard(80, CallerPressesKey("1")), WhenAgentHeard(0, CallerHangsUp())],
+    )
     play(phone, b"a" * 400, 0)
     assert cues(wait(phone, SECOND)) == []
     play(phone, b"b" * 8000, SECOND)
     eighty = SECOND + 7 * MS + 30 * MS
     assert cues(wait(phone, 2 * SECOND)) == [
-        (eighty, Press("1")),
-        (eighty + SAMPLE_NS, HangUp()),
+        (eighty, CallerPressesKey("1")),
+        (eighty + SAMPLE_NS, CallerHangsUp()),
     ]
 
 
 def test_cleared_audio_does_not_trigger() -> None:
-    phone = listener(script=[WhenHeard(80, Press("1"))])
+    phone = listener(script=[WhenAgentHeard(80, CallerPressesKey("1"))])
     play(phone, b"a" * 8000, 0)
     phone.receive_text(SERVER, clear(phone), 40 * MS)
     play(phone, b"a" * 8000, 500 * MS)
-    assert cues(wait(phone, SECOND)) == [(540 * MS, Press("1"))]
+    assert cues(wait(phone, SECOND)) == [(540 * MS, CallerPressesKey("1"))]
 
 
 def test_a_script_can_wait_for_its_turn() -> None:
-    phone = listener(script=[WhenQuiet(300 * MS, Press("1")), WhenQuiet(300 * MS, HangUp())])
+    phone = listener(
+        script=[
+            WhenAgentQuiet(300 * MS, CallerPressesKey("1")),
+            WhenAgentQuiet(300 * MS, CallerHangsUp()),
+        ]
+    )
     assert wait(phone, SECOND) == []
     play(phone, b"a" * 800, SECOND)
     play(phone, b"a" * 800, SECOND + 350 * MS)
-    assert cues(wait(phone, 2 * SECOND)) == [(SECOND + 750 * MS, Press("1"))]
+    assert cues(wait(phone, 2 * SECOND)) == [(SECOND + 750 * MS, CallerPressesKey("1"))]
     play(phone, b"a" * 800, 2 * SECOND)
-    assert cues(wait(phone, 3 * SECOND)) == [(2 * SECOND + 400 * MS, HangUp())]
+    assert cues(wait(phone, 3 * SECOND)) == [(2 * SECOND + 400 * MS, CallerHangsUp())]
 
 
 # What it plays.
@@ -430,17 +438,17 @@ def test_clear_throws_away_what_is_queued_and_echoes_all_marks_in_order() -> Non
     for name in ("b", "a", "c"):
         phone.receive_text(SERVER, mark(phone, name), 0)
     actions = phone.receive_text(SERVER, clear(phone), 50 * MS + 1)
-    assert told(actions) == [Cleared(50 * MS + 1, 400, 400, 3)]
-    assert phone.clears == [Cleared(50 * MS + 1, 400, 400, 3)]
+    assert told(actions) == [QueueCleared(50 * MS + 1, 400, 400, 3)]
+    assert phone.clears == [QueueCleared(50 * MS + 1, 400, 400, 3)]
     assert marks(actions) == ["b", "a", "c"]
-    assert phone.heard_at(SECOND) == 400
+    assert phone.heard_bytes_at(SECOND) == 400
     play(phone, b"b" * 8, 50 * MS + 1)
     assert phone.segments(SECOND) == [
-        Segment(0, b"a" * 400),
-        Segment(50 * MS + 1, b"b" * 8),
+        PlayedSegment(0, b"a" * 400),
+        PlayedSegment(50 * MS + 1, b"b" * 8),
     ]
     phone.receive_text(SERVER, clear(phone), SECOND)
-    assert phone.clears[1:] == [Cleared(SECOND, 408, 0, 0)]
+    assert phone.clears[1:] == [QueueCleared(SECOND, 408, 0, 0)]
 
 
 def test_a_hidden_delay_passes_each_time_playing_begins_from_empty() -> None:
@@ -453,10 +461,10 @@ def test_a_hidden_delay_passes_each_time_playing_begins_from_empty() -> None:
     phone.receive_text(SERVER, mark(phone, "end"), 40 * MS)
     assert [due for due, _ in wait(phone, SECOND)] == [70 * MS]
     first, second = phone.segments(SECOND)
-    assert first == Segment(10 * MS, b"a" * 80 + b"b" * 80 + b"c" * 80)
-    assert second == Segment(60 * MS, b"d" * 80)
+    assert first == PlayedSegment(10 * MS, b"a" * 80 + b"b" * 80 + b"c" * 80)
+    assert second == PlayedSegment(60 * MS, b"d" * 80)
     assert (first.end_ns, second.end_ns) == (40 * MS, 70 * MS)
-    assert [phone.heard_at(ms * MS) for ms in (0, 10, 11, 30, 40, 60, 61)] == [
+    assert [phone.heard_bytes_at(ms * MS) for ms in (0, 10, 11, 30, 40, 60, 61)] == [
         0, 0, 8, 160, 240, 240, 248,
     ]  # fmt: skip
 
@@ -465,7 +473,7 @@ def test_clear_before_the_first_byte_leaves_nothing_heard() -> None:
     phone = listener(start_delay=10 * MS)
     play(phone, b"a" * 80, 0)
     phone.receive_text(SERVER, clear(phone), 5 * MS)
-    assert phone.clears == [Cleared(5 * MS, 0, 80, 0)]
+    assert phone.clears == [QueueCleared(5 * MS, 0, 80, 0)]
     assert phone.segments(SECOND) == []
 
 
@@ -473,7 +481,7 @@ def test_segments_tell_only_what_was_played_until_then() -> None:
     phone = listener()
     play(phone, b"a" * 80, 0)
     play(phone, b"b" * 80, SECOND)
-    assert phone.segments(5 * MS) == [Segment(0, b"a" * 40)]
+    assert phone.segments(5 * MS) == [PlayedSegment(0, b"a" * 40)]
     assert repr(phone.segments(5 * MS)[0]) == "Segment(start_ns=0)"
 
 
@@ -482,7 +490,7 @@ def test_both_sides_can_be_recorded_from_the_streams_begin() -> None:
     phone.say(b"c" * 160, 0)
     play(phone, b"a" * 80, 10 * MS)
     wait(phone, 200 * MS)
-    caller, agent = phone.recorded(200 * MS)
+    caller, agent = phone.recorded_audio(200 * MS)
     assert caller == b"\xff" * 640 + b"c" * 160 + b"\xff" * 800
     assert agent == b"\xff" * 80 + b"a" * 80 + b"\xff" * 1440
 
@@ -492,7 +500,7 @@ def test_recording_can_be_turned_off_and_the_count_remains() -> None:
     play(phone, b"a" * 800, 0)
     phone.receive_text(SERVER, clear(phone), 50 * MS)
     wait(phone, SECOND)
-    assert phone.clears == [Cleared(50 * MS, 400, 400, 0)]
+    assert phone.clears == [QueueCleared(50 * MS, 400, 400, 0)]
     with pytest.raises(LocalProtocolError, match="not recorded"):
         phone.segments(SECOND)
 
@@ -544,7 +552,7 @@ def test_any_sequence_plays_as_a_queue_counted_byte_by_byte(
                 echoed += [(now, name) for name in waiting]
                 queue.clear()
                 hear(phone.receive_text(SERVER, clear(phone), now))
-                assert phone.clears[-1] == Cleared(now, len(played), left, len(waiting))
+                assert phone.clears[-1] == QueueCleared(now, len(played), left, len(waiting))
             case _:
                 for _ in range(size):
                     if queue and isinstance(entry := queue.pop(0), int) and entry >= 0:
@@ -552,13 +560,13 @@ def test_any_sequence_plays_as_a_queue_counted_byte_by_byte(
                     now += SAMPLE_NS
                     echo_front()
                     hear(phone.handle_timeout(now))
-        assert phone.heard_at(now) == len(played)
+        assert phone.heard_bytes_at(now) == len(played)
 
     assert heard_echoes == echoed
     truth = [
         (segment.start_ns + i * SAMPLE_NS, data)
         for segment in phone.segments(now)
-        for i, data in enumerate(segment.payload)
+        for i, data in enumerate(segment.audio)
     ]
     assert truth == played
 
@@ -568,7 +576,7 @@ def test_any_sequence_plays_as_a_queue_counted_byte_by_byte(
 
 def test_more_than_ten_minutes_are_discarded_with_one_warning() -> None:
     phone = listener(record=False)
-    assert told(play(phone, b"a" * QUEUE_LIMIT, 0)) == []
+    assert told(play(phone, b"a" * MAX_QUEUED_BYTES, 0)) == []
     (warning,) = told(play(phone, b"a", 0))
     assert isinstance(warning, StreamWarning)
     assert warning.code == 31931
@@ -576,11 +584,11 @@ def test_more_than_ten_minutes_are_discarded_with_one_warning() -> None:
     assert play(phone, b"a", SAMPLE_NS) == []
     assert phone.warnings == [warning]
     assert phone.warning_counts == {31931: 2}
-    assert phone.heard_at(3600 * SECOND) == QUEUE_LIMIT + 1
+    assert phone.heard_bytes_at(3600 * SECOND) == MAX_QUEUED_BYTES + 1
 
 
 def test_marks_that_wait_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert PENDING_MARKS_LIMIT == 100_000
+    assert MAX_PENDING_MARKS == 100_000
     monkeypatch.setattr("twilio_realtime.sim.phone.player.PENDING_MARKS_LIMIT", 30)
     phone = listener()
     play(phone, b"a", 0)
@@ -635,7 +643,7 @@ def test_what_does_not_comply_is_ignored_with_a_warning(text: str, wrong: str) -
     assert isinstance(warning, StreamWarning)
     assert warning.code == 31951
     assert warning.message.startswith(wrong)
-    assert phone.heard_at(SECOND) == 0
+    assert phone.heard_bytes_at(SECOND) == 0
     assert phone.receive_text(SERVER, text, 0) == []
     assert phone.warning_counts == {31951: 2}
 
@@ -651,14 +659,17 @@ def test_fields_too_many_are_a_warning_and_the_audio_is_played(text: str) -> Non
     phone = listener(stream_sid="MZ1")
     (warning,) = told(phone.receive_text(SERVER, text, 0))
     assert warning == StreamWarning(31951, "media: 1 field(s) too many")
-    assert phone.heard_at(SECOND) == 3
+    assert phone.heard_bytes_at(SECOND) == 3
 
 
 def test_clear_with_a_field_too_many_clears() -> None:
     phone = listener(stream_sid="MZ1")
     play(phone, b"a" * 800, 0)
     told_of = told(phone.receive_text(SERVER, json.dumps(change(event="clear")), 0))
-    assert told_of == [StreamWarning(31951, "clear: 1 field(s) too many"), Cleared(0, 0, 800, 0)]
+    assert told_of == [
+        StreamWarning(31951, "clear: 1 field(s) too many"),
+        QueueCleared(0, 0, 800, 0),
+    ]
 
 
 VALUES: list[object] = ["media", "mark", "clear", "MZ1", None, 1, [], {}]

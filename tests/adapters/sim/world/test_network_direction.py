@@ -9,23 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twilio_realtime.sim.world.byte_world import ByteWorld
-from twilio_realtime.sim.world.network_direction import RoughWay
-from twilio_realtime.sim.world.world import Way
+from twilio_realtime.sim.world.network_direction import NetworkDirection
+from twilio_realtime.sim.world.world import LinkDirection
 from twilio_realtime_core.machine.actions import Connect, SendBytes
 from twilio_realtime_core.machine.units import MS, SECOND
 
 
 def test_jitter_makes_each_message_later_by_no_more_than_it_says() -> None:
-    way = RoughWay(40 * MS, jitter_ns=10 * MS, chance=Random(3))
-    taken = [way.takes(100, now * MS) for now in range(200)]
+    way = NetworkDirection(40 * MS, jitter_ns=10 * MS, random=Random(3))
+    taken = [way.transit_ns(100, now * MS) for now in range(200)]
     assert min(taken) >= 40 * MS
     assert max(taken) <= 50 * MS
     assert len(set(taken)) > 100
 
 
 def test_what_is_sent_while_the_line_is_busy_waits_for_its_turn() -> None:
-    way = RoughWay(5 * MS, bytes_per_second=1000)
-    assert [way.takes(10, 0), way.takes(20, 0), way.takes(10, SECOND)] == [
+    way = NetworkDirection(5 * MS, bytes_per_second=1000)
+    assert [way.transit_ns(10, 0), way.transit_ns(20, 0), way.transit_ns(10, SECOND)] == [
         15 * MS,
         35 * MS,
         15 * MS,
@@ -33,18 +33,20 @@ def test_what_is_sent_while_the_line_is_busy_waits_for_its_turn() -> None:
 
 
 def test_in_a_stall_nothing_leaves_and_then_everything() -> None:
-    way = RoughWay(5 * MS, stalls=((100 * MS, 300 * MS), (300 * MS, 400 * MS)))
-    assert way.takes(1, 99 * MS) == 5 * MS
-    assert way.takes(1, 150 * MS) == 255 * MS
-    assert way.takes(1, 399 * MS) == 6 * MS
-    assert way.takes(1, 400 * MS) == 5 * MS
+    way = NetworkDirection(5 * MS, stalls=((100 * MS, 300 * MS), (300 * MS, 400 * MS)))
+    assert way.transit_ns(1, 99 * MS) == 5 * MS
+    assert way.transit_ns(1, 150 * MS) == 255 * MS
+    assert way.transit_ns(1, 399 * MS) == 6 * MS
+    assert way.transit_ns(1, 400 * MS) == 5 * MS
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**6))
 def test_when_all_trouble_is_over_only_the_latency_is_left(now: int, size: int) -> None:
-    way = RoughWay(7, jitter_ns=5, bytes_per_second=9, stalls=((0, 2 * SECOND),), chance=Random(1))
-    way.smooth()
-    assert way.takes(size, now) == Way(7).takes(size, now) == 7
+    way = NetworkDirection(
+        7, jitter_ns=5, bytes_per_second=9, stalls=((0, 2 * SECOND),), random=Random(1)
+    )
+    way.remove_impairments()
+    assert way.transit_ns(size, now) == LinkDirection(7).transit_ns(size, now) == 7
 
 
 @define(eq=False)
@@ -126,14 +128,14 @@ def test_a_stream_is_not_cut_before_so_much_was_written() -> None:
 
 def test_pieces_are_cut_where_the_choices_say() -> None:
     def pieces(seed: int) -> list[tuple[Any, ...]]:
-        world, far = ByteWorld(seed=seed, segment=True), Scribe()
+        world, far = ByteWorld(seed=seed, is_segmented=True), Scribe()
         world.add("near", Scribe(dials=True))
         world.add("far", far)
         world.join(("near", "peer"), ("far", "peer"))
         world.run(0)
         world.call("near", "write", bytes(range(200)))
         world.run(SECOND)
-        assert [draw.label for draw in world.choices.made] == ["where writes are cut"]
+        assert [draw.label for draw in world.choices.draws] == ["where writes are cut"]
         return far.told
 
     assert b"".join(data for _, data in pieces(1)) == bytes(range(200))

@@ -12,14 +12,21 @@ import pytest
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime.sim.model.realtime_peer import RealtimePeer
-from twilio_realtime.sim.model.replies import Reply, Speech
-from twilio_realtime.sim.phone.caller import After, Cue, Press, Say, WhenHeard, WhenQuiet
-from twilio_realtime.sim.phone.caller import HangUp as Leave
-from twilio_realtime.sim.phone.twilio_peer import Cleared, TwilioPeer
+from twilio_realtime.sim.model.replies import Reply, SpokenReply
+from twilio_realtime.sim.phone.caller import (
+    AfterDelay,
+    CallerHangsUp,
+    CallerPressesKey,
+    CallerSays,
+    Cue,
+    WhenAgentHeard,
+    WhenAgentQuiet,
+)
+from twilio_realtime.sim.phone.twilio_peer import QueueCleared, TwilioPeer
 from twilio_realtime.sim.world.byte_world import ByteWorld
 from twilio_realtime.sim.world.calls import byte_call, message_call
 from twilio_realtime.sim.world.message_world import MessageWorld
-from twilio_realtime.sim.world.world import Link
+from twilio_realtime.sim.world.world import SimLink
 from twilio_realtime_core import (
     Bridge,
     CallConfig,
@@ -53,9 +60,9 @@ VAD = {"type": "server_vad", "silence_duration_ms": 500}
 """Longer than any pause inside the recordings."""
 
 
-def speech(name: str) -> Speech:
+def speech(name: str) -> SpokenReply:
     recording = sample_speech.load(name)
-    return Speech(recording.audio, recording.transcript)
+    return SpokenReply(recording.audio, recording.transcript)
 
 
 GREETING, ANSWER, GOODBYE = map(speech, ("agent_greeting", "agent_answer", "agent_goodbye"))
@@ -78,9 +85,9 @@ class Call:
         session = session or SessionConfig(turn_detection=VAD)
         self.bridge = Bridge(CallConfig(url="ws://model/v1/realtime", session=session))
         self.phone = TwilioPeer(
-            url="ws://bridge/media-stream", seed=1, script=script, start_delay=start_delay
+            url="ws://bridge/media-stream", seed=1, script=script, start_delay_ns=start_delay
         )
-        self.model = RealtimePeer(replies, seed=2, pace=pace, fault=fault)
+        self.model = RealtimePeer(replies, seed=2, pace=pace, opening_error=fault)
         self.world = build(self.bridge, self.phone, self.model, trace_limit=40, **options)
 
     def told(self, *kinds: type[Any]) -> list[Any]:
@@ -91,8 +98,10 @@ class Call:
             if name == "bridge" and (not kinds or isinstance(event, kinds))
         ]
 
-    def cleared(self) -> list[Cleared]:
-        return [event for _, _, event in self.world.notifications if isinstance(event, Cleared)]
+    def cleared(self) -> list[QueueCleared]:
+        return [
+            event for _, _, event in self.world.notifications if isinstance(event, QueueCleared)
+        ]
 
     def command(self, command: Command) -> None:
         """What the application does: at byte level the stack carries out what the bridge asks."""
@@ -101,7 +110,7 @@ class Call:
         else:
             self.world.call("bridge", "send", command)
 
-    def link(self, leg: str) -> Link[Any]:
+    def link(self, leg: str) -> SimLink[Any]:
         """The link to the phone, or to the model."""
         peer = Peer.TWILIO if leg == "phone" else Peer.REALTIME
         return self.world.link("bridge", peer)
@@ -113,19 +122,19 @@ class Call:
     def assert_nobody_complains(self) -> None:
         assert self.told(Fault) == []
         assert self.phone.warnings == []
-        assert self.model.complaints == []
+        assert self.model.sent_errors == []
 
 
 TWO_BARGE_INS: tuple[Cue, ...] = (
-    After(500 * MS, Say(QUESTION)),
-    WhenHeard(1500, Say(INTERRUPTION)),
-    WhenHeard(3000, Say(INTERRUPTION)),
-    WhenQuiet(300 * MS, Press("5")),
-    After(300 * MS, Leave()),
+    AfterDelay(500 * MS, CallerSays(QUESTION)),
+    WhenAgentHeard(1500, CallerSays(INTERRUPTION)),
+    WhenAgentHeard(3000, CallerSays(INTERRUPTION)),
+    WhenAgentQuiet(300 * MS, CallerPressesKey("5")),
+    AfterDelay(300 * MS, CallerHangsUp()),
 )
 REPLIES = (Reply((ANSWER,)), Reply((GREETING, ANSWER)), Reply((GOODBYE,)))
 
-SLOW_TO_CONFIGURE = Pace(answer_ns=12 * SECOND)
+SLOW_TO_CONFIGURE = Pace(client_event_ns=12 * SECOND)
 """`session.updated` comes 12 s after the `session.update`."""
 
 LEVELS = pytest.mark.parametrize("build", [message_call, byte_call], ids=["messages", "bytes"])
@@ -150,7 +159,7 @@ def test_a_caller_asks_interrupts_twice_presses_a_key_and_hangs_up(
     (ended,) = call.told(CallEnded)
     assert (ended.reason, ended.detail) == (EndReason.CALLER_HUNG_UP, "stop")
     assert ended.usage.output.audio
-    assert call.phone.over
+    assert call.phone.is_over
     assert call.bridge.deadline is None
 
 
@@ -161,11 +170,11 @@ def test_the_model_is_told_to_the_millisecond_what_the_caller_had_heard(
     call = Call(build, TWO_BARGE_INS, *REPLIES)
     call.run_to_the_end()
     first, second = call.cleared()
-    answer, greeting, cut_answer, _ = (item for item in call.model.conversation if item.spoken)
-    assert answer.truncated_ms == samples_to_ms(first.heard)
+    answer, greeting, cut_answer, _ = (item for item in call.model.conversation if item.is_spoken)
+    assert answer.truncated_ms == samples_to_ms(first.heard_bytes)
     assert greeting.truncated_ms is None
     assert cut_answer.truncated_ms == samples_to_ms(
-        second.heard - first.heard - 8 * greeting.generated_ms
+        second.heard_bytes - first.heard_bytes - 8 * greeting.generated_ms
     )
 
 
@@ -207,7 +216,10 @@ def test_a_call_is_told_the_same_from_run_to_run_and_across_hash_seeds() -> None
 def test_an_answer_heard_to_the_end_is_not_truncated(
     build: Callable[..., MessageWorld | ByteWorld],
 ) -> None:
-    script = (After(500 * MS, Say(QUESTION)), WhenQuiet(9 * SECOND, Leave()))
+    script = (
+        AfterDelay(500 * MS, CallerSays(QUESTION)),
+        WhenAgentQuiet(9 * SECOND, CallerHangsUp()),
+    )
     call = Call(build, script, Reply((ANSWER,)))
     call.run_to_the_end()
     call.assert_nobody_complains()
@@ -231,7 +243,7 @@ def test_the_application_greets_and_interrupts(
     call.assert_nobody_complains()
     (cleared,) = call.cleared()
     (answer,) = call.model.conversation
-    assert answer.truncated_ms == samples_to_ms(cleared.heard)
+    assert answer.truncated_ms == samples_to_ms(cleared.heard_bytes)
     assert [each.reason for each in call.told(CallEnded)] == [EndReason.HUNG_UP]
 
 
@@ -241,9 +253,9 @@ def test_an_interruption_while_the_model_generates_is_cancelled_by_us_if_the_ser
 ) -> None:
     detection = {**VAD, "interrupt_response": False}
     script = (
-        After(500 * MS, Say(QUESTION)),
-        WhenHeard(400, Say(INTERRUPTION)),
-        WhenQuiet(9 * SECOND, Leave()),
+        AfterDelay(500 * MS, CallerSays(QUESTION)),
+        WhenAgentHeard(400, CallerSays(INTERRUPTION)),
+        WhenAgentQuiet(9 * SECOND, CallerHangsUp()),
     )
     call = Call(build, script, Reply((ANSWER,)), session=SessionConfig(turn_detection=detection))
     call.run_to_the_end()
@@ -260,16 +272,18 @@ def test_a_hidden_start_delay_is_learned_from_marks(
     call = Call(build, TWO_BARGE_INS, *REPLIES, start_delay=250 * MS)
     call.run_to_the_end()
     call.assert_nobody_complains()
-    answer = next(item for item in call.model.conversation if item.spoken)
+    answer = next(item for item in call.model.conversation if item.is_spoken)
     assert answer.truncated_ms is not None
-    assert abs(answer.truncated_ms - samples_to_ms(call.cleared()[0].heard)) <= 1
+    assert abs(answer.truncated_ms - samples_to_ms(call.cleared()[0].heard_bytes)) <= 1
 
 
 @LEVELS
 def test_caller_audio_from_before_the_session_is_kept_for_ten_seconds(
     build: Callable[..., MessageWorld | ByteWorld],
 ) -> None:
-    call = Call(build, (After(0, Say(QUESTION)),), Reply((GREETING,)), pace=SLOW_TO_CONFIGURE)
+    call = Call(
+        build, (AfterDelay(0, CallerSays(QUESTION)),), Reply((GREETING,)), pace=SLOW_TO_CONFIGURE
+    )
     call.world.run(20 * SECOND)
     dropped = sum(event.samples for event in call.told(CallerAudioDropped))
     assert dropped > 0
@@ -291,7 +305,7 @@ def test_a_session_that_the_server_closes_at_once_ends_the_call_with_its_words(
     (ended,) = call.told(CallEnded)
     assert ended.reason is EndReason.REALTIME_CLOSED
     assert fault in ended.detail
-    assert call.phone.over
+    assert call.phone.is_over
 
 
 @LEVELS
@@ -299,11 +313,11 @@ def test_a_model_that_cannot_be_reached_ends_the_call(
     build: Callable[..., MessageWorld | ByteWorld],
 ) -> None:
     call = Call(build, (), Reply((GREETING,)))
-    call.link("model").accepts = False
+    call.link("model").is_accepting = False
     call.run_to_the_end()
     (ended,) = call.told(CallEnded)
     assert ended.reason is EndReason.REALTIME_UNREACHABLE
-    assert call.phone.over
+    assert call.phone.is_over
 
 
 @LEVELS
@@ -329,4 +343,4 @@ def test_a_socket_lost_at_any_moment_ends_both_legs_once(
     assert ended.reason in reasons
     assert call.told()[-1] is ended
     assert call.bridge.deadline is None
-    assert call.phone.over
+    assert call.phone.is_over

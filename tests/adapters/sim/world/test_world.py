@@ -13,11 +13,25 @@ from hypothesis import strategies as st
 
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.audio import silence
-from twilio_realtime.sim.phone.caller import After, Cue, HangUp, Press, Say, WhenHeard, WhenQuiet
-from twilio_realtime.sim.phone.twilio_peer import SERVER, CallOver, Cleared, CueTaken, TwilioPeer
+from twilio_realtime.sim.phone.caller import (
+    AfterDelay,
+    CallerHangsUp,
+    CallerPressesKey,
+    CallerSays,
+    Cue,
+    WhenAgentHeard,
+    WhenAgentQuiet,
+)
+from twilio_realtime.sim.phone.twilio_peer import (
+    SERVER,
+    CueStarted,
+    PhoneDisconnected,
+    QueueCleared,
+    TwilioPeer,
+)
 from twilio_realtime.sim.world.byte_world import ByteWorld
 from twilio_realtime.sim.world.message_world import MessageWorld
-from twilio_realtime.sim.world.world import Link, SimulationError, Step, Way
+from twilio_realtime.sim.world.world import LinkDirection, SimLink, SimulationError, Step
 from twilio_realtime_core.machine.actions import (
     Action,
     Close,
@@ -101,7 +115,7 @@ class Scribe:
 
 def messages(
     near: dict[str, list[Any]] | None = None, far: dict[str, list[Any]] | None = None, **more: Any
-) -> tuple[MessageWorld, Scribe, Scribe, Link[MessageMachine]]:
+) -> tuple[MessageWorld, Scribe, Scribe, SimLink[MessageMachine]]:
     """A world of two scribes, of whom the near one dials at once."""
     world = MessageWorld(trace_limit=100)
     one, other = Scribe({"start": [Open(PEER, "")], **(near or {})}), Scribe(far or {})
@@ -113,7 +127,7 @@ def messages(
 
 def streams(
     near: dict[str, list[Any]] | None = None, far: dict[str, list[Any]] | None = None, **more: Any
-) -> tuple[ByteWorld, Scribe, Scribe, Link[ByteMachine]]:
+) -> tuple[ByteWorld, Scribe, Scribe, SimLink[ByteMachine]]:
     """The same for bytes."""
     world = ByteWorld(**more)
     one, other = (
@@ -142,7 +156,7 @@ def test_a_link_opens_at_the_far_end_first() -> None:
 
 def test_a_link_that_accepts_nothing_is_closed_after_a_round_trip() -> None:
     world, near, far, link = messages()
-    link.accepts = False
+    link.is_accepting = False
     world.run(SECOND)
     assert near.told[1:] == [(40, "closed", 1006, "refused")]
     assert far.told == [(0, "start")]
@@ -150,11 +164,11 @@ def test_a_link_that_accepts_nothing_is_closed_after_a_round_trip() -> None:
 
 def test_text_arrives_in_order_though_the_way_gets_shorter() -> None:
     @define
-    class Shrinking(Way):
+    class Shrinking(LinkDirection):
         def delay(self, now: int) -> int:
             return max(0, self.latency_ns - now)
 
-    ways = (Shrinking(60 * MS), Way(LATENCY))
+    ways = (Shrinking(60 * MS), LinkDirection(LATENCY))
     world, _, far, _ = messages(near={"opened": [send("a")]}, ways=ways)
     world.run(80 * MS)
     world.call("near", "do", send("b"))
@@ -167,7 +181,7 @@ def test_a_pong_comes_a_round_trip_after_its_ping() -> None:
     world, near, _, link = messages(near={"opened": [SendPing(PEER, b"1")]})
     world.run(SECOND)
     assert near.told[2:] == [(80, "pong", b"1")]
-    assert link.pings == 1
+    assert link.ping_count == 1
 
 
 def test_a_close_is_told_once_to_each_end_with_its_code() -> None:
@@ -208,7 +222,7 @@ def test_a_dial_can_be_given_up() -> None:
 
 def test_a_refused_dial_that_was_given_up_is_told_once() -> None:
     world, near, far, link = messages(near={"start": [Open(PEER, ""), Close(PEER, 1000, "")]})
-    link.accepts = False
+    link.is_accepting = False
     world.run(SECOND)
     assert near.told[1:] == [(0, "closed", 1006, "")]
     assert far.told == [(0, "start")]
@@ -290,7 +304,7 @@ def test_bytes_arrive_in_order_and_end_with_eof() -> None:
 
 def test_a_stream_that_nobody_accepts_fails_after_a_round_trip() -> None:
     world, near, _, link = streams()
-    link.accepts = False
+    link.is_accepting = False
     world.run(SECOND)
     assert near.told[1:] == [(40, "connect_failed", "refused")]
 
@@ -328,7 +342,7 @@ def test_a_refused_stream_given_up_is_told_of_no_more() -> None:
     world, near, _, link = streams(
         near={"start": [Connect(PEER, "h", 1, tls=True), Shutdown(PEER)]}
     )
-    link.accepts = False
+    link.is_accepting = False
     world.run(SECOND)
     assert near.told == [(0, "start")]
 
@@ -449,13 +463,13 @@ def test_names_and_peers_must_be_unique_and_known() -> None:
     with pytest.raises(SimulationError, match="no machine named nobody"):
         world.call("nobody", "start")
     with pytest.raises(ValueError, match="latency_ns"):
-        Way(-1)
+        LinkDirection(-1)
 
 
 def test_observers_see_every_step_after_it_was_carried_out() -> None:
     world, near, _, _ = messages(near={"opened": [Notify("hello"), send("a" * 200)]})
     seen: list[tuple[Step, int]] = []
-    world.observers.append(lambda step: seen.append((step, len(world.notifications))))
+    world.step_observers.append(lambda step: seen.append((step, len(world.notifications))))
     world.run(SECOND)
     assert [(step.machine, step.method, told) for step, told in seen] == [
         ("near", "start", 0),
@@ -547,7 +561,7 @@ def call(phone: TwilioPeer, greeting: bytes = b"") -> tuple[MessageWorld, Echo]:
 
 def test_a_mark_comes_back_when_the_greeting_has_been_heard() -> None:
     greeting = sample_speech.load("agent_greeting").audio
-    world, server = call(TwilioPeer(start_delay=33 * MS), greeting)
+    world, server = call(TwilioPeer(start_delay_ns=33 * MS), greeting)
     world.run(10 * SECOND)
     # opened 20, 40; start 60; media 80; played 113 and on; mark one way later.
     assert server.marks == [(133 * MS + len(greeting) * SAMPLE_NS, "greeting")]
@@ -560,25 +574,34 @@ def test_the_echo_is_heard_a_round_trip_later() -> None:
     world.call("phone", "say", b"hello" * 32)
     world.run(2 * SECOND)
     (segment,) = phone.segments(world.now)
-    at = segment.payload.index(b"h") * SAMPLE_NS + segment.start_ns
-    assert segment.payload.replace(b"\xff", b"") == b"hello" * 32
+    at = segment.audio.index(b"h") * SAMPLE_NS + segment.start_ns
+    assert segment.audio.replace(b"\xff", b"") == b"hello" * 32
     assert at == 1020 * MS + 40 * MS  # the frame of 1000 had been sent
 
 
 def test_a_whole_call_is_data() -> None:
     phone = TwilioPeer(
-        record=False,
+        record_audio=False,
         script=[
-            WhenQuiet(200 * MS, Say(sample_speech.load("caller_interruption").audio)),
-            WhenHeard(20, Say(b"")),
-            After(100 * MS, HangUp()),
+            WhenAgentQuiet(200 * MS, CallerSays(sample_speech.load("caller_interruption").audio)),
+            WhenAgentHeard(20, CallerSays(b"")),
+            AfterDelay(100 * MS, CallerHangsUp()),
         ],
     )
     world, _ = call(phone, sample_speech.load("agent_greeting").audio)
-    world.run_until(lambda: phone.over, 60 * SECOND)
+    world.run_until(lambda: phone.is_over, 60 * SECOND)
     events = [event for _, _, event in world.notifications]
-    assert [type(event) for event in events] == [CueTaken, CueTaken, CueTaken, tuple, CallOver]
-    assert events[-2:] == [("closed", 1000), CallOver(hung_up=True, code=1000, reason="")]
+    assert [type(event) for event in events] == [
+        CueStarted,
+        CueStarted,
+        CueStarted,
+        tuple,
+        PhoneDisconnected,
+    ]
+    assert events[-2:] == [
+        ("closed", 1000),
+        PhoneDisconnected(caller_hung_up=True, code=1000, reason=""),
+    ]
     assert phone.warnings == []
 
 
@@ -590,9 +613,9 @@ def test_what_was_heard_when_the_clear_came_is_known_exactly() -> None:
     world.run(SECOND)
     heard = (540 - 80) * 8
     (cleared,) = phone.clears
-    assert (cleared.at_ns, cleared.heard) == (540 * MS, heard)
+    assert (cleared.at_ns, cleared.heard_bytes) == (540 * MS, heard)
     assert world.notifications == [(540 * MS, "phone", cleared)]
-    assert isinstance(cleared, Cleared)
+    assert isinstance(cleared, QueueCleared)
     assert [name for _, name in server.marks] == ["greeting"]
 
 
@@ -600,9 +623,9 @@ def test_what_was_heard_when_the_clear_came_is_known_exactly() -> None:
 def test_over_real_websockets_the_same_is_heard(segment: bool) -> None:  # noqa: FBT001
     def phone() -> TwilioPeer:
         cues: list[Cue] = [
-            WhenHeard(300, Say(b"hello" * 500)),
-            After(0, Press("1")),
-            After(SECOND, HangUp()),
+            WhenAgentHeard(300, CallerSays(b"hello" * 500)),
+            AfterDelay(0, CallerPressesKey("1")),
+            AfterDelay(SECOND, CallerHangsUp()),
         ]
         return TwilioPeer(url="ws://server/stream", script=cues)
 
@@ -610,29 +633,32 @@ def test_over_real_websockets_the_same_is_heard(segment: bool) -> None:  # noqa:
     call(by_message, greeting)[0].run(10 * SECOND)
 
     by_byte, server, config = phone(), Echo(greeting), LinkConfig(max_message_bytes=1 << 20)
-    world = ByteWorld(segment=segment)
+    world = ByteWorld(is_segmented=segment)
     world.add("phone", Stack(by_byte, {SERVER: config}, bytes))
     upgrade = Upgrade(server, PEER, {PEER: config})
     world.add("server", HttpConnection(PEER, lambda _: upgrade, bytes))
     world.join(("phone", SERVER), ("server", PEER), latency_ns=LATENCY)
     world.run(10 * SECOND)
 
-    assert by_byte.over
+    assert by_byte.is_over
     assert by_byte.warnings == []
     # The handshake is one round trip of its own.
     later = [attrs.evolve(c, at_ns=c.at_ns + 2 * LATENCY) for c in by_message.clears]
     assert by_byte.clears == later
-    assert [s.payload for s in by_byte.segments(world.now)] == [
-        s.payload for s in by_message.segments(world.now)
+    assert [s.audio for s in by_byte.segments(world.now)] == [
+        s.audio for s in by_message.segments(world.now)
     ]
 
 
 def test_the_same_seed_gives_the_same_call() -> None:
     def steps(seed: int) -> list[str]:
-        phone = TwilioPeer(seed=seed, script=[WhenHeard(300, Say(b"wait")), After(0, HangUp())])
+        phone = TwilioPeer(
+            seed=seed,
+            script=[WhenAgentHeard(300, CallerSays(b"wait")), AfterDelay(0, CallerHangsUp())],
+        )
         world, _ = call(phone, b"a" * 8000)
         seen: list[str] = []
-        world.observers.append(lambda step: seen.append(str(step)))
+        world.step_observers.append(lambda step: seen.append(str(step)))
         world.run(5 * SECOND)
         return seen
 

@@ -8,13 +8,13 @@ from attrs import define, field
 from twilio_realtime_core.machine.actions import Action, Close, Send
 from twilio_realtime_core.machine.contract import MessageMachine
 
-from .rules import Passage, Rule, kind_of
+from .rules import DelayedText, Rule, kind_of
 
-__all__ = ["Meddled"]
+__all__ = ["Impairer"]
 
 
 @define
-class _Text:
+class _EncodedText:
     """A message that has been meddled with, or may have been."""
 
     text: str = field(repr=kind_of)
@@ -24,37 +24,37 @@ class _Text:
 
 
 @define(eq=False)
-class _Way:
+class _RuleQueue:
     """The rules of one direction, and what they keep back: when it is due, for whom, the text."""
 
     rules: Sequence[Rule]
-    kept: deque[tuple[int, Hashable, str]] = field(
+    held: deque[tuple[int, Hashable, str]] = field(
         init=False, factory=deque[tuple[int, Hashable, str]]
     )
 
-    def put(self, peer: Hashable, text: str, now: int, rules: Sequence[Rule]) -> None:
+    def enqueue(self, peer: Hashable, text: str, now: int, rules: Sequence[Rule]) -> None:
         """Let the rules have their way with a message, one after another."""
-        passages: list[Passage] = [(0, text)]
+        passages: list[DelayedText] = [(0, text)]
         for rule in rules:
             passages = [
                 (delay + more, changed)
                 for delay, before in passages
-                for more, changed in rule.pass_on(before)
+                for more, changed in rule.process(before)
             ]
         for delay, changed in passages:
-            due = max(now + delay, self.kept[-1][0] if self.kept else 0)
-            self.kept.append((due, peer, changed))
+            due = max(now + delay, self.held[-1][0] if self.held else 0)
+            self.held.append((due, peer, changed))
 
-    def take(self, now: int) -> list[tuple[Hashable, str]]:
+    def take_due(self, now: int) -> list[tuple[Hashable, str]]:
         """What is due."""
         taken: list[tuple[Hashable, str]] = []
-        while self.kept and self.kept[0][0] <= now:
-            taken.append(self.kept.popleft()[1:])
+        while self.held and self.held[0][0] <= now:
+            taken.append(self.held.popleft()[1:])
         return taken
 
 
 @define(eq=False)
-class Meddled:
+class Impairer:
     """Takes the place of a peer: what it is told, and what it says, goes through rules.
 
     `active` may be set to `False` at any time: from then on messages pass as they are. What is kept
@@ -64,49 +64,49 @@ class Meddled:
     machine: MessageMachine
     incoming: Sequence[Rule] = ()
     outgoing: Sequence[Rule] = ()
-    active: bool = field(init=False, default=True)
-    received: Counter[str] = field(init=False, factory=Counter[str])
+    is_active: bool = field(init=False, default=True)
+    received_counts: Counter[str] = field(init=False, factory=Counter[str])
     """What the peer was told, by kind."""
-    _in: _Way = field(init=False)
-    _out: _Way = field(init=False)
+    _inbound: _RuleQueue = field(init=False)
+    _outbound: _RuleQueue = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._in, self._out = _Way(self.incoming), _Way(self.outgoing)
+        self._inbound, self._outbound = _RuleQueue(self.incoming), _RuleQueue(self.outgoing)
 
     @property
     def deadline(self) -> int | None:
         """That of the peer, or when something kept back is due."""
         due = self.machine.deadline
-        for kept in (self._in.kept, self._out.kept):
+        for kept in (self._inbound.held, self._outbound.held):
             if kept and (due is None or kept[0][0] < due):
                 due = kept[0][0]
         return due
 
     def start(self, now: int) -> list[Action]:
         """Begin."""
-        return self.pass_on(self.machine.start(now), now)
+        return self.impair(self.machine.start(now), now)
 
     def opened(self, peer: Hashable, now: int) -> list[Action]:
         """A socket is open."""
-        return self.pass_on(self.machine.opened(peer, now), now)
+        return self.impair(self.machine.opened(peer, now), now)
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
         """A message has come; the peer is told of what becomes of it."""
-        rules = self._in.rules if self.active else ()
-        if not rules and not self._in.kept:  # most often
+        rules = self._inbound.rules if self.is_active else ()
+        if not rules and not self._inbound.held:  # most often
             return self._receive(peer, text, now)
-        self._in.put(peer, text, now, rules)
+        self._inbound.enqueue(peer, text, now, rules)
         return self._receive_due(now)
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
         """A pong has come."""
-        return self.pass_on(self.machine.pong(peer, payload, now), now)
+        return self.impair(self.machine.pong(peer, payload, now), now)
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         """A socket is gone, and what was kept back with it."""
         actions = self.machine.closed(peer, code, reason, now)
-        self._in.kept.clear()
-        self._out.kept.clear()
+        self._inbound.held.clear()
+        self._outbound.held.clear()
         return actions
 
     def handle_timeout(self, now: int) -> list[Action]:
@@ -114,27 +114,29 @@ class Meddled:
         if (deadline := self.deadline) is None or now < deadline:
             return []
         actions = self._receive_due(now)
-        return actions + self.pass_on(self.machine.handle_timeout(now), now)
+        return actions + self.impair(self.machine.handle_timeout(now), now)
 
-    def pass_on(self, actions: Sequence[Action], now: int) -> list[Action]:
+    def impair(self, actions: Sequence[Action], now: int) -> list[Action]:
         """What becomes of what the peer asks for, also of what it was made to do from outside."""
         passed: list[Action] = []
-        rules = self._out.rules if self.active else ()
+        rules = self._outbound.rules if self.is_active else ()
         for action in actions:
             match action:
-                case Send() if not rules and not self._out.kept:  # most often
+                case Send() if not rules and not self._outbound.held:  # most often
                     passed.append(action)
                 case Send(peer, message):
-                    self._out.put(peer, message.encode(), now, rules)
+                    self._outbound.enqueue(peer, message.encode(), now, rules)
                     passed += self._send_due(now)
                 case Close():
-                    passed += [Send(peer, _Text(text)) for _, peer, text in self._out.kept]
+                    passed += [
+                        Send(peer, _EncodedText(text)) for _, peer, text in self._outbound.held
+                    ]
                     passed.append(action)
-                    self._in.kept.clear()
-                    self._out.kept.clear()
+                    self._inbound.held.clear()
+                    self._outbound.held.clear()
                 case _:
                     passed.append(action)
-        return passed + self._send_due(now) if self._out.kept else passed
+        return passed + self._send_due(now) if self._outbound.held else passed
 
     def relay(self, actions: list[Action], now: int) -> list[Action]:
         """What was passed on already is to be carried out."""
@@ -142,12 +144,12 @@ class Meddled:
         return actions
 
     def _receive_due(self, now: int) -> list[Action]:
-        taken = self._in.take(now)
+        taken = self._inbound.take_due(now)
         return [action for each in taken for action in self._receive(*each, now)]
 
     def _receive(self, peer: Hashable, text: str, now: int) -> list[Action]:
-        self.received[kind_of(text)] += 1
-        return self.pass_on(self.machine.receive_text(peer, text, now), now)
+        self.received_counts[kind_of(text)] += 1
+        return self.impair(self.machine.receive_text(peer, text, now), now)
 
     def _send_due(self, now: int) -> list[Action]:
-        return [Send(peer, _Text(text)) for peer, text in self._out.take(now)]
+        return [Send(peer, _EncodedText(text)) for peer, text in self._outbound.take_due(now)]

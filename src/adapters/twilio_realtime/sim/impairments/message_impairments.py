@@ -5,15 +5,15 @@ from typing import Any, Final
 
 from twilio_realtime_core.machine.units import MS
 
-from .plan import AddFault, Trouble
-from .protocol_rules import Again, McpTools
+from .plan import AddImpairment, ImpairmentPlan
+from .protocol_rules import McpToolCall, Repeat
 from .rules import Corrupt, Delay, Drop, Duplicate, Replace, Rule, Swap
 
-__all__ = ["MESSAGE_FAULTS"]
+__all__ = ["MESSAGE_IMPAIRMENTS"]
 
-_FROM_PHONE: Final = ("media", "mark", "start", "connected", "dtmf", "stop")
-_TO_PHONE: Final = ("media", "mark", "clear")
-_FROM_MODEL: Final = (
+_KINDS_FROM_PHONE: Final = ("media", "mark", "start", "connected", "dtmf", "stop")
+_KINDS_TO_PHONE: Final = ("media", "mark", "clear")
+_KINDS_FROM_MODEL: Final = (
     "response.output_audio.delta",
     "response.output_audio.done",
     "response.output_audio_transcript.delta",
@@ -34,7 +34,7 @@ _FROM_MODEL: Final = (
     "session.updated",
     "error",
 )
-_LIFE: Final = (
+_LIFECYCLE_KINDS: Final = (
     "response.created",
     "response.output_audio.delta",
     "response.done",
@@ -44,7 +44,7 @@ _LIFE: Final = (
     "error",
 )
 """Events that the lifecycles of a call go by."""
-_TO_MODEL: Final = (
+_KINDS_TO_MODEL: Final = (
     "input_audio_buffer.append",
     "session.update",
     "response.create",
@@ -53,7 +53,7 @@ _TO_MODEL: Final = (
     "conversation.item.delete",
     "conversation.item.create",
 )
-_MANY: Final = {
+_MAX_AFTER_BY_KIND: Final = {
     "": 40,
     "media": 300,
     "input_audio_buffer.append": 300,
@@ -64,96 +64,100 @@ _MANY: Final = {
 """Kinds of which a call has more than a few, and after how many of them, at most, a rule begins;
 empty: those of the model's server together."""
 
-_FEW: Final = 2
+_MAX_AFTER: Final = 2
 """The same of all other kinds."""
 
 
-def _place(trouble: Trouble, kinds: tuple[str, ...]) -> dict[str, Any]:
+def _draw_matching(plan: ImpairmentPlan, kinds: tuple[str, ...]) -> dict[str, Any]:
     """Which messages a rule is for."""
-    kind = trouble.choices.pick("of which kind", kinds)
-    after = trouble.choices.integer("after how many", 0, _MANY.get(kind, _FEW))
-    return {"kind": kind, "after": after, "times": trouble.choices.integer("how many", 1, 3)}
+    kind = plan.choices.draw_option("of which kind", kinds)
+    after = plan.choices.draw_integer("after how many", 0, _MAX_AFTER_BY_KIND.get(kind, _MAX_AFTER))
+    return {"kind": kind, "after": after, "times": plan.choices.draw_integer("how many", 1, 3)}
 
 
-def _on(way: str, make: Callable[..., Rule], kinds: tuple[str, ...], **more: Any) -> AddFault:
-    def add(trouble: Trouble) -> None:
-        rules: list[Rule] = getattr(trouble, way)
-        rules.append(make(**_place(trouble, kinds), **more))
-
-    return add
-
-
-def _delay(way: str, kinds: tuple[str, ...]) -> AddFault:
-    def add(trouble: Trouble) -> None:
-        rules: list[Rule] = getattr(trouble, way)
-        ns = trouble.choices.integer("kept back, ms", 1, 2500) * MS
-        rules.append(Delay(**_place(trouble, kinds), ns=ns))
+def _add_rule(
+    direction: str, make_rule: Callable[..., Rule], kinds: tuple[str, ...], **more: Any
+) -> AddImpairment:
+    def add(trouble: ImpairmentPlan) -> None:
+        rules: list[Rule] = getattr(trouble, direction)
+        rules.append(make_rule(**_draw_matching(trouble, kinds), **more))
 
     return add
 
 
-def _again(kinds: tuple[str, ...], *behind: str, first: bool) -> AddFault:
+def _add_delay(direction: str, kinds: tuple[str, ...]) -> AddImpairment:
+    def add(trouble: ImpairmentPlan) -> None:
+        rules: list[Rule] = getattr(trouble, direction)
+        ns = trouble.choices.draw_integer("kept back, ms", 1, 2500) * MS
+        rules.append(Delay(**_draw_matching(trouble, kinds), delay_ns=ns))
+
+    return add
+
+
+def _add_repeat(kinds: tuple[str, ...], *behind: str, keep_original: bool) -> AddImpairment:
     """Events come again, or late, behind others of one of the kinds (empty: of any kind)."""
 
-    def add(trouble: Trouble) -> None:
+    def add(trouble: ImpairmentPlan) -> None:
         choices = trouble.choices
-        next_kind = choices.pick("behind which kind", behind)
-        count = choices.integer("behind so many", 1, _MANY.get(next_kind, _FEW) + 1)
-        copies = choices.integer("copies", 1, 2) if first else 1
+        next_kind = choices.draw_option("behind which kind", behind)
+        count = choices.draw_integer(
+            "behind so many", 1, _MAX_AFTER_BY_KIND.get(next_kind, _MAX_AFTER) + 1
+        )
+        copies = choices.draw_integer("copies", 1, 2) if keep_original else 1
         trouble.from_model.append(
-            Again(
-                **_place(trouble, kinds),
-                next_kind=next_kind,
-                behind=count,
+            Repeat(
+                **_draw_matching(trouble, kinds),
+                trigger_kind=next_kind,
+                trigger_count=count,
                 copies=copies,
-                first=first,
+                keep_original=keep_original,
             )
         )
 
     return add
 
 
-def _lose_start(trouble: Trouble) -> None:
-    trouble.from_phone.append(Drop("start"))
+def _lose_start(plan: ImpairmentPlan) -> None:
+    plan.from_phone.append(Drop("start"))
 
 
-def _begin_unseen(trouble: Trouble) -> None:
-    after = trouble.choices.integer("after how many", 0, _FEW)
-    trouble.from_model.append(Drop("response.created", after=after))
+def _lose_response_created(plan: ImpairmentPlan) -> None:
+    after = plan.choices.draw_integer("after how many", 0, _MAX_AFTER)
+    plan.from_model.append(Drop("response.created", after=after))
 
 
-def _use_mcp(trouble: Trouble) -> None:
-    choices = trouble.choices
-    trouble.from_model.append(
-        McpTools(
-            after=choices.integer("after how many", 0, _FEW),
-            fails=choices.happens("the tool fails", 30),
-            asks=choices.happens("the tool is to be approved", 50),
+def _call_mcp_tool(plan: ImpairmentPlan) -> None:
+    choices = plan.choices
+    plan.from_model.append(
+        McpToolCall(
+            after=choices.draw_integer("after how many", 0, _MAX_AFTER),
+            fails=choices.draw_bool("the tool fails", 30),
+            needs_approval=choices.draw_bool("the tool is to be approved", 50),
         )
     )
 
 
-def _unknown_field(event: dict[str, Any]) -> None:
+def _add_unknown_field(event: dict[str, Any]) -> None:
     event.setdefault("session" if "session" in event else "response", {})["nonsense"] = True
 
 
-def _of_another_stream(message: dict[str, Any]) -> None:
+def _name_another_stream(message: dict[str, Any]) -> None:
     message["streamSid"] = "MZ" + "f" * 32
 
 
-def _of_another_response(event: dict[str, Any]) -> None:
+def _name_another_response(event: dict[str, Any]) -> None:
     event["response_id"], event["item_id"] = "resp_of_nobody", "item_of_nobody"
 
 
 # Another rule may have emptied the message before.
 
 
-def _other_format(event: dict[str, Any]) -> None:
+def _change_format(event: dict[str, Any]) -> None:
     if event["session"]:
         event["session"]["audio"]["output"]["format"] = {"type": "audio/pcm", "rate": 24000}
 
 
-def _bad_audio(message: dict[str, Any]) -> None:
+def _spoil_audio(message: dict[str, Any]) -> None:
     if message.get("media"):
         message["media"]["payload"] = "*"
     elif message.get("delta"):
@@ -166,62 +170,74 @@ def _null_fields(message: dict[str, Any]) -> None:
             message[name] = None
 
 
-MESSAGE_FAULTS: Final[dict[str, AddFault]] = {
+MESSAGE_IMPAIRMENTS: Final[dict[str, AddImpairment]] = {
     # Messages of Twilio, and to it.
-    "Twilio's messages late": _delay("from_phone", _FROM_PHONE),
-    "Twilio's messages lost": _on("from_phone", Drop, _FROM_PHONE),
-    "Twilio's messages doubled": _on("from_phone", Duplicate, _FROM_PHONE),
-    "Twilio's messages swapped": _on("from_phone", Swap, _FROM_PHONE),
-    "Twilio's messages no JSON": _on("from_phone", Corrupt, _FROM_PHONE),
-    "Twilio's messages empty": _on("from_phone", Replace, _FROM_PHONE, edit=_null_fields),
-    "start lost": _lose_start,
-    "marks lost": _on("from_phone", Drop, ("mark",)),
-    "marks doubled": _on("from_phone", Duplicate, ("mark",)),
-    "marks late": _delay("from_phone", ("mark",)),
-    "marks swapped": _on("from_phone", Swap, ("mark",)),
-    "messages of another stream": _on(
-        "from_phone", Replace, ("media", "mark", "stop"), edit=_of_another_stream
+    "Twilio's messages late": _add_delay("from_phone", _KINDS_FROM_PHONE),
+    "Twilio's messages lost": _add_rule("from_phone", Drop, _KINDS_FROM_PHONE),
+    "Twilio's messages doubled": _add_rule("from_phone", Duplicate, _KINDS_FROM_PHONE),
+    "Twilio's messages swapped": _add_rule("from_phone", Swap, _KINDS_FROM_PHONE),
+    "Twilio's messages no JSON": _add_rule("from_phone", Corrupt, _KINDS_FROM_PHONE),
+    "Twilio's messages empty": _add_rule(
+        "from_phone", Replace, _KINDS_FROM_PHONE, edit=_null_fields
     ),
-    "no audio in Twilio's media": _on("from_phone", Replace, ("media",), edit=_bad_audio),
-    "messages to Twilio late": _delay("to_phone", _TO_PHONE),
-    "messages to Twilio lost": _on("to_phone", Drop, _TO_PHONE),
-    "messages to Twilio doubled": _on("to_phone", Duplicate, _TO_PHONE),
+    "start lost": _lose_start,
+    "marks lost": _add_rule("from_phone", Drop, ("mark",)),
+    "marks doubled": _add_rule("from_phone", Duplicate, ("mark",)),
+    "marks late": _add_delay("from_phone", ("mark",)),
+    "marks swapped": _add_rule("from_phone", Swap, ("mark",)),
+    "messages of another stream": _add_rule(
+        "from_phone", Replace, ("media", "mark", "stop"), edit=_name_another_stream
+    ),
+    "no audio in Twilio's media": _add_rule("from_phone", Replace, ("media",), edit=_spoil_audio),
+    "messages to Twilio late": _add_delay("to_phone", _KINDS_TO_PHONE),
+    "messages to Twilio lost": _add_rule("to_phone", Drop, _KINDS_TO_PHONE),
+    "messages to Twilio doubled": _add_rule("to_phone", Duplicate, _KINDS_TO_PHONE),
     # Events of the model's server, and to it.
-    "server events late": _delay("from_model", _FROM_MODEL),
-    "server events lost": _on("from_model", Drop, _FROM_MODEL),
-    "server events doubled": _on("from_model", Duplicate, _FROM_MODEL),
-    "server events swapped": _on("from_model", Swap, _FROM_MODEL),
-    "server events repeated": _again(_LIFE, "", "response.done", first=True),
-    "server events in another order": _again(_LIFE, "", "response.done", first=False),
-    "a response that begins twice": _again(
+    "server events late": _add_delay("from_model", _KINDS_FROM_MODEL),
+    "server events lost": _add_rule("from_model", Drop, _KINDS_FROM_MODEL),
+    "server events doubled": _add_rule("from_model", Duplicate, _KINDS_FROM_MODEL),
+    "server events swapped": _add_rule("from_model", Swap, _KINDS_FROM_MODEL),
+    "server events repeated": _add_repeat(
+        _LIFECYCLE_KINDS, "", "response.done", keep_original=True
+    ),
+    "server events in another order": _add_repeat(
+        _LIFECYCLE_KINDS, "", "response.done", keep_original=False
+    ),
+    "a response that begins twice": _add_repeat(
         ("response.created",),
         "conversation.item.added",
         "response.done",
         "response.output_audio.done",
-        first=True,
+        keep_original=True,
     ),
-    "a response that ends late": _again(
+    "a response that ends late": _add_repeat(
         ("response.done",),
         "conversation.item.added",
         "response.created",
-        first=False,
+        keep_original=False,
     ),
-    "audio behind its response": _again(
-        ("response.output_audio.delta",), "response.done", first=False
+    "audio behind its response": _add_repeat(
+        ("response.output_audio.delta",), "response.done", keep_original=False
     ),
-    "server events no JSON": _on("from_model", Corrupt, _FROM_MODEL),
-    "server events empty": _on("from_model", Replace, _FROM_MODEL, edit=_null_fields),
-    "a response that begins unseen": _begin_unseen,
-    "tools of MCP servers": _use_mcp,
-    "no audio in deltas": _on("from_model", Replace, _FROM_MODEL[:1], edit=_bad_audio),
-    "audio of another response": _on(
-        "from_model", Replace, _FROM_MODEL[:2], edit=_of_another_response
+    "server events no JSON": _add_rule("from_model", Corrupt, _KINDS_FROM_MODEL),
+    "server events empty": _add_rule("from_model", Replace, _KINDS_FROM_MODEL, edit=_null_fields),
+    "a response that begins unseen": _lose_response_created,
+    "tools of MCP servers": _call_mcp_tool,
+    "no audio in deltas": _add_rule(
+        "from_model", Replace, _KINDS_FROM_MODEL[:1], edit=_spoil_audio
     ),
-    "another format": _on("from_model", Replace, ("session.updated",), edit=_other_format),
-    "client events late": _delay("to_model", _TO_MODEL),
-    "client events lost": _on("to_model", Drop, _TO_MODEL),
-    "client events doubled": _on("to_model", Duplicate, _TO_MODEL),
-    "updates rejected": _on("to_model", Replace, ("session.update",), edit=_unknown_field),
-    "requests refused": _on("to_model", Replace, ("response.create",), edit=_unknown_field),
+    "audio of another response": _add_rule(
+        "from_model", Replace, _KINDS_FROM_MODEL[:2], edit=_name_another_response
+    ),
+    "another format": _add_rule("from_model", Replace, ("session.updated",), edit=_change_format),
+    "client events late": _add_delay("to_model", _KINDS_TO_MODEL),
+    "client events lost": _add_rule("to_model", Drop, _KINDS_TO_MODEL),
+    "client events doubled": _add_rule("to_model", Duplicate, _KINDS_TO_MODEL),
+    "updates rejected": _add_rule(
+        "to_model", Replace, ("session.update",), edit=_add_unknown_field
+    ),
+    "requests refused": _add_rule(
+        "to_model", Replace, ("response.create",), edit=_add_unknown_field
+    ),
 }
 """By name. A new fault is a line here."""

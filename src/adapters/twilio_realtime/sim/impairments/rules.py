@@ -18,25 +18,25 @@ from attrs import define, field
 __all__ = [
     "Corrupt",
     "Delay",
+    "DelayedText",
     "Drop",
     "Duplicate",
-    "Passage",
     "Replace",
     "Rule",
     "Swap",
     "kind_of",
 ]
 
-Passage: TypeAlias = tuple[int, str]
+DelayedText: TypeAlias = tuple[int, str]
 """How long a message is kept back (ns), and its text. Messages of one way never overtake."""
 
-_KIND: Final = re.compile(r'\{"(?:event|type)":"([^"]*)"')
+_KIND_PATTERN: Final = re.compile(r'\{"(?:event|type)":"([^"]*)"')
 """Who writes messages in a simulation begins them with their kind."""
 
 
 def kind_of(text: str) -> str:
     """The `event` of a message of Twilio, or the `type` of an event of the Realtime API."""
-    found = _KIND.match(text)
+    found = _KIND_PATTERN.match(text)
     return found[1] if found else ""
 
 
@@ -51,24 +51,24 @@ class Rule(ABC):
     kind: str = ""
     after: int = field(default=0, kw_only=True)
     times: int = field(default=1, kw_only=True)
-    done: int = field(init=False, default=0, repr=False)
-    _seen: int = field(init=False, default=0, repr=False)
+    applied_count: int = field(init=False, default=0, repr=False)
+    _matching_count: int = field(init=False, default=0, repr=False)
 
-    def pass_on(self, text: str) -> Sequence[Passage]:
+    def process(self, text: str) -> Sequence[DelayedText]:
         """What becomes of a message."""
         if self.kind and kind_of(text) != self.kind:
-            return self.other(text)
-        self._seen += 1
-        if not self.after < self._seen <= self.after + self.times:
-            return self.other(text)
-        self.done += 1
-        return self.meddle(text)
+            return self.pass_through(text)
+        self._matching_count += 1
+        if not self.after < self._matching_count <= self.after + self.times:
+            return self.pass_through(text)
+        self.applied_count += 1
+        return self.apply(text)
 
     @abstractmethod
-    def meddle(self, text: str) -> Sequence[Passage]:
+    def apply(self, text: str) -> Sequence[DelayedText]:
         """What becomes of a message that it has its way with."""
 
-    def other(self, text: str) -> Sequence[Passage]:
+    def pass_through(self, text: str) -> Sequence[DelayedText]:
         """What becomes of any other message: it passes."""
         return ((0, text),)
 
@@ -78,18 +78,18 @@ class Delay(Rule):
     """Keeps messages back for `ns`. What comes behind waits with them and is then released at once,
     while other links go on: so events of two links change places."""
 
-    ns: int = field(default=0, kw_only=True)
+    delay_ns: int = field(default=0, kw_only=True)
 
-    def meddle(self, text: str) -> Sequence[Passage]:
+    def apply(self, text: str) -> Sequence[DelayedText]:
         """It comes later."""
-        return ((self.ns, text),)
+        return ((self.delay_ns, text),)
 
 
 @define(eq=False)
 class Drop(Rule):
     """Messages never come."""
 
-    def meddle(self, text: str) -> Sequence[Passage]:
+    def apply(self, text: str) -> Sequence[DelayedText]:
         """It is gone."""
         del text
         return ()
@@ -99,7 +99,7 @@ class Drop(Rule):
 class Duplicate(Rule):
     """Messages come twice."""
 
-    def meddle(self, text: str) -> Sequence[Passage]:
+    def apply(self, text: str) -> Sequence[DelayedText]:
         """It comes, and comes again."""
         return ((0, text), (0, text))
 
@@ -108,17 +108,17 @@ class Duplicate(Rule):
 class Swap(Rule):
     """A message comes behind the one that follows it."""
 
-    _kept: list[str] = field(init=False, factory=list[str], repr=False)
+    _held: list[str] = field(init=False, factory=list[str], repr=False)
 
-    def meddle(self, text: str) -> Sequence[Passage]:
+    def apply(self, text: str) -> Sequence[DelayedText]:
         """It waits for the next."""
-        self._kept.append(text)
+        self._held.append(text)
         return ()
 
-    def other(self, text: str) -> Sequence[Passage]:
+    def pass_through(self, text: str) -> Sequence[DelayedText]:
         """Behind it come those that have waited for it."""
-        passages = [(0, text), *((0, kept) for kept in self._kept)]
-        self._kept.clear()
+        passages = [(0, text), *((0, kept) for kept in self._held)]
+        self._held.clear()
         return passages
 
 
@@ -126,7 +126,7 @@ class Swap(Rule):
 class Corrupt(Rule):
     """Messages lose their second half, and so are no JSON."""
 
-    def meddle(self, text: str) -> Sequence[Passage]:
+    def apply(self, text: str) -> Sequence[DelayedText]:
         """Its first half comes."""
         return ((0, text[: len(text) // 2]),)
 
@@ -137,7 +137,7 @@ class Replace(Rule):
 
     edit: Callable[[dict[str, Any]], object] = field(kw_only=True, repr=lambda each: each.__name__)
 
-    def meddle(self, text: str) -> Sequence[Passage]:
+    def apply(self, text: str) -> Sequence[DelayedText]:
         """What it has become comes; what another rule has corrupted is left as it is."""
         try:
             body: dict[str, Any] = json.loads(text)

@@ -11,9 +11,9 @@ from attrs import frozen
 
 from ..audio import to_linear
 
-__all__ = ["FRAME_LEVELS", "AudioFormat", "format_of"]
+__all__ = ["LEVELS_PER_FRAME", "AudioFormat", "format_from_wire"]
 
-FRAME_LEVELS = 256
+LEVELS_PER_FRAME = 256
 """Levels in the 32 ms frame that voice activity is judged by: one for each 1/8000 s."""
 
 
@@ -22,26 +22,32 @@ class AudioFormat:
     """How audio crosses the wire; `bytes_per_ms` of it, `sample` bytes for each 1/8000 s."""
 
     name: str
-    sample: int
-    _levels: bytes
-    _wire: tuple[bytes, ...]
+    bytes_per_level: int
+    _level_of_byte: bytes
+    _wire_of_ulaw: tuple[bytes, ...]
 
     @property
     def bytes_per_ms(self) -> int:
         """Bytes of wire audio in a millisecond."""
-        return 8 * self.sample
+        return 8 * self.bytes_per_level
 
     def levels(self, wire: bytes) -> bytes:
         """How loud whole samples of wire audio are: a byte for each 1/8000 s, 0 is silence and
         255 full scale. Of 24 kHz audio every third sample is looked at, by its high byte."""
-        return (wire if self.sample == 1 else wire[1 :: self.sample]).translate(self._levels)
+        return (wire if self.bytes_per_level == 1 else wire[1 :: self.bytes_per_level]).translate(
+            self._level_of_byte
+        )
 
     def encode(self, ulaw: bytes) -> bytes:
         """Wire audio of µ-law audio. 24 kHz is made by saying each sample three times."""
-        return b"".join(map(self._wire.__getitem__, ulaw)) if self.name != "audio/pcmu" else ulaw
+        return (
+            b"".join(map(self._wire_of_ulaw.__getitem__, ulaw))
+            if self.name != "audio/pcmu"
+            else ulaw
+        )
 
 
-def format_of(wire: dict[str, Any]) -> AudioFormat:
+def format_from_wire(wire: dict[str, Any]) -> AudioFormat:
     """The format that a session's checked `format` object names."""
     return _FORMATS[wire["type"]]
 

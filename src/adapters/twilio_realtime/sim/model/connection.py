@@ -4,11 +4,11 @@ from functools import partial
 
 from attrs import define, field
 
-from .conversation import ConversationItem, Memory
-from .event_queue import Agenda
-from .output_items import Steps
+from .conversation import StoredConversation, StoredItem
+from .event_queue import EventQueue
+from .output_items import PacedEvents
 from .pace import Pace
-from .server_events import EventWriter, ServerEvent
+from .server_events import ServerEvent, ServerEventWriter
 from .session import RealtimeSession
 
 __all__ = ["RealtimeConnection"]
@@ -19,30 +19,30 @@ class RealtimeConnection:
     """One connection, as its parts see it. `unsent` are the events to go out with this step."""
 
     pace: Pace
-    agenda: Agenda
-    writer: EventWriter
+    event_queue: EventQueue
+    writer: ServerEventWriter
     session: RealtimeSession
     conversation_id: str
-    memory: Memory = field(factory=Memory)
+    conversation: StoredConversation = field(factory=StoredConversation)
     unsent: list[ServerEvent] = field(factory=list[ServerEvent])
 
     def send(self, event: ServerEvent) -> None:
         """Send an event now."""
         self.unsent.append(event)
 
-    def tell(self, type_: str, /, **fields: object) -> None:
+    def send_new(self, type_: str, /, **fields: object) -> None:
         """Send a new event now; its fields in the order given."""
-        self.unsent.append(self.writer.event(type_, **fields))
+        self.unsent.append(self.writer.make_event(type_, **fields))
 
-    def tell_of(self, item: ConversationItem) -> None:
+    def send_item_added(self, item: StoredItem) -> None:
         """Send that an item was added to the conversation, complete as it is."""
         for type_ in ("conversation.item.added", "conversation.item.done"):
-            self.tell(type_, previous_item_id=item.previous_item_id, item=item.wire())
+            self.send_new(type_, previous_item_id=item.previous_item_id, item=item.to_wire())
 
-    def follow(self, steps: Steps) -> None:
+    def send_paced(self, steps: PacedEvents) -> None:
         """Send events and wait as `steps` say, until they end or are closed."""
         for step in steps:
             if isinstance(step, int):
-                self.agenda.after(step, partial(self.follow, steps))
+                self.event_queue.schedule_after(step, partial(self.send_paced, steps))
                 return
             self.send(step)

@@ -10,24 +10,24 @@ from typing import Any, TypeAlias
 
 from attrs import define, field
 
-__all__ = ["ConversationItem", "Memory"]
+__all__ = ["StoredConversation", "StoredItem"]
 
-Json: TypeAlias = dict[str, Any]
+JsonFields: TypeAlias = dict[str, Any]
 
-_TEXTS = ("arguments", "output", "text", "transcript")
+_TEXT_FIELDS = ("arguments", "output", "text", "transcript")
 """The fields of items and content parts that hold text for the model."""
 
 
 @define(eq=False)
-class ConversationItem:
+class StoredItem:
     """One item, of either side.
 
     `fields` are those on the wire but for the content, in the server's order. `audio` is the audio
     of its only audio part, in the format in which it crossed the wire.
     """
 
-    fields: Json
-    content: list[Json] | None = None
+    fields: JsonFields
+    content: list[JsonFields] | None = None
     response_id: str | None = None
     """The response that made it; `None` for items of the client and of the caller."""
     audio: bytearray = field(factory=bytearray, repr=False)
@@ -36,10 +36,10 @@ class ConversationItem:
     """How much audio of it has been sent to the client."""
     truncated_ms: int | None = None
     """Where the client truncated it."""
-    deleted: bool = False
+    is_deleted: bool = False
     previous_item_id: str | None = None
     """The item before it when it was added."""
-    second: bool = False
+    is_second: bool = False
     """Whether it was added as the second item of the conversation."""
 
     @property
@@ -63,7 +63,7 @@ class ConversationItem:
         return self.fields.get("status")
 
     @property
-    def spoken(self) -> bool:
+    def is_spoken(self) -> bool:
         """Whether it is a message that the model says aloud."""
         return any(part["type"] == "output_audio" for part in self.content or ())
 
@@ -76,7 +76,7 @@ class ConversationItem:
     def texts(self) -> list[str]:
         """All that the model can read in it."""
         parts = [self.fields, *(self.content or ())]
-        found = [part.get(name) for part in parts for name in _TEXTS]
+        found = [part.get(name) for part in parts for name in _TEXT_FIELDS]
         return [text for text in found if text]
 
     @property
@@ -90,11 +90,11 @@ class ConversationItem:
         return self.generated_ms if self.truncated_ms is None else self.truncated_ms
 
     @property
-    def believed_ms(self) -> int:
+    def assumed_heard_ms(self) -> int:
         """How much of it the model thinks was heard: nothing of a deleted item."""
-        return 0 if self.deleted else self.remaining_ms
+        return 0 if self.is_deleted else self.remaining_ms
 
-    def wire(self, *, with_audio: bool = False) -> Json:
+    def to_wire(self, *, with_audio: bool = False) -> JsonFields:
         """The item as an event holds it: a new object that later changes leave alone."""
         if self.content is None:
             return dict(self.fields)
@@ -103,13 +103,13 @@ class ConversationItem:
             content[0]["audio"] = base64.b64encode(self.audio).decode()
         return {**self.fields, "content": content}
 
-    def say(self, audio: bytes, duration_ms: int) -> None:
+    def add_audio(self, audio: bytes, duration_ms: int) -> None:
         """`duration_ms` more of it has been sent; a truncated item keeps no more of it."""
         self.generated_ms += duration_ms
         if self.truncated_ms is None:
             self.audio += audio
 
-    def transcribe(self, transcript: str) -> None:
+    def set_transcript(self, transcript: str) -> None:
         """Its audio reads so, as far as is known by now; of a truncated item nothing is."""
         if self.content and self.truncated_ms is None:
             self.content[0]["transcript"] = transcript
@@ -123,21 +123,21 @@ class ConversationItem:
             self.content[0]["transcript"] = None
 
 
-class Memory:
+class StoredConversation:
     """The items of the default conversation, in order; deleted ones stay, marked so."""
 
     def __init__(self) -> None:
-        self.items: list[ConversationItem] = []
+        self.items: list[StoredItem] = []
 
-    def __iter__(self) -> Iterator[ConversationItem]:
-        return (item for item in self.items if not item.deleted)
+    def __iter__(self) -> Iterator[StoredItem]:
+        return (item for item in self.items if not item.is_deleted)
 
     @property
     def last_id(self) -> str | None:
         """The id of the newest item."""
-        return next((item.id for item in reversed(self.items) if not item.deleted), None)
+        return next((item.id for item in reversed(self.items) if not item.is_deleted), None)
 
-    def find(self, item_id: str) -> ConversationItem | None:
+    def find(self, item_id: str) -> StoredItem | None:
         """The item of that id, if it is there and not deleted."""
         return next((item for item in self if item.id == item_id), None)
 
@@ -147,17 +147,17 @@ class Memory:
             item.fields.get("call_id") == call_id for item in self if item.type == "function_call"
         )
 
-    def append(self, item: ConversationItem) -> None:
+    def append(self, item: StoredItem) -> None:
         """Put an item at the end."""
         item.previous_item_id = self.last_id
         self._insert(len(self.items), item)
 
-    def insert_after(self, previous: ConversationItem | None, item: ConversationItem) -> None:
+    def insert_after(self, previous: StoredItem | None, item: StoredItem) -> None:
         """Put an item behind another; behind `None` is the front (`previous_item_id: root`)."""
         item.previous_item_id = None if previous is None else previous.id
         self._insert(self.items.index(previous) + 1 if previous else 0, item)
 
-    def _insert(self, index: int, item: ConversationItem) -> None:
-        before = sum(not earlier.deleted for earlier in self.items[:index])
-        item.second = before == 1
+    def _insert(self, index: int, item: StoredItem) -> None:
+        before = sum(not earlier.is_deleted for earlier in self.items[:index])
+        item.is_second = before == 1
         self.items.insert(index, item)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 
-__all__ = ["Agenda"]
+__all__ = ["EventQueue"]
 
 
-class Agenda:
+class EventQueue:
     """Jobs by time (ns); those of one instant in the order in which they were put down.
 
     A job that comes late still sees the time it was meant for as `now`, so that whatever it puts
@@ -26,11 +26,11 @@ class Agenda:
         """When the next job is due (ns), or `None`."""
         return self._jobs[0][0] if self._jobs else None
 
-    def after(self, delay: int, job: Callable[[], object]) -> None:
+    def schedule_after(self, delay_ns: int, job: Callable[[], object]) -> None:
         """Do `job` once `delay` ns have passed since `now`."""
-        heappush(self._jobs, (self.now + delay, next(self._numbers), job))
+        heappush(self._jobs, (self.now + delay_ns, next(self._numbers), job))
 
-    def run(self, now: int) -> None:
+    def run_due(self, now: int) -> None:
         """Do all that is due at `now`, also what those jobs add; then let `now` be the time."""
         while self._jobs and self._jobs[0][0] <= now:
             self.now, _, job = heappop(self._jobs)

@@ -5,22 +5,22 @@ from typing import Any
 from attrs import define, field, frozen
 
 from .audio_formats import AudioFormat
-from .conversation import Memory
+from .conversation import StoredConversation
 from .output_items import (
     TOKEN_MS,
-    CallItem,
+    DelayOrEvent,
+    FunctionCallOutputItem,
+    ItemContext,
     OutputItem,
-    Place,
-    SpokenItem,
-    Step,
-    Steps,
-    WrittenItem,
+    PacedEvents,
+    SpokenOutputItem,
+    TextOutputItem,
 )
 from .pace import Pace
-from .replies import FunctionCall, Reply, ReplyItem, Speech, Text
-from .server_events import EventWriter
+from .replies import FunctionCallReply, Reply, ReplyItem, SpokenReply, TextReply
+from .server_events import ServerEventWriter
 
-__all__ = ["Generation", "ResponseSettings"]
+__all__ = ["ResponseGeneration", "ResponseSettings"]
 
 
 @frozen
@@ -32,19 +32,19 @@ class ResponseSettings:
     `max_output_tokens`, `audio`, `metadata`. The tokens are those of the model's input.
     """
 
-    wire: dict[str, Any]
+    wire_fields: dict[str, Any]
     audio_format: AudioFormat
     text_tokens: int
     audio_tokens: int
 
     @property
-    def written(self) -> bool:
+    def is_text(self) -> bool:
         """Whether the response is written rather than spoken."""
-        return bool(self.wire["output_modalities"] == ["text"])
+        return bool(self.wire_fields["output_modalities"] == ["text"])
 
 
 @define(eq=False)
-class Generation:
+class ResponseGeneration:
     """A response being made.
 
     `run` are its steps, up to `response.done`; `cancel` those that close it early, wherever it
@@ -55,73 +55,77 @@ class Generation:
     _reply: Reply
     _settings: ResponseSettings
     _pace: Pace
-    _writer: EventWriter
-    _memory: Memory | None
-    _made: list[OutputItem] = field(init=False, factory=list[OutputItem])
-    _open: OutputItem | None = field(init=False, default=None)
+    _writer: ServerEventWriter
+    _conversation: StoredConversation | None
+    _items: list[OutputItem] = field(init=False, factory=list[OutputItem])
+    _open_item: OutputItem | None = field(init=False, default=None)
 
     @property
-    def in_conversation(self) -> bool:
+    def is_in_conversation(self) -> bool:
         """Whether its items belong to the default conversation."""
-        return self._memory is not None
+        return self._conversation is not None
 
     @property
     def audio_ms(self) -> int:
         """How much audio of it has been sent."""
-        return sum(made.item.generated_ms for made in self._made)
+        return sum(made.item.generated_ms for made in self._items)
 
-    def run(self) -> Steps:
+    def run(self) -> PacedEvents:
         """All of it, from `response.created`."""
-        yield self._event("response.created", "in_progress", None, None)
+        yield self._make_event("response.created", "in_progress", None, None)
         reply = self._reply
         for index, item in enumerate(reply.items):
-            yield self._pause_before(item, index)
-            made = self._prepare(item, index)
-            yield from made.begin()
-            self._made.append(made)
-            self._open = made
-            yield from made.make()
-            self._open = None
+            yield self._pause_before_ns(item, index)
+            made = self._make_item(item, index)
+            yield from made.open()
+            self._items.append(made)
+            self._open_item = made
+            yield from made.generate()
+            self._open_item = None
             broken = reply.status != "completed" and index == len(reply.items) - 1
-            yield from made.end("incomplete" if broken else "completed")
-        yield self._event("response.done", reply.status, _details(reply), self._usage())
+            yield from made.close("incomplete" if broken else "completed")
+        yield self._make_event("response.done", reply.status, _status_details(reply), self._usage())
 
-    def cancel(self, reason: str) -> Steps:
+    def cancel(self, reason: str) -> PacedEvents:
         """Close what is open; `reason` is `turn_detected` or `client_cancelled`."""
-        if self._open is not None:
-            yield from self._open.end("incomplete")
-        if self._pace.cancelled_ns:
-            yield self._pace.cancelled_ns
+        if self._open_item is not None:
+            yield from self._open_item.close("incomplete")
+        if self._pace.cancelled_done_ns:
+            yield self._pace.cancelled_done_ns
         details = {"type": "cancelled", "reason": reason}
-        yield self._event("response.done", "cancelled", details, self._usage())
+        yield self._make_event("response.done", "cancelled", details, self._usage())
 
-    def _pause_before(self, item: ReplyItem, index: int) -> int:
+    def _pause_before_ns(self, item: ReplyItem, index: int) -> int:
         if index:
             return self._pace.next_item_ns
-        spoken = isinstance(item, Speech) and not self._settings.written
-        return self._pace.item_ns if spoken else self._pace.text_ns
+        spoken = isinstance(item, SpokenReply) and not self._settings.is_text
+        return self._pace.first_spoken_item_ns if spoken else self._pace.first_text_item_ns
 
-    def _prepare(self, item: ReplyItem, index: int) -> OutputItem:
+    def _make_item(self, item: ReplyItem, index: int) -> OutputItem:
         settings, writer = self._settings, self._writer
-        place = Place(self.id, index, self._pace, writer, self._memory, settings.audio_format)
+        place = ItemContext(
+            self.id, index, self._pace, writer, self._conversation, settings.audio_format
+        )
         match item:
-            case Speech(audio, transcript) if not settings.written:
-                return SpokenItem(place, audio, transcript)
-            case Speech(transcript=text) | Text(text):
-                return WrittenItem(place, text)
-            case FunctionCall(name, arguments, call_id):
-                return CallItem(place, name, call_id or writer.call_id(), arguments)
+            case SpokenReply(audio, transcript) if not settings.is_text:
+                return SpokenOutputItem(place, audio, transcript)
+            case SpokenReply(transcript=text) | TextReply(text):
+                return TextOutputItem(place, text)
+            case FunctionCallReply(name, arguments, call_id):
+                return FunctionCallOutputItem(
+                    place, name, call_id or writer.new_call_id(), arguments
+                )
 
-    def _event(
+    def _make_event(
         self, type_: str, status: str, details: dict[str, Any] | None, usage: dict[str, Any] | None
-    ) -> Step:
-        wire = self._settings.wire
+    ) -> DelayOrEvent:
+        wire = self._settings.wire_fields
         response = {
             "object": "realtime.response",
             "id": self.id,
             "status": status,
             "status_details": details,
-            "output": [made.item.wire() for made in self._made],
+            "output": [made.item.to_wire() for made in self._items],
             "conversation_id": wire["conversation_id"],
             "output_modalities": wire["output_modalities"],
             "max_output_tokens": wire["max_output_tokens"],
@@ -129,15 +133,15 @@ class Generation:
             "usage": usage,
             "metadata": wire["metadata"],
         }
-        return self._writer.event(type_, response=response)
+        return self._writer.make_event(type_, response=response)
 
     def _usage(self) -> dict[str, Any] | None:
         """As the server counts: a token for 50 ms of audio, and those of text (API reference,
         `response.done`). A response that failed before it began used nothing."""
-        if self._reply.status == "failed" and not self._made:
+        if self._reply.status == "failed" and not self._items:
             return None
         read, heard = self._settings.text_tokens, self._settings.audio_tokens
-        written, spoken = sum(made.tokens for made in self._made), self.audio_ms // TOKEN_MS
+        written, spoken = sum(made.sent_tokens for made in self._items), self.audio_ms // TOKEN_MS
         none = {"text_tokens": 0, "audio_tokens": 0, "image_tokens": 0}
         return {
             "total_tokens": read + heard + written + spoken,
@@ -154,7 +158,7 @@ class Generation:
         }
 
 
-def _details(reply: Reply) -> dict[str, Any] | None:
+def _status_details(reply: Reply) -> dict[str, Any] | None:
     match reply:
         case Reply(reason=str(reason)):
             return {"type": reply.status, "reason": reason}

@@ -4,36 +4,36 @@ from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
-from .conversation import ConversationItem
+from .conversation import StoredItem
 
-__all__ = ["FunctionCall", "Reply", "ReplyItem", "ResponseRequest", "Speech", "Text"]
+__all__ = ["FunctionCallReply", "Reply", "ReplyItem", "ResponseRequest", "SpokenReply", "TextReply"]
 
 
-def _count_bytes(audio: bytes) -> str:
+def _format_audio(audio: bytes) -> str:
     return f"<{len(audio)} bytes>"
 
 
 @frozen
-class Speech:
+class SpokenReply:
     """An assistant message that is spoken.
 
     `audio` is G.711 µ-law at 8 kHz. The model makes sound in tokens of 50 ms, so silence fills
     the last one. In a response whose modality is text, only the transcript is written.
     """
 
-    audio: bytes = field(repr=_count_bytes)
+    audio: bytes = field(repr=_format_audio)
     transcript: str
 
 
 @frozen
-class Text:
+class TextReply:
     """An assistant message that is written."""
 
     text: str
 
 
 @frozen
-class FunctionCall:
+class FunctionCallReply:
     """A call of one of the client's functions. `arguments` is JSON in a string; a `call_id` of
     `None` is drawn from the seed."""
 
@@ -42,7 +42,7 @@ class FunctionCall:
     call_id: str | None = None
 
 
-ReplyItem: TypeAlias = Speech | Text | FunctionCall
+ReplyItem: TypeAlias = SpokenReply | TextReply | FunctionCallReply
 
 
 @frozen
@@ -87,5 +87,5 @@ class ResponseRequest:
 
     number: int
     params: dict[str, Any]
-    conversation: tuple[ConversationItem, ...]
-    out_of_band: bool = False
+    conversation: tuple[StoredItem, ...]
+    is_out_of_band: bool = False

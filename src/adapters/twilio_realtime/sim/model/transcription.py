@@ -5,11 +5,11 @@ from typing import Any
 
 from twilio_realtime_core.machine.units import MS
 
-from .conversation import ConversationItem
-from .output_items import Step, Steps, split_tokens
-from .server_events import EventWriter
+from .conversation import StoredItem
+from .output_items import DelayOrEvent, PacedEvents, split_tokens
+from .server_events import ServerEventWriter
 
-__all__ = ["Transcription"]
+__all__ = ["TurnTranscription"]
 
 _LIVE_MODELS = ("gpt-realtime-whisper", "gpt-live-transcribe")
 """Those that write while the caller still speaks."""
@@ -20,10 +20,10 @@ _WORD_NS = 300 * MS
 _DELTA_NS = 30 * MS
 """Between deltas after that."""
 
-_TYPE = "conversation.item.input_audio_transcription"
+_TYPE_PREFIX = "conversation.item.input_audio_transcription"
 
 
-class Transcription:
+class TurnTranscription:
     """That of one turn. `transcript` of `None` is one that fails.
 
     `live` are the steps from the start of speech, `finish` those from the commit; steps are events
@@ -31,7 +31,7 @@ class Transcription:
     """
 
     def __init__(
-        self, item_id: str, model: str, transcript: str | None, writer: EventWriter
+        self, item_id: str, model: str, transcript: str | None, writer: ServerEventWriter
     ) -> None:
         self._item_id = item_id
         self._model = model
@@ -39,43 +39,45 @@ class Transcription:
         self._writer = writer
         self._tokens = deque(split_tokens(transcript or ""))
 
-    def live(self) -> Steps:
+    def while_speaking(self) -> PacedEvents:
         """What comes while the caller speaks: all but the last word, from a model that can."""
         while self._model in _LIVE_MODELS and len(self._tokens) > 1:
             yield _WORD_NS
-            yield self._delta()
+            yield self._take_delta()
 
-    def finish(self, item: ConversationItem, delay: int) -> Steps:
+    def after_commit(self, item: StoredItem, delay_ns: int) -> PacedEvents:
         """What comes after the turn was committed as `item`; `delay` ns if it was not live."""
-        yield _DELTA_NS if self._model in _LIVE_MODELS else delay
+        yield _DELTA_NS if self._model in _LIVE_MODELS else delay_ns
         while self._tokens:
-            yield self._delta()
+            yield self._take_delta()
             yield _DELTA_NS
         if self._transcript is None:
-            yield self._failed()
+            yield self._make_failure()
             return
-        item.transcribe(self._transcript)
-        yield self._writer.event(
-            f"{_TYPE}.completed",
+        item.set_transcript(self._transcript)
+        yield self._writer.make_event(
+            f"{_TYPE_PREFIX}.completed",
             item_id=self._item_id,
             content_index=0,
             transcript=self._transcript,
             usage=self._usage(item.audio_ms),
         )
 
-    def _delta(self) -> Step:
+    def _take_delta(self) -> DelayOrEvent:
         token = self._tokens.popleft()
-        return self._writer.delta(f"{_TYPE}.delta", token, item_id=self._item_id, content_index=0)
+        return self._writer.make_delta(
+            f"{_TYPE_PREFIX}.delta", token, item_id=self._item_id, content_index=0
+        )
 
-    def _failed(self) -> Step:
+    def _make_failure(self) -> DelayOrEvent:
         error = {
             "type": "server_error",
             "code": None,
             "message": f"Input transcription failed for item '{self._item_id}'.",
             "param": None,
         }
-        return self._writer.event(
-            f"{_TYPE}.failed", item_id=self._item_id, content_index=0, error=error
+        return self._writer.make_event(
+            f"{_TYPE_PREFIX}.failed", item_id=self._item_id, content_index=0, error=error
         )
 
     def _usage(self, audio_ms: int) -> dict[str, Any]:

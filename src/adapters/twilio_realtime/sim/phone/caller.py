@@ -16,197 +16,199 @@ from ..audio import silence
 from .player import Player
 
 __all__ = [
-    "SPEECH_LIMIT",
-    "Act",
-    "After",
-    "At",
+    "MAX_SPEECH_BYTES",
+    "AfterDelay",
+    "AtTime",
+    "CallerAct",
+    "CallerHangsUp",
+    "CallerMutes",
+    "CallerPressesKey",
+    "CallerSays",
+    "CallerScript",
+    "CallerUnmutes",
+    "CallerVoice",
     "Cue",
-    "HangUp",
-    "Mute",
-    "Press",
-    "Say",
-    "Script",
-    "Unmute",
-    "Voice",
-    "WhenHeard",
-    "WhenQuiet",
+    "WhenAgentHeard",
+    "WhenAgentQuiet",
 ]
 
-SPEECH_LIMIT: Final = 10 * 60 * SECOND // SAMPLE_NS
+MAX_SPEECH_BYTES: Final = 10 * 60 * SECOND // SAMPLE_NS
 """Bytes that a caller can have to say at a time: ten minutes, as much as can wait to be heard."""
 
 
-def _check_key(press: "Press", attribute: "Attribute[str]", digit: str) -> None:
+def _check_key(press: "CallerPressesKey", attribute: "Attribute[str]", digit: str) -> None:
     del press, attribute
     if len(digit) != 1 or digit not in "0123456789*#ABCD":
         raise LocalProtocolError("no key of a telephone")
 
 
-def _check_length(say: "Say", attribute: "Attribute[bytes]", audio: bytes) -> None:
+def _check_length(say: "CallerSays", attribute: "Attribute[bytes]", audio: bytes) -> None:
     del say, attribute
-    if len(audio) > SPEECH_LIMIT:
-        raise LocalProtocolError(f"more than {SPEECH_LIMIT} bytes to say")
+    if len(audio) > MAX_SPEECH_BYTES:
+        raise LocalProtocolError(f"more than {MAX_SPEECH_BYTES} bytes to say")
 
 
 # What the caller does.
 
 
 @frozen
-class Say:
+class CallerSays:
     """Speak: µ-law audio, in frames of 20 ms from the next one on; at most `SPEECH_LIMIT`."""
 
     audio: bytes = field(repr=False, validator=_check_length)
 
 
 @frozen
-class Press:
+class CallerPressesKey:
     """Press a key: one of `0123456789*#ABCD` (`LocalProtocolError`: no such key)."""
 
     digit: str = field(validator=_check_key)
 
 
 @frozen
-class Mute:
+class CallerMutes:
     """Mute the phone: it sends silence, and what is said meanwhile is lost."""
 
 
 @frozen
-class Unmute:
+class CallerUnmutes:
     """The opposite."""
 
 
 @frozen
-class HangUp:
+class CallerHangsUp:
     """End the call."""
 
 
-Act: TypeAlias = Say | Press | Mute | Unmute | HangUp
+CallerAct: TypeAlias = CallerSays | CallerPressesKey | CallerMutes | CallerUnmutes | CallerHangsUp
 
 
 # When.
 
 
 @frozen
-class At:
+class AtTime:
     """`ns` after the stream began, or as soon as the act before is done."""
 
-    ns: int
-    act: Act
+    at_ns: int
+    act: CallerAct
 
 
 @frozen
-class After:
+class AfterDelay:
     """`ns` after the act before is done."""
 
-    ns: int
-    act: Act
+    delay_ns: int
+    act: CallerAct
 
 
 @frozen
-class WhenHeard:
+class WhenAgentHeard:
     """When the caller has heard `ms` milliseconds of the agent since the act before was done.
 
     0 stands for the agent's first sound. This is how a caller interrupts.
     """
 
-    ms: int
-    act: Act
+    heard_ms: int
+    act: CallerAct
 
 
 @frozen
-class WhenQuiet:
+class WhenAgentQuiet:
     """When the agent has been heard since the act before was done, and then was silent for `ns`.
 
     This is how a caller waits for his turn. A pause of the agent must be shorter.
     """
 
-    ns: int
-    act: Act
+    silence_ns: int
+    act: CallerAct
 
 
-Cue: TypeAlias = At | After | WhenHeard | WhenQuiet
+Cue: TypeAlias = AtTime | AfterDelay | WhenAgentHeard | WhenAgentQuiet
 
-_BYTES_A_MS = 8
+_BYTES_PER_MS = 8
 _SILENT_FRAME = silence(FRAME_SAMPLES)
 
 
 @define(eq=False)
-class Voice:
+class CallerVoice:
     """What the caller has still to say, cut into frames; with `record`, what he has said."""
 
-    record: bool
-    muted: bool = field(init=False, default=False)
-    said: bytearray = field(init=False, factory=bytearray)
-    _speech: bytearray = field(init=False, factory=bytearray)
+    record_audio: bool
+    is_muted: bool = field(init=False, default=False)
+    sent_audio: bytearray = field(init=False, factory=bytearray)
+    _unsaid_audio: bytearray = field(init=False, factory=bytearray)
 
     @property
-    def remaining(self) -> int:
+    def remaining_bytes(self) -> int:
         """Bytes not yet said."""
-        return len(self._speech)
+        return len(self._unsaid_audio)
 
-    def say(self, audio: bytes) -> None:
+    def enqueue(self, audio: bytes) -> None:
         """Say `audio` after everything else."""
-        self._speech += audio
+        self._unsaid_audio += audio
 
-    def next_frame(self) -> bytes:
+    def take_frame(self) -> bytes:
         """The next 20 ms: silence while muted, when what would have been said is lost."""
-        if not self._speech:
+        if not self._unsaid_audio:
             audio = _SILENT_FRAME
         else:
-            audio = bytes(self._speech[:FRAME_SAMPLES]).ljust(FRAME_SAMPLES, _SILENT_FRAME[:1])
-            del self._speech[:FRAME_SAMPLES]
-            if self.muted:
+            audio = bytes(self._unsaid_audio[:FRAME_SAMPLES]).ljust(
+                FRAME_SAMPLES, _SILENT_FRAME[:1]
+            )
+            del self._unsaid_audio[:FRAME_SAMPLES]
+            if self.is_muted:
                 audio = _SILENT_FRAME
-        if self.record:
-            self.said += audio
+        if self.record_audio:
+            self.sent_audio += audio
         return audio
 
 
 @define(eq=False)
-class Script:
+class CallerScript:
     """Cues, and how far the call has come in them."""
 
     cues: Sequence[Cue]
-    _taken: int = field(init=False, default=0)
-    _began_ns: int = field(init=False, default=0)
-    _since_ns: int = field(init=False, default=0)
-    _heard: int = field(init=False, default=0)
-    _speaking: bool = field(init=False, default=False)
+    _next_index: int = field(init=False, default=0)
+    _stream_start_ns: int = field(init=False, default=0)
+    _last_act_ns: int = field(init=False, default=0)
+    _heard_bytes: int = field(init=False, default=0)
+    _is_speaking: bool = field(init=False, default=False)
 
-    def begin(self, now: int) -> None:
+    def start(self, now: int) -> None:
         """The stream begins at `now` (ns)."""
-        self._began_ns = self._since_ns = now
+        self._stream_start_ns = self._last_act_ns = now
 
     def due_ns(self, player: Player) -> int | None:
         """When the next cue is due, as things stand (ns); `None`: not foreseen, or none left."""
-        if self._speaking or self._taken == len(self.cues):
+        if self._is_speaking or self._next_index == len(self.cues):
             return None
-        match self.cues[self._taken]:
-            case At(ns):
-                return max(self._began_ns + ns, self._since_ns)
-            case After(ns):
-                return self._since_ns + ns
-            case WhenHeard(ms):
-                return player.when_heard(self._heard + max(1, ms * _BYTES_A_MS))
-            case WhenQuiet(ns) if player.total > self._heard:
-                return max(player.end_ns, self._since_ns) + ns
+        match self.cues[self._next_index]:
+            case AtTime(ns):
+                return max(self._stream_start_ns + ns, self._last_act_ns)
+            case AfterDelay(ns):
+                return self._last_act_ns + ns
+            case WhenAgentHeard(ms):
+                return player.heard_at_ns(self._heard_bytes + max(1, ms * _BYTES_PER_MS))
+            case WhenAgentQuiet(ns) if player.total_bytes > self._heard_bytes:
+                return max(player.end_ns, self._last_act_ns) + ns
             case _:
                 return None
 
-    def take(self, now: int, player: Player) -> Cue:
+    def take_cue(self, now: int, player: Player) -> Cue:
         """The cue that is due. The next is waited for at once, or after `spoken`."""
-        cue = self.cues[self._taken]
-        self._taken += 1
-        self._speaking = isinstance(cue.act, Say) and bool(cue.act.audio)
-        self._begin_next(now, player)
+        cue = self.cues[self._next_index]
+        self._next_index += 1
+        self._is_speaking = isinstance(cue.act, CallerSays) and bool(cue.act.audio)
+        self._await_next(now, player)
         return cue
 
-    def spoken(self, now: int, player: Player) -> None:
+    def finish_speech(self, now: int, player: Player) -> None:
         """The caller has said everything he had to say."""
-        if self._speaking:
-            self._speaking = False
-            self._begin_next(now, player)
+        if self._is_speaking:
+            self._is_speaking = False
+            self._await_next(now, player)
 
-    def _begin_next(self, now: int, player: Player) -> None:
-        self._since_ns = now
-        self._heard = player.heard_at(now)
+    def _await_next(self, now: int, player: Player) -> None:
+        self._last_act_ns = now
+        self._heard_bytes = player.heard_bytes_at(now)

@@ -18,26 +18,26 @@ from attrs import define, field, frozen
 
 from twilio_realtime_core.machine.units import SAMPLE_NS, SECOND, samples_to_ns
 
-__all__ = ["PENDING_MARKS_LIMIT", "QUEUE_LIMIT", "Player", "Segment"]
+__all__ = ["MAX_PENDING_MARKS", "MAX_QUEUED_BYTES", "PlayedSegment", "Player"]
 
-QUEUE_LIMIT: Final = 10 * 60 * SECOND // SAMPLE_NS
+MAX_QUEUED_BYTES: Final = 10 * 60 * SECOND // SAMPLE_NS
 """Bytes that can wait to be played: ten minutes of audio (Twilio documentation, warning 31931)."""
 
-PENDING_MARKS_LIMIT: Final = 100_000
+MAX_PENDING_MARKS: Final = 100_000
 """Marks that can wait: three for each 20 ms of a full queue. Twilio states no limit."""
 
 
 @frozen
-class Segment:
+class PlayedSegment:
     """Audio played without a pause: when its first byte began, and its bytes."""
 
     start_ns: int
-    payload: bytes = field(repr=False)
+    audio: bytes = field(repr=False)
 
     @property
     def end_ns(self) -> int:
         """When its last byte ended."""
-        return self.start_ns + samples_to_ns(len(self.payload))
+        return self.start_ns + samples_to_ns(len(self.audio))
 
 
 @define
@@ -45,7 +45,7 @@ class _Run:
     """Audio without a pause: it starts with byte `first` of all that is ever played."""
 
     start_ns: int
-    first: int
+    first_byte: int
 
 
 @define(eq=False)
@@ -59,18 +59,18 @@ class Player:
     Methods take `now` in ns; it may not run backwards, and `take_due_marks(now)` must come first.
     """
 
-    start_delay: int | Callable[[], int] = 0
-    record: bool = True
+    start_delay_ns: int | Callable[[], int] = 0
+    record_audio: bool = True
     _runs: list[_Run] = field(init=False, factory=list[_Run])
     _end_ns: int = field(init=False, default=0)
-    _total: int = field(init=False, default=0)
+    _total_bytes: int = field(init=False, default=0)
     _audio: bytearray = field(init=False, factory=bytearray)
     _marks: deque[tuple[int, str]] = field(init=False, factory=deque[tuple[int, str]])
 
     @property
-    def total(self) -> int:
+    def total_bytes(self) -> int:
         """Bytes played so far or still to be played: all taken, less what was cleared."""
-        return self._total
+        return self._total_bytes
 
     @property
     def end_ns(self) -> int:
@@ -82,30 +82,34 @@ class Player:
         """When the next mark is due."""
         return self._marks[0][0] if self._marks else None
 
-    def queued(self, now: int) -> int:
+    def queued_bytes(self, now: int) -> int:
         """Bytes not yet played to the end."""
-        return self._total - self.heard_at(now)
+        return self._total_bytes - self.heard_bytes_at(now)
 
-    def add(self, audio: bytes, now: int) -> bool:
+    def enqueue_audio(self, audio: bytes, now: int) -> bool:
         """Put audio at the end of the queue; `False`, and nothing done, if it does not fit."""
-        if self.queued(now) + len(audio) > QUEUE_LIMIT:
+        if self.queued_bytes(now) + len(audio) > MAX_QUEUED_BYTES:
             return False
         if not audio:
             return True
         if self._end_ns <= now:
-            delay = self.start_delay if isinstance(self.start_delay, int) else self.start_delay()
+            delay = (
+                self.start_delay_ns
+                if isinstance(self.start_delay_ns, int)
+                else self.start_delay_ns()
+            )
             self._end_ns = now + delay
             if not self._continues_run():
-                self._runs.append(_Run(self._end_ns, self._total))
+                self._runs.append(_Run(self._end_ns, self._total_bytes))
         self._end_ns += samples_to_ns(len(audio))
-        self._total += len(audio)
-        if self.record:
+        self._total_bytes += len(audio)
+        if self.record_audio:
             self._audio += audio
         return True
 
-    def mark(self, name: str, now: int) -> bool:
+    def enqueue_mark(self, name: str, now: int) -> bool:
         """Put a mark at the end of the queue; `False`, and nothing done, if too many wait."""
-        if len(self._marks) >= PENDING_MARKS_LIMIT:
+        if len(self._marks) >= MAX_PENDING_MARKS:
             return False
         self._marks.append((max(now, self._end_ns), name))
         return True
@@ -122,42 +126,45 @@ class Player:
 
         A byte of which a part has been played counts as thrown away.
         """
-        discarded = self.queued(now)
-        self._total -= discarded
-        if self.record:
-            del self._audio[self._total :]
-        if self._runs and self._runs[-1].first == self._total:
+        discarded = self.queued_bytes(now)
+        self._total_bytes -= discarded
+        if self.record_audio:
+            del self._audio[self._total_bytes :]
+        if self._runs and self._runs[-1].first_byte == self._total_bytes:
             self._runs.pop()
         self._end_ns = min(self._end_ns, now)
         marks = [name for _, name in self._marks]
         self._marks.clear()
         return discarded, marks
 
-    def heard_at(self, when: int) -> int:
+    def heard_bytes_at(self, at_ns: int) -> int:
         """Bytes played to the end at `when` (ns), in the past or, as things stand, the future."""
-        index = bisect_right(self._runs, when, key=_start_of)
+        index = bisect_right(self._runs, at_ns, key=_start_ns_of)
         if index == 0:
             return 0
         run = self._runs[index - 1]
-        size = self._first_after(index) - run.first
-        return run.first + min(size, (when - run.start_ns) // SAMPLE_NS)
+        size = self._end_byte_of_run_before(index) - run.first_byte
+        return run.first_byte + min(size, (at_ns - run.start_ns) // SAMPLE_NS)
 
-    def when_heard(self, count: int) -> int | None:
+    def heard_at_ns(self, count_bytes: int) -> int | None:
         """When `count` bytes will have, or had, been played (ns); `None`: there are not as many."""
-        if count > self._total or not self._runs:
+        if count_bytes > self._total_bytes or not self._runs:
             return None
-        index = max(1, bisect_right(self._runs, count - 1, key=_first_of))
+        index = max(1, bisect_right(self._runs, count_bytes - 1, key=_first_byte_of))
         run = self._runs[index - 1]
-        return run.start_ns + samples_to_ns(count - run.first)
+        return run.start_ns + samples_to_ns(count_bytes - run.first_byte)
 
-    def segments(self, until: int) -> list[Segment]:
+    def segments(self, until_ns: int) -> list[PlayedSegment]:
         """What was played until `until` (ns), a segment for each run without a pause."""
-        heard = self.heard_at(until)
+        heard = self.heard_bytes_at(until_ns)
         segments = (
-            Segment(run.start_ns, bytes(self._audio[run.first : min(heard, self._first_after(n))]))
+            PlayedSegment(
+                run.start_ns,
+                bytes(self._audio[run.first_byte : min(heard, self._end_byte_of_run_before(n))]),
+            )
             for n, run in enumerate(self._runs, 1)
         )
-        return [segment for segment in segments if segment.payload]
+        return [segment for segment in segments if segment.audio]
 
     def _continues_run(self) -> bool:
         """Whether audio put at the end of the queue follows the last run without a pause. (After
@@ -165,16 +172,16 @@ class Player:
         if not self._runs:
             return False
         run = self._runs[-1]
-        return run.start_ns + samples_to_ns(self._total - run.first) == self._end_ns
+        return run.start_ns + samples_to_ns(self._total_bytes - run.first_byte) == self._end_ns
 
-    def _first_after(self, index: int) -> int:
+    def _end_byte_of_run_before(self, index: int) -> int:
         """The first byte of the run at `index`, or the end of all."""
-        return self._runs[index].first if index < len(self._runs) else self._total
+        return self._runs[index].first_byte if index < len(self._runs) else self._total_bytes
 
 
-def _start_of(run: _Run) -> int:
+def _start_ns_of(run: _Run) -> int:
     return run.start_ns
 
 
-def _first_of(run: _Run) -> int:
-    return run.first
+def _first_byte_of(run: _Run) -> int:
+    return run.first_byte

@@ -12,17 +12,17 @@ from typing import Final, TypeAlias, cast
 from attrs import define, field, frozen
 
 __all__ = [
-    "Clear",
-    "Connected",
-    "Dtmf",
-    "Frame",
-    "Mark",
-    "MarkEcho",
-    "Media",
-    "Received",
-    "Start",
-    "Stop",
-    "read",
+    "WireClear",
+    "WireConnected",
+    "WireDtmf",
+    "WireFrame",
+    "WireMark",
+    "WireMarkEcho",
+    "WireMedia",
+    "WireServerMessage",
+    "WireStart",
+    "WireStop",
+    "decode_server_message",
 ]
 
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 @frozen
-class Connected:
+class WireConnected:
     """`connected`: first, once, the only message without a sequence number."""
 
     def encode(self) -> str:
@@ -39,7 +39,7 @@ class Connected:
 
 
 @frozen
-class Start:
+class WireStart:
     """`start`: second, once, number 1."""
 
     sequence: int
@@ -50,7 +50,7 @@ class Start:
 
     def encode(self) -> str:
         """The message as JSON."""
-        return _dump(
+        return _encode(
             {
                 "event": "start",
                 "sequenceNumber": str(self.sequence),
@@ -72,7 +72,7 @@ class Start:
 
 
 @define
-class Frame:
+class WireFrame:
     """`media`: 20 ms of the caller's voice, 160 bytes of µ-law. (A value: do not change it.)"""
 
     sequence: int
@@ -93,7 +93,7 @@ class Frame:
 
 
 @frozen
-class Dtmf:
+class WireDtmf:
     """`dtmf`: the caller pressed a key. Its track has a suffix that those of `media` lack."""
 
     sequence: int
@@ -102,7 +102,7 @@ class Dtmf:
 
     def encode(self) -> str:
         """The message as JSON."""
-        return _dump(
+        return _encode(
             {
                 "event": "dtmf",
                 "streamSid": self.stream_sid,
@@ -113,7 +113,7 @@ class Dtmf:
 
 
 @frozen
-class MarkEcho:
+class WireMarkEcho:
     """`mark`: everything before the mark of that name has been played, or cleared."""
 
     sequence: int
@@ -122,7 +122,7 @@ class MarkEcho:
 
     def encode(self) -> str:
         """The message as JSON."""
-        return _dump(
+        return _encode(
             {
                 "event": "mark",
                 "sequenceNumber": str(self.sequence),
@@ -133,7 +133,7 @@ class MarkEcho:
 
 
 @frozen
-class Stop:
+class WireStop:
     """`stop`: last, once; the stream has ended on Twilio's side."""
 
     sequence: int
@@ -143,7 +143,7 @@ class Stop:
 
     def encode(self) -> str:
         """The message as JSON."""
-        return _dump(
+        return _encode(
             {
                 "event": "stop",
                 "sequenceNumber": str(self.sequence),
@@ -157,31 +157,33 @@ class Stop:
 
 
 @frozen
-class Media:
+class WireMedia:
     """`media`: µ-law to be played, any number of bytes."""
 
     audio: bytes = field(repr=False)
 
 
 @frozen
-class Mark:
+class WireMark:
     """`mark`: to be echoed when everything before it has been played."""
 
     name: str
 
 
 @frozen
-class Clear:
+class WireClear:
     """`clear`: throw away what has not been played."""
 
 
-Received: TypeAlias = Media | Mark | Clear
+WireServerMessage: TypeAlias = WireMedia | WireMark | WireClear
 
 _FIELDS: Final = {"media": "payload", "mark": "name", "clear": ""}
 """The one field of each message's object, which has the name of the event; `clear` has none."""
 
 
-def read(text: str, stream_sid: str) -> tuple[Received | None, str | None]:
+def decode_server_message(
+    text: str, stream_sid: str
+) -> tuple[WireServerMessage | None, str | None]:
     """What a message of the server asks for, and what is wrong with it (a 31951), if anything.
 
     A message with a fault asks for nothing, except one with fields too many: Twilio documents them
@@ -193,10 +195,12 @@ def read(text: str, stream_sid: str) -> tuple[Received | None, str | None]:
         return None, "not JSON"
     if not isinstance(message, dict):
         return None, "no JSON object"
-    return _read_object(cast("dict[str, object]", message), stream_sid)
+    return _decode_object(cast("dict[str, object]", message), stream_sid)
 
 
-def _read_object(message: dict[str, object], stream_sid: str) -> tuple[Received | None, str | None]:
+def _decode_object(
+    message: dict[str, object], stream_sid: str
+) -> tuple[WireServerMessage | None, str | None]:
     event = message.get("event")
     if not isinstance(event, str) or event not in _FIELDS:
         return None, "no event, or not one of media, mark, clear"
@@ -205,11 +209,13 @@ def _read_object(message: dict[str, object], stream_sid: str) -> tuple[Received 
     if message["streamSid"] != stream_sid:
         return None, f"{event}: streamSid is not that of the stream"
     if event == "clear":
-        return Clear(), _extra(message, {"event", "streamSid"}, event)
-    return _read_content(event, message)
+        return WireClear(), _describe_extra_fields(message, {"event", "streamSid"}, event)
+    return _decode_content(event, message)
 
 
-def _read_content(event: str, message: dict[str, object]) -> tuple[Received | None, str | None]:
+def _decode_content(
+    event: str, message: dict[str, object]
+) -> tuple[WireServerMessage | None, str | None]:
     key = _FIELDS[event]
     content = message.get(event)
     if not isinstance(content, dict):
@@ -218,21 +224,25 @@ def _read_content(event: str, message: dict[str, object]) -> tuple[Received | No
     value = fields.get(key)
     if not isinstance(value, str):
         return None, f"{event}: {event}.{key} is missing or no string"
-    extra = _extra(message, {"event", "streamSid", event}, event) or _extra(fields, {key}, event)
+    extra = _describe_extra_fields(
+        message, {"event", "streamSid", event}, event
+    ) or _describe_extra_fields(fields, {key}, event)
     if event == "mark":
-        return Mark(value), extra
+        return WireMark(value), extra
     try:
-        return Media(a2b_base64(value, strict_mode=True)), extra
+        return WireMedia(a2b_base64(value, strict_mode=True)), extra
     except ValueError:
         return None, "media: media.payload is no base64"
 
 
-def _extra(message: dict[str, object], known: set[str], event: str) -> str | None:
+def _describe_extra_fields(
+    message: dict[str, object], expected: set[str], event: str
+) -> str | None:
     """What to say of fields that a message should not have. Their names are the peer's, so they
     are not told."""
-    count = len(message.keys() - known)
+    count = len(message.keys() - expected)
     return f"{event}: {count} field(s) too many" if count else None
 
 
-def _dump(message: dict[str, object]) -> str:
+def _encode(message: dict[str, object]) -> str:
     return json.dumps(message, separators=(",", ":"))

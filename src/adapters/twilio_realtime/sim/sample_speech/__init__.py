@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from ..audio import read_wav
 
-__all__ = ["NAMES", "Recording", "load"]
+__all__ = ["NAMES", "SampleSpeech", "load"]
 
 _TRANSCRIPTS = {
     "caller_question": "Could you tell me where my order is, please?",
@@ -31,7 +31,7 @@ NAMES: Final = tuple(_TRANSCRIPTS)
 
 
 @frozen
-class Recording:
+class SampleSpeech:
     """One utterance: its name, its words, and its audio (bytes of µ-law, 8 kHz)."""
 
     name: str
@@ -40,8 +40,8 @@ class Recording:
 
 
 @cache
-def load(name: str) -> Recording:
+def load(name: str) -> SampleSpeech:
     """The recording called `name`, one of `NAMES` (`KeyError`: there is none of that name)."""
     transcript = _TRANSCRIPTS[name]
     file = files("twilio_realtime.sim.sample_speech").joinpath(f"{name}.wav")
-    return Recording(name, transcript, read_wav(file.read_bytes()))
+    return SampleSpeech(name, transcript, read_wav(file.read_bytes()))

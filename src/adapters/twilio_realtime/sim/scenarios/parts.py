@@ -23,16 +23,26 @@ from twilio_realtime_core.notifications import (
 )
 from twilio_realtime_core.protocols.realtime import CreateResponse
 
-from ..model.replies import FunctionCall, Reply, ReplyItem, Speech, Text
-from ..phone.caller import After, At, Cue, Mute, Press, Say, Unmute, WhenHeard, WhenQuiet
-from ..phone.caller import HangUp as Leave
+from ..model.replies import FunctionCallReply, Reply, ReplyItem, SpokenReply, TextReply
+from ..phone.caller import (
+    AfterDelay,
+    AtTime,
+    CallerHangsUp,
+    CallerMutes,
+    CallerPressesKey,
+    CallerSays,
+    CallerUnmutes,
+    Cue,
+    WhenAgentHeard,
+    WhenAgentQuiet,
+)
 from .voices import agent_voice, caller_voice
 
 __all__ = [
-    "SILENCE_MS",
     "TURN_DETECTION",
-    "Part",
-    "Wish",
+    "TURN_SILENCE_MS",
+    "ScenarioPart",
+    "ScriptedCommand",
     "agent_hangs_up",
     "answer",
     "barge_in",
@@ -55,164 +65,179 @@ __all__ = [
     "transfer",
 ]
 
-SILENCE_MS: Final = 200
+TURN_SILENCE_MS: Final = 200
 """How long the caller is silent when his turn is over; nobody has to hesitate here."""
 
 TURN_DETECTION: Final[Mapping[str, Any]] = MappingProxyType(
-    {"type": "server_vad", "silence_duration_ms": SILENCE_MS}
+    {"type": "server_vad", "silence_duration_ms": TURN_SILENCE_MS}
 )
 
 
 @frozen
-class Wish:
+class ScriptedCommand:
     """What the application does `after_ns` it has been told the next event of some kind."""
 
-    on: type[object]
+    trigger: type[object]
     command: Command
     after_ns: int = 0
 
 
 @frozen
-class Part:
+class ScenarioPart:
     """A part of a call. A call is a part as well."""
 
     cues: tuple[Cue, ...] = ()
     replies: tuple[Reply, ...] = ()
-    wishes: tuple[Wish, ...] = ()
+    commands: tuple[ScriptedCommand, ...] = ()
 
-    def __add__(self, other: "Part") -> "Part":
+    def __add__(self, other: "ScenarioPart") -> "ScenarioPart":
         """One part, and then the other."""
-        return Part(
-            self.cues + other.cues, self.replies + other.replies, self.wishes + other.wishes
+        return ScenarioPart(
+            self.cues + other.cues, self.replies + other.replies, self.commands + other.commands
         )
 
 
-_WHEN_QUIET: Final = WhenQuiet(200 * MS, Say(b""))
+_AWAIT_SILENCE: Final = WhenAgentQuiet(200 * MS, CallerSays(b""))
 """The caller waits for his turn."""
 
-_WHEN_TOLD: Final = (WhenHeard(1700, Say(b"")),)
+_HEAR_FUNCTION_RESULT: Final = (WhenAgentHeard(1700, CallerSays(b"")),)
 """He hears most of what functions have given as well."""
 
 
-def spoken(ms: int, seed: int = 0) -> Speech:
+def spoken_reply(ms: int, seed: int = 0) -> SpokenReply:
     words = " ".join(f"word{n}" for n in range(max(1, ms // 250)))
-    return Speech(agent_voice(ms, seed), words)
+    return SpokenReply(agent_voice(ms, seed), words)
 
 
-def one_reply(*items: ReplyItem) -> tuple[Reply, ...]:
+def single_reply(*items: ReplyItem) -> tuple[Reply, ...]:
     return (Reply(items),)
 
 
 # What the parts are.
 
 
-def greeting(ms: int = 1200) -> Part:
+def greeting(ms: int = 1200) -> ScenarioPart:
     """The agent speaks first, since the application has it do so, and is heard to the end."""
-    wish = Wish(SessionReady, SendEvent(CreateResponse()))
-    return Part((_WHEN_QUIET,), one_reply(spoken(ms, 1)), (wish,))
+    wish = ScriptedCommand(SessionReady, SendEvent(CreateResponse()))
+    return ScenarioPart((_AWAIT_SILENCE,), single_reply(spoken_reply(ms, 1)), (wish,))
 
 
-def question(ms: int = 600, after_ms: int = 300) -> Part:
+def question(ms: int = 600, after_ms: int = 300) -> ScenarioPart:
     """The caller says something."""
-    return Part((After(after_ms * MS, Say(caller_voice(ms))),))
+    return ScenarioPart((AfterDelay(after_ms * MS, CallerSays(caller_voice(ms))),))
 
 
-def answer(ms: int = 1500, *, heard: bool = True) -> Part:
+def answer(ms: int = 1500, *, heard: bool = True) -> ScenarioPart:
     """The model replies; with `heard`, the caller waits until it has ended."""
-    return Part((_WHEN_QUIET,) if heard else (), one_reply(spoken(ms, 2)))
+    return ScenarioPart((_AWAIT_SILENCE,) if heard else (), single_reply(spoken_reply(ms, 2)))
 
 
-def barge_in(after_ms: int = 700, ms: int = 400) -> Part:
+def barge_in(after_ms: int = 700, ms: int = 400) -> ScenarioPart:
     """The caller interrupts once he has heard `after_ms` of what is being said, and is answered."""
-    return Part((WhenHeard(after_ms, Say(caller_voice(ms))),), one_reply(spoken(900, 3)))
+    return ScenarioPart(
+        (WhenAgentHeard(after_ms, CallerSays(caller_voice(ms))),),
+        single_reply(spoken_reply(900, 3)),
+    )
 
 
-def barge_in_early() -> Part:
+def barge_in_early() -> ScenarioPart:
     """He interrupts at the first sound."""
     return question() + answer(2000, heard=False) + barge_in(after_ms=0)
 
 
-def barge_in_late() -> Part:
+def barge_in_late() -> ScenarioPart:
     """He interrupts with only a few words left to hear."""
     return question() + answer(2000, heard=False) + barge_in(after_ms=1700)
 
 
-def barge_in_twice() -> Part:
+def barge_in_twice() -> ScenarioPart:
     """He interrupts, and then interrupts the answer to that."""
     return question() + answer(2500, heard=False) + barge_in() + barge_in(after_ms=300)
 
 
-def function_call(name: str = "look_up", *, heard: bool = False) -> Part:
+def function_call(name: str = "look_up", *, heard: bool = False) -> ScenarioPart:
     """The model says that it will look, calls a function, and goes on with what it gave; with
     `heard`, the caller listens."""
-    call = FunctionCall(name, '{"order": 42}')
-    return Part(
-        _WHEN_TOLD if heard else (), (*one_reply(spoken(700, 4), call), *one_reply(spoken(1200, 5)))
+    call = FunctionCallReply(name, '{"order": 42}')
+    return ScenarioPart(
+        _HEAR_FUNCTION_RESULT if heard else (),
+        (*single_reply(spoken_reply(700, 4), call), *single_reply(spoken_reply(1200, 5))),
     )
 
 
-def function_calls(*, heard: bool = False) -> Part:
+def function_calls(*, heard: bool = False) -> ScenarioPart:
     """The model calls two functions at once, and goes on with what both gave."""
-    both = (FunctionCall("look_up", '{"order": 42}'), FunctionCall("slow", '{"order": 43}'))
-    replies = (*one_reply(spoken(800, 12), *both), *one_reply(spoken(1200, 13)))
-    return Part(_WHEN_TOLD if heard else (), replies)
+    both = (
+        FunctionCallReply("look_up", '{"order": 42}'),
+        FunctionCallReply("slow", '{"order": 43}'),
+    )
+    replies = (*single_reply(spoken_reply(800, 12), *both), *single_reply(spoken_reply(1200, 13)))
+    return ScenarioPart(_HEAR_FUNCTION_RESULT if heard else (), replies)
 
 
-def barge_in_during_function_call() -> Part:
+def barge_in_during_function_call() -> ScenarioPart:
     """The caller speaks while the function is at work."""
     return question() + function_call("slow") + barge_in(after_ms=650)
 
 
-def several_items() -> Part:
+def several_items() -> ScenarioPart:
     """The model says three things in one response, one of them written."""
-    return Part((), one_reply(spoken(600, 6), Text("unspoken"), spoken(800, 7)))
+    return ScenarioPart(
+        (), single_reply(spoken_reply(600, 6), TextReply("unspoken"), spoken_reply(800, 7))
+    )
 
 
-def monologue(ms: int = 6000) -> Part:
+def monologue(ms: int = 6000) -> ScenarioPart:
     """The model speaks for long; all of it is there long before it is heard."""
-    return Part((WhenHeard(ms // 2, Say(b"")),), one_reply(spoken(ms, 8)))
+    return ScenarioPart(
+        (WhenAgentHeard(ms // 2, CallerSays(b"")),), single_reply(spoken_reply(ms, 8))
+    )
 
 
-def silent_caller(ms: int = 2000) -> Part:
+def silent_caller(ms: int = 2000) -> ScenarioPart:
     """Nobody says anything."""
-    return Part((After(ms * MS, Say(b"")),))
+    return ScenarioPart((AfterDelay(ms * MS, CallerSays(b"")),))
 
 
-def keys(digits: str = "42#") -> Part:
+def keys(digits: str = "42#") -> ScenarioPart:
     """The caller presses keys."""
-    return Part(tuple(After(250 * MS, Press(digit)) for digit in digits))
+    return ScenarioPart(tuple(AfterDelay(250 * MS, CallerPressesKey(digit)) for digit in digits))
 
 
-def muted(ms: int = 1000) -> Part:
+def muted(ms: int = 1000) -> ScenarioPart:
     """The caller mutes his phone for a while, and speaks."""
-    speaking = After(100 * MS, Say(caller_voice(ms)))
-    return Part((After(100 * MS, Mute()), speaking, After(0, Unmute())))
+    speaking = AfterDelay(100 * MS, CallerSays(caller_voice(ms)))
+    return ScenarioPart(
+        (AfterDelay(100 * MS, CallerMutes()), speaking, AfterDelay(0, CallerUnmutes()))
+    )
 
 
-def goodbye() -> Part:
+def goodbye() -> ScenarioPart:
     """The caller takes leave, the agent too, and the caller hangs up when he has heard it."""
-    return question(500) + Part((WhenQuiet(200 * MS, Leave()),), one_reply(spoken(800, 9)))
+    return question(500) + ScenarioPart(
+        (WhenAgentQuiet(200 * MS, CallerHangsUp()),), single_reply(spoken_reply(800, 9))
+    )
 
 
-def barge_in_on_goodbye() -> Part:
+def barge_in_on_goodbye() -> ScenarioPart:
     """The application hangs up once the goodbye was heard, but the caller has one more question."""
-    wish = Wish(PlaybackStarted, HangUp(after_playback=True))
-    taking_leave = Part((), one_reply(spoken(2000, 10)), (wish,))
+    wish = ScriptedCommand(PlaybackStarted, HangUp(after_playback=True))
+    taking_leave = ScenarioPart((), single_reply(spoken_reply(2000, 10)), (wish,))
     return question() + taking_leave + barge_in(after_ms=800)
 
 
-def transfer() -> Part:
+def transfer() -> ScenarioPart:
     """The model asks for a transfer, and the application leaves when that was said."""
-    call = FunctionCall("transfer", '{"to": "sales"}')
-    wish = Wish(FunctionCallRequested, HangUp(after_playback=True))
-    return question() + Part((), one_reply(spoken(1000, 11), call), (wish,))
+    call = FunctionCallReply("transfer", '{"to": "sales"}')
+    wish = ScriptedCommand(FunctionCallRequested, HangUp(after_playback=True))
+    return question() + ScenarioPart((), single_reply(spoken_reply(1000, 11), call), (wish,))
 
 
-def agent_hangs_up(after_ms: int = 800) -> Part:
+def agent_hangs_up(after_ms: int = 800) -> ScenarioPart:
     """The application has enough, and says nothing."""
-    return Part((), (), (Wish(PlaybackStarted, HangUp(), after_ms * MS),))
+    return ScenarioPart((), (), (ScriptedCommand(PlaybackStarted, HangUp(), after_ms * MS),))
 
 
-def hang_up(at_ms: int = 4000) -> Part:
+def hang_up(at_ms: int = 4000) -> ScenarioPart:
     """The caller hangs up, whatever is going on then."""
-    return Part((At(at_ms * MS, Leave()),))
+    return ScenarioPart((AtTime(at_ms * MS, CallerHangsUp()),))

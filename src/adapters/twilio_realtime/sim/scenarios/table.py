@@ -16,12 +16,10 @@ from twilio_realtime_core.notifications import (
 )
 from twilio_realtime_core.protocols.realtime import CancelResponse, CommitAudio, CreateResponse
 
-from ..model.replies import Reply, Text
+from ..model.replies import Reply, TextReply
 from .parts import (
-    Part,
-    Wish,
-    one_reply,
-    spoken,
+    ScenarioPart,
+    ScriptedCommand,
     agent_hangs_up,
     answer,
     barge_in,
@@ -41,79 +39,90 @@ from .parts import (
     question,
     several_items,
     silent_caller,
+    single_reply,
+    spoken_reply,
     transfer,
 )
 
 __all__ = ["SCENARIOS"]
 
-Maker: TypeAlias = Callable[[], Part]
+MakeScenario: TypeAlias = Callable[[], ScenarioPart]
 
-_ASIDE: Final = SendEvent(CreateResponse({"conversation": "none", "input": []}))
+_OUT_OF_BAND_RESPONSE: Final = SendEvent(CreateResponse({"conversation": "none", "input": []}))
 """A response outside the conversation."""
 
 
-def _interrupted_by_application() -> Part:
-    wish = Wish(PlaybackStarted, Interrupt(), 400 * MS)
-    return question() + answer(2000) + Part((), (), (wish,))
+def _interrupted_by_application() -> ScenarioPart:
+    wish = ScriptedCommand(PlaybackStarted, Interrupt(), 400 * MS)
+    return question() + answer(2000) + ScenarioPart((), (), (wish,))
 
 
-def _cancelled_by_application() -> Part:
+def _cancelled_by_application() -> ScenarioPart:
     """The application cancels the response, and has what there is of it played."""
-    cancel = Wish(ResponseStarted, SendEvent(CancelResponse()), 700 * MS)
-    return question() + Part((), one_reply(spoken(4000, 2)), (cancel,)) + question(after_ms=2500)
+    cancel = ScriptedCommand(ResponseStarted, SendEvent(CancelResponse()), 700 * MS)
+    return (
+        question()
+        + ScenarioPart((), single_reply(spoken_reply(4000, 2)), (cancel,))
+        + question(after_ms=2500)
+    )
 
 
-def _second_thoughts() -> Part:
+def _cancel_then_interrupt() -> ScenarioPart:
     """It cancels the response, and then wants none of it heard."""
-    interrupt = Wish(AgentTranscript, Interrupt(), 400 * MS)
-    return _cancelled_by_application() + Part((), (), (interrupt,))
+    interrupt = ScriptedCommand(AgentTranscript, Interrupt(), 400 * MS)
+    return _cancelled_by_application() + ScenarioPart((), (), (interrupt,))
 
 
-def _committed_by_hand() -> Part:
+def _manual_commit() -> ScenarioPart:
     """The application has the turn end before the caller does, who goes on speaking."""
-    wish = Wish(CallerSpeechStarted, SendEvent(CommitAudio()), 300 * MS)
-    return Part((), (), (wish,)) + question(1200) + answer()
+    wish = ScriptedCommand(CallerSpeechStarted, SendEvent(CommitAudio()), 300 * MS)
+    return ScenarioPart((), (), (wish,)) + question(1200) + answer()
 
 
-def _two_calls() -> Part:
+def _two_function_calls() -> ScenarioPart:
     return question() + function_calls(heard=True) + goodbye()
 
 
-def _requests_that_cross() -> Part:
+def _crossing_requests() -> ScenarioPart:
     """The application asks for responses just when turn detection begins one by itself."""
     ask = SendEvent(CreateResponse())
-    wishes = (Wish(CallerSpeechStarted, ask, ms * MS) for ms in (765, 775, 790))
-    return Part((), (), tuple(wishes)) + question(600) + answer(1500) + goodbye()
+    wishes = (ScriptedCommand(CallerSpeechStarted, ask, ms * MS) for ms in (765, 775, 790))
+    return ScenarioPart((), (), tuple(wishes)) + question(600) + answer(1500) + goodbye()
 
 
-def _nothing_to_say() -> Part:
+def _empty_responses() -> ScenarioPart:
     """The same, and the model has nothing to say, so that responses end as soon as they begin."""
-    asked = _requests_that_cross()
-    return Part(
-        asked.cues[:1] + question().cues, (Reply(), Reply(), *answer().replies), asked.wishes
+    asked = _crossing_requests()
+    return ScenarioPart(
+        asked.cues[:1] + question().cues, (Reply(), Reply(), *answer().replies), asked.commands
     )
 
 
-def _requests_too_soon() -> Part:
+def _early_requests() -> ScenarioPart:
     """The application asks for more while the caller is being answered."""
     wishes = (
-        Wish(CallerSpeechStopped, _ASIDE, 350 * MS),
-        Wish(CallerSpeechStopped, SendEvent(CreateResponse()), 400 * MS),
+        ScriptedCommand(CallerSpeechStopped, _OUT_OF_BAND_RESPONSE, 350 * MS),
+        ScriptedCommand(CallerSpeechStopped, SendEvent(CreateResponse()), 400 * MS),
     )
-    return Part((), (), wishes) + question(600) + answer(2500) + goodbye()
+    return ScenarioPart((), (), wishes) + question(600) + answer(2500) + goodbye()
 
 
-def _requests_beside() -> Part:
+def _out_of_band_requests() -> ScenarioPart:
     """The application asks for something outside the conversation, and within it meanwhile."""
     wishes = (
-        Wish(SessionReady, _ASIDE),
-        Wish(SessionReady, SendMessage("hello"), 195 * MS),
-        Wish(CallerSpeechStopped, _ASIDE, 100 * MS),
+        ScriptedCommand(SessionReady, _OUT_OF_BAND_RESPONSE),
+        ScriptedCommand(SessionReady, SendMessage("hello"), 195 * MS),
+        ScriptedCommand(CallerSpeechStopped, _OUT_OF_BAND_RESPONSE, 100 * MS),
     )
-    return Part((), (Reply((Text("aside"),)),), wishes) + answer(900) + question() + answer()
+    return (
+        ScenarioPart((), (Reply((TextReply("aside"),)),), wishes)
+        + answer(900)
+        + question()
+        + answer()
+    )
 
 
-SCENARIOS: Final[Mapping[str, Maker]] = MappingProxyType(
+SCENARIOS: Final[Mapping[str, MakeScenario]] = MappingProxyType(
     {
         "greeting": lambda: greeting() + goodbye(),
         "question": lambda: question() + answer() + goodbye(),
@@ -124,15 +133,15 @@ SCENARIOS: Final[Mapping[str, Maker]] = MappingProxyType(
         "barge-in-on-goodbye": barge_in_on_goodbye,
         "application-interrupts": _interrupted_by_application,
         "application-cancels": _cancelled_by_application,
-        "second-thoughts": _second_thoughts,
-        "committed-by-hand": _committed_by_hand,
+        "second-thoughts": _cancel_then_interrupt,
+        "committed-by-hand": _manual_commit,
         "function-call": lambda: question() + function_call(heard=True) + goodbye(),
-        "function-calls": _two_calls,
+        "function-calls": _two_function_calls,
         "several-items": lambda: question() + several_items() + barge_in(after_ms=900),
-        "requests-that-cross": _requests_that_cross,
-        "nothing-to-say": _nothing_to_say,
-        "requests-too-soon": _requests_too_soon,
-        "requests-beside": _requests_beside,
+        "requests-that-cross": _crossing_requests,
+        "nothing-to-say": _empty_responses,
+        "requests-too-soon": _early_requests,
+        "requests-beside": _out_of_band_requests,
         "silence": lambda: greeting() + silent_caller() + goodbye(),
         "keys": lambda: greeting() + keys() + goodbye(),
         "muted": lambda: greeting() + muted() + goodbye(),

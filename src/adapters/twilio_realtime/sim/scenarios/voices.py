@@ -8,18 +8,18 @@ from twilio_realtime_core.machine.units import MS, SAMPLE_NS
 
 __all__ = ["agent_voice", "caller_voice"]
 
-_BYTES_A_MS: Final = MS // SAMPLE_NS
-_LOUD: Final = bytes((0x10, 0x90))
+_BYTES_PER_MS: Final = MS // SAMPLE_NS
+_LOUD_WAVE: Final = bytes((0x10, 0x90))
 """Two samples of one loud wave."""
 
 
 @cache
 def caller_voice(ms: int) -> bytes:
     """`ms` of a caller that turn detection takes for speech."""
-    return _LOUD * (ms * _BYTES_A_MS // len(_LOUD))
+    return _LOUD_WAVE * (ms * _BYTES_PER_MS // len(_LOUD_WAVE))
 
 
 @cache
 def agent_voice(ms: int, seed: int = 0) -> bytes:
     """`ms` of an agent, no two stretches alike."""
-    return Random(f"{seed} {ms}").randbytes(ms * _BYTES_A_MS)  # noqa: S311 - it must repeat itself
+    return Random(f"{seed} {ms}").randbytes(ms * _BYTES_PER_MS)  # noqa: S311 - it must repeat itself

@@ -18,11 +18,11 @@ from attrs import Factory, define, field
 from twilio_realtime_core.machine.actions import Connect, SendBytes, Shutdown
 from twilio_realtime_core.machine.contract import ByteMachine
 
-from .world import Connection, End, EndState, Link, Node, SimulationError, World
+from .world import LinkEnd, LinkEndState, Node, SimConnection, SimLink, SimulationError, World
 
 __all__ = ["ByteWorld"]
 
-_MOST_CUTS: Final = 3
+_MAX_PIECE_BOUNDARIES: Final = 3
 """Cuts in one write; enough to part a header, and to part its parts."""
 
 
@@ -31,11 +31,11 @@ class ByteWorld(World[ByteMachine]):
     """A world of `ByteMachine`s. With `segment` what is written arrives in pieces, cut where
     chance says."""
 
-    segment: bool = False
-    _chance: Random | None = field(
+    is_segmented: bool = False
+    _boundary_random: Random | None = field(
         init=False,
         default=Factory(
-            lambda self: self.choices.stream("where writes are cut") if self.segment else None,
+            lambda self: self.choices.draw_random("where writes are cut") if self.is_segmented else None,
             takes_self=True,
         ),
     )
@@ -48,26 +48,26 @@ class ByteWorld(World[ByteMachine]):
         is on its way is gone. Else (FIN), the far end is told behind these bytes, and the near end
         behind all that the far end has written by then.
         """
-        link, side = self._link(self._node(name), peer)
+        link, side = self._link_of(self._node_named(name), peer)
         link.cuts[side] = after_bytes, reset
 
-    def sever(self, link: Link[ByteMachine]) -> None:
+    def sever(self, link: SimLink[ByteMachine]) -> None:
         """Lose the link's connection, now: each end that knows of it gets `receive_eof`, or
         `connect_failed`."""
-        told = [(c, side) for side, c in enumerate(link.current) if c is not None]
+        told = [(c, side) for side, c in enumerate(link.connections) if c is not None]
         for connection, _ in told:
-            connection.lost = True
+            connection.is_lost = True
         for connection, side in told:
-            if connection.states[side] is EndState.UNTOLD:
-                connection.states[side] = EndState.CLOSED
-                self._tell_refused(link.ends[side])
+            if connection.states[side] is LinkEndState.PENDING:
+                connection.states[side] = LinkEndState.CLOSED
+                self._report_refused(link.ends[side])
             else:
                 self._arrive_eof(connection, side)
 
     def _perform(self, node: Node[ByteMachine], action: object) -> None:
         match action:
             case SendBytes():
-                connection, side = self._sending(node, action.peer, "writes")
+                connection, side = self._sendable_connection(node, action.peer, "writes")
                 self._write(connection, side, action.data)
             case Connect(peer):
                 self._dial(node, peer)
@@ -76,54 +76,54 @@ class ByteWorld(World[ByteMachine]):
             case _:
                 raise SimulationError(f"{node.name} asks for {action!r}: no action of bytes")
 
-    def _write(self, connection: Connection[ByteMachine], side: int, data: bytes) -> None:
+    def _write(self, connection: SimConnection[ByteMachine], side: int, data: bytes) -> None:
         cut = connection.link.cuts[side]
         left, reset = cut or (len(data) + 1, False)
         for piece in self._pieces(data[:left]):
-            self._carry(connection, side, self._arrive_bytes, piece, size=len(piece))
+            self._transmit(connection, side, self._arrive_bytes, piece, size_bytes=len(piece))
         if cut is not None:
             connection.link.cuts[side] = max(0, left - len(data)), reset
             if 0 < left <= len(data):
-                self._carry(
+                self._transmit(
                     connection, side, self._arrive_reset if reset else self._arrive_last_byte
                 )
 
     def _pieces(self, data: bytes) -> Sequence[bytes]:
-        if self._chance is None:
+        if self._boundary_random is None:
             return (data,) if data else ()
-        cuts = [self._chance.randint(0, len(data)) for _ in range(_MOST_CUTS)]
+        cuts = [self._boundary_random.randint(0, len(data)) for _ in range(_MAX_PIECE_BOUNDARIES)]
         return [data[a:b] for a, b in pairwise(sorted((0, len(data), *cuts))) if a < b]
 
     def _shut_down(self, node: Node[ByteMachine], peer: Hashable) -> None:
-        link, side = self._link(node, peer)
-        connection = link.current[side]
+        link, side = self._link_of(node, peer)
+        connection = link.connections[side]
         if connection is None:
             raise SimulationError(f"{node.name} shuts down {peer}, which was never connected")
-        if connection.states[side] is not EndState.CLOSED:
-            connection.states[side] = EndState.CLOSED
-            self._carry(connection, side, self._arrive_eof)
+        if connection.states[side] is not LinkEndState.CLOSED:
+            connection.states[side] = LinkEndState.CLOSED
+            self._transmit(connection, side, self._arrive_eof)
 
-    def _arrive_bytes(self, connection: Connection[ByteMachine], side: int, data: bytes) -> None:
-        if connection.states[side] is EndState.OPEN:
+    def _arrive_bytes(self, connection: SimConnection[ByteMachine], side: int, data: bytes) -> None:
+        if connection.states[side] is LinkEndState.OPEN:
             end = connection.link.ends[side]
-            self._give(end.node, end.node.machine.receive_bytes, end.peer, data)
+            self._deliver(end.node, end.node.machine.receive_bytes, end.peer, data)
 
-    def _arrive_eof(self, connection: Connection[ByteMachine], side: int) -> None:
-        if connection.states[side] is EndState.OPEN:
-            connection.states[side] = EndState.ENDED
+    def _arrive_eof(self, connection: SimConnection[ByteMachine], side: int) -> None:
+        if connection.states[side] is LinkEndState.OPEN:
+            connection.states[side] = LinkEndState.EOF_RECEIVED
             end = connection.link.ends[side]
-            self._give(end.node, end.node.machine.receive_eof, end.peer)
+            self._deliver(end.node, end.node.machine.receive_eof, end.peer)
 
-    def _arrive_reset(self, connection: Connection[ByteMachine], side: int) -> None:
+    def _arrive_reset(self, connection: SimConnection[ByteMachine], side: int) -> None:
         del side
         self.sever(connection.link)
 
-    def _arrive_last_byte(self, connection: Connection[ByteMachine], side: int) -> None:
+    def _arrive_last_byte(self, connection: SimConnection[ByteMachine], side: int) -> None:
         self._arrive_eof(connection, side)
-        self._carry(connection, side, self._arrive_eof)
+        self._transmit(connection, side, self._arrive_eof)
 
-    def _tell_open(self, end: End[ByteMachine]) -> None:
-        self._give(end.node, end.node.machine.connected, end.peer)
+    def _report_open(self, end: LinkEnd[ByteMachine]) -> None:
+        self._deliver(end.node, end.node.machine.connected, end.peer)
 
-    def _tell_refused(self, end: End[ByteMachine]) -> None:
-        self._give(end.node, end.node.machine.connect_failed, end.peer, "refused")
+    def _report_refused(self, end: LinkEnd[ByteMachine]) -> None:
+        self._deliver(end.node, end.node.machine.connect_failed, end.peer, "refused")

@@ -25,17 +25,17 @@ from ..model.realtime_peer import CLIENT
 from ..phone.twilio_peer import SERVER
 from .byte_world import ByteWorld
 from .message_world import MessageWorld
-from .world import Machine, Way, World
+from .world import LinkDirection, Machine, World
 
-__all__ = ["TO_MODEL_NS", "TO_TWILIO_NS", "Ways", "byte_call", "message_call"]
+__all__ = ["MODEL_LATENCY_NS", "TWILIO_LATENCY_NS", "DirectionPair", "byte_call", "message_call"]
 
-TO_TWILIO_NS: Final = 40 * MS
+TWILIO_LATENCY_NS: Final = 40 * MS
 """One way between phone and bridge, unless a call says otherwise: two regions of one continent."""
 
-TO_MODEL_NS: Final = 25 * MS
+MODEL_LATENCY_NS: Final = 25 * MS
 """One way between bridge and model, unless a call says otherwise."""
 
-Ways: TypeAlias = tuple[Way, Way]
+DirectionPair: TypeAlias = tuple[LinkDirection, LinkDirection]
 """There and back."""
 
 M = TypeVar("M", bound=Machine)
@@ -47,10 +47,10 @@ def message_call(
     model: MessageMachine,
     *,
     seed: int = 0,
-    to_twilio_ns: int = TO_TWILIO_NS,
-    to_model_ns: int = TO_MODEL_NS,
-    twilio_ways: Ways | None = None,
-    model_ways: Ways | None = None,
+    twilio_latency_ns: int = TWILIO_LATENCY_NS,
+    model_latency_ns: int = MODEL_LATENCY_NS,
+    twilio_directions: DirectionPair | None = None,
+    model_directions: DirectionPair | None = None,
     connect_ns: int = 0,
     trace_limit: int = 0,
     choices: Choices | None = None,
@@ -58,11 +58,16 @@ def message_call(
     """The call, message by message. One-way latencies are in ns, the same both ways unless ways are
     given: from the phone to the bridge and back, from the bridge to the model and back."""
     world = MessageWorld(
-        seed=seed, trace_limit=trace_limit, choices=choices or Choices.seeded(seed)
+        seed=seed, trace_limit=trace_limit, choices=choices or Choices.from_seed(seed)
     )
     for name, machine in (("phone", phone), ("bridge", bridge), ("model", model)):
         world.add(name, machine)
-    _join(world, twilio_ways or _even(to_twilio_ns), model_ways or _even(to_model_ns), connect_ns)
+    _join(
+        world,
+        twilio_directions or _same_both_ways(twilio_latency_ns),
+        model_directions or _same_both_ways(model_latency_ns),
+        connect_ns,
+    )
     return world
 
 
@@ -72,21 +77,21 @@ def byte_call(
     model: MessageMachine,
     *,
     seed: int = 0,
-    to_twilio_ns: int = TO_TWILIO_NS,
-    to_model_ns: int = TO_MODEL_NS,
-    twilio_ways: Ways | None = None,
-    model_ways: Ways | None = None,
+    twilio_latency_ns: int = TWILIO_LATENCY_NS,
+    model_latency_ns: int = MODEL_LATENCY_NS,
+    twilio_directions: DirectionPair | None = None,
+    model_directions: DirectionPair | None = None,
     connect_ns: int = 0,
     trace_limit: int = 0,
     choices: Choices | None = None,
-    segment: bool = False,
+    is_segmented: bool = False,
 ) -> ByteWorld:
     """The same, byte by byte; with `segment` what is written is cut anywhere, as chance says."""
     world = ByteWorld(
         seed=seed,
         trace_limit=trace_limit,
-        choices=choices or Choices.seeded(seed),
-        segment=segment,
+        choices=choices or Choices.from_seed(seed),
+        is_segmented=is_segmented,
     )
     random = Random(seed)  # noqa: S311 - a simulation must repeat itself
     twilio = LinkConfig(max_message_bytes=MAX_TWILIO_BYTES)
@@ -94,13 +99,18 @@ def byte_call(
 
     links: dict[Hashable, LinkConfig] = {Peer.TWILIO: twilio, Peer.REALTIME: realtime}
     world.add("phone", Stack(phone, {SERVER: twilio}, random.randbytes))
-    world.add("bridge", _serving(bridge, Peer.TWILIO, links, random))
-    world.add("model", _serving(model, CLIENT, {CLIENT: realtime}, random))
-    _join(world, twilio_ways or _even(to_twilio_ns), model_ways or _even(to_model_ns), connect_ns)
+    world.add("bridge", _websocket_server(bridge, Peer.TWILIO, links, random))
+    world.add("model", _websocket_server(model, CLIENT, {CLIENT: realtime}, random))
+    _join(
+        world,
+        twilio_directions or _same_both_ways(twilio_latency_ns),
+        model_directions or _same_both_ways(model_latency_ns),
+        connect_ns,
+    )
     return world
 
 
-def _serving(
+def _websocket_server(
     machine: MessageMachine, peer: Hashable, links: dict[Hashable, LinkConfig], random: Random
 ) -> HttpConnection:
     """A server whose every WebSocket is `machine`'s."""
@@ -112,10 +122,12 @@ def _serving(
     return HttpConnection(peer, respond, random.randbytes)
 
 
-def _even(latency_ns: int) -> Ways:
-    return Way(latency_ns), Way(latency_ns)
+def _same_both_ways(latency_ns: int) -> DirectionPair:
+    return LinkDirection(latency_ns), LinkDirection(latency_ns)
 
 
-def _join(world: World[M], twilio: Ways, model: Ways, connect_ns: int) -> None:
-    world.join(("phone", SERVER), ("bridge", Peer.TWILIO), ways=twilio)
-    world.join(("bridge", Peer.REALTIME), ("model", CLIENT), ways=model, connect_ns=connect_ns)
+def _join(world: World[M], twilio: DirectionPair, model: DirectionPair, connect_ns: int) -> None:
+    world.join(("phone", SERVER), ("bridge", Peer.TWILIO), directions=twilio)
+    world.join(
+        ("bridge", Peer.REALTIME), ("model", CLIENT), directions=model, connect_ns=connect_ns
+    )

@@ -7,16 +7,16 @@ from attrs import define, field, validators
 
 from twilio_realtime_core.machine.units import SECOND
 
-from .world import Way
+from .world import LinkDirection
 
-__all__ = ["RoughWay", "Stall"]
+__all__ = ["NetworkDirection", "Stall"]
 
 Stall: TypeAlias = tuple[int, int]
 """From when until when nothing leaves (ns of the world). What was sent meanwhile leaves then."""
 
 
 @define(eq=False, kw_only=True)
-class RoughWay(Way):
+class NetworkDirection(LinkDirection):
     """One direction of a link as networks have it.
 
     What is sent waits for the end of a stall, takes its turn on a line of `bytes_per_second`
@@ -27,21 +27,21 @@ class RoughWay(Way):
     jitter_ns: int = field(default=0, validator=validators.ge(0))
     bytes_per_second: int | None = None
     stalls: tuple[Stall, ...] = ()
-    chance: Random = field(factory=lambda: Random(0))  # noqa: S311 - it must repeat itself
-    _free_ns: int = field(init=False, default=0)
+    random: Random = field(factory=lambda: Random(0))  # noqa: S311 - it must repeat itself
+    _line_free_ns: int = field(init=False, default=0)
 
-    def takes(self, size: int, now: int) -> int:
+    def transit_ns(self, size_bytes: int, now: int) -> int:
         """As of `Way`."""
-        leaves = max(now, self._free_ns)
+        leaves = max(now, self._line_free_ns)
         for begins, ends in self.stalls:
             if begins <= leaves < ends:
                 leaves = ends
         if self.bytes_per_second is not None:
-            leaves += size * SECOND // self.bytes_per_second
-            self._free_ns = leaves
-        jitter_ns = self.chance.randint(0, self.jitter_ns) if self.jitter_ns else 0
-        return leaves - now + self.delay(now) + jitter_ns
+            leaves += size_bytes * SECOND // self.bytes_per_second
+            self._line_free_ns = leaves
+        jitter_ns = self.random.randint(0, self.jitter_ns) if self.jitter_ns else 0
+        return leaves - now + self.propagation_ns(now) + jitter_ns
 
-    def smooth(self) -> None:
+    def remove_impairments(self) -> None:
         """Let all trouble be over: no jitter, no limit, no stalls."""
         self.jitter_ns, self.bytes_per_second, self.stalls = 0, None, ()
