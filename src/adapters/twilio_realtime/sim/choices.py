@@ -1,12 +1,12 @@
-"""The one source of all that a simulated call leaves to chance.
+"""The one source of random decisions in a simulated call.
 
-Every draw is a whole number between two bounds, and has a label that says what it decides. Where
-the numbers come from is interchangeable: a seed, a property test that looks for the smallest call
-that fails, or the draws of an earlier call.
+Every draw is an integer between two bounds, with a label that says what it decides. The source of
+the numbers is interchangeable: a seed, a property test that searches for the smallest failing call,
+or the draws of an earlier call.
 
-    choices = Choices.seeded(7)
+    choices = Choices.from_seed(7)
     call(choices)
-    call(Choices.recorded(choices.made))  # the same call again
+    call(Choices.from_draws(choices.draws))  # the same call again
 """
 
 from bisect import bisect_right
@@ -22,11 +22,11 @@ __all__ = ["Choices", "Draw", "DrawMismatchError", "DrawSource"]
 T = TypeVar("T")
 
 _MAX_SEED: Final = 2**32
-"""Seeds of what is drawn too often to draw each for itself."""
+"""The number of seeds for what is drawn too often to draw each value by itself."""
 
 
 class Draw(NamedTuple):
-    """One choice: what it decided, its bounds (both possible), and what came out."""
+    """One draw: its label, its bounds (both possible), and its value."""
 
     label: str
     low: int
@@ -38,20 +38,20 @@ class Draw(NamedTuple):
 
 
 DrawSource: TypeAlias = Callable[[str, int, int], int]
-"""Gives a number between two bounds, for a label. The lowest is always the plainest choice, so that
-who looks for a small failure looks for small numbers."""
+"""Returns a number between two bounds, for a label. The lowest number is always the plainest
+choice, so that a search for a small failure can search for small numbers."""
 
 
 class DrawMismatchError(AssertionError):
-    """The draws of another call were given, or the code that draws has changed since."""
+    """The given draws are those of another call, or the code that draws has changed since."""
 
 
 @define(eq=False)
 class Choices:
-    """Draws from a source, and notes what was drawn in `made`, and in `decided`, for people, what
-    that came to where it did not come out plainest.
+    """Draws from a source. `draws` holds every draw, and `decisions` describes in words those that
+    are not the plainest.
 
-    A draw from a recording that does not fit raises `WrongDraw`.
+    Draws from an earlier call that do not fit raise `DrawMismatchError`.
     """
 
     _source: DrawSource
@@ -60,56 +60,58 @@ class Choices:
 
     @classmethod
     def from_seed(cls, seed: int) -> "Choices":
-        """All from `seed`. Each label has numbers of its own: a draw that is added to one part of a
-        call leaves the other parts as they were."""
+        """Return choices that are a function of `seed`. Each label has numbers of its own: a draw
+        that is added to one part of a call does not change the other parts."""
         by_label: dict[str, Random] = {}
 
         def draw(label: str, low: int, high: int) -> int:
             if label not in by_label:
-                by_label[label] = Random(f"{seed} {label}")  # noqa: S311 - it must repeat itself
+                by_label[label] = Random(f"{seed} {label}")  # noqa: S311 - it must be repeatable
             return by_label[label].randint(low, high)
 
         return cls(draw)
 
     @classmethod
     def from_source(cls, source: DrawSource) -> "Choices":
-        """From a function of label, lowest and highest, such as one that asks Hypothesis:
-        `lambda label, low, high: data.draw(st.integers(low, high), label=label)`."""
+        """Return choices from a function of label, lowest and highest, such as Hypothesis: `lambda
+        label, low, high: data.draw(st.integers(low, high), label=label)`."""
         return cls(source)
 
     @classmethod
     def from_draws(cls, draws: Sequence[Draw]) -> "Choices":
-        """Those that were `made` before, in the same order."""
-        left = iter(draws)
+        """Return choices that repeat the `draws` of an earlier call, in the same order."""
+        remaining = iter(draws)
 
         def draw(label: str, low: int, high: int) -> int:
-            known = next(left, None)
-            if known is None or known[:3] != (label, low, high):
-                raise DrawMismatchError(f"{label}, {low} to {high}, is not what was drawn: {known}")
-            return known.value
+            earlier = next(remaining, None)
+            if earlier is None or earlier[:3] != (label, low, high):
+                raise DrawMismatchError(
+                    f"{label}, {low} to {high}, was not drawn in the earlier call: {earlier}"
+                )
+            return earlier.value
 
         return cls(draw)
 
     def draw_integer(self, label: str, low: int, high: int) -> int:
-        """A number from `low` to `high`, both possible."""
+        """Draw a number from `low` to `high`, both possible."""
         value = self._draw(label, low, high)
         self._note_decision(value > low, f"{label}: {value}")
         return value
 
     def draw_bool(self, label: str, percent: int) -> bool:
-        """Whether something happens that does so in `percent` of a hundred calls."""
-        happens = self._draw(label, 0, 99) >= 100 - percent
-        self._note_decision(happens, label)
-        return happens
+        """Draw whether something happens that does so in `percent` of a hundred calls."""
+        is_drawn = self._draw(label, 0, 99) >= 100 - percent
+        self._note_decision(is_drawn, label)
+        return is_drawn
 
     def draw_option(self, label: str, options: Sequence[T]) -> T:
-        """One of several, each as likely. The first is the plainest."""
+        """Draw one of several options, each as likely. The first is the plainest."""
         index = self._draw(label, 0, len(options) - 1)
         self._note_decision(index > 0, f"{label}: {_option_name(options[index], index)}")
         return options[index]
 
     def draw_weighted(self, label: str, options: Sequence[tuple[int, T]]) -> T:
-        """One of several, by weight. The first is the plainest."""
+        """Draw one of several options, by weight. The first is the plainest."""
         weights = [weight for weight, _ in options]
         point = self._draw(label, 0, sum(weights) - 1)
         index = bisect_right(list(accumulate(weights)), point)
@@ -118,9 +120,9 @@ class Choices:
         return option
 
     def draw_random(self, label: str) -> Random:
-        """Chance for what is drawn thousands of times a call, such as the jitter of each message:
-        only its seed is a choice."""
-        return Random(self._draw(label, 0, _MAX_SEED - 1))  # noqa: S311 - it must repeat itself
+        """Draw a `Random` for what is drawn thousands of times a call, such as the jitter of each
+        message: only its seed is a draw."""
+        return Random(self._draw(label, 0, _MAX_SEED - 1))  # noqa: S311 - it must be repeatable
 
     def _draw(self, label: str, low: int, high: int) -> int:
         value = self._source(label, low, high)
@@ -133,7 +135,7 @@ class Choices:
 
 
 def _option_name(option: object, index: int) -> str:
-    """What to call an option: values by what they are, functions by their names or numbers."""
+    """Return a name for an option: the text of a value, the name or number of a function."""
     if callable(option):
         name: str = getattr(option, "__name__", "")
         return name if name.isidentifier() else f"number {index}"

@@ -20,8 +20,8 @@ from twilio_realtime_core.protocols.twilio import Mark
 
 from ..agents.call import Agent, Call
 from ..sim.impairments.impaired_peer import ImpairedPeer
+from ..sim.impairments.plan import ImpairmentPlan
 from ..sim.impairments.rules import kind_of
-from ..sim.impairments.table import ImpairmentPlan
 from ..sim.model.realtime_peer import CLIENT, RealtimePeer
 from ..sim.model.replies import Reply, ResponseRequest
 from ..sim.phone.twilio_peer import SERVER

@@ -5,7 +5,8 @@ from typing import Final
 from attrs import Attribute, evolve, field, frozen
 
 from ..sim.choices import Choices, Draw
-from ..sim.impairments.table import IMPAIRMENTS, ImpairmentPlan, draw_impairments
+from ..sim.impairments.plan import ImpairmentPlan
+from ..sim.impairments.table import IMPAIRMENTS, draw_impairments
 
 __all__ = ["NAMES", "NO_FAULTS", "Faults"]
 

@@ -19,7 +19,7 @@ from twilio_realtime.sim.batch.random_call import MakeBridge, RandomCall
 from twilio_realtime.sim.batch.summary import Summary
 from twilio_realtime.sim.batch.transition_coverage import TRANSITIONS, visits
 from twilio_realtime.sim.choices import Choices
-from twilio_realtime.sim.impairments.table import IMPAIRMENTS, draw_impairments
+from twilio_realtime.sim.impairments.table import (IMPAIRMENTS, draw_impairments)
 from twilio_realtime_core import Action, Bridge, CallConfig, Command, HangUp, Peer
 
 CALLS = range(40)

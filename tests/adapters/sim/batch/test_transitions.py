@@ -12,7 +12,7 @@ from twilio_realtime.sim.batch.batch import run_call
 from twilio_realtime.sim.batch.summary import UNREACHABLE_TRANSITIONS
 from twilio_realtime.sim.batch.transition_coverage import TRANSITIONS
 from twilio_realtime.sim.choices import Choices
-from twilio_realtime.sim.impairments.table import IMPAIRMENTS
+from twilio_realtime.sim.impairments.table import (IMPAIRMENTS)
 from twilio_realtime_core import Command, HangUp, SendEvent
 from twilio_realtime_core.protocols.realtime import CommitAudio, CreateResponse, UpdateSession
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from twilio_realtime.sim.choices import Choices
 from twilio_realtime.sim.impairments.plan import DIRECTIONS
-from twilio_realtime.sim.impairments.table import IMPAIRMENTS, draw_impairments
+from twilio_realtime.sim.impairments.table import (IMPAIRMENTS, draw_impairments)
 
 NAMES = ("the model's socket reset", "marks lost")
 

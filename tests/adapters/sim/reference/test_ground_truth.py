@@ -10,7 +10,8 @@ from twilio_realtime.sim.batch.random_call import RandomCall
 from twilio_realtime.sim.choices import Choices
 from twilio_realtime.sim.impairments.protocol_rules import StreamRestart
 from twilio_realtime.sim.impairments.rules import Drop
-from twilio_realtime.sim.impairments.table import ImpairmentPlan, LinkCut, draw_impairments
+from twilio_realtime.sim.impairments.plan import (ImpairmentPlan, LinkCut)
+from twilio_realtime.sim.impairments.table import (draw_impairments)
 from twilio_realtime.sim.model.conversation import StoredItem
 from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime.sim.model.realtime_peer import RealtimePeer, SentError

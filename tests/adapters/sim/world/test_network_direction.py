@@ -17,7 +17,7 @@ from twilio_realtime_core.machine.units import MS, SECOND
 
 def test_jitter_makes_each_message_later_by_no_more_than_it_says() -> None:
     way = NetworkDirection(40 * MS, jitter_ns=10 * MS, random=Random(3))
-    taken = [way.transit_ns(100, now * MS) for now in range(200)]
+    taken = [way.transmit(100, now * MS) for now in range(200)]
     assert min(taken) >= 40 * MS
     assert max(taken) <= 50 * MS
     assert len(set(taken)) > 100
@@ -25,7 +25,7 @@ def test_jitter_makes_each_message_later_by_no_more_than_it_says() -> None:
 
 def test_what_is_sent_while_the_line_is_busy_waits_for_its_turn() -> None:
     way = NetworkDirection(5 * MS, bytes_per_second=1000)
-    assert [way.transit_ns(10, 0), way.transit_ns(20, 0), way.transit_ns(10, SECOND)] == [
+    assert [way.transmit(10, 0), way.transmit(20, 0), way.transmit(10, SECOND)] == [
         15 * MS,
         35 * MS,
         15 * MS,
@@ -34,10 +34,10 @@ def test_what_is_sent_while_the_line_is_busy_waits_for_its_turn() -> None:
 
 def test_in_a_stall_nothing_leaves_and_then_everything() -> None:
     way = NetworkDirection(5 * MS, stalls=((100 * MS, 300 * MS), (300 * MS, 400 * MS)))
-    assert way.transit_ns(1, 99 * MS) == 5 * MS
-    assert way.transit_ns(1, 150 * MS) == 255 * MS
-    assert way.transit_ns(1, 399 * MS) == 6 * MS
-    assert way.transit_ns(1, 400 * MS) == 5 * MS
+    assert way.transmit(1, 99 * MS) == 5 * MS
+    assert way.transmit(1, 150 * MS) == 255 * MS
+    assert way.transmit(1, 399 * MS) == 6 * MS
+    assert way.transmit(1, 400 * MS) == 5 * MS
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**6))
@@ -46,7 +46,7 @@ def test_when_all_trouble_is_over_only_the_latency_is_left(now: int, size: int) 
         7, jitter_ns=5, bytes_per_second=9, stalls=((0, 2 * SECOND),), random=Random(1)
     )
     way.remove_impairments()
-    assert way.transit_ns(size, now) == LinkDirection(7).transit_ns(size, now) == 7
+    assert way.transmit(size, now) == LinkDirection(7).transmit(size, now) == 7
 
 
 @define(eq=False)

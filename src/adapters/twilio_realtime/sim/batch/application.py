@@ -1,5 +1,5 @@
-"""The application's part in a simulated call: it answers what it is asked, does what it was told to
-wish for, and any command at any moment."""
+"""The application in a simulated call: it answers requests, and gives scripted and random
+commands."""
 
 from base64 import b64encode
 from collections import Counter
@@ -54,12 +54,13 @@ from ..scenarios.voices import agent_voice, caller_voice
 __all__ = ["RANDOM_COMMANDS", "MakeCommand", "SimApplication"]
 
 MakeCommand: TypeAlias = Callable[["SimApplication", Choices], Command]
+"""Makes a command for an application at any moment."""
 
 _FUNCTION_NS: Final = 250 * MS
-"""How long a function takes; one that is called `slow` takes ten times as long."""
+"""How long a function takes; the function `slow` takes ten times as long."""
 
 _APPROVAL_NS: Final = 100 * MS
-"""How long it takes to decide whether a tool of an MCP server may be called."""
+"""How long it takes to decide on the approval of an MCP tool call."""
 
 
 def _plainest_choices() -> Choices:
@@ -68,12 +69,13 @@ def _plainest_choices() -> Choices:
 
 @define(eq=False)
 class SimApplication:
-    """Hears what the bridge notifies, and gives it commands by `perform`, at a time by `later`.
+    """The application of a simulated call.
 
-    `later(ns, job)` does a job after so many ns. `responds`: it asks for a response whenever the
-    caller has spoken, since the server is told not to. `choices` decide how it answers what it is
-    asked; without them, as plainly as can be. A command that cannot be carried out (a
-    `LocalProtocolError`) is counted in `refused`, and all that were given in `given`.
+    It receives the bridge's notifications, and gives commands through `perform_command`, later ones
+    through `schedule_after(delay_ns, job)`. With `is_requesting_responses` it requests a response
+    whenever the caller has spoken, for sessions in which the server does not. `choices` decide how
+    it answers requests; by default, as plainly as possible. A command that raises
+    `LocalProtocolError` is counted in `refused_counts`, every command in `command_counts`.
     """
 
     scripted_commands: list[ScriptedCommand]
@@ -88,18 +90,20 @@ class SimApplication:
     call_ids: list[str] = field(init=False, factory=list[str])
     """The ids of all function calls so far."""
     approval_request_ids: list[str] = field(init=False, factory=list[str])
-    """The ids of all requests for an approval so far."""
+    """The ids of all approval requests so far."""
 
     def on_notification(self, event: object) -> None:
-        """The bridge has notified something."""
-        for wish in [each for each in self.scripted_commands if isinstance(event, each.trigger)]:
-            self.scripted_commands.remove(wish)
-            self._send_command_after(wish.after_ns, wish.command)
+        """Handle a notification of the bridge."""
+        for scripted in [
+            each for each in self.scripted_commands if isinstance(event, each.trigger)
+        ]:
+            self.scripted_commands.remove(scripted)
+            self._send_command_after(scripted.after_ns, scripted.command)
         match event:
             case FunctionCallRequested(call_id, name):
                 self.call_ids.append(call_id)
-                takes_ns = _FUNCTION_NS * (10 if name == "slow" else 1)
-                self._send_command_after(takes_ns, _draw_output(call_id, self.choices))
+                duration_ns = _FUNCTION_NS * (10 if name == "slow" else 1)
+                self._send_command_after(duration_ns, _draw_output(call_id, self.choices))
             case McpApprovalRequested(request_id):
                 self.approval_request_ids.append(request_id)
                 self._send_command_after(_APPROVAL_NS, _draw_approval(request_id, self.choices))
@@ -111,7 +115,7 @@ class SimApplication:
                 pass
 
     def send_command(self, command: Command) -> None:
-        """Give a command, now."""
+        """Give a command now."""
         name = type(command.event if isinstance(command, SendEvent) else command).__name__
         self.command_counts[name] += 1
         try:
@@ -204,5 +208,5 @@ RANDOM_COMMANDS: Final[tuple[tuple[int, MakeCommand], ...]] = (
     (1, lambda app, choices: SendEvent(TruncateItem(_draw_item_id(app, choices), 0, 100))),
     (2, lambda _, choices: _draw_update(choices)),
 )
-"""Commands that an application may give at any moment, each with how often. A new command is a line
+"""Commands that the application may give at any moment, with their weights. A new command is a line
 here."""

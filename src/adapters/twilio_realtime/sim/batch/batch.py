@@ -1,11 +1,12 @@
-"""Random calls of about ten seconds, each a pure function of its seed, and many of them at once.
+"""Random calls of about ten seconds, each a pure function of its seed, and many of them in
+parallel.
 
     result = run_call(7)
     assert result.failure is None, result.failure
 
-A call is put together from parts of scenarios, links, some of the faults, and commands of the
-application at any moment. Every step is checked. Then the faults stop, somebody hangs up, and the
-call must end in time.
+A call combines parts of scenarios, links, some impairments, and commands of the application at any
+moment. Every step is checked. Then the impairments stop, one side hangs up, and the call must end
+in time.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -25,27 +26,28 @@ from .transition_coverage import Transition, visits
 __all__ = ["LEVELS", "CallResult", "RunSeed", "run_call", "run_calls", "run_job", "split_seeds"]
 
 LEVELS: Final = ("messages", "bytes")
+"""The levels at which calls can be simulated."""
 
 _TRACE_STEPS: Final = 30
-"""Steps that a failure shows."""
+"""How many steps the trace of a failure holds."""
 
 _CALLS_PER_JOB: Final = 25
 """How many calls a worker gets at a time: about a second of work."""
 
 _MAX_PENDING_JOBS: Final = 256
-"""Jobs that are given to workers and not done yet: more than any machine has cores. Results weigh
-much more than jobs, so none is kept."""
+"""How many jobs are submitted at most: more than any machine has cores. Results are much larger
+than jobs, so none is kept."""
 
 
 @frozen
 class CallResult:
-    """How a call went.
+    """The result of a call.
 
     `outcome` is the name of an `EndReason`, `FAILED`, or `NEVER_BEGUN` if the phone was lost before
-    it came to the bridge. `faults`: how often each fault of the call had its way; `transitions`:
-    those of the core's tables that it went through; `seen`: how often peers and application were
-    told what, by its name (the invariants speak of these); `commands` that the application gave.
-    All are sorted.
+    it reached the bridge. `impairments`: how often each impairment of the call applied;
+    `transitions`: those of the core's tables that it took; `received`: how often the peers and the
+    application received each kind of message or notification; `commands`: how often the application
+    gave each command. All are sorted.
     """
 
     seed: int | None
@@ -70,15 +72,15 @@ def run_call(
 ) -> CallResult:
     """Make the call of a seed, or of given choices, at the level of `messages` or of `bytes`.
 
-    `scenario`: the name of one of `SCENARIOS` to be played in place of a random one. Never raises
-    for what goes wrong in the call: that is its `failure`.
+    `scenario` is the name of one of `SCENARIOS`, in place of a random one. Never raises for what
+    goes wrong in the call: that is its `failure`.
     """
     drawn = choices or Choices.from_seed(seed or 0)
     make = partial(_run, seed=seed, scenario=scenario, level=level, make_bridge=make_bridge)
     result = make(drawn)
     if result.failure is None:
         return result
-    # A trace costs more than it tells while all is well: the same call again, now with one.
+    # A trace is too expensive for calls that succeed, so only a failed one is repeated with it.
     again = make(Choices.from_draws(drawn.draws), trace_limit=_TRACE_STEPS)
     return (
         again
@@ -92,8 +94,9 @@ def _is_same_failure(again: Failure | None, first: Failure) -> bool:
 
 
 def _with_unrepeatable_failure(result: CallResult, failure: Failure) -> CallResult:
-    """Something in a bridge, or in these machines, is left to chance: that is worth to be known."""
-    text = f"{failure.text}; and not so when the same call was made again"
+    """Return the result with a failure that says so: the bridge, or the simulation, depends on
+    something else than the seed."""
+    text = f"{failure.text}; not so when the same call was repeated"
     return evolve(result, failure=evolve(failure, text=text))
 
 
@@ -142,26 +145,27 @@ RunSeed: TypeAlias = Callable[[int], CallResult]
 
 
 def split_seeds(first_seed: int, calls: int) -> list[range]:
-    """The seeds of so many calls from `first` on, in jobs for workers."""
+    """Split the seeds of `calls` calls, from `first_seed` on, into jobs for workers."""
     end = first_seed + calls
     return [
-        range(begin, min(begin + _CALLS_PER_JOB, end))
-        for begin in range(first_seed, end, _CALLS_PER_JOB)
+        range(start, min(start + _CALLS_PER_JOB, end))
+        for start in range(first_seed, end, _CALLS_PER_JOB)
     ]
 
 
 def run_job(job: Sequence[int], run: RunSeed = run_call) -> list[CallResult]:
-    """The calls of some seeds: what a worker does."""
+    """Make the calls of some seeds; the work of a worker."""
     return [run(seed) for seed in job]
 
 
 def run_calls(
     jobs: Sequence[Sequence[int]], executor: Executor, run: RunSeed = run_call
 ) -> Generator[list[CallResult], None, None]:
-    """The results of all jobs, as they come: each is the same whoever has worked on it, and when.
+    """Yield the results of all jobs, in the order in which they finish. Results do not depend on
+    the worker or on the order.
 
-    `run` makes the call of a seed: `run_call`, or what a worker can be sent (`partial(run_call,
-    level="bytes")`, say). If the iterator is closed early, what has not begun is not done.
+    `run` makes the call of a seed: `run_call`, or a picklable function such as `partial(run_call,
+    level="bytes")`. If the iterator is closed early, jobs that have not started are cancelled.
     """
     waiting = iter(jobs)
     pending: set[Future[list[CallResult]]] = set()

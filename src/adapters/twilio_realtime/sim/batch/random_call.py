@@ -1,4 +1,4 @@
-"""One random call: put together from its choices, made, and judged."""
+"""One random call: drawn from its choices, run, and checked."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -30,7 +30,8 @@ from twilio_realtime_core.notifications import (
 from ..choices import Choices
 from ..impairments.impaired_peer import ImpairedPeer
 from ..impairments.impairer import Impairer
-from ..impairments.table import ImpairmentPlan, LinkCut, draw_impairments
+from ..impairments.plan import ImpairmentPlan, LinkCut
+from ..impairments.table import draw_impairments
 from ..model.realtime_peer import CLIENT, RealtimePeer
 from ..model.replies import Reply, ResponseRequest
 from ..phone.twilio_peer import SERVER, TwilioPeer
@@ -39,14 +40,14 @@ from ..reference.ground_truth import Truth
 from ..scenarios.parts import (
     ScenarioPart,
     answer,
-    barge_in,
     function_call,
     function_calls,
     goodbye,
     greeting,
-    keys,
+    interruption,
+    key_presses,
     monologue,
-    muted,
+    muted_speech,
     question,
     several_items,
     silent_caller,
@@ -69,30 +70,31 @@ __all__ = [
 ]
 
 IMPAIRMENTS_END_NS: Final = 8 * SECOND
-"""When all faults have stopped."""
+"""When all impairments have stopped."""
 
 HANG_UP_NS: Final = 9 * SECOND
-"""When somebody hangs up, if nobody has before."""
+"""When one side hangs up, if the call has not ended before."""
 
 MAX_ENDING_NS: Final = 14 * SECOND
 """How long a call may take to end after that: the ten seconds that a bridge gives its sockets
-(`CallConfig.ending_timeout_ns`), and what was kept back or stalled."""
+(`CallConfig.ending_timeout_ns`), and what was held back or stalled."""
 
 _AFTER_END_NS: Final = SECOND
-"""How long a call that has ended is still looked at."""
+"""How long the simulation continues after the end of the call."""
 
 _MAX_TURNS: Final = 100
-"""More than a caller takes in ten seconds."""
+"""More turns than a caller takes in ten seconds."""
 
 MakeBridge: TypeAlias = Callable[[CallConfig], CallMachine]
-"""Makes what is checked; as a rule, a `Bridge`."""
+"""Makes the machine to check: usually a `Bridge`."""
 
 
 @frozen
 class Failure:
-    """What went wrong. `invariant`: its number; 13, a call that does not end; -1, an exception.
+    """What went wrong in a call. `invariant`: its number; 0, a simulation error; 13, a call that
+    does not end; -1, an exception.
 
-    `trace`: the last steps before it. `decided`: what chance made of this call, as lines.
+    `trace` holds the last steps before it, and `decisions` what was drawn for this call, as lines.
     """
 
     invariant: int
@@ -105,12 +107,22 @@ class Failure:
 
 
 _WEIGHTED_PARTS: Final = (
-    *((3, make) for make in (question, answer, goodbye, barge_in, function_call)),
-    *((1, make) for make in (several_items, monologue, keys, muted, silent_caller, function_calls)),
-    (1, lambda: barge_in(after_ms=0)),
-    (1, lambda: question() + answer(2500, heard=False) + barge_in(after_ms=300)),
+    *((3, make) for make in (question, answer, goodbye, interruption, function_call)),
+    *(
+        (1, make)
+        for make in (
+            several_items,
+            monologue,
+            key_presses,
+            muted_speech,
+            silent_caller,
+            function_calls,
+        )
+    ),
+    (1, lambda: interruption(after_ms=0)),
+    (1, lambda: question() + answer(2500, wait_for_end=False) + interruption(after_ms=300)),
 )
-"""Parts that a random call is put together from, each with how often."""
+"""Parts that a random call is made of, with their weights."""
 
 _MAX_PARTS: Final = 5
 _MAX_COMMANDS: Final = 6
@@ -118,7 +130,8 @@ _MAX_TRIGGERED_COMMANDS: Final = 3
 
 _MAX_EARLY_MS: Final = 200
 _MAX_CLOSE_MS: Final = 150
-"""What two commands have to do with each other is decided within a round trip."""
+"""The longest time between commands that are close to each other: effects of one on the other occur
+within a round trip."""
 
 _TRIGGERS: Final[dict[type[object], int]] = {
     CallerSpeechStarted: 1000,
@@ -131,14 +144,13 @@ _TRIGGERS: Final[dict[type[object], int]] = {
     SessionReady: 100,
     CallStarted: 300,
 }
-"""What the application is told, and how long after it, at most, a command is given that is aimed at
-that moment (ms)."""
+"""Notifications that can trigger a command, and the longest time from the notification to the
+command (ms)."""
 
 
 @define
 class _TriggeredCommand:
-    """A command is given `after_ms` the application was told an event of a kind, once it has let
-    `pass_by` of them pass."""
+    """A command to be given `after_ms` a notification, after `skip_count` others of its kind."""
 
     trigger: type[object]
     skip_count: int
@@ -147,10 +159,10 @@ class _TriggeredCommand:
 
 @define(eq=False)
 class RandomCall:
-    """One call, put together from its choices, at the level of `messages` or of `bytes`.
+    """One call, drawn from its choices, at the level of `messages` or of `bytes`.
 
-    `scenario` is the name of one of `SCENARIOS`, in place of a random one. `make_bridge` makes what
-    is checked.
+    `scenario` is the name of one of `SCENARIOS`, in place of a random one. `make_bridge` makes the
+    machine to check.
     """
 
     choices: Choices
@@ -167,9 +179,9 @@ class RandomCall:
     world: MessageWorld | ByteWorld = field(init=False)
     application: SimApplication = field(init=False)
     notification_counts: Counter[str] = field(init=False, factory=Counter[str])
-    """What the application was told, by name."""
+    """How often the application received each notification, by name."""
     is_begun: bool = field(init=False, default=True)
-    """Whether it ever came to the bridge."""
+    """Whether the call ever reached the bridge."""
     call_ended: CallEnded | None = field(init=False, default=None)
     call_ended_ns: int | None = field(init=False, default=None)
     _twilio_peer: TwilioPeer = field(init=False)
@@ -183,17 +195,16 @@ class RandomCall:
 
     def __attrs_post_init__(self) -> None:
         part = self._draw_part()
-        self.plan = trouble = draw_impairments(self.choices)
+        self.plan = plan = draw_impairments(self.choices)
         config = draw_config(self.choices)
         self.bridge = Checked(self._make_bridge(config), config)
-        self._truth = Truth(trouble, config)
-        start_delay = trouble.start_delay_ns
+        self._truth = Truth(plan, config)
         self._twilio_peer = TwilioPeer(
-            url="ws://bridge/media-stream", script=part.cues, start_delay_ns=start_delay
+            url="ws://bridge/media-stream", script=part.cues, start_delay_ns=plan.start_delay_ns
         )
-        self._impaired_phone = ImpairedPeer(trouble, "phone", self._twilio_peer)
+        self._impaired_phone = ImpairedPeer(plan, "phone", self._twilio_peer)
         self._realtime_peer = self._make_model(part)
-        self._impaired_model = ImpairedPeer(trouble, "model", self._realtime_peer)
+        self._impaired_model = ImpairedPeer(plan, "model", self._realtime_peer)
         self.phone, self.model = self._impaired_phone.machine, self._impaired_model.machine
         self._join()
         self.application = SimApplication(
@@ -207,7 +218,8 @@ class RandomCall:
         self._schedule_events()
 
     def run(self) -> Failure | None:
-        """Make the call, to its end and a bit beyond."""
+        """Make the call, to its end and a little further; return what went wrong, if anything
+        did."""
         world = self.world
         try:
             world.run(HANG_UP_NS)
@@ -220,16 +232,16 @@ class RandomCall:
             return self._make_failure(broken.number, broken.text, broken.step)
         except SimulationError as error:
             return self._make_failure(0, str(error).partition("\n")[0])
-        except Exception as error:  # whatever it is, it is what the caller wants to know
+        except Exception as error:  # any exception is a finding
             return self._make_failure(-1, f"{type(error).__name__}: {error}")
-        wrong = self._truth.judge(self._twilio_peer, self._realtime_peer, world.now)
-        return None if wrong is None else self._make_failure(*wrong)
+        failure = self._truth.judge(self._twilio_peer, self._realtime_peer, world.now)
+        return None if failure is None else self._make_failure(*failure)
 
-    def _make_failure(self, number: int, text: str, *last: Step) -> Failure:
-        trace = tuple(map(str, (*self.world.trace, *last)))
+    def _make_failure(self, number: int, text: str, *last_steps: Step) -> Failure:
+        trace = tuple(map(str, (*self.world.trace, *last_steps)))
         return Failure(number, text, trace, tuple(self.choices.decisions))
 
-    # What the call is like.
+    # What the call consists of.
 
     def _draw_part(self) -> ScenarioPart:
         choices = self.choices
@@ -254,25 +266,25 @@ class RandomCall:
                 reply = edit(request.number, reply)
             return self._truth.say(reply, self.world.now)
 
-        words = None if self.plan.is_transcription_failing else "some words"
+        transcript = None if self.plan.is_transcription_failing else "some words"
         return RealtimePeer(
             reply_to,
             pace=self.plan.pace,
-            transcripts=(words,) * _MAX_TURNS,
+            transcripts=(transcript,) * _MAX_TURNS,
             answer_turn_after_response=self.choices.draw_bool("a turn is answered afterwards", 30),
             opening_error=self.plan.opening_error,
             max_duration_ns=self.plan.max_session_ns,
         )
 
     def _join(self) -> None:
-        ways = self.plan.directions
+        directions = self.plan.directions
         make = byte_call if self.level == "bytes" else message_call
         self.world = make(
             self.bridge,
             self.phone,
             self.model,
-            twilio_directions=(ways["phone to bridge"], ways["bridge to phone"]),
-            model_directions=(ways["bridge to model"], ways["model to bridge"]),
+            twilio_directions=(directions["phone to bridge"], directions["bridge to phone"]),
+            model_directions=(directions["bridge to model"], directions["model to bridge"]),
             connect_ns=self.plan.connect_ns,
             trace_limit=self._trace_limit,
             choices=self.choices,
@@ -280,7 +292,7 @@ class RandomCall:
         )
         self.world.link("bridge", Peer.REALTIME).is_accepting = not self.plan.is_connection_refused
 
-    # What happens when.
+    # When events happen.
 
     def _schedule_events(self) -> None:
         choices, world = self.choices, self.world
@@ -299,7 +311,8 @@ class RandomCall:
         world.schedule(HANG_UP_NS, hang_up)
 
     def _draw_command_time_ms(self, before_ms: int) -> int:
-        """When a command is given: at any time, or close to the begin or to the one before."""
+        """Draw when a command is given: at any time, close to the command before, or close to the
+        start (ms)."""
         choices = self.choices
         if choices.draw_bool("a command close to the one before", 25):
             return before_ms + choices.draw_integer("command later by, ms", 0, _MAX_CLOSE_MS)
@@ -309,11 +322,11 @@ class RandomCall:
 
     def _draw_triggered_command(self) -> _TriggeredCommand:
         choices = self.choices
-        kind = choices.draw_option("moment", tuple(_TRIGGERS))
+        trigger = choices.draw_option("moment", tuple(_TRIGGERS))
         return _TriggeredCommand(
-            kind,
+            trigger,
             choices.draw_integer("moments before", 0, 2),
-            choices.draw_integer("command after, ms", 0, _TRIGGERS[kind]),
+            choices.draw_integer("command after, ms", 0, _TRIGGERS[trigger]),
         )
 
     def _on_notification(self, name: str, event: object) -> None:
@@ -324,12 +337,14 @@ class RandomCall:
         if isinstance(event, CallEnded):
             self.call_ended, self.call_ended_ns = event, self.world.now
         self.application.on_notification(event)
-        for aim in [each for each in self._triggered_commands if isinstance(event, each.trigger)]:
-            if aim.skip_count:
-                aim.skip_count -= 1
+        for triggered in [
+            each for each in self._triggered_commands if isinstance(event, each.trigger)
+        ]:
+            if triggered.skip_count:
+                triggered.skip_count -= 1
             else:
-                self._triggered_commands.remove(aim)
-                self._schedule_after(aim.after_ms * MS, self._send_random_command)
+                self._triggered_commands.remove(triggered)
+                self._schedule_after(triggered.after_ms * MS, self._send_random_command)
 
     def _perform(self, command: Command) -> None:
         self._truth.take(command, self.world.now)
@@ -351,16 +366,16 @@ class RandomCall:
     def _cut_link(self, cut: LinkCut) -> None:
         peer = Peer.TWILIO if cut.peer == "phone" else Peer.REALTIME
         if isinstance(self.world, ByteWorld):
-            far = SERVER if cut.peer == "phone" else CLIENT
-            self.world.cut(cut.peer, far, cut.after_bytes, reset=cut.is_reset)
+            far_peer = SERVER if cut.peer == "phone" else CLIENT
+            self.world.cut(cut.peer, far_peer, cut.after_bytes, reset=cut.is_reset)
         else:
             self.world.sever(self.world.link("bridge", peer))
 
     def _stop_impairments(self) -> None:
         self._impaired_phone.stop_impairments()
         self._impaired_model.stop_impairments()
-        for way in self.plan.directions.values():
-            way.remove_impairments()
+        for direction in self.plan.directions.values():
+            direction.remove_impairments()
         for peer in Peer:
             self.world.link("bridge", peer).cuts[:] = None, None
 
@@ -369,16 +384,16 @@ class RandomCall:
             return self._hang_up_application()
         try:
             actions = self._impaired_phone.perform(self._twilio_peer.hang_up, now=self.world.now)
-        except LocalProtocolError:  # his call was never answered
+        except LocalProtocolError:  # the call was never answered
             return self._hang_up_application()
         method = "perform" if self.level == "bytes" else "relay"
         self.world.call("phone", method, actions)
         return None
 
     def _hang_up_application(self) -> None:
-        refused = self.application.refused_counts["HangUp"]
-        self.application.send_command(HangUp())  # it is refused by a bridge that was not started
-        self.is_begun = self.application.refused_counts["HangUp"] == refused
+        refused_count = self.application.refused_counts["HangUp"]
+        self.application.send_command(HangUp())  # refused by a bridge that was not started
+        self.is_begun = self.application.refused_counts["HangUp"] == refused_count
 
     @property
     def _is_over(self) -> bool:

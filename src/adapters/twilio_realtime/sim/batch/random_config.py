@@ -1,4 +1,4 @@
-"""The configuration of a random call: what an application may set, drawn from its choices."""
+"""The configuration of a random call, drawn from its choices."""
 
 from typing import Any, Final
 
@@ -30,11 +30,12 @@ _LIMITS: Final = (
 )
 
 _PREDICATE_MS: Final = 500
-"""The predicate of a random call lets nobody interrupt who has heard less, and spoken less."""
+"""The predicate of a random call refuses interruptions by callers who have heard less and spoken
+less."""
 
 
 def draw_config(choices: Choices) -> CallConfig:
-    """How a call is to be."""
+    """Draw the configuration of a call."""
     session = SessionConfig(
         turn_detection=_draw_turn_detection(choices),
         transcription=_TRANSCRIPTION if choices.draw_bool("transcription", 60) else None,
@@ -58,7 +59,7 @@ def draw_config(choices: Choices) -> CallConfig:
 
 
 def is_server_responding(config: CallConfig) -> bool:
-    """Whether turn detection has the caller answered; otherwise the application has to."""
+    """Return whether the server responds to turns; otherwise the application has to."""
     audio = config.session.to_update_event().session["audio"]
     detection: dict[str, Any] = audio["input"]["turn_detection"]
     return bool(detection.get("create_response", True))
@@ -76,7 +77,8 @@ def _draw_turn_detection(choices: Choices) -> dict[str, Any]:
 
 
 def _draw_policy(choices: Choices) -> InterruptionPolicy:
-    """When a caller may interrupt: as a rule at once, or all else that a policy can say."""
+    """Draw when a caller may interrupt: immediately in most calls, and else under any
+    conditions."""
     if not choices.draw_bool("a policy of interruptions", 40):
         return IMMEDIATE
     return InterruptionPolicy(

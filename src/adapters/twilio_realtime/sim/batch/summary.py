@@ -1,4 +1,4 @@
-"""What many random calls have come to: how they ended, what was tried in them, and what was not."""
+"""The summary of many random calls: how they ended, what was tried in them, and what was not."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -24,13 +24,13 @@ UNREACHABLE_TRANSITIONS: Final[Mapping[Transition, str]] = MappingProxyType(
         "the unit tests hold that",
     }
 )
-"""Transitions that cannot come up between the simulated ends of one call, and why not. All others
-do, if there are enough calls."""
+"""Transitions that cannot occur between the simulated ends of one call, with the reasons. All
+others occur, given enough calls."""
 
 
 @define(eq=False)
 class Summary:
-    """Adds up results; in whatever order they come, the sum is the same."""
+    """The sum of results, whatever their order."""
 
     calls: int = field(init=False, default=0)
     outcomes: Counter[str] = field(init=False, factory=Counter[str])
@@ -39,16 +39,16 @@ class Summary:
     failures: Counter[int] = field(init=False, factory=Counter[int])
     """By number of the invariant."""
     impairments: Counter[str] = field(init=False, factory=Counter[str])
-    """In how many calls each fault had its way."""
+    """In how many calls each impairment applied."""
     commands: Counter[str] = field(init=False, factory=Counter[str])
     received: Counter[str] = field(init=False, factory=Counter[str])
-    """How often the peers and the application were told what."""
+    """How often the peers and the application received each kind of message or notification."""
     transitions: Counter[Transition] = field(init=False, factory=Counter[Transition])
-    """In how many calls each was taken."""
+    """In how many calls each transition was taken."""
     _durations_ms: list[int] = field(init=False, factory=list[int])
 
     def add(self, result: CallResult) -> None:
-        """One more call."""
+        """Add the result of one call."""
         self.calls += 1
         self.outcomes[result.outcome] += 1
         self.scenarios[result.scenario] += 1
@@ -62,44 +62,44 @@ class Summary:
 
     @property
     def total_seconds(self) -> float:
-        """How long all calls took, in their own time."""
+        """The duration of all calls, in virtual time."""
         return sum(self._durations_ms) * MS / SECOND
 
     @property
     def missing_transitions(self) -> list[Transition]:
-        """What the tables have and no call has gone through."""
+        """Transitions of the tables that no call has taken."""
         return [each for each in TRANSITIONS if each not in self.transitions]
 
     @property
     def missing_impairments(self) -> list[str]:
-        """Faults that never had their way."""
+        """Impairments that never applied."""
         return [each for each in IMPAIRMENTS if each not in self.impairments]
 
     @property
     def missing_outcomes(self) -> list[str]:
-        """Ends that no call came to."""
+        """Ends that no call had."""
         return [each.name for each in EndReason if each.name not in self.outcomes]
 
     def duration_percentile_ms(self, percent: int) -> int:
-        """So many of a hundred calls lasted no longer."""
+        """Return the duration that `percent` of a hundred calls did not exceed (ms)."""
         ordered = sorted(self._durations_ms)
         return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] if ordered else 0
 
     def to_json(self) -> Mapping[str, Any]:
-        """All of it, as JSON has it, in an order of its own."""
+        """Return the whole summary as a JSON object, in a fixed order."""
         return {
             "calls": self.calls,
             "seconds": round(self.total_seconds, 3),
-            "lasted_ms": {str(each): self.duration_percentile_ms(each) for each in (5, 50, 95)},
+            "duration_ms": {str(each): self.duration_percentile_ms(each) for each in (5, 50, 95)},
             **{
                 name: {str(key): counter[key] for key in sorted(counter)}
                 for name, counter in (
                     ("outcomes", self.outcomes),
                     ("failures", Counter({str(n): c for n, c in self.failures.items()})),
                     ("scenarios", self.scenarios),
-                    ("faults", self.impairments),
+                    ("impairments", self.impairments),
                     ("commands", self.commands),
-                    ("seen", self.received),
+                    ("received", self.received),
                     (
                         "transitions",
                         Counter({" ".join(each): n for each, n in self.transitions.items()}),
@@ -108,7 +108,7 @@ class Summary:
             },
             "missing": {
                 "outcomes": self.missing_outcomes,
-                "faults": self.missing_impairments,
+                "impairments": self.missing_impairments,
                 "transitions": [" ".join(each) for each in self.missing_transitions],
             },
         }

@@ -1,4 +1,4 @@
-"""A peer of a call with all that is wrong with it."""
+"""A peer of a call with all its impairments."""
 
 from collections.abc import Callable
 
@@ -16,8 +16,8 @@ __all__ = ["ImpairedPeer"]
 
 @define(eq=False)
 class ImpairedPeer:
-    """A peer, `phone` or `model`, whose clock drifts, whose stream begins anew, and of whose
-    messages some are meddled with: `machine` takes its place in a world."""
+    """A peer, `phone` or `model`, with the impairments that a plan has for it: a drifting clock, a
+    stream that restarts, rules for its messages. `machine` takes its place in a world."""
 
     _plan: ImpairmentPlan
     name: str
@@ -27,29 +27,29 @@ class ImpairedPeer:
     _drifting: DriftingMachine | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
-        trouble, machine = self._plan, self._peer
-        if self.name == "phone" and trouble.stream_restart is not None:
-            # It goes on when all else is calm: the stream has its new name until the end.
-            rules = [trouble.stream_restart.to_phone], [trouble.stream_restart]
+        plan, machine = self._plan, self._peer
+        if self.name == "phone" and plan.stream_restart is not None:
+            # Has an impairer of its own, which is never stopped: the stream keeps its new SID.
+            rules = [plan.stream_restart.to_phone], [plan.stream_restart]
             machine = self._stream_restarter = Impairer(machine, *rules)
-        if ppm := trouble.drift_ppm.get(self.name):
+        if ppm := plan.drift_ppm.get(self.name):
             machine = self._drifting = DriftingMachine(machine, ppm)
-        self.machine = Impairer(machine, *trouble.rules_of(self.name))
+        self.machine = Impairer(machine, *plan.rules_of(self.name))
 
     def to_local_ns(self, now: int) -> int:
-        """What the peer's clock shows at `now` (ns)."""
+        """Return what the peer's clock shows at `now` (ns)."""
         return now if self._drifting is None else self._drifting.to_local_ns(now)
 
     def perform(
         self, method: Callable[..., list[Action]], *arguments: object, now: int
     ) -> list[Action]:
-        """The peer does something of itself, `do(*arguments, now)` by its own clock: what becomes
-        of that, for `Meddled.relay`."""
+        """Call `method(*arguments, now)` of the peer, with `now` by its own clock; return the
+        impaired actions, for `Impairer.relay`."""
         actions = method(*arguments, self.to_local_ns(now))
         if self._stream_restarter is not None:
             actions = self._stream_restarter.impair(actions, now)
         return self.machine.impair(actions, now)
 
     def stop_impairments(self) -> None:
-        """From now on messages pass as they are."""
+        """Let messages pass unchanged from now on."""
         self.machine.is_active = False

@@ -15,7 +15,7 @@ __all__ = ["Impairer"]
 
 @define
 class _EncodedText:
-    """A message that has been meddled with, or may have been."""
+    """A message as text, which rules may have changed."""
 
     text: str = field(repr=kind_of)
 
@@ -25,7 +25,8 @@ class _EncodedText:
 
 @define(eq=False)
 class _RuleQueue:
-    """The rules of one direction, and what they keep back: when it is due, for whom, the text."""
+    """The rules of one direction, and the messages they hold back: when each is due, its peer, its
+    text."""
 
     rules: Sequence[Rule]
     held: deque[tuple[int, Hashable, str]] = field(
@@ -33,20 +34,20 @@ class _RuleQueue:
     )
 
     def enqueue(self, peer: Hashable, text: str, now: int, rules: Sequence[Rule]) -> None:
-        """Let the rules have their way with a message, one after another."""
-        passages: list[DelayedText] = [(0, text)]
+        """Pass a message through `rules`, one after another, and queue the results."""
+        results: list[DelayedText] = [(0, text)]
         for rule in rules:
-            passages = [
-                (delay + more, changed)
-                for delay, before in passages
-                for more, changed in rule.process(before)
+            results = [
+                (delay_ns + further_ns, changed)
+                for delay_ns, before in results
+                for further_ns, changed in rule.process(before)
             ]
-        for delay, changed in passages:
-            due = max(now + delay, self.held[-1][0] if self.held else 0)
-            self.held.append((due, peer, changed))
+        for delay_ns, changed in results:
+            due_ns = max(now + delay_ns, self.held[-1][0] if self.held else 0)
+            self.held.append((due_ns, peer, changed))
 
     def take_due(self, now: int) -> list[tuple[Hashable, str]]:
-        """What is due."""
+        """Remove and return the messages that are due."""
         taken: list[tuple[Hashable, str]] = []
         while self.held and self.held[0][0] <= now:
             taken.append(self.held.popleft()[1:])
@@ -55,10 +56,10 @@ class _RuleQueue:
 
 @define(eq=False)
 class Impairer:
-    """Takes the place of a peer: what it is told, and what it says, goes through rules.
+    """A message machine in place of a peer: what the peer receives and sends goes through rules.
 
-    `active` may be set to `False` at any time: from then on messages pass as they are. What is kept
-    back is sent before a close, and lost with the link.
+    Set `is_active` to `False` at any time to let messages pass unchanged from then on. Messages
+    that are held back are sent before a close, and lost with the link.
     """
 
     machine: MessageMachine
@@ -66,7 +67,7 @@ class Impairer:
     outgoing: Sequence[Rule] = ()
     is_active: bool = field(init=False, default=True)
     received_counts: Counter[str] = field(init=False, factory=Counter[str])
-    """What the peer was told, by kind."""
+    """How many messages the peer has received, by kind."""
     _inbound: _RuleQueue = field(init=False)
     _outbound: _RuleQueue = field(init=False)
 
@@ -75,71 +76,73 @@ class Impairer:
 
     @property
     def deadline(self) -> int | None:
-        """That of the peer, or when something kept back is due."""
-        due = self.machine.deadline
-        for kept in (self._inbound.held, self._outbound.held):
-            if kept and (due is None or kept[0][0] < due):
-                due = kept[0][0]
-        return due
+        """When the peer, or a message that is held back, is due (ns)."""
+        due_ns = self.machine.deadline
+        for held in (self._inbound.held, self._outbound.held):
+            if held and (due_ns is None or held[0][0] < due_ns):
+                due_ns = held[0][0]
+        return due_ns
 
     def start(self, now: int) -> list[Action]:
-        """Begin."""
+        """Start the peer."""
         return self.impair(self.machine.start(now), now)
 
     def opened(self, peer: Hashable, now: int) -> list[Action]:
-        """A socket is open."""
+        """Report an open socket to the peer."""
         return self.impair(self.machine.opened(peer, now), now)
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
-        """A message has come; the peer is told of what becomes of it."""
+        """Pass a message through the rules; the peer receives the result."""
         rules = self._inbound.rules if self.is_active else ()
-        if not rules and not self._inbound.held:  # most often
+        if not rules and not self._inbound.held:  # the most frequent case
             return self._receive(peer, text, now)
         self._inbound.enqueue(peer, text, now, rules)
         return self._receive_due(now)
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
-        """A pong has come."""
+        """Report a pong to the peer."""
         return self.impair(self.machine.pong(peer, payload, now), now)
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
-        """A socket is gone, and what was kept back with it."""
+        """Report a closed socket to the peer, and drop the messages held back."""
         actions = self.machine.closed(peer, code, reason, now)
         self._inbound.held.clear()
         self._outbound.held.clear()
         return actions
 
     def handle_timeout(self, now: int) -> list[Action]:
-        """The deadline may have come, of the peer or of something kept back."""
+        """Do what is due, of the peer or of a message that is held back."""
         if (deadline := self.deadline) is None or now < deadline:
             return []
         actions = self._receive_due(now)
         return actions + self.impair(self.machine.handle_timeout(now), now)
 
     def impair(self, actions: Sequence[Action], now: int) -> list[Action]:
-        """What becomes of what the peer asks for, also of what it was made to do from outside."""
-        passed: list[Action] = []
+        """Return what the peer's actions become; also for actions that you called the peer for
+        yourself."""
+        impaired: list[Action] = []
         rules = self._outbound.rules if self.is_active else ()
         for action in actions:
             match action:
-                case Send() if not rules and not self._outbound.held:  # most often
-                    passed.append(action)
+                case Send() if not rules and not self._outbound.held:  # the most frequent case
+                    impaired.append(action)
                 case Send(peer, message):
                     self._outbound.enqueue(peer, message.encode(), now, rules)
-                    passed += self._send_due(now)
+                    impaired += self._send_due(now)
                 case Close():
-                    passed += [
+                    impaired += [
                         Send(peer, _EncodedText(text)) for _, peer, text in self._outbound.held
                     ]
-                    passed.append(action)
+                    impaired.append(action)
                     self._inbound.held.clear()
                     self._outbound.held.clear()
                 case _:
-                    passed.append(action)
-        return passed + self._send_due(now) if self._outbound.held else passed
+                    impaired.append(action)
+        return impaired + self._send_due(now) if self._outbound.held else impaired
 
     def relay(self, actions: list[Action], now: int) -> list[Action]:
-        """What was passed on already is to be carried out."""
+        """Return actions that have gone through `impair` already, so that a world carries them
+        out."""
         del now
         return actions
 

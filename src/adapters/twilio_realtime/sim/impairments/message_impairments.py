@@ -1,4 +1,4 @@
-"""What may go wrong with messages and events: rules for some of one kind, drawn for each call."""
+"""Impairments of messages and events: rules for some messages of one kind, drawn for each call."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -43,7 +43,7 @@ _LIFECYCLE_KINDS: Final = (
     "input_audio_buffer.committed",
     "error",
 )
-"""Events that the lifecycles of a call go by."""
+"""Events that drive the lifecycles of a call."""
 _KINDS_TO_MODEL: Final = (
     "input_audio_buffer.append",
     "session.update",
@@ -61,54 +61,55 @@ _MAX_AFTER_BY_KIND: Final = {
     "response.output_audio.delta": 20,
     "response.output_audio_transcript.delta": 20,
 }
-"""Kinds of which a call has more than a few, and after how many of them, at most, a rule begins;
-empty: those of the model's server together."""
+"""How many messages pass at most before a rule applies, for kinds that are frequent in a call; the
+empty kind stands for all events of the model's server together."""
 
 _MAX_AFTER: Final = 2
-"""The same of all other kinds."""
+"""The same for all other kinds."""
 
 
 def _draw_matching(plan: ImpairmentPlan, kinds: tuple[str, ...]) -> dict[str, Any]:
-    """Which messages a rule is for."""
+    """Draw which messages a rule applies to."""
     kind = plan.choices.draw_option("of which kind", kinds)
     after = plan.choices.draw_integer("after how many", 0, _MAX_AFTER_BY_KIND.get(kind, _MAX_AFTER))
     return {"kind": kind, "after": after, "times": plan.choices.draw_integer("how many", 1, 3)}
 
 
 def _add_rule(
-    direction: str, make_rule: Callable[..., Rule], kinds: tuple[str, ...], **more: Any
+    direction: str, make_rule: Callable[..., Rule], kinds: tuple[str, ...], **arguments: Any
 ) -> AddImpairment:
-    def add(trouble: ImpairmentPlan) -> None:
-        rules: list[Rule] = getattr(trouble, direction)
-        rules.append(make_rule(**_draw_matching(trouble, kinds), **more))
+    def add(plan: ImpairmentPlan) -> None:
+        rules: list[Rule] = getattr(plan, direction)
+        rules.append(make_rule(**_draw_matching(plan, kinds), **arguments))
 
     return add
 
 
 def _add_delay(direction: str, kinds: tuple[str, ...]) -> AddImpairment:
-    def add(trouble: ImpairmentPlan) -> None:
-        rules: list[Rule] = getattr(trouble, direction)
-        ns = trouble.choices.draw_integer("kept back, ms", 1, 2500) * MS
-        rules.append(Delay(**_draw_matching(trouble, kinds), delay_ns=ns))
+    def add(plan: ImpairmentPlan) -> None:
+        rules: list[Rule] = getattr(plan, direction)
+        delay_ns = plan.choices.draw_integer("kept back, ms", 1, 2500) * MS
+        rules.append(Delay(**_draw_matching(plan, kinds), delay_ns=delay_ns))
 
     return add
 
 
-def _add_repeat(kinds: tuple[str, ...], *behind: str, keep_original: bool) -> AddImpairment:
-    """Events come again, or late, behind others of one of the kinds (empty: of any kind)."""
+def _add_repeat(kinds: tuple[str, ...], *trigger_kinds: str, keep_original: bool) -> AddImpairment:
+    """Repeat events, or deliver them late, behind an event of one of the trigger kinds (empty: of
+    any kind)."""
 
-    def add(trouble: ImpairmentPlan) -> None:
-        choices = trouble.choices
-        next_kind = choices.draw_option("behind which kind", behind)
-        count = choices.draw_integer(
-            "behind so many", 1, _MAX_AFTER_BY_KIND.get(next_kind, _MAX_AFTER) + 1
+    def add(plan: ImpairmentPlan) -> None:
+        choices = plan.choices
+        trigger_kind = choices.draw_option("behind which kind", trigger_kinds)
+        trigger_count = choices.draw_integer(
+            "behind so many", 1, _MAX_AFTER_BY_KIND.get(trigger_kind, _MAX_AFTER) + 1
         )
         copies = choices.draw_integer("copies", 1, 2) if keep_original else 1
-        trouble.from_model.append(
+        plan.from_model.append(
             Repeat(
-                **_draw_matching(trouble, kinds),
-                trigger_kind=next_kind,
-                trigger_count=count,
+                **_draw_matching(plan, kinds),
+                trigger_kind=trigger_kind,
+                trigger_count=trigger_count,
                 copies=copies,
                 keep_original=keep_original,
             )
@@ -171,7 +172,7 @@ def _null_fields(message: dict[str, Any]) -> None:
 
 
 MESSAGE_IMPAIRMENTS: Final[dict[str, AddImpairment]] = {
-    # Messages of Twilio, and to it.
+    # Messages from and to Twilio.
     "Twilio's messages late": _add_delay("from_phone", _KINDS_FROM_PHONE),
     "Twilio's messages lost": _add_rule("from_phone", Drop, _KINDS_FROM_PHONE),
     "Twilio's messages doubled": _add_rule("from_phone", Duplicate, _KINDS_FROM_PHONE),
@@ -192,7 +193,7 @@ MESSAGE_IMPAIRMENTS: Final[dict[str, AddImpairment]] = {
     "messages to Twilio late": _add_delay("to_phone", _KINDS_TO_PHONE),
     "messages to Twilio lost": _add_rule("to_phone", Drop, _KINDS_TO_PHONE),
     "messages to Twilio doubled": _add_rule("to_phone", Duplicate, _KINDS_TO_PHONE),
-    # Events of the model's server, and to it.
+    # Events from and to the model's server.
     "server events late": _add_delay("from_model", _KINDS_FROM_MODEL),
     "server events lost": _add_rule("from_model", Drop, _KINDS_FROM_MODEL),
     "server events doubled": _add_rule("from_model", Duplicate, _KINDS_FROM_MODEL),
@@ -240,4 +241,4 @@ MESSAGE_IMPAIRMENTS: Final[dict[str, AddImpairment]] = {
         "to_model", Replace, ("response.create",), edit=_add_unknown_field
     ),
 }
-"""By name. A new fault is a line here."""
+"""By name. A new impairment of messages is a line here."""

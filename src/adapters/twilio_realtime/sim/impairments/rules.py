@@ -1,10 +1,9 @@
-"""What goes wrong in a simulated call: small rules for the messages of a peer, and clocks that run
-fast or slow.
+"""Rules for the messages of a peer that know nothing but texts.
 
-    phone = Meddled(TwilioPeer(...), outgoing=[Drop("mark", after=3, times=2)])
+    phone = Impairer(TwilioPeer(...), outgoing=[Drop("mark", after=3, times=2)])
 
-`Meddled` takes a peer's place at message level as at byte level, so the same rules hold for both.
-Faults of the network itself are properties of links: see `links`, and `cut` of a world.
+Impairments of the network itself are properties of links: see `NetworkDirection`, and
+`ByteWorld.cut`.
 """
 
 import json
@@ -28,34 +27,33 @@ __all__ = [
 ]
 
 DelayedText: TypeAlias = tuple[int, str]
-"""How long a message is kept back (ns), and its text. Messages of one way never overtake."""
+"""How long a message is held back (ns), and its text. Messages of one direction never overtake."""
 
 _KIND_PATTERN: Final = re.compile(r'\{"(?:event|type)":"([^"]*)"')
-"""Who writes messages in a simulation begins them with their kind."""
+"""The start of a message; all simulated peers write the kind first."""
 
 
 def kind_of(text: str) -> str:
-    """The `event` of a message of Twilio, or the `type` of an event of the Realtime API."""
+    """Return the `event` of a Twilio message, or the `type` of a Realtime API event; empty if it
+    has none."""
     found = _KIND_PATTERN.match(text)
     return found[1] if found else ""
 
 
 @define(eq=False)
 class Rule(ABC):
-    """Meddles with messages of one `kind` (empty: of all): lets `after` of them pass, has its way
-    with the next `times`, and lets all that follow pass.
-
-    `done` counts what it has had its way with.
-    """
+    """A rule for the messages of one `kind` (empty: of all): it lets `after` of them pass, applies
+    to the next `times`, and lets all others pass."""
 
     kind: str = ""
     after: int = field(default=0, kw_only=True)
     times: int = field(default=1, kw_only=True)
     applied_count: int = field(init=False, default=0, repr=False)
+    """How many messages the rule has applied to."""
     _matching_count: int = field(init=False, default=0, repr=False)
 
     def process(self, text: str) -> Sequence[DelayedText]:
-        """What becomes of a message."""
+        """Return what a message becomes."""
         if self.kind and kind_of(text) != self.kind:
             return self.pass_through(text)
         self._matching_count += 1
@@ -66,79 +64,79 @@ class Rule(ABC):
 
     @abstractmethod
     def apply(self, text: str) -> Sequence[DelayedText]:
-        """What becomes of a message that it has its way with."""
+        """Return what a message becomes that the rule applies to."""
 
     def pass_through(self, text: str) -> Sequence[DelayedText]:
-        """What becomes of any other message: it passes."""
+        """Return what any other message becomes: it passes unchanged."""
         return ((0, text),)
 
 
 @define(eq=False)
 class Delay(Rule):
-    """Keeps messages back for `ns`. What comes behind waits with them and is then released at once,
-    while other links go on: so events of two links change places."""
+    """Hold messages back for `delay_ns`. Later messages wait behind them and are released together,
+    while other links continue: so events of two links change places."""
 
     delay_ns: int = field(default=0, kw_only=True)
 
     def apply(self, text: str) -> Sequence[DelayedText]:
-        """It comes later."""
+        """Delay the message."""
         return ((self.delay_ns, text),)
 
 
 @define(eq=False)
 class Drop(Rule):
-    """Messages never come."""
+    """Drop messages."""
 
     def apply(self, text: str) -> Sequence[DelayedText]:
-        """It is gone."""
+        """Drop the message."""
         del text
         return ()
 
 
 @define(eq=False)
 class Duplicate(Rule):
-    """Messages come twice."""
+    """Deliver messages twice."""
 
     def apply(self, text: str) -> Sequence[DelayedText]:
-        """It comes, and comes again."""
+        """Deliver the message, and deliver it again."""
         return ((0, text), (0, text))
 
 
 @define(eq=False)
 class Swap(Rule):
-    """A message comes behind the one that follows it."""
+    """Deliver a message behind the one that follows it."""
 
     _held: list[str] = field(init=False, factory=list[str], repr=False)
 
     def apply(self, text: str) -> Sequence[DelayedText]:
-        """It waits for the next."""
+        """Hold the message until the next one."""
         self._held.append(text)
         return ()
 
     def pass_through(self, text: str) -> Sequence[DelayedText]:
-        """Behind it come those that have waited for it."""
-        passages = [(0, text), *((0, kept) for kept in self._held)]
+        """Deliver the message, and then those that were held for it."""
+        passages = [(0, text), *((0, held) for held in self._held)]
         self._held.clear()
         return passages
 
 
 @define(eq=False)
 class Corrupt(Rule):
-    """Messages lose their second half, and so are no JSON."""
+    """Cut off the second half of messages, which makes them invalid JSON."""
 
     def apply(self, text: str) -> Sequence[DelayedText]:
-        """Its first half comes."""
+        """Deliver the first half."""
         return ((0, text[: len(text) // 2]),)
 
 
 @define(eq=False)
 class Replace(Rule):
-    """Messages come with other content: `edit` changes the object in place."""
+    """Deliver messages with other content: `edit` changes the JSON object in place."""
 
     edit: Callable[[dict[str, Any]], object] = field(kw_only=True, repr=lambda each: each.__name__)
 
     def apply(self, text: str) -> Sequence[DelayedText]:
-        """What it has become comes; what another rule has corrupted is left as it is."""
+        """Deliver the edited message; one that another rule has corrupted passes unchanged."""
         try:
             body: dict[str, Any] = json.loads(text)
         except ValueError:

@@ -1,7 +1,7 @@
-"""All that may go wrong in one random call: a table of faults, of which each call gets some.
+"""The table of impairments, and the drawing of a plan for one random call.
 
-A fault changes the `Trouble` of a call before it begins. It draws its numbers from the choices, so
-that the draws alone tell what it was.
+An impairment changes the plan of a call before it begins. It draws its numbers from the choices, so
+that the draws alone say what it was.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,36 +19,37 @@ from .message_impairments import MESSAGE_IMPAIRMENTS
 from .plan import DIRECTIONS, AddImpairment, ImpairmentPlan, LinkCut
 from .protocol_rules import StreamRestart
 
-__all__ = ["IMPAIRMENTS", "ImpairmentPlan", "LinkCut", "draw_impairments"]
+__all__ = ["IMPAIRMENTS", "draw_impairments"]
 
 _LATENCIES_MS: Final = {"phone": (40, 120), "model": (25, 150)}
-"""Milliseconds one way: as a rule, and at most."""
+"""One way, by peer: the usual latency, and the longest (ms)."""
 
 
 def draw_impairments(
     choices: Choices, names: Sequence[str] = (), percent: int = 100
 ) -> ImpairmentPlan:
-    """Links of any length, and some of the faults: each of those with `names` in `percent` of a
-    hundred calls; without names any of all, as many as chance says."""
-    trouble = ImpairmentPlan(choices)
+    """Draw the latency of each direction, and some impairments.
+
+    Each impairment in `names` occurs in `percent` of a hundred calls; without names, any may occur,
+    with a drawn probability. Raises `KeyError` for an unknown name.
+    """
+    plan = ImpairmentPlan(choices)
     for name in DIRECTIONS:
-        usual, most = _LATENCIES_MS["phone" if "phone" in name else "model"]
-        latency_ms = usual
+        usual_ms, max_ms = _LATENCIES_MS["phone" if "phone" in name else "model"]
+        latency_ms = usual_ms
         if choices.draw_bool(f"{name}: another latency", 50):
-            latency_ms = choices.draw_integer(f"{name}: latency, ms", 0, most)
-        trouble.directions[name] = NetworkDirection(latency_ms * MS)
+            latency_ms = choices.draw_integer(f"{name}: latency, ms", 0, max_ms)
+        plan.directions[name] = NetworkDirection(latency_ms * MS)
     if not names:
-        # Half of the calls have hardly any fault, so that the usual is tried as well.
+        # Half of the calls have few impairments, so that undisturbed calls are tried as well.
         percent = choices.draw_option("percent of the faults", (0, 3, 10, 25))
     for name in names or IMPAIRMENTS:
-        seldom = name in _FATAL and not names
-        if percent and choices.draw_bool(name, -(-percent // _FATAL_SHARE) if seldom else percent):
-            before = trouble.all_rules()
-            IMPAIRMENTS[name](trouble)
-            trouble.rules_by_name[name] = [
-                rule for rule in trouble.all_rules() if rule not in before
-            ]
-    return trouble
+        is_rare = name in _FATAL and not names
+        if percent and choices.draw_bool(name, -(-percent // _FATAL_SHARE) if is_rare else percent):
+            before = plan.all_rules()
+            IMPAIRMENTS[name](plan)
+            plan.rules_by_name[name] = [rule for rule in plan.all_rules() if rule not in before]
+    return plan
 
 
 _FATAL_SHARE: Final = 4
@@ -65,7 +66,8 @@ _FATAL: Final = frozenset(
         "the model's socket reset",
     }
 )
-"""Faults that end a call before long: they are not to be what most calls come to."""
+"""Impairments that end a call early. Unless they are named, they occur less often than others, so
+that most calls last."""
 
 
 def _restart_stream(plan: ImpairmentPlan) -> None:
@@ -73,20 +75,18 @@ def _restart_stream(plan: ImpairmentPlan) -> None:
 
 
 def _cut_link(peer: str, *, is_reset: bool) -> AddImpairment:
-    def add(trouble: ImpairmentPlan) -> None:
-        at_ms = trouble.choices.draw_integer("lost at, ms", 0, 8000)
-        after = trouble.choices.draw_integer("after so many bytes", 1, 2000)
-        trouble.cuts.append(LinkCut(peer, at_ms * MS, after, is_reset))
+    def add(plan: ImpairmentPlan) -> None:
+        at_ms = plan.choices.draw_integer("lost at, ms", 0, 8000)
+        after_bytes = plan.choices.draw_integer("after so many bytes", 1, 2000)
+        plan.cuts.append(LinkCut(peer, at_ms * MS, after_bytes, is_reset))
 
     return add
 
 
 def _add_jitter(direction: str) -> AddImpairment:
-    def add(trouble: ImpairmentPlan) -> None:
-        trouble.directions[direction].jitter_ns = (
-            trouble.choices.draw_integer("jitter, ms", 1, 200) * MS
-        )
-        trouble.directions[direction].random = trouble.choices.draw_random(
+    def add(plan: ImpairmentPlan) -> None:
+        plan.directions[direction].jitter_ns = plan.choices.draw_integer("jitter, ms", 1, 200) * MS
+        plan.directions[direction].random = plan.choices.draw_random(
             f"{direction}: jitter of each message"
         )
 
@@ -94,26 +94,26 @@ def _add_jitter(direction: str) -> AddImpairment:
 
 
 def _add_stall(direction: str) -> AddImpairment:
-    def add(trouble: ImpairmentPlan) -> None:
-        begins = trouble.choices.draw_integer("stalls at, ms", 0, 7000) * MS
-        lasts = trouble.choices.draw_integer("stalls for, ms", 1, 2500) * MS
-        trouble.directions[direction].stalls = ((begins, begins + lasts),)
+    def add(plan: ImpairmentPlan) -> None:
+        start_ns = plan.choices.draw_integer("stalls at, ms", 0, 7000) * MS
+        duration_ns = plan.choices.draw_integer("stalls for, ms", 1, 2500) * MS
+        plan.directions[direction].stalls = ((start_ns, start_ns + duration_ns),)
 
     return add
 
 
 def _limit_bandwidth(direction: str) -> AddImpairment:
-    def add(trouble: ImpairmentPlan) -> None:
+    def add(plan: ImpairmentPlan) -> None:
         # A second of speech is about 11 kB of media.
-        kb = trouble.choices.draw_option("kB a second", (100, 40, 20, 14))
-        trouble.directions[direction].bytes_per_second = 1000 * kb
+        kb = plan.choices.draw_option("kB a second", (100, 40, 20, 14))
+        plan.directions[direction].bytes_per_second = 1000 * kb
 
     return add
 
 
 def _drift_clock(peer: str) -> AddImpairment:
-    def add(trouble: ImpairmentPlan) -> None:
-        trouble.drift_ppm[peer] = trouble.choices.draw_option("ppm", (100, -100, 1000, -1000))
+    def add(plan: ImpairmentPlan) -> None:
+        plan.drift_ppm[peer] = plan.choices.draw_option("ppm", (100, -100, 1000, -1000))
 
     return add
 
@@ -161,9 +161,9 @@ def _ping_often(plan: ImpairmentPlan) -> None:
 
 
 def _edit_reply(edit: Callable[[Reply], Reply]) -> AddImpairment:
-    def add(trouble: ImpairmentPlan) -> None:
-        which = trouble.choices.draw_integer("which response", 0, 3)
-        trouble.reply_edits.append(lambda n, reply: edit(reply) if n == which else reply)
+    def add(plan: ImpairmentPlan) -> None:
+        number = plan.choices.draw_integer("which response", 0, 3)
+        plan.reply_edits.append(lambda n, reply: edit(reply) if n == number else reply)
 
     return add
 
@@ -202,4 +202,4 @@ IMPAIRMENTS: Final[dict[str, AddImpairment]] = {
     "Twilio's clock drifts": _drift_clock("phone"),
     "the server's clock drifts": _drift_clock("model"),
 }
-"""What can be wrong, by name. A new fault is a line here."""
+"""All impairments by name. A new impairment is a line here."""

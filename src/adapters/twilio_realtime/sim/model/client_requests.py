@@ -1,7 +1,7 @@
-"""The client events of the Realtime API: what each may hold, as tables, and reading them.
+"""The client events of the Realtime API: tables of what each may hold, and decoding them.
 
-Source: API reference, client events (session, items, `response.create`), and for the answers to
-what is wrong the `error` events that clients have reported.
+Source: API reference, client events (session, items, `response.create`); for the errors, the
+`error` events that clients have reported.
 """
 
 import binascii
@@ -40,8 +40,8 @@ MAX_APPEND_BYTES: Final = 15 * 1024 * 1024
 
 @define
 class ClientRequest:
-    """A client event that is in order: `body` is the JSON object, checked against its table. (A
-    value: do not change it.)"""
+    """A valid client event: `body` is the JSON object, checked against its table. (A value: do not
+    change it.)"""
 
     type: str
     body: JsonObject
@@ -50,7 +50,7 @@ class ClientRequest:
 
 @frozen
 class InvalidClientRequest:
-    """A client event that is refused; `type` is what it said it was, if it did."""
+    """A client event that is refused; `type` is its type if it has one."""
 
     type: str | None
     error: ErrorBody
@@ -74,7 +74,7 @@ _SUPPORTED_TYPES: Final = (
 
 
 class _Append(msgspec.Struct, forbid_unknown_fields=True):
-    """An `input_audio_buffer.append` as most are: in order, and without an `event_id`."""
+    """An `input_audio_buffer.append` as most are: valid, and without an `event_id`."""
 
     type: Literal["input_audio_buffer.append"]
     audio: str
@@ -86,14 +86,14 @@ _decode_append = msgspec.json.Decoder(_Append).decode
 
 
 def decode_client_request(text: str) -> ClientRequest | InvalidClientRequest:
-    """Read one message of the client. Whatever it is, this does not raise."""
-    if text.startswith(_APPEND_PREFIX):  # as one does fifty times a second
+    """Decode one message of the client. Never raises."""
+    if text.startswith(_APPEND_PREFIX):  # fifty times a second
         try:
             return ClientRequest(
                 _APPEND, {"type": _APPEND, "audio": _decode_append(text).audio}, None
             )
         except (ValueError, RecursionError):
-            pass  # whatever is wrong with it, the tables tell
+            pass  # the tables find what is wrong with it
     return _decode_any(text)
 
 
@@ -116,12 +116,12 @@ def _decode_any(text: str) -> ClientRequest | InvalidClientRequest:
 
 
 _MAX_CACHED_CHARACTERS: Final = 216
-"""Characters of audio that may well come again: a phone's frame of 20 ms, which most of the time is
-silence."""
+"""The longest audio whose decoding is cached (characters): a phone's frame of 20 ms, which is
+silence most of the time."""
 
 
 def decode_audio(audio: str) -> bytes | ErrorBody:
-    """The bytes of base64 audio. Nothing but the alphabet of RFC 4648, section 4, is taken."""
+    """Return the bytes of base64 audio. Only the alphabet of RFC 4648, section 4, is accepted."""
     return _decode_cached(audio) if len(audio) <= _MAX_CACHED_CHARACTERS else _decode_base64(audio)
 
 
@@ -156,7 +156,7 @@ def _quoted(value: object) -> str:
     return f"'{value}'" if isinstance(value, str) else msgspec.json.encode(value).decode()[:64]
 
 
-# What fields may hold, smaller things first. Every event may carry `type` and `event_id`.
+# What fields may hold, from small to large. Every event may carry `type` and `event_id`.
 
 _TEXT: Final = string()
 _FORMAT: Final = tagged(
@@ -354,7 +354,7 @@ _ITEM_KINDS: Final[dict[str, FieldCheck]] = {
         {
             "system": _message(tagged(_part("input_text", "text"))),
             "user": _message(_USER_PARTS),
-            # Audio of the assistant cannot be given (API reference, `conversation.item.create`).
+            # Clients cannot create audio here (API reference, `conversation.item.create`).
             "assistant": _message(tagged(_part("output_text", "text"))),
         },
         "role",

@@ -1,4 +1,4 @@
-"""What the parts of one simulated Realtime connection share: the time, the pen, the memory."""
+"""The state and services that the parts of one simulated Realtime connection share."""
 
 from functools import partial
 
@@ -16,7 +16,7 @@ __all__ = ["RealtimeConnection"]
 
 @define(eq=False)
 class RealtimeConnection:
-    """One connection, as its parts see it. `unsent` are the events to go out with this step."""
+    """One connection, as its parts see it. `unsent` holds the events to send with this step."""
 
     pace: Pace
     event_queue: EventQueue
@@ -31,18 +31,18 @@ class RealtimeConnection:
         self.unsent.append(event)
 
     def send_new(self, type_: str, /, **fields: object) -> None:
-        """Send a new event now; its fields in the order given."""
+        """Make an event of a type, with its fields in the order given, and send it now."""
         self.unsent.append(self.writer.make_event(type_, **fields))
 
     def send_item_added(self, item: StoredItem) -> None:
-        """Send that an item was added to the conversation, complete as it is."""
+        """Report that a complete item was added to the conversation."""
         for type_ in ("conversation.item.added", "conversation.item.done"):
             self.send_new(type_, previous_item_id=item.previous_item_id, item=item.to_wire())
 
-    def send_paced(self, steps: PacedEvents) -> None:
-        """Send events and wait as `steps` say, until they end or are closed."""
-        for step in steps:
-            if isinstance(step, int):
-                self.event_queue.schedule_after(step, partial(self.send_paced, steps))
+    def send_paced(self, events: PacedEvents) -> None:
+        """Send events, waiting where `events` says so, until they end or are closed."""
+        for each in events:
+            if isinstance(each, int):
+                self.event_queue.schedule_after(each, partial(self.send_paced, events))
                 return
-            self.send(step)
+            self.send(each)

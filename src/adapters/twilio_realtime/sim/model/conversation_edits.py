@@ -1,4 +1,4 @@
-"""What a client may do to the conversation of a simulated session: create, truncate, delete and
+"""Client events that edit the conversation of a simulated session: create, truncate, delete and
 retrieve items."""
 
 from typing import Final
@@ -17,7 +17,8 @@ _TYPES_WITHOUT_STATUS: Final = ("function_call_output", "mcp_approval_response")
 
 
 def edit_conversation(connection: RealtimeConnection, body: JsonObject) -> ErrorBody | None:
-    """Carry out a checked `conversation.item.…` event, or say why not; then nothing changed."""
+    """Carry out a validated `conversation.item.…` event. Return why it is refused, if it is; then
+    nothing has changed."""
     match body["type"]:
         case "conversation.item.create":
             return _create(connection, body["item"], body.get("previous_item_id"))
@@ -56,7 +57,8 @@ def _create(
 
 
 def _make_item(connection: RealtimeConnection, given: JsonObject) -> StoredItem | ErrorBody:
-    """The item as the server keeps it: with an id, complete, its audio apart from its text."""
+    """Make the item as the server stores it: with an id, complete, its audio apart from its
+    text."""
     whole = {
         **given,
         "id": given.get("id") or connection.writer.new_id("item"),

@@ -1,4 +1,4 @@
-"""What a simulated peer does later: jobs at times, carried out in order of time."""
+"""Jobs that a simulated peer does later, in order of time."""
 
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -8,10 +8,10 @@ __all__ = ["EventQueue"]
 
 
 class EventQueue:
-    """Jobs by time (ns); those of one instant in the order in which they were put down.
+    """Jobs by time (ns); those of one instant in the order in which they were scheduled.
 
-    A job that comes late still sees the time it was meant for as `now`, so that whatever it puts
-    down in turn keeps its rhythm however late it is woken.
+    A job that runs late still sees its own time as `now`, so that what it schedules in turn keeps
+    its pace however late the queue is run.
     """
 
     __slots__ = ("_jobs", "_numbers", "now")
@@ -27,16 +27,16 @@ class EventQueue:
         return self._jobs[0][0] if self._jobs else None
 
     def schedule_after(self, delay_ns: int, job: Callable[[], object]) -> None:
-        """Do `job` once `delay` ns have passed since `now`."""
+        """Run `job` once `delay_ns` have passed since `now`."""
         heappush(self._jobs, (self.now + delay_ns, next(self._numbers), job))
 
     def run_due(self, now: int) -> None:
-        """Do all that is due at `now`, also what those jobs add; then let `now` be the time."""
+        """Run all jobs that are due at `now`, also those that jobs add; then set `now`."""
         while self._jobs and self._jobs[0][0] <= now:
             self.now, _, job = heappop(self._jobs)
             job()
         self.now = now
 
     def clear(self) -> None:
-        """Forget every job."""
+        """Remove every job."""
         self._jobs.clear()

@@ -25,11 +25,12 @@ __all__ = ["ResponseGeneration", "ResponseSettings"]
 
 @frozen
 class ResponseSettings:
-    """What a response takes from the session, from its own `response.create`, and from what was
-    said before.
+    """The settings of a response: from the session, from its own `response.create`, and from the
+    conversation.
 
-    `wire` are the fields of the Response object that tell: `conversation_id`, `output_modalities`,
-    `max_output_tokens`, `audio`, `metadata`. The tokens are those of the model's input.
+    `wire_fields` are fields of the Response object: `conversation_id`, `output_modalities`,
+    `max_output_tokens`, `audio`, `metadata`. `text_tokens` and `audio_tokens` are those of the
+    model's input.
     """
 
     wire_fields: dict[str, Any]
@@ -39,16 +40,16 @@ class ResponseSettings:
 
     @property
     def is_text(self) -> bool:
-        """Whether the response is written rather than spoken."""
+        """Whether the response is text rather than audio."""
         return bool(self.wire_fields["output_modalities"] == ["text"])
 
 
 @define(eq=False)
 class ResponseGeneration:
-    """A response being made.
+    """The generation of one response.
 
-    `run` are its steps, up to `response.done`; `cancel` those that close it early, wherever it
-    stands. `memory` is the default conversation, or `None` out of band.
+    `run` returns all its events, up to `response.done`; `cancel` those that close it early, at any
+    point. `conversation` is the default conversation, or `None` out of band.
     """
 
     id: str
@@ -67,23 +68,23 @@ class ResponseGeneration:
 
     @property
     def audio_ms(self) -> int:
-        """How much audio of it has been sent."""
-        return sum(made.item.generated_ms for made in self._items)
+        """How much audio of it has been sent (ms)."""
+        return sum(each.item.generated_ms for each in self._items)
 
     def run(self) -> PacedEvents:
-        """All of it, from `response.created`."""
+        """Yield all its events, from `response.created`."""
         yield self._make_event("response.created", "in_progress", None, None)
         reply = self._reply
         for index, item in enumerate(reply.items):
             yield self._pause_before_ns(item, index)
-            made = self._make_item(item, index)
-            yield from made.open()
-            self._items.append(made)
-            self._open_item = made
-            yield from made.generate()
+            output = self._make_item(item, index)
+            yield from output.open()
+            self._items.append(output)
+            self._open_item = output
+            yield from output.generate()
             self._open_item = None
-            broken = reply.status != "completed" and index == len(reply.items) - 1
-            yield from made.close("incomplete" if broken else "completed")
+            is_cut = reply.status != "completed" and index == len(reply.items) - 1
+            yield from output.close("incomplete" if is_cut else "completed")
         yield self._make_event("response.done", reply.status, _status_details(reply), self._usage())
 
     def cancel(self, reason: str) -> PacedEvents:
@@ -98,63 +99,67 @@ class ResponseGeneration:
     def _pause_before_ns(self, item: ReplyItem, index: int) -> int:
         if index:
             return self._pace.next_item_ns
-        spoken = isinstance(item, SpokenReply) and not self._settings.is_text
-        return self._pace.first_spoken_item_ns if spoken else self._pace.first_text_item_ns
+        is_spoken = isinstance(item, SpokenReply) and not self._settings.is_text
+        return self._pace.first_spoken_item_ns if is_spoken else self._pace.first_text_item_ns
 
     def _make_item(self, item: ReplyItem, index: int) -> OutputItem:
         settings, writer = self._settings, self._writer
-        place = ItemContext(
+        context = ItemContext(
             self.id, index, self._pace, writer, self._conversation, settings.audio_format
         )
         match item:
             case SpokenReply(audio, transcript) if not settings.is_text:
-                return SpokenOutputItem(place, audio, transcript)
+                return SpokenOutputItem(context, audio, transcript)
             case SpokenReply(transcript=text) | TextReply(text):
-                return TextOutputItem(place, text)
+                return TextOutputItem(context, text)
             case FunctionCallReply(name, arguments, call_id):
                 return FunctionCallOutputItem(
-                    place, name, call_id or writer.new_call_id(), arguments
+                    context, name, call_id or writer.new_call_id(), arguments
                 )
 
     def _make_event(
         self, type_: str, status: str, details: dict[str, Any] | None, usage: dict[str, Any] | None
     ) -> DelayOrEvent:
-        wire = self._settings.wire_fields
+        fields = self._settings.wire_fields
         response = {
             "object": "realtime.response",
             "id": self.id,
             "status": status,
             "status_details": details,
-            "output": [made.item.to_wire() for made in self._items],
-            "conversation_id": wire["conversation_id"],
-            "output_modalities": wire["output_modalities"],
-            "max_output_tokens": wire["max_output_tokens"],
-            "audio": wire["audio"],
+            "output": [each.item.to_wire() for each in self._items],
+            "conversation_id": fields["conversation_id"],
+            "output_modalities": fields["output_modalities"],
+            "max_output_tokens": fields["max_output_tokens"],
+            "audio": fields["audio"],
             "usage": usage,
-            "metadata": wire["metadata"],
+            "metadata": fields["metadata"],
         }
         return self._writer.make_event(type_, response=response)
 
     def _usage(self) -> dict[str, Any] | None:
-        """As the server counts: a token for 50 ms of audio, and those of text (API reference,
-        `response.done`). A response that failed before it began used nothing."""
+        """Return the token counts as the server counts them: a token for 50 ms of audio, and those
+        of text (API reference, `response.done`). A response that failed before its first item used
+        none."""
         if self._reply.status == "failed" and not self._items:
             return None
-        read, heard = self._settings.text_tokens, self._settings.audio_tokens
-        written, spoken = sum(made.sent_tokens for made in self._items), self.audio_ms // TOKEN_MS
+        text_in, audio_in = self._settings.text_tokens, self._settings.audio_tokens
+        text_out, audio_out = (
+            sum(each.sent_tokens for each in self._items),
+            self.audio_ms // TOKEN_MS,
+        )
         none = {"text_tokens": 0, "audio_tokens": 0, "image_tokens": 0}
         return {
-            "total_tokens": read + heard + written + spoken,
-            "input_tokens": read + heard,
-            "output_tokens": written + spoken,
+            "total_tokens": text_in + audio_in + text_out + audio_out,
+            "input_tokens": text_in + audio_in,
+            "output_tokens": text_out + audio_out,
             "input_token_details": {
-                "text_tokens": read,
-                "audio_tokens": heard,
+                "text_tokens": text_in,
+                "audio_tokens": audio_in,
                 "image_tokens": 0,
                 "cached_tokens": 0,
                 "cached_tokens_details": none,
             },
-            "output_token_details": {"text_tokens": written, "audio_tokens": spoken},
+            "output_token_details": {"text_tokens": text_out, "audio_tokens": audio_out},
         }
 
 

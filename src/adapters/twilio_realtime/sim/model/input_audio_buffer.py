@@ -1,4 +1,5 @@
-"""The input audio buffer: what was appended and not yet committed, and the ear that listens."""
+"""The input audio buffer: audio that was appended and not yet committed, and its voice activity
+detector."""
 
 from .audio_formats import AudioFormat
 from .vad import VadSettings, VadSpeechStarted, VadSpeechStopped, VoiceActivityDetector
@@ -6,13 +7,13 @@ from .vad import VadSettings, VadSpeechStarted, VadSpeechStopped, VoiceActivityD
 __all__ = ["InputAudioBuffer"]
 
 MAX_BUFFERED_SAMPLES = 8 * 3_600_000
-"""How much audio may wait to be committed, in samples of 1/8000 s: as much as the longest session
-lasts. Older audio is forgotten beyond that."""
+"""The most audio that can be uncommitted, in samples of 1/8000 s: as much as the longest session
+lasts. Beyond that the oldest audio is dropped."""
 
 
 class InputAudioBuffer:
-    """The caller's audio, on a time line of the audio itself: samples of 1/8000 s, or ms, since
-    the session began."""
+    """The caller's audio. Positions are on the time line of the audio itself: samples of 1/8000 s,
+    or ms, since the session began."""
 
     def __init__(self, format_: AudioFormat, settings: VadSettings | None) -> None:
         self.format = format_
@@ -23,16 +24,17 @@ class InputAudioBuffer:
 
     @property
     def position_ms(self) -> int:
-        """How much audio has been appended since the session began."""
+        """How much audio has been appended since the session began (ms)."""
         return (self._start_samples + len(self._audio) // self.format.bytes_per_level) // 8
 
     @property
     def buffered_ms(self) -> float:
-        """How much audio a commit would take."""
+        """How much audio a commit would take (ms)."""
         return len(self._audio) / self.format.bytes_per_ms
 
     def configure(self, format_: AudioFormat, settings: VadSettings | None) -> None:
-        """The session was updated. A change of format keeps the time, not the audio."""
+        """Apply the settings of an updated session. A change of format keeps the position, not the
+        audio."""
         if format_ is not self.format:
             self._start_samples += len(self._audio) // self.format.bytes_per_level
             self._audio.clear()
@@ -43,30 +45,30 @@ class InputAudioBuffer:
             self._detector.reset()
 
     def append(self, audio: bytes) -> list[VadSpeechStarted | VadSpeechStopped]:
-        """Take in wire audio; what it says about speech, one thing after another."""
+        """Append wire audio; return the starts and ends of speech in it, in order."""
         self._audio += audio
-        sample = self.format.bytes_per_level
-        if (excess := len(self._audio) // sample - MAX_BUFFERED_SAMPLES) > 0:
-            self._take_until(self._start_samples + excess)
-        heard = self._partial_sample + audio
-        if part := len(heard) % sample:
-            heard, self._partial_sample = heard[:-part], heard[-part:]
+        level_bytes = self.format.bytes_per_level
+        if (excess_samples := len(self._audio) // level_bytes - MAX_BUFFERED_SAMPLES) > 0:
+            self._take_until(self._start_samples + excess_samples)
+        whole = self._partial_sample + audio
+        if rest_bytes := len(whole) % level_bytes:
+            whole, self._partial_sample = whole[:-rest_bytes], whole[-rest_bytes:]
         else:
             self._partial_sample = b""
-        return self._detector.process(self.format.levels(heard))
+        return self._detector.process(self.format.levels(whole))
 
     def take_turn(self, start_ms: int, end_ms: int) -> bytes:
-        """The audio of a turn; nothing of it, nor of what came before, stays in the buffer."""
+        """Remove and return the audio of a turn; what came before it is dropped."""
         self._take_until(8 * start_ms)
         return self._take_until(8 * end_ms)
 
     def take_all(self) -> bytes:
-        """All the audio there is; a turn that is under way ends with it."""
+        """Remove and return all audio; a turn that is under way ends with it."""
         self._detector.reset()
         return self._take_until(self._start_samples + len(self._audio))
 
     def _take_until(self, until_samples: int) -> bytes:
-        """Remove the audio before a position in samples, and return it."""
+        """Remove and return the audio before a position in samples."""
         taken = bytes(
             self._audio[: max(0, until_samples - self._start_samples) * self.format.bytes_per_level]
         )

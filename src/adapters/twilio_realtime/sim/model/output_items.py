@@ -1,7 +1,8 @@
-"""The items of a response as they are made: a spoken message, a written one, a function call.
+"""The items of a response while they are generated: a spoken message, a text message, a function
+call.
 
-Each is written as the client sees it, in iterators of events to send now and of nanoseconds to
-wait: `begin`, `make`, `end`. Order of events, delta sizes and pace are those of recorded sessions.
+Each item yields events to send now, and nanoseconds to wait: from `open`, `generate` and `close`.
+The order of events, the sizes of deltas and the pace are those of recorded sessions.
 """
 
 import base64
@@ -33,23 +34,24 @@ DelayOrEvent: TypeAlias = int | ServerEvent
 """Nanoseconds to wait, or an event to send."""
 
 PacedEvents: TypeAlias = Generator[DelayOrEvent, None, None]
-"""What is to be done, one thing after another; closed, nothing more of it is."""
+"""Events and the delays between them; once it is closed, nothing more is sent."""
 
 TOKEN_MS: Final = 50
-"""The model makes sound in pieces of 50 ms; each is one audio token of `usage`."""
+"""The model generates audio in tokens of 50 ms, as `usage` counts them."""
 
 _LEADING_TOKENS: Final = 4
-"""So many transcript deltas come before any audio."""
+"""How many transcript deltas come before any audio."""
 
 _TRANSCRIPT_LEAD: Final = 3 / 2
-"""The transcript is finished when two thirds of the audio are out."""
+"""How much faster than the audio the transcript comes: it is complete after two thirds of the
+audio."""
 
 
 @frozen(eq=False)
 class ItemContext:
-    """Where an item is made: as the item of `index` in a response, and in which surroundings.
+    """Where an item is generated: its index in a response, and what it needs of the connection.
 
-    `memory` is the default conversation, or `None` out of band.
+    `conversation` is the default conversation, or `None` out of band.
     """
 
     response_id: str
@@ -62,7 +64,8 @@ class ItemContext:
 
 @define(eq=False)
 class OutputItem(ABC):
-    """An item of a response; `text` is what has been sent of its transcript, text or arguments."""
+    """An item of a response. `sent_text` is what has been sent of its transcript, text or
+    arguments."""
 
     context: ItemContext
     item: StoredItem = field(init=False)
@@ -71,26 +74,26 @@ class OutputItem(ABC):
     """How many tokens of text have been sent."""
 
     def open(self) -> Generator[ServerEvent, None, None]:
-        """The item is there, with nothing in it."""
-        place = self.context
+        """Add the item, empty."""
+        context = self.context
         self.item = StoredItem(
-            {"id": place.writer.new_id("item"), **self._initial_fields()},
+            {"id": context.writer.new_id("item"), **self._initial_fields()},
             content=self._initial_content(),
-            response_id=place.response_id,
-            audio_bytes_per_ms=place.audio_format.bytes_per_ms,
+            response_id=context.response_id,
+            audio_bytes_per_ms=context.audio_format.bytes_per_ms,
         )
-        if place.conversation is not None:
-            place.conversation.append(self.item)
+        if context.conversation is not None:
+            context.conversation.append(self.item)
         yield self._item_event("response.output_item.added")
-        if place.conversation is not None:
+        if context.conversation is not None:
             yield self._conversation_event("conversation.item.added", self.item.previous_item_id)
 
     @abstractmethod
     def generate(self) -> PacedEvents:
-        """What is in it, piece by piece."""
+        """Yield its contents in deltas."""
 
     def close(self, status: str) -> Generator[ServerEvent, None, None]:
-        """The item is `completed`, or as it stands `incomplete`."""
+        """Finish the item as `completed` or `incomplete`, with what has been sent."""
         self.item.fields["status"] = status
         if self.context.conversation is not None:
             # Recorded sessions name no predecessor here for the second item of a conversation.
@@ -105,9 +108,9 @@ class OutputItem(ABC):
         return []
 
     def _item_event(self, type_: str) -> ServerEvent:
-        place, wire = self.context, self.item.to_wire()
-        return place.writer.make_event(
-            type_, response_id=place.response_id, output_index=place.index, item=wire
+        context, wire = self.context, self.item.to_wire()
+        return context.writer.make_event(
+            type_, response_id=context.response_id, output_index=context.index, item=wire
         )
 
     def _conversation_event(self, type_: str, previous: str | None) -> ServerEvent:
@@ -118,36 +121,36 @@ class OutputItem(ABC):
     def _make_event(self, type_: str, **fields: object) -> ServerEvent:
         return self.context.writer.make_event(type_, **self._position_fields(), **fields)
 
-    def _send_token(self, type_: str, token: str, **where: object) -> ServerEvent:
+    def _send_token(self, type_: str, token: str, **fields: object) -> ServerEvent:
         self.sent_text += token
         self.sent_tokens += 1
-        return self.context.writer.make_delta(type_, token, **self._position_fields(), **where)
+        return self.context.writer.make_delta(type_, token, **self._position_fields(), **fields)
 
     def _position_fields(self) -> dict[str, Any]:
-        place = self.context
+        context = self.context
         return {
-            "response_id": place.response_id,
+            "response_id": context.response_id,
             "item_id": self.item.id,
-            "output_index": place.index,
+            "output_index": context.index,
         }
 
 
 @define(eq=False)
 class SpokenOutputItem(OutputItem):
-    """A message that is spoken: its transcript runs ahead of its audio."""
+    """A spoken message: its transcript runs ahead of its audio."""
 
     _audio: bytes
     _transcript: str
 
     def open(self) -> Generator[ServerEvent, None, None]:
-        """The item is there, with an empty audio part."""
+        """Add the item, with an empty audio part."""
         yield from super().open()
         self.item.content = [{"type": "output_audio", "transcript": ""}]
         part = {"type": "audio", "transcript": ""}
         yield self._make_event("response.content_part.added", content_index=0, part=part)
 
     def generate(self) -> PacedEvents:
-        """Transcript and audio, in deltas."""
+        """Yield transcript and audio in deltas."""
         pace = self.context.pace
         audio = self._audio + silence(-len(self._audio) % (8 * TOKEN_MS))
         total_ms = len(audio) // 8
@@ -155,16 +158,16 @@ class SpokenOutputItem(OutputItem):
         yield pace.transcript_ns
         yield from self._send_transcript(tokens[:_LEADING_TOKENS])
         at_ms = 0
-        for size_ms in pace.delta_sizes_ms(total_ms):
-            yield pace.generation_ns(size_ms) if at_ms else pace.first_audio_ns
-            due = int(len(tokens) * _TRANSCRIPT_LEAD * at_ms / total_ms)
-            yield from self._send_transcript(tokens[self.sent_tokens : due])
-            yield self._make_audio_delta(audio[8 * at_ms : 8 * (at_ms + size_ms)], size_ms)
-            at_ms += size_ms
+        for delta_ms in pace.delta_sizes_ms(total_ms):
+            yield pace.generation_ns(delta_ms) if at_ms else pace.first_audio_ns
+            due_tokens = int(len(tokens) * _TRANSCRIPT_LEAD * at_ms / total_ms)
+            yield from self._send_transcript(tokens[self.sent_tokens : due_tokens])
+            yield self._make_audio_delta(audio[8 * at_ms : 8 * (at_ms + delta_ms)], delta_ms)
+            at_ms += delta_ms
         yield from self._send_transcript(tokens[self.sent_tokens :])
 
     def close(self, status: str) -> Generator[ServerEvent, None, None]:
-        """The item is done, with as much of the transcript as was sent."""
+        """Finish the item, with as much of the transcript as was sent."""
         yield self._make_event("response.output_audio.done", content_index=0)
         yield self._make_event(
             "response.output_audio_transcript.done", content_index=0, transcript=self.sent_text
@@ -187,26 +190,26 @@ class SpokenOutputItem(OutputItem):
 
 @define(eq=False)
 class TextOutputItem(OutputItem):
-    """A message that is written."""
+    """A text message."""
 
     _text: str
 
     def open(self) -> Generator[ServerEvent, None, None]:
-        """The item is there, with an empty text part."""
+        """Add the item, with an empty text part."""
         yield from super().open()
         self.item.content = [{"type": "output_text", "text": ""}]
         part = {"type": "text", "text": ""}
         yield self._make_event("response.content_part.added", content_index=0, part=part)
 
     def generate(self) -> PacedEvents:
-        """Its text, in deltas."""
+        """Yield its text in deltas."""
         for index, token in enumerate(split_tokens(self._text)):
             if index:
                 yield self.context.pace.text_delta_ns
             yield self._send_token("response.output_text.delta", token, content_index=0)
 
     def close(self, status: str) -> Generator[ServerEvent, None, None]:
-        """The item is done, with as much of the text as was sent."""
+        """Finish the item, with as much of the text as was sent."""
         self.item.content = [{"type": "output_text", "text": self.sent_text}]
         yield self._make_event("response.output_text.done", content_index=0, text=self.sent_text)
         part = {"type": "text", "text": self.sent_text}
@@ -223,7 +226,7 @@ class FunctionCallOutputItem(OutputItem):
     _arguments: str
 
     def generate(self) -> PacedEvents:
-        """Its arguments, in deltas."""
+        """Yield its arguments in deltas."""
         for index, token in enumerate(split_tokens(self._arguments)):
             if index:
                 yield self.context.pace.text_delta_ns
@@ -232,7 +235,7 @@ class FunctionCallOutputItem(OutputItem):
             )
 
     def close(self, status: str) -> Generator[ServerEvent, None, None]:
-        """The call is done, with as much of the arguments as was sent."""
+        """Finish the call, with as much of the arguments as was sent."""
         self.item.fields["arguments"] = self.sent_text
         yield self._make_event(
             "response.function_call_arguments.done",
@@ -256,5 +259,6 @@ class FunctionCallOutputItem(OutputItem):
 
 
 def split_tokens(text: str) -> list[str]:
-    """Text in pieces as a model writes it: a word or some punctuation, with the space before it."""
+    """Split text into pieces as a model generates it: a word or some punctuation, with the space
+    before it."""
     return re.findall(r"\s*(?:\w+|[^\w\s]+)|\s+", text)

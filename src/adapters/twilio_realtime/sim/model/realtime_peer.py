@@ -1,4 +1,4 @@
-"""The simulated Realtime server: a message machine that is the other end of one connection."""
+"""The simulated Realtime server: a message machine at the other end of one connection."""
 
 from collections.abc import Hashable, Sequence
 from enum import Enum, auto, unique
@@ -29,11 +29,11 @@ CLIENT: Final = "client"
 """The key of the server's only peer."""
 
 MAX_QUEUED_EVENTS: Final = 65_536
-"""How many client events may wait to be worked through: several minutes' worth. What comes beyond
-that is refused."""
+"""The most client events that can be queued for processing: several minutes' worth. Further ones
+are refused."""
 
 MAX_SESSION_NS: Final = 3_600 * SECOND
-"""How long a session lasts at most (API guide: 60 minutes)."""
+"""The longest duration of a session (API guide: 60 minutes)."""
 
 _START_UNIX_S: Final = 1_785_214_050
 """The server's time of day when its clock shows 0 (unix seconds): a day in July 2026."""
@@ -52,7 +52,7 @@ class OpeningError(Enum):
 
 @frozen
 class SentError:
-    """An error that the server answered: the client event's type and what was wrong with it."""
+    """An error that the server sent: the type of the client event, and what was wrong with it."""
 
     event_type: str | None
     code: str | None
@@ -72,16 +72,16 @@ class _State(Enum):
 class RealtimePeer:
     """OpenAI's Realtime server over WebSocket, for one connection (a `MessageMachine`).
 
-    What the model says is `replies`: a sequence of `Reply`, whose last one is said again when it
-    runs out, or a function of `ResponseRequest`. `transcripts` are the caller's turns in order,
-    `None` for one whose transcription fails; they matter only where the session asks for
-    transcription. `seed` decides all ids. `answer_after`: whether a turn that ended while a
-    response went on is answered when that response is done. `fault` (an `OpeningFault`, or its
-    value) is the reason to close the connection as soon as it is open; `max_duration_ns` ends it
-    after that time.
+    `replies` is what the model says: a sequence of `Reply`, whose last one is repeated when it runs
+    out, or a function of `ResponseRequest`. `transcripts` are those of the caller's turns in order,
+    `None` for one whose transcription fails; they matter only if the session asks for
+    transcription. `seed` decides all ids. `answer_turn_after_response`: whether a turn that ended
+    during a response is answered when that response is done. `opening_error` (an `OpeningError`, or
+    its value) is the reason to close the connection as soon as it is open; `max_duration_ns` ends
+    it after that time.
 
-    Client events are worked through one after another, each taking the time that `pace` says;
-    only audio that finds nothing waiting is heard at once.
+    Client events are processed one after another, each taking the time that `pace` says; only audio
+    that arrives while nothing is queued is processed immediately.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class RealtimePeer:
         max_duration_ns: int = MAX_SESSION_NS,
     ) -> None:
         self.sent_errors: list[SentError] = []
-        """Every error that the server answered, in order."""
+        """Every error that the server sent, in order."""
         self._pace = pace or Pace()
         self._opening_error = None if opening_error is None else OpeningError(opening_error)
         self._max_duration_ns = max_duration_ns
@@ -115,23 +115,23 @@ class RealtimePeer:
         )
         self._turns = CallerTurns(self._connection, self._responses, transcripts)
         self._state = _State.NEW
-        self._out: list[Action] = []
+        self._actions: list[Action] = []
         self._queued_count = 0
         self._busy_until_ns = 0
 
     @property
     def conversation(self) -> list[StoredItem]:
-        """All items of the default conversation in order; those deleted are marked so."""
+        """All items of the default conversation in order; deleted ones are marked as deleted."""
         return self._connection.conversation.items
 
     @property
     def session(self) -> JsonObject:
-        """The effective session, as the last `session.updated` said it. Not to be changed."""
+        """The effective session, as the last `session.updated` sent it. Do not change it."""
         return self._connection.session.wire
 
     @property
     def is_responding(self) -> bool:
-        """Whether a response is being made in the default conversation."""
+        """Whether a response is active in the default conversation."""
         return self._responses.active is not None
 
     @property
@@ -148,7 +148,7 @@ class RealtimePeer:
         return []
 
     def opened(self, peer: Hashable, now: int) -> list[Action]:
-        """The client's WebSocket is accepted; `session.created` follows within milliseconds."""
+        """Open the session; `session.created` follows within milliseconds."""
         self._check_input(peer, now)
         if self._state is not _State.STARTED:
             raise LocalProtocolError("opened was called at the wrong time")
@@ -163,15 +163,14 @@ class RealtimePeer:
             self._event_queue.schedule_after(
                 self._pace.session_created_ns, self._send_session_created
             )
-            self._busy_until_ns = (
-                now + self._pace.session_created_ns
-            )  # nothing is answered before that
+            # No client event is answered before `session.created`.
+            self._busy_until_ns = now + self._pace.session_created_ns
             self._event_queue.schedule_after(self._pace.ping_interval_ns, self._ping)
             self._event_queue.schedule_after(self._max_duration_ns, self._expire)
         return self._take_actions()
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
-        """A client event has arrived, or anything else that a client may send."""
+        """Process a client event, or any other text that a client may send."""
         self._check_input(peer, now)
         if self._state in (_State.NEW, _State.STARTED):
             raise LocalProtocolError("a message was received before the connection was open")
@@ -181,20 +180,20 @@ class RealtimePeer:
         return self._take_actions()
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
-        """A pong has arrived; the server makes nothing of it."""
+        """Ignore a pong."""
         self._check_input(peer, now)
         self._event_queue.run_due(now)
         return self._take_actions()
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
-        """The connection is gone; nothing follows."""
+        """End the session with its connection."""
         self._check_input(peer, now)
         self._end()
         self._event_queue.run_due(now)
         return []
 
     def handle_timeout(self, now: int) -> list[Action]:
-        """The deadline may have come; all that is due is done, in order."""
+        """Do everything that is due, in order."""
         self._check_input(CLIENT, now)
         self._event_queue.run_due(now)
         return self._take_actions()
@@ -210,32 +209,32 @@ class RealtimePeer:
     def _take_actions(self) -> list[Action]:
         if self._connection.unsent:
             self._flush_events()
-        out, self._out = self._out, []
-        return out
+        actions, self._actions = self._actions, []
+        return actions
 
     def _flush_events(self) -> None:
-        """Turn the events written since into actions: what follows goes behind them."""
+        """Turn the events written so far into actions, so that later actions come behind them."""
         unsent = self._connection.unsent
-        self._out += [Send(CLIENT, event) for event in unsent]
+        self._actions += [Send(CLIENT, event) for event in unsent]
         unsent.clear()
 
     def _close(self, code: int, reason: str) -> None:
         self._flush_events()
-        self._out.append(Close(CLIENT, code, reason))
+        self._actions.append(Close(CLIENT, code, reason))
         self._end()
 
     def _end(self) -> None:
         self._state = _State.ENDED
         self._event_queue.clear()
 
-    # What the server does of itself.
+    # What the server does by itself.
 
     def _send_session_created(self) -> None:
         self._connection.send_new("session.created", session=self.session)
 
     def _ping(self) -> None:
         self._flush_events()
-        self._out.append(SendPing(CLIENT, self._writer.new_ping_payload()))
+        self._actions.append(SendPing(CLIENT, self._writer.new_ping_payload()))
         self._event_queue.schedule_after(self._pace.ping_interval_ns, self._ping)
 
     def _expire(self) -> None:
@@ -263,10 +262,11 @@ class RealtimePeer:
         self._send_error(refusal, None)
         self._close(close_code, ".".join(filter(None, (refusal.type, code))))
 
-    # What the client asks for.
+    # Client events.
 
     def _enqueue(self, request: ClientRequest | InvalidClientRequest) -> None:
-        """Put a client event behind those that wait; audio that finds none is heard at once."""
+        """Queue a client event; audio that arrives while nothing is queued is processed
+        immediately."""
         now = self._event_queue.now
         if self._queued_count >= MAX_QUEUED_EVENTS:
             message = "Too many events are waiting to be processed."
@@ -274,9 +274,10 @@ class RealtimePeer:
         elif request.type == "input_audio_buffer.append" and not self._queued_count:
             self._process(request)
         else:
-            slow = request.type == "response.create"
-            takes = self._pace.response_created_ns if slow else self._pace.client_event_ns
-            self._busy_until_ns = max(now, self._busy_until_ns) + takes
+            is_create = request.type == "response.create"
+            pace = self._pace
+            duration_ns = pace.response_created_ns if is_create else pace.client_event_ns
+            self._busy_until_ns = max(now, self._busy_until_ns) + duration_ns
             self._queued_count += 1
             self._event_queue.schedule_after(
                 self._busy_until_ns - now, partial(self._process_queued, request)

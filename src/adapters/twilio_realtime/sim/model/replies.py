@@ -1,4 +1,4 @@
-"""What the simulated model says, and how fast: plain values that a test gives."""
+"""What the simulated model says: plain values, given by a test."""
 
 from typing import Any, TypeAlias
 
@@ -15,10 +15,10 @@ def _format_audio(audio: bytes) -> str:
 
 @frozen
 class SpokenReply:
-    """An assistant message that is spoken.
+    """A spoken message of the assistant.
 
-    `audio` is G.711 µ-law at 8 kHz. The model makes sound in tokens of 50 ms, so silence fills
-    the last one. In a response whose modality is text, only the transcript is written.
+    `audio` is G.711 µ-law at 8 kHz. The model generates audio in tokens of 50 ms, so the last one
+    is filled with silence. In a text response only the transcript is sent, as text.
     """
 
     audio: bytes = field(repr=_format_audio)
@@ -27,7 +27,7 @@ class SpokenReply:
 
 @frozen
 class TextReply:
-    """An assistant message that is written."""
+    """A text message of the assistant."""
 
     text: str
 
@@ -49,8 +49,8 @@ ReplyItem: TypeAlias = SpokenReply | TextReply | FunctionCallReply
 class Reply:
     """One response: its items, and how it ends.
 
-    Any end but a completed one leaves its last item `incomplete`. `reason` is `max_output_tokens`
-    or `content_filter` for an incomplete response; `error` the `type`, `code` and `message` of a
+    Unless it is completed, its last item is `incomplete`. `reason` is `max_output_tokens` or
+    `content_filter` for an incomplete response; `error` is the `type`, `code` and `message` of a
     failed one.
     """
 
@@ -61,7 +61,7 @@ class Reply:
 
     @classmethod
     def incomplete(cls, *items: ReplyItem, reason: str = "max_output_tokens") -> "Reply":
-        """A response that stops before its end."""
+        """Return a response that stops before its end."""
         return cls(items, "incomplete", reason)
 
     @classmethod
@@ -72,17 +72,17 @@ class Reply:
         code: str | None = None,
         message: str = "The server had an error while processing your request. Sorry about that!",
     ) -> "Reply":
-        """A response that fails, as a rule before it has said anything."""
+        """Return a response that fails, usually before its first item."""
         return cls(items, "failed", None, (error_type, code, message))
 
 
 @frozen
 class ResponseRequest:
-    """What a response is made from, for a test that decides by it what is said.
+    """What a response is generated from, for a test that chooses the reply by it.
 
-    `number` counts responses from 0. `params` is the client's `response.create.response`, empty
-    where turn detection asks. `conversation` is the default conversation as it stands (not a copy
-    of its items), and `out_of_band` whether the response stays out of it.
+    `number` counts responses from 0. `params` is the client's `response.create.response`, empty for
+    a response to a turn. `conversation` holds the items of the default conversation (not copies),
+    and `is_out_of_band` says whether the response stays out of it.
     """
 
     number: int

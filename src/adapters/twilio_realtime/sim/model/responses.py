@@ -1,4 +1,5 @@
-"""The responses of a simulated session: at most one in the conversation, any number beside it."""
+"""The responses of a simulated session: at most one in the conversation, and any number out of
+band."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -16,17 +17,17 @@ from .schema import ErrorBody
 __all__ = ["ReplySource", "SimResponses"]
 
 ReplySource: TypeAlias = Sequence[Reply] | Callable[[ResponseRequest], Reply]
-"""What the model says: a list, whose last reply is said again when it runs out, or a function."""
+"""What the model says: a list, whose last reply is repeated when it runs out, or a function."""
 
 _TOKENS_PER_MINUTE = 40_000
-"""The tokens a minute that `rate_limits.updated` speaks of."""
+"""The limit in `rate_limits.updated`."""
 
 _CHARACTERS_PER_TOKEN = 4
-"""Roughly, of English text."""
+"""An approximation for English text."""
 
 
 class SimResponses:
-    """Creates responses, lets them run, and cancels them."""
+    """Creates responses, runs them, and cancels them."""
 
     def __init__(
         self,
@@ -36,7 +37,7 @@ class SimResponses:
         answer_turn_after_response: bool,
     ) -> None:
         if not callable(replies) and not replies:
-            raise ValueError("no reply to give")
+            raise ValueError("replies must hold at least one reply")
         self._connection = connection
         self._replies = replies
         self._answer_turn_after_response = answer_turn_after_response
@@ -45,12 +46,12 @@ class SimResponses:
         self._is_turn_unanswered = False
         self._interrupted_id: str | None = None
         self.active: ResponseGeneration | None = None
-        """The response that is being made in the default conversation."""
+        """The active response of the default conversation."""
         self.playback_end_ns: int | None = None
-        """When the caller has heard the last response, at the soonest (ns)."""
+        """The earliest time at which the caller has heard the last response (ns)."""
 
     def create(self, params: dict[str, Any]) -> ErrorBody | None:
-        """What `response.create` asks for."""
+        """Handle `response.create`; return why it is refused, if it is."""
         out_of_band = params.get("conversation") == "none"
         if self.active is not None and not out_of_band:
             message = (
@@ -68,15 +69,15 @@ class SimResponses:
         return None
 
     def answer_turn(self) -> None:
-        """The caller has spoken. While the model still does, his turn starts no response; it may
-        be answered afterwards (API reference, `turn_detection.interrupt_response`)."""
+        """Respond to the caller's turn. During an active response the turn starts none; it may be
+        answered afterwards (API reference, `turn_detection.interrupt_response`)."""
         if self.active is None:
             self._start({}, out_of_band=False)
         else:
             self._is_turn_unanswered = self._answer_turn_after_response
 
     def cancel(self, response_id: str | None) -> ErrorBody | None:
-        """What `response.cancel` asks for."""
+        """Handle `response.cancel`; return why it is refused, if it is."""
         if response_id is None and self.active is not None:
             response_id = self.active.id
         if response_id is None or not self._end_early(response_id, "client_cancelled"):
@@ -85,7 +86,8 @@ class SimResponses:
         return None
 
     def schedule_interruption(self) -> None:
-        """The caller has begun to speak: the response in the conversation ends in a moment."""
+        """End the response in the conversation after the pace's `interruption_ns`, since the caller
+        has started to speak."""
         if self.active is not None:
             self._interrupted_id = self.active.id
             self._connection.event_queue.schedule_after(
@@ -93,7 +95,7 @@ class SimResponses:
             )
 
     def interrupt(self) -> None:
-        """There is no moment left: the caller's turn has ended already."""
+        """End the interrupted response now, if that is still pending."""
         if self._interrupted_id is not None:
             self._end_early(self._interrupted_id, "turn_detected")
             self._interrupted_id = None
@@ -114,9 +116,9 @@ class SimResponses:
             self.active = generation
             self.playback_end_ns = None
             self._is_turn_unanswered = False
-        steps = self._until_done(generation, generation.run())
-        self._running[generation.id] = (generation, steps)
-        self._connection.send_paced(steps)
+        events = self._until_done(generation, generation.run())
+        self._running[generation.id] = (generation, events)
+        self._connection.send_paced(events)
 
     def _reply_to(self, request: ResponseRequest) -> Reply:
         if callable(self._replies):
@@ -134,27 +136,28 @@ class SimResponses:
             "audio": {"output": {"format": output["format"], "voice": output["voice"]}},
             "metadata": params.get("metadata"),
         }
-        text = len(settings["instructions"]) // _CHARACTERS_PER_TOKEN
-        audio = 0
+        text_tokens = len(settings["instructions"]) // _CHARACTERS_PER_TOKEN
+        audio_tokens = 0
         for item in self._connection.conversation:
-            text += _text_tokens(item)
-            audio += item.audio_ms // 100
-        return ResponseSettings(wire, format_from_wire(output["format"]), text, audio)
+            text_tokens += _text_tokens(item)
+            audio_tokens += item.audio_ms // 100
+        return ResponseSettings(wire, format_from_wire(output["format"]), text_tokens, audio_tokens)
 
     def _end_early(self, response_id: str, reason: str) -> bool:
-        """End a response early, if it runs. Its place is free at once."""
+        """End a response early; return whether it was running. It is no longer active from now
+        on."""
         found = self._running.pop(response_id, None)
         if found is None:
             return False
-        generation, steps = found
-        steps.close()
+        generation, events = found
+        events.close()
         if self.active is generation:
             self.active = None
         self._connection.send_paced(self._until_done(generation, generation.cancel(reason)))
         return True
 
-    def _until_done(self, generation: ResponseGeneration, steps: PacedEvents) -> PacedEvents:
-        yield from steps
+    def _until_done(self, generation: ResponseGeneration, events: PacedEvents) -> PacedEvents:
+        yield from events
         connection = self._connection
         connection.event_queue.schedule_after(
             connection.pace.rate_limits_ns, self._send_rate_limits

@@ -1,8 +1,8 @@
-"""Checks of JSON against what a field may hold, in the Realtime API's own words.
+"""Checks of JSON against what a field may hold, with the error texts of the Realtime API.
 
-A check takes a value and its dotted path and answers `None` or a `Refusal`. The builders below
-make checks out of checks, so that a whole event is one table. Codes and texts: the API reference's
-`error` event, and the answers that clients have reported.
+A check takes a value and its dotted path and returns `None` or an `ErrorBody`. The functions below
+build checks out of checks, so that a whole event is one table. Codes and texts: the API reference's
+`error` event, and the errors that clients have reported.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -35,13 +35,13 @@ __all__ = [
 JsonObject: TypeAlias = dict[str, Any]
 
 MAX_NESTING = 64
-"""How deep a value of free form may nest. No tool's schema comes near it, and the answer that
-echoes it can always be encoded."""
+"""How deep a free-form value may nest. No tool's schema comes near it, and any answer that echoes
+the value can be encoded."""
 
 
 @frozen
 class ErrorBody:
-    """Why an event is refused: the body of an `error` event but for the client's `event_id`."""
+    """The body of an `error` event, without the client's `event_id`."""
 
     code: str | None
     message: str
@@ -50,14 +50,15 @@ class ErrorBody:
 
 
 FieldCheck: TypeAlias = Callable[[Any, str], ErrorBody | None]
+"""Checks a value at a dotted path."""
 
 
 def any_value(value: object, path: str) -> None:
-    """Whatever it is."""
+    """Accept any value."""
 
 
 def free_form(value: object, path: str) -> ErrorBody | None:
-    """Any JSON that does not nest too deep."""
+    """Accept any JSON that does not nest too deep."""
     layer, depth = [value], 0
     while layer:
         depth += 1
@@ -68,7 +69,7 @@ def free_form(value: object, path: str) -> ErrorBody | None:
 
 
 def string(longest: int | None = None) -> FieldCheck:
-    """A string of at most `longest` characters."""
+    """Return a check for strings of at most `longest` characters."""
 
     def check(value: object, path: str) -> ErrorBody | None:
         if not isinstance(value, str):
@@ -85,7 +86,7 @@ def string(longest: int | None = None) -> FieldCheck:
 
 
 def integer(low: int | None = None, high: int | None = None) -> FieldCheck:
-    """An integer from `low` to `high`."""
+    """Return a check for integers from `low` to `high`."""
 
     def check(value: object, path: str) -> ErrorBody | None:
         if not isinstance(value, int) or isinstance(value, bool):
@@ -96,7 +97,7 @@ def integer(low: int | None = None, high: int | None = None) -> FieldCheck:
 
 
 def decimal(low: float, high: float) -> FieldCheck:
-    """A number from `low` to `high`."""
+    """Return a check for numbers from `low` to `high`."""
 
     def check(value: object, path: str) -> ErrorBody | None:
         if not isinstance(value, int | float) or isinstance(value, bool):
@@ -107,12 +108,12 @@ def decimal(low: float, high: float) -> FieldCheck:
 
 
 def boolean(value: object, path: str) -> ErrorBody | None:
-    """`true` or `false`."""
+    """Accept `true` and `false`."""
     return None if isinstance(value, bool) else _wrong_type(path, "a boolean", value)
 
 
 def enum(*values: str) -> FieldCheck:
-    """One of some strings."""
+    """Return a check for one of some strings."""
 
     def check(value: object, path: str) -> ErrorBody | None:
         if not isinstance(value, str):
@@ -126,12 +127,12 @@ def enum(*values: str) -> FieldCheck:
 
 
 def nullable(inner: FieldCheck) -> FieldCheck:
-    """`null`, or what `inner` accepts."""
+    """Return a check for `null` and what `inner` accepts."""
     return lambda value, path: None if value is None else inner(value, path)
 
 
 def either(kinds: Mapping[type[Any], FieldCheck], expected: str) -> FieldCheck:
-    """A value whose JSON type decides how it is checked; `expected` names the types."""
+    """Return a check for values that are checked by their JSON type; `expected` names the types."""
 
     def check(value: object, path: str) -> ErrorBody | None:
         inner = kinds.get(type(value))
@@ -141,7 +142,7 @@ def either(kinds: Mapping[type[Any], FieldCheck], expected: str) -> FieldCheck:
 
 
 def array(inner: FieldCheck) -> FieldCheck:
-    """A list of values that `inner` accepts."""
+    """Return a check for lists of values that `inner` accepts."""
 
     def check(value: object, path: str) -> ErrorBody | None:
         if not _is_array(value):
@@ -152,7 +153,7 @@ def array(inner: FieldCheck) -> FieldCheck:
 
 
 def record(fields: Mapping[str, FieldCheck], *required: str) -> FieldCheck:
-    """An object with only these fields, and all of the required ones."""
+    """Return a check for objects with only these fields, and all of the required ones."""
 
     def check(value: object, path: str) -> ErrorBody | None:
         if not is_object(value):
@@ -172,7 +173,7 @@ def record(fields: Mapping[str, FieldCheck], *required: str) -> FieldCheck:
 
 
 def tagged(kinds: Mapping[str, FieldCheck], tag: str = "type") -> FieldCheck:
-    """An object whose field `tag` decides how it is checked."""
+    """Return a check for objects that are checked by the value of their field `tag`."""
     check_tag = enum(*kinds)
 
     def check(value: object, path: str) -> ErrorBody | None:
@@ -187,7 +188,7 @@ def tagged(kinds: Mapping[str, FieldCheck], tag: str = "type") -> FieldCheck:
 
 
 def string_map(pairs: int, longest_key: int, longest_value: int) -> FieldCheck:
-    """An object of strings with limits on number and lengths."""
+    """Return a check for objects of strings, with limits on their number and lengths."""
     check_key, check_value = string(longest_key), string(longest_value)
 
     def check(value: object, path: str) -> ErrorBody | None:
@@ -208,17 +209,17 @@ def string_map(pairs: int, longest_key: int, longest_value: int) -> FieldCheck:
 
 
 def is_object(value: object) -> TypeGuard[JsonObject]:
-    """Whether decoded JSON is an object."""
+    """Return whether decoded JSON is an object."""
     return isinstance(value, dict)
 
 
 def missing_parameter(path: str) -> ErrorBody:
-    """A required field is not there."""
+    """Return the error for a required field that is missing."""
     return ErrorBody("missing_required_parameter", f"Missing required parameter: '{path}'.", path)
 
 
 def list_values(values: tuple[str, ...]) -> str:
-    """`'a', 'b', and 'c'`, as the API lists what it supports."""
+    """Return `'a', 'b', and 'c'`, as the API lists what it supports."""
     quoted = [f"'{value}'" for value in values]
     match quoted:
         case [only]:

@@ -1,4 +1,4 @@
-"""The session of the simulated server: its settings, and what an update does to them."""
+"""The session of the simulated server: its settings, and the effect of updates."""
 
 from collections.abc import Mapping
 from typing import Any, Final, cast
@@ -18,7 +18,7 @@ _SERVER_VAD: Final[JsonObject] = {
     "create_response": True,
     "interrupt_response": True,
 }
-"""As `session.created` of `gpt-realtime` shows it; the reference says 500 ms of silence."""
+"""As in `session.created` of `gpt-realtime`; the API reference says 500 ms of silence."""
 
 _SEMANTIC_VAD: Final[JsonObject] = {
     "type": "semantic_vad",
@@ -30,8 +30,8 @@ _TURN_DETECTION: Final = {"server_vad": _SERVER_VAD, "semantic_vad": _SEMANTIC_V
 
 
 class RealtimeSession:
-    """`wire` is the session as the server sends it, in the server's order of keys. Updates replace
-    the object and never change it, so it may be put into an event as it is."""
+    """The session. `wire` is the session as the server sends it, in the server's order of keys.
+    Updates replace the object and never change it, so it can be put into an event as it is."""
 
     def __init__(self, model: str) -> None:
         self.wire: JsonObject = {
@@ -66,22 +66,22 @@ class RealtimeSession:
 
     @property
     def input_format(self) -> AudioFormat:
-        """How the client's audio comes."""
+        """The format of the client's audio."""
         return format_from_wire(self._input["format"])
 
     @property
     def turn_detection(self) -> VadSettings | None:
-        """When a turn starts and stops; `None`: the client says so."""
+        """The settings of voice activity detection; `None` if the client commits turns."""
         return VadSettings.from_wire(self._vad) if self._vad else None
 
     @property
     def is_creating_responses(self) -> bool:
-        """Whether the end of a turn asks for a response."""
+        """Whether the end of a turn creates a response."""
         return bool(self._vad.get("create_response"))
 
     @property
     def is_interrupting_responses(self) -> bool:
-        """Whether the start of a turn cancels the response that is being made."""
+        """Whether the start of a turn cancels the active response."""
         return bool(self._vad.get("interrupt_response"))
 
     @property
@@ -96,14 +96,16 @@ class RealtimeSession:
         return None if transcription is None else str(transcription["model"])
 
     def open(self, session_id: str, expires_at: int) -> None:
-        """The connection is open; the session ends at `expires_at` (unix seconds)."""
+        """Start the session, which ends at `expires_at` (unix seconds)."""
         self.wire = {**self.wire, "id": session_id, "expires_at": expires_at}
 
     def update(self, changes: Mapping[str, Any], *, has_agent_audio: bool) -> ErrorBody | None:
-        """Take over the fields of a checked `session.update`, all or none.
+        """Apply the fields of a validated `session.update`, all or none; return why it is refused,
+        if it is.
 
-        Once the conversation holds audio of the assistant (`voice_is_heard`) the voice is fixed;
-        so is the model always, and tracing once it is on (API reference, `session.update`).
+        Once the conversation holds audio of the assistant (`has_agent_audio`) the voice is fixed.
+        The model is always fixed, and so is tracing once it is on (API reference,
+        `session.update`).
         """
         output = changes.get("audio", {}).get("output", {})
         if has_agent_audio and output.get("voice", self._voice) != self._voice:
@@ -125,7 +127,7 @@ class RealtimeSession:
 
     @property
     def _vad(self) -> JsonObject:
-        """The settings of turn detection; empty if there is none."""
+        """The settings of turn detection; empty if it is off."""
         return cast(JsonObject, self._input["turn_detection"] or {})
 
     @property
@@ -139,7 +141,8 @@ def _cannot_change(field: str) -> ErrorBody:
 
 
 def _merge(old: JsonObject, changes: Mapping[str, Any]) -> JsonObject:
-    """Only the fields given change; `audio`, and its two sides, are merged in turn."""
+    """Return the settings with only the given fields changed; `audio`, and its two directions, are
+    merged in turn."""
     merged = dict(old)
     for name, value in changes.items():
         merged[name] = value if value is None else _complete_field(name, old.get(name), value)
@@ -147,7 +150,7 @@ def _merge(old: JsonObject, changes: Mapping[str, Any]) -> JsonObject:
 
 
 def _complete_field(name: str, old: Any, value: Any) -> Any:
-    """The value of a field, completed by what the server adds."""
+    """Return the value of a field, completed by what the server adds."""
     match name:
         case "audio" | "input" | "output":
             return _merge(old, value)

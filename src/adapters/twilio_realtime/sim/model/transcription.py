@@ -1,4 +1,4 @@
-"""The transcription of the caller's turns: what a test says was heard, in the server's events."""
+"""The transcription of the caller's turns: transcripts given by a test, in the server's events."""
 
 from collections import deque
 from typing import Any
@@ -12,7 +12,7 @@ from .server_events import ServerEventWriter
 __all__ = ["TurnTranscription"]
 
 _LIVE_MODELS = ("gpt-realtime-whisper", "gpt-live-transcribe")
-"""Those that write while the caller still speaks."""
+"""Models that transcribe while the caller still speaks."""
 
 _WORD_NS = 300 * MS
 """Between live deltas while the caller speaks: the pace of speech."""
@@ -24,10 +24,10 @@ _TYPE_PREFIX = "conversation.item.input_audio_transcription"
 
 
 class TurnTranscription:
-    """That of one turn. `transcript` of `None` is one that fails.
+    """The transcription of one turn. A `transcript` of `None` is one that fails.
 
-    `live` are the steps from the start of speech, `finish` those from the commit; steps are events
-    to send now and nanoseconds to wait.
+    `while_speaking` yields its events from the start of speech, `after_commit` those from the
+    commit: events to send now, and nanoseconds to wait.
     """
 
     def __init__(
@@ -40,13 +40,14 @@ class TurnTranscription:
         self._tokens = deque(split_tokens(transcript or ""))
 
     def while_speaking(self) -> PacedEvents:
-        """What comes while the caller speaks: all but the last word, from a model that can."""
+        """Yield all words but the last while the caller speaks, if the model is live."""
         while self._model in _LIVE_MODELS and len(self._tokens) > 1:
             yield _WORD_NS
             yield self._take_delta()
 
     def after_commit(self, item: StoredItem, delay_ns: int) -> PacedEvents:
-        """What comes after the turn was committed as `item`; `delay` ns if it was not live."""
+        """Yield the rest after the turn was committed as `item`, after `delay_ns` if the model is
+        not live."""
         yield _DELTA_NS if self._model in _LIVE_MODELS else delay_ns
         while self._tokens:
             yield self._take_delta()
@@ -81,15 +82,16 @@ class TurnTranscription:
         )
 
     def _usage(self, audio_ms: int) -> dict[str, Any]:
-        """Whole seconds of speech, or a token for each 100 ms, as the model is paid for."""
+        """Return the usage as the model is billed: whole seconds of speech, or a token for each 100
+        ms."""
         words = len(split_tokens(self._transcript or ""))
         if self._model in (*_LIVE_MODELS, "whisper-1"):
             return {"type": "duration", "seconds": -(-audio_ms // 1000) if words else 0}
-        heard = audio_ms // 100
+        audio_tokens = audio_ms // 100
         return {
             "type": "tokens",
-            "total_tokens": heard + words,
-            "input_tokens": heard,
-            "input_token_details": {"text_tokens": 0, "audio_tokens": heard},
+            "total_tokens": audio_tokens + words,
+            "input_tokens": audio_tokens,
+            "input_token_details": {"text_tokens": 0, "audio_tokens": audio_tokens},
             "output_tokens": words,
         }

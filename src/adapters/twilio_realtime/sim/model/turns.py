@@ -21,9 +21,9 @@ _MIN_COMMIT_MS = 100
 
 
 class CallerTurns:
-    """Hears the input audio, commits turns, has them transcribed and answered.
+    """Detects turns in the input audio, commits them, and has them transcribed and answered.
 
-    `transcripts` are those of the turns, one after another; when they run out, turns hold no words.
+    `transcripts` are those of the turns in order; further turns have empty ones.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class CallerTurns:
         self._idle_from_ms: int | None = None
 
     def configure(self) -> None:
-        """The session was updated."""
+        """Apply the settings of an updated session."""
         session = self._connection.session
         self._buffer.configure(session.input_format, session.turn_detection)
         self._idle_timeout_ms = session.idle_timeout_ms
@@ -53,7 +53,7 @@ class CallerTurns:
             self._drop_turn()
 
     def append(self, encoded: str) -> ErrorBody | None:
-        """Take in audio of the caller; nothing answers it unless it is no base64."""
+        """Add audio of the caller; return why it is refused, if it is."""
         audio = decode_audio(encoded)
         if isinstance(audio, ErrorBody):
             return audio
@@ -63,23 +63,23 @@ class CallerTurns:
                     self._start_turn(audio_start_ms)
                 case VadSpeechStopped(audio_end_ms):
                     self._end_turn(audio_end_ms)
-        self._check_idle_timeout()
+        self._handle_idle_timeout()
         return None
 
     def commit(self) -> ErrorBody | None:
-        """The client says that the turn is over."""
-        if self._buffer.buffered_ms < _MIN_COMMIT_MS:
+        """Handle a commit of the client; return why it is refused, if it is."""
+        buffered_ms = self._buffer.buffered_ms
+        if buffered_ms < _MIN_COMMIT_MS:
             message = (
                 "Error committing input audio buffer: buffer too small. Expected at least "
-                f"{_MIN_COMMIT_MS}ms of audio, but buffer only has {self._buffer.buffered_ms:.2f}ms "
-                "of audio."
+                f"{_MIN_COMMIT_MS}ms of audio, but buffer only has {buffered_ms:.2f}ms of audio."
             )
             return ErrorBody("input_audio_buffer_commit_empty", message)
         self._commit_item(self._buffer.take_all())
         return None
 
     def clear(self) -> None:
-        """The client takes back what it has appended since the last commit."""
+        """Drop what the client has appended since the last commit."""
         self._buffer.take_all()
         self._drop_turn()
         self._connection.send_new("input_audio_buffer.cleared")
@@ -109,7 +109,7 @@ class CallerTurns:
             self._responses.answer_turn()
 
     def _commit_item(self, audio: bytes) -> None:
-        """The buffer becomes an item: that of the turn under way, or a new one."""
+        """Turn the committed audio into an item: that of the turn under way, or a new one."""
         connection = self._connection
         item_id = self._item_id or connection.writer.new_id("item")
         if self._item_id is None:
@@ -153,9 +153,9 @@ class CallerTurns:
             self._live_events.close()
             self._live_events = None
 
-    def _check_idle_timeout(self) -> None:
-        """Whether the caller has been silent for too long since he heard the last response. The
-        server looks when audio arrives, and gives times on its own line of audio."""
+    def _handle_idle_timeout(self) -> None:
+        """Commit the silence if the caller has been silent for too long since they heard the last
+        response. The server checks this when audio arrives, and uses the time line of the audio."""
         timeout_ms = self._idle_timeout_ms
         quiet_from, now = self._responses.playback_end_ns, self._connection.event_queue.now
         if timeout_ms is None or self._item_id or quiet_from is None or now < quiet_from:
@@ -167,7 +167,7 @@ class CallerTurns:
             self._idle_from_ms = None
 
     def _commit_silence(self, start_ms: int, end_ms: int) -> None:
-        """The silence itself becomes a turn, and the model is told to go on."""
+        """Commit the silence as a turn, and let the model follow up."""
         connection = self._connection
         item_id = connection.writer.new_id("item")
         connection.send_new(

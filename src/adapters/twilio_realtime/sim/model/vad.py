@@ -1,9 +1,9 @@
-"""Server-side voice activity: when the caller began to speak, and when he stopped.
+"""Server-side voice activity detection: when the caller started and stopped speaking.
 
-Works as the real one is seen to: frames of 32 ms counted from the first audio byte of the session,
-whatever the clock says. `audio_end_ms` is a multiple of 32, and so is `audio_start_ms` plus the
-padding (recorded sessions; API reference, `turn_detection`). What differs is the judge: here a
-frame is speech if it is loud enough, which a test can arrange exactly.
+It works as the real one is seen to: in frames of 32 ms counted from the first audio byte of the
+session, whatever the clock says. `audio_end_ms` is a multiple of 32, and so is `audio_start_ms`
+plus the padding (recorded sessions; API reference, `turn_detection`). The criterion differs: here a
+frame is speech if it is loud enough, which a test can control exactly.
 """
 
 from functools import lru_cache
@@ -22,23 +22,24 @@ __all__ = [
 ]
 
 FRAME_MS = 32
-"""How much audio is judged at once."""
+"""The duration of a frame."""
 
 _THRESHOLD_SCALE = 4 * LEVELS_PER_FRAME
-"""The sum of levels that a threshold of 1 asks a frame to exceed. At the usual 0.5 the mean
+"""The sum of levels that a frame must exceed at a threshold of 1. At the usual 0.5 the mean
 amplitude must exceed 256 of 32,768 (-42 dBFS): above line noise, below a soft voice."""
 
 _SEMANTIC_SILENCE_MS = {"low": 2000, "medium": 1000, "auto": 1000, "high": 500}
-"""How long semantic_vad waits, by eagerness: a quarter of the longest wait that is documented
-(8, 4 and 2 s), as if the model were fairly sure that the turn is over."""
+"""The silence that ends a turn with semantic_vad, by eagerness: a quarter of the longest documented
+wait (8, 4 and 2 s), as if the model were fairly sure that the turn is over."""
 
 _SEMANTIC_PADDING_MS = 300
-"""What semantic_vad includes before speech; it has no setting for that."""
+"""The padding before speech with semantic_vad, which has no setting for it."""
 
 
 @frozen
 class VadSpeechStarted:
-    """The caller speaks; the turn's audio begins at `audio_start_ms`, padding included."""
+    """The caller started to speak; the audio of the turn starts at `audio_start_ms`, padding
+    included."""
 
     audio_start_ms: int
 
@@ -55,7 +56,8 @@ VadEvent: TypeAlias = VadSpeechStarted | VadSpeechStopped
 
 @frozen
 class VadSettings:
-    """The settings that decide where speech starts and stops."""
+    """The settings that decide where speech starts and stops. `threshold` is a sum of levels in a
+    frame."""
 
     threshold: float = 0.5 * _THRESHOLD_SCALE
     padding_ms: int = 300
@@ -63,7 +65,7 @@ class VadSettings:
 
     @classmethod
     def from_wire(cls, wire: dict[str, Any]) -> "VadSettings":
-        """Those of a session's `turn_detection` object."""
+        """Return the settings in a session's `turn_detection` object."""
         if wire["type"] == "semantic_vad":
             silence_ms = _SEMANTIC_SILENCE_MS[wire["eagerness"]]
             return cls(0.5 * _THRESHOLD_SCALE, _SEMANTIC_PADDING_MS, _frames_of(silence_ms))
@@ -75,9 +77,9 @@ class VadSettings:
 
 
 class VoiceActivityDetector:
-    """Hears levels (a byte for each 1/8000 s) and tells speech from silence.
+    """Detects speech in levels (a byte for each 1/8000 s).
 
-    `settings` may change at any time; `None` hears nothing, but goes on counting.
+    `settings` may change at any time; with `None` it detects nothing, but keeps counting.
     """
 
     __slots__ = ("_frame_count", "_pending", "_silent_frames", "is_speaking", "settings")
@@ -90,7 +92,7 @@ class VoiceActivityDetector:
         self._silent_frames = 0
 
     def process(self, levels: bytes) -> list[VadEvent]:
-        """What the next audio of the session says about the caller's speech."""
+        """Process the next audio of the session; return the starts and ends of speech in it."""
         pending = self._pending + levels
         events: list[VadEvent] = []
         while len(pending) >= LEVELS_PER_FRAME:
@@ -102,8 +104,8 @@ class VoiceActivityDetector:
         return events
 
     def reset(self) -> None:
-        """Be in silence, as when the audio that held the speech was taken away. What was heard
-        of the frame under way goes too, but not the time that it took."""
+        """Return to silence, as when the audio that held the speech was removed. The levels of the
+        current frame are dropped too, but not the time they took."""
         self.is_speaking = False
         self._silent_frames = 0
         self._pending = bytes(len(self._pending))

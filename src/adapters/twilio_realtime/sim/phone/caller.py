@@ -1,7 +1,7 @@
-"""The caller's part as data: what a person at the phone does, and at which cue.
+"""The caller as data: what a person at the phone does, and when.
 
-A script is a sequence of cues, taken one after the other. A cue is first waited for when what the
-one before it asked for is done: words take as long as they take to say.
+A script is a sequence of cues. The caller starts to wait for a cue when the act of the cue before
+it is done; speech takes as long as its audio.
 """
 
 from collections.abc import Sequence
@@ -33,62 +33,66 @@ __all__ = [
 ]
 
 MAX_SPEECH_BYTES: Final = 10 * 60 * SECOND // SAMPLE_NS
-"""Bytes that a caller can have to say at a time: ten minutes, as much as can wait to be heard."""
+"""The most bytes that the caller can have left to say: ten minutes, as much as Twilio queues in the
+other direction."""
 
 
-def _check_key(press: "CallerPressesKey", attribute: "Attribute[str]", digit: str) -> None:
-    del press, attribute
+def _check_key(act: "CallerPressesKey", attribute: "Attribute[str]", digit: str) -> None:
+    del act, attribute
     if len(digit) != 1 or digit not in "0123456789*#ABCD":
-        raise LocalProtocolError("no key of a telephone")
+        raise LocalProtocolError("the key must be one of 0123456789*#ABCD")
 
 
-def _check_length(say: "CallerSays", attribute: "Attribute[bytes]", audio: bytes) -> None:
-    del say, attribute
+def _check_length(act: "CallerSays", attribute: "Attribute[bytes]", audio: bytes) -> None:
+    del act, attribute
     if len(audio) > MAX_SPEECH_BYTES:
-        raise LocalProtocolError(f"more than {MAX_SPEECH_BYTES} bytes to say")
+        raise LocalProtocolError(f"speech must not be longer than {MAX_SPEECH_BYTES} bytes")
 
 
-# What the caller does.
+# Acts.
 
 
 @frozen
 class CallerSays:
-    """Speak: µ-law audio, in frames of 20 ms from the next one on; at most `SPEECH_LIMIT`."""
+    """The caller speaks: µ-law audio, in frames of 20 ms from the next frame on.
+
+    Raises `LocalProtocolError` for more than `MAX_SPEECH_BYTES`.
+    """
 
     audio: bytes = field(repr=False, validator=_check_length)
 
 
 @frozen
 class CallerPressesKey:
-    """Press a key: one of `0123456789*#ABCD` (`LocalProtocolError`: no such key)."""
+    """The caller presses a key, one of `0123456789*#ABCD` (`LocalProtocolError`: no such key)."""
 
     digit: str = field(validator=_check_key)
 
 
 @frozen
 class CallerMutes:
-    """Mute the phone: it sends silence, and what is said meanwhile is lost."""
+    """The caller mutes the phone: it sends silence, and what they say meanwhile is lost."""
 
 
 @frozen
 class CallerUnmutes:
-    """The opposite."""
+    """The caller unmutes the phone."""
 
 
 @frozen
 class CallerHangsUp:
-    """End the call."""
+    """The caller ends the call."""
 
 
 CallerAct: TypeAlias = CallerSays | CallerPressesKey | CallerMutes | CallerUnmutes | CallerHangsUp
 
 
-# When.
+# Cues.
 
 
 @frozen
 class AtTime:
-    """`ns` after the stream began, or as soon as the act before is done."""
+    """Act `at_ns` after the stream started, or as soon as the act before is done."""
 
     at_ns: int
     act: CallerAct
@@ -96,7 +100,7 @@ class AtTime:
 
 @frozen
 class AfterDelay:
-    """`ns` after the act before is done."""
+    """Act `delay_ns` after the act before is done."""
 
     delay_ns: int
     act: CallerAct
@@ -104,9 +108,9 @@ class AfterDelay:
 
 @frozen
 class WhenAgentHeard:
-    """When the caller has heard `ms` milliseconds of the agent since the act before was done.
+    """Act when the caller has heard `heard_ms` of the agent since the act before was done.
 
-    0 stands for the agent's first sound. This is how a caller interrupts.
+    0 stands for the agent's first byte. Use it to interrupt.
     """
 
     heard_ms: int
@@ -115,9 +119,10 @@ class WhenAgentHeard:
 
 @frozen
 class WhenAgentQuiet:
-    """When the agent has been heard since the act before was done, and then was silent for `ns`.
+    """Act when the agent has been heard since the act before was done, and then was silent for
+    `silence_ns`.
 
-    This is how a caller waits for his turn. A pause of the agent must be shorter.
+    Use it to take turns; pauses within the agent's speech must be shorter.
     """
 
     silence_ns: int
@@ -132,16 +137,19 @@ _SILENT_FRAME = silence(FRAME_SAMPLES)
 
 @define(eq=False)
 class CallerVoice:
-    """What the caller has still to say, cut into frames; with `record`, what he has said."""
+    """The audio that the caller has left to say, cut into frames. With `record_audio` it keeps what
+    was sent."""
 
     record_audio: bool
     is_muted: bool = field(init=False, default=False)
+    """Whether the phone sends silence."""
     sent_audio: bytearray = field(init=False, factory=bytearray)
+    """The audio of every frame so far, if it is recorded."""
     _unsaid_audio: bytearray = field(init=False, factory=bytearray)
 
     @property
     def remaining_bytes(self) -> int:
-        """Bytes not yet said."""
+        """How many bytes are left to say."""
         return len(self._unsaid_audio)
 
     def enqueue(self, audio: bytes) -> None:
@@ -149,7 +157,7 @@ class CallerVoice:
         self._unsaid_audio += audio
 
     def take_frame(self) -> bytes:
-        """The next 20 ms: silence while muted, when what would have been said is lost."""
+        """Remove and return the next 20 ms of audio. A muted caller sends silence instead."""
         if not self._unsaid_audio:
             audio = _SILENT_FRAME
         else:
@@ -166,7 +174,7 @@ class CallerVoice:
 
 @define(eq=False)
 class CallerScript:
-    """Cues, and how far the call has come in them."""
+    """The cues of a call, and how many of them have been taken."""
 
     cues: Sequence[Cue]
     _next_index: int = field(init=False, default=0)
@@ -176,27 +184,29 @@ class CallerScript:
     _is_speaking: bool = field(init=False, default=False)
 
     def start(self, now: int) -> None:
-        """The stream begins at `now` (ns)."""
+        """Start the script with the stream, at `now` (ns)."""
         self._stream_start_ns = self._last_act_ns = now
 
     def due_ns(self, player: Player) -> int | None:
-        """When the next cue is due, as things stand (ns); `None`: not foreseen, or none left."""
+        """Return when the next cue is due as things stand (ns); `None` if that cannot be foreseen
+        or no cue is left."""
         if self._is_speaking or self._next_index == len(self.cues):
             return None
         match self.cues[self._next_index]:
-            case AtTime(ns):
-                return max(self._stream_start_ns + ns, self._last_act_ns)
-            case AfterDelay(ns):
-                return self._last_act_ns + ns
-            case WhenAgentHeard(ms):
-                return player.heard_at_ns(self._heard_bytes + max(1, ms * _BYTES_PER_MS))
-            case WhenAgentQuiet(ns) if player.total_bytes > self._heard_bytes:
-                return max(player.end_ns, self._last_act_ns) + ns
+            case AtTime(at_ns):
+                return max(self._stream_start_ns + at_ns, self._last_act_ns)
+            case AfterDelay(delay_ns):
+                return self._last_act_ns + delay_ns
+            case WhenAgentHeard(heard_ms):
+                return player.heard_at_ns(self._heard_bytes + max(1, heard_ms * _BYTES_PER_MS))
+            case WhenAgentQuiet(silence_ns) if player.total_bytes > self._heard_bytes:
+                return max(player.end_ns, self._last_act_ns) + silence_ns
             case _:
                 return None
 
     def take_cue(self, now: int, player: Player) -> Cue:
-        """The cue that is due. The next is waited for at once, or after `spoken`."""
+        """Remove and return the cue that is due. The next one is awaited from `now` on, or from
+        `finish_speech` if this one speaks."""
         cue = self.cues[self._next_index]
         self._next_index += 1
         self._is_speaking = isinstance(cue.act, CallerSays) and bool(cue.act.audio)
@@ -204,7 +214,7 @@ class CallerScript:
         return cue
 
     def finish_speech(self, now: int, player: Player) -> None:
-        """The caller has said everything he had to say."""
+        """Note that the caller has said everything they had to say."""
         if self._is_speaking:
             self._is_speaking = False
             self._await_next(now, player)

@@ -1,8 +1,8 @@
 """Twilio at the other end of a Media Stream, with a caller at the phone, as a message machine.
 
-It dials the server, sends what Twilio sends at the times Twilio does, plays what it gets as Twilio
+It dials the server, sends what Twilio sends when Twilio sends it, plays what it receives as Twilio
 plays it, and so knows what the caller has heard. The caller acts by method calls or by a script
-(see `caller`). Source: Twilio documentation, "Media Streams - WebSocket Messages".
+(see `caller`). Source: https://www.twilio.com/docs/voice/media-streams/websocket-messages
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -53,12 +53,12 @@ __all__ = [
 ]
 
 SERVER: Final = "server"
-"""The one peer of a `TwilioPeer`."""
+"""The key of the one peer of a `TwilioPeer`."""
 
 _FRAME_NS = samples_to_ns(FRAME_SAMPLES)
 _FIRST_FRAME_NS = 150 * MS
 _FIRST_FRAME_SPREAD_NS = 25 * MS
-"""The first frames of recorded streams were stamped 155 and 171 ms."""
+"""The first frames of recorded streams had timestamps of 155 and 171 ms."""
 
 _INVALID_MESSAGE = 31950
 _NONCOMPLIANT_MESSAGE = 31951
@@ -70,7 +70,8 @@ _QUEUE_OVERFLOW = 31931
 
 @frozen
 class StreamWarning:
-    """A warning in Twilio's log, by its number there. Each is logged once a stream."""
+    """A warning in Twilio's log: its number there, and what it says. Each is logged once a
+    stream."""
 
     code: int
     message: str
@@ -80,8 +81,8 @@ class StreamWarning:
 class QueueCleared:
     """What a `clear` did at `at_ns`.
 
-    `heard` bytes had been played to the end since the stream began; `discarded` were thrown away;
-    `marks` that waited were echoed.
+    `heard_bytes` bytes had been played to the end since the stream started; `discarded_bytes` were
+    discarded; `mark_count` pending marks were echoed.
     """
 
     at_ns: int
@@ -92,7 +93,7 @@ class QueueCleared:
 
 @frozen
 class CueStarted:
-    """The caller began an act of the script, which was due at `at_ns`."""
+    """The caller started an act of the script, which was due at `at_ns`."""
 
     at_ns: int
     cue: Cue
@@ -100,7 +101,8 @@ class CueStarted:
 
 @frozen
 class PhoneDisconnected:
-    """The link is closed. `code` is the close code; `hung_up`: the caller ended the call."""
+    """The link is closed and the call is over: the close code and reason, and whether the caller
+    hung up."""
 
     caller_hung_up: bool
     code: int
@@ -113,14 +115,14 @@ class _PhoneState(Enum):
     DIALLING = "dialling"
     STREAMING = "streaming"
     CLOSING = "closing"
-    DISCONNECTED = "over"
+    DISCONNECTED = "disconnected"
 
 
 _STATES_BEFORE_STREAM = (_PhoneState.IDLE, _PhoneState.DIALLING)
 
 
 def _seeded_random(seed: int, purpose: str) -> Random:
-    return Random(f"{seed} {purpose}")  # noqa: S311 - a simulation must repeat itself
+    return Random(f"{seed} {purpose}")  # noqa: S311 - a simulation must be repeatable
 
 
 def _draw_sid(prefix: str, seed: int) -> str:
@@ -135,14 +137,14 @@ def _draw_first_frame_ns(seed: int) -> int:
 class TwilioPeer:
     """A `MessageMachine` with one peer, `SERVER`, which it dials.
 
-    The same arguments and inputs give the same call. `start_delay` (ns, or called for each value)
-    passes before audio is played that arrives when nothing is; the server has no means to see it.
-    `first_frame_ns` is how long after the stream's begin the first frame comes, and `jitter_ns`
-    how much sooner or later any frame may (`ValueError`: 10 ms or more, which could reorder them).
-    With `record` the audio of both sides is kept.
+    The same arguments and inputs give the same call. `start_delay_ns` (or a function that returns
+    one each time) passes before audio is played that arrives in an empty queue; the server cannot
+    measure it. The first frame comes `first_frame_ns` after the start of the stream, and any frame
+    up to `jitter_ns` sooner or later. With `record_audio` the audio of both sides is kept.
 
-    The caller's methods (`say` and on) raise `LocalProtocolError` before the stream has begun.
-    Once the call is over every input is ignored.
+    The caller's methods (`say` and those below it) raise `LocalProtocolError` before the stream has
+    started. Once the call is over every input is ignored. Raises `ValueError` for a `jitter_ns` of
+    10 ms or more, which could reorder frames.
     """
 
     url: str = "wss://localhost/media-stream"
@@ -166,7 +168,7 @@ class TwilioPeer:
     warnings: list[StreamWarning] = field(init=False, factory=list[StreamWarning])
     """What Twilio has logged, each code once."""
     warning_counts: dict[int, int] = field(init=False, factory=dict[int, int])
-    """How often there was reason to, by code."""
+    """How often each warning occurred, by code."""
     clears: list[QueueCleared] = field(init=False, factory=list[QueueCleared])
     """What each `clear` did, in order."""
 
@@ -182,11 +184,13 @@ class TwilioPeer:
     _frame_count: int = field(init=False, default=0)
     _frame_due_ns: int = field(init=False, default=0)
     _mark_or_cue_due_ns: int | None = field(init=False, default=None)
-    """When the next mark or cue is due. Frames, most of a call, leave it as it is."""
+    """When the next mark or cue is due (ns). Frames, most of a call, do not change it."""
 
     def __attrs_post_init__(self) -> None:
         if not 0 <= self.jitter_ns < _FRAME_NS // 2:
-            raise ValueError("jitter_ns would reorder frames: not from 0 to under 10 ms")
+            raise ValueError(
+                "jitter_ns must be from 0 to less than 10 ms, or frames could be reordered"
+            )
         self._player = Player(self.start_delay_ns, self.record_audio)
         self._script = CallerScript(self.script)
         self._voice = CallerVoice(self.record_audio)
@@ -205,14 +209,14 @@ class TwilioPeer:
     def start(self, now: int) -> list[Action]:
         """Dial the server."""
         if self._state is not _PhoneState.IDLE:
-            raise LocalProtocolError("the call has been started already")
+            raise LocalProtocolError("start was called twice")
         self._advance_clock(now)
         self._state = _PhoneState.DIALLING
         return [Open(SERVER, self.url)]
 
     def opened(self, peer: Hashable, now: int) -> list[Action]:
-        """The stream begins."""
-        self._check_input(peer, now)
+        """Start the stream."""
+        self._accept_input(peer, now)
         if self._state is not _PhoneState.DIALLING:
             return []
         self._state = _PhoneState.STREAMING
@@ -227,14 +231,14 @@ class TwilioPeer:
         return [Send(SERVER, WireConnected()), Send(SERVER, start), *self._run_due(now)]
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
-        """A message of the server: play it, mark it, clear, or log a warning."""
-        self._check_input(peer, now)
+        """Handle a message from the server: play it, queue a mark, clear, or log a warning."""
+        self._accept_input(peer, now)
         actions = self._run_due(now)
         if self._state is not _PhoneState.STREAMING:
             return actions
-        message, wrong = decode_server_message(text, self.stream_sid)
-        if wrong is not None:
-            actions += self._log_warning(_NONCOMPLIANT_MESSAGE, wrong)
+        message, fault = decode_server_message(text, self.stream_sid)
+        if fault is not None:
+            actions += self._log_warning(_NONCOMPLIANT_MESSAGE, fault)
         match message:
             case WireMedia(audio):
                 if not self._player.enqueue_audio(audio, now):
@@ -243,7 +247,9 @@ class TwilioPeer:
                     )
             case WireMark(name):
                 if not self._player.enqueue_mark(name, now):
-                    actions += self._log_warning(_QUEUE_OVERFLOW, "mark: too many marks wait")
+                    actions += self._log_warning(
+                        _QUEUE_OVERFLOW, "mark: too many marks are pending"
+                    )
             case WireClear():
                 actions += self._clear_queue(now)
             case _:
@@ -252,24 +258,24 @@ class TwilioPeer:
         return actions + self._run_due(now)
 
     def receive_binary(self, peer: Hashable, now: int) -> list[Action]:
-        """A binary message has come, which Twilio cannot decode. (Not part of the contract of
-        machines, which knows text alone: for whoever carries the link and sees one.)"""
-        self._check_input(peer, now)
+        """Log a warning: Twilio cannot decode binary messages. (Not part of the contract of message
+        machines, which is text only; call it if your link carries binary messages.)"""
+        self._accept_input(peer, now)
         actions = self._run_due(now)
         if self._state is _PhoneState.STREAMING:
             actions += self._log_warning(_INVALID_MESSAGE, "a binary message")
         return actions
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
-        """Of no interest: Twilio has not been seen to send pings."""
+        """Ignore a pong: Twilio has not been seen to send pings."""
         del payload
-        self._check_input(peer, now)
+        self._accept_input(peer, now)
         return self._run_due(now)
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
-        """The link is gone, and the call is over. What was queued is not played, and what came due
-        at this moment is not sent any more."""
-        self._check_input(peer, now)
+        """End the call with its link. What was queued is not played, and what became due at this
+        moment is not sent."""
+        self._accept_input(peer, now)
         due = self._run_due(now)
         actions: list[Action] = [each for each in due if isinstance(each, Notify)]
         if self._state is _PhoneState.DISCONNECTED:
@@ -279,27 +285,29 @@ class TwilioPeer:
         return [*actions, Notify(PhoneDisconnected(self._caller_hung_up, code, reason))]
 
     def handle_timeout(self, now: int) -> list[Action]:
-        """Send, echo and do what is due, in the order it came due."""
+        """Send, echo and do what is due, in the order in which it became due."""
         self._advance_clock(now)
         return self._run_due(now)
 
-    # What the caller does.
+    # The caller's acts.
 
     def say(self, audio: bytes, now: int) -> list[Action]:
-        """Say µ-law `audio`, after what is still being said; from the next frame on.
+        """Say µ-law `audio`, after what is still to be said, from the next frame on.
 
-        `LocalProtocolError`: more than `SPEECH_LIMIT` bytes would wait.
+        Raises `LocalProtocolError` if more than `MAX_SPEECH_BYTES` would be left to say.
         """
         if self._voice.remaining_bytes + len(audio) > MAX_SPEECH_BYTES:
-            raise LocalProtocolError(f"say: more than {MAX_SPEECH_BYTES} bytes would wait")
+            raise LocalProtocolError(
+                f"say: more than {MAX_SPEECH_BYTES} bytes would be left to say"
+            )
         return self._act_now(CallerSays(audio), now)
 
     def press_key(self, digit: str, now: int) -> list[Action]:
-        """Press a key: one of `0123456789*#ABCD` (`LocalProtocolError`: no such key)."""
+        """Press a key, one of `0123456789*#ABCD` (`LocalProtocolError`: no such key)."""
         return self._act_now(CallerPressesKey(digit), now)
 
     def mute(self, now: int) -> list[Action]:
-        """Send silence from now on; what is said meanwhile is lost."""
+        """Send silence from now on; what the caller says meanwhile is lost."""
         return self._act_now(CallerMutes(), now)
 
     def unmute(self, now: int) -> list[Action]:
@@ -307,70 +315,71 @@ class TwilioPeer:
         return self._act_now(CallerUnmutes(), now)
 
     def hang_up(self, now: int) -> list[Action]:
-        """End the call: `stop`, and the link is closed with 1000. Nothing more is played."""
+        """End the call: send `stop`, and close the link with 1000. Nothing more is played."""
         return self._act_now(CallerHangsUp(), now)
 
-    # What the caller has heard and said.
+    # What was heard and said.
 
     @property
     def is_over(self) -> bool:
-        """Whether the link is closed, and so the call over."""
+        """Whether the link is closed, and with it the call."""
         return self._state is _PhoneState.DISCONNECTED
 
     def heard_bytes_at(self, at_ns: int) -> int:
-        """Bytes of the agent's audio played to the end at `when` (ns), since the stream began.
-
-        The future is told as things stand, as if no more came.
-        """
+        """Return how many bytes of the agent's audio have been played to the end at `at_ns`, since
+        the stream started; for the future, as if no more audio came."""
         return self._player.heard_bytes_at(at_ns)
 
     def segments(self, until_ns: int) -> list[PlayedSegment]:
-        """What was played until `until` (ns), each stretch without a pause for itself.
+        """Return what was played until `until_ns`, one segment for each run without a pause.
 
-        `LocalProtocolError`: the call is not recorded.
+        Raises `LocalProtocolError` if audio is not recorded.
         """
         if not self.record_audio:
             raise LocalProtocolError("segments: the call is not recorded")
         return self._player.segments(until_ns)
 
     def recorded_audio(self, until_ns: int) -> tuple[bytes, bytes]:
-        """The caller's audio and the agent's until `until` (ns), both from the stream's begin on,
-        with silence where there was none, equally long (`LocalProtocolError`: not recorded)."""
-        length = ns_to_samples(until_ns - self._stream_start_ns)
-        agent = bytearray(silence(length))
+        """Return the audio of the caller and of the agent until `until_ns`, both from the start of
+        the stream, equally long, with silence where there was none.
+
+        Raises `LocalProtocolError` if audio is not recorded.
+        """
+        length_samples = ns_to_samples(until_ns - self._stream_start_ns)
+        agent = bytearray(silence(length_samples))
         for segment in self.segments(until_ns):
             at = ns_to_samples(segment.start_ns - self._stream_start_ns)
             agent[at : at + len(segment.audio)] = segment.audio
         # A frame holds the 20 ms before it is sent.
         caller = silence(ns_to_samples(self.first_frame_ns - _FRAME_NS)) + self._voice.sent_audio
-        return bytes(caller[:length]).ljust(length, bytes([SILENCE])), bytes(agent)
+        return bytes(caller[:length_samples]).ljust(length_samples, bytes([SILENCE])), bytes(agent)
 
     # What is due, earliest first.
 
     def _run_due(self, now: int) -> list[Action]:
         actions: list[Action] = []
-        while (due := self.deadline) is not None and due <= now:
-            if due != self._mark_or_cue_due_ns:
-                actions.append(Send(SERVER, self._take_frame(due)))
+        while (due_ns := self.deadline) is not None and due_ns <= now:
+            if due_ns != self._mark_or_cue_due_ns:
+                actions.append(Send(SERVER, self._take_frame(due_ns)))
                 continue
-            if due == self._player.next_mark_ns:
-                actions += self._echo_marks(self._player.take_due_marks(due))
+            if due_ns == self._player.next_mark_ns:
+                actions += self._echo_marks(self._player.take_due_marks(due_ns))
             else:
-                cue = self._script.take_cue(due, self._player)
-                actions += [Notify(CueStarted(due, cue)), *self._perform_act(cue.act, due)]
+                cue = self._script.take_cue(due_ns, self._player)
+                actions += [Notify(CueStarted(due_ns, cue)), *self._perform_act(cue.act, due_ns)]
             self._reschedule()
         return actions
 
     def _reschedule(self) -> None:
-        """The player's queue or the script has changed."""
-        mark, cue = self._player.next_mark_ns, self._script.due_ns(self._player)
-        self._mark_or_cue_due_ns = cue if mark is None or (cue is not None and cue < mark) else mark
+        """Update the deadline after the queue or the script has changed."""
+        due_ns = self._player.next_mark_ns, self._script.due_ns(self._player)
+        self._mark_or_cue_due_ns = min((each for each in due_ns if each is not None), default=None)
 
     def _take_frame(self, due_ns: int) -> WireFrame:
         self._schedule_frame(self._frame_count + 1)
-        spoke = self._voice.remaining_bytes > 0
+        was_speaking = self._voice.remaining_bytes > 0
         audio = self._voice.take_frame()
-        if spoke and not self._voice.remaining_bytes:
+        if was_speaking and not self._voice.remaining_bytes:
             self._script.finish_speech(due_ns, self._player)
             self._reschedule()
         stamp_ms = (due_ns - self._stream_start_ns) // MS
@@ -379,7 +388,8 @@ class TwilioPeer:
         )
 
     def _schedule_frame(self, frame_count: int) -> None:
-        """The next frame after `frames` of them. A stamp is a clock reading: it jitters."""
+        """Schedule the next frame, after `frame_count` of them. Timestamps are clock readings, so
+        they jitter."""
         self._frame_count = frame_count
         jitter_ns = int((2 * self._jitter.random() - 1) * self.jitter_ns)
         after_ns = self.first_frame_ns + frame_count * _FRAME_NS + jitter_ns
@@ -391,11 +401,11 @@ class TwilioPeer:
             for name in names
         ]
 
-    # What is done at once.
+    # Immediate reactions.
 
     def _clear_queue(self, now: int) -> list[Action]:
-        discarded, marks = self._player.clear(now)
-        cleared = QueueCleared(now, self._player.total_bytes, discarded, len(marks))
+        discarded_bytes, marks = self._player.clear(now)
+        cleared = QueueCleared(now, self._player.total_bytes, discarded_bytes, len(marks))
         self.clears.append(cleared)
         return [Notify(cleared), *self._echo_marks(marks)]
 
@@ -440,11 +450,11 @@ class TwilioPeer:
         return [Send(SERVER, stop), Close(SERVER, 1000, "")]
 
     def _take_sequence_number(self) -> int:
-        """The next sequence number, of messages of any kind."""
+        """Return the next sequence number, which messages of all kinds share."""
         self._sequence_number += 1
         return self._sequence_number
 
-    def _check_input(self, peer: Hashable, now: int) -> None:
+    def _accept_input(self, peer: Hashable, now: int) -> None:
         if peer != SERVER:
             raise LocalProtocolError("a Twilio peer has one peer, SERVER")
         if self._state is _PhoneState.IDLE:

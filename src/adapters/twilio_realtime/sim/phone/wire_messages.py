@@ -1,7 +1,7 @@
-"""Media Streams messages as Twilio's end has them: what it sends, and how it judges what it gets.
+"""Media Streams messages as Twilio sends and validates them.
 
-Source: Twilio documentation, "Media Streams - WebSocket Messages" and the warnings 31950 and
-31951. Numbers in messages from Twilio are JSON strings, except those of `mediaFormat`.
+Source: https://www.twilio.com/docs/voice/media-streams/websocket-messages and the warnings 31950
+and 31951. Numbers in messages from Twilio are JSON strings, except those of `mediaFormat`.
 """
 
 import json
@@ -26,21 +26,21 @@ __all__ = [
 ]
 
 
-# To the server. Each has `encode()`, which makes the text to send.
+# To the server. Each has `encode()`, which returns the text to send.
 
 
 @frozen
 class WireConnected:
-    """`connected`: first, once, the only message without a sequence number."""
+    """`connected`: the first message, sent once, and the only one without a sequence number."""
 
     def encode(self) -> str:
-        """The message as JSON."""
+        """Return the message as JSON."""
         return '{"event":"connected","protocol":"Call","version":"1.0.0"}'
 
 
 @frozen
 class WireStart:
-    """`start`: second, once, number 1."""
+    """`start`: the second message, sent once, with number 1."""
 
     sequence: int
     stream_sid: str
@@ -49,7 +49,7 @@ class WireStart:
     custom_parameters: Mapping[str, str]
 
     def encode(self) -> str:
-        """The message as JSON."""
+        """Return the message as JSON."""
         return _encode(
             {
                 "event": "start",
@@ -82,7 +82,7 @@ class WireFrame:
     audio: bytes = field(repr=False)
 
     def encode(self) -> str:
-        """The message as JSON. No field needs escaping."""
+        """Return the message as JSON. No field needs escaping."""
         return (
             f'{{"event":"media","sequenceNumber":"{self.sequence}",'
             f'"media":{{"track":"inbound","chunk":"{self.chunk}",'
@@ -94,14 +94,15 @@ class WireFrame:
 
 @frozen
 class WireDtmf:
-    """`dtmf`: the caller pressed a key. Its track has a suffix that those of `media` lack."""
+    """`dtmf`: the caller pressed a key. The name of its track has a suffix that those of `media`
+    lack."""
 
     sequence: int
     stream_sid: str
     digit: str
 
     def encode(self) -> str:
-        """The message as JSON."""
+        """Return the message as JSON."""
         return _encode(
             {
                 "event": "dtmf",
@@ -114,14 +115,14 @@ class WireDtmf:
 
 @frozen
 class WireMarkEcho:
-    """`mark`: everything before the mark of that name has been played, or cleared."""
+    """`mark`: everything before the mark of that name has been played or cleared."""
 
     sequence: int
     stream_sid: str
     name: str
 
     def encode(self) -> str:
-        """The message as JSON."""
+        """Return the message as JSON."""
         return _encode(
             {
                 "event": "mark",
@@ -134,7 +135,7 @@ class WireMarkEcho:
 
 @frozen
 class WireStop:
-    """`stop`: last, once; the stream has ended on Twilio's side."""
+    """`stop`: the last message, sent once; the stream has ended on Twilio's side."""
 
     sequence: int
     stream_sid: str
@@ -142,7 +143,7 @@ class WireStop:
     call_sid: str
 
     def encode(self) -> str:
-        """The message as JSON."""
+        """Return the message as JSON."""
         return _encode(
             {
                 "event": "stop",
@@ -158,7 +159,7 @@ class WireStop:
 
 @frozen
 class WireMedia:
-    """`media`: µ-law to be played, any number of bytes."""
+    """`media`: µ-law audio to play, any number of bytes."""
 
     audio: bytes = field(repr=False)
 
@@ -172,22 +173,23 @@ class WireMark:
 
 @frozen
 class WireClear:
-    """`clear`: throw away what has not been played."""
+    """`clear`: discard what has not been played."""
 
 
 WireServerMessage: TypeAlias = WireMedia | WireMark | WireClear
 
 _FIELDS: Final = {"media": "payload", "mark": "name", "clear": ""}
-"""The one field of each message's object, which has the name of the event; `clear` has none."""
+"""The one field of each message's object, which is named like the event; `clear` has none."""
 
 
 def decode_server_message(
     text: str, stream_sid: str
 ) -> tuple[WireServerMessage | None, str | None]:
-    """What a message of the server asks for, and what is wrong with it (a 31951), if anything.
+    """Return the message in a text from the server, and what is wrong with it (a 31951), if
+    anything.
 
-    A message with a fault asks for nothing, except one with fields too many: Twilio documents them
-    as a fault, yet clients in the wild add some and are understood, so it is both.
+    A faulty message is `None`, except one with extra fields: Twilio documents these as a fault, but
+    clients send some and are understood, so the result is both a message and a fault.
     """
     try:
         message: object = json.loads(text)
@@ -224,13 +226,13 @@ def _decode_content(
     value = fields.get(key)
     if not isinstance(value, str):
         return None, f"{event}: {event}.{key} is missing or no string"
-    extra = _describe_extra_fields(
+    fault = _describe_extra_fields(
         message, {"event", "streamSid", event}, event
     ) or _describe_extra_fields(fields, {key}, event)
     if event == "mark":
-        return WireMark(value), extra
+        return WireMark(value), fault
     try:
-        return WireMedia(a2b_base64(value, strict_mode=True)), extra
+        return WireMedia(a2b_base64(value, strict_mode=True)), fault
     except ValueError:
         return None, "media: media.payload is no base64"
 
@@ -238,8 +240,8 @@ def _decode_content(
 def _describe_extra_fields(
     message: dict[str, object], expected: set[str], event: str
 ) -> str | None:
-    """What to say of fields that a message should not have. Their names are the peer's, so they
-    are not told."""
+    """Return a description of fields that a message should not have. It leaves out their names,
+    which come from the peer."""
     count = len(message.keys() - expected)
     return f"{event}: {count} field(s) too many" if count else None
 

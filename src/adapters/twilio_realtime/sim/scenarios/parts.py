@@ -1,11 +1,10 @@
-"""What is said and done in a call, as parts that can be put one behind the other.
+"""Parts of calls, which can be put one after another.
 
-    call = greeting() + question() + answer(4000) + barge_in(after_ms=1500) + goodbye()
+    call = greeting() + question() + answer(4000) + interruption(after_ms=1500) + goodbye()
 
-A part holds what the caller does, what the model replies, in order, and what the application does
-of itself. The words are noises of the right length, since nobody understands them: a voice loud
-enough for turn detection, and for the agent bytes that are all different, so that one can tell
-which of them were heard.
+A part holds what the caller does, what the model replies, in order, and the commands that the
+application gives by itself. Speech is noise of the right length: loud enough for turn detection,
+and for the agent made of bytes that all differ, so that a test can tell which of them were heard.
 """
 
 from collections.abc import Mapping
@@ -45,37 +44,39 @@ __all__ = [
     "ScriptedCommand",
     "agent_hangs_up",
     "answer",
-    "barge_in",
-    "barge_in_during_function_call",
-    "barge_in_early",
-    "barge_in_late",
-    "barge_in_on_goodbye",
-    "barge_in_twice",
+    "caller_hangs_up",
+    "early_interruption",
     "function_call",
     "function_calls",
     "goodbye",
     "greeting",
-    "hang_up",
-    "keys",
+    "interruption",
+    "interruption_during_function_call",
+    "interruption_of_goodbye",
+    "key_presses",
+    "late_interruption",
     "monologue",
-    "muted",
+    "muted_speech",
     "question",
     "several_items",
     "silent_caller",
     "transfer",
+    "two_interruptions",
 ]
 
 TURN_SILENCE_MS: Final = 200
-"""How long the caller is silent when his turn is over; nobody has to hesitate here."""
+"""The silence that ends a turn; simulated callers do not hesitate."""
 
 TURN_DETECTION: Final[Mapping[str, Any]] = MappingProxyType(
     {"type": "server_vad", "silence_duration_ms": TURN_SILENCE_MS}
 )
+"""The settings of turn detection that the parts are made for."""
 
 
 @frozen
 class ScriptedCommand:
-    """What the application does `after_ns` it has been told the next event of some kind."""
+    """A command that the application gives `after_ns` the next notification of the class
+    `trigger`."""
 
     trigger: type[object]
     command: Command
@@ -84,42 +85,44 @@ class ScriptedCommand:
 
 @frozen
 class ScenarioPart:
-    """A part of a call. A call is a part as well."""
+    """A part of a call, or a whole call."""
 
     cues: tuple[Cue, ...] = ()
     replies: tuple[Reply, ...] = ()
     commands: tuple[ScriptedCommand, ...] = ()
 
     def __add__(self, other: "ScenarioPart") -> "ScenarioPart":
-        """One part, and then the other."""
+        """Return this part followed by another."""
         return ScenarioPart(
             self.cues + other.cues, self.replies + other.replies, self.commands + other.commands
         )
 
 
 _AWAIT_SILENCE: Final = WhenAgentQuiet(200 * MS, CallerSays(b""))
-"""The caller waits for his turn."""
+"""The caller waits for their turn."""
 
 _HEAR_FUNCTION_RESULT: Final = (WhenAgentHeard(1700, CallerSays(b"")),)
-"""He hears most of what functions have given as well."""
+"""The caller hears most of the response to a function's output as well."""
 
 
 def spoken_reply(ms: int, seed: int = 0) -> SpokenReply:
+    """Return a reply of `ms` of speech, with words at an even pace."""
     words = " ".join(f"word{n}" for n in range(max(1, ms // 250)))
     return SpokenReply(agent_voice(ms, seed), words)
 
 
 def single_reply(*items: ReplyItem) -> tuple[Reply, ...]:
+    """Return the replies of a part in which the model responds once."""
     return (Reply(items),)
 
 
-# What the parts are.
+# The parts.
 
 
 def greeting(ms: int = 1200) -> ScenarioPart:
-    """The agent speaks first, since the application has it do so, and is heard to the end."""
-    wish = ScriptedCommand(SessionReady, SendEvent(CreateResponse()))
-    return ScenarioPart((_AWAIT_SILENCE,), single_reply(spoken_reply(ms, 1)), (wish,))
+    """The application requests a response at first, and the caller hears it to the end."""
+    command = ScriptedCommand(SessionReady, SendEvent(CreateResponse()))
+    return ScenarioPart((_AWAIT_SILENCE,), single_reply(spoken_reply(ms, 1)), (command,))
 
 
 def question(ms: int = 600, after_ms: int = 300) -> ScenarioPart:
@@ -127,68 +130,72 @@ def question(ms: int = 600, after_ms: int = 300) -> ScenarioPart:
     return ScenarioPart((AfterDelay(after_ms * MS, CallerSays(caller_voice(ms))),))
 
 
-def answer(ms: int = 1500, *, heard: bool = True) -> ScenarioPart:
-    """The model replies; with `heard`, the caller waits until it has ended."""
-    return ScenarioPart((_AWAIT_SILENCE,) if heard else (), single_reply(spoken_reply(ms, 2)))
+def answer(ms: int = 1500, *, wait_for_end: bool = True) -> ScenarioPart:
+    """The model replies; with `wait_for_end`, the caller waits until it has ended."""
+    return ScenarioPart(
+        (_AWAIT_SILENCE,) if wait_for_end else (), single_reply(spoken_reply(ms, 2))
+    )
 
 
-def barge_in(after_ms: int = 700, ms: int = 400) -> ScenarioPart:
-    """The caller interrupts once he has heard `after_ms` of what is being said, and is answered."""
+def interruption(after_ms: int = 700, ms: int = 400) -> ScenarioPart:
+    """The caller interrupts once they have heard `after_ms` of the agent, and is answered."""
     return ScenarioPart(
         (WhenAgentHeard(after_ms, CallerSays(caller_voice(ms))),),
         single_reply(spoken_reply(900, 3)),
     )
 
 
-def barge_in_early() -> ScenarioPart:
-    """He interrupts at the first sound."""
-    return question() + answer(2000, heard=False) + barge_in(after_ms=0)
+def early_interruption() -> ScenarioPart:
+    """The caller interrupts at the first sound."""
+    return question() + answer(2000, wait_for_end=False) + interruption(after_ms=0)
 
 
-def barge_in_late() -> ScenarioPart:
-    """He interrupts with only a few words left to hear."""
-    return question() + answer(2000, heard=False) + barge_in(after_ms=1700)
+def late_interruption() -> ScenarioPart:
+    """The caller interrupts when only a few words are left."""
+    return question() + answer(2000, wait_for_end=False) + interruption(after_ms=1700)
 
 
-def barge_in_twice() -> ScenarioPart:
-    """He interrupts, and then interrupts the answer to that."""
-    return question() + answer(2500, heard=False) + barge_in() + barge_in(after_ms=300)
+def two_interruptions() -> ScenarioPart:
+    """The caller interrupts, and then interrupts the answer to that."""
+    return (
+        question() + answer(2500, wait_for_end=False) + interruption() + interruption(after_ms=300)
+    )
 
 
-def function_call(name: str = "look_up", *, heard: bool = False) -> ScenarioPart:
-    """The model says that it will look, calls a function, and goes on with what it gave; with
-    `heard`, the caller listens."""
+def function_call(name: str = "look_up", *, wait_for_result: bool = False) -> ScenarioPart:
+    """The model announces a function call, makes it, and responds to its output; with
+    `wait_for_result`, the caller listens to that."""
     call = FunctionCallReply(name, '{"order": 42}')
     return ScenarioPart(
-        _HEAR_FUNCTION_RESULT if heard else (),
+        _HEAR_FUNCTION_RESULT if wait_for_result else (),
         (*single_reply(spoken_reply(700, 4), call), *single_reply(spoken_reply(1200, 5))),
     )
 
 
-def function_calls(*, heard: bool = False) -> ScenarioPart:
-    """The model calls two functions at once, and goes on with what both gave."""
+def function_calls(*, wait_for_result: bool = False) -> ScenarioPart:
+    """The model calls two functions at once, and responds to both outputs."""
     both = (
         FunctionCallReply("look_up", '{"order": 42}'),
         FunctionCallReply("slow", '{"order": 43}'),
     )
     replies = (*single_reply(spoken_reply(800, 12), *both), *single_reply(spoken_reply(1200, 13)))
-    return ScenarioPart(_HEAR_FUNCTION_RESULT if heard else (), replies)
+    return ScenarioPart(_HEAR_FUNCTION_RESULT if wait_for_result else (), replies)
 
 
-def barge_in_during_function_call() -> ScenarioPart:
-    """The caller speaks while the function is at work."""
-    return question() + function_call("slow") + barge_in(after_ms=650)
+def interruption_during_function_call() -> ScenarioPart:
+    """The caller speaks while the function runs."""
+    return question() + function_call("slow") + interruption(after_ms=650)
 
 
 def several_items() -> ScenarioPart:
-    """The model says three things in one response, one of them written."""
+    """The model sends three items in one response, one of them text."""
     return ScenarioPart(
         (), single_reply(spoken_reply(600, 6), TextReply("unspoken"), spoken_reply(800, 7))
     )
 
 
 def monologue(ms: int = 6000) -> ScenarioPart:
-    """The model speaks for long; all of it is there long before it is heard."""
+    """The model speaks for long; all audio has arrived long before it is heard."""
     return ScenarioPart(
         (WhenAgentHeard(ms // 2, CallerSays(b"")),), single_reply(spoken_reply(ms, 8))
     )
@@ -199,13 +206,13 @@ def silent_caller(ms: int = 2000) -> ScenarioPart:
     return ScenarioPart((AfterDelay(ms * MS, CallerSays(b"")),))
 
 
-def keys(digits: str = "42#") -> ScenarioPart:
+def key_presses(digits: str = "42#") -> ScenarioPart:
     """The caller presses keys."""
     return ScenarioPart(tuple(AfterDelay(250 * MS, CallerPressesKey(digit)) for digit in digits))
 
 
-def muted(ms: int = 1000) -> ScenarioPart:
-    """The caller mutes his phone for a while, and speaks."""
+def muted_speech(ms: int = 1000) -> ScenarioPart:
+    """The caller mutes the phone, speaks, and unmutes it."""
     speaking = AfterDelay(100 * MS, CallerSays(caller_voice(ms)))
     return ScenarioPart(
         (AfterDelay(100 * MS, CallerMutes()), speaking, AfterDelay(0, CallerUnmutes()))
@@ -213,31 +220,33 @@ def muted(ms: int = 1000) -> ScenarioPart:
 
 
 def goodbye() -> ScenarioPart:
-    """The caller takes leave, the agent too, and the caller hangs up when he has heard it."""
+    """Caller and agent say goodbye, and the caller hangs up when they have heard it."""
     return question(500) + ScenarioPart(
         (WhenAgentQuiet(200 * MS, CallerHangsUp()),), single_reply(spoken_reply(800, 9))
     )
 
 
-def barge_in_on_goodbye() -> ScenarioPart:
-    """The application hangs up once the goodbye was heard, but the caller has one more question."""
-    wish = ScriptedCommand(PlaybackStarted, HangUp(after_playback=True))
-    taking_leave = ScenarioPart((), single_reply(spoken_reply(2000, 10)), (wish,))
-    return question() + taking_leave + barge_in(after_ms=800)
+def interruption_of_goodbye() -> ScenarioPart:
+    """The application hangs up after the agent's goodbye has been heard, but the caller interrupts
+    it."""
+    command = ScriptedCommand(PlaybackStarted, HangUp(after_playback=True))
+    agent_goodbye = ScenarioPart((), single_reply(spoken_reply(2000, 10)), (command,))
+    return question() + agent_goodbye + interruption(after_ms=800)
 
 
 def transfer() -> ScenarioPart:
-    """The model asks for a transfer, and the application leaves when that was said."""
+    """The model requests a transfer, and the application hangs up after its words have been
+    heard."""
     call = FunctionCallReply("transfer", '{"to": "sales"}')
-    wish = ScriptedCommand(FunctionCallRequested, HangUp(after_playback=True))
-    return question() + ScenarioPart((), single_reply(spoken_reply(1000, 11), call), (wish,))
+    command = ScriptedCommand(FunctionCallRequested, HangUp(after_playback=True))
+    return question() + ScenarioPart((), single_reply(spoken_reply(1000, 11), call), (command,))
 
 
 def agent_hangs_up(after_ms: int = 800) -> ScenarioPart:
-    """The application has enough, and says nothing."""
+    """The application hangs up without a word."""
     return ScenarioPart((), (), (ScriptedCommand(PlaybackStarted, HangUp(), after_ms * MS),))
 
 
-def hang_up(at_ms: int = 4000) -> ScenarioPart:
-    """The caller hangs up, whatever is going on then."""
+def caller_hangs_up(at_ms: int = 4000) -> ScenarioPart:
+    """The caller hangs up at a time, whatever happens then."""
     return ScenarioPart((AtTime(at_ms * MS, CallerHangsUp()),))

@@ -22,43 +22,45 @@ from .parts import (
     ScriptedCommand,
     agent_hangs_up,
     answer,
-    barge_in,
-    barge_in_during_function_call,
-    barge_in_early,
-    barge_in_late,
-    barge_in_on_goodbye,
-    barge_in_twice,
+    caller_hangs_up,
+    early_interruption,
     function_call,
     function_calls,
     goodbye,
     greeting,
-    hang_up,
-    keys,
+    interruption,
+    interruption_during_function_call,
+    interruption_of_goodbye,
+    key_presses,
+    late_interruption,
     monologue,
-    muted,
+    muted_speech,
     question,
     several_items,
     silent_caller,
     single_reply,
     spoken_reply,
     transfer,
+    two_interruptions,
 )
 
 __all__ = ["SCENARIOS"]
 
 MakeScenario: TypeAlias = Callable[[], ScenarioPart]
+"""Makes the scenario of a call."""
 
 _OUT_OF_BAND_RESPONSE: Final = SendEvent(CreateResponse({"conversation": "none", "input": []}))
-"""A response outside the conversation."""
+"""A request for an out-of-band response."""
 
 
 def _interrupted_by_application() -> ScenarioPart:
-    wish = ScriptedCommand(PlaybackStarted, Interrupt(), 400 * MS)
-    return question() + answer(2000) + ScenarioPart((), (), (wish,))
+    """The application interrupts the agent."""
+    command = ScriptedCommand(PlaybackStarted, Interrupt(), 400 * MS)
+    return question() + answer(2000) + ScenarioPart((), (), (command,))
 
 
 def _cancelled_by_application() -> ScenarioPart:
-    """The application cancels the response, and has what there is of it played."""
+    """The application cancels the response; what has arrived of it is played."""
     cancel = ScriptedCommand(ResponseStarted, SendEvent(CancelResponse()), 700 * MS)
     return (
         question()
@@ -68,54 +70,57 @@ def _cancelled_by_application() -> ScenarioPart:
 
 
 def _cancel_then_interrupt() -> ScenarioPart:
-    """It cancels the response, and then wants none of it heard."""
+    """The application cancels the response, and then interrupts what has arrived of it."""
     interrupt = ScriptedCommand(AgentTranscript, Interrupt(), 400 * MS)
     return _cancelled_by_application() + ScenarioPart((), (), (interrupt,))
 
 
 def _manual_commit() -> ScenarioPart:
-    """The application has the turn end before the caller does, who goes on speaking."""
-    wish = ScriptedCommand(CallerSpeechStarted, SendEvent(CommitAudio()), 300 * MS)
-    return ScenarioPart((), (), (wish,)) + question(1200) + answer()
+    """The application commits the turn before the caller ends it."""
+    command = ScriptedCommand(CallerSpeechStarted, SendEvent(CommitAudio()), 300 * MS)
+    return ScenarioPart((), (), (command,)) + question(1200) + answer()
 
 
 def _two_function_calls() -> ScenarioPart:
-    return question() + function_calls(heard=True) + goodbye()
+    """The model calls two functions, and the caller hears the response to their outputs."""
+    return question() + function_calls(wait_for_result=True) + goodbye()
 
 
 def _crossing_requests() -> ScenarioPart:
-    """The application asks for responses just when turn detection begins one by itself."""
-    ask = SendEvent(CreateResponse())
-    wishes = (ScriptedCommand(CallerSpeechStarted, ask, ms * MS) for ms in (765, 775, 790))
-    return ScenarioPart((), (), tuple(wishes)) + question(600) + answer(1500) + goodbye()
+    """The application requests responses just when turn detection starts one."""
+    request = SendEvent(CreateResponse())
+    commands = (ScriptedCommand(CallerSpeechStarted, request, ms * MS) for ms in (765, 775, 790))
+    return ScenarioPart((), (), tuple(commands)) + question(600) + answer(1500) + goodbye()
 
 
 def _empty_responses() -> ScenarioPart:
-    """The same, and the model has nothing to say, so that responses end as soon as they begin."""
-    asked = _crossing_requests()
+    """The same with empty responses, which end as soon as they start."""
+    crossing = _crossing_requests()
     return ScenarioPart(
-        asked.cues[:1] + question().cues, (Reply(), Reply(), *answer().replies), asked.commands
+        crossing.cues[:1] + question().cues,
+        (Reply(), Reply(), *answer().replies),
+        crossing.commands,
     )
 
 
 def _early_requests() -> ScenarioPart:
-    """The application asks for more while the caller is being answered."""
-    wishes = (
+    """The application requests further responses during the answer to the caller."""
+    commands = (
         ScriptedCommand(CallerSpeechStopped, _OUT_OF_BAND_RESPONSE, 350 * MS),
         ScriptedCommand(CallerSpeechStopped, SendEvent(CreateResponse()), 400 * MS),
     )
-    return ScenarioPart((), (), wishes) + question(600) + answer(2500) + goodbye()
+    return ScenarioPart((), (), commands) + question(600) + answer(2500) + goodbye()
 
 
 def _out_of_band_requests() -> ScenarioPart:
-    """The application asks for something outside the conversation, and within it meanwhile."""
-    wishes = (
+    """The application requests an out-of-band response, and one in the conversation meanwhile."""
+    commands = (
         ScriptedCommand(SessionReady, _OUT_OF_BAND_RESPONSE),
         ScriptedCommand(SessionReady, SendMessage("hello"), 195 * MS),
         ScriptedCommand(CallerSpeechStopped, _OUT_OF_BAND_RESPONSE, 100 * MS),
     )
     return (
-        ScenarioPart((), (Reply((TextReply("aside"),)),), wishes)
+        ScenarioPart((), (Reply((TextReply("aside"),)),), commands)
         + answer(900)
         + question()
         + answer()
@@ -126,29 +131,29 @@ SCENARIOS: Final[Mapping[str, MakeScenario]] = MappingProxyType(
     {
         "greeting": lambda: greeting() + goodbye(),
         "question": lambda: question() + answer() + goodbye(),
-        "barge-in-early": barge_in_early,
-        "barge-in-late": barge_in_late,
-        "barge-in-twice": barge_in_twice,
-        "barge-in-during-function-call": barge_in_during_function_call,
-        "barge-in-on-goodbye": barge_in_on_goodbye,
+        "early-interruption": early_interruption,
+        "late-interruption": late_interruption,
+        "two-interruptions": two_interruptions,
+        "interruption-during-function-call": interruption_during_function_call,
+        "interruption-of-goodbye": interruption_of_goodbye,
         "application-interrupts": _interrupted_by_application,
         "application-cancels": _cancelled_by_application,
-        "second-thoughts": _cancel_then_interrupt,
-        "committed-by-hand": _manual_commit,
-        "function-call": lambda: question() + function_call(heard=True) + goodbye(),
+        "cancel-then-interrupt": _cancel_then_interrupt,
+        "manual-commit": _manual_commit,
+        "function-call": lambda: question() + function_call(wait_for_result=True) + goodbye(),
         "function-calls": _two_function_calls,
-        "several-items": lambda: question() + several_items() + barge_in(after_ms=900),
-        "requests-that-cross": _crossing_requests,
-        "nothing-to-say": _empty_responses,
-        "requests-too-soon": _early_requests,
-        "requests-beside": _out_of_band_requests,
+        "several-items": lambda: question() + several_items() + interruption(after_ms=900),
+        "crossing-requests": _crossing_requests,
+        "empty-responses": _empty_responses,
+        "early-requests": _early_requests,
+        "out-of-band-requests": _out_of_band_requests,
         "silence": lambda: greeting() + silent_caller() + goodbye(),
-        "keys": lambda: greeting() + keys() + goodbye(),
-        "muted": lambda: greeting() + muted() + goodbye(),
-        "monologue": lambda: question() + monologue() + hang_up(),
-        "hang-up": lambda: question() + answer(3000) + hang_up(1500),
+        "keys": lambda: greeting() + key_presses() + goodbye(),
+        "muted": lambda: greeting() + muted_speech() + goodbye(),
+        "monologue": lambda: question() + monologue() + caller_hangs_up(),
+        "caller-hangs-up": lambda: question() + answer(3000) + caller_hangs_up(1500),
         "transfer": transfer,
         "agent-hangs-up": lambda: greeting() + agent_hangs_up(),
     }
 )
-"""Whole calls by name, about ten seconds or less."""
+"""Whole calls by name, about ten seconds long or less."""

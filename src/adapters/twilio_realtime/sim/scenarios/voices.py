@@ -1,4 +1,4 @@
-"""Noises that stand for the voices of caller and agent."""
+"""Noises in place of the voices of caller and agent."""
 
 from functools import cache
 from random import Random
@@ -15,11 +15,11 @@ _LOUD_WAVE: Final = bytes((0x10, 0x90))
 
 @cache
 def caller_voice(ms: int) -> bytes:
-    """`ms` of a caller that turn detection takes for speech."""
+    """Return `ms` of a caller's voice that turn detection takes for speech."""
     return _LOUD_WAVE * (ms * _BYTES_PER_MS // len(_LOUD_WAVE))
 
 
 @cache
 def agent_voice(ms: int, seed: int = 0) -> bytes:
-    """`ms` of an agent, no two stretches alike."""
-    return Random(f"{seed} {ms}").randbytes(ms * _BYTES_PER_MS)  # noqa: S311 - it must repeat itself
+    """Return `ms` of an agent's voice, in which no two stretches are alike."""
+    return Random(f"{seed} {ms}").randbytes(ms * _BYTES_PER_MS)  # noqa: S311 - it must be repeatable

@@ -1,10 +1,10 @@
-"""A world of machines that speak in bytes: TCP connections, without the packets.
+"""A world of byte machines: TCP connections without the packets.
 
-- A dialled stream is `connected` at the far end one way after `Connect`, at the near end a way
-  later; one that nobody accepts is `connect_failed` after a round trip.
-- Bytes arrive in order, one way later, cut anywhere if `segment` is set.
-- After `Shutdown` the far end gets `receive_eof` behind all bytes, the near end nothing more.
-- A stream that is lost is `receive_eof` at both ends; what they still write goes nowhere.
+- A dialled stream is `connected` at the far end one way after `Connect`, and at the near end a way
+  later; one that is not accepted is `connect_failed` after a round trip.
+- Bytes arrive in order, one way later, in random pieces if `is_segmented`.
+- After `Shutdown` the far end gets `receive_eof` behind all bytes, and the near end nothing more.
+- A stream that is lost is `receive_eof` at both ends; what they still write is dropped.
 - A stream can be cut at any byte: see `cut`.
 """
 
@@ -23,41 +23,43 @@ from .world import LinkEnd, LinkEndState, Node, SimConnection, SimLink, Simulati
 __all__ = ["ByteWorld"]
 
 _MAX_PIECE_BOUNDARIES: Final = 3
-"""Cuts in one write; enough to part a header, and to part its parts."""
+"""Boundaries within one write: enough to split off a header, and to split the header itself."""
 
 
 @define(eq=False, kw_only=True)
 class ByteWorld(World[ByteMachine]):
-    """A world of `ByteMachine`s. With `segment` what is written arrives in pieces, cut where
-    chance says."""
+    """A world of `ByteMachine`s. With `is_segmented`, each write arrives in pieces with random
+    boundaries."""
 
     is_segmented: bool = False
     _boundary_random: Random | None = field(
         init=False,
         default=Factory(
-            lambda self: self.choices.draw_random("where writes are cut") if self.is_segmented else None,
+            lambda self: (
+                self.choices.draw_random("where writes are cut") if self.is_segmented else None
+            ),
             takes_self=True,
         ),
     )
 
     def cut(self, name: str, peer: Hashable, after_bytes: int, *, reset: bool = False) -> None:
-        """Cut a stream once a machine has written so many bytes more to a peer, at least one: what
-        it writes after them goes nowhere.
+        """Cut a stream once a machine has written `after_bytes` more bytes to a peer, at least one:
+        what it writes after them is dropped.
 
-        With `reset` (RST), both ends are told as soon as the last of these bytes arrives, and what
-        is on its way is gone. Else (FIN), the far end is told behind these bytes, and the near end
-        behind all that the far end has written by then.
+        With `reset` (RST), both ends are notified as soon as the last of these bytes arrives, and
+        what is in transit is lost. Otherwise (FIN), the far end is notified behind these bytes, and
+        the near end behind all that the far end has written by then.
         """
         link, side = self._link_of(self._node_named(name), peer)
         link.cuts[side] = after_bytes, reset
 
     def sever(self, link: SimLink[ByteMachine]) -> None:
-        """Lose the link's connection, now: each end that knows of it gets `receive_eof`, or
+        """Lose the link's connection now: each end that takes part in it gets `receive_eof`, or
         `connect_failed`."""
-        told = [(c, side) for side, c in enumerate(link.connections) if c is not None]
-        for connection, _ in told:
+        affected = [(c, side) for side, c in enumerate(link.connections) if c is not None]
+        for connection, _ in affected:
             connection.is_lost = True
-        for connection, side in told:
+        for connection, side in affected:
             if connection.states[side] is LinkEndState.PENDING:
                 connection.states[side] = LinkEndState.CLOSED
                 self._report_refused(link.ends[side])
@@ -74,25 +76,29 @@ class ByteWorld(World[ByteMachine]):
             case Shutdown(peer):
                 self._shut_down(node, peer)
             case _:
-                raise SimulationError(f"{node.name} asks for {action!r}: no action of bytes")
+                raise SimulationError(
+                    f"{node.name} returned {action!r}, which is no action of a byte machine"
+                )
 
     def _write(self, connection: SimConnection[ByteMachine], side: int, data: bytes) -> None:
         cut = connection.link.cuts[side]
-        left, reset = cut or (len(data) + 1, False)
-        for piece in self._pieces(data[:left]):
+        left_bytes, is_reset = cut or (len(data) + 1, False)
+        for piece in self._split(data[:left_bytes]):
             self._transmit(connection, side, self._arrive_bytes, piece, size_bytes=len(piece))
         if cut is not None:
-            connection.link.cuts[side] = max(0, left - len(data)), reset
-            if 0 < left <= len(data):
+            connection.link.cuts[side] = max(0, left_bytes - len(data)), is_reset
+            if 0 < left_bytes <= len(data):
                 self._transmit(
-                    connection, side, self._arrive_reset if reset else self._arrive_last_byte
+                    connection, side, self._arrive_reset if is_reset else self._arrive_last_byte
                 )
 
-    def _pieces(self, data: bytes) -> Sequence[bytes]:
+    def _split(self, data: bytes) -> Sequence[bytes]:
         if self._boundary_random is None:
             return (data,) if data else ()
-        cuts = [self._boundary_random.randint(0, len(data)) for _ in range(_MAX_PIECE_BOUNDARIES)]
-        return [data[a:b] for a, b in pairwise(sorted((0, len(data), *cuts))) if a < b]
+        boundaries = [
+            self._boundary_random.randint(0, len(data)) for _ in range(_MAX_PIECE_BOUNDARIES)
+        ]
+        return [data[a:b] for a, b in pairwise(sorted((0, len(data), *boundaries))) if a < b]
 
     def _shut_down(self, node: Node[ByteMachine], peer: Hashable) -> None:
         link, side = self._link_of(node, peer)

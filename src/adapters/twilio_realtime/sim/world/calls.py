@@ -1,10 +1,10 @@
-"""A whole call in one line: a phone, a bridge and a model, joined in a world.
+"""Whole calls in worlds: a phone, a bridge and a model, joined.
 
     world = message_call(bridge, phone, model)
     world.run(30 * SECOND)
 
-The machines are named `phone`, `bridge` and `model` in the world. `byte_call` is the same call as
-bytes, with real handshakes and frames.
+The machines are named `phone`, `bridge` and `model` in the world. `byte_call` makes the same call
+as bytes, with real handshakes and frames.
 """
 
 from collections.abc import Hashable
@@ -30,13 +30,13 @@ from .world import LinkDirection, Machine, World
 __all__ = ["MODEL_LATENCY_NS", "TWILIO_LATENCY_NS", "DirectionPair", "byte_call", "message_call"]
 
 TWILIO_LATENCY_NS: Final = 40 * MS
-"""One way between phone and bridge, unless a call says otherwise: two regions of one continent."""
+"""The default one-way latency between phone and bridge: two regions of one continent."""
 
 MODEL_LATENCY_NS: Final = 25 * MS
-"""One way between bridge and model, unless a call says otherwise."""
+"""The default one-way latency between bridge and model."""
 
 DirectionPair: TypeAlias = tuple[LinkDirection, LinkDirection]
-"""There and back."""
+"""The two directions of a link, there and back."""
 
 M = TypeVar("M", bound=Machine)
 
@@ -55,8 +55,13 @@ def message_call(
     trace_limit: int = 0,
     choices: Choices | None = None,
 ) -> MessageWorld:
-    """The call, message by message. One-way latencies are in ns, the same both ways unless ways are
-    given: from the phone to the bridge and back, from the bridge to the model and back."""
+    """Return a world that holds the call at message level.
+
+    One-way latencies are in ns, the same in both directions unless pairs of directions are given:
+    from the phone to the bridge and back, from the bridge to the model and back. `connect_ns` is
+    how long the bridge's dial of the model takes on top of that; `choices`, or else `seed`, makes
+    random decisions; `trace_limit` is the number of last steps that the world keeps.
+    """
     world = MessageWorld(
         seed=seed, trace_limit=trace_limit, choices=choices or Choices.from_seed(seed)
     )
@@ -86,14 +91,17 @@ def byte_call(
     choices: Choices | None = None,
     is_segmented: bool = False,
 ) -> ByteWorld:
-    """The same, byte by byte; with `segment` what is written is cut anywhere, as chance says."""
+    """Return a world that holds the call at byte level; see `message_call`.
+
+    With `is_segmented`, each write arrives in pieces with random boundaries.
+    """
     world = ByteWorld(
         seed=seed,
         trace_limit=trace_limit,
         choices=choices or Choices.from_seed(seed),
         is_segmented=is_segmented,
     )
-    random = Random(seed)  # noqa: S311 - a simulation must repeat itself
+    random = Random(seed)  # noqa: S311 - a simulation must be repeatable
     twilio = LinkConfig(max_message_bytes=MAX_TWILIO_BYTES)
     realtime = LinkConfig(max_message_bytes=MAX_REALTIME_BYTES)
 
@@ -113,7 +121,7 @@ def byte_call(
 def _websocket_server(
     machine: MessageMachine, peer: Hashable, links: dict[Hashable, LinkConfig], random: Random
 ) -> HttpConnection:
-    """A server whose every WebSocket is `machine`'s."""
+    """Return a server that hands each WebSocket to `machine`."""
 
     def respond(request: HttpRequest) -> HttpResponse | Upgrade:
         del request

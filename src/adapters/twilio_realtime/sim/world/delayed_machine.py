@@ -1,7 +1,7 @@
-"""A long way between a machine and the network: all bytes arrive later, in both directions.
+"""A byte machine with latency between it and the network, in both directions.
 
-What is under way is kept in order, and the machine is told of it at the very time it arrives, so it
-finds itself that far away from its peer, however soon or late it is driven.
+Items in transit keep their order, and the machine receives each at the exact time of its arrival,
+however early or late it is driven.
 """
 
 from collections import deque
@@ -20,15 +20,16 @@ _MachineCall: TypeAlias = Callable[[int], list[ByteAction]]
 
 @define(eq=False)
 class DelayedMachine:
-    """A `ByteMachine`: `machine`, `one_way_ns` away. Byte streams open without delay.
+    """A `ByteMachine`: `machine`, at a one-way latency of `one_way_ns`. Byte streams open without
+    delay.
 
-    What is under way is no more than its peer, or it, sends in that time.
+    It holds no more than what the peer, and the machine, send within that time.
     """
 
     _machine: ByteMachine
     _one_way_ns: int
     _now: int = field(init=False, default=0)
-    """When the machine was told something the last time."""
+    """When the machine was called last (ns)."""
     _inbound: deque[tuple[int, _MachineCall]] = field(
         init=False, factory=deque[tuple[int, _MachineCall]]
     )
@@ -57,41 +58,41 @@ class DelayedMachine:
         return self.call(partial(self._machine.connect_failed, peer, reason), now)
 
     def receive_bytes(self, peer: Hashable, data: bytes, now: int) -> list[ByteAction]:
-        """See `ByteMachine`. The machine receives them later."""
-        told = partial(self._machine.receive_bytes, peer, data)
-        self._inbound.append((now + self._one_way_ns, told))
+        """See `ByteMachine`. The machine receives them one way later."""
+        receive = partial(self._machine.receive_bytes, peer, data)
+        self._inbound.append((now + self._one_way_ns, receive))
         return self.handle_timeout(now)
 
     def receive_eof(self, peer: Hashable, now: int) -> list[ByteAction]:
-        """See `ByteMachine`. The machine hears of it later."""
-        told = partial(self._machine.receive_eof, peer)
-        self._inbound.append((now + self._one_way_ns, told))
+        """See `ByteMachine`. The machine receives it one way later."""
+        receive = partial(self._machine.receive_eof, peer)
+        self._inbound.append((now + self._one_way_ns, receive))
         return self.handle_timeout(now)
 
     def handle_timeout(self, now: int) -> list[ByteAction]:
         """See `ByteMachine`."""
-        out: list[ByteAction] = []
+        actions: list[ByteAction] = []
         while (due := self.deadline) is not None and due <= now:
             if self._outbound and self._outbound[0][0] == due:
-                out.append(self._outbound.popleft()[1])
+                actions.append(self._outbound.popleft()[1])
             elif self._inbound and self._inbound[0][0] == due:
-                out += self._call_machine(self._inbound.popleft()[1], due)
+                actions += self._call_machine(self._inbound.popleft()[1], due)
             else:
-                out += self._call_machine(self._machine.handle_timeout, due)
-        return out
+                actions += self._call_machine(self._machine.handle_timeout, due)
+        return actions
 
     def call(self, method: _MachineCall, now: int) -> list[ByteAction]:
-        """Have the machine do something of its own accord."""
+        """Call `method(now)` of the machine, after everything that is due."""
         return self.handle_timeout(now) + self._call_machine(method, now)
 
     def _call_machine(self, method: _MachineCall, at_ns: int) -> list[ByteAction]:
-        """Tell the machine; what is done at once of what it asks. The rest goes on its way."""
+        """Call the machine; return its immediate actions, and delay what it sends."""
         self._now = max(self._now, at_ns)  # a deadline may have been in the past when it was set
-        out: list[ByteAction] = []
+        actions: list[ByteAction] = []
         for action in method(self._now):
             match action:
                 case SendBytes() | Shutdown():
                     self._outbound.append((self._now + self._one_way_ns, action))
                 case Connect() | Notify():
-                    out.append(action)
-        return out
+                    actions.append(action)
+        return actions

@@ -1,11 +1,11 @@
-"""A world of machines that speak in messages: WebSockets as RFC 6455 has them, without the bytes.
+"""A world of message machines: WebSockets as in RFC 6455, without the bytes.
 
-- A dialled link is open at the far end one way after `Open`, and at the near end a way later.
+- A dialled link is open at the far end one way after `Open`, and at the near end one way later.
 - Text and pings arrive in order, one way later; a pong comes a round trip after its ping.
-- `Close` is `closed` at the far end a way later, at the near end a round trip later, with the same
-  code: the far end answers with it (section 5.5.1). Where both close at once each is told the
-  other's code. After its own `Close` an end is told nothing else.
-- A link that cannot be opened, is given up or is lost is `closed` with 1006 (section 7.4.1).
+- `Close` is `closed` at the far end one way later, and at the near end a round trip later, with the
+  same code: the far end answers with it (section 5.5.1). If both ends close at once, each gets the
+  code of the other. After its own `Close` an end gets nothing else.
+- A link that cannot be opened, is abandoned or is lost is `closed` with 1006 (section 7.4.1).
 """
 
 from collections.abc import Hashable
@@ -28,11 +28,11 @@ class MessageWorld(World[MessageMachine]):
     """A world of `MessageMachine`s."""
 
     def sever(self, link: SimLink[MessageMachine]) -> None:
-        """Lose the link's connection, now: each end that knows of it is `closed` with 1006."""
-        told = [(c, side) for side, c in enumerate(link.connections) if c is not None]
-        for connection, _ in told:
+        """Lose the link's connection now: each end that takes part in it is `closed` with 1006."""
+        affected = [(c, side) for side, c in enumerate(link.connections) if c is not None]
+        for connection, _ in affected:
             connection.is_lost = True
-        for connection, side in told:
+        for connection, side in affected:
             self._report_lost(connection, side)
 
     def _perform(self, node: Node[MessageMachine], action: object) -> None:
@@ -50,7 +50,9 @@ class MessageWorld(World[MessageMachine]):
             case Close(peer, code, reason):
                 self._close(node, peer, code, reason)
             case _:
-                raise SimulationError(f"{node.name} asks for {action!r}: no action of messages")
+                raise SimulationError(
+                    f"{node.name} returned {action!r}, which is no action of a message machine"
+                )
 
     def _close(self, node: Node[MessageMachine], peer: Hashable, code: int, reason: str) -> None:
         link, side = self._link_of(node, peer)
@@ -99,7 +101,7 @@ class MessageWorld(World[MessageMachine]):
     def _report_closed(
         self, connection: SimConnection[MessageMachine], side: int, code: int, reason: str
     ) -> None:
-        """Tell an end that its link is gone, once."""
+        """Notify an end that its connection is closed, once."""
         if connection.states[side] is not LinkEndState.CLOSED:
             connection.states[side] = LinkEndState.CLOSED
             end = connection.link.ends[side]

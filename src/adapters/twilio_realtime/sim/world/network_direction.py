@@ -1,4 +1,4 @@
-"""Ways that are no ideal ones: jitter, a narrow line, stalls. Order is kept on all of them."""
+"""Directions of links with jitter, limited bandwidth and stalls. All of them keep the order."""
 
 from random import Random
 from typing import TypeAlias
@@ -12,16 +12,17 @@ from .world import LinkDirection
 __all__ = ["NetworkDirection", "Stall"]
 
 Stall: TypeAlias = tuple[int, int]
-"""From when until when nothing leaves (ns of the world). What was sent meanwhile leaves then."""
+"""The start and end (ns of the world) of a time in which nothing leaves. What was sent meanwhile
+leaves at its end."""
 
 
 @define(eq=False, kw_only=True)
 class NetworkDirection(LinkDirection):
-    """One direction of a link as networks have it.
+    """One direction of a link as in a real network.
 
-    What is sent waits for the end of a stall, takes its turn on a line of `bytes_per_second`
-    (`None`: without limit), travels for the latency, and up to `jitter_ns` more, as `chance` says.
-    A reader that is slow looks the same as a narrow line.
+    An item waits for the end of a stall, then for its turn on a line of `bytes_per_second` (`None`:
+    no limit), and travels for the latency plus up to `jitter_ns` drawn from `random`. A slow reader
+    looks the same as a line of limited bandwidth.
     """
 
     jitter_ns: int = field(default=0, validator=validators.ge(0))
@@ -30,18 +31,18 @@ class NetworkDirection(LinkDirection):
     random: Random = field(factory=lambda: Random(0))  # noqa: S311 - it must repeat itself
     _line_free_ns: int = field(init=False, default=0)
 
-    def transit_ns(self, size_bytes: int, now: int) -> int:
-        """As of `Way`."""
-        leaves = max(now, self._line_free_ns)
-        for begins, ends in self.stalls:
-            if begins <= leaves < ends:
-                leaves = ends
+    def transmit(self, size_bytes: int, now: int) -> int:
+        """See `LinkDirection`."""
+        departure_ns = max(now, self._line_free_ns)
+        for start_ns, end_ns in self.stalls:
+            if start_ns <= departure_ns < end_ns:
+                departure_ns = end_ns
         if self.bytes_per_second is not None:
-            leaves += size_bytes * SECOND // self.bytes_per_second
-            self._line_free_ns = leaves
+            departure_ns += size_bytes * SECOND // self.bytes_per_second
+            self._line_free_ns = departure_ns
         jitter_ns = self.random.randint(0, self.jitter_ns) if self.jitter_ns else 0
-        return leaves - now + self.propagation_ns(now) + jitter_ns
+        return departure_ns - now + self.propagation_ns(now) + jitter_ns
 
     def remove_impairments(self) -> None:
-        """Let all trouble be over: no jitter, no limit, no stalls."""
+        """Remove jitter, the bandwidth limit and stalls; only the latency remains."""
         self.jitter_ns, self.bytes_per_second, self.stalls = 0, None, ()

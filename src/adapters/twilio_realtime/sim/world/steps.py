@@ -1,4 +1,4 @@
-"""What happens in a world: one call of a machine after another."""
+"""Steps of a world, and how they read as text."""
 
 import json
 from typing import Final, cast
@@ -8,13 +8,13 @@ from attrs import frozen
 __all__ = ["Step"]
 
 _MAX_VALUE_CHARACTERS: Final = 160
-"""Characters of a value in the text of a step."""
+"""The most characters of a value in the text of a step."""
 
 _MAX_MESSAGE_CHARACTERS: Final = 240
-"""Characters of a message: a kind, and four ids of a server."""
+"""The most characters of a message: a kind, and four ids of a server."""
 
 _MAX_STRING_CHARACTERS: Final = 40
-"""Characters of a string within a message."""
+"""The most characters of a string within a message."""
 
 _SHOWN_FIELDS: Final = frozenset(
     {
@@ -23,17 +23,18 @@ _SHOWN_FIELDS: Final = frozenset(
         *("audio_start_ms", "audio_end_ms", "digit", "timestamp", "transcript", "arguments"),
     }
 )
-"""Fields that say what a message is about, also in an object within it."""
+"""Fields that are shown, also in nested objects: the kind of a message, and what it refers to."""
 
 _HIDDEN_OBJECTS: Final = frozenset({"audio", "content", "usage", "tools", "turn_detection"})
-"""Objects that tell nothing of that: what is said, and how a session is set up."""
+"""Objects that are not searched for shown fields: contents, and settings of sessions."""
 
 
 @frozen
 class Step:
-    """One call of a machine: when (ns), which, its method, what it was told, what it asked for.
+    """One call of a machine: the time (ns), the machine's name, the method, its arguments, and the
+    actions that it returned.
 
-    As text, a message in JSON has its kind, its ids, and what else tells most.
+    As text, a JSON message is reduced to its kind, its ids and its other short fields.
     """
 
     at_ns: int
@@ -43,8 +44,8 @@ class Step:
     outputs: tuple[object, ...]
 
     def __str__(self) -> str:
-        told = ", ".join(map(_format_value, self.arguments))
-        lines = [f"{self.at_ns / 1e6:12.3f} ms  {self.machine}.{self.method}({told})"]
+        arguments = ", ".join(map(_format_value, self.arguments))
+        lines = [f"{self.at_ns / 1e6:12.3f} ms  {self.machine}.{self.method}({arguments})"]
         return "\n".join(
             [*lines, *(f"{'':18}-> {_format_value(output)}" for output in self.outputs)]
         )
@@ -54,9 +55,9 @@ def _format_value(value: object) -> str:
     match value:
         case bytes():
             return f"<{len(value)} bytes>"
-        case str() if telling := _summarise(value):
+        case str() if summary := _summarise(value):
             return _shorten(
-                json.dumps(telling, separators=(",", ":"), ensure_ascii=False),
+                json.dumps(summary, separators=(",", ":"), ensure_ascii=False),
                 _MAX_MESSAGE_CHARACTERS,
             )
         case _:
@@ -64,30 +65,31 @@ def _format_value(value: object) -> str:
 
 
 def _summarise(text: str) -> object:
-    """What tells most of a message; nothing of what is none."""
+    """Return the shown fields of a message; `None` if the text is no message."""
     try:
         message: object = json.loads(text)
     except (ValueError, RecursionError):
         return None
     if isinstance(message, dict):
-        # Only that of another event tells something: an error names the one that it is about.
+        # Its own event id is of no use; that within an error names the event that caused it.
         fields = cast("dict[str, object]", message)
         return _shown_part({name: value for name, value in fields.items() if name != "event_id"})
     return _shown_part(message)
 
 
 def _shown_part(value: object) -> object:
-    """Of an object or a list, what tells, if anything; nothing of any other value."""
+    """Return the shown fields of an object, or of the objects of a list; `None` for any other
+    value."""
     match value:
         case dict():
             fields = cast("dict[str, object]", value)
-            picked = {
+            shown = {
                 n: _format_field(v) if n in _SHOWN_FIELDS else _shown_part(v)
                 for n, v in fields.items()
             }
             return {
                 n: v
-                for n, v in picked.items()
+                for n, v in shown.items()
                 if n in _SHOWN_FIELDS or (v and n not in _HIDDEN_OBJECTS)
             }
         case list():
@@ -97,11 +99,11 @@ def _shown_part(value: object) -> object:
 
 
 def _format_field(value: object) -> object:
-    """A field that tells, as a whole unless it is long."""
+    """Return the value of a shown field, shortened if it is a long string."""
     if isinstance(value, str):
         return _shorten(value, _MAX_STRING_CHARACTERS)
-    picked = _shown_part(value)
-    return value if picked is None else picked
+    shown = _shown_part(value)
+    return value if shown is None else shown
 
 
 def _shorten(text: str, limit: int) -> str:
