@@ -1,4 +1,4 @@
-"""The one source of chance: seeded, drawn, recorded."""
+"""Draws from a seed, from a function, and from an earlier call."""
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ def draw_some(choices: Choices) -> list[object]:
 
 
 @given(st.integers())
-def test_a_seed_gives_the_same_draws_and_they_can_be_drawn_again(seed: int) -> None:
+def test_a_seed_gives_draws_that_can_be_repeated(seed: int) -> None:
     first = Choices.from_seed(seed)
     drawn = draw_some(first)
     assert draw_some(Choices.from_seed(seed)) == drawn
@@ -27,7 +27,7 @@ def test_a_seed_gives_the_same_draws_and_they_can_be_drawn_again(seed: int) -> N
     assert again.draws == first.draws
 
 
-def test_a_draw_more_under_one_label_leaves_the_others_as_they_were() -> None:
+def test_a_new_label_does_not_change_other_draws() -> None:
     one, other = Choices.from_seed(1), Choices.from_seed(1)
     other.draw_integer("new", 0, 9)
     assert draw_some(one) == draw_some(other)
@@ -47,13 +47,13 @@ def test_draws_can_come_from_hypothesis(data: st.DataObject) -> None:
     assert isinstance(noise, float)
 
 
-def test_the_lowest_draws_are_the_plainest_choices_and_not_worth_telling() -> None:
+def test_the_lowest_draws_are_the_plainest_and_not_described() -> None:
     plainest = Choices.from_source(lambda _, low, __: low)
     assert draw_some(plainest)[:4] == [3, False, "red", "left"]
     assert plainest.decisions == []
 
 
-def test_what_was_decided_is_told_in_words_and_what_was_drawn_in_numbers() -> None:
+def test_decisions_are_words_and_draws_are_numbers() -> None:
     def speak() -> None: ...
 
     highest = Choices.from_source(lambda _, __, high: high)
@@ -71,7 +71,7 @@ def test_what_was_decided_is_told_in_words_and_what_was_drawn_in_numbers() -> No
     assert str(highest.draws[0]) == "size: 9 of 3 to 9"
 
 
-def test_each_weighted_option_comes_as_often_as_its_weight_says() -> None:
+def test_a_weighted_option_occurs_as_often_as_its_weight() -> None:
     points = iter(range(6))
     choices = Choices.from_source(lambda _, __, ___: next(points))
     options = ((1, "a"), (3, "b"), (2, "c"))
@@ -79,6 +79,6 @@ def test_each_weighted_option_comes_as_often_as_its_weight_says() -> None:
 
 
 @pytest.mark.parametrize("draws", [[], [Draw("colour", 3, 9, 4)], [Draw("size", 3, 8, 4)]], ids=str)
-def test_draws_of_another_call_are_refused(draws: list[Draw]) -> None:
-    with pytest.raises(DrawMismatchError, match="size, 3 to 9, is not what was drawn"):
+def test_draws_from_another_call_are_refused(draws: list[Draw]) -> None:
+    with pytest.raises(DrawMismatchError, match="size, 3 to 9, was not drawn in the earlier call"):
         Choices.from_draws(draws).draw_integer("size", 3, 9)

@@ -41,7 +41,7 @@ _SHOWN: Final = 3
     Examples:
       twilio-realtime simulate --calls 1000
       twilio-realtime simulate --calls 1 --seed 4711
-      twilio-realtime simulate --calls 200 --scenario barge-in-twice
+      twilio-realtime simulate --calls 200 --scenario two-interruptions
       twilio-realtime simulate --calls 1 --seed 4711 --record calls
 
     Exit status: 0 all calls went as they should, 1 one did not, 130 after Ctrl-C.

@@ -1,4 +1,4 @@
-"""Where the simulated server hears speech start and stop."""
+"""Where the simulated server detects the start and the end of speech."""
 
 from typing import Any
 
@@ -39,33 +39,33 @@ def loud(ms: int, level: int = 40) -> bytes:
     return bytes([level]) * (8 * ms)
 
 
-def test_a_turn_starts_before_its_first_loud_frame_and_ends_after_the_silence() -> None:
-    ear = VoiceActivityDetector(server_vad())
-    heard = ear.process(quiet(1760) + loud(2272) + quiet(400))
+def test_a_turn_includes_padding_before_and_silence_after() -> None:
+    detector = VoiceActivityDetector(server_vad())
+    events = detector.process(quiet(1760) + loud(2272) + quiet(400))
     # 1760 = 55 frames; 7 frames of silence are the first to last 200 ms.
-    assert heard == [VadSpeechStarted(1460), VadSpeechStopped(1760 + 2272 + 224)]
+    assert events == [VadSpeechStarted(1460), VadSpeechStopped(1760 + 2272 + 224)]
 
 
 def test_a_turn_that_starts_with_the_audio_starts_at_0() -> None:
     assert VoiceActivityDetector(server_vad()).process(loud(32)) == [VadSpeechStarted(0)]
 
 
-def test_offsets_run_on_from_turn_to_turn() -> None:
-    ear = VoiceActivityDetector(server_vad())
-    ear.process(quiet(320) + loud(320) + quiet(320))
-    assert ear.process(quiet(320) + loud(320))[0] == VadSpeechStarted(1280 - 300)
+def test_offsets_continue_from_turn_to_turn() -> None:
+    detector = VoiceActivityDetector(server_vad())
+    detector.process(quiet(320) + loud(320) + quiet(320))
+    assert detector.process(quiet(320) + loud(320))[0] == VadSpeechStarted(1280 - 300)
 
 
-def test_a_pause_shorter_than_the_silence_does_not_end_a_turn() -> None:
-    ear = VoiceActivityDetector(server_vad(silence_duration_ms=500))
-    assert len(ear.process(loud(320) + quiet(480) + loud(320) + quiet(480))) == 1
-    assert ear.is_speaking
+def test_a_short_pause_does_not_end_a_turn() -> None:
+    detector = VoiceActivityDetector(server_vad(silence_duration_ms=500))
+    assert len(detector.process(loud(320) + quiet(480) + loud(320) + quiet(480))) == 1
+    assert detector.is_speaking
 
 
-@pytest.mark.parametrize(("threshold", "hears"), [(0.1, True), (0.5, True), (1.0, False)])
-def test_a_higher_threshold_needs_louder_audio(threshold: float, *, hears: bool) -> None:
-    ear = VoiceActivityDetector(server_vad(threshold=threshold))
-    assert bool(ear.process(loud(64, level=3))) is hears
+@pytest.mark.parametrize(("threshold", "is_detected"), [(0.1, True), (0.5, True), (1.0, False)])
+def test_a_higher_threshold_needs_louder_audio(threshold: float, *, is_detected: bool) -> None:
+    detector = VoiceActivityDetector(server_vad(threshold=threshold))
+    assert bool(detector.process(loud(64, level=3))) is is_detected
 
 
 def test_silence_is_no_speech_at_any_threshold() -> None:
@@ -76,26 +76,26 @@ def test_silence_is_no_speech_at_any_threshold() -> None:
     ("eagerness", "silence_ms"), [("low", 2016), ("auto", 1024), ("medium", 1024), ("high", 512)]
 )
 def test_semantic_vad_waits_by_eagerness(eagerness: str, silence_ms: int) -> None:
-    ear = VoiceActivityDetector(
+    detector = VoiceActivityDetector(
         VadSettings.from_wire({"type": "semantic_vad", "eagerness": eagerness})
     )
-    heard = ear.process(quiet(640) + loud(640) + quiet(4000))
-    assert heard == [VadSpeechStarted(340), VadSpeechStopped(1280 + silence_ms)]
+    events = detector.process(quiet(640) + loud(640) + quiet(4000))
+    assert events == [VadSpeechStarted(340), VadSpeechStopped(1280 + silence_ms)]
 
 
-def test_forgotten_speech_leaves_nothing_but_the_time_it_took() -> None:
-    ear = VoiceActivityDetector(server_vad(prefix_padding_ms=0))
-    ear.process(loud(32 + 31))
-    ear.reset()
-    assert ear.process(quiet(33)) == []
-    assert ear.process(loud(32)) == [VadSpeechStarted(96)]
+def test_reset_speech_still_takes_its_time() -> None:
+    detector = VoiceActivityDetector(server_vad(prefix_padding_ms=0))
+    detector.process(loud(32 + 31))
+    detector.reset()
+    assert detector.process(quiet(33)) == []
+    assert detector.process(loud(32)) == [VadSpeechStarted(96)]
 
 
-def test_without_settings_nothing_is_heard_but_time_goes_on() -> None:
-    ear = VoiceActivityDetector(None)
-    assert ear.process(loud(640)) == []
-    ear.settings = server_vad(prefix_padding_ms=0)
-    assert ear.process(loud(32)) == [VadSpeechStarted(640)]
+def test_without_settings_nothing_is_detected_but_time_advances() -> None:
+    detector = VoiceActivityDetector(None)
+    assert detector.process(loud(640)) == []
+    detector.settings = server_vad(prefix_padding_ms=0)
+    assert detector.process(loud(32)) == [VadSpeechStarted(640)]
 
 
 @given(
@@ -104,18 +104,18 @@ def test_without_settings_nothing_is_heard_but_time_goes_on() -> None:
     padding_ms=st.sampled_from([0, 100, 300]),
     silence_ms=st.sampled_from([0, 200, 500]),
 )
-def test_pieces_make_no_difference_and_turns_lie_on_frames(
+def test_pieces_do_not_matter_and_turns_align_with_frames(
     spans: list[tuple[bool, int]], cuts: list[int], padding_ms: int, silence_ms: int
 ) -> None:
     settings = server_vad(prefix_padding_ms=padding_ms, silence_duration_ms=silence_ms)
     audio = b"".join(loud(ms) if speech else quiet(ms) for speech, ms in spans)
     whole = VoiceActivityDetector(settings).process(audio)
-    ear, rest = VoiceActivityDetector(settings), audio
+    detector, rest = VoiceActivityDetector(settings), audio
     pieces: list[VadSpeechStarted | VadSpeechStopped] = []
     for cut in cuts:
-        pieces += ear.process(rest[:cut])
+        pieces += detector.process(rest[:cut])
         rest = rest[cut:]
-    assert pieces + ear.process(rest) == whole
+    assert pieces + detector.process(rest) == whole
     for index, event in enumerate(whole):
         match event:
             case VadSpeechStarted(start_ms):
@@ -126,14 +126,14 @@ def test_pieces_make_no_difference_and_turns_lie_on_frames(
                 assert end_ms % FRAME_MS == 0
 
 
-def test_every_format_tells_the_same_speech_from_silence() -> None:
+def test_every_format_detects_the_same_speech() -> None:
     ulaw = b"\xff" * 8 * 640 + b"\x20\xa0" * 4 * 640 + b"\xff" * 8 * 640
-    heard = [
+    events = [
         InputAudioBuffer(audio_format, server_vad()).append(audio_format.encode(ulaw))
         for audio_format in (PCMU, PCMA, PCM)
     ]
-    assert heard[0] == [VadSpeechStarted(340), VadSpeechStopped(1280 + 224)]
-    assert heard[1] == heard[2] == heard[0]
+    assert events[0] == [VadSpeechStarted(340), VadSpeechStopped(1280 + 224)]
+    assert events[1] == events[2] == events[0]
 
 
 def test_linear_audio_is_as_loud_below_0_as_above() -> None:
@@ -141,7 +141,7 @@ def test_linear_audio_is_as_loud_below_0_as_above() -> None:
     assert PCM.levels(b"\0\x40" * 3 + b"\xff\xbf" * 3) == b"\x80\x80"
 
 
-def test_a_commit_takes_the_turn_and_drops_what_came_before() -> None:
+def test_taking_a_turn_drops_the_audio_before_it() -> None:
     audio = InputAudioBuffer(PCMU, server_vad())
     audio.append(b"\xff" * 800 + b"\x20" * 800 + b"\xff" * 80)
     assert audio.take_turn(100, 200) == b"\x20" * 800
@@ -149,14 +149,14 @@ def test_a_commit_takes_the_turn_and_drops_what_came_before() -> None:
     assert audio.position_ms == 210
 
 
-def test_a_sample_cut_in_two_is_heard_whole() -> None:
+def test_a_sample_split_between_appends_is_processed_whole() -> None:
     wire = PCM.encode(b"\x20" * 8 * 64)
     audio = InputAudioBuffer(PCM, server_vad())
     assert audio.append(wire[:1535]) == []
     assert audio.append(wire[1535:]) == [VadSpeechStarted(0)]
 
 
-def test_a_change_of_format_keeps_the_time() -> None:
+def test_a_change_of_format_keeps_the_position() -> None:
     audio = InputAudioBuffer(PCM, None)
     audio.append(bytes(48 * 640))
     audio.configure(PCMU, server_vad(prefix_padding_ms=0))
@@ -164,8 +164,8 @@ def test_a_change_of_format_keeps_the_time() -> None:
     assert audio.append(b"\x20" * 256) == [VadSpeechStarted(640)]
 
 
-def test_the_buffer_forgets_the_oldest_audio(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twilio_realtime.sim.model.input_audio_buffer.BUFFER_LIMIT", 800)
+def test_the_buffer_drops_the_oldest_audio(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("twilio_realtime.sim.model.input_audio_buffer.MAX_BUFFERED_SAMPLES", 800)
     audio = InputAudioBuffer(PCMU, None)
     audio.append(b"\x01" * 700)
     audio.append(b"\x02" * 700)

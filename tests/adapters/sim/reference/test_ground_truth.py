@@ -8,10 +8,10 @@ from attrs import define
 
 from twilio_realtime.sim.batch.random_call import RandomCall
 from twilio_realtime.sim.choices import Choices
+from twilio_realtime.sim.impairments.plan import ImpairmentPlan, LinkCut
 from twilio_realtime.sim.impairments.protocol_rules import StreamRestart
 from twilio_realtime.sim.impairments.rules import Drop
-from twilio_realtime.sim.impairments.plan import (ImpairmentPlan, LinkCut)
-from twilio_realtime.sim.impairments.table import (draw_impairments)
+from twilio_realtime.sim.impairments.table import draw_impairments
 from twilio_realtime.sim.model.conversation import StoredItem
 from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime.sim.model.realtime_peer import RealtimePeer, SentError
@@ -561,7 +561,7 @@ def test_nothing_is_said_of_errors_where_a_peer_is_in_trouble(change: Change) ->
 @pytest.mark.parametrize("level", ["messages", "bytes"])
 def test_a_call_is_judged_when_it_is_over(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TruncateItem, "type", "conversation.items.truncate")
-    failure = RandomCall(plainest(), "barge-in-early", level).run()
+    failure = RandomCall(plainest(), "early-interruption", level).run()
     assert failure is not None
     assert (failure.invariant, failure.text) == (
         0,
