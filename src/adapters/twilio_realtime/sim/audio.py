@@ -94,9 +94,9 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 def _chunks(file: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = 12
     while at + 8 <= len(file):
-        size = int.from_bytes(file[at + 4 : at + 8], "little")
-        yield file[at : at + 4], file[at + 8 : at + 8 + size]
-        at += 8 + size + size % 2
+        size_bytes = int.from_bytes(file[at + 4 : at + 8], "little")
+        yield file[at : at + 4], file[at + 8 : at + 8 + size_bytes]
+        at += 8 + size_bytes + size_bytes % 2
 
 
 def _decode(code: int) -> int:

@@ -161,8 +161,8 @@ _UPDATES: Final[tuple[dict[str, Any], ...]] = (
 
 
 def _draw_update(choices: Choices) -> SendEvent:
-    more = choices.draw_option("update", _UPDATES)
-    return SendEvent(UpdateSession({"type": "realtime", "instructions": "x", **more}))
+    fields = choices.draw_option("update", _UPDATES)
+    return SendEvent(UpdateSession({"type": "realtime", "instructions": "x", **fields}))
 
 
 def _message_fields(text: str) -> dict[str, Any]:

@@ -167,11 +167,11 @@ def run_calls(
     `run` makes the call of a seed: `run_call`, or a picklable function such as `partial(run_call,
     level="bytes")`. If the iterator is closed early, jobs that have not started are cancelled.
     """
-    waiting = iter(jobs)
+    unsubmitted = iter(jobs)
     pending: set[Future[list[CallResult]]] = set()
     try:
         while True:
-            for job in islice(waiting, _MAX_PENDING_JOBS - len(pending)):
+            for job in islice(unsubmitted, _MAX_PENDING_JOBS - len(pending)):
                 pending.add(executor.submit(run_job, job, run))
             if not pending:
                 return

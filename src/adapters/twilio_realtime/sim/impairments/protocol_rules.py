@@ -34,8 +34,8 @@ class Repeat(Rule):
     def process(self, text: str) -> Sequence[DelayedText]:
         """Return what a message becomes, followed by the messages that were held for it."""
         counts = not self.trigger_kind or kind_of(text) == self.trigger_kind
-        self._held = [(left - counts, held) for left, held in self._held]
-        due = [held for left, held in self._held if left <= 0]
+        self._held = [(remaining - counts, held) for remaining, held in self._held]
+        due = [held for remaining, held in self._held if remaining <= 0]
         self._held = [each for each in self._held if each[0] > 0]
         return [*super().process(text), *((0, held) for held in due for _ in range(self.copies))]
 

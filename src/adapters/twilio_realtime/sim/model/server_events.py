@@ -44,8 +44,8 @@ class ServerEventWriter:
     """Makes events with ids in the server's format: a prefix, five base-62 digits for the second in
     which the id was made, and sixteen random ones (drawn from `seed`)."""
 
-    def __init__(self, agenda: EventQueue, seed: int, unix_s: int) -> None:
-        self._event_queue = agenda
+    def __init__(self, event_queue: EventQueue, seed: int, unix_s: int) -> None:
+        self._event_queue = event_queue
         self._start_unix_s = unix_s
         # Ids need to differ, not to be secret; and a run must be repeatable.
         self._random = random.Random(seed)  # noqa: S311

@@ -203,8 +203,10 @@ class TwilioPeer:
         """When the next frame, mark or cue is due (ns)."""
         if self._state is not _PhoneState.STREAMING:
             return None
-        frame, other = self._frame_due_ns, self._mark_or_cue_due_ns
-        return frame if other is None or frame < other else other
+        frame_ns, mark_or_cue_ns = self._frame_due_ns, self._mark_or_cue_due_ns
+        if mark_or_cue_ns is None or frame_ns < mark_or_cue_ns:
+            return frame_ns
+        return mark_or_cue_ns
 
     def start(self, now: int) -> list[Action]:
         """Dial the server."""
@@ -276,8 +278,7 @@ class TwilioPeer:
         """End the call with its link. What was queued is not played, and what became due at this
         moment is not sent."""
         self._accept_input(peer, now)
-        due = self._run_due(now)
-        actions: list[Action] = [each for each in due if isinstance(each, Notify)]
+        actions: list[Action] = [each for each in self._run_due(now) if isinstance(each, Notify)]
         if self._state is _PhoneState.DISCONNECTED:
             return actions
         self._state = _PhoneState.DISCONNECTED

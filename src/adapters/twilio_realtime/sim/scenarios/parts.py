@@ -105,10 +105,10 @@ _HEAR_FUNCTION_RESULT: Final = (WhenAgentHeard(1700, CallerSays(b"")),)
 """The caller hears most of the response to a function's output as well."""
 
 
-def spoken_reply(ms: int, seed: int = 0) -> SpokenReply:
-    """Return a reply of `ms` of speech, with words at an even pace."""
-    words = " ".join(f"word{n}" for n in range(max(1, ms // 250)))
-    return SpokenReply(agent_voice(ms, seed), words)
+def spoken_reply(duration_ms: int, seed: int = 0) -> SpokenReply:
+    """Return a reply of `duration_ms` of speech, with words at an even pace."""
+    words = " ".join(f"word{n}" for n in range(max(1, duration_ms // 250)))
+    return SpokenReply(agent_voice(duration_ms, seed), words)
 
 
 def single_reply(*items: ReplyItem) -> tuple[Reply, ...]:
@@ -119,28 +119,28 @@ def single_reply(*items: ReplyItem) -> tuple[Reply, ...]:
 # The parts.
 
 
-def greeting(ms: int = 1200) -> ScenarioPart:
+def greeting(duration_ms: int = 1200) -> ScenarioPart:
     """The application requests a response at first, and the caller hears it to the end."""
     command = ScriptedCommand(SessionReady, SendEvent(CreateResponse()))
-    return ScenarioPart((_AWAIT_SILENCE,), single_reply(spoken_reply(ms, 1)), (command,))
+    return ScenarioPart((_AWAIT_SILENCE,), single_reply(spoken_reply(duration_ms, 1)), (command,))
 
 
-def question(ms: int = 600, after_ms: int = 300) -> ScenarioPart:
+def question(duration_ms: int = 600, after_ms: int = 300) -> ScenarioPart:
     """The caller says something."""
-    return ScenarioPart((AfterDelay(after_ms * MS, CallerSays(caller_voice(ms))),))
+    return ScenarioPart((AfterDelay(after_ms * MS, CallerSays(caller_voice(duration_ms))),))
 
 
-def answer(ms: int = 1500, *, wait_for_end: bool = True) -> ScenarioPart:
+def answer(duration_ms: int = 1500, *, wait_for_end: bool = True) -> ScenarioPart:
     """The model replies; with `wait_for_end`, the caller waits until it has ended."""
     return ScenarioPart(
-        (_AWAIT_SILENCE,) if wait_for_end else (), single_reply(spoken_reply(ms, 2))
+        (_AWAIT_SILENCE,) if wait_for_end else (), single_reply(spoken_reply(duration_ms, 2))
     )
 
 
-def interruption(after_ms: int = 700, ms: int = 400) -> ScenarioPart:
+def interruption(after_ms: int = 700, duration_ms: int = 400) -> ScenarioPart:
     """The caller interrupts once they have heard `after_ms` of the agent, and is answered."""
     return ScenarioPart(
-        (WhenAgentHeard(after_ms, CallerSays(caller_voice(ms))),),
+        (WhenAgentHeard(after_ms, CallerSays(caller_voice(duration_ms))),),
         single_reply(spoken_reply(900, 3)),
     )
 
@@ -194,16 +194,17 @@ def several_items() -> ScenarioPart:
     )
 
 
-def monologue(ms: int = 6000) -> ScenarioPart:
+def monologue(duration_ms: int = 6000) -> ScenarioPart:
     """The model speaks for long; all audio has arrived long before it is heard."""
     return ScenarioPart(
-        (WhenAgentHeard(ms // 2, CallerSays(b"")),), single_reply(spoken_reply(ms, 8))
+        (WhenAgentHeard(duration_ms // 2, CallerSays(b"")),),
+        single_reply(spoken_reply(duration_ms, 8)),
     )
 
 
-def silent_caller(ms: int = 2000) -> ScenarioPart:
+def silent_caller(duration_ms: int = 2000) -> ScenarioPart:
     """Nobody says anything."""
-    return ScenarioPart((AfterDelay(ms * MS, CallerSays(b"")),))
+    return ScenarioPart((AfterDelay(duration_ms * MS, CallerSays(b"")),))
 
 
 def key_presses(digits: str = "42#") -> ScenarioPart:
@@ -211,9 +212,9 @@ def key_presses(digits: str = "42#") -> ScenarioPart:
     return ScenarioPart(tuple(AfterDelay(250 * MS, CallerPressesKey(digit)) for digit in digits))
 
 
-def muted_speech(ms: int = 1000) -> ScenarioPart:
+def muted_speech(duration_ms: int = 1000) -> ScenarioPart:
     """The caller mutes the phone, speaks, and unmutes it."""
-    speaking = AfterDelay(100 * MS, CallerSays(caller_voice(ms)))
+    speaking = AfterDelay(100 * MS, CallerSays(caller_voice(duration_ms)))
     return ScenarioPart(
         (AfterDelay(100 * MS, CallerMutes()), speaking, AfterDelay(0, CallerUnmutes()))
     )

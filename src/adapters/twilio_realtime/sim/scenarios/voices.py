@@ -14,12 +14,12 @@ _LOUD_WAVE: Final = bytes((0x10, 0x90))
 
 
 @cache
-def caller_voice(ms: int) -> bytes:
-    """Return `ms` of a caller's voice that turn detection takes for speech."""
-    return _LOUD_WAVE * (ms * _BYTES_PER_MS // len(_LOUD_WAVE))
+def caller_voice(duration_ms: int) -> bytes:
+    """Return `duration_ms` of a caller's voice that turn detection takes for speech."""
+    return _LOUD_WAVE * (duration_ms * _BYTES_PER_MS // len(_LOUD_WAVE))
 
 
 @cache
-def agent_voice(ms: int, seed: int = 0) -> bytes:
-    """Return `ms` of an agent's voice, in which no two stretches are alike."""
-    return Random(f"{seed} {ms}").randbytes(ms * _BYTES_PER_MS)  # noqa: S311 - it must be repeatable
+def agent_voice(duration_ms: int, seed: int = 0) -> bytes:
+    """Return `duration_ms` of an agent's voice, in which no two stretches are alike."""
+    return Random(f"{seed} {duration_ms}").randbytes(duration_ms * _BYTES_PER_MS)  # noqa: S311 - it must be repeatable

@@ -40,10 +40,10 @@ class DelayedMachine:
     @property
     def deadline(self) -> int | None:
         """When to call `handle_timeout` at the latest (ns); `None`: not needed."""
-        due = [queue[0][0] for queue in (self._inbound, self._outbound) if queue]
+        due_ns = [queue[0][0] for queue in (self._inbound, self._outbound) if queue]
         if self._machine.deadline is not None:
-            due.append(self._machine.deadline)
-        return min(due, default=None)
+            due_ns.append(self._machine.deadline)
+        return min(due_ns, default=None)
 
     def start(self, now: int) -> list[ByteAction]:
         """See `ByteMachine`."""
@@ -72,13 +72,13 @@ class DelayedMachine:
     def handle_timeout(self, now: int) -> list[ByteAction]:
         """See `ByteMachine`."""
         actions: list[ByteAction] = []
-        while (due := self.deadline) is not None and due <= now:
-            if self._outbound and self._outbound[0][0] == due:
+        while (due_ns := self.deadline) is not None and due_ns <= now:
+            if self._outbound and self._outbound[0][0] == due_ns:
                 actions.append(self._outbound.popleft()[1])
-            elif self._inbound and self._inbound[0][0] == due:
-                actions += self._call_machine(self._inbound.popleft()[1], due)
+            elif self._inbound and self._inbound[0][0] == due_ns:
+                actions += self._call_machine(self._inbound.popleft()[1], due_ns)
             else:
-                actions += self._call_machine(self._machine.handle_timeout, due)
+                actions += self._call_machine(self._machine.handle_timeout, due_ns)
         return actions
 
     def call(self, method: _MachineCall, now: int) -> list[ByteAction]:
