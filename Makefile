@@ -22,7 +22,7 @@ help:
 	@echo 'make types     mypy and pyright, both strict'
 	@echo 'make bench     how fast the core and the service are (about a minute and a half)'
 	@echo 'make accuracy  how exactly interruptions tell what was heard (about a minute and a half)'
-	@echo 'make simulate  random calls with faults: CALLS ($(CALLS)) from SEED ($(SEED)) on'
+	@echo 'make simulate  random calls with impairments: CALLS ($(CALLS)) from SEED ($(SEED)) on'
 	@echo 'make mutants   whether random calls find the bugs that are planted (a few minutes)'
 	@echo 'make fuzz      each fuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS))'
 	@echo 'make format    rewrite the code as ruff wants it'
