@@ -48,7 +48,7 @@ _client_event: TypeAdapter[Any] = TypeAdapter(RealtimeClientEvent)
 
 
 @frozen
-class Done:
+class StepResult:
     """What one step asked for."""
 
     actions: list[Action]
@@ -67,12 +67,12 @@ class Done:
         ]
 
     @property
-    def audio(self) -> list[int]:
+    def audio_samples(self) -> list[int]:
         """Samples of each media message."""
         return [_samples(each) for each in self.to_twilio if isinstance(each, Media)]
 
     @property
-    def sound(self) -> str:
+    def audio_base64(self) -> str:
         """All the audio, in base64, however many messages it is in."""
         sent = [each.payload for each in self.to_twilio if isinstance(each, Media)]
         return b64encode(b"".join(map(b64decode, sent))).decode()
@@ -85,12 +85,12 @@ class Done:
     def events(self) -> list[object]:
         return [each.event for each in self.actions if isinstance(each, Notify)]
 
-    def told(self, kind: type[E]) -> list[E]:
+    def notified(self, kind: type[E]) -> list[E]:
         return [each for each in self.events if isinstance(each, kind)]
 
     @property
     def faults(self) -> list[FaultKind]:
-        return [each.kind for each in self.told(Fault)]
+        return [each.kind for each in self.notified(Fault)]
 
     @property
     def pings(self) -> list[bytes]:
@@ -116,16 +116,16 @@ class Call:
     """
 
     config: CallConfig | None = None
-    late_ns: int = 0
-    back_ns: int = 0
+    start_delay_ns: int = 0
+    echo_delay_ns: int = 0
     bridge: Checked = field(init=False)
     now: int = field(init=False, default=0)
-    _heard_at: int = field(init=False, default=0)
+    _played_until_ns: int = field(init=False, default=0)
     _marks: deque[tuple[int, Mark]] = field(init=False, factory=deque[tuple[int, Mark]])
 
     def __attrs_post_init__(self) -> None:
         self.bridge = Checked(self.build(), self.config)
-        self.done(self.bridge.start(0))
+        self.record(self.bridge.start(0))
 
     def build(self) -> CallMachine:
         return Bridge(self.config)
@@ -169,85 +169,85 @@ class Call:
             call.model(delta(each))
         return call
 
-    def opened_and_configured(self, session: Any = None) -> Done:
+    def opened_and_configured(self, session: Any = None) -> StepResult:
         self.opened(Peer.REALTIME)
         self.model(type="session.created", session={})
         return self.model(type="session.updated", session=session or SESSION)
 
-    def opened(self, peer: Hashable) -> Done:
-        return self.done(self.bridge.opened(peer, self.now))
+    def opened(self, peer: Hashable) -> StepResult:
+        return self.record(self.bridge.opened(peer, self.now))
 
-    def phone(self, message: Mapping[str, Any] | str) -> Done:
+    def phone(self, message: Mapping[str, Any] | str) -> StepResult:
         """A message from Twilio; an echo that comes by hand does not come again."""
         match message:
             case {"event": "mark", "mark": {"name": str(echoed)}}:
                 self._marks = deque(each for each in self._marks if each[1].name != echoed)
             case _:
                 pass
-        return self.done(self.bridge.receive_text(Peer.TWILIO, _text(message), self.now))
+        return self.record(self.bridge.receive_text(Peer.TWILIO, _text(message), self.now))
 
-    def model(self, event: Mapping[str, Any] | str | None = None, **fields: Any) -> Done:
+    def model(self, event: Mapping[str, Any] | str | None = None, **fields: Any) -> StepResult:
         """An event from the model's server."""
         text = _text(fields if event is None else event)
-        return self.done(self.bridge.receive_text(Peer.REALTIME, text, self.now))
+        return self.record(self.bridge.receive_text(Peer.REALTIME, text, self.now))
 
-    def pong(self, payload: bytes) -> Done:
-        return self.done(self.bridge.pong(Peer.TWILIO, payload, self.now))
+    def pong(self, payload: bytes) -> StepResult:
+        return self.record(self.bridge.pong(Peer.TWILIO, payload, self.now))
 
-    def closed(self, peer: Hashable, code: int = 1000, reason: str = "") -> Done:
-        return self.done(self.bridge.closed(peer, code, reason, self.now))
+    def closed(self, peer: Hashable, code: int = 1000, reason: str = "") -> StepResult:
+        return self.record(self.bridge.closed(peer, code, reason, self.now))
 
-    def send(self, command: Command) -> Done:
-        return self.done(self.bridge.send(command, self.now))
+    def send(self, command: Command) -> StepResult:
+        return self.record(self.bridge.send(command, self.now))
 
-    def timeout(self) -> Done:
+    def timeout(self) -> StepResult:
         """The timer fires, whether or not it is time."""
-        return self.done(self.bridge.handle_timeout(self.now))
+        return self.record(self.bridge.handle_timeout(self.now))
 
-    def wait(self, ms: float) -> Done:
+    def wait(self, ms: float) -> StepResult:
         """Time passes; the timer fires whenever it is due."""
         return self.wait_until(self.now + int(ms * MS))
 
-    def wait_until(self, until: int) -> Done:
+    def wait_until(self, until_ns: int) -> StepResult:
         actions = list[Action]()
-        while (deadline := self.bridge.deadline) is not None and deadline <= until:
+        while (deadline := self.bridge.deadline) is not None and deadline <= until_ns:
             self.now = max(self.now, deadline)
             actions += self.timeout().actions
-        self.now = until
-        return Done(actions)
+        self.now = until_ns
+        return StepResult(actions)
 
-    def hear(self, ms: float) -> Done:
+    def play(self, ms: float) -> StepResult:
         """Time passes as in `wait`, and each mark comes back when all before it was played."""
-        return self.hear_until(self.now + int(ms * MS))
+        return self.play_until(self.now + int(ms * MS))
 
-    def hear_until(self, until: int) -> Done:
+    def play_until(self, until_ns: int) -> StepResult:
         actions = list[Action]()
-        while self._marks and self._marks[0][0] + self.back_ns <= until:
+        while self._marks and self._marks[0][0] + self.echo_delay_ns <= until_ns:
             at, played = self._marks[0]
-            actions += Call.wait_until(self, max(self.now, at + self.back_ns)).actions
+            actions += Call.wait_until(self, max(self.now, at + self.echo_delay_ns)).actions
             actions += self.phone(mark(played.name, played.stream_sid)).actions
-        return Done(actions + Call.wait_until(self, until).actions)
+        return StepResult(actions + Call.wait_until(self, until_ns).actions)
 
-    def done(self, actions: list[Action]) -> Done:
+    def record(self, actions: list[Action]) -> StepResult:
         """One step; what it sends to the phone is played."""
-        done = Done(actions)
+        done = StepResult(actions)
         for message in done.to_twilio:
-            self._play(message)
+            self._enqueue(message)
         for event in done.to_model:
             if not isinstance(event, RawClientEvent):
                 _client_event.validate_json(event.encode())
         return done
 
-    def _play(self, message: Encodable) -> None:
+    def _enqueue(self, message: Encodable) -> None:
         match message:
             case Media():
-                idle = self._heard_at <= self.now
-                begins = self.now + self.late_ns if idle else self._heard_at
-                self._heard_at = begins + samples_to_ns(_samples(message))
+                idle = self._played_until_ns <= self.now
+                begins = self.now + self.start_delay_ns if idle else self._played_until_ns
+                self._played_until_ns = begins + samples_to_ns(_samples(message))
             case Mark():
-                self._marks.append((max(self.now, self._heard_at), message))
+                self._marks.append((max(self.now, self._played_until_ns), message))
             case Clear():
-                self._heard_at = self.now
+                self._played_until_ns = self.now
                 self._marks = deque((min(at, self.now), each) for at, each in self._marks)
             case _:
                 pass

@@ -26,12 +26,12 @@ from twilio_realtime_core.config.tools import (
 words = st.text("ab é", max_size=4)
 names = st.text("ab-", min_size=1, max_size=4)
 counts = st.integers(0, 2**31 - 1)
-shares = st.floats(0, 1)
+fractions = st.floats(0, 1)
 schemas = st.fixed_dictionaries({"type": st.just("object"), "title": names})
 efforts = st.sampled_from(["minimal", "low", "medium", "high", "xhigh"])
 
 
-def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def optional(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """A value, or none."""
     return st.just(UNSET) | values
 
@@ -39,7 +39,7 @@ def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 def builds(kind: type[Any], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Objects of a class, each of these fields given or not; the others are required."""
     required = {name[1:]: fields.pop(name) for name in [*fields] if name.startswith("_")}
-    return st.builds(kind, **required, **{name: maybe(each) for name, each in fields.items()})
+    return st.builds(kind, **required, **{name: optional(each) for name, each in fields.items()})
 
 
 function_tools = builds(FunctionTool, _name=names, description=words, parameters=schemas)
@@ -82,7 +82,7 @@ tool_choices = (
 
 server_vads = builds(
     ServerVad,
-    threshold=shares,
+    threshold=fractions,
     prefix_padding_ms=counts,
     silence_duration_ms=counts,
     idle_timeout_ms=st.none() | st.integers(5000, 30000),
@@ -104,7 +104,7 @@ transcriptions = builds(
     prompt=words,
     delay=efforts,
 )
-ratios = builds(RetentionRatio, _retention_ratio=shares, post_instructions=counts)
+ratios = builds(RetentionRatio, _retention_ratio=fractions, post_instructions=counts)
 tracings = builds(
     Tracing, workflow_name=words, group_id=words, metadata=st.dictionaries(names, words, max_size=2)
 )

@@ -21,22 +21,22 @@ from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
 Change = Callable[[list[Action]], list[Action]]
 
 
-def nothing_changed(actions: list[Action]) -> list[Action]:
+def unchanged(actions: list[Action]) -> list[Action]:
     return actions
 
 
-class WrongBridge(Bridge):
+class FaultyBridge(Bridge):
     """A bridge that answers what `change` makes of the right answer."""
 
-    change: Change = staticmethod(nothing_changed)
-    wrong_deadline: int | None = None
-    never_due = False
-    refuses = True
+    change: Change = staticmethod(unchanged)
+    wrong_deadline_ns: int | None = None
+    is_never_due = False
+    is_refusing = True
 
     @property
     def deadline(self) -> int | None:
-        right = None if self.never_due else super().deadline
-        return right if self.wrong_deadline is None else self.wrong_deadline
+        right = None if self.is_never_due else super().deadline
+        return right if self.wrong_deadline_ns is None else self.wrong_deadline_ns
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
         return self.change(super().receive_text(peer, text, now))
@@ -51,20 +51,20 @@ class WrongBridge(Bridge):
         try:
             return self.change(super().send(command, now))
         except LocalProtocolError:
-            if self.refuses:
+            if self.is_refusing:
                 raise
             return self.change([])
 
 
-class WrongCall(Call):
-    wrong: WrongBridge
+class FaultyCall(Call):
+    faulty_bridge: FaultyBridge
 
     def build(self) -> Bridge:
-        self.wrong = WrongBridge(self.config)
-        return self.wrong
+        self.faulty_bridge = FaultyBridge(self.config)
+        return self.faulty_bridge
 
     def change(self, change: Change) -> None:
-        self.wrong.change = change
+        self.faulty_bridge.change = change
 
     def add(self, *actions: Action) -> None:
         """From now on each answer ends with these."""

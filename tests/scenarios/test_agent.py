@@ -89,7 +89,7 @@ def test_s73_a_short_greeting_has_a_mark_at_its_beginning_and_one_at_its_end(sam
 def test_s73_a_greeting_of_the_application_s_own_is_told_with_all_its_300_ms() -> None:
     call = Phone.ready()
     call.send(Play(b"\xff" * 2400, "greeting"))
-    assert call.wait(300).told(ClipFinished) == [ClipFinished("greeting", 300, 300)]
+    assert call.wait(300).notified(ClipFinished) == [ClipFinished("greeting", 300, 300)]
 
 
 def test_s87_while_a_greeting_plays_a_muted_caller_cannot_interrupt_it() -> None:
@@ -99,7 +99,7 @@ def test_s87_while_a_greeting_plays_a_muted_caller_cannot_interrupt_it() -> None
     call.send(Mute())
     call.send(Play(b"\0" * 8000, "greeting"))
     assert call.phone(media(audio(160))).to_model == [SILENCE]
-    assert call.wait(1000).told(ClipFinished) == [ClipFinished("greeting", 1000, 1000)]
+    assert call.wait(1000).notified(ClipFinished) == [ClipFinished("greeting", 1000, 1000)]
     call.send(Unmute())
     assert call.phone(media(audio(160))).to_model == [AppendAudio(audio(160))]
 

@@ -12,7 +12,7 @@ from calling import (
     SESSION,
     SID,
     Call,
-    Done,
+    StepResult,
     audio,
     audio_done,
     created,
@@ -53,7 +53,7 @@ def cut(heard_ms: int, sent_ms: int, item: str = "i", response: str = "r", part:
     return InterruptedItem(response, item, part, heard_ms=heard_ms, sent_ms=sent_ms)
 
 
-def interrupt(call: Call) -> Done:
+def interrupt(call: Call) -> StepResult:
     return call.send(Interrupt())
 
 
@@ -77,21 +77,26 @@ def test_a_delta_of_whole_frames_that_goes_on_is_passed_on_as_it_is() -> None:
 
 def test_other_deltas_are_cut_to_whole_frames_and_the_rest_is_carried_on() -> None:
     call = Call.ready()
-    assert [call.model(delta(each)).audio for each in (100, 100, 800, 5)] == [[], [160], [800], []]
-    assert call.model(audio_done()).audio == [45]
+    assert [call.model(delta(each)).audio_samples for each in (100, 100, 800, 5)] == [
+        [],
+        [160],
+        [800],
+        [],
+    ]
+    assert call.model(audio_done()).audio_samples == [45]
 
 
 @pytest.mark.parametrize("event", [audio_done(), response_done(), delta(160, item="j")])
 def test_the_rest_of_a_frame_goes_out_when_its_part_has_ended(event: dict[str, Any]) -> None:
     call = Call.talking(170)
-    assert call.model(event).audio[0] == 10
+    assert call.model(event).audio_samples[0] == 10
 
 
 @pytest.mark.parametrize("event", [audio_done(item="j"), response_done("other")])
 def test_the_end_of_another_part_leaves_the_rest_of_a_frame(event: dict[str, Any]) -> None:
     call = Call.talking(170)
-    assert call.model(event).audio == []
-    assert call.model(delta(150)).audio == [160]
+    assert call.model(event).audio_samples == []
+    assert call.model(delta(150)).audio_samples == [160]
 
 
 @given(st.lists(st.integers(1, 3000), max_size=8))
@@ -124,17 +129,17 @@ def test_audio_that_is_no_base64_is_a_fault_and_cannot_inject_json(payload: str)
     done = call.model({**delta(1), "delta": payload})
     assert done.faults == [FaultKind.BAD_AUDIO]
     assert len(done.actions) == 1
-    assert call.model(delta(160)).audio == [160]
+    assert call.model(delta(160)).audio_samples == [160]
 
 
 def test_more_than_ten_minutes_of_audio_is_dropped_and_reported() -> None:
     call = Call.ready()
     for _ in range(5):
-        assert sum(call.model(delta(960_000)).audio) == 960_000
+        assert sum(call.model(delta(960_000)).audio_samples) == 960_000
     done = call.model(delta(160))
-    assert (done.audio, done.faults) == ([], [FaultKind.OVERFLOW])
+    assert (done.audio_samples, done.faults) == ([], [FaultKind.OVERFLOW])
     call.wait(20)
-    assert call.model(delta(160)).audio == [160]
+    assert call.model(delta(160)).audio_samples == [160]
 
 
 # Responses.
@@ -151,7 +156,7 @@ def test_the_begin_of_a_response_is_told_once_and_also_behind_its_first_audio() 
     call.model(delta(160))
     assert call.model(created()).events == [ResponseStarted("r")]
     again = call.model(created())
-    assert again.told(ResponseStarted) == []
+    assert again.notified(ResponseStarted) == []
     assert again.faults == [FaultKind.UNEXPECTED]
 
 
@@ -165,7 +170,7 @@ def test_what_comes_after_a_response_was_done_is_a_fault(event: dict[str, Any]) 
 
 
 def test_a_response_that_was_not_announced_is_played_too() -> None:
-    assert Call.ready().model(delta(160, response="unannounced")).audio == [160]
+    assert Call.ready().model(delta(160, response="unannounced")).audio_samples == [160]
 
 
 # What the caller has heard.
@@ -174,15 +179,15 @@ def test_a_response_that_was_not_announced_is_played_too() -> None:
 def test_the_first_echo_starts_a_part_and_the_last_ends_it() -> None:
     call = Call.talking(800, 1600)
     call.model(audio_done())
-    assert call.hear(299).events == [PlaybackStarted("r", "i", 0)]
-    assert call.hear(1).events == [PlaybackFinished("r", "i", 0)]
+    assert call.play(299).events == [PlaybackStarted("r", "i", 0)]
+    assert call.play(1).events == [PlaybackFinished("r", "i", 0)]
 
 
 def test_the_echo_may_come_before_the_model_says_that_the_part_has_ended() -> None:
     call = Call.talking(160)
-    assert call.hear(20).events == [PlaybackStarted("r", "i", 0)]
+    assert call.play(20).events == [PlaybackStarted("r", "i", 0)]
     assert call.model(audio_done()).events == [PlaybackFinished("r", "i", 0)]
-    assert call.model(response_done()).told(PlaybackFinished) == []
+    assert call.model(response_done()).notified(PlaybackFinished) == []
 
 
 @pytest.mark.parametrize("name", ["1", "", "x", "-1", "00", "99999999999", "²"])
@@ -210,7 +215,7 @@ def test_s01_with_nothing_ever_played_an_interruption_sends_nothing() -> None:
 def test_s02_an_item_sent_whole_is_truncated_where_it_was_when_the_clear_takes_effect() -> None:
     call = Call.talking(800, 800)
     call.model(audio_done())
-    call.hear(150)
+    call.play(150)
     done = interrupt(call)
     assert done.to_twilio == [CLEAR]
     assert done.to_model == [CancelResponse("r", "bridge-cancel-r"), TruncateItem("i", 0, 150)]
@@ -225,19 +230,19 @@ def test_s03_interrupting_twice_sends_one_clear_one_cancel_one_truncate(
     call = Call.ready(session={"audio": audio_})  # nobody but us cancels
     call.model(created())
     call.model(delta(800))
-    call.hear(40)
+    call.play(40)
     done = call.model(speech_started()) if by_the_caller else interrupt(call)
     assert done.to_twilio == [CLEAR]
     assert done.to_model == [CancelResponse("r", "bridge-cancel-r"), TruncateItem("i", 0, 40)]
     assert interrupt(call).actions == []
     again = call.model(speech_started())
-    assert (again.to_twilio, again.to_model, again.told(Interrupted)) == ([], [], [])
+    assert (again.to_twilio, again.to_model, again.notified(Interrupted)) == ([], [], [])
 
 
 def test_s04_a_position_is_a_whole_number_of_ms_rounded_down() -> None:
     call = Call.talking(161)
     call.model(audio_done())
-    call.hear(20.07)
+    call.play(20.07)
     call.model(response_done())
     assert interrupt(call).to_model == [TruncateItem("i", 0, 20)]
 
@@ -249,10 +254,10 @@ def test_s05_queued_items_are_each_corrected_by_their_own_position() -> None:
     call.model(delta(800, item="j"))
     call.model(audio_done(item="j"))
     call.model(item_done(item="j"))
-    call.hear(150)
+    call.play(150)
     done = call.model(speech_started())
     assert done.to_model == [TruncateItem("i", 0, 150), DeleteItem("j")]
-    assert done.told(Interrupted) == [Interrupted(CALLER, (cut(150, 200), cut(0, 100, "j")))]
+    assert done.notified(Interrupted) == [Interrupted(CALLER, (cut(150, 200), cut(0, 100, "j")))]
 
 
 def test_s06_the_echo_of_a_cleared_mark_says_nothing_of_what_comes_next() -> None:
@@ -262,7 +267,7 @@ def test_s06_the_echo_of_a_cleared_mark_says_nothing_of_what_comes_next() -> Non
     call.model(created("s"))
     call.model(delta(800, "s", "j"))
     assert call.phone(mark("1")).actions == []  # of the first response
-    call.hear(30)
+    call.play(30)
     assert interrupt(call).to_model[1:] == [TruncateItem("j", 0, 30)]
 
 
@@ -271,20 +276,20 @@ def test_s08_audio_of_a_response_that_was_interrupted_before_any_is_dropped() ->
     call.model(created())
     done = call.model(speech_started())
     assert done.to_twilio == done.to_model == []
-    assert done.told(Interrupted) == [Interrupted(CALLER, ())]
+    assert done.notified(Interrupted) == [Interrupted(CALLER, ())]
     assert call.model(delta(800)).actions == []
     assert call.model(audio_done()).actions == []
     assert call.model(item_done()).to_model == [DeleteItem("i")]
-    assert call.model(response_done()).told(ResponseFinished)
+    assert call.model(response_done()).notified(ResponseFinished)
     assert call.model(delta(800)).actions == []
 
 
 def test_s13_an_item_heard_to_the_end_is_left_alone() -> None:
     call = Call.talking(800)
     call.model(audio_done())
-    call.hear(100)
+    call.play(100)
     call.model(delta(800, item="j"))
-    call.hear(60)
+    call.play(60)
     assert call.model(speech_started()).to_model == [TruncateItem("j", 0, 60)]
 
 
@@ -292,21 +297,21 @@ def test_s46_after_all_was_heard_and_done_an_interruption_sends_nothing() -> Non
     call = Call.talking(800)
     call.model(audio_done())
     call.model(response_done())
-    call.hear(100)
+    call.play(100)
     done = call.model(speech_started())
-    assert (done.to_twilio, done.to_model, done.told(Interrupted)) == ([], [], [])
+    assert (done.to_twilio, done.to_model, done.notified(Interrupted)) == ([], [], [])
 
 
 def test_s56_what_has_been_heard_by_the_clock_though_no_echo_says_so_is_cleared_not_cut() -> None:
     call = Call.talking(800)
     call.model(audio_done())
     call.model(response_done())
-    call.hear(99)
+    call.play(99)
     call.wait(31)  # the last echo is not there yet
     done = call.model(speech_started())
     assert (done.to_twilio, done.to_model) == ([CLEAR], [])
-    assert done.told(PlaybackFinished) == [PlaybackFinished("r", "i", 0)]
-    assert done.told(Interrupted) == []
+    assert done.notified(PlaybackFinished) == [PlaybackFinished("r", "i", 0)]
+    assert done.notified(Interrupted) == []
 
 
 @pytest.mark.parametrize("by_the_caller", [True, False])
@@ -314,27 +319,27 @@ def test_s57_while_the_model_goes_on_the_position_is_at_most_what_was_sent(
     *, by_the_caller: bool
 ) -> None:
     call = Call.talking(800)
-    call.hear(700)
+    call.play(700)
     done = call.model(speech_started()) if by_the_caller else interrupt(call)
     assert done.to_model[-1] == TruncateItem("i", 0, 100)
 
 
 def test_s61_the_server_cancels_by_itself_when_it_hears_the_caller() -> None:
     call = Call.talking(800)
-    call.hear(40)
+    call.play(40)
     assert call.model(speech_started()).to_model == [TruncateItem("i", 0, 40)]
 
 
 def test_s61_the_application_cancels_even_where_the_server_would() -> None:
     call = Call.talking(800)
-    call.hear(40)
+    call.play(40)
     cancel, truncate = interrupt(call).to_model
     assert (cancel, truncate) == (CancelResponse("r", "bridge-cancel-r"), TruncateItem("i", 0, 40))
 
 
 def test_the_application_may_let_the_model_finish_unheard() -> None:
     call = Call.talking(800)
-    call.hear(40)
+    call.play(40)
     assert call.send(Interrupt(cancel=False)).to_model == [TruncateItem("i", 0, 40)]
     assert call.model(delta(800)).actions == []
 
@@ -364,7 +369,7 @@ def test_an_item_that_was_heard_in_part_stays_when_it_is_done() -> None:
 def test_an_item_that_echoes_say_was_heard_stays_though_its_response_is_interrupted() -> None:
     call = Call.talking(800)
     call.model(audio_done())
-    assert call.hear(100).told(PlaybackFinished) == [PlaybackFinished("r", "i", 0)]
+    assert call.play(100).notified(PlaybackFinished) == [PlaybackFinished("r", "i", 0)]
     call.model(speech_started())
     assert call.model(item_done()).to_model == []
 
@@ -379,11 +384,11 @@ def test_a_response_outside_the_conversation_is_cleared_and_not_corrected() -> N
     call = Call.ready()
     call.model(created(conversation=None))
     call.model(delta(800))
-    call.hear(40)
+    call.play(40)
     done = call.model(speech_started())
     assert done.to_twilio == [CLEAR]
     assert done.to_model == [CancelResponse("r", "bridge-cancel-r")]
-    assert done.told(Interrupted) == [Interrupted(CALLER, (cut(40, 100),))]
+    assert done.notified(Interrupted) == [Interrupted(CALLER, (cut(40, 100),))]
     assert call.model(delta(800)).actions == []
     assert call.model(item_done()).actions == []
 
@@ -392,7 +397,7 @@ def test_the_rest_of_a_frame_of_what_is_interrupted_is_dropped() -> None:
     call = Call.talking(170)
     interrupt(call)
     call.model(created("s"))
-    assert call.model(delta(160, "s", "j")).audio == [160]
+    assert call.model(delta(160, "s", "j")).audio_samples == [160]
 
 
 def test_what_the_application_sends_with_an_interruption_comes_behind_it() -> None:
@@ -425,21 +430,21 @@ def test_the_round_trip_is_measured_at_the_start_and_every_five_seconds() -> Non
 
 def test_a_hidden_delay_of_the_player_is_learned_from_late_echoes() -> None:
     call = Call.ready()
-    call.late_ns = 120 * MS
+    call.start_delay_ns = 120 * MS
     call.model(created())
     call.model(delta(1920))
-    call.hear(500)
+    call.play(500)
     call.model(delta(1920))  # it begins late again
-    call.hear(120 + 10)  # so that no echo has told of it
+    call.play(120 + 10)  # so that no echo has told of it
     assert call.model(speech_started()).to_model == [TruncateItem("i", 0, 240 + 10)]
 
 
 def test_the_echo_of_the_first_frame_tells_how_late_the_player_has_begun() -> None:
     call = Call.ready()
-    call.late_ns = 120 * MS
+    call.start_delay_ns = 120 * MS
     call.model(created())
     call.model(delta(1920))
-    call.hear(120 + 50)
+    call.play(120 + 50)
     assert call.model(speech_started()).to_model == [TruncateItem("i", 0, 50)]
 
 
@@ -485,6 +490,6 @@ def test_what_the_application_has_cancelled_is_played_and_not_cancelled_again() 
     call = Call.talking(800)
     own = CancelResponse("r", event_id="mine")
     assert call.send(SendEvent(own)).to_model == [own]
-    assert call.model(delta(800)).audio == [800]
-    call.hear(150)
+    assert call.model(delta(800)).audio_samples == [800]
+    call.play(150)
     assert interrupt(call).to_model == [TruncateItem("i", 0, 150)]

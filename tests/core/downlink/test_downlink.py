@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from calling import OTHER_SID, SID, Call, Done, audio, audio_done, created, delta, mark, start
+from calling import OTHER_SID, SID, Call, StepResult, audio, audio_done, created, delta, mark, start
 from twilio_realtime_core import Encodable, FaultKind, HangUp, Interrupt, Peer, Play
 from twilio_realtime_core.notifications import (
     ClipFinished,
@@ -22,7 +22,7 @@ def playback(kind: type[Any]) -> list[Any]:
     return [kind("r", "i", 0)]
 
 
-def kinds(done: Done) -> list[type[Encodable]]:
+def kinds(done: StepResult) -> list[type[Encodable]]:
     return [type(each) for each in done.to_twilio]
 
 
@@ -37,7 +37,7 @@ def test_audio_goes_out_with_a_mark_at_once_then_each_quarter_of_a_second_and_at
     assert [call.model(delta(800)).marks for _ in range(4)] == [[], [], ["2"], []]
     call.model(delta(810))
     done = call.model(audio_done())
-    assert (done.audio, done.marks) == ([10], ["3"])
+    assert (done.audio_samples, done.marks) == ([10], ["3"])
 
 
 def test_the_first_frame_of_a_burst_goes_alone_with_a_mark_behind_it() -> None:
@@ -53,20 +53,20 @@ def test_the_first_frame_of_a_burst_goes_alone_with_a_mark_behind_it() -> None:
 
 def test_a_burst_after_a_pause_begins_with_a_frame_of_its_own_too() -> None:
     call = Call.talking(800)
-    call.hear(500)
+    call.play(500)
     done = call.model(delta(800))
     assert kinds(done) == [Media, Mark, Media]
-    assert done.audio == [160, 640]
+    assert done.audio_samples == [160, 640]
 
 
 def test_after_a_clear_a_burst_begins() -> None:
     call = Call.talking(800)
-    call.hear(50)
+    call.play(50)
     call.send(Interrupt())
     call.model(created("s"))
     done = call.model(delta(800, "s", "j"))
     assert kinds(done) == [Media, Mark, Media]
-    assert done.audio == [160, 640]
+    assert done.audio_samples == [160, 640]
 
 
 def test_bursts_close_together_have_no_more_than_four_marks_a_second() -> None:
@@ -75,22 +75,22 @@ def test_bursts_close_together_have_no_more_than_four_marks_a_second() -> None:
     marks = 0
     for _ in range(40):  # each of 40 ms, so that the player is idle in between
         marks += len(call.model(delta(320)).marks)
-        call.hear(50)
+        call.play(50)
     assert marks == 8
 
 
 def test_audio_that_goes_on_is_in_one_message() -> None:
     call = Call.talking(800)
-    call.hear(99)
-    assert call.model(delta(800)).audio == [800]
+    call.play(99)
+    assert call.model(delta(800)).audio_samples == [800]
 
 
 def test_the_audio_of_a_burst_s_first_message_is_all_there_and_in_order() -> None:
     call = Call.ready()
     sound = bytes(range(250)) * 8
     done = call.send(Play(sound))
-    assert b64decode(done.sound) == sound
-    assert done.audio[0] == 160
+    assert b64decode(done.audio_base64) == sound
+    assert done.audio_samples[0] == 160
 
 
 @pytest.mark.parametrize("samples", [1, 159, 160])
@@ -101,31 +101,31 @@ def test_a_burst_of_no_more_than_a_frame_is_one_message_with_one_mark(samples: i
 def test_own_audio_begins_with_a_frame_of_its_own_as_well() -> None:
     call = Call.ready()
     assert kinds(call.send(GREETING))[:3] == [Media, Mark, Media]
-    assert call.send(GREETING).audio[0] > 160  # behind the first
+    assert call.send(GREETING).audio_samples[0] > 160  # behind the first
 
 
 def test_a_message_is_no_longer_than_960_ms_and_all_but_the_last_need_no_padding() -> None:
     call = Call.ready()
     call.model(created())
     done = call.model(delta(20_000))
-    assert done.audio[0] == 160
-    assert sum(done.audio) == 20_000
-    assert max(done.audio) == 7680
+    assert done.audio_samples[0] == 160
+    assert sum(done.audio_samples) == 20_000
+    assert max(done.audio_samples) == 7680
     media = [each.payload for each in done.to_twilio if isinstance(each, Media)]
     assert not any("=" in each for each in media[1:-1])
-    (interrupted,) = call.send(Interrupt()).told(Interrupted)
+    (interrupted,) = call.send(Interrupt()).notified(Interrupted)
     assert [each.sent_ms for each in interrupted.items] == [2500]
 
 
 def test_own_audio_and_the_agent_go_out_in_the_order_in_which_they_came() -> None:
     call = Call.talking(800)
-    assert sum(call.send(GREETING).audio) == 2400
-    assert call.model(delta(800)).audio == [800]
+    assert sum(call.send(GREETING).audio_samples) == 2400
+    assert call.model(delta(800)).audio_samples == [800]
     call.model(audio_done())
-    assert call.hear(399).told(ClipFinished) == []
-    assert call.hear(1).told(ClipFinished) == [ClipFinished("greeting", 300, 300)]
-    assert call.hear(99).events == []
-    assert call.hear(1).told(PlaybackFinished) == playback(PlaybackFinished)
+    assert call.play(399).notified(ClipFinished) == []
+    assert call.play(1).notified(ClipFinished) == [ClipFinished("greeting", 300, 300)]
+    assert call.play(99).events == []
+    assert call.play(1).notified(PlaybackFinished) == playback(PlaybackFinished)
 
 
 def test_what_does_not_fit_is_dropped_and_reported() -> None:
@@ -148,11 +148,11 @@ def test_a_measurement_sends_a_mark_too_only_where_nothing_plays() -> None:
 def test_hold_sound_is_cleared_for_the_agent_whose_audio_comes_behind_the_clear() -> None:
     call = Call.ready()
     call.send(Play(b"\x00" * 2000, "hold", until_agent_speaks=True))
-    call.hear(100)
+    call.play(100)
     call.model(created())
     done = call.model(delta(800, value=7))
-    assert (done.to_twilio[0], done.sound) == (Clear(SID), audio(800, 7))
-    assert done.told(ClipFinished) == [ClipFinished("hold", 100, 250)]
+    assert (done.to_twilio[0], done.audio_base64) == (Clear(SID), audio(800, 7))
+    assert done.notified(ClipFinished) == [ClipFinished("hold", 100, 250)]
 
 
 def test_the_end_of_a_call_does_not_wait_for_hold_sound() -> None:
@@ -168,8 +168,8 @@ def test_the_first_echo_behind_audio_starts_it_and_the_last_ends_it() -> None:
     call = Call.talking(800, 2400)
     marks = call.model(audio_done()).marks
     assert marks == []  # there is one behind the last delta
-    assert call.hear(399).events == playback(PlaybackStarted)
-    assert call.hear(1).events == playback(PlaybackFinished)
+    assert call.play(399).events == playback(PlaybackStarted)
+    assert call.play(1).events == playback(PlaybackFinished)
 
 
 @pytest.mark.parametrize("name", ["9", "", "greeting"])
@@ -184,8 +184,8 @@ def test_an_echo_of_no_mark_that_is_under_way_is_a_fault_that_does_not_name_it(n
 def test_own_audio_is_told_once_when_it_was_heard_and_is_no_playback_of_the_agent() -> None:
     call = Call.ready()
     call.send(GREETING)
-    assert call.hear(299).events == []
-    assert call.hear(1).events == [ClipFinished("greeting", 300, 300)]
+    assert call.play(299).events == []
+    assert call.play(1).events == [ClipFinished("greeting", 300, 300)]
 
 
 def test_a_pong_of_twilio_changes_nothing_that_is_told() -> None:
@@ -201,9 +201,9 @@ def test_another_stream_cuts_what_is_played_and_counts_from_there() -> None:
     call = Call.ready()
     call.send(GREETING)
     call.send(Play(b"\x00" * 800, "more"))
-    call.hear(200)
+    call.play(200)
     done = call.phone(start(OTHER_SID))
-    assert done.told(ClipFinished) == [
+    assert done.notified(ClipFinished) == [
         ClipFinished("greeting", 200, 300),
         ClipFinished("more", 0, 100),
     ]
