@@ -1,4 +1,4 @@
-"""A call for tests: a bridge under check, and the messages of its peers in a line each.
+"""A call for tests: a checked bridge, and the messages of its peers in a line each.
 
 call = Call.ready()
 done = call.model(delta(800))
@@ -49,7 +49,7 @@ _client_event: TypeAdapter[Any] = TypeAdapter(RealtimeClientEvent)
 
 @frozen
 class StepResult:
-    """What one step asked for."""
+    """The actions that one step returned."""
 
     actions: list[Action]
 
@@ -68,12 +68,12 @@ class StepResult:
 
     @property
     def audio_samples(self) -> list[int]:
-        """Samples of each media message."""
+        """The samples of each media message."""
         return [_samples(each) for each in self.to_twilio if isinstance(each, Media)]
 
     @property
     def audio_base64(self) -> str:
-        """All the audio, in base64, however many messages it is in."""
+        """All audio in base64, whatever the number of messages."""
         sent = [each.payload for each in self.to_twilio if isinstance(each, Media)]
         return b64encode(b"".join(map(b64decode, sent))).decode()
 
@@ -86,6 +86,7 @@ class StepResult:
         return [each.event for each in self.actions if isinstance(each, Notify)]
 
     def notified(self, kind: type[E]) -> list[E]:
+        """The notifications of a class."""
         return [each for each in self.events if isinstance(each, kind)]
 
     @property
@@ -107,12 +108,12 @@ class StepResult:
 
 @define(eq=False)
 class Call:
-    """A bridge, what it has been told, and a driver's one timer. Every step is held against the
+    """A bridge in a call, driven by hand, with a clock. Every step is checked against the
     invariants, and every event to the model against the types of the `openai` package.
 
-    Time passes with `wait`, in which no mark comes back but by hand, or with `hear`, in which a
-    phone plays what was sent. There it arrives at once; `late_ns` is how much later the player
-    begins after a pause, `back_ns` how long an echo takes.
+    Time passes with `wait`, in which marks are echoed only by hand, or with `play`, in which a
+    phone plays what was sent. Messages to the phone arrive immediately; `start_delay_ns` is how
+    much later it starts to play after a pause, `echo_delay_ns` how long an echo takes.
     """
 
     config: CallConfig | None = None
@@ -139,7 +140,7 @@ class Call:
 
     @classmethod
     def streaming(cls, config: CallConfig | None = None) -> Self:
-        """Twilio has said `start`."""
+        """Twilio has sent `start`."""
         call = cls.answered(config)
         call.phone(connected())
         call.phone(start())
@@ -154,7 +155,7 @@ class Call:
 
     @classmethod
     def ready(cls, config: CallConfig | None = None, session: Any = None) -> Self:
-        """The session is configured, and a round trip to Twilio is known to take no time."""
+        """The session is configured, and the round trip to Twilio is measured as zero."""
         call = cls.streaming(config)
         call.phone(mark("0"))
         call.opened_and_configured(session)
@@ -162,7 +163,8 @@ class Call:
 
     @classmethod
     def talking(cls, *samples: int) -> Self:
-        """The model has begun the response `r`, and said so much of the item `i`."""
+        """The model has started the response `r`, and sent audio deltas of so many samples of the
+        item `i`."""
         call = cls.ready()
         call.model(created())
         for each in samples:
@@ -178,7 +180,7 @@ class Call:
         return self.record(self.bridge.opened(peer, self.now))
 
     def phone(self, message: Mapping[str, Any] | str) -> StepResult:
-        """A message from Twilio; an echo that comes by hand does not come again."""
+        """Receive a message from Twilio; a mark that is echoed by hand is not echoed again."""
         match message:
             case {"event": "mark", "mark": {"name": str(echoed)}}:
                 self._marks = deque(each for each in self._marks if each[1].name != echoed)
@@ -187,7 +189,7 @@ class Call:
         return self.record(self.bridge.receive_text(Peer.TWILIO, _text(message), self.now))
 
     def model(self, event: Mapping[str, Any] | str | None = None, **fields: Any) -> StepResult:
-        """An event from the model's server."""
+        """Receive an event from the model's server."""
         text = _text(fields if event is None else event)
         return self.record(self.bridge.receive_text(Peer.REALTIME, text, self.now))
 
@@ -201,11 +203,11 @@ class Call:
         return self.record(self.bridge.send(command, self.now))
 
     def timeout(self) -> StepResult:
-        """The timer fires, whether or not it is time."""
+        """Fire the timer, whether or not it is due."""
         return self.record(self.bridge.handle_timeout(self.now))
 
     def wait(self, ms: float) -> StepResult:
-        """Time passes; the timer fires whenever it is due."""
+        """Let time pass; the timer fires whenever it is due."""
         return self.wait_until(self.now + int(ms * MS))
 
     def wait_until(self, until_ns: int) -> StepResult:
@@ -217,7 +219,8 @@ class Call:
         return StepResult(actions)
 
     def play(self, ms: float) -> StepResult:
-        """Time passes as in `wait`, and each mark comes back when all before it was played."""
+        """Let time pass as in `wait`, and echo each mark when everything before it has been
+        played."""
         return self.play_until(self.now + int(ms * MS))
 
     def play_until(self, until_ns: int) -> StepResult:
@@ -229,7 +232,7 @@ class Call:
         return StepResult(actions + Call.wait_until(self, until_ns).actions)
 
     def record(self, actions: list[Action]) -> StepResult:
-        """One step; what it sends to the phone is played."""
+        """Record one step; what it sends to the phone is queued there."""
         done = StepResult(actions)
         for message in done.to_twilio:
             self._enqueue(message)
@@ -262,7 +265,7 @@ def _text(message: Mapping[str, Any] | str) -> str:
 
 
 def audio(samples: int, value: int = 0) -> str:
-    """So many samples, all of one value, in base64."""
+    """So many samples of one value, in base64."""
     return b64encode(bytes([value % 256]) * samples).decode()
 
 
@@ -304,7 +307,7 @@ def stop(sid: str = SID) -> dict[str, Any]:
     return {"event": "stop", "sequenceNumber": "9", "streamSid": sid, "stop": body}
 
 
-# From the model's server: of the response `r` and its item `i`, unless others are named.
+# From the model's server: for the response `r` and its item `i` by default.
 
 
 def created(response: str = "r", conversation: str | None = "conv") -> dict[str, Any]:
@@ -334,7 +337,7 @@ def item_done(response: str = "r", item: str = "i", type_: str = "message") -> d
 def function_call(
     call_id: str = "f", response: str = "r", status: str = "completed", item: str = "i"
 ) -> dict[str, Any]:
-    """The item of a function call is done."""
+    """A function call that is done."""
     body = {
         "id": item,
         "type": "function_call",
@@ -371,13 +374,13 @@ def speech_stopped() -> dict[str, Any]:
 
 
 def item_added(item: str = "i", previous: str | None = None, **body: Any) -> dict[str, Any]:
-    """The conversation has a new item: a message of the agent, unless `body` says otherwise."""
+    """A new item of the conversation: a message of the agent, unless `body` says otherwise."""
     body = {"id": item, "type": "message", "role": "assistant", "content": [], **body}
     return {"type": "conversation.item.added", "previous_item_id": previous, "item": body}
 
 
 def item_complete(item: str = "i", **body: Any) -> dict[str, Any]:
-    """The same item, as the conversation holds it now that it is complete."""
+    """The same item, complete."""
     added = item_added(item, **{"status": "completed", **body})
     return {"type": "conversation.item.done", "item": added["item"]}
 

@@ -1,4 +1,4 @@
-"""A call with a phone that plays: marks come back when all before them has been heard."""
+"""A call with a phone that plays: marks are echoed when everything before them has been heard."""
 
 from calling import Call, StepResult
 
@@ -9,5 +9,5 @@ class Phone(Call):
     """A call whose marks are echoed while it waits."""
 
     def wait_until(self, until_ns: int) -> StepResult:
-        """Time passes; timers fire, and marks come back."""
+        """Let time pass; timers fire, and marks are echoed."""
         return self.play_until(until_ns)

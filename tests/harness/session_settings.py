@@ -32,12 +32,13 @@ efforts = st.sampled_from(["minimal", "low", "medium", "high", "xhigh"])
 
 
 def optional(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """A value, or none."""
+    """Return a strategy of values, or no value."""
     return st.just(UNSET) | values
 
 
 def builds(kind: type[Any], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Objects of a class, each of these fields given or not; the others are required."""
+    """Return a strategy of objects of a class, each field given or not; names with an underscore
+    are required."""
     required = {name[1:]: fields.pop(name) for name in [*fields] if name.startswith("_")}
     return st.builds(kind, **required, **{name: optional(each) for name, each in fields.items()})
 
@@ -59,7 +60,7 @@ places: st.SearchStrategy[dict[str, Any]] = (
 
 @st.composite
 def mcp_servers(draw: st.DrawFn) -> McpTool:
-    """An MCP server is at one place, and any of the other fields are given or not."""
+    """An MCP server at one place, with any of the other fields given or not."""
     others: dict[str, st.SearchStrategy[Any]] = {
         "authorization": words,
         "headers": st.none() | st.dictionaries(names, words, max_size=2),
@@ -147,4 +148,4 @@ json_values = st.recursive(
     ),
     max_leaves=15,
 )
-"""Anything, with some likeness to a session."""
+"""Any JSON, with some resemblance to a session."""

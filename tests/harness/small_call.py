@@ -1,9 +1,9 @@
-"""A small call in which all that the protocols allow may happen, in any order that they allow.
+"""A small call in which everything that the protocols allow can happen, in any allowed order.
 
-The agent says two items. Each of its ends has its own order: the model's server goes through its
-response, answers what the bridge has sent to it, and may cancel by itself where it hears the
-caller; the phone echoes the marks whose audio it has played; the caller speaks, and hangs up; the
-application interrupts, and hangs up; time passes.
+The agent sends two items. Each side has an order of its own: the model's server goes through its
+response, answers the events of the bridge, and may cancel by itself when it detects the caller; the
+phone echoes the marks whose audio it has played; the caller speaks, and hangs up; the application
+interrupts, and hangs up; time passes.
 """
 
 import json
@@ -39,15 +39,15 @@ from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
 __all__ = ["NextEvent", "SmallCall"]
 
 _TICK_NS: Final = 370 * MS
-"""By then the first item has been heard, and half of the second."""
+"""How much time passes at once: after it, the first item and half of the second have been heard."""
 
 
 @unique
 class NextEvent(Enum):
     """What can happen next."""
 
-    RESPONSE_EVENT = "the server goes on with its response"
-    ANSWER = "the server does what the bridge has asked for"
+    RESPONSE_EVENT = "the server sends the next event of its response"
+    ANSWER = "the server answers an event of the bridge"
     REFUSAL = "the server refuses a cancel, since the response is done"
     SERVER_CANCEL = "the server cancels, since the caller speaks"
     SPEECH = "the caller speaks"
@@ -61,7 +61,7 @@ class NextEvent(Enum):
 _ONCE: Final = (NextEvent.SPEECH, NextEvent.TIME, NextEvent.INTERRUPT)
 _ENDS: Final = (NextEvent.STOP, NextEvent.HANG_UP)
 
-# What the server says: a name for each event, in place of the event, keeps a call small.
+# Events of the server, by short names, which keep a call small.
 _RESPONSE_EVENTS: Final = ("i", "i done", "j", "j done", "done")
 _CANCELLED_ENDS: Final = {
     "i done": ("i done", "cancelled"),
@@ -82,7 +82,7 @@ _EVENT_TEXTS: Final = {
 
 @define(eq=False)
 class SmallCall:
-    """One such call, so far. A fault fails: nobody does anything wrong."""
+    """A small call so far. Any fault fails the test, since no peer does anything wrong."""
 
     _bridge: CallMachine
     _is_server_cancelling: bool
@@ -94,12 +94,13 @@ class SmallCall:
     _single_events: tuple[NextEvent, ...] = field(init=False, default=_ONCE)
     _played_until_ns: int = field(init=False, default=0)
     _marks: tuple[tuple[int, str], ...] = field(init=False, default=())
-    """Those under way: when what is before each has been played (ns), and its name."""
+    """Pending marks: when everything before each has been played (ns), and its name."""
 
     @classmethod
     def start(cls, *, server_cancels: bool) -> Self:
-        """The agent has been heard once, and begins again to speak. `server_cancels`: the server
-        cancels its response when it hears the caller; else the bridge does."""
+        """Start the call: the agent has been heard once, and starts another response. With
+        `server_cancels` the server cancels its response when it detects the caller; otherwise the
+        bridge does."""
         session = json.loads(json.dumps(SESSION))
         session["audio"]["input"]["turn_detection"]["interrupt_response"] = server_cancels
         call = Call.ready(CONFIG, session)
@@ -112,7 +113,7 @@ class SmallCall:
 
     @property
     def possible_events(self) -> list[NextEvent]:
-        """What may happen next: always something, until the call has ended."""
+        """What can happen next: always something, until the call has ended."""
         choices = [*_ENDS, *self._single_events]
         if self._unsent_events:
             choices.append(NextEvent.RESPONSE_EVENT)
@@ -127,23 +128,21 @@ class SmallCall:
             choices.append(NextEvent.MARK_ECHO)
         return choices
 
-    def apply(self, happening: NextEvent) -> set[type]:
-        """Let it happen. One that ends the call ends all of it. Returns the kinds of all that the
-        bridge sends and tells."""
-        if happening in self._single_events:
-            self._single_events = tuple(
-                each for each in self._single_events if each is not happening
-            )
-        return {kind for actions in self._steps(happening) for kind in self._record(actions)}
+    def apply(self, event: NextEvent) -> set[type]:
+        """Let an event happen, to its end if it ends the call. Returns the classes of all messages
+        and notifications of the bridge."""
+        if event in self._single_events:
+            self._single_events = tuple(each for each in self._single_events if each is not event)
+        return {kind for actions in self._steps(event) for kind in self._record(actions)}
 
-    def _steps(self, happening: NextEvent) -> Iterator[list[Action]]:
-        match happening:
+    def _steps(self, event: NextEvent) -> Iterator[list[Action]]:
+        match event:
             case NextEvent.RESPONSE_EVENT:
                 yield self._send_next_event()
             case NextEvent.ANSWER | NextEvent.REFUSAL:
-                event, *rest = self._unanswered_events
+                unanswered, *rest = self._unanswered_events
                 self._unanswered_events = tuple(rest)
-                yield self._answer(event)
+                yield self._answer(unanswered)
             case NextEvent.SERVER_CANCEL:
                 yield self._cancel()
             case NextEvent.SPEECH:
@@ -176,7 +175,7 @@ class SmallCall:
         return self._receive_from_model(_EVENT_TEXTS[name])
 
     def _cancel(self) -> list[Action]:
-        """What has begun is ended, and then the response."""
+        """Finish what has started, and then the response."""
         self._is_cancel_pending = False
         self._unsent_events = _CANCELLED_ENDS.get(self._unsent_events[0], ("cancelled",))
         return self._send_next_event()
@@ -197,9 +196,9 @@ class SmallCall:
                     {"type": "conversation.item.deleted", "item_id": item_id}
                 )
             case _:
-                raise AssertionError(f"{event} is not what an interruption asks for")
+                raise AssertionError(f"{event} is not an event of an interruption")
 
-    # To the bridge, and from it.
+    # To and from the bridge.
 
     def _receive_from_model(self, event: dict[str, Any] | str) -> list[Action]:
         text = event if isinstance(event, str) else json.dumps(event)

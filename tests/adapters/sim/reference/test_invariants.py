@@ -25,6 +25,7 @@ from calling import (
     start,
     stop,
 )
+from faulty_call import FaultyCall, breaks, to_model, to_twilio
 from twilio_realtime.sim.reference import INVARIANTS
 from twilio_realtime_core import HangUp, Interrupt, LocalProtocolError, SendEvent
 from twilio_realtime_core.machine.actions import Action, Close, Notify, Peer, Send, SendPing
@@ -50,7 +51,6 @@ from twilio_realtime_core.protocols.realtime import (
 )
 from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
 from twilio_realtime_core.session.pending_events import MAX_PENDING_EVENTS
-from wrong_call import FaultyCall, breaks, to_model, to_twilio
 
 # What is wrong.
 

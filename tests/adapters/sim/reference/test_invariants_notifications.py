@@ -28,6 +28,7 @@ from calling import (
     start,
     stop,
 )
+from faulty_call import Change, FaultyCall, breaks
 from twilio_realtime_core import CallConfig, HangUp, Interrupt, SendEvent
 from twilio_realtime_core.errors import Fault, FaultKind
 from twilio_realtime_core.machine.actions import Action, Notify, Peer
@@ -60,7 +61,6 @@ from twilio_realtime_core.protocols.realtime import CancelResponse, CreateRespon
 from twilio_realtime_core.responses.requests import MAX_REQUESTS
 from twilio_realtime_core.responses.responses import MAX_RESPONSES
 from twilio_realtime_core.values.items import FunctionCall, Message, Role
-from wrong_call import Change, FaultyCall, breaks
 
 Event = Mapping[str, Any]
 

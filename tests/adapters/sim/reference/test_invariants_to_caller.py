@@ -19,6 +19,7 @@ from calling import (
     speech_started,
     start,
 )
+from faulty_call import FaultyCall, breaks, to_model, to_twilio
 from twilio_realtime_core import CallConfig, HangUp, Interrupt
 from twilio_realtime_core.commands import Play, PressKeys
 from twilio_realtime_core.machine.actions import Close, Notify, Peer
@@ -32,7 +33,6 @@ from twilio_realtime_core.notifications import (
 )
 from twilio_realtime_core.protocols.realtime import CreateResponse, DeleteItem, TruncateItem
 from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
-from wrong_call import FaultyCall, breaks, to_model, to_twilio
 
 C = TypeVar("C", bound=Call)
 

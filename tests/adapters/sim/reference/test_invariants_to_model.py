@@ -23,6 +23,7 @@ from calling import (
     start,
     stop,
 )
+from faulty_call import Change, FaultyCall, breaks, to_model
 from twilio_realtime.sim.reference import InvariantBroken
 from twilio_realtime_core import CallConfig, HangUp, Interrupt, LocalProtocolError
 from twilio_realtime_core.commands import (
@@ -62,7 +63,6 @@ from twilio_realtime_core.values.items import (
     Role,
     TextPart,
 )
-from wrong_call import Change, FaultyCall, breaks, to_model
 
 C = TypeVar("C", bound=Call)
 

@@ -23,6 +23,7 @@ from calling import (
     speech_stopped,
     start,
 )
+from faulty_call import Change, FaultyCall, breaks
 from twilio_realtime_core import CallConfig, HangUp, Interrupt, SendEvent
 from twilio_realtime_core.commands import Play, ResetHistory
 from twilio_realtime_core.config.interruption_policy import InterruptionLimit, InterruptionPolicy
@@ -47,7 +48,6 @@ from twilio_realtime_core.protocols.realtime import (
 )
 from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
 from twilio_realtime_core.values.block_cause import BlockCause
-from wrong_call import Change, FaultyCall, breaks
 
 C = TypeVar("C", bound=Call)
 

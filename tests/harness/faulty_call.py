@@ -1,6 +1,6 @@
-"""A call whose bridge does wrong: what it answers is changed on its way to whoever checks it.
+"""A call whose bridge is faulty: its actions are changed before the invariants check them.
 
-call = WrongCall.ready()
+call = FaultyCall.ready()
 call.add(to_twilio(Clear(SID)))
 with breaks(3):
     call.nudge()
@@ -26,7 +26,7 @@ def unchanged(actions: list[Action]) -> list[Action]:
 
 
 class FaultyBridge(Bridge):
-    """A bridge that answers what `change` makes of the right answer."""
+    """A bridge whose actions go through `change`."""
 
     change: Change = staticmethod(unchanged)
     wrong_deadline_ns: int | None = None
@@ -67,15 +67,15 @@ class FaultyCall(Call):
         self.faulty_bridge.change = change
 
     def add(self, *actions: Action) -> None:
-        """From now on each answer ends with these."""
+        """Append these actions to each result from now on."""
         self.change(lambda right: [*right, *actions])
 
     def nudge(self) -> None:
-        """A step that asks for nothing."""
+        """Take a step that changes nothing."""
         self.phone({"event": "unknown"})
 
     def leave_out(self, kind: type) -> None:
-        """From now on no answer sends or notifies values of a kind."""
+        """Leave messages and notifications of a class out of each result from now on."""
         self.change(lambda right: [each for each in right if not isinstance(_value(each), kind)])
 
 
