@@ -26,7 +26,7 @@ help:
 	@echo 'make types        check types (mypy and pyright, both strict)'
 	@echo 'make bench        measure the speed of the core and the service (about a minute and a half)'
 	@echo 'make accuracy     measure how exactly interruptions report what was heard (the same)'
-	@echo 'make simulate     simulate CALLS ($(CALLS)) random calls with faults, from SEED ($(SEED)) on'
+	@echo 'make simulate     simulate CALLS ($(CALLS)) random calls with impairments, from SEED ($(SEED)) on'
 	@echo 'make mutants      check that random calls find planted bugs (a few minutes)'
 	@echo 'make fuzz         run each fuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS))'
 	@echo 'make format       format the code with ruff'

@@ -10,7 +10,7 @@ from calling import (
     SESSION,
     SID,
     Call,
-    Done,
+    StepResult,
     audio,
     audio_done,
     connected,
@@ -171,7 +171,9 @@ def test_an_error_of_the_server_is_told_in_its_words_without_what_must_not_be_sh
 
 
 def test_the_code_of_an_error_holds_nothing_that_must_not_be_shown_and_is_not_endless() -> None:
-    (fault,) = Call.ready().model(server_error("no", code="sk-abcdef" + " x" * 1000)).told(Fault)
+    (fault,) = (
+        Call.ready().model(server_error("no", code="sk-abcdef" + " x" * 1000)).notified(Fault)
+    )
     assert fault.code is not None
     assert fault.code.startswith("[hidden] x x")
     assert len(fault.code) <= 301
@@ -196,7 +198,7 @@ def test_s49_a_bad_event_is_a_fault_and_the_call_goes_on(text: str, kind: FaultK
     done = call.model(text)
     assert done.faults == [kind]
     assert len(done.actions) == 1
-    assert call.model(delta(160)).audio == [160]
+    assert call.model(delta(160)).audio_samples == [160]
 
 
 def test_s49_an_unknown_event_passes_unseen() -> None:
@@ -211,7 +213,7 @@ def test_raw_messages_are_told_first_of_those_peers_that_were_asked_for(
 ) -> None:
     call = Call.ready(CallConfig(raw_messages=told))
     phone, model = call.phone("{"), call.model('{"type":"x"}')
-    assert phone.told(TwilioMessage) == ([TwilioMessage("{")] if TWILIO in told else [])
+    assert phone.notified(TwilioMessage) == ([TwilioMessage("{")] if TWILIO in told else [])
     assert model.events == ([RealtimeEvent('{"type":"x"}')] if REALTIME in told else [])
     assert isinstance(phone.events[-1], Fault)
 
@@ -220,7 +222,7 @@ def test_a_response_is_told_and_played_from_its_beginning_to_its_end() -> None:
     call = Call.ready()
     steps = [created(), delta(170), audio_done(), item_done(), response_done()]
     done = [call.model(each) for each in steps]
-    assert [each.audio for each in done] == [[], [160], [10], [], []]
+    assert [each.audio_samples for each in done] == [[], [160], [10], [], []]
     assert [each.marks for each in done] == [[], ["1"], ["2"], [], []]
     assert [type(event) for each in done for event in each.events] == [
         ResponseStarted,
@@ -288,19 +290,19 @@ def test_a_socket_of_twilio_that_never_came_ends_the_call_at_once() -> None:
     assert Call().closed(TWILIO, 1006).events == [CallEnded(EndReason.TWILIO_LOST, "1006")]
 
 
-def end_by_stop(call: Call) -> Done:
+def end_by_stop(call: Call) -> StepResult:
     return call.phone(stop())
 
 
-def end_by_hang_up(call: Call) -> Done:
+def end_by_hang_up(call: Call) -> StepResult:
     return call.send(HangUp())
 
 
-def end_by_a_refusal(call: Call) -> Done:
+def end_by_a_refusal(call: Call) -> StepResult:
     return call.model(server_error("no", "configure-session"))
 
 
-def end_by_another_format(call: Call) -> Done:
+def end_by_another_format(call: Call) -> StepResult:
     return call.model(pcm_session())
 
 
@@ -315,7 +317,7 @@ def end_by_another_format(call: Call) -> Done:
 )
 @pytest.mark.parametrize("first", [TWILIO, REALTIME])
 def test_other_ends_close_both_legs_once_and_the_first_reason_counts(
-    end: Callable[[Call], Done], why: EndReason, first: Peer
+    end: Callable[[Call], StepResult], why: EndReason, first: Peer
 ) -> None:
     call = Call.connected()
     assert end(call).closes == [TWILIO, REALTIME]
@@ -355,7 +357,7 @@ def test_a_session_that_is_not_ready_in_time_ends_the_call_and_nothing_else_foll
 def test_silence_after_connecting_ends_by_itself() -> None:
     call = Call.answered()
     call.phone(connected())
-    assert call.wait(60_000).told(CallEnded) == [
+    assert call.wait(60_000).notified(CallEnded) == [
         CallEnded(EndReason.STREAM_NOT_STARTED, "no start message was received")
     ]
     assert call.bridge.deadline is None
@@ -366,7 +368,7 @@ def test_a_driver_that_never_tells_of_a_closed_socket_does_not_keep_the_call(
     stage: Callable[[], Call],
 ) -> None:
     call = stage()
-    ended = call.send(HangUp()).told(CallEnded) or call.wait(10_000).told(CallEnded)
+    ended = call.send(HangUp()).notified(CallEnded) or call.wait(10_000).notified(CallEnded)
     assert ended == [CallEnded(EndReason.HUNG_UP)]
     assert call.bridge.deadline is None
 
@@ -393,7 +395,7 @@ def test_a_peer_that_a_call_does_not_have_is_misuse_after_the_end_too() -> None:
         bridge.receive_text("twilio", "{}", 0)
 
 
-LATE: list[Callable[[Call], Done]] = [
+LATE: list[Callable[[Call], StepResult]] = [
     lambda call: call.phone(media(A_FRAME)),
     lambda call: call.phone("{"),
     lambda call: call.phone(stop()),
@@ -414,14 +416,14 @@ LATE: list[Callable[[Call], Done]] = [
 
 
 @pytest.mark.parametrize("late", LATE)
-def test_s09_s10_after_the_end_nothing_has_an_effect(late: Callable[[Call], Done]) -> None:
+def test_s09_s10_after_the_end_nothing_has_an_effect(late: Callable[[Call], StepResult]) -> None:
     call = ended_call()
     assert late(call).actions == []
     assert call.bridge.deadline is None
 
 
 @pytest.mark.parametrize("late", LATE[:5] + LATE[9:10] + LATE[11:])
-def test_what_crosses_our_close_has_no_effect(late: Callable[[Call], Done]) -> None:
+def test_what_crosses_our_close_has_no_effect(late: Callable[[Call], StepResult]) -> None:
     call = Call.talking(800)
     call.send(HangUp())
     assert late(call).actions == []
@@ -631,7 +633,7 @@ def test_the_whole_of_a_short_call_in_order() -> None:
         [],
         ["Notify"],
     ]
-    assert steps[2].told(SessionReady)[0].session["audio"]["output"]["format"] == PCMU
+    assert steps[2].notified(SessionReady)[0].session["audio"]["output"]["format"] == PCMU
     assert steps[1].marks == ["0"]
     assert SID in steps[1].to_twilio[0].encode()
 
@@ -672,7 +674,7 @@ def test_the_conversation_and_what_was_heard_of_it_can_be_asked_for_at_any_time(
     item = {"id": "i", "type": "message", "role": "assistant", "status": "in_progress"}
     call.model(type="conversation.item.added", previous_item_id=None, item=item)
     call.model(delta(800))
-    call.hear(50)
+    call.play(50)
     (heard,) = call.open.playback_positions(call.now)
     assert (heard.confirmed_samples, heard.estimated_samples, heard.sent_samples) == (160, 400, 800)
     assert [each.id for each in call.open.items] == ["i"]

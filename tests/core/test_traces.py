@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar, cast
 import pytest
 from attrs import define, field
 
-from calling import PCMU, Call, Done, mark, media
+from calling import PCMU, Call, StepResult, mark, media
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
-from twilio_realtime.sim.model.replies import FunctionCall, Reply, Speech
+from twilio_realtime.sim.model.replies import FunctionCallReply, Reply, SpokenReply
 from twilio_realtime_core import Encodable, FaultKind, Peer, SendEvent, SendFunctionOutput
 from twilio_realtime_core.machine.actions import Action, Send
 from twilio_realtime_core.machine.units import MS
@@ -84,25 +84,25 @@ class Replay:
             self._take(self.call.model(event) if direction == "received" else self._send(event))
             self._take(self.call.wait(20))
 
-    def _send(self, event: Event) -> Done:
+    def _send(self, event: Event) -> StepResult:
         match event:
             case {"type": "input_audio_buffer.append", "audio": payload}:
                 return self.call.phone(media(payload))
             case {"type": "session.update"} | {"item": {"type": "function_call_output"}}:
-                return Done([])
+                return StepResult([])
             case {"type": "response.create"} if self.told(FunctionCallRequested):
-                return Done([])
+                return StepResult([])
             case _:
                 return self.call.send(SendEvent(event))
 
-    def _take(self, done: Done) -> None:
+    def _take(self, done: StepResult) -> None:
         self.events += done.events
         self.to_model += [json.loads(each.encode()) for each in done.to_model]
         self.to_twilio += done.to_twilio
         for name in done.marks:
             self._take(self.call.wait(1000))
             self._take(self.call.phone(mark(name)))
-        for each in done.told(FunctionCallRequested):
+        for each in done.notified(FunctionCallRequested):
             answer = SendFunctionOutput(each.call_id, self._outputs[each.call_id])
             self._take(self.call.send(answer))
 
@@ -211,7 +211,7 @@ def test_the_cost_of_the_call_is_that_of_the_recorded_responses(trace: Path) -> 
     assert [each.input.total for each in costs] == [each["input_tokens"] for each in recorded]
     assert [each.output.total for each in costs] == [each["output_tokens"] for each in recorded]
     replay.call.closed(Peer.TWILIO)
-    (ended,) = replay.call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = replay.call.closed(Peer.REALTIME).notified(CallEnded)
     assert (ended.usage, ended.unanswered_requests) == (sum(costs, Usage()), 0)
 
 
@@ -223,7 +223,7 @@ def test_a_session_of_another_format_ends_the_call_before_it_is_heard(trace: Pat
     call = Call.connected()
     assert call.model(updated).faults == [FaultKind.WRONG_FORMAT]
     call.closed(Peer.TWILIO)
-    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = call.closed(Peer.REALTIME).notified(CallEnded)
     assert ended.reason is EndReason.SESSION_REFUSED
 
 
@@ -247,8 +247,8 @@ class Model:
     """The simulated model, and the kinds of events it has sent."""
 
     def __init__(self) -> None:
-        call = FunctionCall("get_weather", "{}", "call_uMNE0Myi2tDTPu0w")
-        self._peer = RealtimePeer([Reply([call]), Reply([Speech(b"\x20" * 800, "Hello.")])])
+        call = FunctionCallReply("get_weather", "{}", "call_uMNE0Myi2tDTPu0w")
+        self._peer = RealtimePeer([Reply([call]), Reply([SpokenReply(b"\x20" * 800, "Hello.")])])
         self._now = 0
         self.types = set[str]()
         self._take(self._peer.start(0))

@@ -15,9 +15,17 @@ from answer_one_call import answer
 from callbacks import Call
 from selectors_loop import Loop
 from twilio_realtime.sim import sample_speech
+from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
-from twilio_realtime.sim.model.replies import Pace, Reply, Speech
-from twilio_realtime.sim.phone.caller import After, Cue, HangUp, Press, Say, WhenHeard
+from twilio_realtime.sim.model.replies import Reply, SpokenReply
+from twilio_realtime.sim.phone.caller import (
+    AfterDelay,
+    CallerHangsUp,
+    CallerPressesKey,
+    CallerSays,
+    Cue,
+    WhenAgentHeard,
+)
 from twilio_realtime.sim.phone.twilio_peer import SERVER, TwilioPeer
 from twilio_realtime_core import (
     Action,
@@ -41,16 +49,16 @@ from twilio_realtime_core.transport.websocket import LinkConfig
 LINK = LinkConfig(max_message_bytes=1 << 24)
 ANSWER = sample_speech.load("agent_answer")
 SCRIPT: tuple[Cue, ...] = (
-    After(100 * MS, Say(sample_speech.load("caller_interruption").audio)),
-    WhenHeard(300, Say(sample_speech.load("caller_interruption").audio)),
-    After(100 * MS, Press("5")),
-    After(100 * MS, HangUp()),
+    AfterDelay(100 * MS, CallerSays(sample_speech.load("caller_interruption").audio)),
+    WhenAgentHeard(300, CallerSays(sample_speech.load("caller_interruption").audio)),
+    AfterDelay(100 * MS, CallerPressesKey("5")),
+    AfterDelay(100 * MS, CallerHangsUp()),
 )
 
 
 def model() -> RealtimePeer:
-    quick = Pace(item_ns=20 * MS, audio_ns=20 * MS)
-    return RealtimePeer([Reply((Speech(ANSWER.audio, ANSWER.transcript),))], pace=quick)
+    quick = Pace(first_spoken_item_ns=20 * MS, first_audio_ns=20 * MS)
+    return RealtimePeer([Reply((SpokenReply(ANSWER.audio, ANSWER.transcript),))], pace=quick)
 
 
 def test_one_call_over_real_sockets_in_a_selectors_loop() -> None:
@@ -93,7 +101,7 @@ def test_one_call_over_real_sockets_in_a_selectors_loop() -> None:
     assert isinstance(ended, CallEnded)
     assert (ended.reason, ended.detail) == (EndReason.CALLER_HUNG_UP, "stop")
     assert faults == []
-    assert simulated.complaints == []
+    assert simulated.sent_errors == []
     assert phone.warnings == []
     assert [event for event in told if isinstance(event, KeyPressed)] == [KeyPressed("5")]
     (interrupted,) = [event for event in told if isinstance(event, Interrupted)]
@@ -210,10 +218,10 @@ def test_one_call_in_the_callbacks_of_a_framework() -> None:
     ended = told[-1]
     assert isinstance(ended, CallEnded)
     assert (ended.reason, ended.detail) == (EndReason.CALLER_HUNG_UP, "stop")
-    assert simulated.complaints == []
+    assert simulated.sent_errors == []
     assert phone.warnings == []
     (interrupted,) = [event for event in told if isinstance(event, Interrupted)]
-    assert interrupted.items[0].heard_ms == samples_to_ms(phone.clears[0].heard)
+    assert interrupted.items[0].heard_ms == samples_to_ms(phone.clears[0].heard_bytes)
     assert call.bridge.deadline is None
 
 

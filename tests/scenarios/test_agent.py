@@ -7,10 +7,15 @@ from calling import Call, audio, audio_done, created, delta, media, response_don
 from scenario_phone import Phone
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.realtime_peer import RealtimePeer
-from twilio_realtime.sim.model.replies import Reply, Speech
-from twilio_realtime.sim.phone.caller import After, Cue, Say, WhenHeard
-from twilio_realtime.sim.phone.caller import HangUp as Leave
-from twilio_realtime.sim.phone.twilio_peer import Cleared, TwilioPeer
+from twilio_realtime.sim.model.replies import Reply, SpokenReply
+from twilio_realtime.sim.phone.caller import (
+    AfterDelay,
+    CallerHangsUp,
+    CallerSays,
+    Cue,
+    WhenAgentHeard,
+)
+from twilio_realtime.sim.phone.twilio_peer import QueueCleared, TwilioPeer
 from twilio_realtime.sim.world.calls import message_call
 from twilio_realtime.sim.world.message_world import MessageWorld
 from twilio_realtime_core import Bridge, CallConfig, HangUp, Mute, Peer, Play, SessionConfig, Unmute
@@ -44,7 +49,7 @@ class Simulated:
         self.phone = TwilioPeer(url="ws://bridge/media-stream", seed=1, script=script)
         self.model = RealtimePeer(replies, seed=2)
         self.world: MessageWorld = message_call(
-            self.bridge, self.phone, self.model, to_twilio_ns=to_twilio_ms * MS
+            self.bridge, self.phone, self.model, twilio_latency_ns=to_twilio_ms * MS
         )
 
     def told(self, kind: type) -> list[object]:
@@ -58,12 +63,12 @@ class Simulated:
     def run_to_the_end(self) -> None:
         self.world.run_until(lambda: bool(self.told(CallEnded)), 60 * SECOND)
         self.world.run(SECOND)
-        assert self.model.complaints == []
+        assert self.model.sent_errors == []
         assert self.phone.warnings == []
 
 
-def spoken(recording: sample_speech.Recording) -> Reply:
-    return Reply((Speech(recording.audio, recording.transcript),))
+def spoken(recording: sample_speech.SampleSpeech) -> Reply:
+    return Reply((SpokenReply(recording.audio, recording.transcript),))
 
 
 # A greeting.
@@ -84,7 +89,7 @@ def test_s73_a_short_greeting_has_a_mark_at_its_beginning_and_one_at_its_end(sam
 def test_s73_a_greeting_of_the_application_s_own_is_told_with_all_its_300_ms() -> None:
     call = Phone.ready()
     call.send(Play(b"\xff" * 2400, "greeting"))
-    assert call.wait(300).told(ClipFinished) == [ClipFinished("greeting", 300, 300)]
+    assert call.wait(300).notified(ClipFinished) == [ClipFinished("greeting", 300, 300)]
 
 
 def test_s87_while_a_greeting_plays_a_muted_caller_cannot_interrupt_it() -> None:
@@ -94,7 +99,7 @@ def test_s87_while_a_greeting_plays_a_muted_caller_cannot_interrupt_it() -> None
     call.send(Mute())
     call.send(Play(b"\0" * 8000, "greeting"))
     assert call.phone(media(audio(160))).to_model == [SILENCE]
-    assert call.wait(1000).told(ClipFinished) == [ClipFinished("greeting", 1000, 1000)]
+    assert call.wait(1000).notified(ClipFinished) == [ClipFinished("greeting", 1000, 1000)]
     call.send(Unmute())
     assert call.phone(media(audio(160))).to_model == [AppendAudio(audio(160))]
 
@@ -106,12 +111,14 @@ def test_s87_while_a_greeting_plays_a_muted_caller_cannot_interrupt_it() -> None
 def test_s82_the_caller_hears_the_goodbye_to_its_end_before_the_line_is_closed(
     to_twilio_ms: int,
 ) -> None:
-    call = Simulated((After(500 * MS, Say(QUESTION)),), spoken(GOODBYE), to_twilio_ms=to_twilio_ms)
-    call.phone.record = True
+    call = Simulated(
+        (AfterDelay(500 * MS, CallerSays(QUESTION)),), spoken(GOODBYE), to_twilio_ms=to_twilio_ms
+    )
+    call.phone.record_audio = True
     call.world.run_until(lambda: bool(call.told(ResponseStarted)), 20 * SECOND)
     call.world.call("bridge", "send", HangUp(after_playback=True))
     call.run_to_the_end()
-    _, heard = call.phone.recorded(20 * SECOND)
+    _, heard = call.phone.recorded_audio(20 * SECOND)
     assert GOODBYE.audio in heard
 
 
@@ -144,15 +151,20 @@ def test_s82_keys_that_are_played_are_heard_before_the_line_is_closed() -> None:
 def test_s75_the_model_s_memory_ends_where_the_phone_was_when_it_fell_silent(
     heard_ms: int, to_twilio_ms: int
 ) -> None:
-    script = (After(500 * MS, Say(QUESTION)), WhenHeard(heard_ms, Say(INTERRUPTION)))
+    script = (
+        AfterDelay(500 * MS, CallerSays(QUESTION)),
+        WhenAgentHeard(heard_ms, CallerSays(INTERRUPTION)),
+    )
     call = Simulated(
-        (*script, After(3 * SECOND, Leave())),
+        (*script, AfterDelay(3 * SECOND, CallerHangsUp())),
         spoken(ANSWER),
         spoken(GOODBYE),
         to_twilio_ms=to_twilio_ms,
     )
     call.run_to_the_end()
-    (cleared,) = [event for _, _, event in call.world.notifications if isinstance(event, Cleared)]
-    answer = next(item for item in call.model.conversation if item.spoken)
-    assert answer.truncated_ms == samples_to_ms(cleared.heard) >= heard_ms
+    (cleared,) = [
+        event for _, _, event in call.world.notifications if isinstance(event, QueueCleared)
+    ]
+    answer = next(item for item in call.model.conversation if item.is_spoken)
+    assert answer.truncated_ms == samples_to_ms(cleared.heard_bytes) >= heard_ms
     assert len(call.told(Interrupted)) == 1

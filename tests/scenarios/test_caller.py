@@ -10,7 +10,7 @@ from calling import (
     PCMU,
     SID,
     Call,
-    Done,
+    StepResult,
     audio,
     connected,
     created,
@@ -66,8 +66,8 @@ def speaking(timeout_ms: int | None = 750) -> Call:
     return call
 
 
-def padded(done: Done) -> list[CallerAudioPadded]:
-    return done.told(CallerAudioPadded)
+def padded(done: StepResult) -> list[CallerAudioPadded]:
+    return done.notified(CallerAudioPadded)
 
 
 # Formats.
@@ -139,7 +139,7 @@ def test_s18_frames_from_before_the_session_wait_and_go_out_in_order_once_it_is_
 def test_s18_the_end_of_twilio_s_socket_closes_the_model_s(code: int, reason: EndReason) -> None:
     call = Call.ready()
     assert call.closed(Peer.TWILIO, code).closes == [Peer.REALTIME]
-    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = call.closed(Peer.REALTIME).notified(CallEnded)
     assert ended.reason is reason
 
 
@@ -244,7 +244,7 @@ def test_s31_nothing_of_a_wrong_message_is_told_but_what_was_wrong_with_it() -> 
         call.model(f'{{"type": "{SECRET}'),
         call.model({**delta(1), "delta": f"{SECRET}!"}),
     ]
-    assert [len(done.told(Fault)) for done in wrong] == [1] * len(wrong)
+    assert [len(done.notified(Fault)) for done in wrong] == [1] * len(wrong)
     assert SECRET not in repr([done.events for done in wrong])
 
 

@@ -52,7 +52,7 @@ def hung_up_while_talking() -> Phone:
     call.wait(300)
     call.send(HangUp())
     call.closed(Peer.TWILIO)
-    assert call.closed(Peer.REALTIME).told(CallEnded)
+    assert call.closed(Peer.REALTIME).notified(CallEnded)
     return call
 
 
@@ -90,7 +90,7 @@ def test_s72_the_first_words_of_the_next_call_touch_no_item_of_the_last() -> Non
     hung_up_while_talking()
     call = Phone.ready()
     done = call.model(speech_started())
-    assert (done.to_twilio, done.to_model, done.told(Interrupted)) == ([], [], [])
+    assert (done.to_twilio, done.to_model, done.notified(Interrupted)) == ([], [], [])
 
 
 def test_s48_after_hanging_up_an_interruption_does_nothing_before_and_after_the_sockets_close() -> (
@@ -127,7 +127,7 @@ def test_s47_a_position_is_whole_rounded_down_and_never_beyond_the_audio(
 def test_s54_what_the_phone_has_played_is_where_the_item_is_truncated() -> None:
     """S54: nobody has to report it, the marks do; by the clock alone it would be 700 ms."""
     call = Phone.ready()
-    call.late_ns = 200 * MS
+    call.start_delay_ns = 200 * MS
     call.model(created())
     call.model(delta(4000))
     call.model(delta(4000))
@@ -149,7 +149,7 @@ def test_s58_audio_that_comes_before_the_session_is_confirmed_is_played_and_can_
     call = Phone.connected()
     call.wait(0)
     call.model(created())
-    assert sum(call.model(delta(800)).audio) == 800
+    assert sum(call.model(delta(800)).audio_samples) == 800
     call.wait(40)
     assert call.send(Interrupt()).to_twilio == [Clear(SID)]
 
@@ -176,7 +176,7 @@ def test_s62_a_cancel_of_the_response_alone_leaves_its_audio_and_is_not_sent_aga
     cancel = CancelResponse("r", "mine")
     done = call.send(cancel)
     assert (done.to_twilio, done.to_model) == ([], [cancel])
-    assert call.model(delta(800)).audio
+    assert call.model(delta(800)).audio_samples
     call.wait(100)
     assert call.send(Interrupt()).to_model == [TruncateItem("i", 0, 200)]
     assert call.send(Interrupt()).actions == []
@@ -201,7 +201,7 @@ def test_s63_stopping_what_plays_without_a_cancel_leaves_the_response_after_it_a
     call.wait(100)
     assert call.send(Interrupt(cancel=False)).to_model == [TruncateItem("i", 0, 100)]
     call.model(created("s"))
-    assert call.model(delta(800, "s", "j")).audio
+    assert call.model(delta(800, "s", "j")).audio_samples
 
 
 def test_s66_an_interruption_of_which_the_server_refuses_a_part_is_done_all_the_same() -> None:
@@ -215,7 +215,7 @@ def test_s66_an_interruption_of_which_the_server_refuses_a_part_is_done_all_the_
     assert call.model(late).faults == []
     call.model(response_done(status="cancelled"))
     call.model(created("s"))
-    assert call.model(delta(800, "s", "j")).audio
+    assert call.model(delta(800, "s", "j")).audio_samples
     call.wait(40)
     done = call.model(speech_started())
     assert (done.to_twilio, done.to_model) == ([Clear(SID)], [TruncateItem("j", 0, 40)])
@@ -267,7 +267,7 @@ def test_s83_the_estimate_goes_on_from_the_marks_ends_with_the_clear_and_begins_
     call.model(created("s"))
     call.model(delta(800, "s", "j"))
     call.model(audio_done("s", "j"))
-    assert call.wait(100).told(PlaybackFinished) == [PlaybackFinished("s", "j", 0)]
+    assert call.wait(100).notified(PlaybackFinished) == [PlaybackFinished("s", "j", 0)]
     assert call.phone(mark("never sent")).faults == [FaultKind.UNKNOWN_MARK]
     call.model(delta(1600, "s", "k"))
     call.wait(900)
@@ -277,7 +277,7 @@ def test_s83_the_estimate_goes_on_from_the_marks_ends_with_the_clear_and_begins_
 def test_s85_of_128_queued_items_the_one_under_way_is_cut_though_receipts_are_100_ms_late() -> None:
     """S85: those before it stay as they are, those behind it are deleted."""
     call = Phone.streaming()
-    call.back_ns = 100 * MS
+    call.echo_delay_ns = 100 * MS
     call.wait(100)
     call.opened_and_configured()
     call.model(created())
@@ -290,7 +290,7 @@ def test_s85_of_128_queued_items_the_one_under_way_is_cut_though_receipts_are_10
     done = call.model(speech_started())
     assert done.to_model[0] == TruncateItem("i41", 0, 40)
     assert done.to_model[1:] == [DeleteItem(f"i{number}") for number in range(42, 128)]
-    assert [each.cause for each in done.told(Interrupted)] == [InterruptionCause.CALLER]
+    assert [each.cause for each in done.notified(Interrupted)] == [InterruptionCause.CALLER]
 
 
 def test_s91_the_cancel_that_came_too_late_does_not_hold_up_the_next_request() -> None:

@@ -81,7 +81,7 @@ def test_s35_a_request_whose_socket_was_lost_is_counted_at_the_end() -> None:
     call = Call.ready()
     call.send(CreateResponse())
     assert call.closed(Peer.REALTIME, 1006).closes == [Peer.TWILIO]
-    (ended,) = call.closed(Peer.TWILIO).told(CallEnded)
+    (ended,) = call.closed(Peer.TWILIO).notified(CallEnded)
     assert (ended.reason, ended.unanswered_requests) == (EndReason.REALTIME_LOST, 1)
 
 
@@ -96,7 +96,7 @@ def test_s36_s38_an_error_of_something_else_leaves_the_request_and_its_own_error
     assert call.model(server_error("of nobody")).to_model == []
     done = call.model(server_error("invalid", "one", "invalid_value"))
     assert done.to_model == [second]
-    assert done.told(ResponseRefused) == [ResponseRefused("one", "invalid_value", "invalid")]
+    assert done.notified(ResponseRefused) == [ResponseRefused("one", "invalid_value", "invalid")]
 
 
 def test_s38_what_still_waits_when_the_call_ends_is_not_sent() -> None:
@@ -106,7 +106,7 @@ def test_s38_what_still_waits_when_the_call_ends_is_not_sent() -> None:
     assert call.send(HangUp()).to_model == []
     assert call.model(response_done()).to_model == []
     call.closed(Peer.TWILIO)
-    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = call.closed(Peer.REALTIME).notified(CallEnded)
     assert ended.unanswered_requests == 2
 
 
@@ -169,7 +169,7 @@ def test_s49_the_text_of_every_event_can_be_had_as_it_came() -> None:
 def test_s70_a_voice_that_is_an_object_is_read() -> None:
     output = {"format": PCMU, "voice": VOICE}
     session = {**SESSION, "audio": {**SESSION["audio"], "output": output}}
-    (ready,) = Call.ready().model(type="session.updated", session=session).told(SessionReady)
+    (ready,) = Call.ready().model(type="session.updated", session=session).notified(SessionReady)
     assert ready.session["audio"]["output"]["voice"] == VOICE
 
 
@@ -177,10 +177,10 @@ def test_s70_an_item_at_the_front_says_so_and_one_that_is_none_is_a_fault_and_no
     call = Call.ready()
     item: dict[str, Any] = {"id": "a", "type": "message", "role": "user", "content": []}
     event = {"type": "conversation.item.added", "item": item, "previous_item_id": None}
-    (added,) = call.model(event).told(ItemAdded)
+    (added,) = call.model(event).notified(ItemAdded)
     assert added.previous_item_id is None
     assert call.model({**event, "item": 3}).faults == [FaultKind.BAD_MESSAGE]
-    assert call.model({**event, "item": {**item, "id": "b"}}).told(ItemAdded)
+    assert call.model({**event, "item": {**item, "id": "b"}}).notified(ItemAdded)
 
 
 def test_s70_usage_is_told_with_the_end_of_its_response_and_none_where_there_is_none() -> None:
@@ -188,17 +188,17 @@ def test_s70_usage_is_told_with_the_end_of_its_response_and_none_where_there_is_
     call = Call.ready()
     body = response_done()["response"]
     usage = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
-    (first,) = call.model(type="response.done", response={**body, "usage": usage}).told(
+    (first,) = call.model(type="response.done", response={**body, "usage": usage}).notified(
         ResponseFinished
     )
     assert first.usage == Usage(input=Tokens(3), output=Tokens(4))
-    (second,) = call.model(type="response.done", response={**body, "id": "s", "usage": None}).told(
-        ResponseFinished
-    )
+    (second,) = call.model(
+        type="response.done", response={**body, "id": "s", "usage": None}
+    ).notified(ResponseFinished)
     assert second.usage is None
     call.send(HangUp())
     call.closed(Peer.TWILIO)
-    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = call.closed(Peer.REALTIME).notified(CallEnded)
     assert ended.usage == first.usage
 
 
@@ -207,9 +207,9 @@ def test_s70_an_answer_in_text_is_told_as_text() -> None:
     call.model(created())
     part: dict[str, Any] = {"response_id": "r", "item_id": "i", "content_index": 0}
     done = call.model(type="response.output_text.delta", delta="Hel", **part)
-    assert done.told(AgentText) == [AgentText("r", "i", 0, "Hel", final=False)]
+    assert done.notified(AgentText) == [AgentText("r", "i", 0, "Hel", final=False)]
     done = call.model(type="response.output_text.done", text="Hello", **part)
-    assert done.told(AgentText) == [AgentText("r", "i", 0, "Hello", final=True)]
+    assert done.notified(AgentText) == [AgentText("r", "i", 0, "Hello", final=True)]
 
 
 def test_s71_when_a_tool_of_an_mcp_server_has_answered_the_model_goes_on() -> None:
@@ -219,7 +219,7 @@ def test_s71_when_a_tool_of_an_mcp_server_has_answered_the_model_goes_on() -> No
     item = {**about, "arguments": "{}", "output": "found"}
     call.model(type="response.mcp_call.in_progress", item_id="m", output_index=0)
     done = call.model(type="response.output_item.done", response_id="r", item=item)
-    assert done.told(McpCallFinished) == [McpCallFinished("m", "docs", "search", "found", None)]
+    assert done.notified(McpCallFinished) == [McpCallFinished("m", "docs", "search", "found", None)]
     call.model(type="response.mcp_call.completed", item_id="m", output_index=0)
     assert types(call.model(response_done()).to_model) == ["response.create"]
 
@@ -243,8 +243,8 @@ def test_s52_a_hang_up_while_the_model_is_dialled_gives_it_up_and_ends_once(
     assert call.send(HangUp()).closes == [Peer.TWILIO, Peer.REALTIME]
     if opened:
         assert call.opened(Peer.REALTIME).actions == []  # the driver closes it, as it was told
-    assert call.closed(Peer.TWILIO).told(CallEnded) == []
-    (ended,) = call.closed(Peer.REALTIME, 1006).told(CallEnded)
+    assert call.closed(Peer.TWILIO).notified(CallEnded) == []
+    (ended,) = call.closed(Peer.REALTIME, 1006).notified(CallEnded)
     assert ended.reason is EndReason.HUNG_UP
     assert call.closed(Peer.REALTIME).actions == []
 

@@ -33,9 +33,9 @@ from twilio_realtime.recordings.report import (
 )
 from twilio_realtime.recordings.timeline import Lanes, Moment, Narrator
 from twilio_realtime.sim.audio import to_linear
-from twilio_realtime.sim.model.realtime_peer import Complaint, RealtimePeer
-from twilio_realtime.sim.model.replies import Reply, Speech
-from twilio_realtime.sim.phone.caller import HangUp, WhenHeard
+from twilio_realtime.sim.model.realtime_peer import RealtimePeer, SentError
+from twilio_realtime.sim.model.replies import Reply, SpokenReply
+from twilio_realtime.sim.phone.caller import CallerHangsUp, WhenAgentHeard
 from twilio_realtime.sim.phone.twilio_peer import StreamWarning, TwilioPeer
 from twilio_realtime.sim.world.calls import message_call
 from twilio_realtime.sim.world.message_world import MessageWorld
@@ -226,7 +226,7 @@ def test_where_nothing_can_be_written_no_call_is_made(tmp_path: Path, place: str
 def test_a_call_that_goes_otherwise_fails_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hasty = attrs.evolve(short_scenario(), script=(WhenHeard(0, HangUp()),))
+    hasty = attrs.evolve(short_scenario(), script=(WhenAgentHeard(0, CallerHangsUp()),))
     monkeypatch.setattr(twilio_realtime.cli.demo, "short_scenario", lambda: hasty)
     arguments = ["--quick", "--json", "--output", str(tmp_path)]
     assert twilio_realtime.cli.demo.demo.main(arguments, standalone_mode=False) == 1
@@ -262,9 +262,11 @@ def world_of(
     scenario: Scenario, bridge: MessageMachine, latency_ns: int = 0
 ) -> tuple[MessageWorld, TwilioPeer, RealtimePeer]:
     phone = TwilioPeer(url="ws://bridge/media-stream", seed=1, script=scenario.script)
-    replies = [Reply((Speech(each.audio, each.transcript),)) for each in scenario.replies]
+    replies = [Reply((SpokenReply(each.audio, each.transcript),)) for each in scenario.replies]
     model = RealtimePeer(replies, seed=1, pace=scenario.pace)
-    world = message_call(bridge, phone, model, to_twilio_ns=latency_ns, to_model_ns=latency_ns)
+    world = message_call(
+        bridge, phone, model, twilio_latency_ns=latency_ns, model_latency_ns=latency_ns
+    )
     return world, phone, model
 
 
@@ -322,7 +324,7 @@ def test_the_times_of_a_log_count_from_the_start() -> None:
     log.start(7 * SECOND)
     log.handle_timeout(7 * SECOND + 3)
     assert log.began_ns == 7 * SECOND
-    assert [step.when for step in log.steps] == [0, 3]
+    assert [step.at_ns for step in log.steps] == [0, 3]
 
 
 def test_lines_of_a_log_hold_words_and_numbers_but_no_audio(call: Simulated) -> None:
@@ -375,14 +377,14 @@ def test_the_scenario_is_as_it_should_be(call: Simulated) -> None:
     answer, rest = full_scenario().replies[1:3]
     assert first.generated_ms >= len(answer.audio) // 8  # all of it, with the last token's silence
     assert second.generated_ms < len(rest.audio) // 8
-    assert 14 < call.log.steps[-1].when / SECOND < 17
+    assert 14 < call.log.steps[-1].at_ns / SECOND < 17
 
 
 def test_cuts_are_the_truth_to_the_millisecond(call: Simulated) -> None:
     first, second = call.cuts
     greeting = len(full_scenario().replies[0].audio)
     greeting += -greeting % 400  # made in tokens of 50 ms
-    heard = [clear.heard for clear in call.phone.clears]
+    heard = [clear.heard_bytes for clear in call.phone.clears]
     assert first.heard_ms == first.told_ms == samples_to_ms(heard[0] - greeting)
     assert second.heard_ms == second.told_ms == samples_to_ms(heard[1] - heard[0])
     assert [cut.difference_ms for cut in call.cuts] == [0, 0]
@@ -415,7 +417,7 @@ def test_a_cut_is_judged_by_its_difference(
 def test_all_that_is_wrong_is_told() -> None:
     call = simulate(short_scenario(), 2 * SECOND)
     call.phone.warnings.append(StreamWarning(31951, "no such message"))
-    call.model.complaints.append(Complaint("response.cancel", None, "there is none", None, None))
+    call.model.sent_errors.append(SentError("response.cancel", None, "there is none", None, None))
     assert call.complaints() == [
         "the call has not ended",
         "items cut off by each interruption: [1], not [1, 1]",
@@ -471,7 +473,7 @@ def rows(lanes: Lanes, now: int) -> dict[str, str]:
 
 
 def test_lanes_show_who_is_heard_and_what_waits(call: Simulated, lanes: Lanes) -> None:
-    now = call.log.steps[-1].when
+    now = call.log.steps[-1].at_ns
     cells = rows(lanes, min(now, 16 * SECOND))
     for cut in call.cuts:
         at = cut.at_ns // (200 * MS)
@@ -487,7 +489,7 @@ def test_lanes_show_who_is_heard_and_what_waits(call: Simulated, lanes: Lanes) -
 
 def test_lanes_that_are_full_move_on(call: Simulated) -> None:
     made = Lanes(call.phone, call.log.began_ns, 40, 8.0)
-    early = [step for step in call.log.steps if step.when <= 8 * SECOND]
+    early = [step for step in call.log.steps if step.at_ns <= 8 * SECOND]
     for step in early:
         made.note(step)
     before = rows(made, 8 * SECOND)

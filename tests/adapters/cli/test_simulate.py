@@ -9,7 +9,7 @@ import pytest
 
 from twilio_realtime.cli import simulate as command
 from twilio_realtime.cli.commands import call
-from twilio_realtime.sim.batch.batch import Result, run_call
+from twilio_realtime.sim.batch.batch import CallResult, run_call
 from twilio_realtime.sim.batch.random_call import Failure
 from twilio_realtime_core import Action, Bridge, Peer
 
@@ -22,20 +22,20 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -
     return [json.loads(line) for line in out.splitlines()]
 
 
-def fail_some(seed: int, **_: object) -> Result:
+def fail_some(seed: int, **_: object) -> CallResult:
     """The call of a seed; those of even seeds go wrong."""
     failure = Failure(4, "truncated at \x1b[31m too much", ("a step",), ("a fault",))
     result = run_call(1)
-    return Result(
+    return CallResult(
         seed=seed,
         scenario="random",
         level="messages",
         outcome="HUNG_UP" if seed % 2 else "FAILED",
         duration_ns=result.duration_ns,
         failure=None if seed % 2 else failure,
-        faults=(),
+        impairments=(),
         transitions=(),
-        seen=(),
+        received=(),
         commands=(("HangUp", 1),),
     )
 

@@ -91,8 +91,10 @@ def test_a_socket_that_is_lost_ends_the_call(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_fault_that_is_named_is_there_with_every_seed(name: str) -> None:
-    assert {tuple(Faults.seeded(seed, name).make().added) for seed in range(20)} == {(name,)}
-    assert tuple(Faults((name,)).make().added) == (name,)
+    assert {tuple(Faults.seeded(seed, name).make().rules_by_name) for seed in range(20)} == {
+        (name,)
+    }
+    assert tuple(Faults((name,)).make().rules_by_name) == (name,)
 
 
 def test_the_strategy_has_a_fault_that_is_named_or_not() -> None:
@@ -103,10 +105,10 @@ def test_the_strategy_has_a_fault_that_is_named_or_not() -> None:
 
 
 def test_without_names_any_may_be_there_and_none_need_be() -> None:
-    added = [set(Faults.seeded(seed).make().added) for seed in range(300)]
+    added = [set(Faults.seeded(seed).make().rules_by_name) for seed in range(300)]
     assert set() in added
     assert {name for names in added for name in names} == set(NAMES)
-    assert not NO_FAULTS.make().added
+    assert not NO_FAULTS.make().rules_by_name
 
 
 @settings(max_examples=20, deadline=None)
@@ -114,7 +116,11 @@ def test_without_names_any_may_be_there_and_none_need_be() -> None:
 def test_the_same_faults_are_made_again(faults: Faults, named: st.DataObject) -> None:
     drawn = named.draw(strategies.faults(*NAMES[:9]))
     for each in (faults, drawn):
-        assert each.make().added.keys() == each.make().added.keys() <= set(each.decided)
+        assert (
+            each.make().rules_by_name.keys()
+            == each.make().rules_by_name.keys()
+            <= set(each.decided)
+        )
 
 
 def test_how_often_a_fault_has_had_its_way_can_be_asked() -> None:

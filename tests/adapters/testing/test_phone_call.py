@@ -13,9 +13,9 @@ from twilio_realtime.agents.failures import ApplicationError
 from twilio_realtime.agents.functions import Functions
 from twilio_realtime.agents.handlers import Handlers
 from twilio_realtime.sim import sample_speech
-from twilio_realtime.sim.model.replies import Reply, ResponseRequest, Speech, Text
+from twilio_realtime.sim.model.replies import Reply, ResponseRequest, SpokenReply, TextReply
 from twilio_realtime.sim.reference import InvariantBroken
-from twilio_realtime.sim.scenarios import agent_voice
+from twilio_realtime.sim.scenarios.voices import agent_voice
 from twilio_realtime.testing.model import function_call
 from twilio_realtime.testing.phone_call import Line, PhoneCall, Turn
 from twilio_realtime.testing.virtual_time import RUNTIMES
@@ -122,7 +122,7 @@ def test_recorded_audio_has_the_words_that_are_given() -> None:
     question, answer = sample_speech.load("caller_question"), sample_speech.load("agent_answer")
 
     async def story(call: PhoneCall) -> None:
-        call.model.replies(Reply((Speech(answer.audio, answer.transcript),)))
+        call.model.replies(Reply((SpokenReply(answer.audio, answer.transcript),)))
         await call.say(question.audio, question.transcript)
         await call.listen()
 
@@ -188,7 +188,7 @@ def test_a_reply_may_be_decided_when_its_turn_has_come() -> None:
         return f"This is number {request.number}"
 
     async def story(call: PhoneCall) -> None:
-        call.model.replies(reply, Text("unspoken"), reply)
+        call.model.replies(reply, TextReply("unspoken"), reply)
         for _ in range(4):
             await call.say("Go on")
             await call.listen()

@@ -204,7 +204,7 @@ def test_requests_that_were_never_answered_are_counted_at_the_end() -> None:
     call.send(CreateResponse({"instructions": "x"}))
     call.send(HangUp())
     call.closed(Peer.TWILIO)
-    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = call.closed(Peer.REALTIME).notified(CallEnded)
     assert ended.unanswered_requests == 2
 
 
@@ -257,10 +257,10 @@ def test_a_muted_caller_is_silence_of_the_same_length_and_heard_again_when_unmut
 def test_a_greeting_is_played_with_marks_and_is_told_when_it_was_heard() -> None:
     call = Call.ready()
     done = call.send(Play(b"\x00" * 2400, "greeting"))
-    assert done.sound == audio(2400)
+    assert done.audio_base64 == audio(2400)
     assert isinstance(done.to_twilio[-1], Mark)
-    assert call.hear(299).told(ClipFinished) == []
-    assert call.hear(1).told(ClipFinished) == [ClipFinished("greeting", 300, 300)]
+    assert call.play(299).notified(ClipFinished) == []
+    assert call.play(1).notified(ClipFinished) == [ClipFinished("greeting", 300, 300)]
 
 
 def test_a_greeting_does_not_yield_to_the_agent_who_comes_behind_it() -> None:
@@ -268,38 +268,38 @@ def test_a_greeting_does_not_yield_to_the_agent_who_comes_behind_it() -> None:
     call.send(Play(b"\x00" * 8000, "greeting"))
     call.model(created())
     assert [type(each) for each in call.model(delta(800)).to_twilio] == [Media]
-    call.hear(500)
+    call.play(500)
     interrupted = call.model(speech_started())
     assert interrupted.to_twilio == [Clear("MZ1")]
     assert types(interrupted.to_model) == []  # nothing of the response was heard, nor is it done
-    assert interrupted.told(ClipFinished) == [ClipFinished("greeting", 500, 1000)]
+    assert interrupted.notified(ClipFinished) == [ClipFinished("greeting", 500, 1000)]
 
 
 def test_hold_sound_is_cleared_at_the_first_sound_of_the_agent() -> None:
     call = Call.ready()
     call.send(Play(b"\x00" * 8000, "hold", until_agent_speaks=True))
-    call.hear(400)
+    call.play(400)
     call.model(created())
     done = call.model(delta(800))
     assert [type(each) for each in done.to_twilio[:2]] == [Clear, Media]
-    assert done.told(ClipFinished) == [ClipFinished("hold", 400, 1000)]
+    assert done.notified(ClipFinished) == [ClipFinished("hold", 400, 1000)]
 
 
 def test_hold_sound_waits_until_the_agent_was_heard() -> None:
     call = Call.talking(800)
     call.model(audio_done())
     call.model(response_done())
-    assert call.send(Play(b"\x00" * 800, "hold", until_agent_speaks=True)).audio == []
-    assert call.hear(99).audio == []
-    assert call.hear(1).sound == audio(800)
+    assert call.send(Play(b"\x00" * 800, "hold", until_agent_speaks=True)).audio_samples == []
+    assert call.play(99).audio_samples == []
+    assert call.play(1).audio_base64 == audio(800)
 
 
 def test_hold_sound_waits_while_the_agent_is_in_the_middle_of_a_word() -> None:
     call = Call.talking(800)
-    call.hear(100)
-    assert call.send(Play(b"\x01" * 800, "hold", until_agent_speaks=True)).audio == []
-    assert call.hear(5000).audio == []
-    assert call.model(audio_done()).sound == audio(800, 1)
+    call.play(100)
+    assert call.send(Play(b"\x01" * 800, "hold", until_agent_speaks=True)).audio_samples == []
+    assert call.play(5000).audio_samples == []
+    assert call.model(audio_done()).audio_base64 == audio(800, 1)
 
 
 def test_hold_sound_that_waits_is_dropped_when_the_next_response_speaks() -> None:
@@ -308,20 +308,20 @@ def test_hold_sound_that_waits_is_dropped_when_the_next_response_speaks() -> Non
     call.send(Play(b"\x00" * 800, "hold", until_agent_speaks=True))
     call.model(created("s"))
     done = call.model(delta(800, "s", "j"))
-    assert done.told(ClipFinished) == [ClipFinished("hold", 0, 0)]
+    assert done.notified(ClipFinished) == [ClipFinished("hold", 0, 0)]
 
 
 def test_another_hold_sound_takes_the_place_of_the_first() -> None:
     call = Call.talking(8000)
     call.send(Play(b"\x00" * 800, "one", until_agent_speaks=True))
     done = call.send(Play(b"\x00" * 800, "two", until_agent_speaks=True))
-    assert done.told(ClipFinished) == [ClipFinished("one", 0, 0)]
+    assert done.notified(ClipFinished) == [ClipFinished("one", 0, 0)]
 
 
 def test_keys_are_played_as_tones() -> None:
     call = Call.ready()
     done = call.send(PressKeys("1#", tone_ms=100, pause_ms=100))
-    assert 2400 <= sum(done.audio) <= 3200
+    assert 2400 <= sum(done.audio_samples) <= 3200
 
 
 @pytest.mark.parametrize("command", [Play(b""), Play(bytes(60 * 8000 + 1)), PressKeys("x")])
@@ -348,9 +348,9 @@ def test_nothing_can_be_played_before_the_stream_has_begun_or_beyond_what_twilio
 def test_own_audio_that_another_stream_takes_away_is_told() -> None:
     call = Call.ready()
     call.send(Play(b"\x00" * 8000, "greeting"))
-    call.hear(250)
+    call.play(250)
     done = call.phone(start(OTHER_SID))
-    assert done.told(ClipFinished) == [ClipFinished("greeting", 250, 1000)]
+    assert done.notified(ClipFinished) == [ClipFinished("greeting", 250, 1000)]
 
 
 # Functions
@@ -361,7 +361,7 @@ def test_a_complete_call_is_announced_once_and_its_output_starts_a_response_afte
 ):
     call = calling_a_function()
     again = call.model(function_call())
-    assert again.told(FunctionCallRequested) == []
+    assert again.notified(FunctionCallRequested) == []
     (item,) = call.send(SendFunctionOutput("c1", "sunny")).to_model
     output = {"type": "function_call_output", "call_id": "c1", "output": "sunny"}
     assert item == CreateItem(output)
@@ -397,7 +397,7 @@ def test_an_output_may_be_given_as_an_item_also_for_a_call_of_another_session() 
 def test_an_incomplete_call_is_not_announced() -> None:
     call = Call.ready()
     call.model(created())
-    assert call.model(function_call(status="incomplete")).told(FunctionCallRequested) == []
+    assert call.model(function_call(status="incomplete")).notified(FunctionCallRequested) == []
 
 
 def test_an_output_for_no_call_or_a_second_one_is_misuse() -> None:
@@ -419,8 +419,8 @@ def test_an_output_that_waits_is_given_when_all_was_heard_and_one_response_follo
     call.send(SendFunctionOutput("c1", "1", after_playback=True))
     assert call.send(SendFunctionOutput("c2", "2", after_playback=True)).to_model == []
     assert call.model(response_done()).to_model == []
-    assert call.hear(99).to_model == []
-    assert types(call.hear(1).to_model) == [
+    assert call.play(99).to_model == []
+    assert types(call.play(1).to_model) == [
         "conversation.item.create",
         "conversation.item.create",
         "response.create",
@@ -442,7 +442,7 @@ def test_a_refusal_is_given_once_and_the_model_goes_on() -> None:
     call = Call.ready()
     item = {"id": "a1", "type": "mcp_approval_request", "server_label": "docs", "name": "search"}
     done = call.model(type="conversation.item.done", item={**item, "arguments": "{}"})
-    assert [each.approval_request_id for each in done.told(McpApprovalRequested)] == ["a1"]
+    assert [each.approval_request_id for each in done.notified(McpApprovalRequested)] == ["a1"]
     answer, request = call.send(AnswerApproval("a1", approve=False, reason="no")).to_model
     assert isinstance(request, CreateResponse)
     assert answer == CreateItem(
@@ -516,8 +516,8 @@ def test_hanging_up_once_heard_waits_for_the_last_mark() -> None:
     call.model(audio_done())
     call.model(response_done())
     assert call.send(HangUp(after_playback=True)).closes == []
-    assert call.hear(99).closes == []
-    assert call.hear(1).closes == [Peer.TWILIO, Peer.REALTIME]
+    assert call.play(99).closes == []
+    assert call.play(1).closes == [Peer.TWILIO, Peer.REALTIME]
 
 
 def test_hanging_up_once_heard_waits_for_a_response_that_was_asked_for() -> None:
@@ -540,7 +540,7 @@ def test_a_caller_who_talks_over_the_goodbye_ends_the_call_at_once() -> None:
     done = call.model(speech_started())
     assert done.closes == [Peer.TWILIO, Peer.REALTIME]
     call.closed(Peer.TWILIO)
-    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = call.closed(Peer.REALTIME).notified(CallEnded)
     assert (ended.reason, ended.detail) == (EndReason.HUNG_UP, "the goodbye was interrupted")
 
 
@@ -623,7 +623,7 @@ def test_waiting_hold_sound_does_not_begin_in_the_caller_s_first_word() -> None:
     call.send(Play(b"\x00" * 800, "hold", until_agent_speaks=True))
     done = call.model(speech_started())
     assert done.to_twilio == [Clear("MZ1")]
-    assert done.told(ClipFinished) == [ClipFinished("hold", 0, 0)]
+    assert done.notified(ClipFinished) == [ClipFinished("hold", 0, 0)]
 
 
 def test_hold_sound_does_not_keep_an_output_or_the_end_waiting() -> None:
@@ -634,7 +634,7 @@ def test_hold_sound_does_not_keep_an_output_or_the_end_waiting() -> None:
     assert types(given.to_model) == ["conversation.item.create"]
     done = call.send(HangUp(after_playback=True))
     assert done.closes == [Peer.TWILIO, Peer.REALTIME]
-    assert [each.name for each in done.told(ClipFinished)] == ["hold"]
+    assert [each.name for each in done.notified(ClipFinished)] == ["hold"]
 
 
 def test_a_model_that_never_answers_does_not_keep_the_call() -> None:
@@ -661,7 +661,7 @@ def test_outputs_of_calls_of_two_responses_that_are_given_together_cause_one_res
     call.model(response_done("s"))
     call.send(SendFunctionOutput("c2", "2", after_playback=True))
     item = "conversation.item.create"
-    assert types(call.hear(1000).to_model) == [item, item, "response.create"]
+    assert types(call.play(1000).to_model) == [item, item, "response.create"]
     call.model(created("t"))
     assert call.model(response_done("t")).to_model == []
 

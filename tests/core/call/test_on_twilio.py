@@ -9,7 +9,7 @@ from calling import (
     SESSION,
     SID,
     Call,
-    Done,
+    StepResult,
     audio,
     connected,
     dtmf,
@@ -46,7 +46,7 @@ def frame(timestamp: str | None, payload: str = FRAME, sid: str = SID) -> dict[s
     return message
 
 
-def frames(call: Call, *timestamps: str | None) -> Done:
+def frames(call: Call, *timestamps: str | None) -> StepResult:
     """Frames with these timestamps; what the last one led to."""
     return [call.phone(frame(each)) for each in timestamps][-1]
 
@@ -70,7 +70,7 @@ def test_a_lost_frame_is_made_up_for_by_silence_before_the_next() -> None:
     """S19."""
     done = frames(Call.ready(), "100", "140")
     assert done.to_model == [AppendAudio(silence_payload(160)), AppendAudio(FRAME)]
-    assert done.told(CallerAudioPadded) == gap(160)
+    assert done.notified(CallerAudioPadded) == gap(160)
 
 
 def test_a_frame_that_comes_in_its_place_has_nothing_before_it() -> None:
@@ -79,7 +79,7 @@ def test_a_frame_that_comes_in_its_place_has_nothing_before_it() -> None:
 
 def test_silence_waits_for_the_session_in_its_place() -> None:
     call = Call.connected()
-    assert frames(call, "100", "140").told(CallerAudioPadded) == gap(160)
+    assert frames(call, "100", "140").notified(CallerAudioPadded) == gap(160)
     updated = call.model(type="session.updated", session=SESSION)
     assert updated.to_model == [AppendAudio(each) for each in (FRAME, silence_payload(160), FRAME)]
 
@@ -101,7 +101,7 @@ def test_audio_of_another_format_is_not_padded(format_: dict[str, Any]) -> None:
     call.opened_and_configured()
     call.model(speech_started())
     assert frames(call, "100", "900").to_model == [AppendAudio(FRAME)]
-    assert call.wait(10_000).told(CallerAudioPadded) == []
+    assert call.wait(10_000).notified(CallerAudioPadded) == []
 
 
 @pytest.mark.parametrize("timestamp", [None, "", " ", "NaN", "soon", "-1"])
@@ -117,13 +117,13 @@ def test_a_timestamp_that_goes_backwards_begins_anew() -> None:
     """S22."""
     call = Call.ready()
     assert frames(call, "5000", "100").to_model == [AppendAudio(FRAME)]
-    assert frames(call, "140").told(CallerAudioPadded) == gap(160)
+    assert frames(call, "140").notified(CallerAudioPadded) == gap(160)
 
 
 def test_a_gap_of_twenty_seconds_is_filled_with_ten() -> None:
     """S23."""
     done = frames(Call.ready(), "100", "20120")
-    assert done.told(CallerAudioPadded) == gap(80_000)
+    assert done.notified(CallerAudioPadded) == gap(80_000)
     assert done.to_model == [AppendAudio(silence_payload(80_000)), AppendAudio(FRAME)]
 
 
@@ -132,8 +132,8 @@ def test_another_stream_begins_anew_and_its_caller_is_not_speaking() -> None:
     call = speaking()
     call.phone(start(OTHER_SID))
     other = frame("5000", sid=OTHER_SID)
-    assert call.phone(other).told(CallerAudioPadded) == []
-    assert call.wait(10_000).told(CallerAudioPadded) == []
+    assert call.phone(other).notified(CallerAudioPadded) == []
+    assert call.wait(10_000).notified(CallerAudioPadded) == []
 
 
 # A caller whose frames stop.
@@ -145,17 +145,17 @@ def test_a_speaking_caller_whose_frames_stop_is_given_a_second_of_silence_once()
     assert call.wait(749).to_model == []
     done = call.wait(1)
     assert done.to_model == [AppendAudio(silence_payload(8000))]
-    assert done.told(CallerAudioPadded) == [SECOND_OF_SILENCE]
-    assert call.wait(4_250).told(CallerAudioPadded) == []
+    assert done.notified(CallerAudioPadded) == [SECOND_OF_SILENCE]
+    assert call.wait(4_250).notified(CallerAudioPadded) == []
     assert call.phone(frame("5120")).to_model == [AppendAudio(FRAME)]
 
 
 def test_each_frame_gives_the_caller_more_time() -> None:
     call = speaking()
     for number in range(5):
-        assert call.wait(700).told(CallerAudioPadded) == []
+        assert call.wait(700).notified(CallerAudioPadded) == []
         call.phone(frame(str(120 + 20 * number)))
-    assert call.wait(750).told(CallerAudioPadded) == [SECOND_OF_SILENCE]
+    assert call.wait(750).notified(CallerAudioPadded) == [SECOND_OF_SILENCE]
 
 
 def test_a_caller_who_has_stopped_speaking_is_given_no_silence() -> None:
@@ -163,20 +163,20 @@ def test_a_caller_who_has_stopped_speaking_is_given_no_silence() -> None:
     call = speaking()
     call.wait(700)
     call.model(SPEECH_STOPPED)
-    assert call.wait(10_000).told(CallerAudioPadded) == []
+    assert call.wait(10_000).notified(CallerAudioPadded) == []
 
 
 def test_the_time_is_as_configured() -> None:
     """S27."""
     call = speaking(CallConfig(inactivity_timeout_ms=250))
-    assert call.wait(249).told(CallerAudioPadded) == []
-    assert call.wait(1).told(CallerAudioPadded) == [SECOND_OF_SILENCE]
+    assert call.wait(249).notified(CallerAudioPadded) == []
+    assert call.wait(1).notified(CallerAudioPadded) == [SECOND_OF_SILENCE]
 
 
 def test_without_a_time_nothing_is_given() -> None:
     """S28."""
     call = speaking(CallConfig(inactivity_timeout_ms=None))
-    assert call.wait(10_000).told(CallerAudioPadded) == []
+    assert call.wait(10_000).notified(CallerAudioPadded) == []
 
 
 # Muted, or no audio at all.
@@ -187,7 +187,7 @@ def test_of_a_muted_caller_silence_is_passed_on_and_gaps_are_filled_all_the_same
     call.send(Mute())
     done = frames(call, "100", "140")
     assert done.to_model == [AppendAudio(silence_payload(160)), AppendAudio(silence_payload(160))]
-    assert done.told(CallerAudioPadded) == gap(160)
+    assert done.notified(CallerAudioPadded) == gap(160)
 
 
 def test_what_is_no_audio_is_left_out_and_the_next_frame_tells_that_it_is_missing() -> None:
@@ -195,7 +195,7 @@ def test_what_is_no_audio_is_left_out_and_the_next_frame_tells_that_it_is_missin
     call.phone(frame("100"))
     bad = call.phone(frame("120", payload="not base64"))
     assert (bad.faults, bad.to_model) == ([FaultKind.BAD_AUDIO], [])
-    assert call.phone(frame("140")).told(CallerAudioPadded) == gap(160)
+    assert call.phone(frame("140")).notified(CallerAudioPadded) == gap(160)
 
 
 # All else.
@@ -205,7 +205,7 @@ def test_a_start_is_told_measures_the_round_trip_and_asks_for_the_session() -> N
     call = Call.answered()
     call.phone(connected())
     done = call.phone(start())
-    assert done.told(CallStarted) == [CallStarted("MZ1", "CA1", "AC1", {"who": "Ann"})]
+    assert done.notified(CallStarted) == [CallStarted("MZ1", "CA1", "AC1", {"who": "Ann"})]
     assert (len(done.pings), done.marks, len(done.urls)) == (1, ["0"], 1)
     assert call.wait(0).actions == []
 
@@ -250,5 +250,5 @@ def test_a_stop_ends_the_call() -> None:
     call = Call.ready()
     assert call.phone(stop()).closes == [Peer.TWILIO, Peer.REALTIME]
     call.closed(Peer.TWILIO)
-    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = call.closed(Peer.REALTIME).notified(CallEnded)
     assert (ended.reason, ended.detail) == (EndReason.CALLER_HUNG_UP, "stop")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from calling import OTHER_SID, SESSION, Call, Done, created, delta, response_done, start
+from calling import OTHER_SID, SESSION, Call, StepResult, created, delta, response_done, start
 from twilio_realtime_core import CallConfig, HangUp, Interrupt, Peer, Play, SendMessage
 from twilio_realtime_core.call.state import CallState
 from twilio_realtime_core.commands import SendFunctionOutput
@@ -42,15 +42,15 @@ def test_what_was_said_to_the_model_before_it_is_ready_is_said_in_order_then() -
     assert [type(each).__name__ for each in done.to_model] == ["CreateItem", "CreateResponse"]
 
 
-def hang_up(call: Call) -> Done:
+def hang_up(call: Call) -> StepResult:
     return call.send(HangUp())
 
 
-def close_phone(call: Call) -> Done:
+def close_phone(call: Call) -> StepResult:
     return call.closed(Peer.TWILIO)
 
 
-def lose_model(call: Call) -> Done:
+def lose_model(call: Call) -> StepResult:
     return call.closed(Peer.REALTIME, 1006)
 
 
@@ -64,14 +64,14 @@ def lose_model(call: Call) -> Done:
 )
 @pytest.mark.parametrize("first", BOTH)
 def test_the_end_is_told_once_when_both_sockets_are_closed_with_its_first_cause(
-    end: Callable[[Call], Done], reason: EndReason, first: Peer
+    end: Callable[[Call], StepResult], reason: EndReason, first: Peer
 ) -> None:
     call = Call.ready()
-    told = list(end(call).told(CallEnded))
+    told = list(end(call).notified(CallEnded))
     call.send(HangUp())
     for peer in (first, *(each for each in BOTH if each is not first)):
         if call.bridge.deadline is not None:
-            told += call.closed(peer).told(CallEnded)
+            told += call.closed(peer).notified(CallEnded)
     assert [each.reason for each in told] == [reason]
     assert call.bridge.deadline is None
 
@@ -92,7 +92,7 @@ def test_the_end_tells_what_all_responses_have_cost() -> None:
         call.model({**response_done(name), "response": {"id": name, "usage": usage}})
     call.send(HangUp())
     call.closed(Peer.REALTIME)
-    (ended,) = call.closed(Peer.TWILIO).told(CallEnded)
+    (ended,) = call.closed(Peer.TWILIO).notified(CallEnded)
     once = Usage.from_json(usage)
     assert once is not None
     assert ended.usage == once + once
@@ -108,7 +108,7 @@ def test_an_interruption_stops_all_that_would_be_heard_and_the_goodbye_was_said(
     call.wait(100)
     done = call.send(command)
     assert done.to_twilio == [Clear("MZ1")]
-    assert done.told(ClipFinished) == [ClipFinished("hold", 0, 0)]
+    assert done.notified(ClipFinished) == [ClipFinished("hold", 0, 0)]
     assert done.closes == BOTH
 
 
@@ -241,5 +241,5 @@ def test_hold_sound_that_waits_keeps_the_time_until_all_must_have_been_played() 
     call.model(delta(800))
     call.model(response_done())
     call.send(Play(b"\x00" * 800, "hold", until_agent_speaks=True))
-    assert call.wait(2_099).audio == []
-    assert sum(call.wait(1).audio) == 800
+    assert call.wait(2_099).audio_samples == []
+    assert sum(call.wait(1).audio_samples) == 800

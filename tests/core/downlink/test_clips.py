@@ -20,7 +20,7 @@ def hold(samples: int = 8000, name: str = "hold") -> Play:
 def holding(samples: int = 8000) -> Call:
     """Hold sound plays."""
     call = Call.ready()
-    assert sum(call.send(hold(samples)).audio) == samples
+    assert sum(call.send(hold(samples)).audio_samples) == samples
     return call
 
 
@@ -36,9 +36,9 @@ def ended(call: Call) -> Call:
 
 def test_it_is_played_whole_behind_what_plays() -> None:
     call = Call.talking(800)
-    assert call.send(Play(sound(2001), "greeting")).sound == audio(2001, 1)
-    assert call.hear(350).told(ClipFinished) == []
-    assert call.hear(1).told(ClipFinished) == [ClipFinished("greeting", 250, 250)]
+    assert call.send(Play(sound(2001), "greeting")).audio_base64 == audio(2001, 1)
+    assert call.play(350).notified(ClipFinished) == []
+    assert call.play(1).notified(ClipFinished) == [ClipFinished("greeting", 250, 250)]
 
 
 def test_it_does_not_yield_to_the_agent() -> None:
@@ -58,18 +58,18 @@ def test_whoever_interrupts_cuts_it_and_the_model_is_told_nothing_of_it(
         call.model(created())
         call.model(delta(800))
         ended(call)
-    call.hear(250)
+    call.play(250)
     done = call.model(speech_started()) if agent_speaks else call.send(Interrupt())
     assert done.to_twilio == [Clear("MZ1")]
-    assert done.told(ClipFinished) == [ClipFinished("greeting", 250, 1000)]
-    assert (done.told(Interrupted) != []) is agent_speaks
+    assert done.notified(ClipFinished) == [ClipFinished("greeting", 250, 1000)]
+    assert (done.notified(Interrupted) != []) is agent_speaks
 
 
 def test_it_ends_hold_sound() -> None:
     call = holding()
-    call.hear(200)
+    call.play(200)
     done = call.send(Play(sound(800), "greeting"))
-    assert done.told(ClipFinished) == [ClipFinished("hold", 200, 1000)]
+    assert done.notified(ClipFinished) == [ClipFinished("hold", 200, 1000)]
     assert [type(each) for each in done.to_twilio[:2]] == [Clear, Media]
 
 
@@ -90,8 +90,8 @@ def test_no_more_than_a_minute_of_it_waits_at_a_time() -> None:
     call.send(Play(sound(MAX_CLIP_SAMPLES)))
     with pytest.raises(LocalProtocolError, match="ClipFinished"):
         call.send(Play(sound(1)))
-    assert call.hear(60_000).told(ClipFinished) != []
-    assert call.send(Play(sound(1))).audio == [1]
+    assert call.play(60_000).notified(ClipFinished) != []
+    assert call.send(Play(sound(1))).audio_samples == [1]
 
 
 def test_it_needs_a_stream_and_room_at_twilio() -> None:
@@ -107,46 +107,46 @@ def test_it_needs_a_stream_and_room_at_twilio() -> None:
 
 def test_hold_sound_yields_to_the_first_sound_of_the_agent() -> None:
     call = holding()
-    call.hear(200)
+    call.play(200)
     call.model(created())
     done = call.model(delta(800))
     assert [type(each) for each in done.to_twilio[:2]] == [Clear, Media]
-    assert done.told(ClipFinished) == [ClipFinished("hold", 200, 1000)]
-    assert call.model(delta(800)).told(ClipFinished) == []
+    assert done.notified(ClipFinished) == [ClipFinished("hold", 200, 1000)]
+    assert call.model(delta(800)).notified(ClipFinished) == []
 
 
 def test_hold_sound_that_was_heard_to_the_end_has_nothing_to_yield() -> None:
     call = Call.ready()
     call.send(hold(800))
-    assert call.hear(100).told(ClipFinished) == [ClipFinished("hold", 100, 100)]
+    assert call.play(100).notified(ClipFinished) == [ClipFinished("hold", 100, 100)]
     call.model(created())
     done = call.model(delta(800))
     assert Clear("MZ1") not in done.to_twilio
-    assert done.told(ClipFinished) == []
+    assert done.notified(ClipFinished) == []
 
 
 def test_hold_sound_begins_when_the_agent_was_heard_to_the_end() -> None:
     call = ended(Call.talking(800))
-    assert call.send(hold()).audio == []
-    assert call.hear(99).audio == []
-    assert sum(call.hear(1).audio) == 8000
+    assert call.send(hold()).audio_samples == []
+    assert call.play(99).audio_samples == []
+    assert sum(call.play(1).audio_samples) == 8000
 
 
 def test_hold_sound_begins_though_the_marks_are_lost() -> None:
     call = ended(Call.talking(800))
     call.send(hold())
-    assert call.wait(2_000).audio == []
-    assert sum(call.wait(200).audio) == 8000
+    assert call.wait(2_000).audio_samples == []
+    assert sum(call.wait(200).audio_samples) == 8000
 
 
 def test_hold_sound_does_not_break_into_a_word() -> None:
     call = Call.talking(800)
-    call.hear(100)
-    assert call.send(hold()).audio == []
-    assert sum(call.model(delta(800)).audio) == 800  # it still waits, and yields nothing
-    assert call.model(audio_done()).audio == []
-    assert call.hear(99).audio == []
-    assert sum(call.hear(1).audio) == 8000
+    call.play(100)
+    assert call.send(hold()).audio_samples == []
+    assert sum(call.model(delta(800)).audio_samples) == 800  # it still waits, and yields nothing
+    assert call.model(audio_done()).audio_samples == []
+    assert call.play(99).audio_samples == []
+    assert sum(call.play(1).audio_samples) == 8000
 
 
 def test_hold_sound_that_waits_is_given_up_when_the_next_response_speaks() -> None:
@@ -154,18 +154,18 @@ def test_hold_sound_that_waits_is_given_up_when_the_next_response_speaks() -> No
     call.send(hold())
     call.model(created("s"))
     done = call.model(delta(800, "s", "j"))
-    assert done.told(ClipFinished) == [ClipFinished("hold", 0, 0)]
+    assert done.notified(ClipFinished) == [ClipFinished("hold", 0, 0)]
     call.model(audio_done("s", "j"))
-    assert call.wait(10_000).audio == []
+    assert call.wait(10_000).audio_samples == []
 
 
 def test_another_hold_sound_takes_the_place_of_one_that_waits_or_plays() -> None:
     call = ended(Call.talking(800))
     call.send(hold(name="one"))
     done = call.send(hold(name="two"))
-    assert done.told(ClipFinished) == [ClipFinished("one", 0, 0)]
-    assert sum(call.hear(100).audio) == 8000
-    call.hear(200)
+    assert done.notified(ClipFinished) == [ClipFinished("one", 0, 0)]
+    assert sum(call.play(100).audio_samples) == 8000
+    call.play(200)
     done = call.send(hold(name="three"))
-    assert done.told(ClipFinished) == [ClipFinished("two", 200, 1000)]
-    assert sum(done.audio) == 8000
+    assert done.notified(ClipFinished) == [ClipFinished("two", 200, 1000)]
+    assert sum(done.audio_samples) == 8000

@@ -18,7 +18,7 @@ from calling import (
     PCMU,
     SESSION,
     Call,
-    Done,
+    StepResult,
     audio,
     audio_done,
     connected,
@@ -171,7 +171,7 @@ class Play:
     def __init__(self, config: CallConfig) -> None:
         self.call = RecordedCall(config)
         self.ended: list[CallEnded] = []
-        self._opening = deque[Callable[[], Done]](
+        self._opening = deque[Callable[[], StepResult]](
             [
                 lambda: self.call.opened(Peer.TWILIO),
                 lambda: self.call.phone(connected()),
@@ -200,7 +200,7 @@ class Play:
         for peer in Peer:
             self._do(self.call.closed, peer)
 
-    def _do(self, method: Callable[..., Done], *arguments: Any) -> bool:
+    def _do(self, method: Callable[..., StepResult], *arguments: Any) -> bool:
         """Do what a driver may do now; `False` if it may not."""
         try:
             done = method(*arguments)
@@ -209,11 +209,11 @@ class Play:
         self._play(done)
         return True
 
-    def _play(self, done: Done) -> None:
+    def _play(self, done: StepResult) -> None:
         now = self.call.now
-        self.ended += done.told(CallEnded)
+        self.ended += done.notified(CallEnded)
         self._pings += done.pings
-        for samples in done.audio:
+        for samples in done.audio_samples:
             self._ends_at = max(self._ends_at, now) + samples_to_ns(samples)
         for message in done.to_twilio:
             match message:

@@ -24,17 +24,19 @@ STREAM_MESSAGES = pytest.mark.parametrize(
 def test_a_start_is_told_with_what_it_says() -> None:
     call = Call.answered()
     assert call.phone(connected()).actions == []
-    assert call.phone(start()).told(CallStarted) == [CallStarted(SID, "CA1", "AC1", {"who": "Ann"})]
+    assert call.phone(start()).notified(CallStarted) == [
+        CallStarted(SID, "CA1", "AC1", {"who": "Ann"})
+    ]
 
 
 def test_s92_a_token_comes_in_the_custom_parameters() -> None:
     call = Call.answered()
-    (started,) = call.phone(start(customParameters={"token": "t", "odd": 3})).told(CallStarted)
+    (started,) = call.phone(start(customParameters={"token": "t", "odd": 3})).notified(CallStarted)
     assert started.custom_parameters == {"token": "t"}
 
 
 def test_a_start_without_connected_is_as_good() -> None:
-    assert Call.answered().phone(start()).told(CallStarted)
+    assert Call.answered().phone(start()).notified(CallStarted)
 
 
 @STREAM_MESSAGES
@@ -69,14 +71,14 @@ def test_what_comes_once_and_comes_again_is_a_fault(message: dict[str, Any]) -> 
     done = call.phone(message)
     assert done.faults == [FaultKind.UNEXPECTED]
     assert len(done.actions) == 1
-    assert call.model(delta(160)).audio == [160]
+    assert call.model(delta(160)).audio_samples == [160]
 
 
 def test_s33_another_start_begins_anew_and_the_clear_goes_to_its_stream() -> None:
     call = Call.talking(800)
     call.wait(50)
     done = call.phone(start(OTHER_SID))
-    assert done.told(CallStarted) == [CallStarted(OTHER_SID, "CA1", "AC1", {"who": "Ann"})]
+    assert done.notified(CallStarted) == [CallStarted(OTHER_SID, "CA1", "AC1", {"who": "Ann"})]
     assert done.urls == []
     assert done.to_twilio == [Mark(OTHER_SID, "2")]
     assert call.phone(mark("1")).faults == [FaultKind.WRONG_STREAM]
@@ -93,7 +95,7 @@ def test_s33_another_start_begins_anew_and_the_clear_goes_to_its_stream() -> Non
 def test_a_rest_of_a_frame_that_was_not_sent_goes_on_to_the_next_stream() -> None:
     call = Call.talking(900)
     call.phone(start(OTHER_SID))
-    assert call.model(delta(60)).audio == [160]
+    assert call.model(delta(60)).audio_samples == [160]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,7 @@ def test_a_rest_of_a_frame_that_was_not_sent_goes_on_to_the_next_stream() -> Non
 def test_another_media_format_is_reported_and_the_call_goes_on(format_: dict[str, Any]) -> None:
     done = Call.answered().phone(start(mediaFormat=format_))
     assert done.faults == [FaultKind.WRONG_FORMAT]
-    assert done.told(CallStarted)
+    assert done.notified(CallStarted)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from calling import (
     PCMU,
     SESSION,
     Call,
-    Done,
+    StepResult,
     audio,
     connected,
     created,
@@ -87,9 +87,9 @@ class Alone(Session):
         assert self.updated({**SESSION, **told}) is None
 
     @property
-    def done(self) -> Done:
+    def done(self) -> StepResult:
         """What it has asked for since it was last asked."""
-        return Done(self.outbox.take_actions())
+        return StepResult(self.outbox.take_actions())
 
 
 # Opening.
@@ -161,7 +161,7 @@ def test_configure_may_come_before_start_which_then_waits_no_more(
 def test_a_second_start_is_told_and_does_not_open_twice() -> None:
     call = Call.streaming(WAITING)
     call.wait(1500)
-    assert call.phone(start("MZ2")).told(CallStarted)
+    assert call.phone(start("MZ2")).notified(CallStarted)
     assert len(call.wait(10_000).urls) == 1
 
 
@@ -284,7 +284,7 @@ def test_another_format_ends_the_call_in_plain_words(call: Any) -> None:
     assert done.closes == [Peer.TWILIO, Peer.REALTIME]
     assert done.to_model == []
     call.closed(Peer.TWILIO)
-    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = call.closed(Peer.REALTIME).notified(CallEnded)
     assert ended.reason is EndReason.SESSION_REFUSED
 
 
@@ -307,7 +307,7 @@ def test_another_error_meanwhile_is_told_and_ends_nothing(event_id: str | None) 
     done = call.model(server_error("slow down", event_id))
     assert done.faults == [FaultKind.SERVER_ERROR]
     assert len(done.actions) == 1
-    assert call.model(updated()).told(SessionReady)
+    assert call.model(updated()).notified(SessionReady)
 
 
 def test_an_error_for_our_configuration_after_it_was_taken_ends_nothing() -> None:
@@ -434,7 +434,7 @@ def test_a_socket_that_comes_up_after_our_close_is_told_nothing() -> None:
     assert call.send(HangUp()).closes == [Peer.TWILIO, Peer.REALTIME]
     assert call.opened(Peer.REALTIME).actions == []
     call.closed(Peer.TWILIO)
-    assert call.closed(Peer.REALTIME).told(CallEnded)
+    assert call.closed(Peer.REALTIME).notified(CallEnded)
 
 
 @pytest.mark.parametrize("call", [Call.answered, Call.connected, Call.ready])

@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from calling import PCMU, Call, Done, audio_done, created, delta, response_done, speech_started
+from calling import (
+    PCMU,
+    Call,
+    StepResult,
+    audio_done,
+    created,
+    delta,
+    response_done,
+    speech_started,
+)
 from twilio_realtime_core import CallConfig, Interrupt, LocalProtocolError, Play, SessionConfig
 from twilio_realtime_core.config.interruption_policy import (
     InterruptionAttempt,
@@ -45,18 +54,18 @@ def talking(policy: InterruptionPolicy, *samples: int) -> Call:
     return call
 
 
-def speech_stopped(call: Call) -> Done:
+def speech_stopped(call: Call) -> StepResult:
     return call.model(type="input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=900)
 
 
-def committed(call: Call) -> Done:
+def committed(call: Call) -> StepResult:
     return call.model(type="input_audio_buffer.committed", item_id="u")
 
 
-def blocked(done: Done) -> list[BlockCause]:
+def blocked(done: StepResult) -> list[BlockCause]:
     assert not done.to_twilio
-    assert not done.told(Interrupted)
-    return [each.cause for each in done.told(InterruptionBlocked)]
+    assert not done.notified(Interrupted)
+    return [each.cause for each in done.notified(InterruptionBlocked)]
 
 
 def test_the_session_is_told_to_leave_it_to_us_and_then_we_cancel() -> None:
@@ -64,11 +73,11 @@ def test_the_session_is_told_to_leave_it_to_us_and_then_we_cancel() -> None:
     policy = InterruptionPolicy(after_heard_ms=100)
     call = Call.connected(CallConfig(interruption=policy))
     call = talking(policy)
-    call.hear(100)
+    call.play(100)
     done = call.model(speech_started())
     types = [json.loads(each.encode())["type"] for each in done.to_model]
     assert types == ["response.cancel", "conversation.item.truncate"]
-    assert done.told(Interrupted)
+    assert done.notified(Interrupted)
 
 
 def test_updates_are_held_to_the_policy_too() -> None:
@@ -86,7 +95,7 @@ def test_updates_are_held_to_the_policy_too() -> None:
 def test_nobody_interrupts_where_it_is_not_allowed_but_the_application() -> None:
     call = talking(InterruptionPolicy(allowed=False))
     assert blocked(call.model(speech_started())) == [BlockCause.NEVER]
-    assert call.send(Interrupt()).told(Interrupted)
+    assert call.send(Interrupt()).notified(Interrupted)
 
 
 def test_a_caller_who_speaks_while_the_agent_is_silent_attempts_nothing() -> None:
@@ -97,40 +106,40 @@ def test_a_caller_who_speaks_while_the_agent_is_silent_attempts_nothing() -> Non
 def test_little_of_a_reply_must_be_heard_before_it_can_be_interrupted() -> None:
     """S76."""
     call = talking(InterruptionPolicy(after_heard_ms=400))
-    call.hear(399)
+    call.play(399)
     assert blocked(call.model(speech_started())) == [BlockCause.LITTLE_HEARD]
     speech_stopped(call)
-    call.hear(1)
-    assert call.model(speech_started()).told(Interrupted)
+    call.play(1)
+    assert call.model(speech_started()).notified(Interrupted)
 
 
 def test_what_was_heard_of_a_reply_counts_all_its_items() -> None:
     call = talking(InterruptionPolicy(after_heard_ms=400), 2400)
     call.model(audio_done())
     call.model(delta(8000, item="j"))
-    call.hear(399)
+    call.play(399)
     assert blocked(call.model(speech_started())) == [BlockCause.LITTLE_HEARD]
     speech_stopped(call)
-    call.hear(1)
-    assert call.model(speech_started()).told(Interrupted)
+    call.play(1)
+    assert call.model(speech_started()).notified(Interrupted)
 
 
 def test_a_reply_that_has_been_played_counts_whole_while_its_last_mark_is_under_way() -> None:
     call = talking(InterruptionPolicy(after_heard_ms=400))
     call.model(audio_done())
     call.model(response_done())
-    call.hear(2000)
+    call.play(2000)
     call.wait(200)
-    assert call.model(speech_started()).told(InterruptionBlocked) == []
+    assert call.model(speech_started()).notified(InterruptionBlocked) == []
 
 
 def test_own_audio_counts_by_itself() -> None:
     call = ready(InterruptionPolicy(after_heard_ms=200))
     call.send(Play(bytes(8000), "greeting"))
-    call.hear(199)
+    call.play(199)
     assert blocked(call.model(speech_started())) == [BlockCause.LITTLE_HEARD]
     speech_stopped(call)
-    call.hear(1)
+    call.play(1)
     assert call.model(speech_started()).to_twilio
 
 
@@ -140,11 +149,11 @@ def test_the_first_words_are_protected_until_they_were_heard() -> None:
     assert blocked(call.model(speech_started())) == [BlockCause.FIRST_WORDS]
     speech_stopped(call)
     call.model(response_done())
-    call.hear(100)
+    call.play(100)
     call.model(created("s"))
     call.model(delta(800, "s", "j"))
     call.wait(50)
-    assert call.model(speech_started()).told(Interrupted)
+    assert call.model(speech_started()).notified(Interrupted)
 
 
 def test_a_first_response_without_a_word_protects_nothing() -> None:
@@ -154,17 +163,17 @@ def test_a_first_response_without_a_word_protects_nothing() -> None:
     call.model(response_done(status="failed"))
     call.model(created("s"))
     call.model(delta(800, "s", "j"))
-    assert call.model(speech_started()).told(Interrupted)
+    assert call.model(speech_started()).notified(Interrupted)
 
 
 def test_the_first_words_may_be_audio_of_ones_own() -> None:
     """S87."""
     call = ready(InterruptionPolicy(protect_first=True))
     call.send(Play(bytes(800), "greeting"))
-    call.hear(99)
+    call.play(99)
     assert blocked(call.model(speech_started())) == [BlockCause.FIRST_WORDS]
     speech_stopped(call)
-    call.hear(1)
+    call.play(1)
     call.send(Play(bytes(800), "more"))
     assert call.model(speech_started()).to_twilio
 
@@ -176,7 +185,7 @@ def test_first_words_without_end_are_protected_for_half_a_minute() -> None:
     assert blocked(call.model(speech_started())) == [BlockCause.FIRST_WORDS]
     speech_stopped(call)
     call.wait(1)
-    assert call.model(speech_started()).told(Interrupted)
+    assert call.model(speech_started()).notified(Interrupted)
 
 
 def test_a_limit_blocks_what_is_too_often_and_tells_the_model_once() -> None:
@@ -188,7 +197,7 @@ def test_a_limit_blocks_what_is_too_often_and_tells_the_model_once() -> None:
         call.model(delta(800, str(number), f"i{number}"))
         call.wait(10)
         done = call.model(speech_started())
-        told.append((bool(done.told(Interrupted)), blocked_only(done), len(items(done))))
+        told.append((bool(done.notified(Interrupted)), blocked_only(done), len(items(done))))
         speech_stopped(call)
         call.model(response_done(str(number)))
     limited = [BlockCause.LIMIT]
@@ -203,19 +212,19 @@ def test_a_limit_forgets_what_is_long_ago_and_may_tell_nothing() -> None:
         call.model(delta(8000, str(number), f"i{number}"))
         call.wait(10)
         done = call.model(speech_started())
-        assert bool(done.told(Interrupted)) is expected
+        assert bool(done.notified(Interrupted)) is expected
         assert items(done) == []
         speech_stopped(call)
         call.wait(500)
         call.send(Interrupt())
 
 
-def items(done: Done) -> list[CreateItem]:
+def items(done: StepResult) -> list[CreateItem]:
     return [each for each in done.to_model if isinstance(each, CreateItem)]
 
 
-def blocked_only(done: Done) -> list[BlockCause]:
-    return [each.cause for each in done.told(InterruptionBlocked)]
+def blocked_only(done: StepResult) -> list[BlockCause]:
+    return [each.cause for each in done.notified(InterruptionBlocked)]
 
 
 def test_the_application_s_own_word_is_asked_last() -> None:
@@ -230,6 +239,6 @@ def test_the_application_s_own_word_is_asked_last() -> None:
     assert blocked(call.wait(100)) == [BlockCause.APPLICATION]
     speech_stopped(call)
     call.model(speech_started())
-    assert call.wait(100).told(Interrupted)
+    assert call.wait(100).notified(Interrupted)
     assert [each.speech_ms for each in attempts] == [100, 100]
     assert attempts[0].recent_interruptions == 0

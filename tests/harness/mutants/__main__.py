@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import twilio_realtime.sim
-from twilio_realtime.sim.batch.choices import Choices
 from twilio_realtime.sim.batch.random_call import RandomCall
+from twilio_realtime.sim.choices import Choices
 
 from .bugs import BUGS
 from .hunting import Find
@@ -82,7 +82,7 @@ def _find(bug: Bug, calls: int) -> Find | None:
         first = 0
         while (seed := _hunt(bug, folder, "find", first, calls)) is not None:
             first = seed + 1
-            if fails(Choices.seeded(seed)):
+            if fails(Choices.from_seed(seed)):
                 continue
             find = Find(**_hunt(bug, folder, "show", seed))
             if not fails(follow({(label, nth): value for (label, nth), value in find.plan})):

@@ -32,9 +32,9 @@ from ..recordings.report import Cut, complaints, find_cuts, table, write_recordi
 from ..recordings.timeline import Lanes, Moment, Narrator
 from ..server.service import MEDIA_STREAM_PATH, Service, ServiceConfig
 from ..sim.model.realtime_peer import CLIENT, RealtimePeer
-from ..sim.model.replies import Reply, Speech
-from ..sim.phone.caller import HangUp
-from ..sim.phone.twilio_peer import SERVER, CueTaken, TwilioPeer
+from ..sim.model.replies import Reply, SpokenReply
+from ..sim.phone.caller import CallerHangsUp
+from ..sim.phone.twilio_peer import SERVER, CueStarted, TwilioPeer
 from ..sim.world.world import Step
 from .options import json_option, runtime_option
 from .runtime import Accept, AnyDriver, Drivers, listen, place, run
@@ -215,7 +215,7 @@ class _Call:
         says, replies = self._scenario.says, self._scenario.replies
         words = [each.transcript for each in replies]
         self._narrator = Narrator({each.audio: each.transcript for each in says}, words)
-        speeches = [Reply((Speech(each.audio, each.transcript),)) for each in replies]
+        speeches = [Reply((SpokenReply(each.audio, each.transcript),)) for each in replies]
         self.model = RealtimePeer(speeches, seed=self._seed, pace=self._scenario.pace)
 
     def now(self) -> int:
@@ -278,7 +278,7 @@ class _Call:
     def _hear_phone(self, event: object) -> None:
         self._hear_fault("the phone", event)
         match event:
-            case CueTaken(at_ns=at_ns, cue=cue) if isinstance(cue.act, HangUp):
+            case CueStarted(at_ns=at_ns, cue=cue) if isinstance(cue.act, CallerHangsUp):
                 self.over_ns = at_ns
             case _:
                 pass
@@ -357,6 +357,6 @@ def _conclude(call: _Call, output: Path, show: _Show) -> int:
         files[-1].write_text("".join(f"{as_json(step)}\n" for step in steps), encoding="utf-8")
     if call.over_ns is not None:
         files.append(output / "call.wav")
-        write_recording(files[-1], *call.phone.recorded(call.over_ns))
+        write_recording(files[-1], *call.phone.recorded_audio(call.over_ns))
     show.conclude(cuts, wrong, files)
     return 1 if wrong else 0

@@ -14,8 +14,8 @@ from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, Htt
 from twilio_realtime_core.transport.websocket import LinkConfig
 
 from ..sim import sample_speech
-from ..sim.model.realtime_peer import CLIENT, Complaint, OpeningFault, RealtimePeer
-from ..sim.model.replies import Reply, Speech
+from ..sim.model.realtime_peer import CLIENT, OpeningError, RealtimePeer, SentError
+from ..sim.model.replies import Reply, SpokenReply
 from .model_session import Mistake, ModelSession, ServerTold, SessionOver
 from .options import host_option, json_option, port_option, runtime_option
 from .output import Field, Output, Tone
@@ -81,7 +81,7 @@ def model(host: str, port: int, names: Sequence[str], runtime: str, *, as_json: 
     It speaks the whole protocol, with recorded replies, at the pace of the real one.
     """
     spoken = [sample_speech.load(name) for name in names]
-    replies = [Reply((Speech(each.audio, each.transcript),)) for each in spoken]
+    replies = [Reply((SpokenReply(each.audio, each.transcript),)) for each in spoken]
     server = _Sessions(replies=replies, output=Output(as_json), scheme="ws", path=_PATH)
     return server.run(host, port, runtime)
 
@@ -114,7 +114,7 @@ class _Sessions(Server):
             self.replies,
             seed=session,
             model=named or "gpt-realtime",
-            fault=_opening_fault(request, named or "call_id" in asked),
+            opening_error=_opening_fault(request, named or "call_id" in asked),
         )
         return Upgrade(ModelSession(peer), CLIENT, _LINKS)
 
@@ -124,7 +124,7 @@ class _Sessions(Server):
             case ServerTold(name, details):
                 tone = _TONES.get(name, Tone.PLAIN)
                 self.output.tell(name, {**told, **details}, tone=tone)
-            case Mistake(Complaint(type_, code, message, param, event_id)):
+            case Mistake(SentError(type_, code, message, param, event_id)):
                 told |= {"client_event": type_, "code": code, "param": param}
                 told |= {"event_id": event_id, "message": message}
                 self.output.tell("mistake", told, tone=Tone.BAD)
@@ -137,8 +137,8 @@ class _Sessions(Server):
                 pass
 
 
-def _opening_fault(request: HttpRequest, names_model: object) -> OpeningFault | None:
+def _opening_fault(request: HttpRequest, names_model: object) -> OpeningError | None:
     """Why the server would close the connection at once (API guide, "Realtime with WebSockets")."""
     if request.header("openai-beta") is not None:
-        return OpeningFault.BETA_API_SHAPE_DISABLED
-    return None if names_model else OpeningFault.MISSING_MODEL
+        return OpeningError.BETA_API_SHAPE_DISABLED
+    return None if names_model else OpeningError.MISSING_MODEL

@@ -12,7 +12,7 @@ from attrs import define, evolve, field, frozen
 from twilio_realtime_core import Action, Notify, Send
 from twilio_realtime_core.errors import redact
 
-from ..sim.model.realtime_peer import Complaint, RealtimePeer
+from ..sim.model.realtime_peer import RealtimePeer, SentError
 from ..sim.model.server_events import ServerEvent
 
 __all__ = ["Mistake", "ModelSession", "ServerTold", "SessionOver"]
@@ -30,7 +30,7 @@ class ServerTold:
 class Mistake:
     """The server has answered an error: the client did something wrong."""
 
-    complaint: Complaint
+    complaint: SentError
 
 
 @frozen
@@ -106,13 +106,13 @@ class ModelSession:
                     pass
         return watched
 
-    def _complaint(self, error: Mapping[str, Any]) -> Complaint:
+    def _complaint(self, error: Mapping[str, Any]) -> SentError:
         """What an error is about. Those for which no event of the client is to blame, such as a
         connection that is refused, are not among the peer's complaints."""
         code, message, param = error["code"], redact(error["message"]), error["param"]
-        if self._told == len(self._peer.complaints):
-            return Complaint(None, code, message, param, None)
-        complaint = self._peer.complaints[self._told]
+        if self._told == len(self._peer.sent_errors):
+            return SentError(None, code, message, param, None)
+        complaint = self._peer.sent_errors[self._told]
         self._told += 1
         return evolve(
             complaint,

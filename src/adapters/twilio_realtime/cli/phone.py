@@ -19,9 +19,9 @@ from ..errors import UsageError
 from ..runtime.tls import Tls
 from ..sim import sample_speech
 from ..sim.audio import write_wav
-from ..sim.phone.caller import After, Cue, HangUp, Say, WhenQuiet
+from ..sim.phone.caller import AfterDelay, CallerHangsUp, CallerSays, Cue, WhenAgentQuiet
 from ..sim.phone.twilio_peer import SERVER
-from ..sim.world.distance import Distant
+from ..sim.world.delayed_machine import DelayedMachine
 from .options import json_option, runtime_option
 from .output import Output
 from .phone_line import Caller, Line
@@ -112,7 +112,7 @@ def phone(url: str, runtime: str, *, as_json: bool, **options: Any) -> int:
         seed=options["seed"],
         script=_script(options["wav"], options["quiet_ms"]),
         custom_parameters=_custom_parameters(options["parameters"]),
-        start_delay=options["start_delay_ms"] * MS,
+        start_delay_ns=options["start_delay_ms"] * MS,
     )
     with ExitStack() as files:
         file: BinaryIO | None = None
@@ -126,7 +126,7 @@ def phone(url: str, runtime: str, *, as_json: bool, **options: Any) -> int:
                 return await _call(api, report, options["latency_ms"] * MS, options["limit_s"])
             finally:
                 if file is not None:
-                    file.write(write_wav(*caller.recorded(report.end_ns)))
+                    file.write(write_wav(*caller.recorded_audio(report.end_ns)))
 
         return run(main, runtime)
 
@@ -134,7 +134,7 @@ def phone(url: str, runtime: str, *, as_json: bool, **options: Any) -> int:
 async def _call(api: Drivers, report: PhoneReport, one_way_ns: int, limit_s: int) -> int:
     """The whole call; the exit status."""
     tls = Tls(report.line)
-    machine = Distant(tls, one_way_ns)
+    machine = DelayedMachine(tls, one_way_ns)
     began = anyio.Event()
 
     def hear(event: object) -> None:
@@ -149,7 +149,7 @@ async def _call(api: Drivers, report: PhoneReport, one_way_ns: int, limit_s: int
         await began.wait()
         await anyio.sleep(limit_s)
         report.tell_limit(limit_s)
-        driver.perform(machine.do(hang_up, driver.now()))
+        driver.perform(machine.call(hang_up, driver.now()))
 
     driver = api.Driver(machine, hear)
     async with anyio.create_task_group() as tasks:
@@ -177,7 +177,10 @@ def _server(url: str) -> ServerAddress:
 
 def _script(wav: str | None, quiet_ms: int) -> Sequence[Cue]:
     audio = sample_speech.load("caller_question").audio if wav is None else load_wav(wav)
-    return (After(_BREATH_NS, Say(audio)), WhenQuiet(quiet_ms * MS, HangUp()))
+    return (
+        AfterDelay(_BREATH_NS, CallerSays(audio)),
+        WhenAgentQuiet(quiet_ms * MS, CallerHangsUp()),
+    )
 
 
 def _custom_parameters(given: Sequence[str]) -> dict[str, str]:

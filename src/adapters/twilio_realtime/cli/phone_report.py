@@ -12,8 +12,8 @@ from twilio_realtime_core.errors import redact
 from twilio_realtime_core.machine.units import MS, samples_to_ms, samples_to_ns
 
 from ..errors import UsageError
-from ..sim.phone.caller import HangUp, Say
-from ..sim.phone.twilio_peer import CallOver, Cleared, CueTaken, StreamWarning
+from ..sim.phone.caller import CallerHangsUp, CallerSays
+from ..sim.phone.twilio_peer import CueStarted, PhoneDisconnected, QueueCleared, StreamWarning
 from .output import Output, Tone
 from .phone_line import Caller, Line, StreamBegan
 
@@ -52,9 +52,9 @@ class PhoneReport:
         match event:
             case StreamBegan():
                 self._output.tell("stream_began", tone=Tone.GOOD)
-            case CueTaken(at_ns, cue):
+            case CueStarted(at_ns, cue):
                 self._act(at_ns, cue.act)
-            case Cleared(heard=heard, discarded=discarded):
+            case QueueCleared(heard_bytes=heard, discarded_bytes=discarded):
                 self._output.tell(
                     "cleared",
                     {"heard_ms": samples_to_ms(heard), "discarded_ms": samples_to_ms(discarded)},
@@ -64,7 +64,7 @@ class PhoneReport:
                 self._warn(code, message)
             case Fault():
                 self._judge(event)
-            case CallOver():
+            case PhoneDisconnected():
                 self._end(event)
             case _:
                 pass
@@ -83,7 +83,7 @@ class PhoneReport:
                 "see that the server runs there, and that the URL is right"
             )
         heard = self.caller.segments(self.end_ns)
-        heard_ms = samples_to_ms(sum(len(segment.payload) for segment in heard))
+        heard_ms = samples_to_ms(sum(len(segment.audio) for segment in heard))
         if not heard_ms and not self._warnings:
             self._warn(None, "the caller heard nothing")
         self._summarize(heard_ms, [segment.start_ns for segment in heard])
@@ -91,10 +91,10 @@ class PhoneReport:
 
     def _act(self, at_ns: int, act: object) -> None:
         match act:
-            case Say(audio):
+            case CallerSays(audio):
                 self._question_end_ns = at_ns + samples_to_ns(len(audio))
                 self._output.tell("caller_speaks", {"ms": samples_to_ms(len(audio))})
-            case HangUp():
+            case CallerHangsUp():
                 self._hung_up = True
                 self.end_ns = at_ns
                 self._output.tell("caller_hangs_up", tone=Tone.GOOD)
@@ -118,8 +118,8 @@ class PhoneReport:
                 code = _PROTOCOL_VIOLATION if began else _NO_HANDSHAKE
         self._warn(code, fault.message)
 
-    def _end(self, over: CallOver) -> None:
-        if over.hung_up or self._warnings.keys() & {_PROTOCOL_VIOLATION, _BROKEN}:
+    def _end(self, over: PhoneDisconnected) -> None:
+        if over.caller_hung_up or self._warnings.keys() & {_PROTOCOL_VIOLATION, _BROKEN}:
             return
         if self.caller.began_ns is None:
             return  # why, has been told
@@ -138,7 +138,7 @@ class PhoneReport:
     def _summarize(self, heard_ms: int, starts: list[int]) -> None:
         asked = self._question_end_ns
         delays = [(start - asked) // MS for start in starts if asked is not None and start >= asked]
-        discarded = sum(clear.discarded for clear in self.caller.clears)
+        discarded = sum(clear.discarded_bytes for clear in self.caller.clears)
         self._output.tell(
             "summary",
             {

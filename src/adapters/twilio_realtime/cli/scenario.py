@@ -7,9 +7,16 @@ import attrs
 from twilio_realtime_core.machine.units import MS
 
 from ..sim import sample_speech
-from ..sim.model.replies import Pace
-from ..sim.phone.caller import Cue, HangUp, Press, Say, WhenHeard, WhenQuiet
-from ..sim.sample_speech import Recording
+from ..sim.model.pace import Pace
+from ..sim.phone.caller import (
+    CallerHangsUp,
+    CallerPressesKey,
+    CallerSays,
+    Cue,
+    WhenAgentHeard,
+    WhenAgentQuiet,
+)
+from ..sim.sample_speech import SampleSpeech
 
 __all__ = ["Scenario", "full_scenario", "short_scenario"]
 
@@ -26,8 +33,8 @@ class Scenario:
     """
 
     script: tuple[Cue, ...]
-    says: tuple[Recording, ...]
-    replies: tuple[Recording, ...]
+    says: tuple[SampleSpeech, ...]
+    replies: tuple[SampleSpeech, ...]
     pace: Pace
     silence_ms: int
     seconds: float
@@ -43,11 +50,11 @@ def full_scenario() -> Scenario:
         sample_speech.load, ("agent_greeting", "agent_answer", "agent_goodbye")
     )
     script = (
-        WhenQuiet(250 * MS, Say(question.audio)),
-        WhenHeard(1800, Say(wait.audio)),
-        WhenHeard(400, Press("5")),
-        WhenHeard(500, Say(goodbye.audio)),
-        WhenQuiet(200 * MS, HangUp()),
+        WhenAgentQuiet(250 * MS, CallerSays(question.audio)),
+        WhenAgentHeard(1800, CallerSays(wait.audio)),
+        WhenAgentHeard(400, CallerPressesKey("5")),
+        WhenAgentHeard(500, CallerSays(goodbye.audio)),
+        WhenAgentQuiet(200 * MS, CallerHangsUp()),
     )
     replies = (greeting, answer, _second_sentence(answer), farewell)
     return Scenario(script, (question, wait, goodbye), replies, Pace(), 500, 16.5)
@@ -59,21 +66,21 @@ def short_scenario() -> Scenario:
     question, wait, goodbye = (_begin(each, ms=320) for each in full.says)
     greeting, *answers, farewell = full.replies
     script = (
-        WhenQuiet(100 * MS, Say(question.audio)),
-        WhenHeard(400, Say(wait.audio)),
-        WhenHeard(150, Press("5")),
-        WhenHeard(200, Say(goodbye.audio)),
-        WhenQuiet(100 * MS, HangUp()),
+        WhenAgentQuiet(100 * MS, CallerSays(question.audio)),
+        WhenAgentHeard(400, CallerSays(wait.audio)),
+        WhenAgentHeard(150, CallerPressesKey("5")),
+        WhenAgentHeard(200, CallerSays(goodbye.audio)),
+        WhenAgentQuiet(100 * MS, CallerHangsUp()),
     )
     replies = (_begin(greeting, ms=600), *answers, _begin(farewell, ms=300))
-    pace = Pace(item_ns=50 * MS, audio_ns=20 * MS, speed=10.0)
+    pace = Pace(first_spoken_item_ns=50 * MS, first_audio_ns=20 * MS, audio_speed=10.0)
     return Scenario(script, (question, wait, goodbye), replies, pace, 200, 4.0)
 
 
-def _second_sentence(answer: Recording) -> Recording:
+def _second_sentence(answer: SampleSpeech) -> SampleSpeech:
     _, _, words = answer.transcript.partition(". ")
     return attrs.evolve(answer, transcript=words, audio=answer.audio[8 * _SECOND_SENTENCE_MS :])
 
 
-def _begin(recording: Recording, ms: int) -> Recording:
+def _begin(recording: SampleSpeech, ms: int) -> SampleSpeech:
     return attrs.evolve(recording, audio=recording.audio[: 8 * ms])

@@ -19,10 +19,10 @@ from rich.text import Text
 from twilio_realtime_core import Bridge, CallConfig
 
 from ..recordings.recorder import Recorder
-from ..sim.batch.batch import LEVELS, Result, run_call, run_calls, run_job, seeds
+from ..sim.batch.batch import LEVELS, CallResult, run_call, run_calls, run_job, split_seeds
 from ..sim.batch.random_call import Failure
 from ..sim.batch.summary import Summary
-from ..sim.scenarios import SCENARIOS
+from ..sim.scenarios.table import SCENARIOS
 from .options import json_option
 from .output import NAME
 
@@ -41,7 +41,7 @@ _SHOWN: Final = 3
     Examples:
       twilio-realtime simulate --calls 1000
       twilio-realtime simulate --calls 1 --seed 4711
-      twilio-realtime simulate --calls 200 --scenario barge-in-twice
+      twilio-realtime simulate --calls 200 --scenario two-interruptions
       twilio-realtime simulate --calls 1 --seed 4711 --record calls
 
     Exit status: 0 all calls went as they should, 1 one did not, 130 after Ctrl-C.
@@ -91,7 +91,7 @@ def simulate(
     and the network, and commands of an application. Then the faults stop, somebody hangs up, and
     the call must end. Failures are told as they come, with the command that makes them again.
     """
-    jobs = seeds(seed, calls)
+    jobs = split_seeds(seed, calls)
     run = partial(run_call, scenario=scenario, level=level)
     if record is not None:
         record.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def recorded_call(
     scenario: str | None = None,
     level: str = LEVELS[0],
     make_bridge: Callable[[CallConfig], Bridge] = Bridge,
-) -> tuple[Result, str]:
+) -> tuple[CallResult, str]:
     """The call of a seed, and the text of a file that holds it."""
     lines: list[str] = []
 
@@ -138,7 +138,7 @@ def recorded_call(
     return result, "".join(lines)
 
 
-def _record_call(seed: int, *, folder: Path, scenario: str | None, level: str) -> Result:
+def _record_call(seed: int, *, folder: Path, scenario: str | None, level: str) -> CallResult:
     result, text = recorded_call(seed, scenario=scenario, level=level)
     name = "-".join(each for each in (str(seed), scenario, level) if each)
     (folder / f"{name}.jsonl").write_text(text, "utf-8")
@@ -168,7 +168,7 @@ class Show:
         """So many calls more are done."""
         self._progress.advance(self._bar, calls)
 
-    def tell(self, result: Result, failure: Failure) -> None:
+    def tell(self, result: CallResult, failure: Failure) -> None:
         """A call has gone wrong."""
         command = self.command(result)
         if self._as_json:
@@ -180,21 +180,23 @@ class Show:
         self._told += 1
         self._console.print(Text(f"seed {result.seed}: {_harmless(failure.text)}", "bold red"))
         if self._told <= _SHOWN:
-            for line in (*failure.decided, *failure.trace):
+            for line in (*failure.decisions, *failure.trace):
                 self._console.print(Text(f"    {_harmless(line)}", "dim"))
         self._console.print(f"    again: {command}")
 
     def conclude(self, summary: Summary) -> None:
         """All calls are done."""
         if self._as_json:
-            click.echo(json.dumps({"event": "summary", **summary.as_json()}))
+            click.echo(json.dumps({"event": "summary", **summary.to_json()}))
             return
         told = self._console.print
-        told(f"{summary.calls} calls, {summary.seconds:.0f} s of talk in virtual time")
-        lasted = ", ".join(f"{summary.lasted_ms(each) / 1000:.1f} s" for each in (5, 50, 95))
+        told(f"{summary.calls} calls, {summary.total_seconds:.0f} s of talk in virtual time")
+        lasted = ", ".join(
+            f"{summary.duration_percentile_ms(each) / 1000:.1f} s" for each in (5, 50, 95)
+        )
         told(f"how long they lasted (of a hundred calls the 5th, 50th and 95th): {lasted}")
         told(f"how they ended: {_counts(summary.outcomes)}")
-        told(f"faults that had their way, in so many calls: {_counts(summary.faults)}")
+        told(f"faults that had their way, in so many calls: {_counts(summary.impairments)}")
         told(f"commands: {_counts(summary.commands)}")
         visited = len(summary.transitions)
         told(
@@ -202,7 +204,7 @@ class Show:
         )
         for name, missing in (
             ("ends", summary.missing_outcomes),
-            ("faults", summary.missing_faults),
+            ("faults", summary.missing_impairments),
             ("transitions", [" ".join(each) for each in summary.missing_transitions]),
         ):
             if missing:
@@ -212,7 +214,7 @@ class Show:
         else:
             told(Text("Nothing went wrong.", "green"))
 
-    def command(self, result: Result) -> str:
+    def command(self, result: CallResult) -> str:
         """What makes a call again."""
         options = f"--calls 1 --seed {result.seed}"
         options += f" --scenario {self._scenario}" if self._scenario else ""

@@ -7,14 +7,14 @@ from typing import Final
 
 from ..errors import UsageError
 from ..sim.audio import from_linear, read_wav
-from ..sim.phone.caller import SPEECH_LIMIT
+from ..sim.phone.caller import MAX_SPEECH_BYTES
 
 __all__ = ["load_wav"]
 
 _RATE: Final = 8000
 _SAMPLE_BYTES: Final = 2
 
-_LONGEST: Final = _SAMPLE_BYTES * SPEECH_LIMIT + 64 * 1024
+_LONGEST: Final = _SAMPLE_BYTES * MAX_SPEECH_BYTES + 64 * 1024
 """Bytes of a file: as much as a caller can have to say, in 16-bit samples, and headers."""
 
 
@@ -32,7 +32,7 @@ def load_wav(path: str) -> bytes:
             f"{path} is no WAV file of 8000 Hz, mono, µ-law or 16-bit PCM: make one with "
             f"ffmpeg -i {path} -ac 1 -ar 8000 -c:a pcm_mulaw NEW.wav"
         )
-    if not 0 < len(audio) <= SPEECH_LIMIT:
+    if not 0 < len(audio) <= MAX_SPEECH_BYTES:
         raise UsageError(f"{path} holds no audio, or more than ten minutes: take another file")
     return audio
 

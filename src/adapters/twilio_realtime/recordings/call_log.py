@@ -93,7 +93,7 @@ def as_json(step: Step) -> str:
     names = _ARGUMENTS.get(step.method, ())
     return json.dumps(
         {
-            "at_ns": step.when,
+            "at_ns": step.at_ns,
             "method": step.method,
             "arguments": {
                 name: _message(value)

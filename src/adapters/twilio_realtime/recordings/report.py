@@ -25,7 +25,7 @@ from twilio_realtime_core.protocols import realtime, twilio
 
 from ..sim.audio import to_linear
 from ..sim.model.realtime_peer import RealtimePeer
-from ..sim.phone.twilio_peer import Cleared, TwilioPeer
+from ..sim.phone.twilio_peer import QueueCleared, TwilioPeer
 from ..sim.world.world import Step
 
 __all__ = ["TOLERANCE_MS", "Cut", "complaints", "find_cuts", "table", "write_recording"]
@@ -65,7 +65,7 @@ class Cut:
         }
 
 
-def find_cuts(steps: Sequence[Step], clears: Sequence[Cleared]) -> list[Cut]:
+def find_cuts(steps: Sequence[Step], clears: Sequence[QueueCleared]) -> list[Cut]:
     """The items that were cut off in a call on one stream, given what the phone did at each
     `clear`."""
     account = _Account(iter(clears))
@@ -77,7 +77,7 @@ class _Account:
     """What the model sent of each item, and what the phone has played of it or still will. Only
     the messages count here, not what the bridge makes of them."""
 
-    _clears: Iterator[Cleared]
+    _clears: Iterator[QueueCleared]
     _generated: Counter[str] = field(init=False, factory=Counter[str])
     _played: list[tuple[str, int]] = field(init=False, factory=list[tuple[str, int]])
     """Items and samples in the order in which they were sent to the phone."""
@@ -113,7 +113,7 @@ class _Account:
             heard = sum(samples for item_id, samples in self._played if item_id == item.item_id)
             generated = samples_to_ms(self._generated[item.item_id])
             yield Cut(
-                step.when, item.item_id, generated, samples_to_ms(heard), told.get(item.item_id)
+                step.at_ns, item.item_id, generated, samples_to_ms(heard), told.get(item.item_id)
             )
 
     def _clear(self) -> None:
@@ -121,7 +121,7 @@ class _Account:
         cleared = next(self._clears, None)
         if cleared is None:  # it never arrived: all is played
             return
-        room, kept = cleared.heard, list[tuple[str, int]]()
+        room, kept = cleared.heard_bytes, list[tuple[str, int]]()
         for item_id, samples in self._played:
             kept.append((item_id, min(samples, room)))
             room -= kept[-1][1]
@@ -156,7 +156,7 @@ def complaints(
     if keys != 1:
         found.append(f"{keys} keys have arrived, not 1")
     found += [f"Twilio would log {each.code}: {each.message}" for each in phone.warnings]
-    found += [f"the model refused {each.event_type}: {each.message}" for each in model.complaints]
+    found += [f"the model refused {each.event_type}: {each.message}" for each in model.sent_errors]
     return found + [complaint for cut in cuts for complaint in _judge(cut)]
 
 

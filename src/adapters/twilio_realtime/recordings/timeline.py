@@ -29,8 +29,8 @@ from twilio_realtime_core.notifications import (
 from twilio_realtime_core.protocols import realtime, twilio
 
 from ..sim.audio import energy
-from ..sim.phone.caller import HangUp, Say
-from ..sim.phone.twilio_peer import Cleared, CueTaken, StreamWarning, TwilioPeer
+from ..sim.phone.caller import CallerHangsUp, CallerSays
+from ..sim.phone.twilio_peer import CueStarted, QueueCleared, StreamWarning, TwilioPeer
 from ..sim.world.world import Step
 
 __all__ = ["STYLES", "Lanes", "Moment", "Narrator"]
@@ -91,15 +91,15 @@ class Narrator:
         moments: list[Moment] = []
         match step.method, step.arguments:
             case "send", (SendEvent(event=asked),):
-                moments.append(Moment(step.when, "app", f"{asked.type}: the agent speaks first"))
+                moments.append(Moment(step.at_ns, "app", f"{asked.type}: the agent speaks first"))
             case _:
                 pass
         for action in step.outputs:
             match action:
                 case Notify(event):
-                    moments += self._notified(step.when, event)
+                    moments += self._notified(step.at_ns, event)
                 case Send() | Open():
-                    moments += _asked(step.when, action)
+                    moments += _asked(step.at_ns, action)
                 case _:
                     pass
         return moments
@@ -107,9 +107,9 @@ class Narrator:
     def phone(self, at_ns: int, event: object) -> list[Moment]:
         """What a notification of the phone has to tell."""
         match event:
-            case CueTaken(cue=cue):
+            case CueStarted(cue=cue):
                 return self._acted(at_ns, cue.act)
-            case Cleared(discarded=discarded):
+            case QueueCleared(discarded_bytes=discarded):
                 ms = round(samples_to_ns(discarded) / MS)
                 words = f"is silent, {ms:,} ms of speech thrown away"
                 return [Moment(at_ns, "twilio", words, {"discarded_ms": ms})]
@@ -120,10 +120,10 @@ class Narrator:
 
     def _acted(self, at_ns: int, act: object) -> list[Moment]:
         match act:
-            case Say(audio):
+            case CallerSays(audio):
                 words = self._says[audio]
                 return [Moment(at_ns, "caller", f"says “{words}”", {"words": words})]
-            case HangUp():
+            case CallerHangsUp():
                 return [Moment(at_ns, "caller", "hangs up")]
             case _:  # a key is told when it has arrived
                 return []
@@ -198,15 +198,15 @@ class Lanes:
         for action in step.outputs:
             match action:
                 case Send(message=twilio.Media(payload=payload)):
-                    self._sent.append((step.when, count_samples(payload) or 0))
+                    self._sent.append((step.at_ns, count_samples(payload) or 0))
                 case Send(message=twilio.Clear()):
-                    self._marks.append((step.when, "clear", "▲"))
+                    self._marks.append((step.at_ns, "clear", "▲"))
                 case Send(message=realtime.TruncateItem(audio_end_ms=ms)):
-                    self._marks.append((step.when, "truncate", f"▲ {ms:,} ms"))
+                    self._marks.append((step.at_ns, "truncate", f"▲ {ms:,} ms"))
                 case Notify(CallStarted()):
                     self._streaming = True
                 case Notify(KeyPressed(digit)):
-                    self._marks.append((step.when, "caller", digit))
+                    self._marks.append((step.at_ns, "caller", digit))
                 case _:
                     pass
 
@@ -228,7 +228,7 @@ class Lanes:
 
     def _fill(self, now: int) -> None:
         """Draw the cells that are over at `now`; what has been heard never changes."""
-        said, heard = self._phone.recorded(self._began_ns + now)
+        said, heard = self._phone.recorded_audio(self._began_ns + now)
         size = ns_to_samples(self._cell_ns)
         for cell in range(len(self._rows["caller"]), now // self._cell_ns):
             part = slice(cell * size, (cell + 1) * size)
@@ -241,8 +241,8 @@ class Lanes:
         """How much audio waits at Twilio: sent, and neither heard nor thrown away."""
         at = self._began_ns + now
         sent = sum(samples for when, samples in self._sent if when <= now)
-        gone = sum(clear.discarded for clear in self._phone.clears if clear.at_ns <= at)
-        return samples_to_ns(max(0, sent - gone - self._phone.heard_at(at)))
+        gone = sum(clear.discarded_bytes for clear in self._phone.clears if clear.at_ns <= at)
+        return samples_to_ns(max(0, sent - gone - self._phone.heard_bytes_at(at)))
 
     def _bars(self, lane: str, bars: str, first: int) -> Text:
         """A lane's bars with its signs in them, from the cell `first` on."""

@@ -19,9 +19,9 @@ from twilio_realtime_core.notifications import CallEnded, CallStarted, Notificat
 from twilio_realtime_core.protocols.twilio import Mark
 
 from ..agents.call import Call, CallHandler
-from ..sim.impairments.impaired_peer import Troubled
+from ..sim.impairments.impaired_peer import ImpairedPeer
+from ..sim.impairments.plan import ImpairmentPlan
 from ..sim.impairments.rules import kind_of
-from ..sim.impairments.table import Trouble
 from ..sim.model.realtime_peer import CLIENT, RealtimePeer
 from ..sim.model.replies import Reply, ResponseRequest
 from ..sim.phone.twilio_peer import SERVER
@@ -76,8 +76,8 @@ class Stage:
     _call: Call | None = field(init=False, default=None)
     _world: MessageWorld = field(init=False, factory=MessageWorld)
     _bridge: Bridge = field(init=False)
-    _trouble: Trouble = field(init=False)
-    _troubled: dict[str, Troubled] = field(init=False, factory=dict[str, Troubled])
+    _trouble: ImpairmentPlan = field(init=False)
+    _troubled: dict[str, ImpairedPeer] = field(init=False, factory=dict[str, ImpairedPeer])
     _steps: deque[Step] = field(init=False, factory=lambda: deque[Step](maxlen=_SHOWN))
     _untold: deque[Notification] = field(init=False, factory=deque[Notification])
     _telling: bool = field(init=False, default=False)
@@ -89,7 +89,12 @@ class Stage:
     # For the test.
 
     def begin(
-        self, phone: Handset, agent: CallHandler, config: CallConfig, trouble: Trouble, seed: int
+        self,
+        phone: Handset,
+        agent: CallHandler,
+        config: CallConfig,
+        trouble: ImpairmentPlan,
+        seed: int,
     ) -> None:
         """The caller dials; `agent` is to look after his call."""
         self.begun, self.phone, self._agent, self._trouble = True, phone, agent, trouble
@@ -100,55 +105,55 @@ class Stage:
             pace=trouble.pace,
             # It takes the next of these whenever a turn begins, and never asks how many there are.
             transcripts=cast("Sequence[str | None]", self._turns()),
-            fault=trouble.opening_fault,
-            max_duration_ns=trouble.session_ns,
+            opening_error=trouble.opening_error,
+            max_duration_ns=trouble.max_session_ns,
         )
         world = self._world
         world.run(self.now)
-        world.listeners.append(self._hear)
-        world.observers.append(self._observe)
+        world.notification_listeners.append(self._hear)
+        world.step_observers.append(self._observe)
         world.add("bridge", Checked(self._bridge, config))
         world.add("phone", self._trouble_peer("phone", phone))
         world.add("model", self._trouble_peer("model", server))
-        ways = trouble.ways
+        ways = trouble.directions
         to_phone = ways["phone to bridge"], ways["bridge to phone"]
         to_model = ways["bridge to model"], ways["model to bridge"]
-        world.join(("phone", SERVER), ("bridge", Peer.TWILIO), ways=to_phone)
+        world.join(("phone", SERVER), ("bridge", Peer.TWILIO), directions=to_phone)
         link = world.join(
             ("bridge", Peer.REALTIME),
             ("model", CLIENT),
-            ways=to_model,
+            directions=to_model,
             connect_ns=trouble.connect_ns,
         )
-        link.accepts = not trouble.refused
+        link.is_accepting = not trouble.is_connection_refused
 
     def schedule_cuts(self) -> None:
         """The stream has begun, and sockets are lost some time after that. Once is enough."""
         cuts, self._trouble.cuts = self._trouble.cuts, []
         for cut in cuts:
-            peer = Peer.TWILIO if cut.leg == "phone" else Peer.REALTIME
+            peer = Peer.TWILIO if cut.peer == "phone" else Peer.REALTIME
             link = self._world.link("bridge", peer)
-            self._world.at(self.now + cut.at_ns, partial(self._world.sever, link))
+            self._world.schedule(self.now + cut.at_ns, partial(self._world.sever, link))
 
     def calm(self) -> None:
         """All faults stop."""
         for troubled in self._troubled.values():
-            troubled.calm()
-        for way in self._trouble.ways.values():
-            way.smooth()
+            troubled.stop_impairments()
+        for way in self._trouble.directions.values():
+            way.remove_impairments()
 
     def act(self, do: Callable[..., list[Action]], *arguments: object) -> None:
         """The caller does something: a method of the phone, without its `now`."""
         if (phone := self._troubled.get("phone")) is None:
             self._carry_out("phone", do.__name__, *arguments)
         else:
-            self._carry_out("phone", "relay", phone.act(do, *arguments, now=self.now))
+            self._carry_out("phone", "relay", phone.perform(do, *arguments, now=self.now))
 
     @property
     def local(self) -> int:
         """What the phone's clock shows (ns)."""
         phone = self._troubled.get("phone")
-        return self.now if phone is None else phone.local(self.now)
+        return self.now if phone is None else phone.to_local_ns(self.now)
 
     async def wait_until(self, is_so: Callable[[], bool], within_ns: int, what: str) -> None:
         """Wait; `AssertionError` if it is not so in that time."""
@@ -177,7 +182,7 @@ class Stage:
     @property
     def exercised(self) -> dict[str, int]:
         """How often each fault of the call has had its way."""
-        return self._trouble.exercised() if self.begun else {}
+        return self._trouble.applied_counts() if self.begun else {}
 
     def tell(self) -> str:
         """The faults of the call, if any, and the last steps of the bridge that tell something."""
@@ -195,7 +200,7 @@ class Stage:
             return until is not None
         if until is not None and until not in self._alarms:
             self._alarms.add(until)
-            self._world.at(until, lambda: self._ring(until))
+            self._world.schedule(until, lambda: self._ring(until))
         self._stirred = False
         try:
             while not self._stirred:
@@ -294,20 +299,20 @@ class Stage:
 
     def _reply(self, request: ResponseRequest) -> Reply:
         reply = self.model.reply_to(request)
-        for edit in self._trouble.edit_replies:
+        for edit in self._trouble.reply_edits:
             reply = edit(request.number, reply)
         return reply
 
     def _turns(self) -> Iterator[str | None]:
         while True:
             words = self.phone.take_turn()
-            yield None if self._trouble.fails_to_transcribe else words
+            yield None if self._trouble.is_transcription_failing else words
 
     def _trouble_peer(self, name: str, machine: MessageMachine) -> MessageMachine:
         """A peer with what is wrong with it; most often nothing is, and costs nothing."""
-        if not self._trouble.touches(name):
+        if not self._trouble.is_impaired(name):
             return machine
-        troubled = self._troubled[name] = Troubled(self._trouble, name, machine)
+        troubled = self._troubled[name] = ImpairedPeer(self._trouble, name, machine)
         return troubled.machine
 
 

@@ -8,8 +8,8 @@ from attrs import define, field
 from twilio_realtime_core.machine.actions import Action
 from twilio_realtime_core.machine.units import SAMPLE_NS
 
-from ..sim.phone.media_streams import Media, read
 from ..sim.phone.twilio_peer import TwilioPeer
+from ..sim.phone.wire_messages import WireMedia, decode_server_message
 
 __all__ = ["BYTES_A_MS", "Handset"]
 
@@ -66,7 +66,7 @@ class Handset(TwilioPeer):
 
     def interrupt_after(self, ms: int, audio: bytes, words: str, now: int) -> list[Action]:
         """Say it once `ms` more of the agent have been heard; 0 is its next sound."""
-        heard = self.heard_at(now) + max(1, ms * BYTES_A_MS)
+        heard = self.heard_bytes_at(now) + max(1, ms * BYTES_A_MS)
         self._interruptions.append(_Interruption(heard, audio, words))
         return []
 
@@ -78,12 +78,12 @@ class Handset(TwilioPeer):
     @property
     def speaking(self) -> bool:
         """Whether the caller has not said everything yet."""
-        return bool(self._voice.remaining)
+        return bool(self._voice.remaining_bytes)
 
     @property
     def streaming(self) -> bool:
         """Whether the stream has begun."""
-        return self.deadline is not None or self.over
+        return self.deadline is not None or self.is_over
 
     def quiet_since(self, now: int) -> int | None:
         """When the agent was last heard; `None`: it still is, or will be."""
@@ -106,7 +106,7 @@ class Handset(TwilioPeer):
     def heard_items(self, now: int) -> dict[str, tuple[int, int]]:
         """By item, in the order of hearing: when its first byte began to be heard (ns), and how
         many bytes have been heard by now."""
-        heard, total = dict[str, tuple[int, int]](), self.heard_at(now)
+        heard, total = dict[str, tuple[int, int]](), self.heard_bytes_at(now)
         for queued in self._queue:
             if queued.item_id is not None and queued.first < total:
                 began, before = heard.get(queued.item_id, (self._when(queued.first), 0))
@@ -114,7 +114,7 @@ class Handset(TwilioPeer):
         return heard
 
     def _when(self, byte: int) -> int:
-        when = self._player.when_heard(byte + 1)
+        when = self._player.heard_at_ns(byte + 1)
         return 0 if when is None else when - SAMPLE_NS
 
     # The contract of `MessageMachine`, as far as it differs.
@@ -125,16 +125,16 @@ class Handset(TwilioPeer):
         deadline = super().deadline
         if deadline is None or not self._interruptions:
             return deadline
-        due = [self._player.when_heard(each.heard) for each in self._interruptions]
+        due = [self._player.heard_at_ns(each.heard) for each in self._interruptions]
         return min([deadline, *(when for when in due if when is not None)])
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
         """As of any phone."""
         actions = super().receive_text(peer, text, now)
-        queued, known = self.heard_at(_FOREVER), self._queue[-1].end if self._queue else 0
-        message, _ = read(text, self.stream_sid)
+        queued, known = self.heard_bytes_at(_FOREVER), self._queue[-1].end if self._queue else 0
+        message, _ = decode_server_message(text, self.stream_sid)
         match message:
-            case Media(audio) if queued > known:
+            case WireMedia(audio) if queued > known:
                 self._queue.append(_Queued(self._item_of(audio), known, queued))
             case _ if queued < known:
                 self._queue = [each for each in self._queue if each.first < queued]
@@ -147,12 +147,12 @@ class Handset(TwilioPeer):
     def _catch_up(self, now: int) -> list[Action]:
         """Interruptions come first, since all else that is due may be a frame of them."""
         for each in list(self._interruptions):
-            when = self._player.when_heard(each.heard)
+            when = self._player.heard_at_ns(each.heard)
             if when is not None and when <= now:
                 self._interruptions.remove(each)
                 self._begin_to_say(each.words, now)
-                self._voice.say(each.audio)
-        return super()._catch_up(now)
+                self._voice.enqueue(each.audio)
+        return super()._run_due(now)
 
     def _begin_to_say(self, words: str, now: int) -> None:
         self.lines.append((now, words))

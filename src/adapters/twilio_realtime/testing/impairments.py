@@ -4,12 +4,13 @@ from typing import Final
 
 from attrs import Attribute, evolve, field, frozen
 
-from ..sim.batch.choices import Choices, Draw
-from ..sim.impairments.table import FAULTS, Trouble, draw_trouble
+from ..sim.choices import Choices, Draw
+from ..sim.impairments.plan import ImpairmentPlan
+from ..sim.impairments.table import IMPAIRMENTS, draw_impairments
 
 __all__ = ["NAMES", "NO_FAULTS", "Faults"]
 
-NAMES: Final = tuple(FAULTS)
+NAMES: Final = tuple(IMPAIRMENTS)
 """All faults, each by its name in the table of the simulator."""
 
 _ALWAYS: Final = 100
@@ -40,7 +41,7 @@ class Faults:
     @classmethod
     def seeded(cls, seed: int, *names: str) -> "Faults":
         """Those that are named, each as a seed says; or else some of all, or none."""
-        return _drawn(cls(names), Choices.seeded(seed))
+        return _drawn(cls(names), Choices.from_seed(seed))
 
     @classmethod
     def drawn_from(cls, choices: Choices, *names: str) -> "Faults":
@@ -48,19 +49,19 @@ class Faults:
         none."""
         return _drawn(cls(names, percent=_ONE_IN_TWO), choices)
 
-    def make(self) -> Trouble:
+    def make(self) -> ImpairmentPlan:
         """The faults of one call."""
-        plainest = Choices.drawn(lambda _, lowest, __: lowest)
-        choices = Choices.recorded(self.draws) if self.draws else plainest
-        return draw_trouble(choices, self.names, self.percent)
+        plainest = Choices.from_source(lambda _, lowest, __: lowest)
+        choices = Choices.from_draws(self.draws) if self.draws else plainest
+        return draw_impairments(choices, self.names, self.percent)
 
     def __repr__(self) -> str:
         return f"Faults({'; '.join(self.decided or self.names)})"
 
 
 def _drawn(faults: Faults, choices: Choices) -> Faults:
-    draw_trouble(choices, faults.names, faults.percent)
-    return evolve(faults, draws=tuple(choices.made), decided=tuple(choices.decided))
+    draw_impairments(choices, faults.names, faults.percent)
+    return evolve(faults, draws=tuple(choices.draws), decided=tuple(choices.decisions))
 
 
 NO_FAULTS: Final = Faults()

@@ -9,10 +9,17 @@ from attrs import define, field, frozen
 
 from twilio_realtime_core.errors import LocalProtocolError
 
-from ..sim.model.memory import ConversationItem
-from ..sim.model.realtime_peer import Complaint, RealtimePeer
-from ..sim.model.replies import FunctionCall, Reply, ReplyItem, ResponseRequest, Speech, Text
-from ..sim.scenarios import agent_voice, caller_voice
+from ..sim.model.conversation import StoredItem
+from ..sim.model.realtime_peer import RealtimePeer, SentError
+from ..sim.model.replies import (
+    FunctionCallReply,
+    Reply,
+    ReplyItem,
+    ResponseRequest,
+    SpokenReply,
+    TextReply,
+)
+from ..sim.scenarios.voices import agent_voice, caller_voice
 from .handset import BYTES_A_MS
 
 __all__ = [
@@ -50,9 +57,9 @@ for one when its turn has come."""
 Decide: TypeAlias = Callable[[ResponseRequest], "Answer"]
 
 
-def function_call(name: str, /, **arguments: Any) -> FunctionCall:
+def function_call(name: str, /, **arguments: Any) -> FunctionCallReply:
     """The model calls a function."""
-    return FunctionCall(name, json.dumps(arguments))
+    return FunctionCallReply(name, json.dumps(arguments))
 
 
 def spoken_by_caller(words: str) -> bytes:
@@ -60,9 +67,9 @@ def spoken_by_caller(words: str) -> bytes:
     return caller_voice(WORD_MS * len(words.split()))
 
 
-def spoken_by_agent(words: str, seed: int) -> Speech:
+def spoken_by_agent(words: str, seed: int) -> SpokenReply:
     """`words` said by the model. Those of two seeds sound different."""
-    return Speech(agent_voice(WORD_MS * len(words.split()), seed), words)
+    return SpokenReply(agent_voice(WORD_MS * len(words.split()), seed), words)
 
 
 @define(eq=False)
@@ -70,7 +77,7 @@ class Model:
     """What the model will say, and what came of it."""
 
     _answers: deque[Answer] = field(init=False, factory=deque[Answer])
-    _speeches: list[Speech] = field(init=False, factory=list[Speech])
+    _speeches: list[SpokenReply] = field(init=False, factory=list[SpokenReply])
     peer: RealtimePeer | None = field(init=False, default=None)
     """The server, once the call has begun."""
 
@@ -85,7 +92,7 @@ class Model:
         self._answers += answers
 
     @property
-    def conversation(self) -> list[ConversationItem]:
+    def conversation(self) -> list[StoredItem]:
         """All items of the conversation, of both sides, as the server knows them: not those of the
         core, which agents have (`Call.items`)."""
         return [] if self.peer is None else self.peer.conversation
@@ -100,9 +107,9 @@ class Model:
         ]
 
     @property
-    def complaints(self) -> list[Complaint]:
+    def complaints(self) -> list[SentError]:
         """Every error that the server answered."""
-        return [] if self.peer is None else self.peer.complaints
+        return [] if self.peer is None else self.peer.sent_errors
 
     # For the call.
 
@@ -113,7 +120,7 @@ class Model:
             answer = answer(request)
             _check(answer)
         if isinstance(answer, Reply):
-            self._speeches += [item for item in answer.items if isinstance(item, Speech)]
+            self._speeches += [item for item in answer.items if isinstance(item, SpokenReply)]
             return answer
         if isinstance(answer, Sequence) and not isinstance(answer, str):
             return Reply(tuple(map(self._item, answer)))
@@ -122,7 +129,7 @@ class Model:
     def _item(self, item: str | ReplyItem) -> ReplyItem:
         if isinstance(item, str):
             item = spoken_by_agent(item, _ANY_RESPONSES + len(self._speeches))
-        if isinstance(item, Speech):
+        if isinstance(item, SpokenReply):
             self._speeches.append(item)
         return item
 
@@ -149,7 +156,7 @@ def _check(answer: object) -> None:
 
 def _is_answer(answer: object) -> bool:
     match answer:
-        case str() | Speech() | Text() | FunctionCall():
+        case str() | SpokenReply() | TextReply() | FunctionCallReply():
             return True
         case Reply(items):
             return all(isinstance(each, ReplyItem) for each in tuple[object, ...](items))

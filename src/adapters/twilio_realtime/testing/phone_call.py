@@ -157,7 +157,7 @@ class PhoneCall:
         """Press keys, four a second. `LocalProtocolError`: no such key."""
         await self.begin()
         for key in keys:
-            self._stage.act(self._phone.press, key)
+            self._stage.act(self._phone.press_key, key)
             await anyio.sleep(_KEY_NS / SECOND)
 
     async def wait(self, *, ms: int) -> None:
@@ -237,15 +237,17 @@ class PhoneCall:
     @property
     def heard_ms(self) -> int:
         """How much of the agent the caller has heard, audio of the application's own included."""
-        return self._phone.heard_at(self._stage.local) // BYTES_A_MS if self._stage.begun else 0
+        return (
+            self._phone.heard_bytes_at(self._stage.local) // BYTES_A_MS if self._stage.begun else 0
+        )
 
     @property
     def believed(self) -> list[Said]:
         """What the model thinks was heard of each item, in the order of the conversation."""
         return [
-            self._said(item.id, item.believed_ms)
+            self._said(item.id, item.assumed_heard_ms)
             for item in self.model.conversation
-            if item.spoken and item.believed_ms
+            if item.is_spoken and item.assumed_heard_ms
         ]
 
     @property
@@ -288,7 +290,7 @@ class PhoneCall:
 
     @property
     def _is_responding(self) -> bool:
-        return self.model.peer is not None and self.model.peer.responding
+        return self.model.peer is not None and self.model.peer.is_responding
 
     # The test as a whole.
 
@@ -298,7 +300,7 @@ class PhoneCall:
             url="wss://service/media-stream",
             seed=self.seed,
             custom_parameters=self.parameters,
-            start_delay=trouble.start_delay_ns,
+            start_delay_ns=trouble.start_delay_ns,
         )
         for interruption in self._interruptions:
             phone.interrupt_after(*interruption, self._stage.now)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from ..sim.batch.choices import Choices
+from ..sim.choices import Choices
 from ..sim.model.replies import ReplyItem
 from .impairments import Faults
 from .phone_call import Turn
@@ -38,7 +38,7 @@ def faults(draw: st.DrawFn, *names: str) -> Faults:
         del label
         return draw(st.integers(low, high))
 
-    return Faults.drawn_from(Choices.drawn(draw_number), *names)
+    return Faults.drawn_from(Choices.from_source(draw_number), *names)
 
 
 def sayings(most_words: int = len(_WORDS)) -> st.SearchStrategy[str]:

@@ -1,4 +1,4 @@
-"""OpenAI's own Python client, with our model server at the other end, over real sockets."""
+"""OpenAI's Python client and the simulated model server, over real sockets."""
 
 import base64
 from collections.abc import Generator, Sequence
@@ -45,11 +45,11 @@ def types(events: Sequence[Any]) -> list[str]:
     return [event.type for event in events]
 
 
-def complaints(model: Command) -> list[dict[str, Any]]:
+def reported_errors(model: Command) -> list[dict[str, Any]]:
     return [event for event in model.events() if event["event"] in ("mistake", "fault", "error")]
 
 
-def test_the_official_client_holds_a_text_turn(model: Command) -> None:
+def test_the_official_client_completes_a_text_turn(model: Command) -> None:
     async def main() -> None:
         async with client(model).realtime.connect(model="gpt-realtime") as connection:
             await until(connection, "session.created")
@@ -72,10 +72,10 @@ def test_the_official_client_holds_a_text_turn(model: Command) -> None:
         assert events[-1].response.status == "completed"
 
     anyio.run(main)
-    assert complaints(model) == []
+    assert reported_errors(model) == []
 
 
-def test_the_official_client_holds_an_audio_turn_and_truncates_the_answer(model: Command) -> None:
+def test_the_official_client_completes_an_audio_turn_and_truncates(model: Command) -> None:
     async def main() -> None:
         async with client(model).realtime.connect(model="gpt-realtime") as connection:
             await until(connection, "session.created")
@@ -113,12 +113,14 @@ def test_the_official_client_holds_an_audio_turn_and_truncates_the_answer(model:
         assert retrieved.item.id == item_id
 
     anyio.run(main)
-    assert complaints(model) == []
-    told = [event for event in model.events() if event["event"] == "conversation.item.truncated"]
-    assert [event["audio_end_ms"] for event in told] == [400]
+    assert reported_errors(model) == []
+    truncations = [
+        event for event in model.events() if event["event"] == "conversation.item.truncated"
+    ]
+    assert [event["audio_end_ms"] for event in truncations] == [400]
 
 
-def test_what_the_official_client_does_wrong_is_told_in_the_apis_terms(model: Command) -> None:
+def test_mistakes_of_the_official_client_are_reported(model: Command) -> None:
     async def main() -> None:
         async with client(model).realtime.connect(model="gpt-realtime") as connection:
             await until(connection, "session.created")
@@ -130,8 +132,8 @@ def test_what_the_official_client_does_wrong_is_told_in_the_apis_terms(model: Co
             assert event.error.event_id == "mine"
 
     anyio.run(main)
-    told = model.event("mistake")
-    assert told["client_event"] == "conversation.item.truncate"
-    assert told["event_id"] == "mine"
-    assert told["session"] == 1
-    assert told["code"]
+    mistake = model.event("mistake")
+    assert mistake["client_event"] == "conversation.item.truncate"
+    assert mistake["event_id"] == "mine"
+    assert mistake["session"] == 1
+    assert mistake["code"]

@@ -6,25 +6,27 @@ from collections.abc import Callable
 import pytest
 from attrs import define
 
-from twilio_realtime.sim.batch.choices import Choices
 from twilio_realtime.sim.batch.random_call import RandomCall
+from twilio_realtime.sim.choices import Choices
+from twilio_realtime.sim.impairments.plan import ImpairmentPlan, LinkCut
 from twilio_realtime.sim.impairments.protocol_rules import StreamRestart
 from twilio_realtime.sim.impairments.rules import Drop
-from twilio_realtime.sim.impairments.table import Cut, Trouble, draw_trouble
-from twilio_realtime.sim.model.memory import ConversationItem
-from twilio_realtime.sim.model.realtime_peer import Complaint, RealtimePeer
-from twilio_realtime.sim.model.replies import Pace, Reply, Speech, Text
-from twilio_realtime.sim.phone.caller import HangUp as Leave
-from twilio_realtime.sim.phone.caller import Press, WhenQuiet
+from twilio_realtime.sim.impairments.table import draw_impairments
+from twilio_realtime.sim.model.conversation import StoredItem
+from twilio_realtime.sim.model.pace import Pace
+from twilio_realtime.sim.model.realtime_peer import RealtimePeer, SentError
+from twilio_realtime.sim.model.replies import Reply, SpokenReply, TextReply
+from twilio_realtime.sim.phone.caller import CallerHangsUp, CallerPressesKey, WhenAgentQuiet
 from twilio_realtime.sim.phone.twilio_peer import (
     SERVER,
-    CallOver,
-    CueTaken,
+    CueStarted,
+    PhoneDisconnected,
     StreamWarning,
     TwilioPeer,
 )
 from twilio_realtime.sim.reference.ground_truth import Truth, Wrong, belief_bound_ns
-from twilio_realtime.sim.scenarios import SCENARIOS, agent_voice
+from twilio_realtime.sim.scenarios.table import SCENARIOS
+from twilio_realtime.sim.scenarios.voices import agent_voice
 from twilio_realtime_core import CallConfig
 from twilio_realtime_core.audio.dtmf import key_tones
 from twilio_realtime_core.commands import (
@@ -46,15 +48,15 @@ from twilio_realtime_core.protocols.realtime import (
     UpdateSession,
 )
 
-Change = Callable[[Trouble], object]
+Change = Callable[[ImpairmentPlan], object]
 
 
 def plainest() -> Choices:
-    return Choices.drawn(lambda _, low, __: low)
+    return Choices.from_source(lambda _, low, __: low)
 
 
-def trouble_of(*changes: Change) -> Trouble:
-    trouble = draw_trouble(plainest())
+def trouble_of(*changes: Change) -> ImpairmentPlan:
+    trouble = draw_impairments(plainest())
     for change in changes:
         change(trouble)
     return trouble
@@ -73,12 +75,12 @@ class Scene:
 
     def says(self, ms: int, *, generated_ms: int | None = None, inside: bool = True) -> "Said":
         """The model says something, and all of it or less is generated."""
-        speech = Speech(agent_voice(ms), "")
+        speech = SpokenReply(agent_voice(ms), "")
         reply = self.truth.say(Reply((speech,)), self.now)
         (said,) = reply.items
-        assert isinstance(said, Speech)
+        assert isinstance(said, SpokenReply)
         generated = ms if generated_ms is None else generated_ms
-        item = ConversationItem(
+        item = StoredItem(
             {"id": f"item_{len(self.model.conversation)}", "type": "message"},
             content=[{"type": "output_audio", "transcript": ""}],
             audio=bytearray(said.audio[: 8 * generated]),
@@ -103,13 +105,15 @@ class Scene:
     def ends(self, after_ms: int = 3000) -> Wrong | None:
         """Nothing happens for a while, and the call is over."""
         self.now += after_ms * MS
-        self.truth.hear("phone", CallOver(hung_up=False, code=1000, reason=""), self.now)
+        self.truth.hear(
+            "phone", PhoneDisconnected(caller_hung_up=False, code=1000, reason=""), self.now
+        )
         return self.truth.judge(self.phone, self.model, self.now)
 
 
 @define
 class Said:
-    item: ConversationItem
+    item: StoredItem
     audio: bytes
 
 
@@ -154,11 +158,11 @@ def test_what_was_heard_is_there() -> None:
     said = scene.says(1000)
     scene.plays(said.audio, 300)
     scene.clears()
-    said.item.deleted = True
+    said.item.is_deleted = True
     assert scene.ends() == apart(300, 0)
 
 
-def after_an_item_unheard(change: Callable[[ConversationItem], object]) -> Wrong | None:
+def after_an_item_unheard(change: Callable[[StoredItem], object]) -> Wrong | None:
     """How a call is judged of which the second item was heard, and the first was not."""
     scene = Scene()
     first, second = scene.says(1000), scene.says(500)
@@ -167,19 +171,19 @@ def after_an_item_unheard(change: Callable[[ConversationItem], object]) -> Wrong
     return scene.ends()
 
 
-def stay(_: ConversationItem) -> None:
+def stay(_: StoredItem) -> None:
     pass
 
 
-def delete(item: ConversationItem) -> None:
-    item.deleted = True
+def delete(item: StoredItem) -> None:
+    item.is_deleted = True
 
 
-def truncate_at_0(item: ConversationItem) -> None:
+def truncate_at_0(item: StoredItem) -> None:
     item.truncate(0)
 
 
-def never_begin(item: ConversationItem) -> None:
+def never_begin(item: StoredItem) -> None:
     item.audio.clear()
     item.generated_ms = 0
 
@@ -190,7 +194,7 @@ def test_what_was_not_heard_is_not_there() -> None:
 
 
 @pytest.mark.parametrize("change", [truncate_at_0, never_begin])
-def test_not_even_its_words(change: Callable[[ConversationItem], object]) -> None:
+def test_not_even_its_words(change: Callable[[StoredItem], object]) -> None:
     assert after_an_item_unheard(change) == (
         4,
         "the model still has an item of which the caller has heard nothing",
@@ -272,55 +276,55 @@ def test_what_is_said_outside_the_conversation_is_in_no_memory(*, inside: bool) 
 
 def test_what_is_written_is_not_heard() -> None:
     scene = Scene()
-    text = Reply((Text("word"),))
+    text = Reply((TextReply("word"),))
     assert scene.truth.say(text, 0) == text
-    scene.model.conversation.append(ConversationItem({"id": "item_0"}, [{"type": "output_text"}]))
+    scene.model.conversation.append(StoredItem({"id": "item_0"}, [{"type": "output_text"}]))
     assert scene.ends() is None
 
 
 # How far nobody can know.
 
 
-def nothing(_: Trouble) -> None:
+def nothing(_: ImpairmentPlan) -> None:
     pass
 
 
-def rule(trouble: Trouble) -> None:
+def rule(trouble: ImpairmentPlan) -> None:
     trouble.from_phone.append(Drop("mark"))
 
 
-def restart(trouble: Trouble) -> None:
-    trouble.restart = StreamRestart()
+def restart(trouble: ImpairmentPlan) -> None:
+    trouble.stream_restart = StreamRestart()
 
 
 def narrow(way: str) -> Change:
-    def change(trouble: Trouble) -> None:
-        trouble.ways[way].bytes_per_second = 20_000
+    def change(trouble: ImpairmentPlan) -> None:
+        trouble.directions[way].bytes_per_second = 20_000
 
     return change
 
 
 def jitter(way: str, ms: int) -> Change:
-    def change(trouble: Trouble) -> None:
-        trouble.ways[way].jitter_ns = ms * MS
+    def change(trouble: ImpairmentPlan) -> None:
+        trouble.directions[way].jitter_ns = ms * MS
 
     return change
 
 
-def stall(trouble: Trouble) -> None:
-    trouble.ways["phone to bridge"].stalls = ((SECOND, SECOND + 50 * MS),)
+def stall(trouble: ImpairmentPlan) -> None:
+    trouble.directions["phone to bridge"].stalls = ((SECOND, SECOND + 50 * MS),)
 
 
-def drift(trouble: Trouble) -> None:
+def drift(trouble: ImpairmentPlan) -> None:
     trouble.drift_ppm["phone"] = -1000
 
 
-def start_late(trouble: Trouble) -> None:
+def start_late(trouble: ImpairmentPlan) -> None:
     trouble.start_delay_ns = 200 * MS
 
 
-def work_slowly(trouble: Trouble) -> None:
-    trouble.pace = Pace(answer_ns=100 * MS)
+def work_slowly(trouble: ImpairmentPlan) -> None:
+    trouble.pace = Pace(client_event_ns=100 * MS)
 
 
 @pytest.mark.parametrize(
@@ -356,8 +360,8 @@ def test_what_was_wrong_with_the_line_counts_though_it_is_over() -> None:
     scene = Scene()
     late = trouble_of(jitter("bridge to phone", 30))
     scene.truth = Truth(late, CallConfig())
-    for way in late.ways.values():
-        way.smooth()
+    for way in late.directions.values():
+        way.remove_impairments()
     said = scene.says(1000)
     scene.plays(said.audio, 300)
     scene.clears()
@@ -398,12 +402,12 @@ def test_unless_the_call_was_over_too_soon() -> None:
     assert scene.ends(after_ms=1000) is None
 
 
-def end_session(trouble: Trouble) -> None:
-    trouble.session_ns = SECOND
+def end_session(trouble: ImpairmentPlan) -> None:
+    trouble.max_session_ns = SECOND
 
 
-def cut_line(trouble: Trouble) -> None:
-    trouble.cuts.append(Cut("phone", SECOND, 1, reset=True))
+def cut_line(trouble: ImpairmentPlan) -> None:
+    trouble.cuts.append(LinkCut("phone", SECOND, 1, is_reset=True))
 
 
 @pytest.mark.parametrize("change", [end_session, cut_line])
@@ -416,14 +420,14 @@ def test_or_would_have_been(change: Change) -> None:
 @pytest.mark.parametrize(
     ("event", "is_end"),
     [
-        (CueTaken(SECOND, WhenQuiet(0, Leave())), True),
-        (CueTaken(SECOND, WhenQuiet(0, Press("1"))), False),
+        (CueStarted(SECOND, WhenAgentQuiet(0, CallerHangsUp())), True),
+        (CueStarted(SECOND, WhenAgentQuiet(0, CallerPressesKey("1"))), False),
     ],
 )
-def test_or_somebody_hung_up(event: CueTaken, *, is_end: bool) -> None:
+def test_or_somebody_hung_up(event: CueStarted, *, is_end: bool) -> None:
     scene = Scene()
     scene.says(1000)
-    scene.truth.hear("bridge", CallOver(hung_up=False, code=1000, reason=""), 0)
+    scene.truth.hear("bridge", PhoneDisconnected(caller_hung_up=False, code=1000, reason=""), 0)
     scene.truth.hear("phone", event, SECOND)
     assert (scene.ends() is None) is is_end
 
@@ -468,11 +472,11 @@ def warned(*changes: Change) -> Wrong | None:
     return scene.ends()
 
 
-def meddle(trouble: Trouble) -> None:
+def meddle(trouble: ImpairmentPlan) -> None:
     trouble.to_phone.append(Drop("media"))
 
 
-def lose_requests(trouble: Trouble) -> None:
+def lose_requests(trouble: ImpairmentPlan) -> None:
     trouble.to_model.append(Drop("response.create"))
 
 
@@ -492,7 +496,7 @@ def refused(
     scene = Scene(*changes)
     for command in commands:
         scene.truth.take(command, 0)
-    scene.model.complaints.append(Complaint(type_, code, "no", param=None, event_id=None))
+    scene.model.sent_errors.append(SentError(type_, code, "no", param=None, event_id=None))
     return scene.ends()
 
 
@@ -557,7 +561,7 @@ def test_nothing_is_said_of_errors_where_a_peer_is_in_trouble(change: Change) ->
 @pytest.mark.parametrize("level", ["messages", "bytes"])
 def test_a_call_is_judged_when_it_is_over(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TruncateItem, "type", "conversation.items.truncate")
-    failure = RandomCall(plainest(), "barge-in-early", level).run()
+    failure = RandomCall(plainest(), "early-interruption", level).run()
     assert failure is not None
     assert (failure.invariant, failure.text) == (
         0,

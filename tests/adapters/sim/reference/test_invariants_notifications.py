@@ -28,6 +28,7 @@ from calling import (
     start,
     stop,
 )
+from faulty_call import Change, FaultyCall, breaks
 from twilio_realtime_core import CallConfig, HangUp, Interrupt, SendEvent
 from twilio_realtime_core.errors import Fault, FaultKind
 from twilio_realtime_core.machine.actions import Action, Notify, Peer
@@ -60,7 +61,6 @@ from twilio_realtime_core.protocols.realtime import CancelResponse, CreateRespon
 from twilio_realtime_core.responses.requests import MAX_REQUESTS
 from twilio_realtime_core.responses.responses import MAX_RESPONSES
 from twilio_realtime_core.values.items import FunctionCall, Message, Role
-from wrong_call import Change, WrongCall, breaks
 
 Event = Mapping[str, Any]
 
@@ -111,8 +111,8 @@ rows = pytest.mark.parametrize(
 
 @rows
 def test_14_nobody_is_told_what_the_server_says(kind: type, event: Event) -> None:
-    assert Call.ready().model(event).told(kind)
-    call = WrongCall.ready()
+    assert Call.ready().model(event).notified(kind)
+    call = FaultyCall.ready()
     call.leave_out(kind)
     with breaks(14):
         call.model(event)
@@ -120,8 +120,8 @@ def test_14_nobody_is_told_what_the_server_says(kind: type, event: Event) -> Non
 
 @rows
 def test_14_the_application_is_told_twice(kind: type, event: Event) -> None:
-    told: list[object] = Call.ready().model(event).told(kind)
-    call = WrongCall.ready()
+    told: list[object] = Call.ready().model(event).notified(kind)
+    call = FaultyCall.ready()
     call.add(*map(Notify, told))
     with breaks(14):
         call.model(event)
@@ -129,8 +129,8 @@ def test_14_the_application_is_told_twice(kind: type, event: Event) -> None:
 
 @rows
 def test_14_the_application_is_told_what_nobody_says(kind: type, event: Event) -> None:
-    told: list[object] = Call.ready().model(event).told(kind)
-    call = WrongCall.ready()
+    told: list[object] = Call.ready().model(event).notified(kind)
+    call = FaultyCall.ready()
     call.add(*map(Notify, told))
     with breaks(14):
         call.nudge()
@@ -141,25 +141,25 @@ def test_14_the_application_is_told_what_nobody_says(kind: type, event: Event) -
 
 @pytest.mark.parametrize("sid", [SID, OTHER_SID])
 def test_14_a_stream_begins_and_nobody_is_told(sid: str) -> None:
-    call = WrongCall.answered() if sid == SID else WrongCall.ready()
+    call = FaultyCall.answered() if sid == SID else FaultyCall.ready()
     call.leave_out(CallStarted)
     with breaks(14):
         call.phone(start(sid))
 
 
 def test_14_a_stream_begins_again_or_in_another_format_and_nobody_is_told() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.leave_out(Fault)
     with breaks(14):
         call.phone(start())
-    call = WrongCall.answered()
+    call = FaultyCall.answered()
     call.leave_out(Fault)
     with breaks(14):
         call.phone(start(mediaFormat={"encoding": "audio/opus"}))
 
 
 def test_14_a_call_began_with_other_parameters() -> None:
-    call = WrongCall.answered()
+    call = FaultyCall.answered()
 
     def change(right: list[Action]) -> list[Action]:
         wrong = Notify(CallStarted(SID, "CA1", "AC1", {}))
@@ -172,14 +172,14 @@ def test_14_a_call_began_with_other_parameters() -> None:
 
 
 def test_14_a_key_that_nobody_is_told_of() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.leave_out(KeyPressed)
     with breaks(14):
         call.phone(dtmf("5"))
 
 
 def test_14_another_key_than_the_caller_has_pressed() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.add(Notify(KeyPressed("6")))
     with breaks(14):
         call.phone(dtmf("5"))
@@ -187,7 +187,7 @@ def test_14_another_key_than_the_caller_has_pressed() -> None:
 
 @pytest.mark.parametrize("streams", [True, False])
 def test_14_a_key_of_no_stream_is_a_fault(streams: bool) -> None:  # noqa: FBT001 - a case
-    call = WrongCall.ready() if streams else WrongCall.answered()
+    call = FaultyCall.ready() if streams else FaultyCall.answered()
     assert call.phone(dtmf("5", OTHER_SID)).faults
     call.leave_out(Fault)
     with breaks(14):
@@ -195,7 +195,7 @@ def test_14_a_key_of_no_stream_is_a_fault(streams: bool) -> None:  # noqa: FBT00
 
 
 def test_14_what_cannot_be_read_and_nobody_is_told_of() -> None:
-    call = WrongCall.answered()
+    call = FaultyCall.answered()
     call.leave_out(Fault)
     with breaks(14):
         call.phone("no JSON")
@@ -206,7 +206,7 @@ def test_14_what_cannot_be_read_and_nobody_is_told_of() -> None:
 
 def test_14_a_response_that_begins_or_ends_behind_its_end_is_a_fault() -> None:
     for event in (created(), response_done()):
-        call = WrongCall.ready()
+        call = FaultyCall.ready()
         call.model(response_done())
         assert call.model(event).faults == [FaultKind.UNEXPECTED]
         call.leave_out(Fault)
@@ -215,7 +215,7 @@ def test_14_a_response_that_begins_or_ends_behind_its_end_is_a_fault() -> None:
 
 
 def test_14_a_response_that_begins_twice_is_told_once() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.model(created())
     assert call.model(created()).faults == [FaultKind.UNEXPECTED]
     call.change(lambda _: [Notify(ResponseStarted("r"))])
@@ -228,14 +228,14 @@ def test_14_of_the_oldest_responses_nobody_knows_any_more() -> None:
     for each in range(MAX_RESPONSES + 1):
         call.model(created(str(each)))
         call.model(response_done(str(each)))
-    assert call.model(response_done("0")).told(ResponseFinished)
+    assert call.model(response_done("0")).notified(ResponseFinished)
     assert call.model(response_done(str(MAX_RESPONSES))).faults
 
 
 def test_14_a_function_is_requested_with_other_arguments() -> None:
-    right = Call.talking().model(function_call()).told(FunctionCallRequested)
+    right = Call.talking().model(function_call()).notified(FunctionCallRequested)
     assert right == [FunctionCallRequested("f", "look_up", "{}", "r", "i")]
-    call = WrongCall.talking()
+    call = FaultyCall.talking()
     call.change(instead(FunctionCallRequested("f", "look_up", "", "r", "i")))
     with breaks(14):
         call.model(function_call())
@@ -265,14 +265,14 @@ FAULT = Fault(Peer.REALTIME, FaultKind.SERVER_ERROR, "no response.create now")
 
 def test_14_a_request_that_is_refused_and_nobody_is_told() -> None:
     assert refused(asking(Call)) == [REFUSED]
-    call = asking(WrongCall)
+    call = asking(FaultyCall)
     call.leave_out(ResponseRefused)
     with breaks(14):
         refused(call)
 
 
 def test_14_a_request_that_is_refused_is_no_other_error() -> None:
-    call = asking(WrongCall)
+    call = asking(FaultyCall)
     call.change(instead(FAULT))
     with breaks(14):
         refused(call)
@@ -280,14 +280,14 @@ def test_14_a_request_that_is_refused_is_no_other_error() -> None:
 
 def test_14_a_request_that_has_to_wait_is_not_refused() -> None:
     assert refused(asking(Call), ACTIVE) == []
-    call = asking(WrongCall)
+    call = asking(FaultyCall)
     call.add(Notify(ResponseRefused("ask-0", ACTIVE, "no response.create now")))
     with breaks(14):
         refused(call, ACTIVE)
 
 
 def test_14_an_error_of_what_was_refused_before_is_told() -> None:
-    call = asking(WrongCall)
+    call = asking(FaultyCall)
     refused(call)
     assert refused(call) == [FAULT]
     call.leave_out(Fault)
@@ -297,7 +297,7 @@ def test_14_an_error_of_what_was_refused_before_is_told() -> None:
 
 @pytest.mark.parametrize("told", [REFUSED, FAULT])
 def test_14_an_error_that_names_no_request_may_be_about_one(told: object) -> None:
-    call = asking(WrongCall)
+    call = asking(FaultyCall)
     call.change(instead(told))
     refused(call, event_id=None)
 
@@ -306,14 +306,14 @@ def test_14_an_error_that_names_no_request_may_be_about_one(told: object) -> Non
 def test_14_whether_a_request_outside_of_the_conversation_was_answered_is_not_known(
     told: object,
 ) -> None:
-    call = asking(WrongCall, response={"conversation": "none"})
+    call = asking(FaultyCall, response={"conversation": "none"})
     call.change(instead(told))
     refused(call)
 
 
 @pytest.mark.parametrize("told", [REFUSED, FAULT])
 def test_14_of_the_oldest_requests_nobody_knows_any_more(told: object) -> None:
-    call = asking(WrongCall, MAX_REQUESTS + 1)
+    call = asking(FaultyCall, MAX_REQUESTS + 1)
     call.change(instead(told))
     refused(call)
 
@@ -323,7 +323,7 @@ def test_14_that_a_cancel_came_too_late_is_not_told() -> None:
     call = Call.talking()
     call.send(Interrupt())
     assert call.model(error).events == []
-    wrong = WrongCall.talking()
+    wrong = FaultyCall.talking()
     wrong.send(Interrupt())
     wrong.add(Notify(Fault(Peer.REALTIME, FaultKind.SERVER_ERROR, "nothing to cancel", LATE)))
     with breaks(14):
@@ -331,7 +331,7 @@ def test_14_that_a_cancel_came_too_late_is_not_told() -> None:
 
 
 def test_14_the_error_of_a_cancel_of_the_application_is_told() -> None:
-    call = WrongCall.talking()
+    call = FaultyCall.talking()
     call.send(SendEvent(CancelResponse("r", event_id="mine")))
     call.leave_out(Fault)
     with breaks(14):
@@ -340,7 +340,7 @@ def test_14_the_error_of_a_cancel_of_the_application_is_told() -> None:
 
 def test_14_the_error_of_a_cancel_that_nobody_has_sent_may_be_told() -> None:
     error = server_error("nothing to cancel", "bridge-cancel-r", LATE)
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.model(error)
     call.add(Notify(Fault(Peer.REALTIME, FaultKind.SERVER_ERROR, "nothing to cancel", LATE)))
     call.model(error)
@@ -365,20 +365,20 @@ def not_at_all(right: list[Action]) -> list[Action]:
 
 @pytest.mark.parametrize("change", [last_first, twice, not_at_all])
 def test_14_messages_are_told_once_and_first(change: Change) -> None:
-    call = WrongCall.ready(RAW)
-    assert call.phone(dtmf("5")).told(TwilioMessage)
-    assert call.model(speech_started()).told(RealtimeEvent)
+    call = FaultyCall.ready(RAW)
+    assert call.phone(dtmf("5")).notified(TwilioMessage)
+    assert call.model(speech_started()).notified(RealtimeEvent)
     call.change(change)
     with breaks(14):
         call.phone(dtmf("5"))
-    call = WrongCall.ready(RAW)
+    call = FaultyCall.ready(RAW)
     call.change(change)
     with breaks(14):
         call.model(speech_started())
 
 
 def test_14_messages_that_nobody_wants_are_not_told() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.change(instead(TwilioMessage('{"event":"unknown"}')))
     with breaks(14):
         call.nudge()
@@ -386,13 +386,13 @@ def test_14_messages_that_nobody_wants_are_not_told() -> None:
 
 def test_14_the_messages_of_one_peer_alone() -> None:
     call = Call.ready(CallConfig(raw_messages=frozenset({Peer.TWILIO})))
-    assert call.phone(dtmf("5")).told(TwilioMessage)
-    assert not call.model(speech_started()).told(RealtimeEvent)
+    assert call.phone(dtmf("5")).notified(TwilioMessage)
+    assert not call.model(speech_started()).notified(RealtimeEvent)
 
 
 def test_14_the_last_message_is_told_and_what_crosses_the_end_is_not() -> None:
     call = Call.ready(RAW)
-    assert call.phone(stop()).told(TwilioMessage)
+    assert call.phone(stop()).notified(TwilioMessage)
     assert call.phone(stop()).events == []
     call = Call.ready(RAW)
     call.send(HangUp())
@@ -400,7 +400,7 @@ def test_14_the_last_message_is_told_and_what_crosses_the_end_is_not() -> None:
 
 
 def test_14_a_message_where_none_has_come() -> None:
-    call = WrongCall.ready(RAW)
+    call = FaultyCall.ready(RAW)
     call.add(Notify(TwilioMessage("{}")))
     with breaks(14):
         call.send(Interrupt())
@@ -416,7 +416,7 @@ def speaking(kind: type[Call]) -> Any:
 
 
 def test_14_audio_of_the_agent_that_is_not_told() -> None:
-    call = speaking(WrongCall)
+    call = speaking(FaultyCall)
     assert call.model(delta(800)).told(AgentAudio)
     call.leave_out(AgentAudio)
     with breaks(14):
@@ -425,7 +425,7 @@ def test_14_audio_of_the_agent_that_is_not_told() -> None:
 
 @pytest.mark.parametrize("samples", [20, 800])
 def test_14_audio_of_the_agent_that_is_told_otherwise_than_it_came(samples: int) -> None:
-    call = speaking(WrongCall)
+    call = speaking(FaultyCall)
     call.add(Notify(AgentAudio("r", "i", 0, audio(samples))))
     with breaks(14):
         call.model(delta(800))
@@ -433,7 +433,7 @@ def test_14_audio_of_the_agent_that_is_told_otherwise_than_it_came(samples: int)
 
 @pytest.mark.parametrize("ends", [audio_done(), response_done(), None])
 def test_14_audio_of_the_agent_that_may_not_be_heard_is_not_told(ends: Event | None) -> None:
-    call = speaking(WrongCall)
+    call = speaking(FaultyCall)
     call.model(delta(810))
     if ends is None:
         call.send(Interrupt())
@@ -451,7 +451,7 @@ def test_14_what_is_no_audio_is_not_told() -> None:
 
 
 def test_14_audio_of_the_agent_that_nobody_wants_is_not_told() -> None:
-    call = WrongCall.talking()
+    call = FaultyCall.talking()
     call.add(Notify(AgentAudio("r", "i", 0, audio(800))))
     with breaks(14):
         call.model(delta(800))
@@ -488,18 +488,18 @@ def being_generated(item: str, previous: str | None, **body: Any) -> Event:
 )
 def test_14_nobody_is_told_of_an_item(kind: type, event: Event) -> None:
     told: list[object] = holding(Call).model(event).told(kind)
-    call = holding(WrongCall)
+    call = holding(FaultyCall)
     call.leave_out(kind)
     with breaks(14):
         call.model(event)
-    call = holding(WrongCall)
+    call = holding(FaultyCall)
     call.add(*map(Notify, told))
     with breaks(14):
         call.model(event)
 
 
 def test_14_nobody_is_told_that_an_item_is_complete() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.model(being_generated("i", None))
     call.leave_out(ItemUpdated)
     with breaks(14):
@@ -519,7 +519,7 @@ AGENTS, CALLERS = Message("k", Role.ASSISTANT), Message("k", Role.USER)
     ],
 )
 def test_14_an_item_is_told_otherwise_than_it_was_added(told: ItemAdded) -> None:
-    call = holding(WrongCall)
+    call = holding(FaultyCall)
     call.change(instead(told))
     with breaks(14):
         call.model(item_added("k", "j"))
@@ -527,7 +527,7 @@ def test_14_an_item_is_told_otherwise_than_it_was_added(told: ItemAdded) -> None
 
 @pytest.mark.parametrize("told", [ItemAdded(AGENTS, "j"), ItemUpdated(AGENTS), ItemDeleted("i")])
 def test_14_an_item_of_which_nobody_says_anything(told: Any) -> None:
-    call = holding(WrongCall)
+    call = holding(FaultyCall)
     call.add(Notify(told))
     with breaks(14):
         call.nudge()
@@ -587,9 +587,9 @@ def test_14_nobody_is_told_of_a_tool(kind: type, events: list[Event]) -> None:
     told = list[object]()
     call = Call.ready()
     for event in events:
-        told = list[object](call.model(event).told(kind))
+        told = list[object](call.model(event).notified(kind))
     assert len(told) == 1
-    wrong = WrongCall.ready()
+    wrong = FaultyCall.ready()
     for event in events[:-1]:
         wrong.model(event)
     wrong.change(instead())
@@ -603,8 +603,8 @@ def test_14_a_tool_is_told_of_again(kind: type, events: list[Event]) -> None:
     told = [each for event in events for each in call.model(event).events if type(each) is kind]
     assert len(told) == 1
     for event in events:
-        assert not call.model(event).told(kind)
-    wrong = WrongCall.ready()
+        assert not call.model(event).notified(kind)
+    wrong = FaultyCall.ready()
     for event in events:
         wrong.model(event)
     wrong.add(*map(Notify, told))
@@ -616,4 +616,4 @@ def test_14_tools_outside_of_the_conversation_are_not_told() -> None:
     call = Call.ready()
     call.model(created("r", None))
     assert call.model(item_done(item="a", type_="mcp_approval_request")).events == []
-    assert call.model(item_done("s", "b", "mcp_approval_request")).told(McpApprovalRequested)
+    assert call.model(item_done("s", "b", "mcp_approval_request")).notified(McpApprovalRequested)

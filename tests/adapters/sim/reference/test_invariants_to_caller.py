@@ -19,6 +19,7 @@ from calling import (
     speech_started,
     start,
 )
+from faulty_call import FaultyCall, breaks, to_model, to_twilio
 from twilio_realtime_core import CallConfig, HangUp, Interrupt
 from twilio_realtime_core.commands import Play, PressKeys
 from twilio_realtime_core.machine.actions import Close, Notify, Peer
@@ -32,7 +33,6 @@ from twilio_realtime_core.notifications import (
 )
 from twilio_realtime_core.protocols.realtime import CreateResponse, DeleteItem, TruncateItem
 from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
-from wrong_call import WrongCall, breaks, to_model, to_twilio
 
 C = TypeVar("C", bound=Call)
 
@@ -45,27 +45,27 @@ HOLD = Play(b"\2" * 16_000, "hold", until_agent_speaks=True)
 
 def test_3_own_audio_is_played_between_what_the_agent_says() -> None:
     call = Call.talking(900)
-    assert sum(call.send(GREETING).audio) == 1600
-    assert sum(call.model(delta(220)).audio) == 320
-    assert call.send(PressKeys("1,2")).audio
+    assert sum(call.send(GREETING).audio_samples) == 1600
+    assert sum(call.model(delta(220)).audio_samples) == 320
+    assert call.send(PressKeys("1,2")).audio_samples
 
 
 def test_3_own_audio_sent_twice() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.change(lambda right: right * 2)
     with breaks(3):
         call.send(GREETING)
 
 
 def test_3_own_audio_that_is_kept_back() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.leave_out(Media)
     with breaks(3):
         call.send(GREETING)
 
 
 def test_3_own_audio_that_goes_on_after_an_interruption() -> None:
-    call = WrongCall.talking(800)
+    call = FaultyCall.talking(800)
     rest = to_twilio(Media(SID, audio(100, 1)))
     call.change(lambda _: [to_twilio(Media(SID, audio(1500, 1))), to_twilio(Mark(SID, "m"))])
     call.send(GREETING)
@@ -75,7 +75,7 @@ def test_3_own_audio_that_goes_on_after_an_interruption() -> None:
 
 
 def test_3_a_clear_of_own_audio_that_nobody_has_interrupted() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.send(GREETING)
     call.add(to_twilio(Clear(SID)))
     with breaks(3):
@@ -91,7 +91,7 @@ def test_3_hold_sound_yields_to_the_agent() -> None:
 
 
 def test_3_hold_sound_that_does_not_yield() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.send(HOLD)
     call.wait(500)
     call.leave_out(Clear)
@@ -100,7 +100,7 @@ def test_3_hold_sound_that_does_not_yield() -> None:
 
 
 def test_3_hold_sound_that_does_not_yield_to_other_audio() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.send(HOLD)
     call.leave_out(Clear)
     with breaks(3):
@@ -108,7 +108,7 @@ def test_3_hold_sound_that_does_not_yield_to_other_audio() -> None:
 
 
 def test_3_hold_sound_while_something_else_plays() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.send(GREETING)
     call.add(to_twilio(Media(SID, audio(160, 2))))
     with breaks(3):
@@ -116,7 +116,7 @@ def test_3_hold_sound_while_something_else_plays() -> None:
 
 
 def test_3_hold_sound_goes_on_behind_its_own_beginning_and_not_behind_its_end() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.send(HOLD)
     call.add(to_twilio(Media(SID, audio(160, 2))))
     with breaks(3):
@@ -124,7 +124,7 @@ def test_3_hold_sound_goes_on_behind_its_own_beginning_and_not_behind_its_end() 
 
 
 def test_3_hold_sound_that_another_has_taken_the_place_of() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.send(GREETING)
     call.send(HOLD)
     call.send(Play(b"\3" * 800, "other", until_agent_speaks=True))
@@ -146,7 +146,7 @@ def test_3_hold_sound_is_cut_by_an_interruption_and_by_a_new_stream() -> None:
 
 
 def test_3_audio_of_a_response_that_was_interrupted_before_it_began() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.send(CreateResponse())
     call.send(Interrupt())
     call.model(created())
@@ -163,7 +163,7 @@ def test_4_own_audio_finishes_once_it_was_heard(command: Any) -> None:
     call = Call.ready()
     name = call.send(command).marks[-1]
     call.wait(300)
-    (event,) = call.phone(mark(name)).told(ClipFinished)
+    (event,) = call.phone(mark(name)).notified(ClipFinished)
     assert event.heard_ms == event.sent_ms
 
 
@@ -177,7 +177,7 @@ def test_4_own_audio_finishes_once_it_was_heard(command: Any) -> None:
     ],
 )
 def test_4_own_audio_that_finishes_otherwise(event: ClipFinished) -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     name = call.send(GREETING).marks[-1]
     call.wait(300)
     call.change(lambda _: [Notify(event)])
@@ -186,7 +186,7 @@ def test_4_own_audio_that_finishes_otherwise(event: ClipFinished) -> None:
 
 
 def test_4_own_audio_that_finishes_by_the_echo_of_a_mark_within_it() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     first, *_ = call.send(Play(bytes(8000), "long")).marks
     call.add(Notify(ClipFinished("long", 1000, 1000)))
     with breaks(4):
@@ -194,7 +194,7 @@ def test_4_own_audio_that_finishes_by_the_echo_of_a_mark_within_it() -> None:
 
 
 def test_4_own_audio_that_finishes_twice() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     name = call.send(GREETING).marks[-1]
     call.wait(300)
     call.change(lambda right: right * 2)
@@ -203,7 +203,7 @@ def test_4_own_audio_that_finishes_twice() -> None:
 
 
 def test_4_own_audio_cut_by_an_interruption_was_heard_as_far_as_marks_confirm() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     first, *_ = call.send(Play(bytes(8000), "long")).marks
     call.wait(400)
     call.phone(mark(first))
@@ -221,7 +221,7 @@ def test_4_own_audio_cut_by_an_interruption_was_heard_as_far_as_marks_confirm() 
 
 @pytest.mark.parametrize("event", [TruncateItem("i", 0, 0), DeleteItem("i")])
 def test_4_a_correction_of_an_item_that_is_gone(event: Any) -> None:
-    call = WrongCall.talking(800)
+    call = FaultyCall.talking(800)
     call.model(item_added())
     call.model(item_deleted())
     call.add(to_model(event))
@@ -239,7 +239,7 @@ def test_5_a_response_that_may_be_unheard_is_not_taken_for_the_next_that_says_th
     call.model(response_done())
     call.model(created("s"))
     call.model(delta(800, "s", "j"))
-    (started,) = call.hear(100).told(PlaybackStarted)
+    (started,) = call.play(100).notified(PlaybackStarted)
     assert started.item_id == "j"
 
 
@@ -256,12 +256,12 @@ def goodbye(kind: type[C]) -> C:
 
 def test_10_a_call_is_hung_up_once_all_was_heard() -> None:
     call = goodbye(Call)
-    done = call.hear(100)
+    done = call.play(100)
     assert done.closes == [Peer.TWILIO, Peer.REALTIME]
 
 
 def test_10_a_call_hung_up_before_all_was_heard() -> None:
-    call = goodbye(WrongCall)
+    call = goodbye(FaultyCall)
     call.add(*(Close(peer, 1000, "") for peer in Peer))
     call.nudge()
     call.change(lambda _: [])
@@ -277,7 +277,7 @@ def test_10_hold_sound_keeps_no_call_from_its_end() -> None:
     call.wait(100)
     assert call.send(HangUp(after_playback=True)).closes == [Peer.TWILIO, Peer.REALTIME]
     call.closed(Peer.TWILIO)
-    assert call.closed(Peer.REALTIME).told(CallEnded)
+    assert call.closed(Peer.REALTIME).notified(CallEnded)
 
 
 def test_10_a_goodbye_that_is_interrupted_was_the_last_word() -> None:
@@ -285,8 +285,8 @@ def test_10_a_goodbye_that_is_interrupted_was_the_last_word() -> None:
     done = call.model(speech_started())
     assert done.closes == [Peer.TWILIO, Peer.REALTIME]
     call.closed(Peer.TWILIO)
-    assert call.closed(Peer.REALTIME).told(CallEnded)
-    assert done.told(Interrupted)
+    assert call.closed(Peer.REALTIME).notified(CallEnded)
+    assert done.notified(Interrupted)
 
 
 def test_10_a_goodbye_may_be_cut_short_by_a_hang_up() -> None:
@@ -298,8 +298,8 @@ def test_10_a_goodbye_may_be_cut_short_by_a_hang_up() -> None:
 
 
 def test_13_a_call_that_ends_without_looking_again() -> None:
-    call = WrongCall.ready()
-    call.wrong.wrong_deadline = call.now + 11 * SECOND
+    call = FaultyCall.ready()
+    call.faulty_bridge.wrong_deadline_ns = call.now + 11 * SECOND
     with breaks(13):
         call.send(HangUp())
 
@@ -307,12 +307,12 @@ def test_13_a_call_that_ends_without_looking_again() -> None:
 def test_13_a_call_may_be_given_another_time_to_end() -> None:
     call = Call.ready(CallConfig(closing_timeout_ms=20_000))
     call.send(HangUp())
-    assert call.wait(20_000).told(CallEnded)
+    assert call.wait(20_000).notified(CallEnded)
 
 
 def test_13_a_call_that_is_to_end_and_never_looks_again() -> None:
-    call = WrongCall.talking(800)
-    call.wrong.never_due = True
+    call = FaultyCall.talking(800)
+    call.faulty_bridge.is_never_due = True
     with breaks(13):
         call.send(HangUp(after_playback=True))
 

@@ -23,6 +23,7 @@ from calling import (
     start,
     stop,
 )
+from faulty_call import Change, FaultyCall, breaks, to_model
 from twilio_realtime.sim.reference import InvariantBroken
 from twilio_realtime_core import CallConfig, HangUp, Interrupt, LocalProtocolError
 from twilio_realtime_core.commands import (
@@ -62,7 +63,6 @@ from twilio_realtime_core.values.items import (
     Role,
     TextPart,
 )
-from wrong_call import Change, WrongCall, breaks, to_model
 
 C = TypeVar("C", bound=Call)
 
@@ -90,7 +90,7 @@ def test_2_silence_takes_the_place_of_each_frame_while_muted() -> None:
 
 
 def test_2_audio_that_goes_on_while_muted() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.send(Mute())
     call.change(lambda _: [to_model(AppendAudio(audio(160)))])
     with breaks(2):
@@ -98,7 +98,7 @@ def test_2_audio_that_goes_on_while_muted() -> None:
 
 
 def test_2_silence_of_another_length_while_muted() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.send(Mute())
     call.change(lambda _: [to_model(AppendAudio(silence(80)))])
     with breaks(2):
@@ -107,7 +107,7 @@ def test_2_silence_of_another_length_while_muted() -> None:
 
 @pytest.mark.parametrize("cut", [1, 100, 159, 160, 200, 319])
 def test_2_audio_may_be_cut_and_joined(cut: int) -> None:
-    call = WrongCall.connected()
+    call = FaultyCall.connected()
     call.phone(media(audio(160, 1)))
     call.phone(media(audio(160, 2)))
     said = b"\1" * 160 + b"\2" * 160
@@ -131,7 +131,7 @@ def test_2_audio_may_be_cut_and_joined(cut: int) -> None:
     ],
 )
 def test_2_audio_that_was_cut_wrongly(pieces: list[str]) -> None:
-    call = WrongCall.connected()
+    call = FaultyCall.connected()
     call.phone(media(audio(160, 1)))
     call.phone(media(audio(160, 2)))
     call.change(lambda right: [*right[:-2], *(to_model(AppendAudio(each)) for each in pieces)])
@@ -140,7 +140,7 @@ def test_2_audio_that_was_cut_wrongly(pieces: list[str]) -> None:
 
 
 def test_2_audio_joined_across_an_event_that_lies_between() -> None:
-    call = WrongCall.connected()
+    call = FaultyCall.connected()
     call.phone(media(audio(160)))
     call.send(CommitAudio())
     call.phone(media(audio(160)))
@@ -150,7 +150,7 @@ def test_2_audio_joined_across_an_event_that_lies_between() -> None:
 
 
 def test_2_audio_of_a_command_without_its_commit() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.leave_out(CommitAudio)
     with breaks(2):
         call.send(SendAudio(bytes(800), commit=True))
@@ -168,7 +168,7 @@ def test_2_audio_of_a_command_is_told_from_the_callers() -> None:
 
 
 def test_2_audio_of_a_command_with_another_event_id() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.change(lambda _: [to_model(AppendAudio(audio(160), "yours"))])
     with breaks(2):
         call.send(AppendAudio(audio(160), "mine"))
@@ -198,7 +198,7 @@ WRONG_PADDING: dict[str, Change] = {
 
 @pytest.mark.parametrize("wrong", WRONG_PADDING.values(), ids=WRONG_PADDING)
 def test_2_a_gap_padded_wrongly(wrong: Change) -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     frame = two_frames_of_a_gap(call)
     call.change(wrong)
     with breaks(2):
@@ -207,7 +207,7 @@ def test_2_a_gap_padded_wrongly(wrong: Change) -> None:
 
 @pytest.mark.parametrize("timestamp_ms", [90, 100])
 def test_2_padding_where_timestamps_show_no_gap(timestamp_ms: int) -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.phone(media(audio(160), timestamp_ms=100))
     call.change(lambda right: [*padding(160), *right])
     with breaks(2):
@@ -215,7 +215,7 @@ def test_2_padding_where_timestamps_show_no_gap(timestamp_ms: int) -> None:
 
 
 def test_2_padding_of_more_than_ten_seconds() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.phone(media(audio(160), timestamp_ms=100))
     call.change(lambda right: [*padding(80_001), right[-1]])
     with breaks(2):
@@ -223,7 +223,7 @@ def test_2_padding_of_more_than_ten_seconds() -> None:
 
 
 def test_2_padding_in_a_stream_of_another_format() -> None:
-    call = WrongCall.answered()
+    call = FaultyCall.answered()
     call.phone(start(mediaFormat={"encoding": "audio/l16", "sampleRate": 8000, "channels": 1}))
     call.opened_and_configured()
     frame = two_frames_of_a_gap(call)
@@ -241,7 +241,7 @@ def test_2_a_caller_who_speaks_and_falls_silent_is_padded_once() -> None:
 
 
 def test_2_a_gap_padded_for_inactivity_and_by_timestamps() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.phone(media(audio(160), timestamp_ms=100))
     call.model(speech_started())
     call.wait(2000)
@@ -252,7 +252,7 @@ def test_2_a_gap_padded_for_inactivity_and_by_timestamps() -> None:
 
 @pytest.mark.parametrize(("speaks", "samples"), [(False, 8000), (True, 7999)])
 def test_2_inactivity_that_is_none_or_padded_otherwise(*, speaks: bool, samples: int) -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.phone(media(audio(160), timestamp_ms=100))
     call.model(speech_started())
     if not speaks:
@@ -266,16 +266,16 @@ def test_2_inactivity_that_is_none_or_padded_otherwise(*, speaks: bool, samples:
 
 
 def test_2_silence_that_may_never_come() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.phone(media(audio(160), timestamp_ms=100))
-    call.wrong.never_due = True
+    call.faulty_bridge.is_never_due = True
     call.nudge()
     with breaks(2):
         call.model(speech_started())
 
 
 def test_2_silence_that_does_not_come_when_it_is_due() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.phone(media(audio(160), timestamp_ms=100))
     call.model(speech_started())
     call.change(lambda _: [])
@@ -285,20 +285,20 @@ def test_2_silence_that_does_not_come_when_it_is_due() -> None:
 
 
 def test_2_no_silence_is_due_where_no_frame_has_come() -> None:
-    call = WrongCall.ready()
-    call.wrong.never_due = True
+    call = FaultyCall.ready()
+    call.faulty_bridge.is_never_due = True
     assert call.model(speech_started()).to_model == []
 
 
 def test_2_no_silence_is_due_where_none_is_to_be_put() -> None:
-    call = WrongCall.ready(CallConfig(inactivity_timeout_ms=None))
+    call = FaultyCall.ready(CallConfig(inactivity_timeout_ms=None))
     call.phone(media(audio(160), timestamp_ms=100))
-    call.wrong.never_due = True
+    call.faulty_bridge.is_never_due = True
     assert call.model(speech_started()).to_model == []
 
 
 def test_2_a_message_that_is_said_otherwise() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.change(lambda right: right[:1] and [to_model(_says("b")), *right[1:]])
     with breaks(2):
         call.send(SendMessage("a"))
@@ -321,7 +321,7 @@ def _says(*words: str) -> CreateItem:
     ],
 )
 def test_2_an_event_that_is_not_what_a_message_asks_for(sent: ClientEvent) -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.change(lambda _: [to_model(sent)])
     with breaks(2):
         call.send(SendMessage("a", respond=False))
@@ -336,21 +336,21 @@ def test_2_a_message_of_words_and_pictures_is_what_was_asked_for() -> None:
 
 
 def test_2_an_item_that_nobody_asked_for() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.add(to_model(_says("a")))
     with breaks(2):
         call.nudge()
 
 
 def test_2_an_event_that_is_left_out() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.change(lambda _: [])
     with breaks(2):
         call.send(SendMessage("a", respond=False))
 
 
 def test_2_an_update_may_repeat_what_is_in_effect_but_not_leave_out_what_is_new() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.change(lambda right: right[:0])
     update = UpdateSession({"type": "realtime", "instructions": "be brief"})
     with breaks(2):
@@ -401,7 +401,7 @@ def test_2_a_history_reset_twice_before_the_session_is_ready() -> None:
 
 @pytest.mark.parametrize("again", [False, True])
 def test_2_a_history_that_was_reset_before_the_session_and_is_not(*, again: bool) -> None:
-    call = WrongCall.connected()
+    call = FaultyCall.connected()
     for _ in range(1 + again):
         call.send(ResetHistory([ITEM]))
     call.leave_out(CreateItem)
@@ -416,14 +416,14 @@ def test_2_a_history_that_is_what_it_is_needs_nothing() -> None:
 
 @pytest.mark.parametrize("missing", [DeleteItem, CreateItem])
 def test_2_a_history_reset_in_part(missing: type) -> None:
-    call = with_items(WrongCall, "x", "y")
+    call = with_items(FaultyCall, "x", "y")
     call.leave_out(missing)
     with breaks(2):
         call.send(ResetHistory([ITEM]))
 
 
 def test_2_a_history_reset_to_something_else() -> None:
-    call = with_items(WrongCall, "x")
+    call = with_items(FaultyCall, "x")
     call.add(to_model(CreateItem({"id": "z", "type": "message", "role": "user", "content": []})))
     with breaks(2):
         call.send(ResetHistory([ITEM]))
@@ -441,21 +441,21 @@ def test_2_items_that_are_gone_are_not_deleted_again() -> None:
 
 
 def test_6_a_request_that_nobody_asked_for() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.add(to_model(CreateResponse()))
     with breaks(6):
         call.nudge()
 
 
 def test_6_a_request_made_twice() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.change(lambda right: [*right, right[-1]])
     with breaks(6):
         call.send(CreateResponse())
 
 
 def test_6_a_request_before_the_item_that_it_is_about() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.change(lambda right: right[::-1])
     with breaks(6):
         call.send(SendMessage("a"))
@@ -470,7 +470,7 @@ def test_6_a_request_made_before_the_session_is_ready_waits_for_the_history() ->
 
 
 def test_6_a_request_before_the_history_that_it_is_about() -> None:
-    call = WrongCall.connected()
+    call = FaultyCall.connected()
     call.send(ResetHistory([ITEM]))
     call.send(CreateResponse())
     call.change(lambda right: [*right[:-2], right[-1], right[-2]])
@@ -479,7 +479,7 @@ def test_6_a_request_before_the_history_that_it_is_about() -> None:
 
 
 def test_6_a_request_while_another_has_no_answer() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.send(CreateResponse())
     call.add(to_model(CreateResponse(event_id="2")))
     with breaks(6):
@@ -487,7 +487,7 @@ def test_6_a_request_while_another_has_no_answer() -> None:
 
 
 def test_6_a_request_while_a_response_is_active() -> None:
-    call = WrongCall.talking()
+    call = FaultyCall.talking()
     call.add(to_model(CreateResponse(event_id="2")))
     with breaks(6):
         call.send(CreateResponse())
@@ -495,7 +495,7 @@ def test_6_a_request_while_a_response_is_active() -> None:
 
 @pytest.mark.parametrize("end", [response_done(), server_error("no", "e", "invalid_value")])
 def test_6_a_request_that_is_not_made_though_nothing_is_in_its_way(end: Any) -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.send(CreateResponse(event_id="e"))
     if end["type"] == "response.done":
         call.model(created())
@@ -506,7 +506,7 @@ def test_6_a_request_that_is_not_made_though_nothing_is_in_its_way(end: Any) -> 
 
 
 def test_6_requests_out_of_order() -> None:
-    call = WrongCall.talking()
+    call = FaultyCall.talking()
     for words in "ab":
         call.send(CreateResponse({"instructions": words}))
     call.change(lambda right: [*right[:-1], to_model(CreateResponse({"instructions": "b"}))])
@@ -515,7 +515,7 @@ def test_6_requests_out_of_order() -> None:
 
 
 def test_6_a_request_for_a_message_before_one_by_hand_that_is_older() -> None:
-    call = WrongCall.talking()
+    call = FaultyCall.talking()
     call.send(CreateResponse({"instructions": "a"}))
     call.send(SendMessage("b"))
     call.change(lambda right: [*right[:-1], to_model(CreateResponse())])
@@ -534,7 +534,7 @@ def test_6_a_request_refused_because_of_another_response_is_made_again_as_it_was
 
 
 def test_6_a_request_made_again_under_another_name() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.send(CreateResponse(event_id="e"))
     call.model(created("v"))
     call.model(server_error("busy", "e", "conversation_already_has_active_response"))
@@ -566,7 +566,7 @@ def test_6_several_requests_that_only_seemed_to_be_answered_are_made_again_in_or
 
 
 def test_6_requests_made_again_out_of_order() -> None:
-    call = refused_twice(WrongCall)
+    call = refused_twice(FaultyCall)
     second = CreateResponse({"instructions": "b"}, "b")
     call.change(lambda right: [*right[:-1], to_model(second)])
     with breaks(6):
@@ -622,7 +622,7 @@ def test_6_a_turn_that_wants_its_answer_still_does_when_the_server_answers_no_mo
 
 
 def test_6_a_turn_that_is_not_answered() -> None:
-    call = unanswered_turn(WrongCall)
+    call = unanswered_turn(FaultyCall)
     call.leave_out(CreateResponse)
     with breaks(6):
         call.model(response_done())
@@ -636,7 +636,7 @@ def test_6_an_end_that_is_told_twice_lets_nobody_ask_for_what_the_server_answers
     call.model(response_done())
     call.send(HangUp())
     call.closed(Peer.TWILIO)
-    assert call.closed(Peer.REALTIME).told(CallEnded)[0].unanswered_requests == 1
+    assert call.closed(Peer.REALTIME).notified(CallEnded)[0].unanswered_requests == 1
 
 
 def test_6_a_response_that_has_begun_unseen_is_cancelled() -> None:
@@ -660,7 +660,7 @@ def test_6_a_request_outside_the_conversation_runs_beside_the_others() -> None:
 
 
 def test_6_a_request_outside_the_conversation_that_waits() -> None:
-    call = WrongCall.talking()
+    call = FaultyCall.talking()
     call.leave_out(CreateResponse)
     with breaks(6):
         call.send(CreateResponse({"conversation": "none"}))
@@ -675,7 +675,7 @@ def test_6_several_outputs_cause_one_response() -> None:
 
 
 def test_6_a_response_for_each_output() -> None:
-    call = WrongCall.talking()
+    call = FaultyCall.talking()
     for each in "fg":
         call.model(function_call(each, item=each))
         call.send(SendFunctionOutput(each, "{}"))
@@ -685,7 +685,7 @@ def test_6_a_response_for_each_output() -> None:
 
 
 def test_6_a_response_interrupted_before_it_began_that_is_not_cancelled() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.send(CreateResponse())
     call.send(Interrupt())
     call.leave_out(CancelResponse)
@@ -705,7 +705,7 @@ def test_6_a_response_cancelled_before_its_begin_is_told_is_not_cancelled_again(
 def test_6_a_response_interrupted_otherwise_before_it_began_need_not_be_cancelled(
     cause: Any,
 ) -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.send(CreateResponse())
     if isinstance(cause, Interrupt):
         call.send(cause)
@@ -716,7 +716,7 @@ def test_6_a_response_interrupted_otherwise_before_it_began_need_not_be_cancelle
 
 
 def test_6_unanswered_requests_that_are_not_counted() -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.send(CreateResponse())
     call.send(HangUp())
     call.closed(Peer.TWILIO)
@@ -792,29 +792,29 @@ OUTPUT = CreateItem({"type": "function_call_output", "call_id": "f", "output": "
 
 
 def test_7_an_output_given_twice() -> None:
-    call = requested(WrongCall)
+    call = requested(FaultyCall)
     call.change(lambda right: right * 2)
     with pytest.raises(InvariantBroken):
         call.send(SendFunctionOutput("f", "{}", respond=False))
-    call = requested(WrongCall)
+    call = requested(FaultyCall)
     call.send(SendFunctionOutput("f", "{}", respond=False))
-    call.wrong.refuses = False
+    call.faulty_bridge.is_refusing = False
     with breaks(7):
         call.send(SendFunctionOutput("unknown", "{}"))
 
 
 @pytest.mark.parametrize("command", [SendFunctionOutput("x", ""), SendFunctionOutput("f", "")])
 def test_7_an_answer_taken_that_should_be_refused(command: SendFunctionOutput) -> None:
-    call = requested(WrongCall)
+    call = requested(FaultyCall)
     call.send(SendFunctionOutput("f", "{}"))
-    call.wrong.refuses = False
+    call.faulty_bridge.is_refusing = False
     with breaks(7):
         call.send(command)
 
 
 def test_7_an_approval_answered_twice() -> None:
-    call = WrongCall.ready()
-    call.wrong.refuses = False
+    call = FaultyCall.ready()
+    call.faulty_bridge.is_refusing = False
     item = {
         "id": "o",
         "type": "mcp_approval_response",
@@ -829,35 +829,35 @@ def test_7_an_approval_answered_twice() -> None:
 
 
 def test_7_a_call_that_is_incomplete_but_requested() -> None:
-    call = WrongCall.talking()
+    call = FaultyCall.talking()
     call.add(Notify(FunctionCallRequested("f", "look_up", "{}", "r", "i")))
     with breaks(7):
         call.model(function_call(status="incomplete"))
 
 
 def test_7_a_call_requested_twice() -> None:
-    call = WrongCall.talking()
+    call = FaultyCall.talking()
     call.change(lambda right: right * 2)
     with breaks(7):
         call.model(function_call())
 
 
 def test_7_a_call_that_nobody_is_told_of() -> None:
-    call = WrongCall.talking()
+    call = FaultyCall.talking()
     call.leave_out(FunctionCallRequested)
     with breaks(7):
         call.model(function_call())
 
 
 def test_7_an_output_for_a_call_that_was_not_requested() -> None:
-    call = WrongCall.ready()
-    call.wrong.refuses = False
+    call = FaultyCall.ready()
+    call.faulty_bridge.is_refusing = False
     with breaks(7):
         call.send(SendFunctionOutput("unknown", "{}"))
 
 
 def test_7_an_output_that_does_not_wait_until_all_was_heard() -> None:
-    call = requested(WrongCall, 800)
+    call = requested(FaultyCall, 800)
     call.add(to_model(OUTPUT))
     with breaks(7):
         call.send(SendFunctionOutput("f", "{}", after_playback=True))
@@ -867,22 +867,22 @@ def said_and_done(kind: type[C]) -> C:
     call = requested(kind, 800)
     call.model(response_done())
     call.send(SendFunctionOutput("f", "{}", after_playback=True))
-    call.hear(99)
+    call.play(99)
     return call
 
 
 def test_7_an_output_that_waits_until_all_was_heard() -> None:
     call = said_and_done(Call)
-    done = call.hear(1)
+    done = call.play(1)
     assert isinstance(done.to_model[0], CreateItem)
     assert isinstance(done.to_model[1], CreateResponse)
 
 
 def test_7_an_output_that_waits_although_all_was_heard() -> None:
-    call = said_and_done(WrongCall)
+    call = said_and_done(FaultyCall)
     call.change(lambda right: [each for each in right if not isinstance(each, Send)])
     with breaks(7):
-        call.hear(1)
+        call.play(1)
 
 
 def test_7_an_output_in_a_new_history_answers_its_call() -> None:
@@ -896,8 +896,8 @@ def test_7_an_output_in_a_new_history_answers_its_call() -> None:
 
 
 def test_9_more_requests_than_there_is_room_for() -> None:
-    call = WrongCall.talking()
-    call.wrong.refuses = False
+    call = FaultyCall.talking()
+    call.faulty_bridge.is_refusing = False
     for _ in range(MAX_REQUESTS + 1):
         call.send(CreateResponse())
     with breaks(9):

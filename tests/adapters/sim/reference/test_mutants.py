@@ -12,8 +12,8 @@ from mutants.bugs import BUGS
 from mutants.hunting import find, shorten
 from mutants.planting import CORE, Bug, Edit, WrongEdit, edited, plant
 from mutants.shrinking import Plan, follow, plan_of, shrink
-from twilio_realtime.sim.batch.choices import Choices
 from twilio_realtime.sim.batch.random_call import RandomCall
+from twilio_realtime.sim.choices import Choices
 
 BY_NAME = {bug.name: bug for bug in BUGS}
 
@@ -120,8 +120,11 @@ def test_what_was_not_found_is_told_and_fails(
 
 def draw_all(choices: Choices) -> list[int]:
     return [
-        choices.integer("a", 0, 100),
-        *(choices.integer("b", 5, 1000) for _ in range(choices.integer("how many", 0, 4))),
+        choices.draw_integer("a", 0, 100),
+        *(
+            choices.draw_integer("b", 5, 1000)
+            for _ in range(choices.draw_integer("how many", 0, 4))
+        ),
     ]
 
 
@@ -130,25 +133,25 @@ def shrunk(start: Plan, fails: Callable[[list[int]], bool]) -> Plan:
 
     def attempt(plan: Plan) -> Plan | None:
         choices = follow(plan)
-        return plan_of(choices.made) if fails(draw_all(choices)) else None
+        return plan_of(choices.draws) if fails(draw_all(choices)) else None
 
     return shrink(start, attempt)
 
 
 @given(st.integers(0, 2**32))
 def test_a_plan_makes_the_same_choices_again(seed: int) -> None:
-    choices = Choices.seeded(seed)
+    choices = Choices.from_seed(seed)
     numbers = draw_all(choices)
-    again = follow(plan_of(choices.made))
-    assert (draw_all(again), again.made) == (numbers, choices.made)
+    again = follow(plan_of(choices.draws))
+    assert (draw_all(again), again.draws) == (numbers, choices.draws)
 
 
 def test_so_does_the_plan_of_a_call() -> None:
-    choices = Choices.seeded(3)
+    choices = Choices.from_seed(3)
     assert RandomCall(choices).run() is None
-    again = follow(plan_of(choices.made))
+    again = follow(plan_of(choices.draws))
     assert RandomCall(again).run() is None
-    assert again.made == choices.made
+    assert again.draws == choices.draws
 
 
 def test_a_number_that_is_too_high_becomes_the_highest() -> None:
@@ -172,9 +175,11 @@ def test_what_is_drawn_for_nothing_goes() -> None:
 
     def attempt(plan: Plan) -> Plan | None:
         choices = follow(plan)
-        times = [choices.integer("at", 0, 99) for _ in range(choices.integer("how many", 0, 9))]
-        fails = any(at > 30 and choices.integer("what", 0, 9) == 7 for at in sorted(times))
-        return plan_of(choices.made) if fails else None
+        times = [
+            choices.draw_integer("at", 0, 99) for _ in range(choices.draw_integer("how many", 0, 9))
+        ]
+        fails = any(at > 30 and choices.draw_integer("what", 0, 9) == 7 for at in sorted(times))
+        return plan_of(choices.draws) if fails else None
 
     start = {("how many", 0): 4, **{("at", n): 90 - n for n in range(4)}, ("what", 2): 7}
     assert attempt(start) == start

@@ -37,14 +37,15 @@ from twilio_realtime_core.machine.units import (
 from twilio_realtime_core.protocols.realtime import DeleteItem, TruncateItem
 
 from ..audio import silence
-from ..impairments.plan import Trouble
-from ..model.memory import ConversationItem
+from ..impairments.plan import ImpairmentPlan
+from ..model.conversation import StoredItem
 from ..model.output_items import TOKEN_MS
-from ..model.realtime_peer import Complaint, RealtimePeer
-from ..model.replies import Pace, Reply, ReplyItem, Speech
-from ..phone.caller import HangUp as Leave
-from ..phone.twilio_peer import CallOver, CueTaken, TwilioPeer
-from ..world.links import RoughWay
+from ..model.pace import Pace
+from ..model.realtime_peer import RealtimePeer, SentError
+from ..model.replies import Reply, ReplyItem, SpokenReply
+from ..phone.caller import CallerHangsUp
+from ..phone.twilio_peer import CueStarted, PhoneDisconnected, TwilioPeer
+from ..world.network_direction import NetworkDirection
 
 __all__ = ["Truth", "Wrong", "belief_bound_ns"]
 
@@ -107,7 +108,7 @@ _ASKED_FOR: Final[Mapping[tuple[str | None, str | None], frozenset[str]]] = {
 """Errors that commands of the application can lead to, and which."""
 
 
-def belief_bound_ns(trouble: Trouble) -> int | None:
+def belief_bound_ns(trouble: ImpairmentPlan) -> int | None:
     """How far the model's belief may be from what was heard, once the bridge knows how late the
     player has begun; `None`: nobody can tell.
 
@@ -115,9 +116,9 @@ def belief_bound_ns(trouble: Trouble) -> int | None:
     left than what is rounded. What varies delays the one and not the other, and makes a round trip
     look longer, or an echo late (docs/barge-in.md).
     """
-    ways = trouble.ways
+    ways = trouble.directions
     there, back = ways["bridge to phone"], ways["phone to bridge"]
-    meddled = trouble.rules() or trouble.restart
+    meddled = trouble.all_rules() or trouble.stream_restart
     if meddled or there.bytes_per_second is not None or back.bytes_per_second is not None:
         return None
     drift_ns = _CALL_NS * abs(trouble.drift_ppm.get("phone", 0)) // 1_000_000
@@ -146,7 +147,7 @@ class Truth:
     """What is true of one call. It has to be made before the call: what is wrong with the links may
     be over when that ends."""
 
-    _trouble: Trouble
+    _trouble: ImpairmentPlan
     _config: CallConfig
     _bound_ns: int | None = field(init=False)
     _ways_ns: int = field(init=False)
@@ -164,9 +165,11 @@ class Truth:
     def __attrs_post_init__(self) -> None:
         trouble = self._trouble
         self._bound_ns = belief_bound_ns(trouble)
-        self._ways_ns = sum(each.latency_ns + _varies_ns(each) for each in trouble.ways.values())
-        narrow = trouble.ways["bridge to model"].bytes_per_second is not None
-        self._at_once = not narrow and trouble.pace.answer_ns <= Pace().answer_ns
+        self._ways_ns = sum(
+            each.latency_ns + _varies_ns(each) for each in trouble.directions.values()
+        )
+        narrow = trouble.directions["bridge to model"].bytes_per_second is not None
+        self._at_once = not narrow and trouble.pace.client_event_ns <= Pace().client_event_ns
 
     # What happens.
 
@@ -174,7 +177,7 @@ class Truth:
         """The model begins a reply: the same, each speech in a voice that no other has."""
 
         def unique(item: ReplyItem) -> ReplyItem:
-            if not isinstance(item, Speech):
+            if not isinstance(item, SpokenReply):
                 return item
             audio = item.audio + silence(-len(item.audio) % (8 * TOKEN_MS))
             audio = audio.translate(_other_voice(len(self._voices) % 256))
@@ -201,7 +204,7 @@ class Truth:
 
     def hear(self, name: str, event: object, now: int) -> None:
         """A machine has notified something."""
-        if name == "phone" and isinstance(event, CallOver | CueTaken) and _is_end(event):
+        if name == "phone" and isinstance(event, PhoneDisconnected | CueStarted) and _is_end(event):
             self._ends(now)
 
     def _ends(self, now: int) -> None:
@@ -217,16 +220,16 @@ class Truth:
     def _all_wrong(self, phone: TwilioPeer, model: RealtimePeer, now: int) -> Iterator[Wrong]:
         trouble = self._trouble
         # No queue of ten seconds is full: what Twilio warns of the bridge has sent.
-        if phone.warnings and not trouble.to_phone and trouble.restart is None:
+        if phone.warnings and not trouble.to_phone and trouble.stream_restart is None:
             yield 0, f"Twilio warns: {phone.warnings[0].message}"
-        if not trouble.touches("phone") and not trouble.touches("model"):
-            yield from ((0, _told(each)) for each in model.complaints if not self._excuses(each))
+        if not trouble.is_impaired("phone") and not trouble.is_impaired("model"):
+            yield from ((0, _told(each)) for each in model.sent_errors if not self._excuses(each))
         if self._bound_ns is not None:
             yield from self._wrong_sound(phone, now)
             if self._at_once and not self._commands["ResetHistory"]:
                 yield from self._wrong_beliefs(phone, model, self._bound_ns)
 
-    def _excuses(self, complaint: Complaint) -> bool:
+    def _excuses(self, complaint: SentError) -> bool:
         what = complaint.event_type, complaint.code
         asked_for = _ASKED_FOR.get(what, frozenset[str]())
         return what in _CROSSED or any(self._commands[each] for each in asked_for)
@@ -241,9 +244,9 @@ class Truth:
     def _listen(self, phone: TwilioPeer, now: int) -> int:
         """Tell whose voice it was that the phone has played. How many bytes are nobody's."""
         unknown = at = clears = 0
-        ends = [each.heard for each in phone.clears]
+        ends = [each.heard_bytes for each in phone.clears]
         for segment in phone.segments(now):
-            audio, begin = segment.payload, at
+            audio, begin = segment.audio, at
             while at < begin + len(audio):
                 while clears < len(ends) and ends[clears] <= at:
                     clears += 1
@@ -289,22 +292,31 @@ class Truth:
                 pass
             elif is_over or is_cut:
                 yield from self._wrong_belief(item, voice, bound_ns)
-            elif silent and item.believed_ms and voice.begun_ns < until_ns - self._first_sound_ns:
-                yield 3, f"the model has said {item.believed_ms} ms, and the phone has played none"
+            elif (
+                silent
+                and item.assumed_heard_ms
+                and voice.begun_ns < until_ns - self._first_sound_ns
+            ):
+                yield (
+                    3,
+                    f"the model has said {item.assumed_heard_ms} ms, and the phone has played none",
+                )
             is_over |= voice.heard > 0 and voice.first_ns < corrected_ns
 
-    def _wrong_belief(
-        self, item: ConversationItem, voice: _Voice, bound_ns: int
-    ) -> Iterator[Wrong]:
+    def _wrong_belief(self, item: StoredItem, voice: _Voice, bound_ns: int) -> Iterator[Wrong]:
         heard_ns = samples_to_ns(voice.heard)
         if voice.run_ns < _LEARNED_NS + self._ways_ns:
             bound_ns += self._guess_ns
-        if abs(item.believed_ms * MS - heard_ns) > bound_ns:
-            yield 4, _apart(heard_ns // MS, item.believed_ms, bound_ns // MS)
-        elif not item.deleted and not item.believed_ms and not self._commands["CancelResponse"]:
+        if abs(item.assumed_heard_ms * MS - heard_ns) > bound_ns:
+            yield 4, _apart(heard_ns // MS, item.assumed_heard_ms, bound_ns // MS)
+        elif (
+            not item.is_deleted
+            and not item.assumed_heard_ms
+            and not self._commands["CancelResponse"]
+        ):
             yield 4, "the model still has an item of which the caller has heard nothing"
 
-    def _voice_of(self, item: ConversationItem) -> _Voice:
+    def _voice_of(self, item: StoredItem) -> _Voice:
         """Whose audio an item has; that of nobody, where it has none, or none is left."""
         begin = bytes(item.audio[:_PROBE])
         found = (each for each in self._voices if begin and each.audio.startswith(begin))
@@ -314,14 +326,14 @@ class Truth:
     def _last_ns(self) -> int:
         """Until when nothing can have ended the call."""
         trouble = self._trouble
-        ends = [trouble.session_ns, *(cut.at_ns for cut in trouble.cuts)]
+        ends = [trouble.max_session_ns, *(cut.at_ns for cut in trouble.cuts)]
         return min(ends if self._until_ns is None else [*ends, self._until_ns])
 
     @property
     def _first_sound_ns(self) -> int:
         """How long after a response has begun something of it is heard, or it is interrupted."""
         trouble = self._trouble
-        return _FIRST_SOUND_NS + trouble.start_delay_ns + trouble.pace.interrupt_ns
+        return _FIRST_SOUND_NS + trouble.start_delay_ns + trouble.pace.interruption_ns
 
     @property
     def _guess_ns(self) -> int:
@@ -331,15 +343,15 @@ class Truth:
         )
 
 
-def _is_end(event: CallOver | CueTaken) -> bool:
-    return isinstance(event, CallOver) or isinstance(event.cue.act, Leave)
+def _is_end(event: PhoneDisconnected | CueStarted) -> bool:
+    return isinstance(event, PhoneDisconnected) or isinstance(event.cue.act, CallerHangsUp)
 
 
-def _is_spoken(item: ConversationItem) -> bool:
-    return item.spoken
+def _is_spoken(item: StoredItem) -> bool:
+    return item.is_spoken
 
 
-def _varies_ns(way: RoughWay) -> int:
+def _varies_ns(way: NetworkDirection) -> int:
     """How much longer than its latency a way may take."""
     return way.jitter_ns + sum(ends - begins for begins, ends in way.stalls)
 
@@ -351,7 +363,7 @@ def _apart(heard_ms: int, believed_ms: int, bound_ms: int) -> str:
     )
 
 
-def _told(complaint: Complaint) -> str:
+def _told(complaint: SentError) -> str:
     return f"the server refuses {complaint.event_type}: {complaint.code}"
 
 

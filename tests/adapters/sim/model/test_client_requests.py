@@ -1,4 +1,4 @@
-"""What the simulated server says to client events that are not in order."""
+"""How the simulated server decodes client events, and refuses invalid ones."""
 
 import json
 from typing import Any
@@ -7,14 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twilio_realtime.sim.model.requests import BadRequest, Request, decode_audio, read_request
-from twilio_realtime.sim.model.schema import Refusal
+from twilio_realtime.sim.model.client_requests import (
+    ClientRequest,
+    InvalidClientRequest,
+    decode_audio,
+    decode_client_request,
+)
+from twilio_realtime.sim.model.schema import ErrorBody
 
 
-def refusal(event: Any) -> Refusal:
-    read = read_request(json.dumps(event))
-    assert isinstance(read, BadRequest)
-    return read.refusal
+def refusal(event: Any) -> ErrorBody:
+    read = decode_client_request(json.dumps(event))
+    assert isinstance(read, InvalidClientRequest)
+    return read.error
 
 
 def code_and_path(event: Any) -> tuple[str | None, str | None]:
@@ -43,12 +48,12 @@ def create(**item: Any) -> dict[str, Any]:
     ["", "nope", "{", '{"type": "response.create"} x', "[" * 100_000, '"\ud800"', "NaN", "1e999"],
     ids=range(8),
 )
-def test_what_is_no_json_is_refused(text: str) -> None:
-    read = read_request(text)
-    assert isinstance(read, BadRequest)
-    assert read.refusal.code == "invalid_json"
-    assert read.refusal.message.startswith("Invalid event: failed to parse JSON value.")
-    assert (read.refusal.param, read.type, read.event_id) == (None, None, None)
+def test_invalid_json_is_refused(text: str) -> None:
+    read = decode_client_request(text)
+    assert isinstance(read, InvalidClientRequest)
+    assert read.error.code == "invalid_json"
+    assert read.error.message.startswith("Invalid event: failed to parse JSON value.")
+    assert (read.error.param, read.type, read.event_id) == (None, None, None)
 
 
 @pytest.mark.parametrize("event", [[], 1, "x", None, {}, {"event_id": "a"}])
@@ -56,21 +61,21 @@ def test_an_event_is_an_object_with_a_type(event: Any) -> None:
     assert refusal(event).code == "invalid_event"
 
 
-def test_a_missing_type_is_named() -> None:
+def test_a_missing_type_is_reported() -> None:
     assert refusal({}).message == "The 'type' field is missing."
 
 
 @pytest.mark.parametrize("type_", ["nope", "output_audio_buffer.clear", 7, None, ["x"], {"a": 1}])
-def test_an_unknown_type_is_refused_with_those_that_are_known(type_: Any) -> None:
+def test_an_unknown_type_is_refused_with_the_supported_ones(type_: Any) -> None:
     refused = refusal({"type": type_})
     assert (refused.code, refused.param) == ("invalid_value", "type")
     assert "Supported values are: 'session.update', " in refused.message
     assert refused.message.endswith(", and 'response.cancel'.")
 
 
-def test_the_id_of_a_refused_event_is_kept() -> None:
-    read = read_request(json.dumps({"type": "nope", "event_id": "mine"}))
-    assert isinstance(read, BadRequest)
+def test_a_refused_event_keeps_its_id() -> None:
+    read = decode_client_request(json.dumps({"type": "nope", "event_id": "mine"}))
+    assert isinstance(read, InvalidClientRequest)
     assert (read.type, read.event_id) == ("nope", "mine")
 
 
@@ -182,7 +187,7 @@ def test_the_id_of_a_refused_event_is_kept() -> None:
         ({"type": "session.input_audio_buffer.append", "audio": ""}, "invalid_event", None),
     ],
 )
-def test_a_bad_field_is_refused_by_its_path(event: Any, code: str, path: str | None) -> None:
+def test_a_bad_field_is_refused_with_its_path(event: Any, code: str, path: str | None) -> None:
     refused = refusal(event)
     assert refused.code == code
     assert path is None or refused.param == path
@@ -212,7 +217,7 @@ def test_a_bad_field_is_refused_by_its_path(event: Any, code: str, path: str | N
         ),
     ],
 )
-def test_the_words_are_the_apis_own(event: Any, message: str) -> None:
+def test_errors_have_the_texts_of_the_api(event: Any, message: str) -> None:
     assert refusal(event).message.endswith(message)
 
 
@@ -233,12 +238,12 @@ def test_the_words_are_the_apis_own(event: Any, message: str) -> None:
         create(type="mcp_approval_response", approval_request_id="a", approve=True),
     ],
 )
-def test_what_is_in_order_is_taken_as_it_is(event: dict[str, Any]) -> None:
-    read = read_request(json.dumps(event))
-    assert read == Request(event["type"], event, event.get("event_id"))
+def test_valid_events_are_decoded_unchanged(event: dict[str, Any]) -> None:
+    read = decode_client_request(json.dumps(event))
+    assert read == ClientRequest(event["type"], event, event.get("event_id"))
 
 
-def test_a_value_of_free_form_has_a_depth() -> None:
+def test_free_form_values_have_a_maximum_depth() -> None:
     deep: Any = {}
     for _ in range(100):
         deep = {"a": [deep]}
@@ -246,19 +251,19 @@ def test_a_value_of_free_form_has_a_depth() -> None:
     assert code_and_path(update(tools=[tool])) == ("invalid_value", "session.tools[0].parameters")
 
 
-def test_audio_is_base64_and_nothing_else() -> None:
+def test_only_base64_audio_is_decoded() -> None:
     assert decode_audio("/38=") == b"\xff\x7f"
     assert decode_audio("") == b""
     for bad in ("/38", "/38=\n", "_38=", "ä", "/3 8=", "\ud800"):
         refused = decode_audio(bad)
-        assert isinstance(refused, Refusal)
+        assert isinstance(refused, ErrorBody)
         assert (refused.code, refused.param) == ("invalid_value", "audio")
 
 
-def test_audio_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twilio_realtime.sim.model.requests.AUDIO_LIMIT", 2)
+def test_audio_of_one_append_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("twilio_realtime.sim.model.client_requests.MAX_APPEND_BYTES", 2)
     refused = decode_audio("AAAA")
-    assert isinstance(refused, Refusal)
+    assert isinstance(refused, ErrorBody)
     assert refused.code == "string_above_max_length"
 
 
@@ -272,5 +277,5 @@ JSON = st.recursive(
 
 
 @given(st.one_of(st.text(), JSON.map(json.dumps)))
-def test_whatever_it_is_reading_does_not_raise(text: str) -> None:
-    assert isinstance(read_request(text), BadRequest)
+def test_decoding_any_text_does_not_raise(text: str) -> None:
+    assert isinstance(decode_client_request(text), InvalidClientRequest)

@@ -1,7 +1,7 @@
-"""Media Streams messages as Twilio's end has them: what it sends, and how it judges what it gets.
+"""Media Streams messages as Twilio sends and validates them.
 
-Source: Twilio documentation, "Media Streams - WebSocket Messages" and the warnings 31950 and
-31951. Numbers in messages from Twilio are JSON strings, except those of `mediaFormat`.
+Source: https://www.twilio.com/docs/voice/media-streams/websocket-messages and the warnings 31950
+and 31951. Numbers in messages from Twilio are JSON strings, except those of `mediaFormat`.
 """
 
 import json
@@ -12,35 +12,35 @@ from typing import Final, TypeAlias, cast
 from attrs import define, field, frozen
 
 __all__ = [
-    "Clear",
-    "Connected",
-    "Dtmf",
-    "Frame",
-    "Mark",
-    "MarkEcho",
-    "Media",
-    "Received",
-    "Start",
-    "Stop",
-    "read",
+    "WireClear",
+    "WireConnected",
+    "WireDtmf",
+    "WireFrame",
+    "WireMark",
+    "WireMarkEcho",
+    "WireMedia",
+    "WireServerMessage",
+    "WireStart",
+    "WireStop",
+    "decode_server_message",
 ]
 
 
-# To the server. Each has `encode()`, which makes the text to send.
+# To the server. Each has `encode()`, which returns the text to send.
 
 
 @frozen
-class Connected:
-    """`connected`: first, once, the only message without a sequence number."""
+class WireConnected:
+    """`connected`: the first message, sent once, and the only one without a sequence number."""
 
     def encode(self) -> str:
-        """The message as JSON."""
+        """Return the message as JSON."""
         return '{"event":"connected","protocol":"Call","version":"1.0.0"}'
 
 
 @frozen
-class Start:
-    """`start`: second, once, number 1."""
+class WireStart:
+    """`start`: the second message, sent once, with number 1."""
 
     sequence: int
     stream_sid: str
@@ -49,8 +49,8 @@ class Start:
     custom_parameters: Mapping[str, str]
 
     def encode(self) -> str:
-        """The message as JSON."""
-        return _dump(
+        """Return the message as JSON."""
+        return _encode(
             {
                 "event": "start",
                 "sequenceNumber": str(self.sequence),
@@ -72,7 +72,7 @@ class Start:
 
 
 @define
-class Frame:
+class WireFrame:
     """`media`: 20 ms of the caller's voice, 160 bytes of µ-law. (A value: do not change it.)"""
 
     sequence: int
@@ -82,7 +82,7 @@ class Frame:
     audio: bytes = field(repr=False)
 
     def encode(self) -> str:
-        """The message as JSON. No field needs escaping."""
+        """Return the message as JSON. No field needs escaping."""
         return (
             f'{{"event":"media","sequenceNumber":"{self.sequence}",'
             f'"media":{{"track":"inbound","chunk":"{self.chunk}",'
@@ -93,16 +93,17 @@ class Frame:
 
 
 @frozen
-class Dtmf:
-    """`dtmf`: the caller pressed a key. Its track has a suffix that those of `media` lack."""
+class WireDtmf:
+    """`dtmf`: the caller pressed a key. The name of its track has a suffix that those of `media`
+    lack."""
 
     sequence: int
     stream_sid: str
     digit: str
 
     def encode(self) -> str:
-        """The message as JSON."""
-        return _dump(
+        """Return the message as JSON."""
+        return _encode(
             {
                 "event": "dtmf",
                 "streamSid": self.stream_sid,
@@ -113,16 +114,16 @@ class Dtmf:
 
 
 @frozen
-class MarkEcho:
-    """`mark`: everything before the mark of that name has been played, or cleared."""
+class WireMarkEcho:
+    """`mark`: everything before the mark of that name has been played or cleared."""
 
     sequence: int
     stream_sid: str
     name: str
 
     def encode(self) -> str:
-        """The message as JSON."""
-        return _dump(
+        """Return the message as JSON."""
+        return _encode(
             {
                 "event": "mark",
                 "sequenceNumber": str(self.sequence),
@@ -133,8 +134,8 @@ class MarkEcho:
 
 
 @frozen
-class Stop:
-    """`stop`: last, once; the stream has ended on Twilio's side."""
+class WireStop:
+    """`stop`: the last message, sent once; the stream has ended on Twilio's side."""
 
     sequence: int
     stream_sid: str
@@ -142,8 +143,8 @@ class Stop:
     call_sid: str
 
     def encode(self) -> str:
-        """The message as JSON."""
-        return _dump(
+        """Return the message as JSON."""
+        return _encode(
             {
                 "event": "stop",
                 "sequenceNumber": str(self.sequence),
@@ -157,35 +158,38 @@ class Stop:
 
 
 @frozen
-class Media:
-    """`media`: µ-law to be played, any number of bytes."""
+class WireMedia:
+    """`media`: µ-law audio to play, any number of bytes."""
 
     audio: bytes = field(repr=False)
 
 
 @frozen
-class Mark:
+class WireMark:
     """`mark`: to be echoed when everything before it has been played."""
 
     name: str
 
 
 @frozen
-class Clear:
-    """`clear`: throw away what has not been played."""
+class WireClear:
+    """`clear`: discard what has not been played."""
 
 
-Received: TypeAlias = Media | Mark | Clear
+WireServerMessage: TypeAlias = WireMedia | WireMark | WireClear
 
 _FIELDS: Final = {"media": "payload", "mark": "name", "clear": ""}
-"""The one field of each message's object, which has the name of the event; `clear` has none."""
+"""The one field of each message's object, which is named like the event; `clear` has none."""
 
 
-def read(text: str, stream_sid: str) -> tuple[Received | None, str | None]:
-    """What a message of the server asks for, and what is wrong with it (a 31951), if anything.
+def decode_server_message(
+    text: str, stream_sid: str
+) -> tuple[WireServerMessage | None, str | None]:
+    """Return the message in a text from the server, and what is wrong with it (a 31951), if
+    anything.
 
-    A message with a fault asks for nothing, except one with fields too many: Twilio documents them
-    as a fault, yet clients in the wild add some and are understood, so it is both.
+    A faulty message is `None`, except one with extra fields: Twilio documents these as a fault, but
+    clients send some and are understood, so the result is both a message and a fault.
     """
     try:
         message: object = json.loads(text)
@@ -193,10 +197,12 @@ def read(text: str, stream_sid: str) -> tuple[Received | None, str | None]:
         return None, "not JSON"
     if not isinstance(message, dict):
         return None, "no JSON object"
-    return _read_object(cast("dict[str, object]", message), stream_sid)
+    return _decode_object(cast("dict[str, object]", message), stream_sid)
 
 
-def _read_object(message: dict[str, object], stream_sid: str) -> tuple[Received | None, str | None]:
+def _decode_object(
+    message: dict[str, object], stream_sid: str
+) -> tuple[WireServerMessage | None, str | None]:
     event = message.get("event")
     if not isinstance(event, str) or event not in _FIELDS:
         return None, "no event, or not one of media, mark, clear"
@@ -205,11 +211,13 @@ def _read_object(message: dict[str, object], stream_sid: str) -> tuple[Received 
     if message["streamSid"] != stream_sid:
         return None, f"{event}: streamSid is not that of the stream"
     if event == "clear":
-        return Clear(), _extra(message, {"event", "streamSid"}, event)
-    return _read_content(event, message)
+        return WireClear(), _describe_extra_fields(message, {"event", "streamSid"}, event)
+    return _decode_content(event, message)
 
 
-def _read_content(event: str, message: dict[str, object]) -> tuple[Received | None, str | None]:
+def _decode_content(
+    event: str, message: dict[str, object]
+) -> tuple[WireServerMessage | None, str | None]:
     key = _FIELDS[event]
     content = message.get(event)
     if not isinstance(content, dict):
@@ -218,21 +226,25 @@ def _read_content(event: str, message: dict[str, object]) -> tuple[Received | No
     value = fields.get(key)
     if not isinstance(value, str):
         return None, f"{event}: {event}.{key} is missing or no string"
-    extra = _extra(message, {"event", "streamSid", event}, event) or _extra(fields, {key}, event)
+    fault = _describe_extra_fields(
+        message, {"event", "streamSid", event}, event
+    ) or _describe_extra_fields(fields, {key}, event)
     if event == "mark":
-        return Mark(value), extra
+        return WireMark(value), fault
     try:
-        return Media(a2b_base64(value, strict_mode=True)), extra
+        return WireMedia(a2b_base64(value, strict_mode=True)), fault
     except ValueError:
         return None, "media: media.payload is no base64"
 
 
-def _extra(message: dict[str, object], known: set[str], event: str) -> str | None:
-    """What to say of fields that a message should not have. Their names are the peer's, so they
-    are not told."""
-    count = len(message.keys() - known)
+def _describe_extra_fields(
+    message: dict[str, object], expected: set[str], event: str
+) -> str | None:
+    """Return a description of fields that a message should not have. It leaves out their names,
+    which come from the peer."""
+    count = len(message.keys() - expected)
     return f"{event}: {count} field(s) too many" if count else None
 
 
-def _dump(message: dict[str, object]) -> str:
+def _encode(message: dict[str, object]) -> str:
     return json.dumps(message, separators=(",", ":"))

@@ -1,7 +1,7 @@
-"""The client events of the Realtime API: what each may hold, as tables, and reading them.
+"""The client events of the Realtime API: tables of what each may hold, and decoding them.
 
-Source: API reference, client events (session, items, `response.create`), and for the answers to
-what is wrong the `error` events that clients have reported.
+Source: API reference, client events (session, items, `response.create`); for the errors, the
+`error` events that clients have reported.
 """
 
 import binascii
@@ -12,10 +12,10 @@ import msgspec
 from attrs import define, frozen
 
 from .schema import (
-    Check,
+    ErrorBody,
+    FieldCheck,
     JsonObject,
-    Refusal,
-    anything,
+    any_value,
     array,
     boolean,
     decimal,
@@ -32,16 +32,16 @@ from .schema import (
     tagged,
 )
 
-__all__ = ["BadRequest", "Request", "decode_audio", "read_request"]
+__all__ = ["ClientRequest", "InvalidClientRequest", "decode_audio", "decode_client_request"]
 
-AUDIO_LIMIT: Final = 15 * 1024 * 1024
+MAX_APPEND_BYTES: Final = 15 * 1024 * 1024
 """The most bytes of audio in one append (API reference, `input_audio_buffer.append`)."""
 
 
 @define
-class Request:
-    """A client event that is in order: `body` is the JSON object, checked against its table. (A
-    value: do not change it.)"""
+class ClientRequest:
+    """A valid client event: `body` is the JSON object, checked against its table. (A value: do not
+    change it.)"""
 
     type: str
     body: JsonObject
@@ -49,15 +49,15 @@ class Request:
 
 
 @frozen
-class BadRequest:
-    """A client event that is refused; `type` is what it said it was, if it did."""
+class InvalidClientRequest:
+    """A client event that is refused; `type` is its type if it has one."""
 
     type: str | None
-    refusal: Refusal
+    error: ErrorBody
     event_id: str | None
 
 
-_SUPPORTED: Final = (
+_SUPPORTED_TYPES: Final = (
     "session.update",
     "session.close",
     "input_audio_buffer.append",
@@ -74,83 +74,89 @@ _SUPPORTED: Final = (
 
 
 class _Append(msgspec.Struct, forbid_unknown_fields=True):
-    """An `input_audio_buffer.append` as most are: in order, and without an `event_id`."""
+    """An `input_audio_buffer.append` as most are: valid, and without an `event_id`."""
 
     type: Literal["input_audio_buffer.append"]
     audio: str
 
 
 _APPEND: Final = "input_audio_buffer.append"
-_APPEND_BEGINS: Final = f'{{"type":"{_APPEND}",'
+_APPEND_PREFIX: Final = f'{{"type":"{_APPEND}",'
 _decode_append = msgspec.json.Decoder(_Append).decode
 
 
-def read_request(text: str) -> Request | BadRequest:
-    """Read one message of the client. Whatever it is, this does not raise."""
-    if text.startswith(_APPEND_BEGINS):  # as one does fifty times a second
+def decode_client_request(text: str) -> ClientRequest | InvalidClientRequest:
+    """Decode one message of the client. Never raises."""
+    if text.startswith(_APPEND_PREFIX):  # fifty times a second
         try:
-            return Request(_APPEND, {"type": _APPEND, "audio": _decode_append(text).audio}, None)
+            return ClientRequest(
+                _APPEND, {"type": _APPEND, "audio": _decode_append(text).audio}, None
+            )
         except (ValueError, RecursionError):
-            pass  # whatever is wrong with it, the tables tell
-    return _read_any(text)
+            pass  # the tables find what is wrong with it
+    return _decode_any(text)
 
 
-def _read_any(text: str) -> Request | BadRequest:
+def _decode_any(text: str) -> ClientRequest | InvalidClientRequest:
     try:
         body: Any = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
-        return BadRequest(
-            None, Refusal("invalid_json", "Invalid event: failed to parse JSON value."), None
+        return InvalidClientRequest(
+            None, ErrorBody("invalid_json", "Invalid event: failed to parse JSON value."), None
         )
     if not is_object(body):
-        return BadRequest(None, Refusal("invalid_event", "The event is not an object."), None)
+        return InvalidClientRequest(
+            None, ErrorBody("invalid_event", "The event is not an object."), None
+        )
     sent_id, type_ = body.get("event_id"), body.get("type")
     event_id = sent_id if isinstance(sent_id, str) else None
     if refusal := _check_type(body) or _EVENTS[body["type"]](body, ""):
-        return BadRequest(type_ if isinstance(type_, str) else None, refusal, event_id)
-    return Request(body["type"], body, event_id)
+        return InvalidClientRequest(type_ if isinstance(type_, str) else None, refusal, event_id)
+    return ClientRequest(body["type"], body, event_id)
 
 
-_REPEATED: Final = 216
-"""Characters of audio that may well come again: a phone's frame of 20 ms, which most of the time is
-silence."""
+_MAX_CACHED_CHARACTERS: Final = 216
+"""The longest audio whose decoding is cached (characters): a phone's frame of 20 ms, which is
+silence most of the time."""
 
 
-def decode_audio(audio: str) -> bytes | Refusal:
-    """The bytes of base64 audio. Nothing but the alphabet of RFC 4648, section 4, is taken."""
-    return _decode_again(audio) if len(audio) <= _REPEATED else _decode(audio)
+def decode_audio(audio: str) -> bytes | ErrorBody:
+    """Return the bytes of base64 audio. Only the alphabet of RFC 4648, section 4, is accepted."""
+    return _decode_cached(audio) if len(audio) <= _MAX_CACHED_CHARACTERS else _decode_base64(audio)
 
 
-def _decode(audio: str) -> bytes | Refusal:
+def _decode_base64(audio: str) -> bytes | ErrorBody:
     try:
         decoded = binascii.a2b_base64(audio, strict_mode=True)
     except ValueError:
         message = "Invalid 'audio': expected base64-encoded audio bytes."
-        return Refusal("invalid_value", message, "audio")
-    if len(decoded) > AUDIO_LIMIT:
-        message = f"Invalid 'audio': more than {AUDIO_LIMIT} bytes of audio in one event."
-        return Refusal("string_above_max_length", message, "audio")
+        return ErrorBody("invalid_value", message, "audio")
+    if len(decoded) > MAX_APPEND_BYTES:
+        message = f"Invalid 'audio': more than {MAX_APPEND_BYTES} bytes of audio in one event."
+        return ErrorBody("string_above_max_length", message, "audio")
     return decoded
 
 
-_decode_again = lru_cache(64)(_decode)
+_decode_cached = lru_cache(64)(_decode_base64)
 
 
-def _check_type(event: JsonObject) -> Refusal | None:
+def _check_type(event: JsonObject) -> ErrorBody | None:
     if "type" not in event:
-        return Refusal("invalid_event", "The 'type' field is missing.")
+        return ErrorBody("invalid_event", "The 'type' field is missing.")
     type_ = event["type"]
     if isinstance(type_, str) and type_ in _EVENTS:
         return None
-    message = f"Invalid value: {_quoted(type_)}. Supported values are: {list_values(_SUPPORTED)}."
-    return Refusal("invalid_value", message, "type")
+    message = (
+        f"Invalid value: {_quoted(type_)}. Supported values are: {list_values(_SUPPORTED_TYPES)}."
+    )
+    return ErrorBody("invalid_value", message, "type")
 
 
 def _quoted(value: object) -> str:
     return f"'{value}'" if isinstance(value, str) else msgspec.json.encode(value).decode()[:64]
 
 
-# What fields may hold, smaller things first. Every event may carry `type` and `event_id`.
+# What fields may hold, from small to large. Every event may carry `type` and `event_id`.
 
 _TEXT: Final = string()
 _FORMAT: Final = tagged(
@@ -161,7 +167,7 @@ _FORMAT: Final = tagged(
     }
 )
 _VOICE: Final = either({str: string(), dict: record({"id": _TEXT}, "id")}, "a string or an object")
-_SHARED_VAD: Final[dict[str, Check]] = {
+_SHARED_VAD: Final[dict[str, FieldCheck]] = {
     "type": _TEXT,
     "create_response": boolean,
     "interrupt_response": boolean,
@@ -267,16 +273,16 @@ _PROMPT: Final = record(
 )
 
 
-def _modalities(value: object, path: str) -> Refusal | None:
+def _modalities(value: object, path: str) -> ErrorBody | None:
     if refusal := array(enum("text", "audio"))(value, path):
         return refusal
     if value in (["text"], ["audio"]):
         return None
     message = "Invalid modalities. Supported combinations are: ['text'] and ['audio']."
-    return Refusal("invalid_value", message, path)
+    return ErrorBody("invalid_value", message, path)
 
 
-_SHARED_SETTINGS: Final[dict[str, Check]] = {
+_SHARED_SETTINGS: Final[dict[str, FieldCheck]] = {
     "output_modalities": _modalities,
     "instructions": _TEXT,
     "tools": array(_TOOL),
@@ -316,7 +322,7 @@ _SESSION: Final = record(
 )
 
 
-def _part(name: str, field: str) -> dict[str, Check]:
+def _part(name: str, field: str) -> dict[str, FieldCheck]:
     return {name: record({"type": _TEXT, field: _TEXT}, field)}
 
 
@@ -333,22 +339,22 @@ _USER_PARTS: Final = tagged(
 )
 
 
-def _message(part: Check) -> Check:
+def _message(part: FieldCheck) -> FieldCheck:
     return record({**_ANY_ITEM, "role": _TEXT, "content": array(part)}, "content")
 
 
-_ANY_ITEM: Final[dict[str, Check]] = {
+_ANY_ITEM: Final[dict[str, FieldCheck]] = {
     "type": _TEXT,
     "id": _TEXT,
     "object": _TEXT,
     "status": enum("completed", "incomplete", "in_progress"),
 }
-_ITEM_KINDS: Final[dict[str, Check]] = {
+_ITEM_KINDS: Final[dict[str, FieldCheck]] = {
     "message": tagged(
         {
             "system": _message(tagged(_part("input_text", "text"))),
             "user": _message(_USER_PARTS),
-            # Audio of the assistant cannot be given (API reference, `conversation.item.create`).
+            # Clients cannot create audio here (API reference, `conversation.item.create`).
             "assistant": _message(tagged(_part("output_text", "text"))),
         },
         "role",
@@ -382,17 +388,17 @@ _RESPONSE: Final = record(
 )
 
 
-def _event(fields: dict[str, Check] | None = None, *required: str) -> Check:
-    return record({"type": anything, "event_id": string(512), **(fields or {})}, *required)
+def _event(fields: dict[str, FieldCheck] | None = None, *required: str) -> FieldCheck:
+    return record({"type": any_value, "event_id": string(512), **(fields or {})}, *required)
 
 
-def _translation_only(event: object, path: str) -> Refusal:
+def _translation_only(event: object, path: str) -> ErrorBody:
     message = "'session.input_audio_buffer.append' belongs to translation sessions."
-    return Refusal("invalid_event", message, path or None)
+    return ErrorBody("invalid_event", message, path or None)
 
 
-_ITEM_ID: Final[dict[str, Check]] = {"item_id": _TEXT}
-_EVENTS: Final[dict[str, Check]] = {
+_ITEM_ID: Final[dict[str, FieldCheck]] = {"item_id": _TEXT}
+_EVENTS: Final[dict[str, FieldCheck]] = {
     "session.update": _event({"session": _SESSION}, "session"),
     "session.close": _event(),
     "input_audio_buffer.append": _event({"audio": _TEXT}, "audio"),

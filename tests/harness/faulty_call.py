@@ -1,6 +1,6 @@
-"""A call whose bridge does wrong: what it answers is changed on its way to whoever checks it.
+"""A call whose bridge is faulty: its actions are changed before the invariants check them.
 
-call = WrongCall.ready()
+call = FaultyCall.ready()
 call.add(to_twilio(Clear(SID)))
 with breaks(3):
     call.nudge()
@@ -21,22 +21,22 @@ from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
 Change = Callable[[list[Action]], list[Action]]
 
 
-def nothing_changed(actions: list[Action]) -> list[Action]:
+def unchanged(actions: list[Action]) -> list[Action]:
     return actions
 
 
-class WrongBridge(Bridge):
-    """A bridge that answers what `change` makes of the right answer."""
+class FaultyBridge(Bridge):
+    """A bridge whose actions go through `change`."""
 
-    change: Change = staticmethod(nothing_changed)
-    wrong_deadline: int | None = None
-    never_due = False
-    refuses = True
+    change: Change = staticmethod(unchanged)
+    wrong_deadline_ns: int | None = None
+    is_never_due = False
+    is_refusing = True
 
     @property
     def deadline(self) -> int | None:
-        right = None if self.never_due else super().deadline
-        return right if self.wrong_deadline is None else self.wrong_deadline
+        right = None if self.is_never_due else super().deadline
+        return right if self.wrong_deadline_ns is None else self.wrong_deadline_ns
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
         return self.change(super().receive_text(peer, text, now))
@@ -51,31 +51,31 @@ class WrongBridge(Bridge):
         try:
             return self.change(super().send(command, now))
         except LocalProtocolError:
-            if self.refuses:
+            if self.is_refusing:
                 raise
             return self.change([])
 
 
-class WrongCall(Call):
-    wrong: WrongBridge
+class FaultyCall(Call):
+    faulty_bridge: FaultyBridge
 
     def build(self) -> Bridge:
-        self.wrong = WrongBridge(self.config)
-        return self.wrong
+        self.faulty_bridge = FaultyBridge(self.config)
+        return self.faulty_bridge
 
     def change(self, change: Change) -> None:
-        self.wrong.change = change
+        self.faulty_bridge.change = change
 
     def add(self, *actions: Action) -> None:
-        """From now on each answer ends with these."""
+        """Append these actions to each result from now on."""
         self.change(lambda right: [*right, *actions])
 
     def nudge(self) -> None:
-        """A step that asks for nothing."""
+        """Take a step that changes nothing."""
         self.phone({"event": "unknown"})
 
     def leave_out(self, kind: type) -> None:
-        """From now on no answer sends or notifies values of a kind."""
+        """Leave messages and notifications of a class out of each result from now on."""
         self.change(lambda right: [each for each in right if not isinstance(_value(each), kind)])
 
 
