@@ -76,7 +76,7 @@ def query_all(bridge: Bridge, now: int) -> set[str]:
     return {
         f"{type(part).__qualname__}.{name}"
         for part in _parts_of(bridge)
-        for name in _queries_of(cast("type[Any]", type(part)))
+        for name in _queries_of(type(part))
         if _query(part, name, {**_ARGUMENTS, **instants})
     }
 
@@ -95,7 +95,7 @@ def _query(part: object, name: str, arguments: Mapping[str, tuple[Any, ...]]) ->
 
 
 @cache
-def _queries_of(kind: type[Any]) -> tuple[str, ...]:
+def _queries_of(kind: Hashable) -> tuple[str, ...]:
     return tuple(
         name
         for name, member in inspect.getmembers_static(kind)
