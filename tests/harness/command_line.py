@@ -12,16 +12,18 @@ from types import TracebackType
 from typing import Any, Self
 
 RUNTIMES = ("trio", "asyncio")
-SECRETS = ("OPENAI_API_KEY", "TWILIO_AUTH_TOKEN", "OPENAI_REALTIME_URL")
-PATIENCE_S = 10
+SECRET_VARIABLES = ("OPENAI_API_KEY", "TWILIO_AUTH_TOKEN", "OPENAI_REALTIME_URL")
+LINE_TIMEOUT_S = 10
 """How long an expected line may take on a busy machine; as a rule it is there at once."""
 
 
-class Command:
+class RunningCommand:
     """The command with `arguments`, running. Left with `with`, it is killed if it still runs."""
 
     def __init__(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
-        inherited = {name: value for name, value in os.environ.items() if name not in SECRETS}
+        inherited = {
+            name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES
+        }
         self.process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "twilio_realtime.cli", *arguments],
             stdout=subprocess.PIPE,
@@ -41,19 +43,19 @@ class Command:
         for reader in self._readers:
             reader.start()
 
-    def event(self, name: str) -> dict[str, Any]:
+    def wait_for_event(self, name: str) -> dict[str, Any]:
         """The next event of that name, of a command that speaks JSON."""
         while True:
-            line = self._queue.get(timeout=PATIENCE_S)
+            line = self._queue.get(timeout=LINE_TIMEOUT_S)
             assert line is not None, f"{name} never came: {self.lines} {self.errors}"
             event: dict[str, Any] = json.loads(line)
             if event["event"] == name:
                 return event
 
-    def line(self, part: str) -> str:
+    def wait_for_line(self, part: str) -> str:
         """The next line that holds `part`."""
         while True:
-            line = self._queue.get(timeout=PATIENCE_S)
+            line = self._queue.get(timeout=LINE_TIMEOUT_S)
             assert line is not None, f"{part} never came: {self.lines} {self.errors}"
             if part in line:
                 return line
@@ -64,12 +66,12 @@ class Command:
 
     def wait(self) -> int:
         """Its exit status."""
-        status = self.process.wait(PATIENCE_S)
+        status = self.process.wait(LINE_TIMEOUT_S)
         for reader in self._readers:
-            reader.join(PATIENCE_S)
+            reader.join(LINE_TIMEOUT_S)
         return status
 
-    def interrupt(self, number: int = signal.SIGINT) -> int:
+    def send_signal(self, number: int = signal.SIGINT) -> int:
         """Its exit status after a signal."""
         self.process.send_signal(number)
         return self.wait()
@@ -102,9 +104,9 @@ class Command:
             stream.close()
 
 
-def complaint(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
+def usage_error(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
     """The one line that a wrong use is answered with; the exit status is 2."""
-    with Command(*arguments, environment=environment) as command:
+    with RunningCommand(*arguments, environment=environment) as command:
         assert command.wait() == 2, (command.lines, command.errors)
     assert command.lines == []
     (line,) = command.errors.splitlines()

@@ -19,19 +19,19 @@ import attrs
 import pytest
 from attrs import frozen
 from rich.console import Console, RenderableType
+from twilio_realtime.recordings.call_log import CallLog, as_json
 
 import twilio_realtime.cli.demo
-from twilio_realtime.cli.scenario import Scenario, full_scenario, short_scenario
-from twilio_realtime.recordings.call_log import CallLog, as_json
+from twilio_realtime.cli.demo_scenario import DemoScenario, full_scenario, short_scenario
 from twilio_realtime.recordings.report import (
     TOLERANCE_MS,
-    Cut,
-    complaints,
-    find_cuts,
-    table,
-    write_recording,
+    MeasuredInterruption,
+    find_problems,
+    interruption_table,
+    measure_interruptions,
+    write_stereo_wav,
 )
-from twilio_realtime.recordings.timeline import Lanes, Moment, Narrator
+from twilio_realtime.recordings.timeline import Lanes, Timeline, TimelineEntry
 from twilio_realtime.sim.audio import to_linear
 from twilio_realtime.sim.model.realtime_peer import Complaint, RealtimePeer
 from twilio_realtime.sim.model.replies import Reply, Speech
@@ -251,25 +251,25 @@ class Simulated:
     noted: list[Step]
 
     @property
-    def cuts(self) -> list[Cut]:
-        return find_cuts(self.log.steps, self.phone.clears)
+    def cuts(self) -> list[MeasuredInterruption]:
+        return measure_interruptions(self.log.steps, self.phone.clears)
 
     def complaints(self) -> list[str]:
-        return complaints(self.log.steps, self.cuts, self.phone, self.model, interruptions=2)
+        return find_problems(self.log.steps, self.cuts, self.phone, self.model, interruptions=2)
 
 
 def world_of(
-    scenario: Scenario, bridge: MessageMachine, latency_ns: int = 0
+    scenario: DemoScenario, bridge: MessageMachine, latency_ns: int = 0
 ) -> tuple[MessageWorld, TwilioPeer, RealtimePeer]:
     phone = TwilioPeer(url="ws://bridge/media-stream", seed=1, script=scenario.script)
-    replies = [Reply((Speech(each.audio, each.transcript),)) for each in scenario.replies]
+    replies = [Reply((Speech(each.audio, each.transcript),)) for each in scenario.agent_speech]
     model = RealtimePeer(replies, seed=1, pace=scenario.pace)
     world = message_call(bridge, phone, model, to_twilio_ns=latency_ns, to_model_ns=latency_ns)
     return world, phone, model
 
 
-def make_bridge(scenario: Scenario) -> Bridge:
-    detection = {"type": "server_vad", "silence_duration_ms": scenario.silence_ms}
+def make_bridge(scenario: DemoScenario) -> Bridge:
+    detection = {"type": "server_vad", "silence_duration_ms": scenario.silence_duration_ms}
     return Bridge(CallConfig(session=SessionConfig(turn_detection=detection)))
 
 
@@ -284,7 +284,7 @@ def play(world: MessageWorld, until_ns: int = 40 * SECOND) -> None:
     world.run(until_ns)
 
 
-def simulate(scenario: Scenario, until_ns: int = 40 * SECOND) -> Simulated:
+def simulate(scenario: DemoScenario, until_ns: int = 40 * SECOND) -> Simulated:
     noted: list[Step] = []
     log = CallLog(make_bridge(scenario), noted.append)
     world, phone, model = world_of(scenario, log)
@@ -372,7 +372,7 @@ def test_audio_is_left_out_of_whatever_holds_it() -> None:
 def test_the_scenario_is_as_it_should_be(call: Simulated) -> None:
     assert call.complaints() == []
     first, second = call.cuts
-    answer, rest = full_scenario().replies[1:3]
+    answer, rest = full_scenario().agent_speech[1:3]
     assert first.generated_ms >= len(answer.audio) // 8  # all of it, with the last token's silence
     assert second.generated_ms < len(rest.audio) // 8
     assert 14 < call.log.steps[-1].when / SECOND < 17
@@ -380,18 +380,18 @@ def test_the_scenario_is_as_it_should_be(call: Simulated) -> None:
 
 def test_cuts_are_the_truth_to_the_millisecond(call: Simulated) -> None:
     first, second = call.cuts
-    greeting = len(full_scenario().replies[0].audio)
+    greeting = len(full_scenario().agent_speech[0].audio)
     greeting += -greeting % 400  # made in tokens of 50 ms
     heard = [clear.heard for clear in call.phone.clears]
-    assert first.heard_ms == first.told_ms == samples_to_ms(heard[0] - greeting)
-    assert second.heard_ms == second.told_ms == samples_to_ms(heard[1] - heard[0])
+    assert first.heard_ms == first.reported_ms == samples_to_ms(heard[0] - greeting)
+    assert second.heard_ms == second.reported_ms == samples_to_ms(heard[1] - heard[0])
     assert [cut.difference_ms for cut in call.cuts] == [0, 0]
 
 
 def test_a_clear_that_never_arrived_has_cut_nothing(call: Simulated) -> None:
-    first, _ = find_cuts(call.log.steps, [])
+    first, _ = measure_interruptions(call.log.steps, [])
     assert first.heard_ms == first.generated_ms
-    assert first.told_ms == call.cuts[0].told_ms
+    assert first.reported_ms == call.cuts[0].reported_ms
 
 
 @pytest.mark.parametrize(
@@ -407,8 +407,8 @@ def test_a_clear_that_never_arrived_has_cut_nothing(call: Simulated) -> None:
 def test_a_cut_is_judged_by_its_difference(
     call: Simulated, told_ms: int | None, complaint: str | None
 ) -> None:
-    cut = Cut(SECOND, "item_1", 5000, 1000, told_ms)
-    found = complaints(call.log.steps, [cut], call.phone, call.model, interruptions=2)
+    cut = MeasuredInterruption(SECOND, "item_1", 5000, 1000, told_ms)
+    found = find_problems(call.log.steps, [cut], call.phone, call.model, interruptions=2)
     assert found == ([complaint] if complaint else [])
 
 
@@ -433,19 +433,22 @@ def test_an_end_for_another_reason_is_told() -> None:
 
 
 def test_the_table_has_a_row_for_each_cut() -> None:
-    cuts = [Cut(8 * SECOND, "item_1", 8050, 1806, 1800), Cut(11 * SECOND, "item_2", 400, 7, None)]
-    *_, first, second = shown(table(cuts)).splitlines()
+    cuts = [
+        MeasuredInterruption(8 * SECOND, "item_1", 8050, 1806, 1800),
+        MeasuredInterruption(11 * SECOND, "item_2", 400, 7, None),
+    ]
+    *_, first, second = shown(interruption_table(cuts)).splitlines()
     assert " ".join(first.split()) == "8.00 s item_1 8,050 ms 1,806 ms 1,800 ms -6 ms"
     assert " ".join(second.split()) == "11.00 s item_2 400 ms 7 ms nothing ?"
 
 
 def test_the_table_fits_on_a_terminal_of_80_columns(call: Simulated) -> None:
-    assert "…" not in shown(table(call.cuts), 80)
+    assert "…" not in shown(interruption_table(call.cuts), 80)
 
 
 def test_a_recording_has_the_caller_left_and_the_agent_right(tmp_path: Path) -> None:
     caller, agent = bytes(range(256)), bytes(reversed(range(256)))
-    write_recording(tmp_path / "call.wav", caller, agent)
+    write_stereo_wav(tmp_path / "call.wav", caller, agent)
     with wave.open(str(tmp_path / "call.wav")) as recording:
         frames = recording.readframes(1000)
     left = b"".join(frames[at : at + 2] for at in range(0, len(frames), 4))
@@ -460,13 +463,13 @@ def test_a_recording_has_the_caller_left_and_the_agent_right(tmp_path: Path) -> 
 def lanes(call: Simulated) -> Lanes:
     made = Lanes(call.phone, call.log.began_ns, 80, 16.0)
     for step in call.log.steps:
-        made.note(step)
+        made.add_step(step)
     return made
 
 
 def rows(lanes: Lanes, now: int) -> dict[str, str]:
     """What stands in each lane, by its label."""
-    lines = shown(lanes.picture(now), 120).splitlines()[1:]
+    lines = shown(lanes.draw(now), 120).splitlines()[1:]
     return {line[:11].strip(): line[12:].rstrip() for line in lines}
 
 
@@ -476,7 +479,7 @@ def test_lanes_show_who_is_heard_and_what_waits(call: Simulated, lanes: Lanes) -
     for cut in call.cuts:
         at = cut.at_ns // (200 * MS)
         assert cells["clear"][at] == "▲"
-        assert cells["truncate"][at:].startswith(f"▲ {cut.told_ms:,} ms")
+        assert cells["truncate"][at:].startswith(f"▲ {cut.reported_ms:,} ms")
         assert cells["caller"][at + 1] != "·"
         assert cells["agent heard"][at - 2] != "·"
         assert cells["agent heard"][at + 2] == "·"
@@ -489,10 +492,10 @@ def test_lanes_that_are_full_move_on(call: Simulated) -> None:
     made = Lanes(call.phone, call.log.began_ns, 40, 8.0)
     early = [step for step in call.log.steps if step.when <= 8 * SECOND]
     for step in early:
-        made.note(step)
+        made.add_step(step)
     before = rows(made, 8 * SECOND)
     for step in call.log.steps[len(early) :]:
-        made.note(step)
+        made.add_step(step)
     after = rows(made, 12 * SECOND)
     assert len(after["caller"]) == len(before["caller"]) == 40
     assert after["agent heard"][:20] == before["agent heard"][20:]
@@ -509,9 +512,9 @@ def test_before_the_stream_begins_lanes_are_empty() -> None:
 
 
 def test_moments_are_lines_for_people_and_objects_for_programs() -> None:
-    moment = Moment(1_234_567_890, "key", "5 was pressed", {"digit": "5"})
-    assert moment.line().plain == "   1.23 s  key       5 was pressed"
-    assert json.loads(moment.as_json()) == {
+    moment = TimelineEntry(1_234_567_890, "key", "5 was pressed", {"digit": "5"})
+    assert moment.to_line().plain == "   1.23 s  key       5 was pressed"
+    assert json.loads(moment.to_json()) == {
         "event": "key",
         "at_ms": 1234.568,
         "text": "5 was pressed",
@@ -520,7 +523,9 @@ def test_moments_are_lines_for_people_and_objects_for_programs() -> None:
 
 
 def test_what_twilio_would_log_is_a_moment() -> None:
-    (moment,) = Narrator({}, []).phone(SECOND, StreamWarning(31951, "media: no payload"))
-    assert moment == Moment(
+    (moment,) = Timeline({}, []).describe_phone_event(
+        SECOND, StreamWarning(31951, "media: no payload")
+    )
+    assert moment == TimelineEntry(
         SECOND, "fault", "Twilio logs 31951: media: no payload", {"code": 31951}
     )

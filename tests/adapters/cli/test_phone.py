@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
-from command_line import RUNTIMES, Command
-from twilio_realtime.cli.commands import call
+from command_line import RUNTIMES, RunningCommand
+from twilio_realtime.cli.commands import run_command
 from twilio_realtime.cli.wav import load_wav
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.audio import from_linear, write_wav
@@ -108,7 +108,7 @@ def told(
     capsys: pytest.CaptureFixture[str], url: str, *options: str
 ) -> tuple[int, list[dict[str, Any]]]:
     """The exit status of a call in this process, and all that it said."""
-    status = call(["phone", url, "--json", *PATIENT, *options])
+    status = run_command(["phone", url, "--json", *PATIENT, *options])
     out, errors = capsys.readouterr()
     assert errors == ""
     return status, [json.loads(line) for line in out.splitlines()]
@@ -119,7 +119,7 @@ def test_a_call_that_is_answered_goes_well(runtime: str, question: str, tmp_path
     record = tmp_path / "call.wav"
     with serving(answer) as url:
         options = ("--wav", question, "--record", str(record), "--runtime", runtime, "--json")
-        with Command("phone", url, *PATIENT, *options) as phone:
+        with RunningCommand("phone", url, *PATIENT, *options) as phone:
             assert phone.wait() == 0, phone.errors
     events = phone.events()
     names = [event["event"] for event in events]
@@ -137,10 +137,10 @@ def test_a_call_that_is_answered_goes_well(runtime: str, question: str, tmp_path
 def test_ctrl_c_ends_the_call_and_keeps_what_was_recorded(runtime: str, tmp_path: Path) -> None:
     record = tmp_path / "call.wav"
     options = ("--record", str(record), "--runtime", runtime)
-    with serving(listen) as url, Command("phone", url, *options) as phone:
-        phone.line("caller speaks")
+    with serving(listen) as url, RunningCommand("phone", url, *options) as phone:
+        phone.wait_for_line("caller speaks")
         time.sleep(0.3)
-        assert phone.interrupt() == 130
+        assert phone.send_signal() == 130
     assert phone.errors == ""
     assert len(record.read_bytes()) > 2 * 8 * 500  # the breath, at least
 
@@ -286,7 +286,7 @@ def test_nothing_of_what_a_server_says_steers_the_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with serving(hang_up) as url:
-        assert call(["phone", url]) == 1
+        assert run_command(["phone", url]) == 1
     out, _ = capsys.readouterr()
     assert "4000 call [hidden] instead [2J" in out
     assert "\x1b" not in out

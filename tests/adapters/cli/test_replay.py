@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from command_line import Command, complaint
-from twilio_realtime.cli.commands import call
-from twilio_realtime.cli.simulate import recorded_call
+from command_line import RunningCommand, usage_error
+from twilio_realtime.cli.commands import run_command
+from twilio_realtime.cli.simulate import record_simulated_call
 
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Path:
     """A file that holds a call."""
     path = tmp_path / "call.jsonl"
-    path.write_text(recorded_call(1, scenario="question")[1], "utf-8")
+    path.write_text(record_simulated_call(1, scenario="question")[1], "utf-8")
     return path
 
 
@@ -26,13 +26,13 @@ def change(path: Path) -> None:
 
 
 def test_a_call_without_a_difference(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["replay", str(recorded)]) == 0
+    assert run_command(["replay", str(recorded)]) == 0
     assert capsys.readouterr().out.endswith("steps, no difference\n")
 
 
 def test_the_first_difference_is_told(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change(recorded)
-    assert call(["replay", str(recorded)]) == 1
+    assert run_command(["replay", str(recorded)]) == 1
     out, errors = capsys.readouterr()
     assert "a difference after 1 steps that are the same" in out
     assert "line 3, " in out
@@ -41,9 +41,9 @@ def test_the_first_difference_is_told(recorded: Path, capsys: pytest.CaptureFixt
 
 
 def test_programs_are_told_in_json(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["replay", "--json", str(recorded)]) == 0
+    assert run_command(["replay", "--json", str(recorded)]) == 0
     change(recorded)
-    assert call(["replay", "--json", str(recorded), str(recorded)]) == 1
+    assert run_command(["replay", "--json", str(recorded), str(recorded)]) == 1
     same, *different = map(json.loads, capsys.readouterr().out.splitlines())
     assert (same["event"], same["file"]) == ("replayed", str(recorded))
     assert same["cut_off"] is False
@@ -58,8 +58,8 @@ def test_a_file_that_was_cut_off_is_told_to_be(
 ) -> None:
     lines = recorded.read_text("utf-8").splitlines(keepends=True)
     recorded.write_text("".join([*lines[: steps + 1], lines[steps + 1][:9]]), "utf-8")
-    assert call(["replay", str(recorded)]) == 0
-    assert call(["replay", "--json", str(recorded)]) == 0
+    assert run_command(["replay", str(recorded)]) == 0
+    assert run_command(["replay", "--json", str(recorded)]) == 0
     words, data = capsys.readouterr().out.splitlines()
     assert words == f"{recorded}: cut off after {steps} steps, no difference"
     assert json.loads(data).items() >= {"steps": steps, "cut_off": True}.items()
@@ -74,27 +74,27 @@ def test_what_is_no_recorded_call_is_told(
 ) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes(content)
-    assert call(["replay", str(path)]) == 2
+    assert run_command(["replay", str(path)]) == 2
     errors = capsys.readouterr().err
     assert str(path) in errors
     assert words in errors
 
 
 def test_a_call_that_is_served_can_be_recorded_and_replayed(tmp_path: Path) -> None:
-    with Command("model", "--port", "0", "--json", "--say", "agent_goodbye") as model:
-        url = model.event("listening")["url"]
+    with RunningCommand("model", "--port", "0", "--json", "--say", "agent_goodbye") as model:
+        url = model.wait_for_event("listening")["url"]
         options = ("--port", "0", "--realtime-url", url, "--record", str(tmp_path), "--json")
-        with Command("serve", *options) as serve:
-            port = serve.event("listening")["port"]
+        with RunningCommand("serve", *options) as serve:
+            port = serve.wait_for_event("listening")["port"]
             stream = f"ws://127.0.0.1:{port}/media-stream"
-            with Command("phone", stream, "--limit-s", "1") as phone:
+            with RunningCommand("phone", stream, "--limit-s", "1") as phone:
                 phone.wait()
-            serve.event("call_ended")
+            serve.wait_for_event("call_ended")
     (path,) = tmp_path.iterdir()
-    with Command("replay", str(path)) as replay:
+    with RunningCommand("replay", str(path)) as replay:
         assert replay.wait() == 0, replay.lines
     assert "no difference" in replay.lines[0]
 
 
 def test_audio_cannot_be_recorded_nowhere() -> None:
-    assert "--record-audio needs --record" in complaint("serve", "--record-audio")
+    assert "--record-audio needs --record" in usage_error("serve", "--record-audio")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from twilio_realtime.cli import simulate as command
-from twilio_realtime.cli.commands import call
+from twilio_realtime.cli.commands import run_command
 from twilio_realtime.sim.batch.batch import Result, run_call
 from twilio_realtime.sim.batch.random_call import Failure
 from twilio_realtime_core import Action, Bridge, Peer
@@ -16,7 +16,7 @@ from twilio_realtime_core import Action, Bridge, Peer
 
 def told(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> list[Any]:
     """What is said in JSON."""
-    assert call(["simulate", "--json", *arguments]) == status
+    assert run_command(["simulate", "--json", *arguments]) == status
     out, errors = capsys.readouterr()
     assert errors == ""
     return [json.loads(line) for line in out.splitlines()]
@@ -56,7 +56,7 @@ def test_the_summary_does_not_depend_on_the_workers(capsys: pytest.CaptureFixtur
 
 
 def test_people_read_what_was_tried_and_what_was_not(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["simulate", "--calls", "2", "--level", "bytes"]) == 0
+    assert run_command(["simulate", "--calls", "2", "--level", "bytes"]) == 0
     out = capsys.readouterr().out
     assert "2 calls, " in out
     assert "how they ended: " in out
@@ -82,7 +82,7 @@ def test_a_failure_is_told_with_the_command_that_makes_it_again(
 def test_the_first_failures_are_told_in_full_and_harmlessly(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert call(["simulate", "--calls", "9", "--workers", "1"]) == 1
+    assert run_command(["simulate", "--calls", "9", "--workers", "1"]) == 1
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert out.count("a step") == 3
@@ -98,7 +98,7 @@ def test_each_call_is_recorded_and_replays(
     assert told(capsys, "--calls", "4", "--workers", "2", "--record", str(folder)) == plain
     files = sorted(folder.iterdir())
     assert [each.name for each in files] == [f"{seed}-messages.jsonl" for seed in range(4)]
-    assert call(["replay", *map(str, files)]) == 0
+    assert run_command(["replay", *map(str, files)]) == 0
 
 
 def test_a_call_that_goes_wrong_is_recorded_up_to_there_once() -> None:
@@ -108,7 +108,9 @@ def test_a_call_that_goes_wrong_is_recorded_up_to_there_once() -> None:
                 raise RuntimeError("wrong")
             return super().opened(peer, now)
 
-    result, text = command.recorded_call(1, scenario="greeting", level="bytes", make_bridge=Wrong)
+    result, text = command.record_simulated_call(
+        1, scenario="greeting", level="bytes", make_bridge=Wrong
+    )
     assert result.failure is not None
     lines = text.splitlines()
     assert [json.loads(line).get("do") for line in lines].count("start") == 1
@@ -117,13 +119,13 @@ def test_a_call_that_goes_wrong_is_recorded_up_to_there_once() -> None:
 
 def test_calls_at_byte_level_are_made_again_there() -> None:
     result = run_call(0, level="bytes", scenario="greeting")
-    show = command.Show(as_json=True, calls=1, scenario=None)
-    assert show.command(result).endswith("--seed 0 --level bytes")
+    show = command.SimulationOutput(as_json=True, calls=1, scenario=None)
+    assert show.repeat_command(result).endswith("--seed 0 --level bytes")
 
 
 @pytest.mark.parametrize(
     "arguments", ["--calls 0", "--scenario nosuch", "--level bits", "--workers 0"]
 )
 def test_wrong_use_is_told(capsys: pytest.CaptureFixture[str], arguments: str) -> None:
-    assert call(["simulate", *arguments.split()]) == 2
+    assert run_command(["simulate", *arguments.split()]) == 2
     assert capsys.readouterr().err.startswith("twilio-realtime: ")

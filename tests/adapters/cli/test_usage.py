@@ -14,8 +14,8 @@ import pytest
 import trustme
 
 from certificates import serving
-from command_line import RUNTIMES, Command, complaint
-from twilio_realtime.cli.commands import call
+from command_line import RUNTIMES, RunningCommand, usage_error
+from twilio_realtime.cli.commands import run_command
 from twilio_realtime.sim.audio import write_wav
 
 KEY = "sk-proj-0123456789abcdef"
@@ -26,7 +26,7 @@ each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """As `complaint`, in this process, which takes less time."""
-    assert call(arguments) == 2
+    assert run_command(arguments) == 2
     out, errors = capsys.readouterr()
     (line,) = errors.splitlines()
     assert out == ""
@@ -66,7 +66,7 @@ def test_a_wrong_option_is_told_in_one_line(
 
 
 def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call([]) == 2
+    assert run_command([]) == 2
     assert "Commands:" in capsys.readouterr().err
 
 
@@ -74,7 +74,7 @@ def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> 
 def test_help_teaches_by_examples_and_exit_statuses(
     capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    assert call([command, "--help"]) == 0
+    assert run_command([command, "--help"]) == 0
     help_text = " ".join(capsys.readouterr().out.split())
     assert f"Examples: {'# ' if command == 'serve' else 'twilio-realtime'}" in help_text
     assert f"twilio-realtime {command} " in help_text
@@ -82,12 +82,12 @@ def test_help_teaches_by_examples_and_exit_statuses(
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["--version"]) == 0
+    assert run_command(["--version"]) == 0
     assert capsys.readouterr().out == "0.1.0\n"
 
 
 def test_the_process_exits_with_2_and_without_a_traceback() -> None:
-    assert complaint("phone", "http://127.0.0.1/").startswith("the URL is no ws:// or wss:// URL")
+    assert usage_error("phone", "http://127.0.0.1/").startswith("the URL is no ws:// or wss:// URL")
 
 
 def test_without_the_extra_the_command_says_how_to_install_it() -> None:
@@ -264,9 +264,9 @@ def test_phone_needs_parameters_with_a_name_and_a_value(
 @each_runtime
 @pytest.mark.parametrize(("number", "status"), [(2, 130), (15, 143)])
 def test_a_signal_ends_it_without_a_traceback(runtime: str, number: int, status: int) -> None:
-    with Command("model", "--port", "0", "--runtime", runtime) as command:
-        command.line("listening on ws://127.0.0.1:")
-        assert command.interrupt(number) == status
+    with RunningCommand("model", "--port", "0", "--runtime", runtime) as command:
+        command.wait_for_line("listening on ws://127.0.0.1:")
+        assert command.send_signal(number) == status
     assert command.errors == ""
 
 

@@ -17,7 +17,7 @@ from twilio_realtime.sim.model.replies import Reply, ResponseRequest, Speech, Te
 from twilio_realtime.sim.reference import InvariantBroken
 from twilio_realtime.sim.scenarios import agent_voice
 from twilio_realtime.testing.model import function_call
-from twilio_realtime.testing.phone_call import Line, PhoneCall, Turn
+from twilio_realtime.testing.phone_call import CallerTurn, PhoneCall, TranscriptLine
 from twilio_realtime.testing.virtual_time import RUNTIMES
 from twilio_realtime_core import (
     Action,
@@ -70,7 +70,7 @@ def make(
 @each_runtime
 def test_what_was_said_is_written_down_in_its_order(runtime: str) -> None:
     async def story(call: PhoneCall) -> None:
-        call.model.replies("Hello, how can I help?", "Goodbye!")
+        call.model.respond_with("Hello, how can I help?", "Goodbye!")
         await call.say("Hello")
         await call.listen()
         await call.say("I am done")
@@ -78,51 +78,53 @@ def test_what_was_said_is_written_down_in_its_order(runtime: str) -> None:
 
     call = make(story, runtime=runtime)
     assert call.transcript == [
-        Line("caller", "Hello"),
-        Line("agent", "Hello, how can I help?"),
-        Line("caller", "I am done"),
-        Line("agent", "Goodbye!"),
+        TranscriptLine("caller", "Hello"),
+        TranscriptLine("agent", "Hello, how can I help?"),
+        TranscriptLine("caller", "I am done"),
+        TranscriptLine("agent", "Goodbye!"),
     ]
-    assert [said.ms for said in call.heard] == [1500, 300]
-    assert call.heard == call.believed
+    assert [said.heard_ms for said in call.heard_speech] == [1500, 300]
+    assert call.heard_speech == call.speech_in_conversation
     assert call.heard_ms == 1800
-    assert call.model.complaints == []
+    assert call.model.errors == []
 
 
 @each_runtime
 @pytest.mark.parametrize("ms", [0, 700])
 def test_the_caller_interrupts_when_he_has_heard_so_much(runtime: str, ms: int) -> None:
     async def story(call: PhoneCall) -> None:
-        call.model.replies(LONG, "Yes?")
+        call.model.respond_with(LONG, "Yes?")
         await call.say("Hello")
         call.interrupt_after(ms=ms)
-        event = await call.told(Interrupted)
+        event = await call.wait_for(Interrupted)
         assert ms < event.items[0].heard_ms < ms + 300  # he is understood a moment later
         await call.listen()
 
     call = make(story, runtime=runtime)
     assert call.transcript[2] == ("caller", "No, wait")
-    assert call.heard[0].of_ms == 3000
-    assert call.heard[0].words.split() == LONG.split()[: call.heard[0].ms // 300]
-    assert abs(call.heard[0].ms - call.believed[0].ms) <= 2
-    assert call.heard[1].words == "Yes?"
+    assert call.heard_speech[0].generated_ms == 3000
+    assert (
+        call.heard_speech[0].words.split() == LONG.split()[: call.heard_speech[0].heard_ms // 300]
+    )
+    assert abs(call.heard_speech[0].heard_ms - call.speech_in_conversation[0].heard_ms) <= 2
+    assert call.heard_speech[1].words == "Yes?"
 
 
 def test_an_interruption_of_what_is_never_heard_does_not_come() -> None:
     async def story(call: PhoneCall) -> None:
         call.interrupt_after(ms=2000)
-        call.model.replies("Hello, hello")
+        call.model.respond_with("Hello, hello")
         await call.say("Hello")
         await call.listen()
 
-    assert [line.who for line in make(story).transcript] == ["caller", "agent"]
+    assert [line.speaker for line in make(story).transcript] == ["caller", "agent"]
 
 
 def test_recorded_audio_has_the_words_that_are_given() -> None:
     question, answer = sample_speech.load("caller_question"), sample_speech.load("agent_answer")
 
     async def story(call: PhoneCall) -> None:
-        call.model.replies(Reply((Speech(answer.audio, answer.transcript),)))
+        call.model.respond_with(Reply((Speech(answer.audio, answer.transcript),)))
         await call.say(question.audio, question.transcript)
         await call.listen()
 
@@ -153,7 +155,7 @@ def test_audio_of_the_application_is_heard_and_said_by_nobody() -> None:
         await call.wait(ms=1000)
 
     call = make(story, agent)
-    assert (call.heard, call.heard_ms, call.transcript) == ([], 400, [])
+    assert (call.heard_speech, call.heard_ms, call.transcript) == ([], 400, [])
 
 
 # What the model says
@@ -174,12 +176,12 @@ def test_the_model_calls_functions_and_is_told_what_they_gave(runtime: str) -> N
         await listening(call)
 
     async def story(call: PhoneCall) -> None:
-        call.model.replies(["One moment", function_call("add", a=1, b=2)], "It is three")
+        call.model.respond_with(["One moment", function_call("add", a=1, b=2)], "It is three")
         await call.say("What is one and two?")
         await call.listen()
 
     call = make(story, agent, runtime)
-    assert call.model.outputs == ["3"]
+    assert call.model.function_outputs == ["3"]
     assert call.transcript[-1] == ("agent", "It is three")
 
 
@@ -188,12 +190,12 @@ def test_a_reply_may_be_decided_when_its_turn_has_come() -> None:
         return f"This is number {request.number}"
 
     async def story(call: PhoneCall) -> None:
-        call.model.replies(reply, Text("unspoken"), reply)
+        call.model.respond_with(reply, Text("unspoken"), reply)
         for _ in range(4):
             await call.say("Go on")
             await call.listen()
 
-    words = [said.words for said in make(story).heard]
+    words = [said.words for said in make(story).heard_speech]
     assert words == ["This is number 0", "This is number 2"]
 
 
@@ -211,7 +213,7 @@ def test_time_is_that_of_the_call_for_test_and_agent(runtime: str) -> None:
 
     async def story(call: PhoneCall) -> None:
         await anyio.sleep(5)
-        ended = await call.ended()
+        ended = await call.wait_for_end()
         assert ended.reason is EndReason.HUNG_UP
         times.append(call.now_ms / 1000)
 
@@ -226,7 +228,7 @@ def test_threads_of_asyncio_itself_take_no_time_of_the_call() -> None:
         call.send(HangUp())
 
     async def story(call: PhoneCall) -> None:
-        await call.ended()
+        await call.wait_for_end()
 
     assert make(story, agent).now_ms < 2000
 
@@ -242,11 +244,11 @@ def test_handlers_are_agents_and_hear_keys(runtime: str) -> None:
             call.send(HangUp())
 
     async def story(call: PhoneCall) -> None:
-        await call.press("12#")
-        await call.press("4")  # nobody is there any more
+        await call.press_keys("12#")
+        await call.press_keys("4")  # nobody is there any more
         await call.say("Hello?")
         call.interrupt_after(ms=0)
-        await call.ended()
+        await call.wait_for_end()
 
     make(story, handlers, runtime)
     assert keys == ["1", "2", "#"]
@@ -257,8 +259,8 @@ def test_the_agent_sees_the_parameters_of_the_call() -> None:
         call.send(HangUp() if call.started.custom_parameters == {"who": "Ann"} else Play(b"?"))
 
     async def story(call: PhoneCall) -> None:
-        call.parameters = {"who": "Ann"}
-        assert (await call.ended()).reason is EndReason.HUNG_UP
+        call.custom_parameters = {"who": "Ann"}
+        assert (await call.wait_for_end()).reason is EndReason.HUNG_UP
 
     make(story, agent)
 
@@ -273,18 +275,18 @@ def test_what_a_watcher_does_comes_behind_what_has_happened() -> None:
         await listening(call)
 
     async def story(call: PhoneCall) -> None:
-        call.model.replies(function_call("look"), "Found")
+        call.model.respond_with(function_call("look"), "Found")
         await call.say("Look")
         await call.listen()
 
     call = make(story, agent)
-    assert call.model.outputs == ["{}"]
+    assert call.model.function_outputs == ["{}"]
     assert call.transcript[-1].words == "Found"
 
 
 def test_who_has_not_hung_up_does_so_when_the_test_is_over() -> None:
     async def story(call: PhoneCall) -> None:
-        await call.told(SessionReady)
+        await call.wait_for(SessionReady)
 
     ended = make(story).notifications[-1]
     assert isinstance(ended, CallEnded)
@@ -296,8 +298,13 @@ def test_a_test_that_makes_no_call_has_none() -> None:
         await anyio.sleep(1)
 
     call = make(story)
-    assert (call.heard, call.believed, call.transcript, call.notifications) == ([], [], [], [])
-    assert (call.heard_ms, call.model.outputs, call.model.complaints) == (0, [], [])
+    assert (
+        call.heard_speech,
+        call.speech_in_conversation,
+        call.transcript,
+        call.notifications,
+    ) == ([], [], [], [])
+    assert (call.heard_ms, call.model.function_outputs, call.model.errors) == (0, [], [])
 
 
 @each_runtime
@@ -306,7 +313,7 @@ def test_tasks_may_speak_at_once_before_the_stream_has_begun(runtime: str) -> No
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(call.say, "Hello")
             tasks.start_soon(call.say, "Hello")
-            tasks.start_soon(call.press, "1")
+            tasks.start_soon(call.press_keys, "1")
         assert [line.words for line in call.transcript] == ["Hello", "Hello"]
 
     make(story, runtime=runtime)
@@ -314,11 +321,14 @@ def test_tasks_may_speak_at_once_before_the_stream_has_begun(runtime: str) -> No
 
 def test_a_caller_follows_turns() -> None:
     async def story(call: PhoneCall) -> None:
-        turns = [Turn("Hello", answers=(LONG,)), Turn("And", "5", 300, (LONG, "Yes?"))]
-        await call.follow(turns)
+        turns = [
+            CallerTurn("Hello", responses=(LONG,)),
+            CallerTurn("And", "5", 300, (LONG, "Yes?")),
+        ]
+        await call.take_turns(turns)
 
     call = make(story)
-    assert [line.words for line in call.transcript if line.who == "caller"] == [
+    assert [line.words for line in call.transcript if line.speaker == "caller"] == [
         "Hello",
         "And",
         "No, wait",
@@ -349,7 +359,7 @@ def test_what_the_agent_raises_is_raised_by_the_end_once(runtime: str) -> None:
 
     async def story(call: PhoneCall) -> None:
         with pytest.raises(ApplicationError):
-            await call.ended()
+            await call.wait_for_end()
 
     make(story, agent, runtime)
 
@@ -395,7 +405,7 @@ def test_a_broken_invariant_ends_the_test(runtime: str, monkeypatch: pytest.Monk
 @each_runtime
 def test_waiting_has_a_limit(runtime: str) -> None:
     async def story(call: PhoneCall) -> None:
-        await call.ended(within_ms=2000)
+        await call.wait_for_end(within_ms=2000)
 
     with pytest.raises(AssertionError, match="the call has not ended in 2 s"):
         make(story, runtime=runtime)
@@ -417,7 +427,7 @@ def test_so_is_one_that_waits_in_its_call_and_the_steps_shown_are_those_that_tel
     monkeypatch.setattr("twilio_realtime.testing.phone_call.LIMIT_NS", 60 * SECOND)
 
     async def story(call: PhoneCall) -> None:
-        call.model.replies("Hello")
+        call.model.respond_with("Hello")
         await call.say("Hello")
         await anyio.Event().wait()
 
@@ -432,7 +442,7 @@ def test_so_is_one_that_waits_in_its_call_and_the_steps_shown_are_those_that_tel
 def test_a_test_may_have_a_limit_of_its_own() -> None:
     async def story(call: PhoneCall) -> None:
         with anyio.fail_after(5):
-            await call.told(KeyPressed)
+            await call.wait_for(KeyPressed)
 
     with pytest.raises(TimeoutError) as raised:
         make(story)
@@ -446,10 +456,10 @@ def test_a_test_may_have_a_limit_of_its_own() -> None:
 def test_what_is_no_response_is_told_where_it_is_given(answer: object) -> None:
     call = PhoneCall()
     with pytest.raises(LocalProtocolError, match="a response is words, an item"):
-        call.model.replies("Hello", answer)  # type: ignore[arg-type]
+        call.model.respond_with("Hello", answer)  # type: ignore[arg-type]
 
     async def story(call: PhoneCall) -> None:
-        call.model.replies(lambda _: answer)  # type: ignore[arg-type,return-value]
+        call.model.respond_with(lambda _: answer)  # type: ignore[arg-type,return-value]
         await call.say("Hello")
         await call.listen()
 
