@@ -11,7 +11,7 @@ from twilio_realtime.cli.simulate import record_simulated_call
 
 FOLDER = Path(__file__).parent
 CALLS = {
-    "agent_hangs_up": (3, "agent-hangs-up", ('"@":"HangUp"', '"value":"hung up"')),
+    "agent_hangs_up": (5, "agent-hangs-up", ('"after_playback":true', '"value":"hung up"')),
     "barge_in_and_failed_response": (
         65,
         "barge-in-on-goodbye",
