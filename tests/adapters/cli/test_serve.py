@@ -1,4 +1,4 @@
-"""`serve`, called by `phone` and answered by `model`: three processes on loopback sockets."""
+"""`serve`, called by `phone` and connected to `model`: three processes on loopback sockets."""
 
 import http.client
 import json
@@ -42,14 +42,14 @@ class Authority:
 
 
 def channels(file: bytes) -> tuple[bytes, bytes]:
-    """Both sides of a stereo WAV file of µ-law."""
+    """Both channels of a stereo WAV file of µ-law."""
     assert file[20:24] == b"\x07\0\x02\0"
     data = file[file.index(b"data") + 8 :]
     return data[0::2], data[1::2]
 
 
 @each_runtime
-def test_phone_is_answered_by_serve_and_serve_by_model(runtime: str, tmp_path: Path) -> None:
+def test_phone_serve_and_model_make_a_call(runtime: str, tmp_path: Path) -> None:
     question = sample_speech.load("caller_question").audio[:2400]
     wav, record = tmp_path / "question.wav", tmp_path / "call.wav"
     wav.write_bytes(write_wav(question))
@@ -67,7 +67,7 @@ def test_phone_is_answered_by_serve_and_serve_by_model(runtime: str, tmp_path: P
                 assert phone.wait() == 0, phone.errors
             serve.wait_for_event("call_ended")
             assert serve.send_signal() == 130
-        model.wait_for_event("session.over")
+        model.wait_for_event("session.closed")
         assert model.send_signal(signal.SIGTERM) == 143
 
     answer = sample_speech.load("caller_interruption").audio
@@ -81,19 +81,19 @@ def test_phone_is_answered_by_serve_and_serve_by_model(runtime: str, tmp_path: P
     assert answer in agent
     assert set(agent[: len(agent) // 8]) == {SILENCE}
 
-    happened = [event["event"] for event in serve.events()]
+    names = [event["event"] for event in serve.events()]
     expected = ["call_started", "session_ready", "response_started", "call_ended"]
-    assert [name for name in happened if name in expected] == expected
+    assert [name for name in names if name in expected] == expected
     assert serve.events()[-1]["reason"] == "caller hung up"
     assert {event.get("call") for event in serve.events()[1:]} == {1}
-    assert "mistake" not in [event["event"] for event in model.events()]
+    assert "client_error" not in [event["event"] for event in model.events()]
     for command in (model, serve, phone):
         assert command.errors == ""
         for secret_text in (KEY, SECRET):
             assert secret_text not in "".join(command.lines)
 
 
-def test_a_call_is_told_in_lines_that_people_read() -> None:
+def test_events_of_a_call_are_printed_as_lines() -> None:
     with RunningCommand("serve", "--port", "0", "--realtime-url", NOBODY) as serve:
         port = serve.wait_for_line("listening on").partition("127.0.0.1:")[2].partition(":")[0]
         with RunningCommand("phone", f"ws://127.0.0.1:{port}/media-stream") as phone:
@@ -107,7 +107,7 @@ def test_a_call_is_told_in_lines_that_people_read() -> None:
 
 
 @each_runtime
-def test_the_paths_are_served_and_signatures_required(runtime: str) -> None:
+def test_paths_are_served_and_signatures_required(runtime: str) -> None:
     arguments = ("serve", "--port", "0", "--realtime-url", NOBODY, "--runtime", runtime, "--json")
     public = ("--public-url", "https://calls.example")
     token = {"TWILIO_AUTH_TOKEN": TOKEN}
@@ -127,7 +127,7 @@ def test_the_paths_are_served_and_signatures_required(runtime: str) -> None:
     assert TOKEN not in "".join(serve.lines)
 
 
-def test_with_a_certificate_it_speaks_tls(tmp_path: Path) -> None:
+def test_serve_with_a_certificate_uses_tls(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     arguments = ("serve", "--port", "0", "--realtime-url", NOBODY, "--json")
     with RunningCommand(*arguments, *authority.options) as serve:
@@ -173,7 +173,7 @@ def test_calls_are_numbered_and_end_with_the_service(runtime: str) -> None:
 
 
 def stream(port: int) -> socket.socket:
-    """A stream that has begun, opened by hand."""
+    """A connection with a started stream, made by hand."""
     about = {"streamSid": "MZ1", "callSid": "CA1", "accountSid": "AC1", "tracks": ["inbound"]}
     layout = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
     start = {"event": "start", "sequenceNumber": "1", "streamSid": "MZ1"}

@@ -46,7 +46,9 @@ def types(events: Sequence[Any]) -> list[str]:
 
 
 def complaints(model: RunningCommand) -> list[dict[str, Any]]:
-    return [event for event in model.events() if event["event"] in ("mistake", "fault", "error")]
+    return [
+        event for event in model.events() if event["event"] in ("client_error", "fault", "error")
+    ]
 
 
 def test_the_official_client_holds_a_text_turn(model: RunningCommand) -> None:
@@ -134,7 +136,7 @@ def test_what_the_official_client_does_wrong_is_told_in_the_apis_terms(
             assert event.error.event_id == "mine"
 
     anyio.run(main)
-    told = model.wait_for_event("mistake")
+    told = model.wait_for_event("client_error")
     assert told["client_event"] == "conversation.item.truncate"
     assert told["event_id"] == "mine"
     assert told["session"] == 1
