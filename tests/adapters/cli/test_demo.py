@@ -380,9 +380,15 @@ def test_a_clear_that_never_arrived_stops_no_audio(call: SimulatedCall) -> None:
     [
         (1000 + TOLERANCE_MS, None),
         (1000 - TOLERANCE_MS, None),
-        (1000 + TOLERANCE_MS + 1, f"the model was told {TOLERANCE_MS + 1} ms too much of item_1"),
-        (1000 - TOLERANCE_MS - 1, f"the model was told {TOLERANCE_MS + 1} ms too little of item_1"),
-        (None, "the model was not told how much of item_1 was heard"),
+        (
+            1000 + TOLERANCE_MS + 1,
+            f"the reported position of item_1 is {TOLERANCE_MS + 1} ms too high",
+        ),
+        (
+            1000 - TOLERANCE_MS - 1,
+            f"the reported position of item_1 is {TOLERANCE_MS + 1} ms too low",
+        ),
+        (None, "no position of item_1 was reported to the model"),
     ],
 )
 def test_an_inaccurate_interruption_is_a_problem(

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 TOLERANCE_MS: Final = 60
-"""How far the position that the model is told may be from the truth on real sockets: three frames,
+"""How far the position reported to the model may be from the truth on real sockets: three frames,
 the time for which a busy machine may suspend a process."""
 
 _SAMPLE_RATE_HZ: Final = 8000
@@ -47,8 +47,8 @@ _SAMPLE_RATE_HZ: Final = 8000
 @frozen
 class MeasuredInterruption:
     """The interruption of one item, in ms of its audio: how much the model had generated, how much
-    the caller heard, and the position that the model was told (`None`: it was told none). `at_ns`
-    is the time since the call's start."""
+    the caller heard, and the position that the bridge reported to the model (`None`: it reported
+    none). `at_ns` is the time since the call's start."""
 
     at_ns: int
     item_id: str
@@ -179,10 +179,11 @@ def find_problems(
 def _accuracy_problems(interruption: MeasuredInterruption) -> Iterator[str]:
     difference_ms = interruption.difference_ms
     if difference_ms is None:
-        yield f"the model was not told how much of {interruption.item_id} was heard"
+        yield f"no position of {interruption.item_id} was reported to the model"
     elif abs(difference_ms) > TOLERANCE_MS:
-        direction = "too much" if difference_ms > 0 else "too little"
-        yield f"the model was told {abs(difference_ms)} ms {direction} of {interruption.item_id}"
+        direction = "high" if difference_ms > 0 else "low"
+        excess = f"{abs(difference_ms)} ms too {direction}"
+        yield f"the reported position of {interruption.item_id} is {excess}"
 
 
 def interruption_table(interruptions: Sequence[MeasuredInterruption]) -> Table:
@@ -190,7 +191,7 @@ def interruption_table(interruptions: Sequence[MeasuredInterruption]) -> Table:
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 0, 0, 1))
     table.add_column("at", justify="right")
     table.add_column("item", no_wrap=True)
-    for name in ("generated", "heard", "told to\nthe model", "difference"):
+    for name in ("generated", "heard", "reported", "difference"):
         table.add_column(name, justify="right")
     for each in interruptions:
         reported = "nothing" if each.reported_ms is None else f"{each.reported_ms:,} ms"

@@ -166,7 +166,7 @@ class Service:
     `client_tls` is the context for Realtime servers (default: see `Tls`), `server_tls` that for
     accepted connections, if they are to be TLS: as a rule a proxy in front does that.
     `random_bytes(n)` gives n unpredictable bytes, for WebSocket masks. `record` is given each
-    bridge and its configuration, and returns what takes its place, such as `RecordedCalls.record`.
+    bridge and its configuration, and returns what takes its place, such as `RecordingFolder.record`.
     """
 
     _config: ServiceConfig

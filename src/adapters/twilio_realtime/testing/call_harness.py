@@ -56,7 +56,7 @@ class _Waiter:
 
 @define(eq=False, repr=False)
 class CallHarness:
-    """The world of a call, and the `Outside` of the loop in which test and agent run."""
+    """The world of a call, and the `TimeSource` of the loop in which test and agent run."""
 
     model: ScriptedModel
     now: int = field(init=False, default=0)
@@ -202,7 +202,7 @@ class CallHarness:
     # For the loop.
 
     def advance(self, until: int | None) -> bool:
-        """See `Outside.advance`."""
+        """See `TimeSource.advance`."""
         if not self.has_started or self.is_done or self.failure is not None:
             self.now = self.now if until is None else until
             return until is not None

@@ -64,7 +64,7 @@ def caller_speech(words: str) -> bytes:
 
 
 def agent_speech(words: str, seed: int) -> Speech:
-    """Return the speech of `words` by the model. Each seed has audio of its own."""
+    """Return the speech of `words` by the model. The audio differs by seed."""
     return Speech(agent_voice(WORD_MS * len(words.split()), seed), words)
 
 
