@@ -1,8 +1,9 @@
-"""What the application may ask of a call: values, so that a recorded call is a list of them.
+"""The commands of the application: values, so that a recorded call is a list of them.
 
-Given to `Bridge.send(command, now)`. Any client event of `realtime` is a command as well, such as
-`CreateResponse()`, `CancelResponse()`, `UpdateSession(...)`, `DeleteItem(id)`, `RetrieveItem(id)`.
-A command that comes after the call has ended changes nothing: the caller may hang up at any moment.
+Give them to `Bridge.send(command, now)`. Any client event of `protocols.realtime` is a command as
+well, such as `CreateResponse()`, `CancelResponse()`, `UpdateSession(...)`, `DeleteItem(id)`,
+`RetrieveItem(id)`. A command after the end of the call changes nothing, since the caller may hang
+up at any moment.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,11 +35,11 @@ __all__ = [
 
 @frozen
 class Configure:
-    """Answers `CallStarted`: how this call is to be, in place of the default configuration.
+    """Configure this call, in answer to `CallStarted`.
 
-    `None` keeps what the call was set up with. Only before the Realtime session is opened; so the
-    bridge must have been told to wait (`CallConfig.await_configuration_ns`). The model cannot be
-    changed during a call (API reference, "Realtime", `session.update`).
+    `None` keeps the value of the `CallConfig`. Raises `LocalProtocolError` once the session is
+    opened, so `CallConfig.configure_timeout_ms` must make the bridge wait. The model cannot be
+    changed during a call (OpenAI API reference, "Realtime", `session.update`).
     """
 
     session: SessionConfig | None = None
@@ -48,10 +49,10 @@ class Configure:
 
 @frozen
 class Interrupt:
-    """Stops the agent at once, as a caller's speech does, and tells the model what was heard.
+    """Interrupt the agent at once, as a caller's speech does, and tell the model what was heard.
 
-    `cancel`: also cancel a response that is still being generated, or that was asked for and has
-    not begun. Either way nothing more of it is played.
+    `cancel`: also cancel a response that is being generated, or that is requested and has not
+    started. Either way nothing more of it is played.
     """
 
     cancel: bool = True
@@ -67,11 +68,11 @@ def _as_parts(
 
 @frozen
 class SendMessage:
-    """Says something to the model in the caller's name, in text and pictures.
+    """Send the model a message of the user, in text and images.
 
-    `respond`: have the model answer; where a response is under way, after it. `more` holds other
-    fields of the event, such as `previous_item_id`. Raises `LocalProtocolError` where they are no
-    JSON.
+    `respond`: have the model respond to it, after an active response. `extra_fields` holds other
+    fields of the event, such as `previous_item_id`. Raises `LocalProtocolError` where the message
+    is empty, or not JSON.
     """
 
     content: tuple[TextPart | ImagePart, ...] = field(converter=_as_parts, repr=False)
@@ -84,10 +85,11 @@ _is_bytes: Final = validators.instance_of(bytes)
 
 @frozen
 class SendAudio:
-    """Gives the model audio as if the caller had said it: G.711 µ-law, 8 kHz, one byte a sample; a
-    minute at most, and ten seconds before the session is ready.
+    """Send the model audio as if the caller had said it: G.711 µ-law, 8 kHz, one byte a sample.
 
-    `commit`: it ends the caller's turn (at least 100 ms must wait to be committed).
+    `commit`: end the caller's turn with it (the server needs at least 100 ms for that). Raises
+    `LocalProtocolError` for no audio, for more than a minute, or for more than ten seconds before
+    the session is ready.
     """
 
     audio: bytes = field(validator=_is_bytes, repr=lambda audio: f"<{len(audio)} samples>")
@@ -96,11 +98,12 @@ class SendAudio:
 
 @frozen
 class SendFunctionOutput:
-    """Answers `FunctionCallRequested`. `output` is text, as a rule JSON.
+    """Send the output of a function, in answer to `FunctionCallRequested`. `output` is text, as a
+    rule JSON.
 
-    `respond`: have the model go on; several outputs at a time cause one response. `once_heard`:
-    wait until all that the agent has said was heard. Raises `LocalProtocolError` for a call that
-    was never requested, or has its answer.
+    `respond`: have the model respond to it; the outputs of one response cause one response.
+    `after_playback`: send it once all that the agent has said was heard. Raises
+    `LocalProtocolError` for a call that was never requested, or has its output.
     """
 
     call_id: str
@@ -111,8 +114,8 @@ class SendFunctionOutput:
 
 @frozen
 class AnswerApproval:
-    """Answers `McpApprovalRequested`. Raises `LocalProtocolError` for a request that is unknown, or
-    has its answer."""
+    """Grant or deny the use of an MCP tool, in answer to `McpApprovalRequested`. Raises
+    `LocalProtocolError` for a request that is unknown, or has its answer."""
 
     approval_request_id: str
     approve: bool
@@ -125,33 +128,35 @@ def _as_items(items: Iterable[ConversationItem]) -> tuple[ConversationItem, ...]
 
 @frozen
 class ResetHistory:
-    """Makes the conversation hold these items and no others: what is not among them is deleted,
-    what is new or different is created in its place. Raises `LocalProtocolError` for new audio of
-    the agent, which the server does not take."""
+    """Make the conversation hold these items and no others, in this order: other items are deleted,
+    new or different ones are created in their place. Raises `LocalProtocolError` for new audio of
+    the agent, which the server does not accept."""
 
     items: tuple[ConversationItem, ...] = field(converter=_as_items, repr=False)
 
 
 @frozen
 class Mute:
-    """The model hears silence in place of the caller, so that turn detection keeps working."""
+    """Send the model silence in place of the caller's audio; turn detection keeps working."""
 
 
 @frozen
 class Unmute:
-    """The model hears the caller again."""
+    """Send the model the caller's audio again."""
 
 
 @frozen
 class Play:
-    """Plays audio of one's own to the caller: G.711 µ-law, 8 kHz, one byte a sample.
+    """Play a clip to the caller: G.711 µ-law, 8 kHz, one byte a sample.
 
-    `yields`: it fills the time until the agent speaks, such as the sound of a line on hold: it
-    begins when nothing else plays, and ends at the first sound of the agent; a new one takes the
-    place of one that waits or plays. Else it is played in its turn, and to its end unless somebody
-    interrupts. `OwnAudioFinished` tells how much was heard, by `name`. The model does not know of
-    it. Raises `LocalProtocolError` for no audio, before Twilio's stream has begun, or where more
-    would wait than a minute of such audio, or than Twilio holds (ten minutes).
+    The clip is played in its turn, and to its end unless the agent is interrupted. With
+    `until_agent_speaks` it is hold audio, which fills the time until the agent speaks: it starts
+    when nothing else plays, and ends at the first sound of the agent; new hold audio replaces one
+    that is queued or plays. `ClipFinished` says how much was heard, by `name`. The model does not
+    know of the clip.
+
+    Raises `LocalProtocolError` for no audio, before Twilio's stream has started, and where more
+    than a minute of clips would be queued, or more audio than Twilio holds (ten minutes).
     """
 
     audio: bytes = field(validator=_is_bytes, repr=lambda audio: f"<{len(audio)} samples>")
@@ -161,11 +166,11 @@ class Play:
 
 @frozen
 class PressKeys:
-    """Plays the tones of telephone keys towards the caller's end, as `Play` plays audio: `0` to
-    `9`, `*`, `#`, `A` to `D`; a comma is half a second of silence (ITU-T Q.23).
+    """Play the DTMF tones of telephone keys to the other end, as a clip: `0` to `9`, `*`, `#`, `A`
+    to `D`; a comma is half a second of silence (ITU-T Q.23).
 
     Tones and pauses last 40 to 5,000 ms. Raises `LocalProtocolError` for any other key or duration,
-    or where `Play` would.
+    and where `Play` would.
     """
 
     keys: str = field(repr=False)
@@ -175,10 +180,10 @@ class PressKeys:
 
 @frozen
 class HangUp:
-    """Ends the call now; what waits to be played is not heard.
+    """End the call now; what is queued to be played is not heard.
 
-    `once_heard`: not before all that waits to be played has been. It ends at once if the caller
-    interrupts it, and where no sign of playing comes any more, since the line is then dead.
+    `after_playback`: end it once all that is queued or being generated was heard. It ends at once
+    if the caller interrupts, and if for ten seconds nothing shows that audio is played.
     """
 
     after_playback: bool = False
@@ -190,11 +195,11 @@ def _as_event(event: ClientEvent | Mapping[str, Any]) -> ClientEvent:
 
 @frozen
 class SendEvent:
-    """Sends a Realtime client event given as plain data, `{"type": ..., ...}`.
+    """Send a Realtime client event given as JSON data, `{"type": ..., ...}`.
 
-    What it means for the call is the same as of the typed event: audio formats are pinned, requests
-    for responses take their turn. Before the session is ready it waits in order. Raises
-    `LocalProtocolError` where the data is no client event.
+    It does the same as the typed event: audio formats are fixed, requests for responses are queued.
+    Before the session is ready it is queued, in order. Raises `LocalProtocolError` where the data
+    is not a client event.
     """
 
     event: ClientEvent = field(converter=_as_event)

@@ -1,7 +1,7 @@
-"""What the application is told of a call: the events inside `Notify`.
+"""The notifications of a call: what `Notify` carries to the application.
 
-`Fault` (in `errors`) is one of them as well. Ids are those of the Realtime API; durations are in
-whole milliseconds where a protocol counts so. What people said stays out of `repr`.
+`Fault` (in `errors`) is one as well. Ids are those of the Realtime API; durations are in whole
+milliseconds where a protocol counts in them. What people say stays out of `repr`.
 """
 
 from enum import Enum, unique
@@ -56,9 +56,10 @@ __all__ = [
 
 @frozen
 class CallStarted:
-    """The stream has begun. `custom_parameters` come from the TwiML's `<Parameter>` elements.
+    """The media stream has started. `custom_parameters` come from the TwiML's `<Parameter>`
+    elements.
 
-    Sent again if the same socket begins another stream; playout and timing then begin anew.
+    Notified again if the same socket starts another stream; playback and timing then start anew.
     """
 
     stream_sid: str
@@ -69,9 +70,9 @@ class CallStarted:
 
 @frozen
 class SessionReady:
-    """The Realtime session has taken our configuration; the caller's words now reach the model.
+    """The Realtime session is configured; the caller's audio now reaches the model.
 
-    `session` is the whole configuration in effect, as the server describes it. Sent again after
+    `session` is the whole configuration in effect, as the server describes it. Notified again after
     every update that the server has accepted.
     """
 
@@ -80,24 +81,24 @@ class SessionReady:
 
 @frozen
 class CallerAudioDropped:
-    """Caller audio that waited for the session was dropped: the oldest, beyond the limit."""
+    """The oldest caller audio that was queued for the session was dropped, beyond the limit."""
 
     samples: int
 
 
 @unique
 class PaddingCause(Enum):
-    """Why silence was put into the caller's audio."""
+    """Why silence was sent in the caller's audio."""
 
     GAP = "gap"
     """Twilio's timestamps show that frames are missing."""
     INACTIVITY = "inactivity"
-    """The caller spoke, and then no frame came for long."""
+    """The caller spoke, and then no frame arrived for a while."""
 
 
 @frozen
 class CallerAudioPadded:
-    """Silence was appended to the caller's audio, so that turn detection keeps working."""
+    """Silence was sent in the caller's audio, so that turn detection keeps working."""
 
     samples: int
     cause: PaddingCause
@@ -105,7 +106,7 @@ class CallerAudioPadded:
 
 @frozen
 class CallerSpeechStarted:
-    """Turn detection heard the caller begin to speak."""
+    """Turn detection heard the caller start to speak."""
 
     item_id: str | None
     audio_start_ms: float | None
@@ -121,7 +122,8 @@ class CallerSpeechStopped:
 
 @frozen
 class CallerTranscript:
-    """What the caller said: a piece of it, or (`final`) all of it. Needs `transcription`."""
+    """The transcript of what the caller said: a piece of it, or (`final`) all of it. Needs
+    `SessionConfig.transcription`."""
 
     item_id: str
     text: str = field(repr=False)
@@ -130,7 +132,7 @@ class CallerTranscript:
 
 @frozen
 class CallerTranscriptFailed:
-    """What the caller said could not be written down. `reason` is the server's."""
+    """What the caller said could not be transcribed. `reason` is the server's."""
 
     item_id: str
     reason: str = field(repr=False)
@@ -138,8 +140,9 @@ class CallerTranscriptFailed:
 
 @frozen
 class AgentAudio:
-    """Audio of the agent as it came, base64 of µ-law; only where `CallConfig.agent_audio` asks for
-    it. It runs ahead of what is heard, and stops with an interruption."""
+    """Audio of the agent as it was received, base64 of µ-law; only with
+    `CallConfig.notify_agent_audio`. It is ahead of what is heard, and stops with an interruption.
+    """
 
     response_id: str
     item_id: str
@@ -149,7 +152,7 @@ class AgentAudio:
 
 @frozen
 class AgentText:
-    """An answer in text: a piece of it, or (`final`) all of it."""
+    """Text of the agent that is not spoken: a piece of it, or (`final`) all of it."""
 
     response_id: str
     item_id: str
@@ -160,7 +163,8 @@ class AgentText:
 
 @frozen
 class AgentTranscript:
-    """What the agent says: a piece of it, or (`final`) all of it; it runs ahead of the sound."""
+    """The transcript of what the agent says: a piece of it, or (`final`) all of it. It is ahead of
+    what is heard."""
 
     response_id: str
     item_id: str
@@ -171,17 +175,17 @@ class AgentTranscript:
 
 @frozen
 class ResponseStarted:
-    """The model has begun a response."""
+    """The model has started a response."""
 
     response_id: str
 
 
 @frozen
 class ResponseFinished:
-    """The model has ended a response; its audio may still be playing.
+    """The model has finished a response; its audio may still be playing.
 
-    `status` is completed, cancelled, failed or incomplete; `details` are as the server gave them,
-    so they may hold the words of an error. `usage` is `None` where the server tells none.
+    `status` is completed, cancelled, failed or incomplete; `details` are as the server sent them,
+    so they may hold the text of an error. `usage` is `None` where the server sends none.
     """
 
     response_id: str
@@ -192,7 +196,7 @@ class ResponseFinished:
 
 @frozen
 class ResponseRefused:
-    """The server has refused a request for a response; it will not be made again."""
+    """The server has refused a request for a response; it is not made again."""
 
     event_id: str | None
     code: str | None
@@ -201,7 +205,7 @@ class ResponseRefused:
 
 @frozen
 class PlaybackStarted:
-    """Audio of this content part has certainly been heard: a mark behind it came back."""
+    """The first audio of a content part was heard: a mark behind it came back."""
 
     response_id: str
     item_id: str
@@ -210,8 +214,8 @@ class PlaybackStarted:
 
 @frozen
 class PlaybackFinished:
-    """All audio of this content part has been heard: a mark behind it came back, or it must have
-    been by the time of an interruption (then perhaps without `PlaybackStarted` before)."""
+    """All audio of a content part was heard: a mark behind it came back, or it must have been by
+    the time of an interruption (then perhaps without `PlaybackStarted` before)."""
 
     response_id: str
     item_id: str
@@ -220,7 +224,8 @@ class PlaybackFinished:
 
 @frozen
 class ClipFinished:
-    """Audio of `Play` or `PressKeys` was heard to the end, or cut. `heard_ms` of `sent_ms` were."""
+    """A clip of `Play` or `PressKeys` was heard to the end, or cut: `heard_ms` of `sent_ms` were
+    heard."""
 
     name: str
     heard_ms: int
@@ -237,10 +242,10 @@ class InterruptionCause(Enum):
 
 @frozen
 class InterruptedItem:
-    """How much of an item's content part was heard when it was interrupted, of what was sent.
+    """How much of a content part was heard when it was interrupted, of what was sent.
 
-    `heard` and `unheard` are its words, as far as they had come, parted in proportion to the audio:
-    nothing better is known of where a word lies. `None`: there is no transcript.
+    `heard` and `unheard` are its words received so far, divided in proportion to the audio, since
+    nothing shows where a word is. `None`: there is no transcript.
     """
 
     response_id: str
@@ -254,8 +259,8 @@ class InterruptedItem:
 
 @frozen
 class Interrupted:
-    """The agent was cut off. `items` are those not heard to the end, in the order of playing; empty
-    where the model was stopped before any sound."""
+    """The agent was interrupted. `items` are those not heard to the end, in the order of playing;
+    empty where the model was stopped before any sound."""
 
     cause: InterruptionCause
     items: tuple[InterruptedItem, ...]
@@ -263,15 +268,15 @@ class Interrupted:
 
 @frozen
 class InterruptionBlocked:
-    """The caller spoke while the agent did, and has not interrupted it: the policy of the call
-    (`CallConfig.interruption`) did not allow it."""
+    """The caller spoke while the agent did, and did not interrupt it, by the policy of the call
+    (`CallConfig.interruption`)."""
 
     cause: BlockCause
 
 
 @frozen
 class ItemAdded:
-    """The conversation has a new item, after `previous_item_id`; `None`: at its beginning."""
+    """The conversation has a new item, after `previous_item_id`; `None`: at its start."""
 
     item: ConversationItem
     previous_item_id: str | None
@@ -279,23 +284,23 @@ class ItemAdded:
 
 @frozen
 class ItemUpdated:
-    """More is known of an item: it is complete, has its transcript, or was cut."""
+    """An item has changed: it is complete, has its transcript, or was interrupted."""
 
     item: ConversationItem
 
 
 @frozen
 class ItemDeleted:
-    """An item is gone from the conversation."""
+    """An item was deleted from the conversation."""
 
     item_id: str
 
 
 @frozen
 class FunctionCallRequested:
-    """The model wants a function called: to be answered with `SendFunctionOutput`, once.
+    """The model calls a function. Answer once, with `SendFunctionOutput`.
 
-    `arguments` is JSON text as the model wrote it, which need not be right.
+    `arguments` is JSON text as the model wrote it, which may be invalid.
     """
 
     call_id: str
@@ -307,8 +312,8 @@ class FunctionCallRequested:
 
 @frozen
 class McpToolsListed:
-    """The server has the tools of an MCP server: `tools` are its descriptions of them. `None`: they
-    could not be listed."""
+    """The Realtime server has listed the tools of an MCP server: `tools` are their descriptions.
+    `None`: they could not be listed."""
 
     item_id: str
     server_label: str | None
@@ -317,8 +322,7 @@ class McpToolsListed:
 
 @frozen
 class McpApprovalRequested:
-    """The model wants to use a tool of an MCP server, and asks whether it may: to be answered with
-    `AnswerApproval`."""
+    """The model asks for approval to use a tool of an MCP server. Answer with `AnswerApproval`."""
 
     approval_request_id: str
     server_label: str | None
@@ -328,14 +332,15 @@ class McpApprovalRequested:
 
 @frozen
 class McpCallStarted:
-    """The server calls a tool of an MCP server."""
+    """The Realtime server has started to call a tool of an MCP server."""
 
     item_id: str
 
 
 @frozen
 class McpCallFinished:
-    """A tool of an MCP server has answered: `output`, or `error` as the server describes it."""
+    """A call of an MCP tool has finished: with `output`, or with `error` as the server describes
+    it."""
 
     item_id: str
     server_label: str | None
@@ -346,7 +351,7 @@ class McpCallFinished:
 
 @frozen
 class KeyPressed:
-    """The caller pressed a key: one of `0` to `9`, `*`, `#`, `A` to `D`."""
+    """The caller pressed a key (DTMF): one of `0` to `9`, `*`, `#`, `A` to `D`."""
 
     digit: str = field(repr=False)
 
@@ -356,21 +361,21 @@ class EndReason(Enum):
     """What ended a call. The first cause counts."""
 
     CALLER_HUNG_UP = "caller hung up"
-    """Twilio said `stop`, or closed its socket in good order."""
+    """Twilio sent `stop`, or closed its socket with a close frame."""
     TWILIO_LOST = "twilio lost"
-    """The socket to Twilio broke."""
+    """The socket to Twilio was lost."""
     STREAM_NOT_STARTED = "stream not started"
-    """Twilio opened its socket and sent no `start` in time."""
+    """Twilio opened its socket and sent no `start` in time (`CallConfig.start_timeout_ms`)."""
     REALTIME_UNREACHABLE = "realtime unreachable"
-    """The socket to the model could not be opened."""
+    """The socket to the Realtime server could not be opened."""
     REALTIME_CLOSED = "realtime closed"
-    """The server closed the session."""
+    """The Realtime server closed the session."""
     REALTIME_LOST = "realtime lost"
-    """The socket to the model broke."""
+    """The socket to the Realtime server was lost."""
     SESSION_REFUSED = "session refused"
-    """The server refused the configuration, or took another audio format."""
+    """The server refused the configuration, or set another audio format."""
     SESSION_NOT_READY = "session not ready"
-    """The session was not open and configured in time."""
+    """The session was not open and configured in time (`CallConfig.session_timeout_ms`)."""
     HUNG_UP = "hung up"
     """The application ended the call."""
 
@@ -379,9 +384,9 @@ class EndReason(Enum):
 class CallEnded:
     """The last notification of a call: both sockets are closed.
 
-    `detail` is for people, for example the close code and reason that the peer gave. `usage` is
+    `detail` is for people, for example the close code and reason that the peer sent. `usage` is
     that of all responses; `unanswered_requests` counts the requests for a response that the server
-    has not answered, or that still waited to be sent.
+    has not answered, or that were still queued.
     """
 
     reason: EndReason
@@ -392,9 +397,9 @@ class CallEnded:
 
 @frozen
 class TwilioMessage:
-    """A raw message from Twilio; only where `CallConfig.raw_messages` asks for it.
+    """A raw message from Twilio; only with `CallConfig.raw_messages`.
 
-    It holds what the caller says and perhaps who calls: keep it out of logs.
+    It holds what the caller says, and perhaps who calls: keep it out of logs.
     """
 
     text: str = field(repr=False)
@@ -402,7 +407,7 @@ class TwilioMessage:
 
 @frozen
 class RealtimeEvent:
-    """A raw event from the model's server; only where `CallConfig.raw_messages` asks for it.
+    """A raw event from the Realtime server; only with `CallConfig.raw_messages`.
 
     It holds what both sides say: keep it out of logs.
     """

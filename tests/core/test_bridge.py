@@ -371,7 +371,7 @@ def test_a_driver_that_never_tells_of_a_closed_socket_does_not_keep_the_call(
 
 def test_the_shortest_times_end_a_call() -> None:
     config = CallConfig(
-        await_configuration_ns=1 * SECOND, session_timeout_ns=1, ending_timeout_ns=1
+        configure_timeout_ms=1_000, session_timeout_ms=1, closing_timeout_ms=1
     )
     call = Call.streaming(config)
     done = call.wait(1001)
@@ -440,7 +440,7 @@ def test_hanging_up_twice_closes_once(stage: Callable[[], Call]) -> None:
 
 
 def test_the_application_may_answer_call_started_with_a_configuration() -> None:
-    call = Call.streaming(CallConfig(await_configuration_ns=SECOND))
+    call = Call.streaming(CallConfig(configure_timeout_ms=1_000))
     session = SessionConfig(voice="cedar")
     assert call.send(Configure(session)).urls == [
         "wss://api.openai.com/v1/realtime?model=gpt-realtime"

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 RUNTIMES = ("trio", "asyncio")
 SECRET_VARIABLES = ("OPENAI_API_KEY", "TWILIO_AUTH_TOKEN", "OPENAI_REALTIME_URL")
-LINE_TIMEOUT_S = 10
+LINE_TIMEOUT_S = 60
 """How long an expected line may take on a busy machine; it mostly takes milliseconds."""
 
 

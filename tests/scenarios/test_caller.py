@@ -61,7 +61,7 @@ def of_frames(call: Call, *timestamps: str | None) -> list[Any]:
 
 def speaking(timeout_ns: int | None = 750 * MS) -> Call:
     """A caller who speaks, and whose last frame has just come."""
-    call = Call.ready(CallConfig(inactivity_timeout_ns=timeout_ns))
+    call = Call.ready(CallConfig(inactivity_timeout_ms=timeout_ns))
     call.model(speech_started())
     call.phone(frame("100"))
     return call
@@ -77,7 +77,7 @@ def padded(done: Done) -> list[CallerAudioPadded]:
 def test_s16_a_session_of_any_shape_is_sent_with_both_formats_and_keeps_the_rest() -> None:
     for session, kept in (
         (SessionConfig(), {}),
-        (SessionConfig(more={"audio": {"input": {"extra": 1}}}), {"extra": 1}),
+        (SessionConfig(extra_fields={"audio": {"input": {"extra": 1}}}), {"extra": 1}),
     ):
         call = Call.streaming(CallConfig(session=session))
         (update,) = call.opened(Peer.REALTIME).to_model

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from attrs import define, field
 
-from driving import LINK, LONG_SCRIPT, RUNTIMES, Call, ignore, run_virtual
+from driving import LINK, LONG_SCRIPT, RUNTIMES, CallParties, ignore, run_in_virtual_time
 from twilio_realtime.sim.model.realtime_peer import CLIENT
 from twilio_realtime_core import Fault, FaultKind, HangUp, Interrupt, Peer
 from twilio_realtime_core.machine.units import SECOND
@@ -38,12 +38,12 @@ class Legs:
     times: list[int] = field(init=False, factory=list[int])
     ends: dict[Peer, Any] = field(init=False, factory=dict[Peer, Any])
     """The far ends of the bridge's two streams."""
-    _call: Call = field(init=False, factory=lambda: Call(LONG_SCRIPT))
+    _call: CallParties = field(init=False, factory=lambda: CallParties(LONG_SCRIPT))
     _machine: HttpConnection = field(init=False)
     _driver: Any = field(init=False)
 
     def run(self) -> "Legs":
-        run_virtual(self.runtime, self._run)
+        run_in_virtual_time(self.runtime, self._run)
         return self
 
     def send(self, command: Any) -> None:
@@ -150,7 +150,7 @@ def test_s52_a_call_that_ends_while_the_model_is_dialled_leaves_nothing_behind(
 
 @each_runtime
 def test_s69_a_model_that_does_not_answer_the_handshake_is_given_up_in_time(runtime: str) -> None:
-    config = LinkConfig(max_message_bytes=1 << 24, handshake_timeout_ns=3 * SECOND)
+    config = LinkConfig(max_message_bytes=1 << 24, handshake_timeout_ms=3_000)
     legs = Legs(runtime, when(CallEnded), model="silent", to_model=config).run()
     assert legs.ended().reason is EndReason.REALTIME_UNREACHABLE
     assert legs.times[-1] - legs.times[0] == 3 * SECOND

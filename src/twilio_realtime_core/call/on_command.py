@@ -1,6 +1,6 @@
-"""What the application's commands do.
+"""What each command of the application does to the call.
 
-Each command first makes all that can fail, and only then changes anything.
+Each command first does all that can fail, and only then changes anything.
 """
 
 from base64 import b64encode
@@ -10,7 +10,7 @@ from typing import Any, Final, get_args
 import attrs
 
 from ..audio.dtmf import key_tones
-from ..audio.payload import count_samples
+from ..audio.pcmu import count_samples
 from ..commands import (
     AnswerApproval,
     Command,
@@ -27,15 +27,18 @@ from ..commands import (
     SendMessage,
     Unmute,
 )
-from ..config.call import check_encodable, pin_event
+from ..config.audio_format import check_encodable, enforce_event_format
+from ..conversation.item_json import item_to_json
+from ..downlink.after_playback import DeferredOutput
 from ..errors import LocalProtocolError
 from ..machine.lifecycles import StreamState
 from ..machine.timers import Timer
 from ..notifications import EndReason, InterruptionCause
 from ..protocols import realtime
 from ..protocols.realtime import ClientEvent, CreateItem, CreateResponse, DeleteItem
-from ..turns.interruption import with_event_id
-from ..values.items import ConversationItem, ImagePart, TextPart, to_data
+from ..responses.cancels import with_event_id
+from ..responses.responses import ResponseRecord
+from ..values.items import ConversationItem, ImagePart, TextPart
 from .state import CallState
 
 __all__ = ["on_command", "run_deferred"]
@@ -43,12 +46,12 @@ __all__ = ["on_command", "run_deferred"]
 _EVENTS: Final = get_args(ClientEvent)
 
 _MAX_AUDIO_SAMPLES: Final = 60 * 8000
-"""Audio of one `SendAudio`: a minute, which is longer than a turn; the rest can follow."""
+"""Audio of one `SendAudio`: a minute, which is longer than a turn; more can follow."""
 
 
 def on_command(call: CallState, command: Command, now: int) -> None:
-    """Do what the application wants. Raises `LocalProtocolError`, before anything has changed, if
-    that cannot be done."""
+    """Apply one command. Raises `LocalProtocolError`, before anything has changed, if it cannot be
+    carried out."""
     match command:
         case Configure():
             _configure(call, command, now)
@@ -63,7 +66,9 @@ def on_command(call: CallState, command: Command, now: int) -> None:
         case ResetHistory(items=items):
             _reset_history(call, items)
         case Interrupt(cancel=cancel):
-            call.interrupt(InterruptionCause.APPLICATION, now, cancel=cancel, server_cancels=False)
+            call.interrupt(
+                InterruptionCause.APPLICATION, now, cancel=cancel, server_interrupts=False
+            )
         case Mute() | Unmute():
             call.caller_audio.is_muted = isinstance(command, Mute)
         case Play() | PressKeys():
@@ -75,14 +80,14 @@ def on_command(call: CallState, command: Command, now: int) -> None:
         case _ if isinstance(command, _EVENTS):
             _send_event(call, command)
         case _:
-            raise LocalProtocolError(f"{type(command).__name__} is no command")
+            raise LocalProtocolError(f"{type(command).__name__} is not a command")
 
 
 def run_deferred(call: CallState, now: int) -> None:
-    """Do what waits until all was heard, if it was."""
-    silent_at = call.downlink.playout.silent_at_ns
-    if silent_at is not None and silent_at > now and not call.clips.is_hold_playing:
-        call.timers.set(Timer.PLAYBACK_END, silent_at)
+    """Do what is deferred until all was heard, if it was."""
+    silent_at_ns = call.downlink.silent_at_ns
+    if silent_at_ns is not None and silent_at_ns > now and not call.clips.is_hold_playing:
+        call.timers.set(Timer.PLAYBACK_END, silent_at_ns)
         return
     if not call.requests.is_busy:
         _run_after_playback(call, now)
@@ -91,7 +96,7 @@ def run_deferred(call: CallState, now: int) -> None:
 
 
 def _run_after_playback(call: CallState, now: int) -> None:
-    call.gate.agent_finished()
+    call.turns.gate.agent_finished()
     _send_outputs(call, call.after_playback.take_outputs())
     if call.after_playback.is_hangup_pending and not call.requests.is_busy:
         call.end_call(EndReason.HUNG_UP, "all was heard", now)
@@ -100,7 +105,7 @@ def _run_after_playback(call: CallState, now: int) -> None:
 def _configure(call: CallState, command: Configure, now: int) -> None:
     call.session.check_configurable()
     given = attrs.asdict(command, recurse=False, filter=lambda _, value: value is not None)
-    call.config = attrs.evolve(call.config, **given, await_configuration_ns=0)
+    call.config = attrs.evolve(call.config, **given, configure_timeout_ms=0)
     call.session.configure(call.config.session)
     if call.stream.state is StreamState.STREAMING:
         call.open_session(now)
@@ -140,27 +145,28 @@ def _send_audio(call: CallState, command: SendAudio) -> None:
 
 
 def _send_output(call: CallState, command: SendFunctionOutput) -> None:
+    output = DeferredOutput(command.call_id, command.output, command.respond)
     call.function_calls.check_answer(command.call_id)
-    check_encodable(_output_item(command))
+    check_encodable(_output_item(output))
     call.session.check_capacity()
     call.function_calls.mark_answered(command.call_id)
     if command.after_playback:
-        call.after_playback.outputs.append(command)  # `settle` gives it at once if all was heard
+        call.after_playback.outputs.append(output)  # sent in this step if all was heard
     else:
-        _send_outputs(call, [command])
+        _send_outputs(call, [output])
 
 
-def _send_outputs(call: CallState, outputs: Iterable[SendFunctionOutput]) -> None:
-    """Send outputs, and have the model go on once it has those of all its calls."""
-    responses: list[str] = []
+def _send_outputs(call: CallState, outputs: Iterable[DeferredOutput]) -> None:
+    """Send outputs, and have the model respond once it has those of all its calls."""
+    records: dict[ResponseRecord, None] = {}
     for each in outputs:
         call.session.send(_output_item(each))
-        responses.append(call.function_calls.mark_output_sent(each.call_id, respond=each.respond))
-    call.request_followup(*dict.fromkeys(responses))
+        records[call.function_calls.mark_output_sent(each.call_id, respond=each.respond)] = None
+    call.request_followup(*records)
 
 
-def _output_item(command: SendFunctionOutput) -> CreateItem:
-    item = {"type": "function_call_output", "call_id": command.call_id, "output": command.output}
+def _output_item(output: DeferredOutput) -> CreateItem:
+    item = {"type": "function_call_output", "call_id": output.call_id, "output": output.output}
     return CreateItem(item)
 
 
@@ -175,21 +181,25 @@ def _answer_approval(call: CallState, command: AnswerApproval) -> None:
         **reason,
     }
     check_encodable(CreateItem(answer))
-    item_id, response_id = call.mcp.mark_answered(command.approval_request_id)
+    item_id = call.mcp.mark_answered(command.approval_request_id)
     call.session.send(CreateItem({"id": item_id, **answer}))
-    if not command.approve:  # else the tool is called first, and that it has finished goes on
-        call.function_calls.mark_followup(response_id)
-    call.request_followup(response_id)
+    record = call.responses.of_item(command.approval_request_id)
+    # A granted call is made first, and the model responds when that has finished.
+    if record is not None:
+        record.is_followup_requested |= not command.approve
+        call.request_followup(record)
+    elif not command.approve:
+        call.request_response()
 
 
 def _reset_history(call: CallState, items: tuple[ConversationItem, ...]) -> None:
     for item in items:
-        check_encodable(CreateItem(to_data(item)))
+        check_encodable(CreateItem(item_to_json(item)))
     call.session.check_capacity(len(call.conversation.plan_reset(items)))
     for edit in call.conversation.reset(items):
         match edit:
             case DeleteItem(item_id=item_id):
-                call.speech.mark_item_deleted(item_id)
+                call.responses.mark_item_deleted(item_id)
             case CreateItem(item={"type": "function_call_output", "call_id": call_id}):
                 if call_id in call.function_calls.open_call_ids:
                     call.function_calls.mark_answered(call_id)
@@ -212,7 +222,7 @@ def _send_event(call: CallState, event: ClientEvent) -> None:
         case realtime.UpdateSession():
             call.session.send_update(event)
         case _:
-            event = pin_event(event)
+            event = enforce_event_format(event)
             check_encodable(event)
             call.session.check_capacity()
             _send_checked(call, event)
@@ -232,10 +242,10 @@ def _send_checked(call: CallState, event: ClientEvent) -> None:
             call.requests.check_capacity()
             call.send_all(call.requests.enqueue(event))
         case realtime.CancelResponse():
-            call.speech.cancelled(event)
+            call.responses.mark_cancelled(event.response_id)
             call.session.send(with_event_id(event))
         case DeleteItem(item_id=item_id):
-            call.speech.mark_item_deleted(item_id)
+            call.responses.mark_item_deleted(item_id)
             call.session.send(event)
         case CreateItem(item=item) if item.get("type") == "function_call_output":
             _send_raw_output(call, event, item.get("call_id"))
@@ -260,20 +270,20 @@ def _send_raw_output(call: CallState, event: CreateItem, call_id: object) -> Non
 
 def _play(call: CallState, command: Play | PressKeys, now: int) -> None:
     if isinstance(command, Play):
-        audio, name, yields = command.audio, command.name, command.until_agent_speaks
+        audio, name, is_hold = command.audio, command.name, command.until_agent_speaks
     else:
         audio = key_tones(command.keys, command.tone_ms, command.pause_ms)
-        name, yields = "keys", False
+        name, is_hold = "keys", False
     call.clips.check_playable(len(audio), now)
-    if yields:
+    if is_hold:
         call.clips.queue_hold(audio, name, now)
     else:
-        call.gate.agent_started(now)
+        call.turns.gate.agent_started(now)
         call.clips.play(audio, name, now)
 
 
 def _hang_up(call: CallState, command: HangUp, now: int) -> None:
-    if command.after_playback:  # `settle` ends the call at once if all was heard
+    if command.after_playback:  # ends the call in this step if all was heard
         call.after_playback.is_hangup_pending = True
         call.reset_hangup_watchdog(now)
     else:

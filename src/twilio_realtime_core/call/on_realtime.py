@@ -1,115 +1,130 @@
-"""What each event of the model's server means for the call."""
+"""What each event of the Realtime server does to the call.
+
+`on_event` has one arm for each type of event, which names what it does in order.
+"""
+
+from collections.abc import Iterable
 
 from ..errors import Fault, FaultKind, redact
 from ..machine.actions import Peer
-from ..machine.lifecycles import TurnInput
 from ..machine.timers import Timer
 from ..notifications import (
     AgentText,
     AgentTranscript,
-    CallerSpeechStarted,
-    CallerSpeechStopped,
     CallerTranscript,
     CallerTranscriptFailed,
     EndReason,
-    InterruptionBlocked,
     InterruptionCause,
     McpCallFinished,
     ResponseRefused,
 )
 from ..protocols import realtime
-from ..protocols.realtime import ServerEvent
+from ..responses.cancels import is_late_cancel
+from ..responses.mcp import McpNotification
 from ..responses.requests import PlaybackDecision
-from ..turns.interruption import is_late_cancel
-from ..values.block_cause import BlockCause
 from ..values.usage import Usage
+from .on_twilio import set_inactivity_timer
 from .state import CallState
 
-__all__ = ["evaluate_interruption", "on_event"]
+__all__ = ["evaluate_speech", "on_event"]
 
 
-def on_event(call: CallState, text: str, now: int) -> None:
-    """Take in one event."""
-    event = realtime.decode(text)
-    match event:
-        case realtime.OutputAudioDeltaEvent():
-            call.session.mark_agent_spoke()
-            call.gate.agent_started(now)
-            call.speech.audio_delta(event, now)
-            call.reset_hangup_watchdog(now)
-        case Fault():
-            call.outbox.notify(event)
-        case realtime.SessionUpdatedEvent():
-            _session_updated(call, event, now)
-        case realtime.ErrorEvent():
-            call.conversation.receive(event)  # it may answer an edit of the history
-            _server_error(call, event.error, now)
-        case _:
-            _apply(call, event, now)
-            _forward(call, event)
-
-
-def _apply(call: CallState, event: ServerEvent, now: int) -> None:
-    """Act on an event of the call."""
-    match event:
-        case realtime.SpeechStartedEvent():
-            _speech_started(call, event, now)
-        case realtime.SpeechStoppedEvent():
-            _speech_stopped(call, event, now)
-        case realtime.AudioCommittedEvent():
-            _turn_event(call, TurnInput.COMMITTED)
-            if call.session.server_responds:
-                call.gate.turn_committed(generating=call.requests.is_busy)
-        case realtime.ResponseCreatedEvent():
-            _response_created(call, event.response, now)
-        case realtime.OutputAudioDoneEvent():
-            call.speech.audio_done(event, now)
-        case realtime.OutputItemDoneEvent():
-            _item_done(call, event)
-        case realtime.ResponseDoneEvent():
-            _response_done(call, event.response, now)
-        case _:
-            pass
-
-
-def _forward(call: CallState, event: ServerEvent) -> None:
-    """Tell what an event says, and what it adds to the conversation."""
-    match event:
+def on_event(call: CallState, text: str, now: int) -> None:  # noqa: C901, PLR0912, PLR0915 - one arm an event
+    """Apply one event."""
+    conversation, mcp = call.conversation, call.mcp
+    match realtime.decode(text):
+        # Audio and words of the agent.
+        case realtime.OutputAudioDeltaEvent() as event:
+            _audio_delta(call, event, now)
         case realtime.OutputTranscriptDeltaEvent(response, item, words, index):
             call.outbox.notify(AgentTranscript(response, item, index, words, final=False))
+            conversation.transcript_delta(item, index, words)
+        case realtime.OutputAudioDoneEvent() as event:
+            call.speech.audio_done(event, now)
         case realtime.OutputTranscriptDoneEvent(response, item, words, index):
             call.outbox.notify(AgentTranscript(response, item, index, words, final=True))
+            _notify(call, conversation.transcript_done(item, index, words))
         case realtime.OutputTextDeltaEvent(response, item, words, index):
             call.outbox.notify(AgentText(response, item, index, words, final=False))
+            conversation.transcript_delta(item, index, words, is_spoken=False)
         case realtime.OutputTextDoneEvent(response, item, words, index):
             call.outbox.notify(AgentText(response, item, index, words, final=True))
+            _notify(call, conversation.transcript_done(item, index, words, is_spoken=False))
+        # The caller.
+        case realtime.SpeechStartedEvent() as event:
+            _speech_started(call, event, now)
+        case realtime.SpeechStoppedEvent() as event:
+            call.turns.speech_stopped(event, now)
+        case realtime.AudioCommittedEvent():
+            call.turns.committed()
         case realtime.InputTranscriptDeltaEvent(item, words):
             call.outbox.notify(CallerTranscript(item, words or "", final=False))
+            conversation.transcript_delta(item, 0, words or "")
         case realtime.InputTranscriptCompletedEvent(item, words):
             call.outbox.notify(CallerTranscript(item, words, final=True))
+            _notify(call, conversation.transcript_done(item, 0, words))
         case realtime.InputTranscriptFailedEvent(item, error):
             call.outbox.notify(CallerTranscriptFailed(item, redact(error.message)))
-        case _:
+            _notify(call, conversation.transcript_failed(item))
+        # Responses and their items.
+        case realtime.ResponseCreatedEvent(response):
+            _response_created(call, response, now)
+        case realtime.OutputItemAddedEvent(response_id, item):
+            _output_item_added(call, response_id, item)
+        case realtime.OutputItemDoneEvent(response_id, item):
+            _output_item_done(call, response_id, item)
+        case realtime.ResponseDoneEvent(response):
+            _response_done(call, response, now)
+        # The conversation.
+        case realtime.ItemAddedEvent(item=item, previous_item_id=previous_item_id):
+            _notify(call, conversation.item_added(item, previous_item_id))
+            mcp.item_added(item)
+        case realtime.ItemDoneEvent(item=item):
+            _notify(call, conversation.item_done(item))
+            _notify_mcp(call, mcp.item_done(item))
+        case realtime.ItemRetrievedEvent(item=item):
+            _notify(call, conversation.item_retrieved(item))
+        case realtime.ItemTruncatedEvent(item_id, index, audio_end_ms):
+            _notify(call, conversation.item_truncated(item_id, index, audio_end_ms))
+        case realtime.ItemDeletedEvent(item_id):
+            _notify(call, conversation.item_deleted(item_id))
+        # Tools of MCP servers.
+        case realtime.McpToolsCompletedEvent(item_id):
+            _notify_mcp(call, mcp.tools_completed(item_id))
+        case realtime.McpToolsFailedEvent(item_id):
+            _notify_mcp(call, mcp.tools_failed(item_id))
+        case realtime.McpCallInProgressEvent(item_id):
+            _notify_mcp(call, mcp.call_in_progress(item_id))
+        case realtime.McpCallCompletedEvent(item_id) | realtime.McpCallFailedEvent(item_id):
+            _notify_mcp(call, mcp.call_ended(item_id))
+        # The session.
+        case realtime.SessionUpdatedEvent() as event:
+            _session_updated(call, event, now)
+        case realtime.ErrorEvent(error):
+            conversation.edit_refused(error.event_id)
+            _server_error(call, error, now)
+        case Fault() as fault:
+            call.outbox.notify(fault)
+        case _:  # SessionCreatedEvent, UnknownServerEvent
             pass
-    for notification in call.conversation.receive(event):
+
+
+def _notify(call: CallState, notifications: Iterable[object]) -> None:
+    for notification in notifications:
         call.outbox.notify(notification)
-    if _is_out_of_band(call, event):
-        return  # the conversation is not to go on with what a tool has told there
-    told = call.mcp.receive(event)
-    if told is not None:
-        call.outbox.notify(told)
-    if isinstance(told, McpCallFinished):  # the model does not go on by itself
-        response_id = call.mcp.response_of(told.item_id)
-        call.function_calls.mark_followup(response_id)
-        call.request_followup(response_id)
 
 
-def _is_out_of_band(call: CallState, event: ServerEvent) -> bool:
-    match event:
-        case realtime.OutputItemAddedEvent(response_id) | realtime.OutputItemDoneEvent(response_id):
-            return not call.speech.is_in_conversation(response_id)
-        case _:
-            return False
+def _notify_mcp(call: CallState, notification: McpNotification | None) -> None:
+    if notification is None:
+        return
+    call.outbox.notify(notification)
+    if isinstance(notification, McpCallFinished):  # the model does not respond to it by itself
+        record = call.responses.of_item(notification.item_id)
+        if record is None:
+            call.request_response()
+        else:
+            record.is_followup_requested = True
+            call.request_followup(record)
 
 
 # The session.
@@ -128,119 +143,93 @@ def _session_updated(call: CallState, event: realtime.SessionUpdatedEvent, now: 
 def _server_error(call: CallState, error: realtime.ServerError, now: int) -> None:
     what = redact(error.message)
     code = None if error.code is None else redact(error.code)
-    if call.session.is_refusal(error):
+    if call.session.is_configuration_refusal(error):
         call.outbox.notify_fault(Peer.REALTIME, FaultKind.SERVER_ERROR, what, code)
         call.end_call(EndReason.SESSION_REFUSED, what, now)
         return
     if is_late_cancel(error) or call.session.take_refused_update(error):
         return
-    refusal = call.requests.refused(error)
-    if refusal is None:
+    refused = call.requests.refused(error)
+    if refused is None:
         call.outbox.notify_fault(Peer.REALTIME, FaultKind.SERVER_ERROR, what, code)
         return
-    if refusal.is_final:
-        call.outbox.notify(ResponseRefused(refusal.event_id, code, what))
-    call.send_all(refusal.events)
+    if refused.is_final:
+        call.outbox.notify(ResponseRefused(refused.event_id, code, what))
+    call.send_all(refused.events)
 
 
 # The caller.
 
 
 def _speech_started(call: CallState, event: realtime.SpeechStartedEvent, now: int) -> None:
-    _turn_event(call, TurnInput.SPEECH_STARTED)
     call.caller_audio.speech_started(now)
-    if call.caller_audio.deadline is not None:
-        call.timers.set(Timer.INACTIVITY, call.caller_audio.deadline)
-    call.outbox.notify(CallerSpeechStarted(event.item_id, event.audio_start_ms))
-    due = call.gate.speech_started(now)
-    if due is None:
-        evaluate_interruption(call, now)
-    else:
-        call.timers.set(Timer.SPEECH_CONFIRMATION, due)
+    interrupts = call.turns.speech_started(event, now)
+    set_inactivity_timer(call)
+    if interrupts:
+        _interrupt(call, now)
 
 
-def evaluate_interruption(call: CallState, now: int) -> None:
-    """The caller speaks, and has done so for long enough to be judged."""
-    call.gate.speech_confirmed()
-    if not _agent_speaks(call, now):
-        return
-    cause = call.gate.evaluate(call.speech.heard_ms(now), now)
-    if cause is None:
-        call.interrupt(
-            InterruptionCause.CALLER,
-            now,
-            cancel=True,
-            server_cancels=call.session.server_interrupts,
-        )
-    else:
-        _block(call, cause)
+def evaluate_speech(call: CallState, now: int) -> None:
+    """Interrupt the agent, if the caller has spoken for long enough and may."""
+    if call.turns.evaluate_speech(now):
+        _interrupt(call, now)
 
 
-def _agent_speaks(call: CallState, now: int) -> bool:
-    return (
-        call.downlink.playout.is_playing(now)
-        or call.speech.has_stoppable_response
-        or call.requests.is_busy
+def _interrupt(call: CallState, now: int) -> None:
+    call.interrupt(
+        InterruptionCause.CALLER,
+        now,
+        cancel=True,
+        server_interrupts=call.session.server_interrupts,
     )
-
-
-def _block(call: CallState, cause: BlockCause) -> None:
-    call.outbox.notify(InterruptionBlocked(cause))
-    instruction = call.gate.take_instruction() if cause is BlockCause.LIMIT else None
-    if instruction is not None:
-        content = [{"type": "input_text", "text": instruction}]
-        item = {"type": "message", "role": "system", "content": content}
-        call.session.send(realtime.CreateItem(item))
-
-
-def _speech_stopped(call: CallState, event: realtime.SpeechStoppedEvent, now: int) -> None:
-    _turn_event(call, TurnInput.SPEECH_STOPPED)
-    call.caller_audio.speech_stopped()
-    call.outbox.notify(CallerSpeechStopped(event.item_id, event.audio_end_ms))
-    if call.gate.speech_stopped():
-        call.timers.stop(Timer.SPEECH_CONFIRMATION)
-        if _agent_speaks(call, now):
-            _block(call, BlockCause.SHORT_SPEECH)
-
-
-def _turn_event(call: CallState, event: TurnInput) -> None:
-    if not call.turn.step(event):
-        call.outbox.notify_fault(
-            Peer.REALTIME,
-            FaultKind.UNEXPECTED,
-            f"{event.value} while the caller's turn is {call.turn.state.value}",
-        )
 
 
 # The agent.
 
 
+def _audio_delta(call: CallState, event: realtime.OutputAudioDeltaEvent, now: int) -> None:
+    call.session.mark_agent_spoke()
+    call.turns.gate.agent_started(now)
+    call.speech.audio_delta(event, now)
+    call.reset_hangup_watchdog(now)
+
+
 def _response_created(call: CallState, response: realtime.Response, now: int) -> None:
-    if response.conversation_id is not None:
-        call.gate.turn_answered()
-        call.gate.agent_started(now)
-    birth = call.requests.created(response)
-    call.speech.response_created(response)
-    if birth is not PlaybackDecision.PLAY:
-        call.speech.suppress_on_create(response.id, cancel=birth is PlaybackDecision.CANCEL)
+    record = call.responses.update_from(response)
+    is_repeated, record.is_announced = record.is_announced, True
+    if record.is_in_conversation:
+        call.turns.answered()
+        call.turns.gate.agent_started(now)
+    decision = call.requests.created(record, is_repeated=is_repeated)
+    call.speech.response_created(record, is_repeated=is_repeated)
+    if decision is not PlaybackDecision.PLAY:
+        call.speech.suppress_on_create(record, cancel=decision is PlaybackDecision.CANCEL)
 
 
-def _item_done(call: CallState, event: realtime.OutputItemDoneEvent) -> None:
-    requested = call.function_calls.item_done(
-        event.response_id,
-        event.item,
-        in_conversation=call.speech.is_in_conversation(event.response_id),
-    )
+def _output_item_added(call: CallState, response_id: str, item: realtime.Item) -> None:
+    record = call.responses.get_or_create(response_id)
+    if record.is_in_conversation:  # the model does not respond to the outcome of any other
+        call.mcp.output_item(record, item)
+
+
+def _output_item_done(call: CallState, response_id: str, item: realtime.Item) -> None:
+    record = call.responses.get_or_create(response_id)
+    requested = call.function_calls.item_done(record, item)
     if requested is not None:
         call.outbox.notify(requested)
-    call.speech.item_done(event)
+    call.speech.item_done(record, item)
+    if record.is_in_conversation:
+        call.mcp.output_item(record, item)
+        _notify_mcp(call, call.mcp.item_done(item))
 
 
 def _response_done(call: CallState, response: realtime.Response, now: int) -> None:
-    if not call.speech.response_done(response, now):
+    record = call.responses.update_from(response)
+    if not call.speech.response_done(record, response, now):
         return
+    was_announced, record.is_announced = record.is_announced, True
     call.usage += Usage.from_json(response.usage) or Usage()
-    if call.gate.take_unanswered_turn():
+    if call.turns.take_unanswered_turn():
         call.request_response()
-    call.request_followup(response.id)
-    call.send_all(call.requests.done(response))
+    call.request_followup(record)
+    call.send_all(call.requests.done(record, was_announced=was_announced))

@@ -1,33 +1,33 @@
-"""What each message from Twilio means for the call."""
+"""What each message from Twilio does to the call."""
 
 from typing import Final
 
-from ..audio.payload import count_samples
+from ..audio.pcmu import count_samples
 from ..errors import FaultKind
 from ..machine.actions import Peer
 from ..machine.lifecycles import SessionState
 from ..machine.timers import Timer
-from ..machine.units import SECOND
+from ..machine.units import MS, SECOND
 from ..notifications import CallerAudioPadded, CallStarted, EndReason, KeyPressed, PaddingCause
 from ..protocols import twilio
 from ..protocols.realtime import AppendAudio
 from ..uplink.caller_audio import silence_payload
 from .state import CallState
 
-__all__ = ["measure_round_trip", "on_message", "pad_inactivity"]
+__all__ = ["fill_inactivity", "measure_round_trip", "on_message", "set_inactivity_timer"]
 
 _ROUND_TRIP_INTERVAL_NS: Final = 5 * SECOND
 """Between measurements of the round trip: paths change in minutes, and a mark costs 100 bytes."""
 
 
 def on_message(call: CallState, text: str, now: int) -> None:
-    """Take in one message."""
+    """Apply one message."""
     message = call.stream.receive(text)
     match message:
         case twilio.MediaEvent():
             _caller_media(call, message, now)
         case twilio.MarkEvent():
-            if call.downlink.playout.silent_at_ns is not None:  # else it is that of a probe
+            if call.downlink.silent_at_ns is not None:  # else it is that of a probe
                 call.reset_hangup_watchdog(now)
             call.downlink.mark_echoed(message.name, now)
         case twilio.DtmfEvent():
@@ -36,14 +36,15 @@ def on_message(call: CallState, text: str, now: int) -> None:
             _stream_started(call, message, now)
         case twilio.StopEvent():
             call.end_call(EndReason.CALLER_HUNG_UP, "stop", now)
-        case _:  # Connected, UnknownMessage, and what the stream has reported
+        case _:  # ConnectedEvent, UnknownEvent, and what the stream has reported
             pass
 
 
 def _stream_started(call: CallState, message: twilio.StartEvent, now: int) -> None:
     call.timers.stop(Timer.START)
     call.downlink.start_stream(message.stream_sid, now)
-    call.caller_audio.start_stream(call.stream.is_pcmu)
+    call.caller_audio.start_stream(is_pcmu=call.stream.is_pcmu)
+    call.turns.stream_started()
     call.outbox.notify(
         CallStarted(
             message.stream_sid,
@@ -54,8 +55,8 @@ def _stream_started(call: CallState, message: twilio.StartEvent, now: int) -> No
     )
     measure_round_trip(call, now)
     if call.session.state is SessionState.UNOPENED:
-        if call.config.await_configuration_ns:
-            call.timers.set(Timer.CONFIGURATION, now + call.config.await_configuration_ns)
+        if call.config.configure_timeout_ms:
+            call.timers.set(Timer.CONFIGURATION, now + call.config.configure_timeout_ms * MS)
         else:
             call.open_session(now)
 
@@ -65,25 +66,30 @@ def _caller_media(call: CallState, message: twilio.MediaEvent, now: int) -> None
     samples = count_samples(payload)
     if samples is None:
         call.outbox.notify_fault(
-            Peer.TWILIO, FaultKind.BAD_AUDIO, "media: payload is no base64, or empty"
+            Peer.TWILIO, FaultKind.BAD_AUDIO, "media: payload is not base64, or empty"
         )
         return
-    caller = call.caller_audio
-    missing = caller.frame_received(message.timestamp_ms, samples, now)
+    missing = call.caller_audio.frame_received(message.timestamp_ms, samples, now)
     if missing:
         _pad(call, missing, PaddingCause.GAP)
-    if caller.is_muted:
+    if call.caller_audio.is_muted:
         payload = silence_payload(samples)
     call.session.send(AppendAudio(payload), samples)
 
 
-def pad_inactivity(call: CallState, now: int) -> None:
-    """The caller speaks, and the next frame of it should have come."""
-    missing = call.caller_audio.take_due_silence(now)
+def set_inactivity_timer(call: CallState) -> None:
+    """Set the timer for the next frame of a caller who speaks."""
+    due_at_ns = call.caller_audio.silence_due_at_ns(is_speaking=call.turns.is_speaking)
+    if due_at_ns is not None:
+        call.timers.set(Timer.INACTIVITY, due_at_ns)
+
+
+def fill_inactivity(call: CallState, now: int) -> None:
+    """Send silence in the place of frames that have not arrived while the caller speaks."""
+    missing = call.caller_audio.take_due_silence(now, is_speaking=call.turns.is_speaking)
     if missing:
         _pad(call, missing, PaddingCause.INACTIVITY)
-    if call.caller_audio.deadline is not None:
-        call.timers.set(Timer.INACTIVITY, call.caller_audio.deadline)
+    set_inactivity_timer(call)
 
 
 def _pad(call: CallState, samples: int, cause: PaddingCause) -> None:
@@ -92,6 +98,6 @@ def _pad(call: CallState, samples: int, cause: PaddingCause) -> None:
 
 
 def measure_round_trip(call: CallState, now: int) -> None:
-    """Ask Twilio for a sign of life, twice: by a ping, and where it tells something by a mark."""
+    """Measure the round trip to Twilio: by a ping, and by a mark where that shows it."""
     call.downlink.measure_round_trip(now)
     call.timers.set(Timer.ROUND_TRIP, now + _ROUND_TRIP_INTERVAL_NS)

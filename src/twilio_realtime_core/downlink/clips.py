@@ -1,6 +1,6 @@
-"""Audio of the application's own: greetings and keys in their turn, hold sound in between.
+"""Clips of the application: greetings and keys in their turn, hold audio in between.
 
-Hold sound yields to the agent: it is sent only while nothing else plays, so that a `clear` at the
+Hold audio yields to the agent: it is sent only while nothing else plays, so that a `clear` at the
 agent's first sound cuts nothing else.
 """
 
@@ -13,7 +13,7 @@ from ..errors import LocalProtocolError
 from ..machine.outbox import Outbox
 from ..notifications import ClipFinished
 from ..responses.responses import Responses
-from ..values.playback_position import PartKey
+from ..values.playback_position import Clip
 from .downlink import Downlink
 from .framing import AudioChunk
 from .playout import CHECKPOINT_SAMPLES
@@ -21,15 +21,14 @@ from .playout import CHECKPOINT_SAMPLES
 __all__ = ["MAX_CLIP_SAMPLES", "ClipPlayer"]
 
 MAX_CLIP_SAMPLES: Final = 60 * 8000
-"""Audio of one's own that may wait to be heard: a minute. It is sent at once, and a driver gives up
-a peer for which more than a MiB waits."""
+"""Audio of clips that may be queued: a minute. It is sent at once, and a driver gives up a peer for
+which more than a MiB is queued."""
 
 
 @frozen
-class _HoldClip:
-    """Hold sound that waits until nothing plays. `known` are the responses that were to be heard
-    when it was asked for: any other is the agent's next words, for which it was to fill the time.
-    """
+class _HoldAudio:
+    """Hold audio that is queued until nothing plays. `earlier_responses` are those that were
+    audible when it was queued: any other is the agent's next words, for which it fills the time."""
 
     audio: bytes
     name: str
@@ -37,89 +36,88 @@ class _HoldClip:
 
 
 class ClipPlayer:
-    """What the application plays on a line."""
+    """The clips that the application plays to the caller."""
 
-    def __init__(self, outbox: Outbox, line: Downlink, responses: Responses) -> None:
+    def __init__(self, outbox: Outbox, downlink: Downlink, responses: Responses) -> None:
         self._outbox = outbox
-        self._downlink = line
+        self._downlink = downlink
         self._responses = responses
-        self._playing_hold: PartKey | None = None
-        self._queued_hold: _HoldClip | None = None
+        self._playing_hold: Clip | None = None
+        self._queued_hold: _HoldAudio | None = None
 
     @property
     def is_hold_queued(self) -> bool:
-        """Whether hold sound waits until nothing plays."""
+        """Whether hold audio is queued until nothing plays."""
         return self._queued_hold is not None
 
     @property
     def is_hold_playing(self) -> bool:
-        """Whether hold sound plays, and so nothing else."""
-        return self._playing_hold is not None and self._downlink.is_playing(self._playing_hold)
+        """Whether hold audio plays, and so nothing else."""
+        clip = self._playing_hold
+        return clip is not None and self._downlink.is_clip_unfinished(clip)
 
     def check_playable(self, samples: int, now: int) -> None:
-        """Raise `LocalProtocolError` if so much audio cannot be played."""
+        """Raise `LocalProtocolError` if a clip of so many samples cannot be played."""
         if not self._downlink.stream_sid:
             raise LocalProtocolError("there is no stream to play on yet: wait for CallStarted")
         if not samples:
             raise LocalProtocolError("there is no audio to play")
         if self._downlink.clip_samples + samples > MAX_CLIP_SAMPLES:
             raise LocalProtocolError(
-                "more than a minute of your audio would wait: play the rest when OwnAudioFinished "
-                "comes"
+                "more than a minute of clips would be queued: play the rest after ClipFinished"
             )
-        if not self._downlink.playout.has_capacity(samples, now):
-            raise LocalProtocolError("ten minutes of audio wait to be played, as much as there can")
+        if not self._downlink.has_capacity(samples, now):
+            raise LocalProtocolError("ten minutes of audio are queued, which is all Twilio takes")
 
     def play(self, audio: bytes, name: str, now: int) -> None:
-        """Play audio behind all that plays; hold sound ends."""
+        """Play a clip behind all that plays; hold audio ends."""
         self._stop_hold(now)
         self._play(audio, name, now)
 
     def queue_hold(self, audio: bytes, name: str, now: int) -> None:
-        """Play hold sound as soon as nothing else plays; one before it ends."""
+        """Play hold audio as soon as nothing else plays; earlier hold audio ends."""
         self.drop_queued_hold()
         self._stop_hold(now)
-        known = frozenset(each.id for each in self._responses if each.is_audible)
-        self._queued_hold = _HoldClip(audio, name, known)
+        audible = frozenset(each.id for each in self._responses if each.is_audible)
+        self._queued_hold = _HoldAudio(audio, name, audible)
         self.start_hold_if_silent(now)
 
     def start_hold_if_silent(self, now: int) -> None:
-        """If hold sound waits, and nothing plays any more nor is in the middle of a word, begin."""
-        hold, playout = self._queued_hold, self._downlink.playout
-        if hold is None or playout.is_playing(now):
+        """Start queued hold audio, if nothing plays and no part is still incomplete."""
+        hold = self._queued_hold
+        if hold is None or self._downlink.is_playing(now):
             return
-        if all(each.is_complete for each in playout.positions(now)):
+        if all(each.is_complete for each in self._downlink.positions(now)):
             self._queued_hold = None
             self._playing_hold = self._play(hold.audio, hold.name, now)
 
     def agent_speaks(self, response_id: str, now: int) -> None:
-        """The agent speaks: hold sound has filled the time until then."""
+        """Stop hold audio, which has filled the time until the agent speaks."""
         self._stop_hold(now)
-        if self._queued_hold is not None and response_id not in self._queued_hold.earlier_responses:
+        hold = self._queued_hold
+        if hold is not None and response_id not in hold.earlier_responses:
             self.drop_queued_hold()
 
-    def _play(self, audio: bytes, name: str, now: int) -> PartKey:
-        line = self._downlink
-        part = line.add_clip(name, len(audio))
+    def _play(self, audio: bytes, name: str, now: int) -> Clip:
+        clip = self._downlink.add_clip(name, len(audio))
         for at in range(0, len(audio), CHECKPOINT_SAMPLES):
             piece = audio[at : at + CHECKPOINT_SAMPLES]
-            line.play(AudioChunk(part, b64encode(piece).decode(), len(piece)), now)
-        line.flush_part([], now)
-        line.notify_progress(line.playout.part_completed(part))
-        return part
+            self._downlink.play(AudioChunk(clip, b64encode(piece).decode(), len(piece)), now)
+        self._downlink.end_clip(clip, now)
+        return clip
 
     def _stop_hold(self, now: int) -> None:
-        """Stop hold sound, where it still plays. Nothing else can be in Twilio's queue."""
-        part, self._playing_hold = self._playing_hold, None
-        if part is None:
+        """Stop hold audio where it still plays. Nothing else can be in Twilio's queue."""
+        clip, self._playing_hold = self._playing_hold, None
+        if clip is None:
             return
-        heard = [each for each in self._downlink.playout.positions(now) if each.part == part]
-        if heard:
+        positions = [each for each in self._downlink.positions(now) if each.source == clip]
+        if positions:
             self._downlink.clear()
-            self._downlink.clips_cut(heard)
+            self._downlink.finish_clips(positions)
 
     def drop_queued_hold(self) -> None:
-        """Hold sound that waits is not to be heard."""
+        """Drop queued hold audio; none of it is heard."""
         hold, self._queued_hold = self._queued_hold, None
         if hold is not None:
             self._outbox.notify(ClipFinished(hold.name, heard_ms=0, sent_ms=0))

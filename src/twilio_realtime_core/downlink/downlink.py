@@ -1,13 +1,11 @@
-"""The line to the caller: audio out with its marks, and what echoes tell of what was heard.
+"""The audio to the caller with its marks, and what echoes show of what was heard.
 
-Model audio and audio of the application's own go the same way, in the order in which they are
+Audio of the model and clips of the application go the same way, in the order in which they are
 played.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
-
-from attrs import frozen
 
 from ..config.start_delay_history import StartDelayHistory
 from ..errors import FaultKind
@@ -17,155 +15,225 @@ from ..machine.units import FRAME_SAMPLES, samples_to_ms
 from ..notifications import ClipFinished, PlaybackFinished, PlaybackStarted
 from ..protocols.twilio import Clear, Mark, Media
 from ..responses.responses import Responses
-from ..values.playback_position import PartKey, PlaybackPosition
+from ..values.playback_position import AudioSource, Clip, PartKey, PlaybackPosition
 from .framing import AudioChunk, split
 from .playout import PlaybackProgress, Playout
 
 __all__ = ["Downlink"]
 
-_LONGEST_SAMPLES: Final = 48 * FRAME_SAMPLES
+_MAX_MEDIA_SAMPLES: Final = 48 * FRAME_SAMPLES
 """Samples of one message: 960 ms, whose base64 has no padding. Deltas are shorter as a rule; a
-longer one is cut, since echoes between its pieces tell how it is played."""
+longer one is cut, since echoes between its pieces show how it is played."""
 
-_FULL: Final = "ten minutes of audio wait to be played, or too many pieces; this is dropped"
-
-
-@frozen
-class _ClipState:
-    name: str
-    samples: int
+_QUEUE_FULL: Final = (
+    "ten minutes of audio are queued, or too many pieces of it; this audio was dropped"
+)
 
 
 class Downlink:
-    """What goes out on the stream that `begin` names, and what is known to have been heard.
-    `history` is what earlier calls have shown of lines."""
+    """What is sent on the stream that `start_stream` names, and what is known to have been heard.
+    `history` holds the start delays that earlier calls have shown."""
 
     def __init__(self, outbox: Outbox, responses: Responses, history: StartDelayHistory) -> None:
         self._outbox = outbox
         self._responses = responses
-        self._clips: dict[PartKey, _ClipState] = {}
+        self._clips: dict[Clip, None] = {}
         self._clip_count = 0
-        self._pings = 0
+        self._ping_count = 0
+        self._playout = Playout(history)
         self.stream_sid = ""
-        self.playout = Playout(history)
 
     def start_stream(self, stream_sid: str, now: int) -> None:
-        """A stream has begun: nothing has been played on it."""
+        """Start a stream, on which nothing has been played."""
         self.end_stream(now)
         self.stream_sid = stream_sid
-        self.playout.restart()
-
-    @property
-    def clip_samples(self) -> int:
-        """How much audio of the application's was sent and is not known to have been heard."""
-        return sum(each.samples for each in self._clips.values())
-
-    def is_playing(self, part: PartKey) -> bool:
-        """Whether audio of the application's is not known to have been heard."""
-        return part in self._clips
+        self._playout.restart()
 
     def end_stream(self, now: int) -> None:
-        """Nothing more is heard."""
-        self.clips_cut([each for each in self.playout.positions(now) if each.part.is_clip])
+        """Finish the clips: nothing more is heard."""
+        self.finish_clips(self.positions(now))
+
+    # What is heard.
+
+    def positions(self, now: int) -> list[PlaybackPosition]:
+        """See `Playout.positions`."""
+        return self._playout.positions(now)
+
+    def is_playing(self, now: int) -> bool:
+        """Whether audio may still be audible, or queued at Twilio."""
+        return self._playout.is_playing(now)
+
+    @property
+    def silent_at_ns(self) -> int | None:
+        """When, at the latest, all that was sent must have been played (ns); `None`: all of it was
+        confirmed as heard."""
+        return self._playout.silent_at_ns
+
+    @property
+    def start_delay_history(self) -> StartDelayHistory:
+        """The start delays that this call has shown."""
+        return self._playout.start_delay_history
+
+    def heard_ms(self, now: int) -> int:
+        """How much was heard of what plays now: of the response, or of the clip. If all has been
+        played, and only its last marks are missing, that of the last."""
+        positions = self.positions(now)
+        if not positions:
+            return 0
+        unfinished = (each for each in positions if each.estimated_samples < each.sent_samples)
+        playing = next(unfinished, positions[-1])
+        if isinstance(playing.source, Clip):
+            return samples_to_ms(playing.estimated_samples)
+        response_id = playing.source.response_id
+        record = self._responses.get(response_id)
+        unheard = sum(
+            each.sent_samples - each.estimated_samples
+            for each in positions
+            if isinstance(each.source, PartKey) and each.source.response_id == response_id
+        )
+        return 0 if record is None else samples_to_ms(record.sent_samples - unheard)
 
     # To Twilio.
 
-    def add_clip(self, name: str, samples: int) -> PartKey:
-        """The part that so much audio of the application's counts as; it is to be played whole."""
-        self._clip_count += 1
-        part = PartKey(0, "", str(self._clip_count), 0)
-        self._clips[part] = _ClipState(name, samples)
-        return part
+    def has_capacity(self, samples: int, now: int) -> bool:
+        """Whether Twilio's queue can take `samples` more."""
+        return self._playout.has_capacity(samples, now)
 
     def play(self, chunk: AudioChunk, now: int) -> None:
-        """Audio, and a mark behind it where one is due."""
-        if not self.playout.has_capacity(chunk.samples, now):
-            self._outbox.notify_fault(Peer.REALTIME, FaultKind.OVERFLOW, _FULL)
+        """Send audio, and a mark behind it where one is due."""
+        if not self._playout.has_capacity(chunk.samples, now):
+            self._outbox.notify_fault(Peer.REALTIME, FaultKind.OVERFLOW, _QUEUE_FULL)
             return
-        # The first frame of a burst goes alone: its echo tells soonest how late the player starts.
-        apart = self.playout.starts_burst(now) and chunk.samples > FRAME_SAMPLES
-        for each in split(chunk, FRAME_SAMPLES) if apart else (chunk,):
+        # The first frame of a burst goes alone: its echo shows the start delay soonest.
+        alone = chunk.samples > FRAME_SAMPLES and self._playout.starts_burst(now)
+        for each in split(chunk, FRAME_SAMPLES) if alone else (chunk,):
             for piece in _pieces(each):
                 self._send(piece, now)
 
     def _send(self, chunk: AudioChunk, now: int) -> None:
-        if not chunk.part.is_clip:
-            self._responses.get_or_create(chunk.part.response_id).sent_samples += chunk.samples
+        source = chunk.source
+        if isinstance(source, PartKey):
+            record = self._responses.get(source.response_id)
+            if record is not None:
+                record.sent_samples += chunk.samples
         self._outbox.send_to_twilio(Media(self.stream_sid, chunk.payload))
-        self.notify_progress(self.playout.audio_sent(chunk.part, chunk.samples, now))
-        if self.playout.is_checkpoint_due(now):
-            self._mark(now)
+        self._notify_progress(self._playout.audio_sent(source, chunk.samples, now))
+        if self._playout.is_checkpoint_due(now):
+            self._send_mark(now)
 
-    def flush_part(self, chunks: list[AudioChunk], now: int) -> None:
-        """The last audio of a part, with a mark behind it."""
-        for chunk in chunks:
+    def end_part(self, part: PartKey, rest: Iterable[AudioChunk], now: int) -> None:
+        """Send the last audio of a part, with a mark behind it."""
+        self._play_rest(rest, now)
+        self._notify_progress(self._playout.source_completed(part))
+
+    def end_response(self, response_id: str, rest: Iterable[AudioChunk], now: int) -> None:
+        """Send the last audio of a response, with a mark behind it."""
+        self._play_rest(rest, now)
+        self._notify_progress(self._playout.response_completed(response_id))
+
+    def _play_rest(self, rest: Iterable[AudioChunk], now: int) -> None:
+        for chunk in rest:
             self.play(chunk, now)
-        if self.playout.is_final_mark_due():
-            self._mark(now)
+        if self._playout.is_final_mark_due():
+            self._send_mark(now)
 
     def clear(self) -> None:
         """Empty Twilio's queue: what was not heard by now never will be."""
         self._outbox.send_to_twilio(Clear(self.stream_sid))
-        self.playout.clear()
+        self._playout.clear()
+
+    def forget(self) -> None:
+        """Forget all that was sent, since it was played to its end, whatever its marks did."""
+        self._playout.clear()
 
     def measure_round_trip(self, now: int) -> None:
-        """Send a ping, and a probe mark with it if that would tell."""
-        self._pings += 1
-        payload = b"round-trip-%d" % self._pings
+        """Send a ping, and a probe mark with it where that measures the round trip."""
+        self._ping_count += 1
+        payload = b"round-trip-%d" % self._ping_count
         self._outbox.add(SendPing(Peer.TWILIO, payload))
-        self.playout.round_trip.ping_sent(payload, now)
-        if self.playout.is_probe_due():
-            self._mark(now)
+        self._playout.round_trip.ping_sent(payload, now)
+        if self._playout.is_probe_due():
+            self._send_mark(now)
 
-    def _mark(self, now: int) -> None:
-        self._outbox.send_to_twilio(Mark(self.stream_sid, self.playout.next_mark(now)))
+    def _send_mark(self, now: int) -> None:
+        self._outbox.send_to_twilio(Mark(self.stream_sid, self._playout.next_mark(now)))
+
+    # Clips.
+
+    def add_clip(self, name: str, samples: int) -> Clip:
+        """Return a new clip, whose audio is then played."""
+        self._clip_count += 1
+        clip = Clip(self._clip_count, name, samples)
+        self._clips[clip] = None
+        return clip
+
+    def end_clip(self, clip: Clip, now: int) -> None:
+        """Send a mark behind the audio of a clip, which is complete."""
+        self._play_rest((), now)
+        self._notify_progress(self._playout.source_completed(clip))
+
+    def is_clip_unfinished(self, clip: Clip) -> bool:
+        """Whether a clip is not known to have been heard to its end."""
+        return clip in self._clips
+
+    @property
+    def clip_samples(self) -> int:
+        """How much audio of clips was sent and is not known to have been heard."""
+        return sum(clip.samples for clip in self._clips)
+
+    def finish_clips(self, positions: Iterable[PlaybackPosition]) -> None:
+        """Notify that the clips among `positions` were cut, or heard to their end."""
+        for each in positions:
+            if isinstance(each.source, Clip):
+                heard_ms = samples_to_ms(each.estimated_samples)
+                self._finish_clip(each.source, heard_ms, samples_to_ms(each.sent_samples))
+
+    def _finish_clip(self, clip: Clip, heard_ms: int, sent_ms: int) -> None:
+        del self._clips[clip]
+        self._outbox.notify(ClipFinished(clip.name, heard_ms, sent_ms))
 
     # From Twilio.
 
     def mark_echoed(self, name: str, now: int) -> None:
-        """A mark has come back."""
-        progress = self.playout.mark_echoed(name, now)
+        """Take a mark that came back."""
+        progress = self._playout.mark_echoed(name, now)
         if progress is None:
             self._outbox.notify_fault(
-                Peer.TWILIO, FaultKind.UNKNOWN_MARK, "mark: an echo of no mark that is under way"
+                Peer.TWILIO, FaultKind.UNKNOWN_MARK, "mark: the echo of a mark that is not expected"
             )
             return
-        self.notify_progress(progress)
+        self._notify_progress(progress)
 
     def pong(self, payload: bytes, now: int) -> None:
-        """A pong has come."""
-        self.playout.round_trip.pong(payload, now)
+        """Take a pong."""
+        self._playout.round_trip.pong(payload, now)
 
-    def notify_progress(self, progress: PlaybackProgress) -> None:
-        """Tell what newly counts as heard."""
-        for part in progress.started:
-            if not part.is_clip:
-                self._responses.get_or_create(part.response_id).mark_item_heard(part.item_id)
+    def _notify_progress(self, progress: PlaybackProgress) -> None:
+        for source in progress.started:
+            if isinstance(source, PartKey):
+                record = self._responses.get(source.response_id)
+                if record is not None:
+                    record.mark_item_heard(source.item_id)
                 self._outbox.notify(
-                    PlaybackStarted(part.response_id, part.item_id, part.content_index)
+                    PlaybackStarted(source.response_id, source.item_id, source.content_index)
                 )
-        for part in progress.finished:
-            if part.is_clip:
-                whole = samples_to_ms(self._clips[part].samples)
-                self._notify_clip_finished(part, whole, whole)
+        self.finish_playback(progress.finished)
+
+    def finish_playback(self, sources: Iterable[AudioSource]) -> None:
+        """Notify that sources were heard to their end."""
+        for source in sources:
+            if isinstance(source, Clip):
+                whole_ms = samples_to_ms(source.samples)
+                self._finish_clip(source, whole_ms, whole_ms)
             else:
                 self._outbox.notify(
-                    PlaybackFinished(part.response_id, part.item_id, part.content_index)
+                    PlaybackFinished(source.response_id, source.item_id, source.content_index)
                 )
-
-    def clips_cut(self, heard: list[PlaybackPosition]) -> None:
-        """Audio of the application's was cut, perhaps behind its end."""
-        for each in heard:
-            self._notify_clip_finished(
-                each.part, samples_to_ms(each.estimated_samples), samples_to_ms(each.sent_samples)
-            )
-
-    def _notify_clip_finished(self, part: PartKey, heard_ms: int, sent_ms: int) -> None:
-        self._outbox.notify(ClipFinished(self._clips.pop(part).name, heard_ms, sent_ms))
 
 
 def _pieces(chunk: AudioChunk) -> Iterator[AudioChunk]:
-    size = _LONGEST_SAMPLES // 3 * 4
+    size = _MAX_MEDIA_SAMPLES // 3 * 4
     for at in range(0, len(chunk.payload), size):
         left = chunk.samples - at // 4 * 3
-        yield AudioChunk(chunk.part, chunk.payload[at : at + size], min(left, _LONGEST_SAMPLES))
+        payload = chunk.payload[at : at + size]
+        yield AudioChunk(chunk.source, payload, min(left, _MAX_MEDIA_SAMPLES))

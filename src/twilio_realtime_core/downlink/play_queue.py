@@ -1,11 +1,12 @@
-"""The player's queue: audio starts at the later of its arrival and the end of what is before it.
+"""The queue of audio at Twilio: audio starts when it arrives, or when what is before it has ended.
 
-Audio that finds the queue empty begins a *burst*, which plays without a gap. The player may start
-a burst later than its audio arrives; by how much is the burst's lag. A lag that turns out to be
-longer can make two bursts one: the later audio then finds the player still busy.
+Audio that arrives at an empty queue starts a *burst*, which plays without a gap. The player may
+start a burst later than its audio arrives: that is the burst's start delay. A start delay that
+turns out to be longer can make two bursts one, since the later audio then arrives while the player
+is busy.
 
-Times are those of `playout`: of our own clock, as if the line had no delay. Positions are in
-samples, counted from the last `clear`.
+Times are those of `playout`: instants of our own clock, as if the network had no delay. Positions
+are in samples, counted from the last `clear`.
 """
 
 from collections import deque
@@ -14,15 +15,15 @@ from itertools import pairwise
 from attrs import define
 
 from ..machine.units import SAMPLE_NS, ns_to_samples
-from ..values.playback_position import PartKey
+from ..values.playback_position import AudioSource
 
-__all__ = ["Burst", "PlayQueue"]
+__all__ = ["Burst", "PlayQueue", "QueuedRun"]
 
 
 @define(eq=False)
 class Burst:
-    """Audio that plays without a gap, from position `begin` on. It was sent at `sent_at` (ns), and
-    starts `lag` (ns) later."""
+    """Audio that plays without a gap, from position `start` on. It was sent at `sent_at_ns`, and
+    starts to play `start_delay_ns` later."""
 
     start: int
     sent_at_ns: int
@@ -35,10 +36,10 @@ class Burst:
 
 @define(eq=False)
 class QueuedRun:
-    """Audio of one part. `fresh` is the burst that it began, as far as was known when it was sent;
-    `burst` the one that it is in."""
+    """Audio of one source. `new_burst` is the burst that it started, as far as was known when it
+    was sent; `burst` the one that it is in now."""
 
-    part: PartKey
+    source: AudioSource
     start: int
     samples: int
     new_burst: Burst | None
@@ -46,11 +47,13 @@ class QueuedRun:
 
     @property
     def end(self) -> int:
+        """The position behind it."""
         return self.start + self.samples
 
 
 class PlayQueue:
-    """What was sent and is not known to have been played. `sent` is the position of its end."""
+    """The audio that was sent and is not confirmed as played. `sent_samples` is the position of its
+    end."""
 
     def __init__(self) -> None:
         self.sent_samples = 0
@@ -58,30 +61,29 @@ class PlayQueue:
         self._busy_until_ns = 0
 
     def __len__(self) -> int:
-        """How many pieces of audio are kept apart: by part, and by burst."""
+        """How many runs of audio it holds: one for each source and burst."""
         return len(self._runs)
 
     @property
     def ends_at_ns(self) -> int | None:
-        """When all will have been played (ns); `None` if nothing is kept."""
+        """When all will have been played (ns); `None` if the queue is empty."""
         return self._runs[-1].burst.reached_at_ns(self.sent_samples) if self._runs else None
 
     def is_idle(self, now: int) -> bool:
-        """Whether audio sent at `now` begins a burst, as far as is known."""
+        """Whether audio sent at `now` starts a burst, as far as is known."""
         return not self._runs or now > self._busy_until_ns
 
-    def append(self, part: PartKey, samples: int, now: int, lag: int) -> None:
-        """`samples` of `part` were sent at `now`. A burst that begins with them is taken to have
-        this lag until more is known."""
-        # No player is ahead of one without lag: what finds that one busy finds any busy.
+    def append(self, source: AudioSource, samples: int, now: int, start_delay_ns: int) -> None:
+        """Append `samples` sent at `now`. A burst that they start is expected to have this start
+        delay until more is known."""
+        # No player is ahead of one without a start delay: what finds that one busy finds any busy.
         if self.is_idle(now):
             self._busy_until_ns = now
-            fresh = Burst(self.sent_samples, now, lag)
-            self._append_run(QueuedRun(part, self.sent_samples, samples, fresh, fresh))
-        elif self._runs[-1].part != part:
-            self._append_run(
-                QueuedRun(part, self.sent_samples, samples, None, self._runs[-1].burst)
-            )
+            burst = Burst(self.sent_samples, now, start_delay_ns)
+            self._append_run(QueuedRun(source, self.sent_samples, samples, burst, burst))
+        elif self._runs[-1].source != source:
+            burst = self._runs[-1].burst
+            self._append_run(QueuedRun(source, self.sent_samples, samples, None, burst))
         else:
             self._runs[-1].samples += samples
         self._busy_until_ns += SAMPLE_NS * samples
@@ -93,45 +95,45 @@ class PlayQueue:
         self._runs.append(run)
 
     def burst_of(self, position: int) -> Burst:
-        """The burst that plays the last sample before `position`, which must be kept."""
+        """The burst that plays the last sample before `position`, which the queue must hold."""
         return next(run.burst for run in self._runs if run.start + run.samples >= position)
 
-    def set_start_delay(self, burst: Burst, lag: int) -> None:
-        """A burst has turned out to start so much (ns) later than it was sent."""
-        burst.start_delay_ns = lag
+    def set_start_delay(self, burst: Burst, start_delay_ns: int) -> None:
+        """Correct the start delay of a burst."""
+        burst.start_delay_ns = start_delay_ns
         for before, run in pairwise(self._runs):
             _join(before, run)
 
-    def position_at(self, at: int) -> int:
-        """The position that the player has reached at `at` (ns)."""
+    def position_at(self, instant_ns: int) -> int:
+        """The position that the player has reached at an instant (ns)."""
         for run in reversed(self._runs):
-            played = ns_to_samples(at - run.burst.reached_at_ns(run.start))
+            played = ns_to_samples(instant_ns - run.burst.reached_at_ns(run.start))
             if played:
                 return run.start + min(run.samples, played)
         return self._runs[0].start if self._runs else self.sent_samples
 
-    def samples_before(self, position: int) -> dict[PartKey, int]:
-        """How much of each part lies before `position`, of parts of which any does."""
-        before: dict[PartKey, int] = {}
+    def samples_before(self, position: int) -> dict[AudioSource, int]:
+        """How many samples of each source lie before `position`; sources with none are left out."""
+        before: dict[AudioSource, int] = {}
         for run in self._runs:
             if run.start >= position:
                 break
-            before[run.part] = before.get(run.part, 0) + min(run.end, position) - run.start
+            before[run.source] = before.get(run.source, 0) + min(run.end, position) - run.start
         return before
 
-    def take_played(self, position: int) -> list[tuple[PartKey, int]]:
-        """Forget the pieces that end before `position`: their parts and samples, in order."""
-        taken: list[tuple[PartKey, int]] = []
+    def take_played(self, position: int) -> list[tuple[AudioSource, int]]:
+        """Remove the runs that end before `position`; return their sources and samples in order."""
+        taken: list[tuple[AudioSource, int]] = []
         while self._runs and self._runs[0].end <= position:
             run = self._runs.popleft()
-            taken.append((run.part, run.samples))
+            taken.append((run.source, run.samples))
         return taken
 
 
 def _join(before: QueuedRun, run: QueuedRun) -> None:
     """Put a run into the burst before it, if that still plays when the run is sent."""
-    fresh = run.new_burst
-    if fresh is None or fresh.sent_at_ns <= before.burst.reached_at_ns(before.end):
+    burst = run.new_burst
+    if burst is None or burst.sent_at_ns <= before.burst.reached_at_ns(before.end):
         run.burst = before.burst
     else:
-        run.burst = fresh
+        run.burst = burst

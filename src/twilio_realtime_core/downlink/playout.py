@@ -1,18 +1,21 @@
 """What the caller has heard: what was sent, what marks confirm, and what must have played since.
 
-Twilio plays what it gets in order, at real time, and echoes a mark when all before it has played.
-Its queue is modelled by `fifo`. Times here are those of our own clock, *as if the line had no
-delay*: audio sent at `t` reaches the player one trip later, and the `clear` that cuts it travels
-the same way, so that the two trips cancel, and "heard when a clear sent now takes effect" is what
-the model says for now.
+Twilio plays what it receives in order and in real time, and echoes a mark when all before it has
+been played. Its queue is modelled by `play_queue`. Times here are instants of our own clock, *as if
+the network had no delay*: audio sent at `t` reaches the player one trip later, and the `clear` that
+cuts it travels the same way. The two trips cancel, so "heard when a clear sent now takes effect" is
+what the model says for now.
 
-A mark's echo has come back as well: it is seen one round trip after the model's time. By as much as
-it is later, the player is behind the model, and `lag` says how much of that is believed. Until the
-first echo of a burst has come, the lag that earlier bursts had is expected, and one thing more is
-known: a mark without an echo had not been reached a round trip ago.
+A mark's echo travels back as well: it arrives one round trip after the model's time. By as much as
+it is later, the player is behind the model; `start_delay` decides how much of that to believe.
+Until the first echo of a burst arrives, the start delay of earlier bursts is expected, and one
+thing more is known: a mark without an echo had not been reached a round trip ago.
 
-Positions are in samples. Bounds are never crossed: not below what marks confirm, not above what
-was sent. What is estimated only ever steps back where an echo has come later than expected.
+Positions are in samples. Bounds are never crossed: no position is below what marks confirm or above
+what was sent. An estimate only steps back where an echo arrives later than expected.
+
+Source: Twilio documentation, "Media Streams - WebSocket Messages", `mark` and `clear`,
+https://www.twilio.com/docs/voice/media-streams/websocket-messages.
 """
 
 from collections import deque
@@ -22,7 +25,7 @@ from attrs import define, frozen
 
 from ..config.start_delay_history import StartDelayHistory
 from ..machine.units import SECOND, ns_to_samples, samples_to_ns
-from ..values.playback_position import PartKey, PlaybackPosition
+from ..values.playback_position import AudioSource, PartKey, PlaybackPosition
 from .play_queue import PlayQueue
 from .round_trip import RoundTrip
 from .start_delay import StartDelayEstimator
@@ -30,47 +33,47 @@ from .start_delay import StartDelayEstimator
 __all__ = ["CHECKPOINT_SAMPLES", "MAX_QUEUED_SAMPLES", "PlaybackProgress", "Playout"]
 
 MAX_QUEUED_SAMPLES: Final = 600 * 8000
-"""Audio that may wait to be played: Twilio discards more than ten minutes (warning 31931)."""
+"""Audio that may be queued at Twilio, which discards more than ten minutes (warning 31931)."""
 
 CHECKPOINT_SAMPLES: Final = 2000
-"""Audio between checkpoint marks: 250 ms, at most four marks a second. One with each delta floods
-the stream, audibly; the model interpolates between them."""
+"""Audio between checkpoint marks: 250 ms, so at most four marks a second. A mark with each delta
+floods the stream, audibly; the model interpolates between marks."""
 
 _GRACE_NS: Final = 2 * SECOND
-"""How long after the model's end of all audio the player may still be playing: hidden start delays
-are a few hundred ms, and a mark that is later than this has been lost."""
+"""How long after the modelled end of all audio the player may still be playing: hidden start delays
+are a few hundred ms, and a mark that is later than this was lost."""
 
 _MAX_MARKS: Final = 32_768
-"""Marks under way: more than there can be 20 ms frames in ten minutes of audio. Only of a Twilio
-that echoes none are there more; then the oldest is forgotten, since any later one answers for it.
+"""Marks without an echo: more than there are 20 ms frames in ten minutes of audio. Only a Twilio
+that echoes nothing causes more; then the oldest is forgotten, since any later one answers for it.
 """
 
-_MAX_PARTS: Final = 1024
-"""Parts told apart: a response has a handful. Only of a server that never ends what it begins are
-there more; then the oldest that was heard as far as it was sent is forgotten."""
+_MAX_SOURCES: Final = 1024
+"""Parts and clips remembered: a response has a handful. Only a server that never ends its parts
+causes more; then the oldest that was heard as far as it was sent is forgotten."""
 
 _MAX_RUNS: Final = 4096
-"""Pieces of audio, each of another part than the one before, that wait to be played: in ten minutes
-there is one for each sentence. Only of a server that changes within words are there more; then no
-more is taken."""
+"""Runs of audio in the queue, each of another source than the one before: in ten minutes there is
+one for each sentence. Only a server that alternates within words causes more; then no more is
+taken."""
 
 _MAX_DIGITS: Final = 9
-"""Digits of a mark's serial: more marks than a day's call can hold."""
+"""Digits of a mark's serial: more marks than the call of a day holds."""
 
 
 @frozen
 class PlaybackProgress:
-    """What newly counts as heard: parts whose first audio was, and parts heard to the end."""
+    """What newly counts as heard: sources whose first audio was, and sources heard to the end."""
 
-    started: tuple[PartKey, ...] = ()
-    finished: tuple[PartKey, ...] = ()
+    started: tuple[AudioSource, ...] = ()
+    finished: tuple[AudioSource, ...] = ()
 
 
 @define(eq=False)
 class _Mark:
-    """A mark under way, behind all audio before `position`. `probes`: nothing waited to be played
-    when it was sent. `overdue_ns`: from then on its echo is later than echoes are (`None`: not
-    known). (A value: do not change it.)"""
+    """A mark without an echo, behind all audio before `position`. `is_probe`: no audio was queued
+    when it was sent. `overdue_ns`: how long its echo takes at most (`None`: not known). (A value:
+    do not change it.)"""
 
     serial: int
     position: int
@@ -80,9 +83,9 @@ class _Mark:
 
 
 @define
-class _PartState:
-    """Of the `sent` samples, `confirmed` are in runs that marks confirm whole, and that are no
-    longer kept."""
+class _SourceState:
+    """Of the `sent_samples`, `confirmed_samples` are in runs that marks confirm whole, and that the
+    queue no longer holds."""
 
     sent_samples: int = 0
     confirmed_samples: int = 0
@@ -94,41 +97,39 @@ _NOTHING: Final = PlaybackProgress()
 
 
 class Playout:
-    """The queue at Twilio, as far as it can be known. `history`: what earlier calls have shown."""
+    """The queue at Twilio, as far as it is known. `history` is what earlier calls have shown."""
 
     def __init__(self, history: StartDelayHistory | None = None) -> None:
         self._history = history or StartDelayHistory()
         self._serial = 0
-        self._parts: dict[PartKey, _PartState] = {}
+        self._sources: dict[AudioSource, _SourceState] = {}
         self.restart()
 
     def restart(self) -> None:
-        """Another stream has begun, on a line that is still to be measured.
+        """Start anew for another stream, whose network path is still to be measured.
 
-        Positions in a part that goes on count from its own beginning: what of it the old stream
-        took lies before what will be heard next, and counts as heard.
+        Positions in a part that goes on count from its own start: what the old stream took of it
+        lies before what will be heard next, and counts as heard.
         """
         unfinished = {
-            part: _PartState(
-                state.sent_samples,
-                confirmed_samples=state.sent_samples,
-                is_started=state.is_started,
+            source: _SourceState(
+                state.sent_samples, state.sent_samples, is_started=state.is_started
             )
-            for part, state in self._parts.items()
+            for source, state in self._sources.items()
             if not state.is_complete
         }
         self.round_trip = RoundTrip()
         self._start_delays = StartDelayEstimator(self._history)
         self._has_echo = False
         self.clear()
-        self._parts = unfinished
+        self._sources = unfinished
 
     def clear(self) -> None:
-        """A `clear` was sent: Twilio's queue is empty, and echoes of older marks mean nothing.
+        """Empty the queue, since a `clear` was sent: echoes of older marks mean nothing now.
 
-        How late the player was stays the best guess for what comes next.
+        The start delay of the last bursts stays the best guess for the next.
         """
-        self._parts = {}
+        self._sources = {}
         self._queue = PlayQueue()
         self._marks: deque[_Mark] = deque(maxlen=_MAX_MARKS)
         self._first_valid_serial = self._serial
@@ -138,7 +139,7 @@ class Playout:
 
     @property
     def start_delay_history(self) -> StartDelayHistory:
-        """What the player has shown on this stream, for the benefit of later calls."""
+        """What the player has shown on this stream, for later calls."""
         return self._start_delays.history
 
     # What is sent.
@@ -146,59 +147,58 @@ class Playout:
     def has_capacity(self, samples: int, now: int) -> bool:
         """Whether Twilio's queue can take `samples` more, and we can remember them."""
         fits = self._unconfirmed_samples + samples <= MAX_QUEUED_SAMPLES
-        # Marks may be late, or lost: what must have been played by now does not wait either.
+        # Marks may be late, or lost: what must have been played by now is not queued either.
         fits = fits or self._queued_samples(now) + samples <= MAX_QUEUED_SAMPLES
         return fits and (len(self._queue) < _MAX_RUNS or not self.is_playing(now))
 
     def _queued_samples(self, now: int) -> int:
-        ends_at = self._queue.ends_at_ns
-        return 0 if ends_at is None else ns_to_samples(ends_at - now)
+        ends_at_ns = self._queue.ends_at_ns
+        return 0 if ends_at_ns is None else ns_to_samples(ends_at_ns - now)
 
     def starts_burst(self, now: int) -> bool:
         """Whether audio sent now finds the player idle, and may have a mark behind it. A first
-        piece of one frame, with a mark of its own, then tells soonest how late the player starts.
-        """
+        piece of one frame, with a mark of its own, shows the start delay soonest."""
         return self._queue.is_idle(now) and self._is_mark_allowed(now)
 
-    def audio_sent(self, part: PartKey, samples: int, now: int) -> PlaybackProgress:
-        """`samples` of `part` were sent to Twilio."""
+    def audio_sent(self, source: AudioSource, samples: int, now: int) -> PlaybackProgress:
+        """Note that `samples` of `source` were sent to Twilio."""
         progress = _NOTHING
         if self._unconfirmed_samples and not self.is_playing(now):
             # The marks are lost, but the audio must have been played.
             self._marks.clear()
             self._first_valid_serial = self._serial
             progress = self._confirm(self._queue.sent_samples)
-        state = self._get_or_create_state(part)
+        state = self._get_or_create_state(source)
         state.sent_samples += samples
-        lag = self._start_delays.expected_ns if self._queue.is_idle(now) else 0
-        self._queue.append(part, samples, now, lag)
+        start_delay_ns = self._start_delays.expected_ns if self._queue.is_idle(now) else 0
+        self._queue.append(source, samples, now, start_delay_ns)
         return progress
 
-    def _get_or_create_state(self, part: PartKey) -> _PartState:
-        state = self._parts.get(part)
+    def _get_or_create_state(self, source: AudioSource) -> _SourceState:
+        state = self._sources.get(source)
         if state is None:
-            if len(self._parts) >= _MAX_PARTS:
+            if len(self._sources) >= _MAX_SOURCES:
                 heard = (
                     old
-                    for old, known in self._parts.items()
+                    for old, known in self._sources.items()
                     if known.sent_samples == known.confirmed_samples
                 )
-                self._parts.pop(next(heard, part), None)  # if there is none, each has a run
-            state = self._parts[part] = _PartState()
+                self._sources.pop(next(heard, source), None)  # if there is none, each has a run
+            state = self._sources[source] = _SourceState()
         return state
 
-    def part_completed(self, part: PartKey) -> PlaybackProgress:
-        """No more audio of `part` will come."""
-        state = self._parts.get(part)
+    def source_completed(self, source: AudioSource) -> PlaybackProgress:
+        """Note that no more audio of `source` will come."""
+        state = self._sources.get(source)
         if state is None:
             return _NOTHING
         state.is_complete = True
         return PlaybackProgress(finished=self._take_finished())
 
-    def response_done(self, response_id: str) -> PlaybackProgress:
-        """No more audio of any part of a response will come."""
-        for part, state in self._parts.items():
-            if part.response_id == response_id:
+    def response_completed(self, response_id: str) -> PlaybackProgress:
+        """Note that no more audio of any part of a response will come."""
+        for source, state in self._sources.items():
+            if isinstance(source, PartKey) and source.response_id == response_id:
                 state.is_complete = True
         return PlaybackProgress(finished=self._take_finished())
 
@@ -214,24 +214,23 @@ class Playout:
 
     def _is_mark_allowed(self, now: int) -> bool:
         """Whether the last mark is long enough ago."""
-        return not self._marked_position or now >= self._marked_at_ns + samples_to_ns(
-            CHECKPOINT_SAMPLES
-        )
+        interval_ns = samples_to_ns(CHECKPOINT_SAMPLES)
+        return not self._marked_position or now >= self._marked_at_ns + interval_ns
 
     def is_final_mark_due(self) -> bool:
-        """Whether a mark should follow the last audio of a part."""
+        """Whether a mark should follow the last audio of a source."""
         return self._queue.sent_samples > self._marked_position
 
     def is_probe_due(self) -> bool:
-        """Whether a mark sent now measures the round trip: nothing waits, no mark is under way."""
+        """Whether a mark sent now measures the round trip: nothing is queued, and every mark was
+        echoed."""
         return not self._unconfirmed_samples and not self._marks
 
     def next_mark(self, now: int) -> str:
-        """The name of a mark to be sent now, unique in the call."""
+        """Note that a mark is sent now; return its name, unique in the call."""
         overdue_ns = self.round_trip.slowest_ns if self._has_echo else None
-        mark = _Mark(
-            self._serial, self._queue.sent_samples, now, not self._unconfirmed_samples, overdue_ns
-        )
+        is_probe = not self._unconfirmed_samples
+        mark = _Mark(self._serial, self._queue.sent_samples, now, is_probe, overdue_ns)
         self._marks.append(mark)
         self._serial += 1
         self._marked_position = self._queue.sent_samples
@@ -240,9 +239,9 @@ class Playout:
         return str(mark.serial)
 
     def mark_echoed(self, name: str, now: int) -> PlaybackProgress | None:
-        """A mark came back; `None` if no such mark was ever sent, or it came back before.
+        """Take a mark that came back; `None` if no such mark was ever sent, or it came back before.
 
-        Marks of a cleared generation, or long given up, are known and confirm nothing. Marks come
+        Marks sent before a `clear`, or long given up, are known and confirm nothing. Marks come
         back in order, so that one echo also answers for those before it.
         """
         serial = _serial_of(name)
@@ -263,20 +262,20 @@ class Playout:
         return self._confirm(mark.position)
 
     def _learn(self, mark: _Mark, now: int) -> None:
-        """Learn from an echo how late the player is, and how long a round trip takes at most."""
+        """Learn from an echo the start delay of its burst, and how long a round trip is at most."""
         burst = self._queue.burst_of(mark.position)
-        expected_at = burst.reached_at_ns(mark.position)
-        bound = now - max(mark.sent_at_ns, expected_at - burst.start_delay_ns)
-        if bound < 0:
-            return  # no player is so early; whoever answered, it was none
-        late = now - expected_at - self.round_trip.add_upper_bound(bound)
-        # The echo of a mark that found the player idle tells when it was sent, and no more.
-        if mark.sent_at_ns < expected_at or late < 0:
-            lag = self._start_delays.learn(
-                burst, burst.start_delay_ns + late, self.round_trip.jitter_ns or 0
+        expected_at_ns = burst.reached_at_ns(mark.position)
+        bound_ns = now - max(mark.sent_at_ns, expected_at_ns - burst.start_delay_ns)
+        if bound_ns < 0:
+            return  # no player is so early; whatever answered, it was none
+        late_ns = now - expected_at_ns - self.round_trip.add_upper_bound(bound_ns)
+        # The echo of a mark that found the player idle shows when it was sent, and no more.
+        if mark.sent_at_ns < expected_at_ns or late_ns < 0:
+            start_delay_ns = self._start_delays.learn(
+                burst, burst.start_delay_ns + late_ns, self.round_trip.jitter_ns or 0
             )
-            if lag != burst.start_delay_ns:
-                self._queue.set_start_delay(burst, lag)
+            if start_delay_ns != burst.start_delay_ns:
+                self._queue.set_start_delay(burst, start_delay_ns)
 
     # What is heard.
 
@@ -287,46 +286,45 @@ class Playout:
     @property
     def silent_at_ns(self) -> int | None:
         """When, at the latest, all that was sent must have been played (ns): from then on nothing
-        is `playing`. `None`: all of it was heard."""
-        ends_at = self._queue.ends_at_ns
-        return None if ends_at is None else ends_at + _GRACE_NS
+        `is_playing`. `None`: all of it was confirmed as heard."""
+        ends_at_ns = self._queue.ends_at_ns
+        return None if ends_at_ns is None else ends_at_ns + _GRACE_NS
 
     def is_playing(self, now: int) -> bool:
-        """Whether audio may still be audible, or waiting: sent, not confirmed, and not so long ago
+        """Whether audio may still be audible, or queued: sent, not confirmed, and not so long ago
         that it must have been played."""
-        silent_at = self.silent_at_ns
-        return silent_at is not None and now < silent_at
+        silent_at_ns = self.silent_at_ns
+        return silent_at_ns is not None and now < silent_at_ns
 
     def positions(self, now: int) -> list[PlaybackPosition]:
-        """How far each part has been played, those heard to the end excepted, in the order in
-        which they began to be sent."""
+        """How far each source has been played, those heard to the end excepted, in the order in
+        which they were first sent."""
         position = self._estimated_position(now)
         margin = self._margin_samples(position)
-        confirmed, estimated = (
-            self._samples_before(self._confirmed_position),
-            self._samples_before(position),
-        )
+        confirmed = self._samples_before(self._confirmed_position)
+        estimated = self._samples_before(position)
         return [
             PlaybackPosition(
-                part,
-                confirmed[part],
-                estimated[part],
+                source,
+                confirmed[source],
+                estimated[source],
                 state.sent_samples,
                 state.is_complete,
                 min(
                     margin,
-                    max(estimated[part] - confirmed[part], state.sent_samples - estimated[part]),
+                    max(
+                        estimated[source] - confirmed[source],
+                        state.sent_samples - estimated[source],
+                    ),
                 ),
             )
-            for part, state in self._parts.items()
+            for source, state in self._sources.items()
         ]
 
     def _estimated_position(self, now: int) -> int:
-        """The position in the stream that a clear sent now leaves heard."""
+        """The position in the stream that a `clear` sent now leaves heard."""
         if not self.is_playing(now):
-            return (
-                self._queue.sent_samples
-            )  # it must have been played, whatever became of its marks
+            return self._queue.sent_samples  # it must have been played, whatever its marks did
         reached = self._queue.position_at(now)
         mark = next(
             (mark for mark in self._marks if mark.position > self._confirmed_position), None
@@ -336,55 +334,57 @@ class Playout:
         return max(self._confirmed_position, reached)
 
     def _is_learned(self, position: int) -> bool:
-        """Whether it is known how late the player is there. What is known is not made later by an
-        echo that does not come: that may be late, or lost."""
+        """Whether the start delay there is known. A known one is not made later by an echo that
+        does not come: that may be late, or lost."""
         return self._start_delays.is_learned(self._queue.burst_of(position))
 
     def _margin_samples(self, position: int) -> int:
         """How far the player may be from a position, in samples."""
-        jitter = self.round_trip.jitter_ns
-        if jitter is None or not self._unconfirmed_samples:
+        jitter_ns = self.round_trip.jitter_ns
+        if jitter_ns is None or not self._unconfirmed_samples:
             return self._unconfirmed_samples
         learned = self._is_learned(max(position, self._confirmed_position + 1))
-        unknown = 0 if learned else self._start_delays.spread_ns
-        return self._unconfirmed_samples if unknown is None else ns_to_samples(jitter + unknown)
+        unknown_ns = 0 if learned else self._start_delays.spread_ns
+        if unknown_ns is None:
+            return self._unconfirmed_samples
+        return ns_to_samples(jitter_ns + unknown_ns)
 
-    def _samples_before(self, position: int) -> dict[PartKey, int]:
-        """How much of each part lies before a position in the stream."""
-        before = {part: state.confirmed_samples for part, state in self._parts.items()}
-        for part, samples in self._queue.samples_before(position).items():
-            before[part] += samples
+    def _samples_before(self, position: int) -> dict[AudioSource, int]:
+        """How much of each source lies before a position in the stream."""
+        before = {source: state.confirmed_samples for source, state in self._sources.items()}
+        for source, samples in self._queue.samples_before(position).items():
+            before[source] += samples
         return before
 
     def _confirm(self, position: int) -> PlaybackProgress:
         self._confirmed_position = max(self._confirmed_position, position)
-        started: list[PartKey] = []
-        for part in self._queue.samples_before(self._confirmed_position):
-            state = self._parts[part]
+        started: list[AudioSource] = []
+        for source in self._queue.samples_before(self._confirmed_position):
+            state = self._sources[source]
             if not state.is_started:
                 state.is_started = True
-                started.append(part)
+                started.append(source)
         taken = self._queue.take_played(self._confirmed_position)
-        for part, samples in taken:
-            self._parts[part].confirmed_samples += samples
+        for source, samples in taken:
+            self._sources[source].confirmed_samples += samples
         finished = self._take_finished() if taken else ()
         return PlaybackProgress(tuple(started), finished) if started or finished else _NOTHING
 
-    def _take_finished(self) -> tuple[PartKey, ...]:
-        """The parts heard to the end; they are forgotten. (One that a stream took away whole is
-        forgotten too, but was not heard.)"""
+    def _take_finished(self) -> tuple[AudioSource, ...]:
+        """Forget the sources heard to the end, and return them. (One that another stream took away
+        whole is forgotten too, but was not heard.)"""
         ended = {
-            part: state
-            for part, state in self._parts.items()
+            source: state
+            for source, state in self._sources.items()
             if state.is_complete and state.confirmed_samples == state.sent_samples
         }
-        for part in ended:
-            del self._parts[part]
-        return tuple(part for part, state in ended.items() if state.is_started)
+        for source in ended:
+            del self._sources[source]
+        return tuple(source for source, state in ended.items() if state.is_started)
 
 
 def _serial_of(name: str) -> int:
-    """The serial in a name that `Playout.mark` could have given; -1 for any other."""
+    """The serial in a name that `Playout.next_mark` could have given; -1 for any other."""
     if not (name.isascii() and name.isdecimal() and len(name) <= _MAX_DIGITS):
         return -1
     serial = int(name)

@@ -1,47 +1,40 @@
-"""Where the parts of a bridge put what is to be done, in the order in which it is to be done."""
-
-from typing import Final
+"""The collection of the actions of one step, in order."""
 
 from ..errors import Fault, FaultKind
-from ..notifications import Notification
-from .actions import Action, Encodable, Notify, Peer, Send
+from .actions import REALTIME, TWILIO, Action, Encodable, Notify, Peer, Send
 
 __all__ = ["Outbox"]
 
-# Asked for with every message; looking them up in the enum would take 0.1 µs a time.
-_TWILIO: Final = Peer.TWILIO
-_REALTIME: Final = Peer.REALTIME
-
 
 class Outbox:
-    """The actions of one step."""
+    """The actions of the current step."""
 
     def __init__(self) -> None:
         self._actions: list[Action] = []
 
     def add(self, action: Action) -> None:
-        """Any action."""
+        """Add an action."""
         self._actions.append(action)
 
     def send_to_twilio(self, message: Encodable) -> None:
-        """A message to Twilio."""
-        self._actions.append(Send(_TWILIO, message))
+        """Send a message to Twilio."""
+        self._actions.append(Send(TWILIO, message))
 
     def send_to_realtime(self, event: Encodable) -> None:
-        """An event to the model's server."""
-        self._actions.append(Send(_REALTIME, event))
+        """Send an event to the Realtime server."""
+        self._actions.append(Send(REALTIME, event))
 
-    def notify(self, event: Notification) -> None:
-        """A notification for the application."""
-        self._actions.append(Notify(event))
+    def notify(self, notification: object) -> None:
+        """Notify the application."""
+        self._actions.append(Notify(notification))
 
     def notify_fault(
         self, peer: Peer, kind: FaultKind, message: str, code: str | None = None
     ) -> None:
-        """A notification that a peer did wrong."""
+        """Notify the application of a fault of a peer."""
         self.notify(Fault(peer, kind, message, code))
 
     def take_actions(self) -> list[Action]:
-        """The actions of this step; the next step begins empty."""
+        """Remove and return the actions of this step."""
         actions, self._actions = self._actions, []
         return actions

@@ -1,13 +1,14 @@
-"""The functions that the model wants called: each announced once, and answered once.
+"""The function calls that the model requests: each is notified once, and answered once.
 
-A call is announced when its item is done and complete. One that was cut short by an interruption
-has arguments cut short, and wants no answer. A response outside the conversation announces none:
-its items are not in the conversation, so that an output would name a call that the server does not
-know, and be refused.
+A call is notified when its item is done and complete. One that was cut short by an interruption has
+arguments cut short, and needs no output. An out-of-band response requests none: its items are not
+in the conversation, so the server would refuse an output as that of an unknown call.
 
-The model goes on when all calls of its response have their outputs: before, it would miss some.
+The model responds to the outputs once all calls of its response have one: before, it would miss
+some.
 
-Source: OpenAI API reference, "Realtime", `response.output_item.done`, `function_call_output`.
+Source: OpenAI API reference, "Realtime", `response.output_item.done`, `function_call_output`,
+https://platform.openai.com/docs/api-reference/realtime-server-events.
 """
 
 from typing import Final
@@ -16,96 +17,102 @@ from attrs import define
 
 from ..errors import Fault, FaultKind, LocalProtocolError
 from ..machine.actions import Peer
+from ..machine.lifecycles import (
+    FUNCTION_CALL,
+    FunctionCallInput,
+    FunctionCallState,
+    Lifecycle,
+    LifecycleFactory,
+)
 from ..notifications import FunctionCallRequested
 from ..protocols.realtime import Item
+from .responses import ResponseRecord
 
 __all__ = ["MAX_CALLS", "FunctionCalls"]
 
 MAX_CALLS: Final = 1024
-"""Calls remembered: several for each response of an hour. The oldest that have their answer are
-forgotten first. Only of an application that answers none are there more: then no more are announced
-but reported, since an answer to each that was announced must remain possible."""
+"""Calls remembered: several for each response of an hour. The oldest whose output was sent are
+forgotten first. Only an application that answers none causes more: then no more are notified but
+reported, since an answer to each that was notified must remain possible."""
 
 
-@define
-class _Call:
-    """A call of a response. `answered`: by the application; `given`: the output was sent."""
+@define(eq=False)
+class _FunctionCall:
+    """A call, and the response that it belongs to."""
 
-    response_id: str
-    answered: bool = False
-    given: bool = False
+    record: ResponseRecord
+    lifecycle: Lifecycle[FunctionCallState, FunctionCallInput]
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the application gave the output."""
+        return self.lifecycle.state is not FunctionCallState.REQUESTED
+
+    @property
+    def is_output_sent(self) -> bool:
+        """Whether the output was sent to the server."""
+        return self.lifecycle.state is FunctionCallState.OUTPUT_SENT
 
 
 class FunctionCalls:
-    """The calls of one Realtime session, by `call_id`."""
+    """The function calls of one Realtime session, by `call_id`."""
 
-    def __init__(self) -> None:
-        self._calls: dict[str, _Call] = {}
-        self._wanting: set[str] = set()
+    def __init__(self, make_lifecycle: LifecycleFactory = Lifecycle) -> None:
+        self._make_lifecycle = make_lifecycle
+        self._calls: dict[str, _FunctionCall] = {}
 
-    def item_done(
-        self, response_id: str, item: Item, *, in_conversation: bool
-    ) -> FunctionCallRequested | Fault | None:
-        """An item of a response is done. Returns what to notify."""
-        complete = item.type == "function_call" and item.status == "completed"
-        if not complete or not in_conversation or not item.call_id or not item.name:
+    def item_done(self, record: ResponseRecord, item: Item) -> FunctionCallRequested | Fault | None:
+        """Take an item of a response that is done. Returns what to notify."""
+        is_complete = item.type == "function_call" and item.status == "completed"
+        if not is_complete or not record.is_in_conversation or not item.call_id or not item.name:
             return None
         if item.call_id in self._calls:
             return None
         if len(self._calls) >= MAX_CALLS and not self._forget_one():
-            message = f"function call: {MAX_CALLS} are without an answer; this one is left out"
+            message = f"function call: {MAX_CALLS} have no output; this one is not notified"
             return Fault(Peer.REALTIME, FaultKind.OVERFLOW, message)
-        self._calls[item.call_id] = _Call(response_id)
+        lifecycle = self._make_lifecycle(FUNCTION_CALL, FunctionCallState.REQUESTED)
+        self._calls[item.call_id] = _FunctionCall(record, lifecycle)
+        record.unsent_outputs += 1
         return FunctionCallRequested(
-            item.call_id, item.name, item.arguments or "", response_id, item.id
+            item.call_id, item.name, item.arguments or "", record.id, item.id
         )
 
     def _forget_one(self) -> bool:
-        oldest = next((call_id for call_id, call in self._calls.items() if call.given), None)
-        return oldest is not None and self._calls.pop(oldest).given
+        oldest = next((id_ for id_, call in self._calls.items() if call.is_output_sent), None)
+        if oldest is None:
+            return False
+        del self._calls[oldest]
+        return True
 
     def check_answer(self, call_id: str) -> None:
-        """Raise `LocalProtocolError` if a call cannot be answered: never announced, or answered."""
+        """Raise `LocalProtocolError` if a call cannot be answered: unknown, or answered."""
         call = self._calls.get(call_id)
         if call is None:
             raise LocalProtocolError(
-                "call_id is that of no function call: use that of a FunctionCallRequested"
+                "call_id is not that of a function call: use that of a FunctionCallRequested"
             )
-        if call.answered:
+        if call.is_answered:
             raise LocalProtocolError("call_id is that of a function call that has its output")
 
-    def mark_answered(self, call_id: str) -> None:
-        """The application has answered an announced call; the output may have to wait."""
-        self._calls[call_id].answered = True
-
     def is_known(self, call_id: str) -> bool:
-        """Whether a call was announced."""
+        """Whether a call was notified, and is remembered."""
         return call_id in self._calls
-
-    def mark_output_sent(self, call_id: str, *, respond: bool) -> str:
-        """The output of an answered call is sent; `respond`: the model is to go on with it. Returns
-        the id of the call's response."""
-        call = self._calls[call_id]
-        call.given = True
-        if respond:
-            self.mark_followup(call.response_id)
-        return call.response_id
-
-    def mark_followup(self, response_id: str) -> None:
-        """The model is to go on after a response, since something of it has its outcome."""
-        if len(self._wanting) < MAX_CALLS:  # only of responses that never end are there more
-            self._wanting.add(response_id)
-
-    def take_followup(self, response_id: str) -> bool:
-        """Whether the model is to go on now, if the response has ended: an output of it wants that,
-        and no call of it is without one. Says so once."""
-        together = (each for each in self._calls.values() if each.response_id == response_id)
-        if response_id not in self._wanting or not all(each.given for each in together):
-            return False
-        self._wanting.remove(response_id)
-        return True
 
     @property
     def open_call_ids(self) -> tuple[str, ...]:
-        """The calls that have no answer yet, oldest first."""
-        return tuple(call_id for call_id, call in self._calls.items() if not call.answered)
+        """The calls that the application has not answered, oldest first."""
+        return tuple(id_ for id_, call in self._calls.items() if not call.is_answered)
+
+    def mark_answered(self, call_id: str) -> None:
+        """Note that the application gave the output of a call; it may be deferred."""
+        self._calls[call_id].lifecycle.step(FunctionCallInput.ANSWER)
+
+    def mark_output_sent(self, call_id: str, *, respond: bool) -> ResponseRecord:
+        """Note that the output of an answered call is sent. `respond`: the model is to respond to
+        it. Returns the response of the call."""
+        call = self._calls[call_id]
+        call.lifecycle.step(FunctionCallInput.SEND_OUTPUT)
+        call.record.unsent_outputs -= 1
+        call.record.is_followup_requested |= respond
+        return call.record

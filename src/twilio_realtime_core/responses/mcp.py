@@ -1,15 +1,16 @@
-"""What the model does with tools of MCP servers (Model Context Protocol): listed, approved, called.
+"""The tools of MCP servers (Model Context Protocol) that the model uses: listed, approved, called.
 
-The server runs these tools by itself. What happens is told twice over: by events of their own, and
-by items, which come done in the conversation and, those of a response, in the response as well.
-Each thing is notified once, when all of it is known.
+The Realtime server runs these tools by itself. It describes what happens twice: by events of their
+own, and by items, which are done in the conversation and, those of a response, in the response as
+well. Each thing is notified once, when all of it is known.
 
-After a call the model wants a `response.create`, once the call has finished and its response is
-done; so the vendor's own example has it, although the guide reads as if the response went on by
-itself. A request that is granted wants none, since the call is still to be made.
+After a call the model needs a `response.create`, once the call has finished and its response is
+done; so the vendor's example does it, although the guide reads as if the response continued by
+itself. An approval that is granted needs none, since the call is still to be made.
 
-Source: OpenAI developer guide, "Realtime with tools", "Realtime MCP flow"; the example is that of
-openai-ruby, `examples/realtime/mcp_approval.rb`.
+Source: OpenAI developer guide, "Realtime with tools", "Realtime MCP flow",
+https://platform.openai.com/docs/guides/realtime-mcp; the example is that of openai-ruby,
+`examples/realtime/mcp_approval.rb`.
 """
 
 from typing import Any, Final, TypeAlias, TypeVar
@@ -17,26 +18,21 @@ from typing import Any, Final, TypeAlias, TypeVar
 from attrs import define
 
 from ..errors import LocalProtocolError
-from ..notifications import McpApprovalRequested, McpCallFinished, McpCallStarted, McpToolsListed
-from ..protocols.realtime import (
-    Item,
-    ItemAddedEvent,
-    ItemDoneEvent,
-    McpCallCompletedEvent,
-    McpCallFailedEvent,
-    McpCallInProgressEvent,
-    McpToolsCompletedEvent,
-    McpToolsFailedEvent,
-    OutputItemAddedEvent,
-    OutputItemDoneEvent,
-    ServerEvent,
+from ..notifications import (
+    McpApprovalRequested,
+    McpCallFinished,
+    McpCallStarted,
+    McpToolsListed,
 )
+from ..protocols.realtime import Item
+from .responses import ResponseRecord, Responses
 
-__all__ = ["MAX_REMEMBERED", "Mcp"]
+__all__ = ["MAX_REMEMBERED", "Mcp", "McpNotification"]
 
 MAX_REMEMBERED: Final = 1024
-"""Calls, listings and requests remembered, of each kind: several for each response of an hour. The
-oldest is forgotten first; a request that a thousand others have followed is answered too late."""
+"""Calls, listings and approval requests remembered, of each kind: several for each response of an
+hour. The oldest is forgotten first; an approval request that a thousand others have followed can no
+longer be answered."""
 
 McpNotification: TypeAlias = (
     McpToolsListed | McpApprovalRequested | McpCallStarted | McpCallFinished
@@ -47,123 +43,131 @@ T = TypeVar("T")
 
 @define
 class _Listing:
-    """`item` is the one that is done and holds the tools. `succeeded`: so its event says."""
+    """`item` is the one that is done and holds the tools; `has_succeeded`: its event says so."""
 
     server_label: str | None = None
     item: Item | None = None
-    succeeded: bool = False
+    has_succeeded: bool = False
     is_notified: bool = False
 
 
 @define
-class _Call:
-    """`item` is the one that is done and tells how the call went."""
+class _McpCall:
+    """`item` is the one that is done and holds the outcome."""
 
     item: Item | None = None
-    started: bool = False
-    ended: bool = False
+    has_started: bool = False
+    has_ended: bool = False
     is_notified: bool = False
 
 
 class Mcp:
-    """The MCP tools of one Realtime session."""
+    """The MCP tools of one Realtime session. `responses` knows the response of each item."""
 
-    def __init__(self) -> None:
+    def __init__(self, responses: Responses) -> None:
+        self._responses = responses
         self._listings: dict[str, _Listing] = {}
-        self._calls: dict[str, _Call] = {}
-        self._approvals: dict[str, bool] = {}  # whether answered
-        self._response_of: dict[str, str] = {}
-        self._answers = 0
+        self._calls: dict[str, _McpCall] = {}
+        self._approvals: dict[str, bool] = {}  # whether answered, by id of the request
+        self._answer_count = 0
 
-    def receive(self, event: ServerEvent) -> McpNotification | None:
-        """Take in an event, of whatever type. Returns what to notify."""
-        match event:
-            case OutputItemAddedEvent(response_id, item):
-                self._note_response(response_id, item)
-                return None
-            case OutputItemDoneEvent(response_id, item):
-                self._note_response(response_id, item)
-                return self._item_done(item)
-            case ItemAddedEvent(item=Item(type="mcp_list_tools") as item):
-                self._get_or_create_listing(item.id).server_label = item.server_label
-                return None
-            case ItemDoneEvent(item=item):
-                return self._item_done(item)
-            case McpToolsCompletedEvent(item_id=item_id):
-                listing = self._get_or_create_listing(item_id)
-                listing.succeeded = True
-                return _listed(listing)
-            case McpToolsFailedEvent(item_id=item_id):
-                return _not_listed(item_id, self._get_or_create_listing(item_id))
-            case McpCallInProgressEvent(item_id=item_id):
-                return _started(item_id, self._get_or_create_call(item_id))
-            case McpCallCompletedEvent(item_id=item_id) | McpCallFailedEvent(item_id=item_id):
-                call = self._get_or_create_call(item_id)
-                call.started = call.ended = True
-                return _finished(call)
-            case _:
-                return None
+    # From the model. Each method returns what to notify.
 
-    def _item_done(self, item: Item) -> McpNotification | None:
+    def output_item(self, record: ResponseRecord, item: Item) -> None:
+        """Remember which response an item belongs to."""
+        if item.type.startswith("mcp_"):
+            self._responses.index_item(item.id, record)
+
+    def item_added(self, item: Item) -> None:
+        """Take an item that was added to the conversation."""
+        if item.type == "mcp_list_tools":
+            self._get_or_create_listing(item.id).server_label = item.server_label
+
+    def tools_completed(self, item_id: str) -> McpToolsListed | None:
+        """Take a listing of tools that succeeded."""
+        listing = self._get_or_create_listing(item_id)
+        listing.has_succeeded = True
+        return _notify_listed(listing)
+
+    def tools_failed(self, item_id: str) -> McpToolsListed | None:
+        """Take a listing of tools that failed."""
+        listing = self._get_or_create_listing(item_id)
+        if listing.is_notified:
+            return None
+        listing.is_notified = True
+        return McpToolsListed(item_id, listing.server_label, tools=None)
+
+    def call_in_progress(self, item_id: str) -> McpCallStarted | None:
+        """Take a call that started."""
+        call = self._get_or_create_call(item_id)
+        if call.has_started:
+            return None
+        call.has_started = True
+        return McpCallStarted(item_id)
+
+    def call_ended(self, item_id: str) -> McpCallFinished | None:
+        """Take a call that completed or failed."""
+        call = self._get_or_create_call(item_id)
+        call.has_started = call.has_ended = True
+        return _notify_finished(call)
+
+    def item_done(self, item: Item) -> McpNotification | None:
+        """Take an item that is done, in the conversation or in a response of it."""
         match item:
             case Item(type="mcp_list_tools"):
                 listing = self._get_or_create_listing(item.id)
                 listing.item = item
-                return _listed(listing)
+                return _notify_listed(listing)
             case Item(type="mcp_call"):
                 call = self._get_or_create_call(item.id)
-                # Before the call has begun an item without its outcome is only the request.
-                if call.started or _outcome_known(item):
-                    call.started, call.item = True, item
-                return _finished(call)
+                # Before the call has started, an item without its outcome is only the request.
+                if call.has_started or _has_outcome(item):
+                    call.has_started, call.item = True, item
+                return _notify_finished(call)
             case Item(type="mcp_approval_request") if item.id not in self._approvals:
                 _remember(self._approvals, item.id, value=False)
                 arguments = item.arguments or ""
                 return McpApprovalRequested(item.id, item.server_label, item.name, arguments)
-            case Item(type="mcp_approval_response", approval_request_id=str(request)):
-                if request in self._approvals:  # answered by an event of the application's own
-                    self._approvals[request] = True
+            case Item(type="mcp_approval_response", approval_request_id=str(request_id)):
+                if request_id in self._approvals:  # answered by a raw event of the application
+                    self._approvals[request_id] = True
                 return None
             case _:
                 return None
+
+    # From the application.
+
+    def check_approval(self, approval_request_id: str) -> None:
+        """Raise `LocalProtocolError` if a request cannot be answered: unknown, or answered."""
+        is_answered = self._approvals.get(approval_request_id)
+        if is_answered is None:
+            raise LocalProtocolError(
+                "approval_request_id is not that of a request: use that of a McpApprovalRequested"
+            )
+        if is_answered:
+            raise LocalProtocolError("approval_request_id is that of a request that has its answer")
+
+    def mark_answered(self, approval_request_id: str) -> str:
+        """Note that a request has its answer, whichever. Returns an id for the item of the answer,
+        which the client has to choose."""
+        self._approvals[approval_request_id] = True
+        self._answer_count += 1
+        return f"mcp-answer-{self._answer_count}"
+
+    def is_approval_pending(self, record: ResponseRecord) -> bool:
+        """Whether a response has requested an approval that has no answer yet."""
+        unanswered = (id_ for id_, is_answered in self._approvals.items() if not is_answered)
+        return any(self._responses.of_item(id_) is record for id_ in unanswered)
+
+    # Inside.
 
     def _get_or_create_listing(self, item_id: str) -> _Listing:
         known = self._listings.get(item_id)
         return known or _remember(self._listings, item_id, _Listing())
 
-    def _get_or_create_call(self, item_id: str) -> _Call:
+    def _get_or_create_call(self, item_id: str) -> _McpCall:
         known = self._calls.get(item_id)
-        return known or _remember(self._calls, item_id, _Call())
-
-    def check_approval(self, approval_request_id: str) -> None:
-        """Raise `LocalProtocolError` if a request cannot be answered: unknown, or answered."""
-        answered = self._approvals.get(approval_request_id)
-        if answered is None:
-            raise LocalProtocolError(
-                "approval_request_id is that of no request: use that of a McpApprovalRequested"
-            )
-        if answered:
-            raise LocalProtocolError("approval_request_id is that of a request that has its answer")
-
-    def mark_answered(self, approval_request_id: str) -> tuple[str, str]:
-        """A request that was announced has its answer, whichever. Returns the id of the answer's
-        item, which the client has to choose, and that of the response that has asked."""
-        self._approvals[approval_request_id] = True
-        self._answers += 1
-        return f"mcp-answer-{self._answers}", self.response_of(approval_request_id)
-
-    def response_of(self, item_id: str) -> str:
-        """The response that an item is of; empty if that is not known."""
-        return self._response_of.get(item_id, "")
-
-    def is_approval_pending(self, response_id: str) -> bool:
-        """Whether a response has asked for something that has no answer yet."""
-        unanswered = (each for each, answered in self._approvals.items() if not answered)
-        return any(self._response_of.get(each) == response_id for each in unanswered)
-
-    def _note_response(self, response_id: str, item: Item) -> None:
-        if item.type.startswith("mcp_") and item.id not in self._response_of:
-            _remember(self._response_of, item.id, response_id)
+        return known or _remember(self._calls, item_id, _McpCall())
 
 
 def _remember(known: dict[str, T], key: str, value: T) -> T:
@@ -173,36 +177,22 @@ def _remember(known: dict[str, T], key: str, value: T) -> T:
     return value
 
 
-def _listed(listing: _Listing) -> McpToolsListed | None:
+def _notify_listed(listing: _Listing) -> McpToolsListed | None:
     item = listing.item
-    if not listing.succeeded or item is None:
+    if not listing.has_succeeded or item is None:
         return None
     listing.item = None
     if listing.is_notified:
         return None
     listing.is_notified = True
-    well_formed = isinstance(item.tools, list)
-    tools: tuple[Any, ...] = tuple(item.tools) if well_formed else ()
+    is_list = isinstance(item.tools, list)
+    tools: tuple[Any, ...] = tuple(item.tools) if is_list else ()
     return McpToolsListed(item.id, item.server_label, tools)
 
 
-def _not_listed(item_id: str, listing: _Listing) -> McpToolsListed | None:
-    if listing.is_notified:
-        return None
-    listing.is_notified = True
-    return McpToolsListed(item_id, listing.server_label, tools=None)
-
-
-def _started(item_id: str, call: _Call) -> McpCallStarted | None:
-    if call.started:
-        return None
-    call.started = True
-    return McpCallStarted(item_id)
-
-
-def _finished(call: _Call) -> McpCallFinished | None:
+def _notify_finished(call: _McpCall) -> McpCallFinished | None:
     item = call.item
-    if item is None or not (call.ended or _outcome_known(item)):
+    if item is None or not (call.has_ended or _has_outcome(item)):
         return None
     call.item = None
     if call.is_notified:
@@ -211,5 +201,5 @@ def _finished(call: _Call) -> McpCallFinished | None:
     return McpCallFinished(item.id, item.server_label, item.name, item.output, item.error)
 
 
-def _outcome_known(item: Item) -> bool:
+def _has_outcome(item: Item) -> bool:
     return item.output is not None or item.error is not None

@@ -1,155 +1,160 @@
-"""What an interruption does: one transaction, whatever caused it.
+"""What an interruption does: planned by a pure function, then applied once.
 
 The sound stops first (`clear`). Then the model is told what was heard, so that the conversation
-holds no words that the caller never heard: a part heard in part is truncated there, an item of
+holds no words that the caller never heard: a part heard in part is truncated there; an item of
 which nothing was heard is deleted (the server refuses to truncate before any audio, and at 0 ms it
-would keep the transcript), one heard to the end is left alone. Responses outside the conversation,
-and audio of the application's own, are only silenced: the history does not hold them.
+would keep the transcript); one heard to the end is left alone. Out-of-band responses and clips are
+only silenced: the conversation does not hold them.
 
-Source: OpenAI API reference, "Realtime", `conversation.item.truncate`, `response.cancel`.
+Source: OpenAI API reference, "Realtime", `conversation.item.truncate`, `response.cancel`,
+https://platform.openai.com/docs/api-reference/realtime-client-events.
 """
 
+from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Final
+from typing import Final, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import frozen
 
-from ..downlink.playout import Playout
-from ..machine.lifecycles import ResponseInput, ResponseState
+from ..machine.lifecycles import ResponseState
 from ..machine.units import samples_to_ms
-from ..protocols.realtime import CancelResponse, DeleteItem, ServerError, TruncateItem
+from ..protocols.realtime import DeleteItem, TruncateItem
 from ..responses.responses import ResponseRecord, Responses
-from ..values.playback_position import PartKey, PlaybackPosition
+from ..values.playback_position import Clip, PartKey, PlaybackPosition
 
-__all__ = ["Interruption", "cancel_event", "interrupt", "is_late_cancel", "with_event_id"]
+__all__ = ["InterruptionPlan", "plan_interruption"]
 
-_CANCEL_ID: Final = "bridge-cancel-"
-"""Begins the event id of our cancels, so that the error of one that came too late is known."""
+_CANCELLABLE: Final = (ResponseState.GENERATING, ResponseState.INTERRUPTED)
+
+_Spoken: TypeAlias = tuple[PartKey, PlaybackPosition]
 
 
 @frozen
-class Interruption:
-    """What has to be done, in this order: clear Twilio's queue if `clear`, send `events` to the
-    model. `cut` are the parts not heard to the end, `finished` those that were, as far as can be
-    known, although no mark has confirmed it; `own` is audio of the application, heard or not.
-    `stopped_generating`: more would have been said."""
+class InterruptionPlan:
+    """What an interruption does, in this order."""
 
-    clear: bool
-    events: tuple[CancelResponse | TruncateItem | DeleteItem, ...]
-    cut: tuple[PlaybackPosition, ...]
-    finished: tuple[PartKey, ...]
-    stopped_generating: bool
-    own: tuple[PlaybackPosition, ...] = ()
+    clears: bool
+    """Whether Twilio's queue is cleared: something may still be audible."""
+    cancelled: tuple[ResponseRecord, ...]
+    """The responses that are cancelled."""
+    corrections: tuple[TruncateItem | DeleteItem, ...]
+    """The events that make the conversation hold what was heard."""
+    heard_items: tuple[tuple[ResponseRecord, str], ...]
+    """The items of which some was heard."""
+    stopped: tuple[ResponseRecord, ...]
+    """The responses of which nothing more is played."""
+    completed: tuple[PartKey, ...]
+    """The parts that were heard to their end, as far as can be known."""
+    cut: tuple[tuple[PartKey, PlaybackPosition], ...]
+    """The other parts, and how far each was heard."""
+    clips: tuple[PlaybackPosition, ...]
+    """How far the clips were heard."""
+
+    @property
+    def stops_generation(self) -> bool:
+        """Whether more of a response would have come."""
+        return any(each.is_generating for each in self.stopped)
 
 
-def interrupt(
-    playout: Playout, responses: Responses, now: int, *, cancel: bool, server_cancels: bool
-) -> Interruption | None:
-    """Interrupt all that plays or is being generated; `None` if there is nothing of the kind.
+def plan_interruption(
+    positions: Sequence[PlaybackPosition],
+    responses: Responses,
+    *,
+    is_playing: bool,
+    cancel: bool,
+    server_interrupts: bool,
+) -> InterruptionPlan | None:
+    """Plan the interruption of all that plays or is being generated; `None`: there is nothing.
 
-    `cancel`: cancel what is being generated. `server_cancels`: the server does so by itself for the
-    response of the conversation. Afterwards the responses are silenced and the playout is empty.
+    `positions` say how far everything has been heard, and `is_playing` whether anything may still
+    be audible. `cancel`: cancel what is being generated. `server_interrupts`: the server cancels
+    the response of the conversation by itself.
     """
-    clear = playout.is_playing(now)
-    told = playout.positions(now)
-    heard = [each for each in told if not each.part.is_clip]
-    stopped = _stopped(responses, [each for each in heard if clear or not each.is_complete])
-    going_on = [each for each in responses.generating if _is_generating_unheard(each)]
-    to_cancel = [
+    spoken = [(each.source, each) for each in positions if isinstance(each.source, PartKey)]
+    sounding = [part for part, each in spoken if is_playing or not each.is_complete]
+    stopped = _stopped(responses, sounding)
+    unheard = [each for each in responses.generating if _is_generating_unheard(each)]
+    cancelled = [
         each
-        for each in (*stopped, *going_on)
+        for each in (*stopped, *unheard)
         if cancel
-        and each.lifecycle.state in (ResponseState.GENERATING, ResponseState.INTERRUPTED)
-        and not (server_cancels and each.is_in_conversation)
+        and each.lifecycle.state in _CANCELLABLE
+        and not (server_interrupts and each.is_in_conversation)
     ]
-    if not clear and not stopped and not to_cancel:
+    if not is_playing and not stopped and not cancelled:
         return None
-    cancels = [cancel_event(each.id) for each in to_cancel]
-    for each in to_cancel:
-        each.is_cancelled = True
-    corrections = [
-        event
-        for (response_id, item_id), parts in groupby(_by_item(heard), key=_item_of)
-        if not responses.is_item_deleted(item_id)
-        for event in _corrections_of(responses.get_or_create(response_id), item_id, list(parts))
-    ]
-    stopped_generating = any(each.is_generating for each in stopped)
-    for each in stopped:
-        each.lifecycle.step(ResponseInput.INTERRUPT)
-    playout.clear()
-    return Interruption(
-        clear,
-        events=(*cancels, *corrections),
-        cut=tuple(each for each in heard if not _is_heard_completely(each)),
-        finished=tuple(each.part for each in heard if _is_heard_completely(each)),
-        stopped_generating=stopped_generating,
-        own=tuple(each for each in told if each.part.is_clip),
+    corrections: list[TruncateItem | DeleteItem] = []
+    heard_items: list[tuple[ResponseRecord, str]] = []
+    for (response_id, item_id), parts in groupby(_by_item(spoken), key=_item_of):
+        record = _record(responses, response_id)
+        if record.is_in_conversation and not responses.is_item_deleted(item_id):
+            of_item = list(parts)
+            is_heard = _is_any_heard(of_item) or item_id in record.heard_items
+            if is_heard:
+                heard_items.append((record, item_id))
+            corrections += _corrections_of(record, item_id, of_item, is_heard=is_heard)
+    return InterruptionPlan(
+        is_playing,
+        tuple(cancelled),
+        tuple(corrections),
+        tuple(heard_items),
+        tuple(stopped),
+        completed=tuple(part for part, each in spoken if each.is_heard_completely),
+        cut=tuple((part, each) for part, each in spoken if not each.is_heard_completely),
+        clips=tuple(each for each in positions if isinstance(each.source, Clip)),
     )
 
 
-def cancel_event(response_id: str) -> CancelResponse:
-    """Our cancel of a response."""
-    return CancelResponse(response_id, event_id=_CANCEL_ID + response_id)
-
-
-def with_event_id(event: CancelResponse) -> CancelResponse:
-    """A cancel of the application, with an event id by which its late error is known; one that has
-    an id of its own keeps it, and its error is told."""
-    return event if event.event_id else evolve(event, event_id=_CANCEL_ID + "by-hand")
-
-
-def is_late_cancel(error: ServerError) -> bool:
-    """Whether an error only says that a response ended while our cancel of it was under way."""
-    ours = error.event_id is not None and error.event_id.startswith(_CANCEL_ID)
-    return ours and error.code == "response_cancel_not_active"
-
-
-def _stopped(responses: Responses, sounding: list[PlaybackPosition]) -> list[ResponseRecord]:
-    """What sounds is stopped, and what would sound: of responses still generating without sound,
-    those of the conversation; one outside of it may be text that no caller is to hear."""
-    heard = {
-        each.part.response_id: responses.get_or_create(each.part.response_id) for each in sounding
-    }
-    stopped = [each for each in responses.generating if each.is_in_conversation or each.id in heard]
-    stopped += [each for each in heard.values() if not each.is_generating]
+def _stopped(responses: Responses, sounding: Iterable[PartKey]) -> list[ResponseRecord]:
+    """The responses that sound, and those that would: of responses being generated without sound,
+    those of the conversation; an out-of-band one may be text that is not spoken."""
+    ids = dict.fromkeys(part.response_id for part in sounding)
+    stopped = [each for each in responses.generating if each.is_in_conversation or each.id in ids]
+    records = [_record(responses, response_id) for response_id in ids]
+    stopped += [each for each in records if not each.is_generating]
     return [each for each in stopped if each.is_audible]
 
 
-def _is_generating_unheard(response: ResponseRecord) -> bool:
-    """An interruption that was to cancel nothing has left it so."""
-    unheard = response.lifecycle.state is ResponseState.INTERRUPTED
-    return unheard and response.is_in_conversation and not response.is_cancelled
+def _is_generating_unheard(record: ResponseRecord) -> bool:
+    """Whether an earlier interruption, which cancelled nothing, left a response running."""
+    is_interrupted = record.lifecycle.state is ResponseState.INTERRUPTED
+    return is_interrupted and record.is_in_conversation and not record.is_cancelled
 
 
-def _item_of(heard: PlaybackPosition) -> tuple[str, str]:
-    return heard.part.response_id, heard.part.item_id
+def _record(responses: Responses, response_id: str) -> ResponseRecord:
+    """The record of a response that sounds. One that is forgotten, since more than a thousand were
+    created while it plays, counts as one of the conversation."""
+    return responses.get(response_id) or ResponseRecord(response_id)
 
 
-def _by_item(heard: list[PlaybackPosition]) -> list[PlaybackPosition]:
-    """Parts of one item side by side, items in the order in which they began to be sent."""
-    first: dict[tuple[str, str], int] = {}
-    for each in heard:
-        first.setdefault(_item_of(each), len(first))
-    return sorted(heard, key=lambda each: first[_item_of(each)])
+def _item_of(spoken: _Spoken) -> tuple[str, str]:
+    part, _ = spoken
+    return part.response_id, part.item_id
 
 
-def _is_heard_completely(heard: PlaybackPosition) -> bool:
-    return heard.is_complete and heard.estimated_samples == heard.sent_samples
+def _by_item(spoken: Iterable[_Spoken]) -> list[_Spoken]:
+    """The parts of one item side by side, items in the order of their first sound."""
+    order: dict[tuple[str, str], int] = {}
+    for each in spoken:
+        order.setdefault(_item_of(each), len(order))
+    return sorted(spoken, key=lambda each: order[_item_of(each)])
+
+
+def _is_any_heard(parts: Iterable[_Spoken]) -> bool:
+    return any(
+        samples_to_ms(each.estimated_samples) or each.is_heard_completely for _, each in parts
+    )
 
 
 def _corrections_of(
-    response: ResponseRecord, item_id: str, parts: list[PlaybackPosition]
+    record: ResponseRecord, item_id: str, parts: Iterable[_Spoken], *, is_heard: bool
 ) -> list[TruncateItem | DeleteItem]:
-    """What makes the model's memory of an item what the caller heard of it."""
-    if not response.is_in_conversation:
-        return []
-    if any(samples_to_ms(each.estimated_samples) or _is_heard_completely(each) for each in parts):
-        response.mark_item_heard(item_id)
-    if item_id in response.heard_items:
+    """The events that make the conversation hold of an item what the caller heard of it."""
+    if is_heard:
         return [
-            TruncateItem(item_id, each.part.content_index, samples_to_ms(each.estimated_samples))
-            for each in parts
-            if not _is_heard_completely(each)
+            TruncateItem(item_id, part.content_index, samples_to_ms(each.estimated_samples))
+            for part, each in parts
+            if not each.is_heard_completely
         ]
     # An item that the server has not finished cannot be deleted yet; it is once it is done.
-    return [DeleteItem(item_id)] if item_id in response.done_items else []
+    return [DeleteItem(item_id)] if item_id in record.done_items else []

@@ -1,15 +1,16 @@
 """The caller's audio on its way to the model: silence where frames are missing, or are muted.
 
-Turn detection counts the audio that it is given. Of frames that never come it learns nothing, so
-that a caller who stopped speaking seems to go on; the same if a muted caller's frames were left
-out. So silence takes their place.
+Turn detection counts the audio that it receives. It does not notice frames that never arrive, so a
+caller who stopped speaking would seem to go on; the same if the frames of a muted caller were left
+out. So silence is sent in their place.
 
-Twilio's timestamps tell what is missing. They are readings of a clock, a few ms off the audio, so
-they are held against where the audio should be by now, not against the one before: what is less
-than a frame off is jitter, and jitter does not add up. Where no frame comes at all, no timestamp
-can tell; then time does, as long as the caller is speaking. Positions are in samples.
+Twilio's timestamps show what is missing. They are readings of a clock, a few ms off the audio, so
+they are compared with where the audio should be by now, not with the timestamp before: what is less
+than a frame off is jitter, and jitter does not add up. Where no frame arrives at all, no timestamp
+can show it; then time does, while the caller is speaking. Positions are in samples.
 
-Source: Twilio documentation, "Media Streams - WebSocket Messages", `media`.
+Source: Twilio documentation, "Media Streams - WebSocket Messages", `media`,
+https://www.twilio.com/docs/voice/media-streams/websocket-messages.
 """
 
 from base64 import b64encode
@@ -26,7 +27,7 @@ MAX_GAP_SAMPLES: Final = 10 * 8000
 adds nothing but audio to be paid for."""
 
 INACTIVITY_SAMPLES: Final = 8000
-"""Silence given when a speaking caller's frames stop: one second, longer than turn detection waits
+"""Silence sent when a speaking caller's frames stop: one second, longer than turn detection waits
 for the end of a turn (200 to 500 ms; API reference, "Realtime", `turn_detection`)."""
 
 _SAMPLES_PER_MS: Final = 8
@@ -37,43 +38,43 @@ differ, so that their difference never adds up to a gap."""
 
 _JITTER_SAMPLES: Final = FRAME_SAMPLES // 2
 """How far off a frame may be and move the expectation. One that is later, but less than a frame,
-may stand behind a lost one and be early by its jitter: the next frames will tell."""
+may stand behind a lost one and be early by its jitter: the next frames will show."""
 
 
 class CallerAudio:
-    """What is put into the caller's audio. `inactivity_timeout_ns` is how long a speaking caller's
-    frames may stay away; `None`: for ever. `muted`: give `silence` in place of each frame."""
+    """What is missing of the caller's audio. `inactivity_timeout_ns` is how long no frame may
+    arrive while the caller speaks; `None`: for ever. `is_muted`: send silence in place of each
+    frame."""
 
     def __init__(self, inactivity_timeout_ns: int | None) -> None:
-        self._timeout = inactivity_timeout_ns
+        self._timeout_ns = inactivity_timeout_ns
         self.is_muted = False
-        self.start_stream(format_is_mulaw=False)
+        self.start_stream(is_pcmu=False)
 
-    def start_stream(self, format_is_mulaw: bool) -> None:  # noqa: FBT001
-        """A stream has begun. Only if it is µ-law, 8 kHz, mono is anything ever put into it."""
-        self._is_padding_enabled = format_is_mulaw
-        self._speaking = False
+    def start_stream(self, *, is_pcmu: bool) -> None:
+        """Start a stream. Only one of µ-law, 8 kHz, mono is ever padded."""
+        self._is_padded = is_pcmu
         self._last_audio_ns = 0
-        self._is_gap_filled = True  # of what has not begun nothing is missing
-        self._last_ms = 0
+        self._is_gap_filled = True  # before the first frame nothing is missing
+        self._last_timestamp_ms = 0
         self._expected_position: int | None = None
 
     def frame_received(self, timestamp_ms: int | None, samples: int, now: int) -> int:
-        """A frame has come. Returns how many samples of silence go before it."""
+        """Take a frame. Returns how many samples of silence go before it."""
         self._last_audio_ns = now
         self._is_gap_filled = False
-        if timestamp_ms is None or not self._is_padding_enabled:
+        if timestamp_ms is None or not self._is_padded:
             self._expected_position = None
             return 0
-        at = timestamp_ms * _SAMPLES_PER_MS
+        position = timestamp_ms * _SAMPLES_PER_MS
         expected = self._expected_position
-        if expected is None or timestamp_ms < self._last_ms:
+        if expected is None or timestamp_ms < self._last_timestamp_ms:
             # The first one, or a clock that was set back: from here on anew.
-            expected = at
-        self._last_ms = timestamp_ms
-        missing = at - expected
+            expected = position
+        self._last_timestamp_ms = timestamp_ms
+        missing = position - expected
         if missing >= FRAME_SAMPLES:
-            self._expected_position = at + samples
+            self._expected_position = position + samples
             return min(missing, MAX_GAP_SAMPLES)
         if missing < 0:
             expected -= _DRIFT_SAMPLES
@@ -83,28 +84,22 @@ class CallerAudio:
         return 0
 
     def speech_started(self, now: int) -> None:
-        """Turn detection hears the caller speak."""
-        self._speaking = True
+        """Start to wait for frames: turn detection heard the caller speak."""
         self._last_audio_ns = now
 
-    def speech_stopped(self) -> None:
-        """Turn detection hears the caller no longer."""
-        self._speaking = False
-
-    @property
-    def deadline(self) -> int | None:
-        """When to call `expire` (ns), by what is known now. Each frame moves it; a timer need only
-        be set when speech starts, and after `expire`, which may have been early. `None`: not
-        needed before speech starts again."""
-        if self._timeout is None or not self._speaking or not self._is_padding_enabled:
+    def silence_due_at_ns(self, *, is_speaking: bool) -> int | None:
+        """When to call `take_due_silence` (ns), by what is known now. Each frame moves it; a timer
+        need only be set when speech starts, and after `take_due_silence`, which may have been
+        early. `None`: not needed before speech starts again."""
+        if self._timeout_ns is None or not is_speaking or not self._is_padded:
             return None
-        return self._last_audio_ns + self._timeout
+        return self._last_audio_ns + self._timeout_ns
 
-    def take_due_silence(self, now: int) -> int:
-        """The deadline may have come. Returns how many samples of silence are due now, once for
-        each gap: what timestamps tell of it afterwards is not filled again."""
-        deadline = self.deadline
-        if deadline is None or now < deadline:
+    def take_due_silence(self, now: int, *, is_speaking: bool) -> int:
+        """Return how many samples of silence are due now, once for each gap: what timestamps show
+        of it afterwards is not filled again."""
+        due_at_ns = self.silence_due_at_ns(is_speaking=is_speaking)
+        if due_at_ns is None or now < due_at_ns:
             return 0
         self._last_audio_ns = now
         if self._is_gap_filled:
@@ -116,5 +111,5 @@ class CallerAudio:
 
 @lru_cache(maxsize=8)  # a frame, a second, and a gap or two of up to 100 KB
 def silence_payload(samples: int) -> str:
-    """So many samples of silence, in base64."""
+    """Silence of `samples`, in base64."""
     return b64encode(pcmu.silence(samples)).decode()

@@ -1,21 +1,15 @@
-"""What a conversation consists of: values, as plain as the protocol's own.
+"""The items of a conversation, as values.
 
-`from_server` reads an item as the server describes it, and takes what comes. `to_data` and
-`from_data` are for keeping a conversation: plain JSON data in the protocol's own shape, with
-`heard` and `heard_ms` beside the transcript of audio that was cut.
+`conversation.item_json` reads them from the server's events and from JSON, and writes them.
 
 Source: OpenAI API reference, "Realtime", conversation items. What is said stays out of `repr`.
 """
 
 from collections.abc import Mapping
 from enum import Enum, unique
-from typing import Any, Final, NoReturn, TypeAlias, TypeGuard
+from typing import Any, TypeAlias
 
-import attrs
 from attrs import evolve, field, frozen
-
-from ..errors import LocalProtocolError
-from ..protocols.realtime import Item
 
 __all__ = [
     "AudioPart",
@@ -29,10 +23,7 @@ __all__ = [
     "TextPart",
     "UnknownItem",
     "UnknownPart",
-    "as_text",
-    "from_data",
-    "from_server",
-    "to_data",
+    "replace_audio_with_text",
 ]
 
 
@@ -95,7 +86,7 @@ class Message:
     id: str
     role: Role
     parts: tuple[ContentPart, ...] = ()
-    complete: bool = True
+    is_complete: bool = True
 
 
 @frozen
@@ -106,7 +97,7 @@ class FunctionCall:
     call_id: str
     name: str
     arguments: str = field(default="", repr=False)
-    complete: bool = True
+    is_complete: bool = True
 
 
 @frozen
@@ -130,203 +121,7 @@ class UnknownItem:
 ConversationItem: TypeAlias = Message | FunctionCall | FunctionOutput | UnknownItem
 
 
-_DEEPEST: Final = 32
-"""Levels of what is nested in an item of another kind: schemas of tools have a dozen, and what has
-a thousand cannot be compared."""
-
-_ROLES: Final[Mapping[str | None, Role]] = {role.value: role for role in Role}
-
-
-# From the server.
-
-
-def from_server(item: Item) -> ConversationItem:
-    """An item as an event describes it; its audio is dropped.
-
-    It takes what comes: text that is missing, or none, is empty; what this version does not know is
-    an `OtherItem`, or an `OtherPart`.
-    """
-    complete = item.status != "in_progress"
-    content = _without_audio(item.content)
-    match item.type:
-        case "message" if item.role in _ROLES:
-            parts = tuple(_part_from_server(part) for part in content)
-            return Message(item.id, _ROLES[item.role], parts, complete)
-        case "function_call":
-            call_id, name, arguments = item.call_id or "", item.name or "", item.arguments or ""
-            return FunctionCall(item.id, call_id, name, arguments, complete)
-        case "function_call_output":
-            return FunctionOutput(item.id, item.call_id or "", _text(item.output) or "")
-        case _:
-            told = attrs.asdict(
-                evolve(item, content=content or None),
-                recurse=False,
-                filter=lambda _, value: value is not None,
-            )
-            return UnknownItem(item.id, item.type, _but(told, "id", "type"))
-
-
-def _without_audio(content: Any) -> list[Any]:
-    match content:
-        case [*parts]:
-            return [_but(part, "audio") if _is_object(part) else part for part in parts]
-        case _:
-            return []
-
-
-def _is_object(value: Any) -> TypeGuard[Mapping[str, Any]]:
-    return isinstance(value, Mapping)
-
-
-def _part_from_server(part: Any) -> ContentPart:
-    match part:
-        case {"type": "input_text" | "output_text"}:
-            return TextPart(_text(part.get("text")) or "")
-        case {"type": "input_audio" | "output_audio"}:
-            return AudioPart(_text(part.get("transcript")))
-        case {"type": "input_image"}:
-            return ImagePart(_text(part.get("image_url")) or "", _text(part.get("detail")))
-        case {"type": str(type_)}:
-            return UnknownPart(type_, _but(part, "type"))
-        case _:
-            return UnknownPart("")
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _but(data: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: _shallow(value) for name, value in data.items() if name not in names}
-
-
-def _shallow(value: Any, depth: int = 0) -> Any:
-    """A value without what is nested too deeply to mean anything."""
-    if depth > _DEEPEST:
-        return None
-    if _is_object(value):
-        return {name: _shallow(each, depth + 1) for name, each in value.items()}
-    match value:
-        case [*values]:
-            return [_shallow(each, depth + 1) for each in values]
-        case _:
-            return value
-
-
-# As plain data.
-
-
-def to_data(item: ConversationItem) -> dict[str, Any]:
-    """An item as JSON data, of which `from_data` makes the same item again."""
-    match item:
-        case Message(id=id_, role=role, parts=parts, complete=complete):
-            fields = {"role": role.value, "content": [_part_data(role, part) for part in parts]}
-            return {"id": id_, "type": "message", "status": _status(complete), **fields}
-        case FunctionCall(id=id_, call_id=call_id, name=name, arguments=arguments):
-            fields = {"call_id": call_id, "name": name, "arguments": arguments}
-            status = _status(item.complete)
-            return {"id": id_, "type": "function_call", "status": status, **fields}
-        case FunctionOutput(id=id_, call_id=call_id, output=output):
-            kind = "function_call_output"
-            return {"id": id_, "type": kind, "call_id": call_id, "output": output}
-        case _:
-            return {"id": item.id, "type": item.type, **item.data}
-
-
-def _status(complete: bool) -> str:  # noqa: FBT001
-    return "completed" if complete else "in_progress"
-
-
-def _part_data(role: Role, part: ContentPart) -> dict[str, Any]:
-    way = "output" if role is Role.ASSISTANT else "input"
-    match part:
-        case TextPart(text=text):
-            return {"type": f"{way}_text", "text": text}
-        case AudioPart(transcript=transcript, heard=heard, heard_ms=heard_ms):
-            cut = {} if heard_ms is None else {"heard": heard, "heard_ms": heard_ms}
-            return {"type": f"{way}_audio", "transcript": transcript, **cut}
-        case ImagePart(image_url=url, detail=detail):
-            told = {} if detail is None else {"detail": detail}
-            return {"type": "input_image", "image_url": url, **told}
-        case _:
-            return {"type": part.type, **part.data}
-
-
-def from_data(data: Mapping[str, Any]) -> ConversationItem:
-    """An item of its JSON data. Other keys than those of `to_data`, such as `audio`, are left out.
-
-    Raises `LocalProtocolError`, with the place, where a field is missing or of the wrong type.
-    """
-    _check_mapping(data, "item")
-    kind, id_ = _string(data, "type", "item"), _string(data, "id", "item")
-    complete = data.get("status") != "in_progress"
-    match kind:
-        case "message":
-            role = _ROLES.get(_string(data, "role", "item"))
-            if role is None:
-                _refuse("item.role", "'system', 'user' or 'assistant'")
-            return Message(id_, role, _parts_from_data(data.get("content")), complete)
-        case "function_call":
-            call_id, name = _string(data, "call_id", "item"), _string(data, "name", "item")
-            return FunctionCall(id_, call_id, name, _string(data, "arguments", "item"), complete)
-        case "function_call_output":
-            return FunctionOutput(
-                id_, _string(data, "call_id", "item"), _string(data, "output", "item")
-            )
-        case _:
-            return UnknownItem(id_, kind, _but(data, "id", "type"))
-
-
-def _parts_from_data(content: Any) -> tuple[ContentPart, ...]:
-    match content:
-        case [*parts]:
-            pass
-        case _:
-            _refuse("item.content", "a list of parts")
-    places = (f"item.content[{index}]" for index in range(len(parts)))
-    return tuple(map(_part_from_data, parts, places))
-
-
-def _part_from_data(data: Any, place: str) -> ContentPart:
-    _check_mapping(data, place)
-    match _string(data, "type", place):
-        case "input_text" | "output_text":
-            return TextPart(_string(data, "text", place))
-        case "input_audio" | "output_audio":
-            heard_ms = data.get("heard_ms")
-            if heard_ms is not None and (type(heard_ms) is not int or heard_ms < 0):
-                _refuse(f"{place}.heard_ms", "a whole number of milliseconds, or null")
-            heard = _string_or_none(data, "heard", place)
-            return AudioPart(_string_or_none(data, "transcript", place), heard, heard_ms)
-        case "input_image":
-            url = _string(data, "image_url", place)
-            return ImagePart(url, _string_or_none(data, "detail", place))
-        case kind:
-            return UnknownPart(kind, _but(data, "type"))
-
-
-def _check_mapping(data: Any, place: str) -> None:
-    if not _is_object(data):
-        _refuse(place, "an object")
-
-
-def _string(data: Mapping[str, Any], name: str, place: str) -> str:
-    value = data.get(name)
-    return value if isinstance(value, str) else _refuse(f"{place}.{name}", "a string")
-
-
-def _string_or_none(data: Mapping[str, Any], name: str, place: str) -> str | None:
-    return None if data.get(name) is None else _string(data, name, place)
-
-
-def _refuse(place: str, needed: str) -> NoReturn:
-    raise LocalProtocolError(f"{place} must be {needed}")
-
-
-# Audio of an earlier call.
-
-
-def as_text(item: ConversationItem) -> ConversationItem:
+def replace_audio_with_text(item: ConversationItem) -> ConversationItem:
     """The item with written words in the place of spoken ones, so that it can be created.
 
     Of audio that was cut only the words that were heard are taken, of other audio its transcript;
@@ -334,10 +129,10 @@ def as_text(item: ConversationItem) -> ConversationItem:
     """
     if not isinstance(item, Message):
         return item
-    parts = (_as_text(part) if isinstance(part, AudioPart) else part for part in item.parts)
+    parts = (_to_text_part(part) if isinstance(part, AudioPart) else part for part in item.parts)
     return evolve(item, parts=tuple(part for part in parts if part is not None))
 
 
-def _as_text(part: AudioPart) -> TextPart | None:
+def _to_text_part(part: AudioPart) -> TextPart | None:
     words = part.transcript if part.heard_ms is None else part.heard
     return TextPart(words) if words else None

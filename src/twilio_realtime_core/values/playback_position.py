@@ -1,16 +1,17 @@
-"""How far audio has been played to the caller."""
+"""What audio to the caller belongs to, and how far it has been played."""
+
+from typing import TypeAlias
 
 from attrs import field, frozen
 
-__all__ = ["PartKey", "PlaybackPosition"]
+__all__ = ["AudioSource", "Clip", "PartKey", "PlaybackPosition"]
 
 
 @frozen(cache_hash=True)
 class PartKey:
-    """A content part of an item: what audio belongs to, and what can be truncated.
+    """A content part of an item, which audio of the model belongs to and which can be truncated.
 
-    `session` counts the Realtime sessions of the call from 1, since ids are unique only within one;
-    0 is audio of the application's own.
+    `session` counts the Realtime sessions of the call from 1, since ids are unique within one only.
     """
 
     session: int
@@ -18,24 +19,37 @@ class PartKey:
     item_id: str
     content_index: int
 
-    @property
-    def is_clip(self) -> bool:
-        """Whether it is the application's own: the model does not know of it."""
-        return self.session == 0
+
+@frozen(cache_hash=True)
+class Clip:
+    """Audio of the application, which the model does not know of. `number` counts the clips of a
+    call from 1; `name` is the application's; `samples` is its length."""
+
+    number: int
+    name: str
+    samples: int
+
+
+AudioSource: TypeAlias = PartKey | Clip
 
 
 @frozen
 class PlaybackPosition:
-    """How far a part has been played, in samples: `confirmed <= estimated <= sent`.
+    """How far audio has been played, in samples: `confirmed <= estimated <= sent`.
 
-    `confirmed` is known from marks; `estimated` is what a `clear` sent at that moment leaves
-    heard, and `margin` how far it may be off, as far as the line has shown. `complete`: all audio
-    of the part has been sent.
+    `confirmed_samples` is known from marks. `estimated_samples` is what a `clear` sent at that
+    moment leaves heard, and `margin_samples` how far it may be off, as far as the call has shown.
+    `is_complete`: all audio of the source has been sent.
     """
 
-    part: PartKey
+    source: AudioSource
     confirmed_samples: int
     estimated_samples: int
     sent_samples: int
     is_complete: bool
     margin_samples: int = field(default=0, eq=False)
+
+    @property
+    def is_heard_completely(self) -> bool:
+        """Whether all of it was heard, as far as can be known."""
+        return self.is_complete and self.estimated_samples == self.sent_samples

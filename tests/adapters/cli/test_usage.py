@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from certificates import serving
+from certificates import server_context
 from command_line import RUNTIMES, RunningCommand, usage_error
 from twilio_realtime.cli.commands import run_command
 from twilio_realtime.sim.audio import write_wav
@@ -209,7 +209,7 @@ def test_phone_reports_a_refused_connection(
 def test_phone_reports_a_certificate_that_does_not_match(
     capsys: pytest.CaptureFixture[str], runtime: str
 ) -> None:
-    with shaking_hands(serving("other.example")) as port:
+    with shaking_hands(server_context("other.example")) as port:
         line = error_line(
             capsys, "phone", f"wss://localhost:{port}/media-stream", "--runtime", runtime
         )

@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calling import Call, connected, delta, dtmf, media, start
+from twilio_realtime.errors import UsageError
 from twilio_realtime.recordings.folder import RecordingFolder
 from twilio_realtime.recordings.format import decode_line, encode_line
 from twilio_realtime.recordings.recorder import BridgeLike, Recorder
@@ -29,7 +30,6 @@ from twilio_realtime.recordings.redactor import NOT_JSON, Redactor, decode_value
 from twilio_realtime.recordings.replay import Difference, ReplayResult, replay
 from twilio_realtime.server.service import Service, ServiceConfig
 from twilio_realtime.sim.batch.batch import run_call
-from twilio_realtime.usage_error import UsageError
 from twilio_realtime_core import (
     Action,
     Bridge,
@@ -347,7 +347,7 @@ def test_an_object_that_is_no_command_is_misuse_in_replay() -> None:
     call = RecordedCall.ready()
     several: list[Any] = [Colour.RED, object(), Mute, RecordingFolder]
     for no_command in several:
-        assert "no command" in str(outcome(call, no_command))
+        assert "is not a command" in str(outcome(call, no_command))
     assert replay(call.lines).difference is None
 
 

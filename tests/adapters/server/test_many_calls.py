@@ -1,4 +1,4 @@
-"""A hundred calls at once in one process, over real sockets, while strangers misbehave."""
+"""A hundred calls at once in one process, over real sockets, while other peers misbehave."""
 
 import os
 import socket
@@ -25,7 +25,7 @@ from twilio_realtime_core.transport.websocket import LinkConfig
 
 CALLS = 100
 LINK = LinkConfig(max_message_bytes=1 << 24)
-SAID_BYTES = 12_000
+AUDIO_BYTES = 12_000
 SILENCE = b"\xff"
 
 HOSTILE = {
@@ -47,10 +47,10 @@ class Json:
 
 
 @define(eq=False)
-class Listener:
-    """A model that takes any configuration, and only listens."""
+class ListeningModel:
+    """A model that accepts any configuration and only records caller audio."""
 
-    heard: list[str] = field(factory=list[str])
+    received: list[str] = field(factory=list[str])
     deadline: None = None
 
     def start(self, now: int) -> list[Action]:
@@ -62,7 +62,7 @@ class Listener:
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
         event = msgspec.json.decode(text)
         if event["type"] == "input_audio_buffer.append":
-            self.heard.append(event["audio"])
+            self.received.append(event["audio"])
             return []
         return [Send(CLIENT, Json({"type": "session.updated", "session": event["session"]}))]
 
@@ -77,31 +77,35 @@ class Listener:
 
 
 @define(eq=False)
-class Town:
+class ManyCalls:
     """Phones, one service and one model, all in this process."""
 
     drivers: Any
-    listeners: list[Listener] = field(factory=list[Listener])
+    models: list[ListeningModel] = field(factory=list[ListeningModel])
     phones: list[TwilioPeer] = field(factory=list[TwilioPeer])
-    said: list[bytes] = field(factory=list[bytes])
-    told: list[object] = field(factory=list[object])
+    sent_audio: list[bytes] = field(factory=list[bytes])
+    notifications: list[object] = field(factory=list[object])
     errors: list[Exception] = field(factory=list[Exception])
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
-            model = await self.listen(tasks, self.accept_model)
-            config = ServiceConfig(call=CallConfig(url=f"ws://127.0.0.1:{model}/v1/realtime"))
+            model_port = await self.listen(tasks, self.accept_model)
+            config = ServiceConfig(call=CallConfig(url=f"ws://127.0.0.1:{model_port}/v1/realtime"))
             service = Service(config)
 
             def accept() -> tuple[Any, Hashable]:
-                return self.drivers.Driver(service.open_connection(), self.told.append), Peer.TWILIO
+                return self.drivers.Driver(
+                    service.open_connection(), self.notifications.append
+                ), Peer.TWILIO
 
             port = await self.listen(tasks, accept)
-            strangers = [self.intrude(port, sent) for sent in HOSTILE.values()]
-            async with anyio.create_task_group() as calls:
+            strangers = [
+                self.connect_stranger(port, request_bytes) for request_bytes in HOSTILE.values()
+            ]
+            async with anyio.create_task_group() as callers:
                 for number in range(CALLS):
-                    calls.start_soon(self.call, port, number)
-            while sum(isinstance(event, CallEnded) for event in self.told) < CALLS:
+                    callers.start_soon(self.call, port, number)
+            while sum(isinstance(event, CallEnded) for event in self.notifications) < CALLS:
                 await anyio.sleep(0.02)
             for stranger in strangers:
                 stranger.close()
@@ -111,13 +115,13 @@ class Town:
         addresses: list[tuple[str, int]] = []
         ready = anyio.Event()
 
-        def listening(bound: list[tuple[str, int]]) -> None:
+        def on_listening(bound: list[tuple[str, int]]) -> None:
             addresses.extend(bound)
             ready.set()
 
         async def serve() -> None:
             await self.drivers.listen(
-                "127.0.0.1", 0, accept, on_error=self.errors.append, on_listening=listening
+                "127.0.0.1", 0, accept, on_error=self.errors.append, on_listening=on_listening
             )
 
         tasks.start_soon(serve)
@@ -127,25 +131,25 @@ class Town:
     def accept_model(self) -> tuple[Any, Hashable]:
         def respond(request: HttpRequest) -> Upgrade:
             del request
-            self.listeners.append(Listener())
-            return Upgrade(self.listeners[-1], CLIENT, {CLIENT: LINK})
+            self.models.append(ListeningModel())
+            return Upgrade(self.models[-1], CLIENT, {CLIENT: LINK})
 
         return self.drivers.Driver(
-            HttpConnection(CLIENT, respond, os.urandom), self.told.append
+            HttpConnection(CLIENT, respond, os.urandom), self.notifications.append
         ), CLIENT
 
     async def call(self, port: int, number: int) -> None:
         url = f"ws://127.0.0.1:{port}/media-stream"
-        said = Random(number).randbytes(SAID_BYTES)
-        phone = TwilioPeer(url=url, seed=number, script=(After(0, Say(said)), After(0, HangUp())))
+        audio = Random(number).randbytes(AUDIO_BYTES)
+        phone = TwilioPeer(url=url, seed=number, script=(After(0, Say(audio)), After(0, HangUp())))
         self.phones.append(phone)
-        self.said.append(said)
+        self.sent_audio.append(audio)
         stack = Stack(phone, {SERVER: LINK}, os.urandom)
         await self.drivers.Driver(stack, ignore).run()
 
-    def intrude(self, port: int, sent: bytes) -> socket.socket:
+    def connect_stranger(self, port: int, request_bytes: bytes) -> socket.socket:
         stranger = socket.create_connection(("127.0.0.1", port))
-        stranger.sendall(sent)
+        stranger.sendall(request_bytes)
         return stranger
 
 
@@ -154,17 +158,17 @@ def ignore(event: object) -> None:
 
 
 @pytest.mark.parametrize("runtime", ["trio", "asyncio"])
-def test_a_hundred_calls_have_every_frame_forwarded_in_order_while_strangers_intrude(
+def test_a_hundred_calls_forward_every_frame_despite_hostile_peers(
     runtime: str,
 ) -> None:
-    town = Town(import_module(f"twilio_realtime.{runtime}"))
-    anyio.run(town.run, backend=runtime)
-    ends = [event for event in town.told if isinstance(event, CallEnded)]
+    calls = ManyCalls(import_module(f"twilio_realtime.{runtime}"))
+    anyio.run(calls.run, backend=runtime)
+    ends = [event for event in calls.notifications if isinstance(event, CallEnded)]
     assert ends == [CallEnded(EndReason.CALLER_HUNG_UP, "stop")] * CALLS
-    assert town.errors == []
-    assert all(phone.warnings == [] for phone in town.phones)
-    heard = [b"".join(map(b64decode, listener.heard)) for listener in town.listeners]
-    # Nothing but silence is around what was said.
-    assert sorted(audio.strip(SILENCE) for audio in heard) == sorted(
-        audio.strip(SILENCE) for audio in town.said
+    assert calls.errors == []
+    assert all(phone.warnings == [] for phone in calls.phones)
+    received = [b"".join(map(b64decode, model.received)) for model in calls.models]
+    # Only silence surrounds the audio of the callers.
+    assert sorted(audio.strip(SILENCE) for audio in received) == sorted(
+        audio.strip(SILENCE) for audio in calls.sent_audio
     )

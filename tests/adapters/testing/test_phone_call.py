@@ -9,7 +9,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from twilio_realtime.agents.call import Agent, Call
+from twilio_realtime.agents.call import Call, CallHandler
 from twilio_realtime.agents.failures import ApplicationError
 from twilio_realtime.agents.functions import Functions
 from twilio_realtime.agents.handlers import Handlers
@@ -58,7 +58,7 @@ async def listening(call: Call) -> None:
 
 def make(
     script: Callable[[PhoneCall], Awaitable[object]],
-    agent: Agent = listening,
+    agent: CallHandler = listening,
     runtime: str = "asyncio",
     config: CallConfig | None = None,
 ) -> PhoneCall:

@@ -157,10 +157,10 @@ def test_items_are_told_as_they_come_are_completed_and_go() -> None:
     content = [{"type": "input_audio", "transcript": None}]
     event = {"previous_item_id": None, "item": {**item, "content": content}}
     added = call.model(type="conversation.item.added", **event)
-    unheard = MessageItem("u", Role.USER, (AudioPart(),), complete=False)
+    unheard = MessageItem("u", Role.USER, (AudioPart(),), is_complete=False)
     assert added.events == [ItemAdded(unheard, None)]
     words_known = call.model(type=f"{TRANSCRIPTION}.completed", item_id="u", transcript="Hello")
-    heard = MessageItem("u", Role.USER, (AudioPart("Hello"),), complete=False)
+    heard = MessageItem("u", Role.USER, (AudioPart("Hello"),), is_complete=False)
     assert words_known.told(ItemUpdated) == [ItemUpdated(heard)]
     deleted = call.model(type="conversation.item.deleted", item_id="u")
     assert deleted.events == [ItemDeleted("u")]
@@ -403,7 +403,7 @@ def test_a_caller_who_is_heard_to_speak_has_time_to_send_the_next_frame(
     timeout: int | None, padded: int
 ) -> None:
     """S24, S28."""
-    call = Call.ready(CallConfig(inactivity_timeout_ns=timeout))
+    call = Call.ready(CallConfig(inactivity_timeout_ms=timeout))
     call.phone(media(audio(160)))
     call.model(speech_started())
     assert sum(each.samples for each in call.wait(1000).told(CallerAudioPadded)) == padded

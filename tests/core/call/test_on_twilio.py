@@ -169,14 +169,14 @@ def test_a_caller_who_has_stopped_speaking_is_given_no_silence() -> None:
 
 def test_the_time_is_as_configured() -> None:
     """S27."""
-    call = speaking(CallConfig(inactivity_timeout_ns=250 * MS))
+    call = speaking(CallConfig(inactivity_timeout_ms=250))
     assert call.wait(249).told(CallerAudioPadded) == []
     assert call.wait(1).told(CallerAudioPadded) == [SECOND_OF_SILENCE]
 
 
 def test_without_a_time_nothing_is_given() -> None:
     """S28."""
-    call = speaking(CallConfig(inactivity_timeout_ns=None))
+    call = speaking(CallConfig(inactivity_timeout_ms=None))
     assert call.wait(10_000).told(CallerAudioPadded) == []
 
 
@@ -212,7 +212,7 @@ def test_a_start_is_told_measures_the_round_trip_and_asks_for_the_session() -> N
 
 
 def test_a_start_may_wait_for_the_application_before_the_session_is_asked_for() -> None:
-    call = Call.answered(CallConfig(await_configuration_ns=SECOND))
+    call = Call.answered(CallConfig(configure_timeout_ms=1_000))
     assert call.phone(start()).urls == []
     assert call.wait(999).urls == []
     assert len(call.wait(1).urls) == 1

@@ -77,7 +77,7 @@ def test_the_end_is_told_once_when_both_sockets_are_closed_with_its_first_cause(
 
 
 def test_a_socket_whose_end_nobody_tells_of_is_given_up() -> None:
-    call = Call.ready(CallConfig(ending_timeout_ns=3 * SECOND))
+    call = Call.ready(CallConfig(closing_timeout_ms=3_000))
     call.send(HangUp())
     assert call.wait(2_999).actions == []
     assert [type(each) for each in call.wait(1).events] == [CallEnded]
@@ -141,7 +141,7 @@ def test_a_goodbye_lasts_while_there_are_signs_of_it() -> None:
 
 
 def test_a_peer_that_is_late_is_a_fault_and_the_end() -> None:
-    call = Call.answered(CallConfig(start_timeout_ns=SECOND))
+    call = Call.answered(CallConfig(start_timeout_ms=1_000))
     done = call.wait(1_000)
     assert (len(done.faults), done.closes) == (1, [Peer.TWILIO])
 

@@ -248,7 +248,7 @@ def test_an_item_that_is_done_stays_so() -> None:
 def test_a_function_call_is_told_again_when_it_is_done() -> None:
     call = Item("a", "function_call", status="in_progress", call_id="c", name="f", arguments="")
     conversation = told(added(call))
-    assert conversation.items == (FunctionCall("a", "c", "f", "", complete=False),)
+    assert conversation.items == (FunctionCall("a", "c", "f", "", is_complete=False),)
     done = Item("a", "function_call", status="completed", call_id="c", name="f", arguments="{}")
     assert conversation.receive(ItemDoneEvent(done)) == [
         ItemUpdated(FunctionCall("a", "c", "f", "{}"))
@@ -464,7 +464,7 @@ def test_s71_a_recorded_session_leaves_its_items_in_order_with_their_words(trace
     for item_id, transcript in words.items():
         item = conversation.get(item_id)
         assert isinstance(item, Message)
-        assert item.complete
+        assert item.is_complete
         assert item.parts == (AudioPart(transcript),)
     assert conversation.reset(conversation.items) == []
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twilio_realtime_core.conversation.history_diff import Edit, apply_edits, diff, item_id_of
+from twilio_realtime_core.conversation.item_json import item_from_server
 from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.protocols.realtime import CreateItem, DeleteItem, Item
 from twilio_realtime_core.values.items import (
@@ -22,8 +23,7 @@ from twilio_realtime_core.values.items import (
     Role,
     TextPart,
     UnknownItem,
-    as_text,
-    from_server,
+    replace_audio_with_text,
 )
 
 
@@ -51,7 +51,7 @@ class Server:
             case DeleteItem(item_id=item_id):
                 del self.items[ids.index(item_id)]
             case CreateItem(item=body, previous_item_id=previous):
-                item = from_server(msgspec.convert(body, Item))
+                item = item_from_server(msgspec.convert(body, Item))
                 assert item.id not in ids
                 assert not any(part["type"].endswith("audio") for part in body.get("content", ()))
                 self.items.insert(0 if previous == "root" else ids.index(previous or "") + 1, item)
@@ -137,10 +137,10 @@ def test_items_move_around_audio_and_never_audio_around_them() -> None:
         ),
         (
             spoken("a", "All that was said."),
-            Message("a", Role.ASSISTANT, (AudioPart("All"),), complete=False),
+            Message("a", Role.ASSISTANT, (AudioPart("All"),), is_complete=False),
         ),
-        (FunctionCall("a", "c", "f", "{}"), FunctionCall("a", "c", "f", "{}", complete=False)),
-        (FunctionCall("a", "c", "f", "{}"), FunctionCall("a", "c", "f", "", complete=False)),
+        (FunctionCall("a", "c", "f", "{}"), FunctionCall("a", "c", "f", "{}", is_complete=False)),
+        (FunctionCall("a", "c", "f", "{}"), FunctionCall("a", "c", "f", "", is_complete=False)),
         (UnknownItem("a", "mcp_call", {"output": "x"}), UnknownItem("a", "mcp_call")),
     ],
 )
@@ -160,7 +160,7 @@ def test_what_the_server_adds_is_no_difference(
         (message(ImagePart("x", "low")), message(ImagePart("x", "high"))),
         (FunctionCall("a", "c", "f", "{}"), FunctionCall("a", "c", "g", "{}")),
         (UnknownItem("a", "mcp_call"), UnknownItem("a", "mcp_list_tools")),
-        (spoken("a"), as_text(spoken("a"))),
+        (spoken("a"), replace_audio_with_text(spoken("a"))),
     ],
 )
 def test_what_one_can_choose_is_a_difference(

@@ -66,8 +66,8 @@ Event: TypeAlias = tuple[str, int, int]
 
 CONFIGS: Final = [
     CallConfig(),
-    CallConfig(await_configuration_ns=SECOND),
-    CallConfig(raw_messages=frozenset(Peer), session_timeout_ns=3 * SECOND),
+    CallConfig(configure_timeout_ms=1_000),
+    CallConfig(raw_messages=frozenset(Peer), session_timeout_ms=3_000),
 ]
 JUNK: Final = [
     "",

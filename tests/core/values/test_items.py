@@ -10,6 +10,11 @@ from hypothesis import strategies as st
 from openai.types.realtime import ConversationItem as ServerConversationItem
 from pydantic import TypeAdapter
 
+from twilio_realtime_core.conversation.item_json import (
+    item_from_json,
+    item_from_server,
+    item_to_json,
+)
 from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.protocols.realtime import Item
 from twilio_realtime_core.values.items import (
@@ -24,17 +29,14 @@ from twilio_realtime_core.values.items import (
     TextPart,
     UnknownItem,
     UnknownPart,
-    as_text,
-    from_data,
-    from_server,
-    to_data,
+    replace_audio_with_text,
 )
 
 IMAGE = "data:image/png;base64,AAAA"
 
 
 def read(**fields: Any) -> ConversationItem:
-    return from_server(msgspec.convert({"id": "i", **fields}, Item))
+    return item_from_server(msgspec.convert({"id": "i", **fields}, Item))
 
 
 def user(*content: Any) -> ConversationItem:
@@ -67,7 +69,7 @@ def test_a_message_is_complete_unless_it_is_in_progress() -> None:
 
 def test_calls_and_their_outputs_are_read() -> None:
     call = read(type="function_call", status="in_progress", call_id="c", name="f", arguments="")
-    assert call == FunctionCall("i", "c", "f", "", complete=False)
+    assert call == FunctionCall("i", "c", "f", "", is_complete=False)
     output = read(type="function_call_output", call_id="c", output="{}")
     assert output == FunctionOutput("i", "c", "{}")
 
@@ -145,7 +147,7 @@ items: st.SearchStrategy[ConversationItem] = st.one_of(
 @example(Message("i", Role.USER, (UnknownPart("strange", {"x": 1}), ImagePart("", "low"))))
 @example(UnknownItem("i", "mcp_call", {"name": "f"}))
 def test_an_item_comes_back_from_its_data_as_it_was(item: ConversationItem) -> None:
-    assert from_data(json.loads(json.dumps(to_data(item)))) == item
+    assert item_from_json(json.loads(json.dumps(item_to_json(item)))) == item
 
 
 def test_the_data_has_the_protocol_s_own_shape() -> None:
@@ -154,13 +156,13 @@ def test_the_data_has_the_protocol_s_own_shape() -> None:
         Message("i", Role.SYSTEM, (TextPart("Be brief."),)),
         Message("i", Role.USER, (TextPart("Hi"), AudioPart(), ImagePart(IMAGE, "low"))),
         Message(
-            "i", Role.ASSISTANT, (TextPart("Hi"), AudioPart("Hello", "Hel", 3)), complete=False
+            "i", Role.ASSISTANT, (TextPart("Hi"), AudioPart("Hello", "Hel", 3)), is_complete=False
         ),
         FunctionCall("i", "c", "f", "{}"),
         FunctionOutput("i", "c", "{}"),
     ):
-        server.validate_python(to_data(item), strict=True)
-    assert to_data(Message("i", Role.ASSISTANT, (AudioPart("a b", "a", 50),))) == {
+        server.validate_python(item_to_json(item), strict=True)
+    assert item_to_json(Message("i", Role.ASSISTANT, (AudioPart("a b", "a", 50),))) == {
         "id": "i",
         "type": "message",
         "status": "completed",
@@ -195,7 +197,7 @@ def message(part: Any) -> dict[str, Any]:
 )
 def test_bad_data_is_refused_and_its_place_told(data: Any, place: str) -> None:
     with pytest.raises(LocalProtocolError, match=place):
-        from_data(data)
+        item_from_json(data)
 
 
 # As text.
@@ -208,7 +210,7 @@ def test_audio_becomes_the_words_that_were_heard() -> None:
         (AudioPart("All heard."), AudioPart("Cut here.", "Cut", 300), TextPart("Written.")),
     )
     expected = (TextPart("All heard."), TextPart("Cut"), TextPart("Written."))
-    assert as_text(spoken) == Message("i", Role.ASSISTANT, expected)
+    assert replace_audio_with_text(spoken) == Message("i", Role.ASSISTANT, expected)
 
 
 def test_audio_without_words_heard_is_left_out() -> None:
@@ -218,17 +220,17 @@ def test_audio_without_words_heard_is_left_out() -> None:
         AudioPart("Unheard.", "", 0),
         AudioPart("Who knows", None, 9),
     )
-    assert as_text(Message("i", Role.USER, parts)) == Message("i", Role.USER)
+    assert replace_audio_with_text(Message("i", Role.USER, parts)) == Message("i", Role.USER)
 
 
 def test_what_is_no_message_is_text_already() -> None:
-    assert as_text(FunctionOutput("i", "c", "{}")) == FunctionOutput("i", "c", "{}")
+    assert replace_audio_with_text(FunctionOutput("i", "c", "{}")) == FunctionOutput("i", "c", "{}")
 
 
 def test_what_is_nested_beyond_all_sense_is_left_out() -> None:
     deep: Any = 1
     for _ in range(990):
         deep = [{"a": deep}]
-    item = from_server(Item("i", "mcp_call", output=deep))
-    assert item == from_server(Item("i", "mcp_call", output=deep))
-    assert len(repr(to_data(item))) < 1000
+    item = item_from_server(Item("i", "mcp_call", output=deep))
+    assert item == item_from_server(Item("i", "mcp_call", output=deep))
+    assert len(repr(item_to_json(item))) < 1000

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from ..usage_error import UsageError
+from ..errors import UsageError
 from .demo import demo
 from .model import model
 from .output import COMMAND_NAME, print_error

@@ -36,7 +36,7 @@ from ..recordings.report import (
     write_stereo_wav,
 )
 from ..recordings.timeline import Lanes, Timeline, TimelineEntry
-from ..server.service import MEDIA_STREAM, Service, ServiceConfig
+from ..server.service import MEDIA_STREAM_PATH, Service, ServiceConfig
 from ..sim.model.realtime_peer import CLIENT, RealtimePeer
 from ..sim.model.replies import Reply, Speech
 from ..sim.phone.caller import HangUp
@@ -253,7 +253,7 @@ class _DemoCall:
                 config = ServiceConfig(call=self._config(f"ws://{model}/v1/realtime"))
                 self._service = Service(config, record=self._record)
                 async with self._listening(self._accept_phone) as bridge:
-                    await self._dial(f"ws://{bridge}{MEDIA_STREAM}")
+                    await self._dial(f"ws://{bridge}{MEDIA_STREAM_PATH}")
 
     @asynccontextmanager
     async def _listening(self, accept: Accept) -> AsyncGenerator[str, None]:

@@ -8,8 +8,8 @@ import click
 
 from twilio_realtime_core.machine.units import MS
 
+from ..errors import UsageError
 from ..recordings.replay import ReplayResult, replay
-from ..usage_error import UsageError
 from .options import json_option
 from .output import print_error
 

@@ -9,19 +9,20 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Final, Protocol, TypeAlias, cast
+from typing import Any, Final, Protocol, cast
 
 import anyio
 from anyio.abc import TaskStatus
 
-from twilio_realtime_core import ByteAction, ByteMachine
+from twilio_realtime_core import ByteMachine
 
 from ..agents import failures
-from ..runtime.listening import MAX_CONNECTIONS
-from ..usage_error import UsageError
+from ..errors import UsageError
+from ..runtime.base_driver import AnyDriver
+from ..runtime.tcp_acceptor import MAX_CONNECTIONS, Accept
 from .output import print_error
 
 __all__ = [
@@ -46,25 +47,6 @@ USAGE_ERROR_STATUS: Final = 2
 
 _SIGNAL_STATUS_BASE: Final = 128
 """Added to the number of a signal: the exit status of a program that it has ended."""
-
-
-class AnyDriver(Protocol):
-    """The `Driver` of either runtime."""
-
-    async def run(self, accepted: Mapping[Any, Any] = ..., /) -> None:
-        """Run the machine until no stream is left and its deadline is `None`."""
-        ...
-
-    def now(self) -> int:
-        """The time to pass to the machine (ns)."""
-        ...
-
-    def perform(self, actions: Iterable[ByteAction], /) -> None:
-        """Perform actions that the machine returned outside of `run`."""
-        ...
-
-
-Accept: TypeAlias = Callable[[], tuple[AnyDriver, Hashable]]
 
 
 class RuntimeApi(Protocol):
@@ -186,7 +168,7 @@ def describe_error(error: BaseException) -> str:
     error = _unwrap_group(error)
     if isinstance(error, OSError):
         return explain_error(error)
-    return failures.place(error)
+    return failures.describe_error(error)
 
 
 async def _watch_signals(

@@ -13,20 +13,20 @@ from twilio_realtime_core import CallConfig, LocalProtocolError, Peer, SessionCo
 from twilio_realtime_core.config.fields import UNSET
 from twilio_realtime_core.transport.http import HttpRequest
 
+from ..errors import UsageError
 from ..recordings.folder import RecordingFolder
 from ..recordings.recorder import BridgeLike
-from ..runtime.listening import MAX_CONNECTIONS
+from ..runtime.tcp_acceptor import MAX_CONNECTIONS
 from ..server.environment import read_settings
 from ..server.public_url import check_public_url
 from ..server.service import (
-    HEALTH,
-    INCOMING_CALL,
-    MEDIA_STREAM,
+    HEALTH_PATH,
+    INCOMING_CALL_PATH,
+    MEDIA_STREAM_PATH,
     Service,
     ServiceConfig,
     check_exposure,
 )
-from ..usage_error import UsageError
 from .call_events import describe_notification
 from .options import host_option, json_option, port_option, runtime_option
 from .output import LineStyle, Output
@@ -111,7 +111,7 @@ def serve(host: str, port: int, runtime: str, *, as_json: bool, **options: Any) 
         max_connections=MAX_CONNECTIONS if recordings is None else _MAX_RECORDED_CONNECTIONS,
         output=output,
         scheme="http" if tls is None else "https",
-        listening_note=f": {INCOMING_CALL}, {MEDIA_STREAM}, {HEALTH}",
+        listening_note=f": {INCOMING_CALL_PATH}, {MEDIA_STREAM_PATH}, {HEALTH_PATH}",
     ).run(host, port, runtime)
 
 

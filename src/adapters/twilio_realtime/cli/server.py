@@ -6,7 +6,7 @@ from itertools import count
 
 from attrs import define, field
 
-from ..runtime.listening import MAX_CONNECTIONS
+from ..runtime.tcp_acceptor import MAX_CONNECTIONS
 from .output import FieldValue, LineStyle, Output
 from .runtime import AnyDriver, RuntimeApi, describe_error, listen, run
 

@@ -17,7 +17,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, cast
 
-from ..usage_error import UsageError
+from ..errors import UsageError
 
 __all__ = [
     "FORMAT",

@@ -24,7 +24,7 @@ import msgspec
 from msgspec import UNSET
 
 from twilio_realtime_core import commands, notifications
-from twilio_realtime_core.audio.payload import count_samples
+from twilio_realtime_core.audio.pcmu import count_samples
 from twilio_realtime_core.config import call as configuration
 from twilio_realtime_core.errors import Fault, FaultKind, redact
 from twilio_realtime_core.machine import actions

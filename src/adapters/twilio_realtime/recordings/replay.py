@@ -22,7 +22,7 @@ from twilio_realtime_core.machine.actions import Notify, Peer
 from twilio_realtime_core.notifications import InterruptionBlocked
 from twilio_realtime_core.values.block_cause import BlockCause
 
-from ..usage_error import UsageError
+from ..errors import UsageError
 from .format import check_header, check_reasons, decode_line
 from .recorder import BridgeLike, Recorder
 from .redactor import Redactor, decode_value

@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 from rich.table import Table
 from rich.text import Text
 
-from twilio_realtime_core.audio.payload import count_samples
+from twilio_realtime_core.audio.pcmu import count_samples
 from twilio_realtime_core.commands import SendEvent
 from twilio_realtime_core.machine.actions import Action, Notify, Open, Send
 from twilio_realtime_core.machine.units import MS, SECOND, ns_to_samples, samples_to_ns

@@ -19,7 +19,7 @@ from twilio_realtime_core.machine.units import SECOND
 from twilio_realtime_core.notifications import CallEnded, CallStarted, Notification
 from twilio_realtime_core.protocols.twilio import Mark
 
-from ..agents.call import Agent, Call
+from ..agents.call import Call, CallHandler
 from ..recordings.recorder import BridgeLike, Recorder
 from ..sim.impairments.impaired_peer import Troubled
 from ..sim.impairments.rules import kind_of
@@ -75,7 +75,7 @@ class CallHarness:
     failed: anyio.Event = field(init=False, factory=anyio.Event)
     started: anyio.Event = field(init=False, factory=anyio.Event)
     agent_done: anyio.Event = field(init=False, factory=anyio.Event)
-    _agent: Agent = field(init=False)
+    _agent: CallHandler = field(init=False)
     _call: Call | None = field(init=False, default=None)
     _world: MessageWorld = field(init=False, factory=MessageWorld)
     _bridge: BridgeLike = field(init=False)
@@ -94,7 +94,7 @@ class CallHarness:
     def start_call(
         self,
         phone: ItemTrackingPhone,
-        agent: Agent,
+        agent: CallHandler,
         config: CallConfig,
         plan: Trouble,
         *,

@@ -24,7 +24,7 @@ from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine.units import MS, SECOND
 from twilio_realtime_core.notifications import CallEnded, Notification
 
-from ..agents.call import Agent
+from ..agents.call import CallHandler
 from .call_harness import CallHarness
 from .impairments import NO_IMPAIRMENTS, Impairments
 from .model import HeardSpeech, ScriptedModel, ScriptedResponse, caller_speech
@@ -39,7 +39,7 @@ TEST_TIMEOUT_NS: Final = 3600 * SECOND
 _STREAM_START_TIMEOUT_NS: Final = 20 * SECOND
 _OBSERVE_AFTER_END_NS: Final = SECOND
 """How long a call is observed after its end."""
-_DELAYED_MESSAGES_NS: Final = 4 * SECOND
+_DELAYED_MESSAGES_MS: Final = 4000
 """How much longer than the bridge's own timeout a call may take to end, since impairments delay
 messages."""
 _KEY_INTERVAL_NS: Final = 250 * MS
@@ -86,7 +86,7 @@ class PhoneCall:
     The same test gives the same call. After the end, the caller's actions do nothing.
     """
 
-    agent: Agent = _do_nothing
+    agent: CallHandler = _do_nothing
     config: CallConfig = field(factory=CallConfig)
     custom_parameters: dict[str, str] = field(factory=dict[str, str])
     """The custom parameters of the TwiML."""
@@ -367,8 +367,8 @@ class PhoneCall:
         self._harness.stop_impairments()
         if not self._has_ended:
             await self.hang_up()
-        within_ns = self.config.ending_timeout_ns + _DELAYED_MESSAGES_NS
-        await self.wait_for_end(within_ms=within_ns // MS)
+        within_ms = self.config.closing_timeout_ms + _DELAYED_MESSAGES_MS
+        await self.wait_for_end(within_ms=within_ms)
         await anyio.sleep(_OBSERVE_AFTER_END_NS / SECOND)
 
 

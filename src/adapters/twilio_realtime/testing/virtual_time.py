@@ -140,9 +140,9 @@ def _seeded_scheduler(seed: int) -> AbstractContextManager[Any]:
 
     Trio reverses every other batch of such tasks at random, so that programs do not depend on their
     order, and has no public way to seed that. These two names of its module `_core._run` exist for
-    Hypothesis (`_hypothesis_plugin_setup`, which pytest-trio and hypothesis-trio call): the batch is
-    sorted by the age of its tasks, and shuffled by `_r`. With a trio that does not use them, only
-    the repeatability of tests is lost.
+    Hypothesis (`_hypothesis_plugin_setup`, which pytest-trio and hypothesis-trio call): the batch
+    is sorted by the age of its tasks, and shuffled by `_r`. With a trio that does not use them,
+    only the repeatability of tests is lost.
     """
     scheduler = sys.modules.get("trio._core._run")
     if scheduler is None:

@@ -305,7 +305,7 @@ def test_13_a_call_that_ends_without_looking_again() -> None:
 
 
 def test_13_a_call_may_be_given_another_time_to_end() -> None:
-    call = Call.ready(CallConfig(ending_timeout_ns=20 * SECOND))
+    call = Call.ready(CallConfig(closing_timeout_ms=20_000))
     call.send(HangUp())
     assert call.wait(20_000).told(CallEnded)
 

@@ -291,7 +291,7 @@ def test_2_no_silence_is_due_where_no_frame_has_come() -> None:
 
 
 def test_2_no_silence_is_due_where_none_is_to_be_put() -> None:
-    call = WrongCall.ready(CallConfig(inactivity_timeout_ns=None))
+    call = WrongCall.ready(CallConfig(inactivity_timeout_ms=None))
     call.phone(media(audio(160), timestamp_ms=100))
     call.wrong.never_due = True
     assert call.model(speech_started()).to_model == []

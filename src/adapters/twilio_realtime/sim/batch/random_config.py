@@ -11,7 +11,7 @@ from twilio_realtime_core.config.interruption_policy import (
 )
 from twilio_realtime_core.config.start_delay_history import StartDelayHistory
 from twilio_realtime_core.machine.actions import Peer
-from twilio_realtime_core.machine.units import MS, SECOND
+from twilio_realtime_core.machine.units import MS
 
 from ..scenarios import TURN_DETECTION
 from .choices import Choices
@@ -42,10 +42,10 @@ def draw_config(choices: Choices) -> CallConfig:
     return CallConfig(
         session=session,
         url="ws://model/v1/realtime",
-        await_configuration_ns=choices.pick("configuration after", (0, SECOND)),
-        start_timeout_ns=choices.pick("start within", (10 * SECOND, SECOND)),
-        session_timeout_ns=choices.pick("session within", (15 * SECOND, SECOND)),
-        inactivity_timeout_ns=choices.pick("inactivity after", (750 * MS, None, 100 * MS, 40 * MS)),
+        configure_timeout_ms=choices.pick("configuration after", (0, 1_000)),
+        start_timeout_ms=choices.pick("start within", (10_000, 1_000)),
+        session_timeout_ms=choices.pick("session within", (15_000, 1_000)),
+        inactivity_timeout_ms=choices.pick("inactivity after", (750, None, 100, 40)),
         interruption=_draw_policy(choices),
         start_delay_history=StartDelayHistory(
             (150 * MS,) * choices.pick("bursts known of the line", (0, 8))
@@ -88,4 +88,6 @@ def _draw_policy(choices: Choices) -> InterruptionPolicy:
 
 
 def _has_heard_enough(attempt: InterruptionAttempt) -> bool:
-    return max(attempt.heard_ms, attempt.speech_ms) >= _ENOUGH_MS or attempt.recent > 0
+    return (
+        max(attempt.heard_ms, attempt.speech_ms) >= _ENOUGH_MS or attempt.recent_interruptions > 0
+    )

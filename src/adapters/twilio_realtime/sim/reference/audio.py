@@ -5,7 +5,13 @@ from typing import Final
 from twilio_realtime_core.commands import Play, PressKeys
 from twilio_realtime_core.errors import Fault, FaultKind
 from twilio_realtime_core.machine.actions import Encodable, Peer
-from twilio_realtime_core.machine.units import FRAME_SAMPLES, SECOND, ns_to_samples, samples_to_ms
+from twilio_realtime_core.machine.units import (
+    FRAME_SAMPLES,
+    MS,
+    SECOND,
+    ns_to_samples,
+    samples_to_ms,
+)
 from twilio_realtime_core.notifications import (
     CallerAudioDropped,
     CallerAudioPadded,
@@ -58,7 +64,8 @@ class CallerAudio(Invariant):
 
     def __init__(self, facts: Facts) -> None:
         self._line, self._to_model = facts.line, facts.to_model
-        self._timeout_ns = facts.config.inactivity_timeout_ns
+        timeout_ms = facts.config.inactivity_timeout_ms
+        self._timeout_ns = None if timeout_ms is None else timeout_ms * MS
         self._speaking = False
         self._padded = True
         """Nothing has to be put where frames are missing: it has been, or there was none."""

@@ -5,6 +5,7 @@ from typing import Any
 from attrs import define
 
 from twilio_realtime_core.conversation.conversation import MAX_ITEMS
+from twilio_realtime_core.conversation.item_json import item_from_server
 from twilio_realtime_core.conversation.transcript import MAX_CHARACTERS
 from twilio_realtime_core.notifications import (
     ItemAdded,
@@ -17,7 +18,7 @@ from twilio_realtime_core.notifications import (
 )
 from twilio_realtime_core.protocols import realtime
 from twilio_realtime_core.protocols.realtime import Item, ItemDoneEvent, OutputItemDoneEvent
-from twilio_realtime_core.values.items import AudioPart, ConversationItem, Message, from_server
+from twilio_realtime_core.values.items import AudioPart, ConversationItem, Message
 
 from .facts import Facts
 from .step_record import Invariant, Told
@@ -117,10 +118,10 @@ class Items(Invariant):
 
 def _is_described(item: ConversationItem, by: Item) -> bool:
     """Whether an item is what the server describes; of its words more may be known."""
-    match item, from_server(by):
+    match item, item_from_server(by):
         case Message(id_, role, parts, complete), Message() as told:
             enough = len(parts) >= len(told.parts)
-            return enough and (id_, role, complete) == (told.id, told.role, told.complete)
+            return enough and (id_, role, complete) == (told.id, told.role, told.is_complete)
         case _, told:
             return item == told
 

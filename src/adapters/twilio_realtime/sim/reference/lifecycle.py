@@ -4,6 +4,7 @@ from typing import Final
 
 from twilio_realtime_core.commands import HangUp
 from twilio_realtime_core.machine.actions import Close, Open, Peer, SendPing
+from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.notifications import CallEnded, EndReason
 from twilio_realtime_core.protocols import realtime, twilio
 
@@ -185,7 +186,7 @@ class Liveness(Invariant):
                 return "what comes next is waited for, and may be for longer than is stated"
             never = self._waits and told.deadline is None
             return "the call is to end, and nothing is to be done about it" if never else None
-        if is_later(told.deadline, line.ending_since + self._config.ending_timeout_ns):
+        if is_later(told.deadline, line.ending_since + self._config.closing_timeout_ms * MS):
             return "the call is ending, and may take longer than it is given"
         return None
 
@@ -195,10 +196,10 @@ class Liveness(Invariant):
         if line.legs[Peer.TWILIO] is Leg.NONE or line.ready:
             return None
         if not line.stream_sid:
-            return config.start_timeout_ns
+            return config.start_timeout_ms * MS
         if line.legs[Peer.REALTIME] is Leg.NONE:
-            return config.await_configuration_ns
-        return config.session_timeout_ns
+            return config.configure_timeout_ms * MS
+        return config.session_timeout_ms * MS
 
     def overdue(self, now: int) -> str | None:
         """What is wrong if the call goes on at `now`, when it must have ended."""
