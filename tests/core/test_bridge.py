@@ -370,9 +370,7 @@ def test_a_driver_that_never_tells_of_a_closed_socket_does_not_keep_the_call(
 
 
 def test_the_shortest_times_end_a_call() -> None:
-    config = CallConfig(
-        configure_timeout_ms=1_000, session_timeout_ms=1, closing_timeout_ms=1
-    )
+    config = CallConfig(configure_timeout_ms=1_000, session_timeout_ms=1, closing_timeout_ms=1)
     call = Call.streaming(config)
     done = call.wait(1001)
     assert [type(each) for each in done.events] == [Fault, CallEnded]

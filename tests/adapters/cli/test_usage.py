@@ -97,7 +97,7 @@ def test_a_missing_extra_is_named_with_its_installation() -> None:
     )
     assert done.returncode == 2
     assert done.stderr.strip() == (
-        "twilio-realtime: rich is not installed: pip install 'twilio-realtime-core[cli]'"
+        "twilio-realtime: rich is not installed: pip install 'twilio-realtime-core[server]'"
     )
 
 

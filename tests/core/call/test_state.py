@@ -10,7 +10,6 @@ from twilio_realtime_core.call.state import CallState
 from twilio_realtime_core.commands import SendFunctionOutput
 from twilio_realtime_core.config.call import SessionConfig
 from twilio_realtime_core.machine.lifecycles import SessionState, StreamState
-from twilio_realtime_core.machine.units import SECOND
 from twilio_realtime_core.notifications import CallEnded, ClipFinished, EndReason
 from twilio_realtime_core.protocols.twilio import Clear
 from twilio_realtime_core.values.usage import Usage

@@ -177,13 +177,13 @@ def test_what_one_can_choose_is_a_difference(
     [
         ([said("")], r"items\[0\] needs an id"),
         ([said("root")], r"items\[0\] needs an id"),
-        ([said("a"), said("a")], r"items\[1\] has the id of one before"),
+        ([said("a"), said("a")], r"items\[1\] has the id of an earlier item"),
         ([said("a"), spoken("b")], r"items\[1\] cannot be created: it has audio"),
         ([spoken("b", role=Role.USER)], r"items\[0\] cannot be created: it has audio"),
         ([spoken("x", "Other words.")], r"items\[0\] cannot be created: it has audio"),
         ([spoken("y"), spoken("x")], r"items\[\d\] cannot be created: it has audio"),
         ([Message("a", Role.USER)], r"items\[0\] cannot be created: it has no content"),
-        ([FunctionOutput("o", "c")], r"items\[0\] cannot be created: the call"),
+        ([FunctionOutput("o", "c")], r"items\[0\] cannot be created: its function call"),
         ([FunctionOutput("o", "c"), FunctionCall("f", "c", "f")], r"items\[0\] cannot be created"),
     ],
 )

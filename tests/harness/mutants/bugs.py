@@ -417,7 +417,7 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
     Bug(
         "a timer is never set: inactivity",
         [
-            Edit("call/on_realtime", "    set_inactivity_timer(call)\n", ""),
+            Edit("call/on_realtime", "    call.set_inactivity_timer()\n", ""),
         ],
     ),
     Bug(

@@ -17,7 +17,7 @@ from .runtime import USAGE_ERROR_STATUS, explain_error
 from .serve import serve
 from .simulate import simulate
 
-__all__ = ["run_command"]
+__all__ = ["commands", "run_command"]
 
 _SIGINT_STATUS: Final = 128 + signal.SIGINT
 

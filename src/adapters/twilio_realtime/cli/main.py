@@ -7,7 +7,7 @@ from typing import Final, NoReturn
 __all__ = ["main"]
 
 _EXTRA_PACKAGES: Final = ("click", "rich", "anyio")
-"""Packages of the extra `cli` that only the command line needs."""
+"""Packages of the extra `server` that only the command line needs."""
 
 _USAGE_ERROR_STATUS: Final = 2
 """The exit status of usage errors, and of an incomplete installation."""
@@ -26,7 +26,7 @@ def main() -> NoReturn:
             raise
         sys.stderr.write(
             f"twilio-realtime: {missing} is not installed: "
-            "pip install 'twilio-realtime-core[cli]'\n"
+            "pip install 'twilio-realtime-core[server]'\n"
         )
         sys.exit(_USAGE_ERROR_STATUS)
     except KeyboardInterrupt:

@@ -107,6 +107,15 @@ class _Loop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._thread_done)
         return future
 
+    async def shutdown_default_executor(self, *args: Any, **options: Any) -> None:
+        """See `asyncio.AbstractEventLoop.shutdown_default_executor`. It joins threads in another
+        thread, since Python 3.12 with a timeout, which virtual time must not reach meanwhile."""
+        self.threads.running_count += 1
+        try:
+            await super().shutdown_default_executor(*args, **options)
+        finally:
+            self.threads.running_count -= 1
+
     def _thread_done(self, future: asyncio.Future[Any]) -> None:
         del future
         self.threads.running_count -= 1
