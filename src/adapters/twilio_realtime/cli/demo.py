@@ -62,13 +62,14 @@ _PLAYER_COMMANDS: Final = {"darwin": "afplay", "win32": "start"}
 
 
 @click.command(
+    short_help="Make a whole call on this machine, without an account.",
     epilog="""
     The figures of the table have three sources: what the model sent, what the phone had played when
     it received the clear, and the position that the bridge reported to the model.
 
     Exit status: 0 the call went as expected, 1 it did not (the reasons are printed), 2 the call
     could not be made, 130 after Ctrl-C, 143 after SIGTERM.
-    """
+    """,
 )
 @click.option(
     "--output",

@@ -58,8 +58,8 @@ _MAX_RECORDED_CONNECTIONS: Final = 300
       twilio-realtime serve --realtime-url ws://127.0.0.1:5051/v1/realtime
       twilio-realtime phone ws://127.0.0.1:5050/media-stream
 
-    Each event of a call is printed as a line. Transcripts, phone numbers and keys are never
-    printed. Ctrl-C ends the service and its calls. Exit status: 2 it cannot serve, 130 after
+    Each event of a call is printed as a line. Transcripts, phone numbers and pressed keys are
+    never printed. Ctrl-C ends the service and its calls. Exit status: 2 it cannot serve, 130 after
     Ctrl-C, 143 after SIGTERM.
     """,
 )

@@ -33,6 +33,7 @@ _MAX_SHOWN_FAILURES: Final = 3
 
 
 @click.command(
+    short_help="Make random calls in virtual time, and check them.",
     epilog="""
     A call is determined by its seed: the first call has the given seed, the next one the next seed,
     whatever the number of workers.
@@ -45,7 +46,7 @@ _MAX_SHOWN_FAILURES: Final = 3
       twilio-realtime simulate --calls 1 --seed 4711 --record calls
 
     Exit status: 0 no call failed, 1 a call failed, 130 after Ctrl-C.
-    """
+    """,
 )
 @click.option(
     "--calls", type=click.IntRange(1), default=1000, show_default=True, help="Number of calls."
