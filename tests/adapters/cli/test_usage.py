@@ -87,7 +87,9 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_usage_error_exits_with_2_without_a_traceback() -> None:
-    assert usage_error("phone", "http://127.0.0.1/").startswith("the URL is not a ws:// or wss:// URL")
+    assert usage_error("phone", "http://127.0.0.1/").startswith(
+        "the URL is not a ws:// or wss:// URL"
+    )
 
 
 def test_a_missing_extra_is_named_with_its_installation() -> None:
@@ -186,7 +188,10 @@ def test_an_address_of_another_machine_is_reported(
 @pytest.mark.parametrize(
     ("url", "line"),
     [
-        ("https://127.0.0.1/media-stream", "the URL is not a ws:// or wss:// URL: use the URL that"),
+        (
+            "https://127.0.0.1/media-stream",
+            "the URL is not a ws:// or wss:// URL: use the URL that",
+        ),
         ("ws:///media-stream", "the URL must have a host"),
         ("ws://127.0.0.1:9/stream?to=me", "Twilio does not call a URL with a query (31920)"),
     ],
