@@ -5,7 +5,7 @@ asked = query_all(bridge, now)
 
 import inspect
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import Enum
 from functools import cache
@@ -76,7 +76,7 @@ def query_all(bridge: Bridge, now: int) -> set[str]:
     return {
         f"{type(part).__qualname__}.{name}"
         for part in _parts_of(bridge)
-        for name in _queries_of(type(part))
+        for name in _queries_of(cast("Hashable", type(part)))
         if _query(part, name, {**_ARGUMENTS, **instants})
     }
 

@@ -1,4 +1,4 @@
-"""OpenAI's Python client and the simulated model server, over real sockets."""
+"""OpenAI's own Python client, with our model server at the other end, over real sockets."""
 
 import base64
 from collections.abc import Generator, Sequence
@@ -11,7 +11,7 @@ from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
-from command_line import RUNTIMES, Command
+from command_line import RUNTIMES, RunningCommand
 from twilio_realtime.sim import sample_speech
 
 EVENTS: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
@@ -19,16 +19,16 @@ GREETING = sample_speech.load("agent_greeting")
 
 
 @pytest.fixture(params=RUNTIMES)
-def model(request: pytest.FixtureRequest) -> Generator[Command, None, None]:
+def model(request: pytest.FixtureRequest) -> Generator[RunningCommand, None, None]:
     arguments = ("--port", "0", "--say", "agent_greeting", "--runtime", request.param, "--json")
-    with Command("model", *arguments) as command:
+    with RunningCommand("model", *arguments) as command:
         yield command
-        assert command.interrupt() == 130
+        assert command.send_signal() == 130
     assert command.errors == ""
 
 
-def client(model: Command) -> AsyncOpenAI:
-    url = f"ws://127.0.0.1:{model.event('listening')['port']}/v1"
+def client(model: RunningCommand) -> AsyncOpenAI:
+    url = f"ws://127.0.0.1:{model.wait_for_event('listening')['port']}/v1"
     return AsyncOpenAI(api_key="any", websocket_base_url=url)
 
 
@@ -45,11 +45,13 @@ def types(events: Sequence[Any]) -> list[str]:
     return [event.type for event in events]
 
 
-def reported_errors(model: Command) -> list[dict[str, Any]]:
-    return [event for event in model.events() if event["event"] in ("mistake", "fault", "error")]
+def complaints(model: RunningCommand) -> list[dict[str, Any]]:
+    return [
+        event for event in model.events() if event["event"] in ("client_error", "fault", "error")
+    ]
 
 
-def test_the_official_client_completes_a_text_turn(model: Command) -> None:
+def test_the_official_client_holds_a_text_turn(model: RunningCommand) -> None:
     async def main() -> None:
         async with client(model).realtime.connect(model="gpt-realtime") as connection:
             await until(connection, "session.created")
@@ -72,10 +74,12 @@ def test_the_official_client_completes_a_text_turn(model: Command) -> None:
         assert events[-1].response.status == "completed"
 
     anyio.run(main)
-    assert reported_errors(model) == []
+    assert complaints(model) == []
 
 
-def test_the_official_client_completes_an_audio_turn_and_truncates(model: Command) -> None:
+def test_the_official_client_holds_an_audio_turn_and_truncates_the_answer(
+    model: RunningCommand,
+) -> None:
     async def main() -> None:
         async with client(model).realtime.connect(model="gpt-realtime") as connection:
             await until(connection, "session.created")
@@ -113,14 +117,14 @@ def test_the_official_client_completes_an_audio_turn_and_truncates(model: Comman
         assert retrieved.item.id == item_id
 
     anyio.run(main)
-    assert reported_errors(model) == []
-    truncations = [
-        event for event in model.events() if event["event"] == "conversation.item.truncated"
-    ]
-    assert [event["audio_end_ms"] for event in truncations] == [400]
+    assert complaints(model) == []
+    told = [event for event in model.events() if event["event"] == "conversation.item.truncated"]
+    assert [event["audio_end_ms"] for event in told] == [400]
 
 
-def test_mistakes_of_the_official_client_are_reported(model: Command) -> None:
+def test_what_the_official_client_does_wrong_is_told_in_the_apis_terms(
+    model: RunningCommand,
+) -> None:
     async def main() -> None:
         async with client(model).realtime.connect(model="gpt-realtime") as connection:
             await until(connection, "session.created")
@@ -132,8 +136,8 @@ def test_mistakes_of_the_official_client_are_reported(model: Command) -> None:
             assert event.error.event_id == "mine"
 
     anyio.run(main)
-    mistake = model.event("mistake")
-    assert mistake["client_event"] == "conversation.item.truncate"
-    assert mistake["event_id"] == "mine"
-    assert mistake["session"] == 1
-    assert mistake["code"]
+    told = model.wait_for_event("client_error")
+    assert told["client_event"] == "conversation.item.truncate"
+    assert told["event_id"] == "mine"
+    assert told["session"] == 1
+    assert told["code"]
