@@ -74,7 +74,7 @@ def test_a_failure_is_printed_with_the_command_that_repeats_it(
     assert first["command"] == "twilio-realtime simulate --calls 1 --seed 10 --scenario keys"
     assert (first["seed"], second["seed"]) == (10, 12)
     assert first["trace"] == ["a step"]
-    assert first["decided"] == ["an impairment"]
+    assert first["decisions"] == ["an impairment"]
     assert summary["failures"] == {"4": 2}
 
 

@@ -30,7 +30,7 @@ class ServerEventSent:
 class ClientError:
     """The server has answered an event of the client with an error."""
 
-    complaint: SentError
+    error: SentError
 
 
 @frozen
@@ -61,8 +61,8 @@ class ModelSession:
     and `SessionClosed`."""
 
     _peer: RealtimePeer
-    _matched_complaints: int = field(init=False, default=0)
-    """How many of the peer's complaints have been notified."""
+    _notified_errors: int = field(init=False, default=0)
+    """How many of the peer's `sent_errors` have been notified."""
 
     @property
     def deadline(self) -> int | None:
@@ -101,27 +101,27 @@ class ModelSession:
             extended.append(action)
             match action:
                 case Send(message=ServerEvent() as event) if event.type == "error":
-                    extended.append(Notify(ClientError(self._take_complaint(event.body["error"]))))
+                    extended.append(Notify(ClientError(self._take_sent_error(event.body["error"]))))
                 case Send(message=ServerEvent() as event) if event.type in _DETAIL_PATHS:
                     extended.append(Notify(ServerEventSent(event.type, _details_of(event))))
                 case _:
                     pass
         return extended
 
-    def _take_complaint(self, error: Mapping[str, Any]) -> SentError:
-        """Return the peer's complaint for an error. An error that no event of the client caused,
-        such as that of a refused connection, has none."""
+    def _take_sent_error(self, error: Mapping[str, Any]) -> SentError:
+        """Return the peer's `SentError` of an error. For an error that no event of the client
+        caused, such as that of a refused connection, it has none: make one."""
         code, message, param = error["code"], redact(error["message"]), error["param"]
-        if self._matched_complaints == len(self._peer.sent_errors):
+        if self._notified_errors == len(self._peer.sent_errors):
             return SentError(None, code, message, param, None)
-        complaint = self._peer.sent_errors[self._matched_complaints]
-        self._matched_complaints += 1
+        sent_error = self._peer.sent_errors[self._notified_errors]
+        self._notified_errors += 1
         return evolve(
-            complaint,
-            event_type=_redact_optional(complaint.event_type),
+            sent_error,
+            event_type=_redact_optional(sent_error.event_type),
             message=message,
             param=_redact_optional(param),
-            event_id=_redact_optional(complaint.event_id),
+            event_id=_redact_optional(sent_error.event_id),
         )
 
 

@@ -42,7 +42,7 @@ _MAX_SHOWN_FAILURES: Final = 3
     Examples:
       twilio-realtime simulate --calls 1000
       twilio-realtime simulate --calls 1 --seed 4711
-      twilio-realtime simulate --calls 200 --scenario barge-in-twice
+      twilio-realtime simulate --calls 200 --scenario two-interruptions
       twilio-realtime simulate --calls 1 --seed 4711 --record calls
 
     Exit status: 0 no call failed, 1 a call failed, 130 after Ctrl-C.
@@ -199,9 +199,8 @@ class SimulationOutput:
         )
         write(f"duration (5th, 50th and 95th percentile): {durations}")
         write(f"ends: {_format_counts(summary.outcomes)}")
-        write(
-            f"impairments that took effect, by number of calls: {_format_counts(summary.impairments)}"
-        )
+        impairments = _format_counts(summary.impairments)
+        write(f"impairments that took effect, by number of calls: {impairments}")
         write(f"commands: {_format_counts(summary.commands)}")
         visited = len(summary.transitions)
         total = visited + len(summary.missing_transitions)

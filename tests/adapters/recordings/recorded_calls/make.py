@@ -14,7 +14,7 @@ CALLS = {
     "agent_hangs_up": (5, "agent-hangs-up", ('"after_playback":true', '"value":"hung up"')),
     "barge_in_and_failed_response": (
         65,
-        "barge-in-on-goodbye",
+        "interruption-of-goodbye",
         ('"@":"Interrupted"', '"conversation.item.truncate"', '"status":"failed"'),
     ),
 }

@@ -1,4 +1,4 @@
-"""OpenAI's own Python client, with our model server at the other end, over real sockets."""
+"""OpenAI's Python client and the simulated model server, over real sockets."""
 
 import base64
 from collections.abc import Generator, Sequence
@@ -45,13 +45,13 @@ def types(events: Sequence[Any]) -> list[str]:
     return [event.type for event in events]
 
 
-def complaints(model: RunningCommand) -> list[dict[str, Any]]:
+def reported_errors(model: RunningCommand) -> list[dict[str, Any]]:
     return [
         event for event in model.events() if event["event"] in ("client_error", "fault", "error")
     ]
 
 
-def test_the_official_client_holds_a_text_turn(model: RunningCommand) -> None:
+def test_the_official_client_completes_a_text_turn(model: RunningCommand) -> None:
     async def main() -> None:
         async with client(model).realtime.connect(model="gpt-realtime") as connection:
             await until(connection, "session.created")
@@ -74,12 +74,10 @@ def test_the_official_client_holds_a_text_turn(model: RunningCommand) -> None:
         assert events[-1].response.status == "completed"
 
     anyio.run(main)
-    assert complaints(model) == []
+    assert reported_errors(model) == []
 
 
-def test_the_official_client_holds_an_audio_turn_and_truncates_the_answer(
-    model: RunningCommand,
-) -> None:
+def test_the_official_client_completes_an_audio_turn_and_truncates(model: RunningCommand) -> None:
     async def main() -> None:
         async with client(model).realtime.connect(model="gpt-realtime") as connection:
             await until(connection, "session.created")
@@ -117,14 +115,14 @@ def test_the_official_client_holds_an_audio_turn_and_truncates_the_answer(
         assert retrieved.item.id == item_id
 
     anyio.run(main)
-    assert complaints(model) == []
-    told = [event for event in model.events() if event["event"] == "conversation.item.truncated"]
-    assert [event["audio_end_ms"] for event in told] == [400]
+    assert reported_errors(model) == []
+    truncations = [
+        event for event in model.events() if event["event"] == "conversation.item.truncated"
+    ]
+    assert [event["audio_end_ms"] for event in truncations] == [400]
 
 
-def test_what_the_official_client_does_wrong_is_told_in_the_apis_terms(
-    model: RunningCommand,
-) -> None:
+def test_mistakes_of_the_official_client_are_reported(model: RunningCommand) -> None:
     async def main() -> None:
         async with client(model).realtime.connect(model="gpt-realtime") as connection:
             await until(connection, "session.created")
@@ -136,8 +134,8 @@ def test_what_the_official_client_does_wrong_is_told_in_the_apis_terms(
             assert event.error.event_id == "mine"
 
     anyio.run(main)
-    told = model.wait_for_event("client_error")
-    assert told["client_event"] == "conversation.item.truncate"
-    assert told["event_id"] == "mine"
-    assert told["session"] == 1
-    assert told["code"]
+    error = model.wait_for_event("client_error")
+    assert error["client_event"] == "conversation.item.truncate"
+    assert error["event_id"] == "mine"
+    assert error["session"] == 1
+    assert error["code"]
