@@ -20,7 +20,7 @@ from .config.call import CallConfig
 from .config.start_delay_history import StartDelayHistory
 from .errors import LocalProtocolError, redact
 from .machine.actions import ABNORMAL_CLOSURE, Action, Peer
-from .machine.lifecycles import SessionState, StreamState
+from .machine.lifecycles import Lifecycle, LifecycleFactory, SessionState, StreamState
 from .machine.timers import Timer
 from .notifications import EndReason, RealtimeEvent, TwilioMessage
 from .values.items import ConversationItem
@@ -43,10 +43,17 @@ class Bridge:
 
     Every method raises `LocalProtocolError`, before anything has changed, if time runs backwards,
     or if it is called for a peer that it makes no sense for.
+
+    `make_lifecycle` makes the lifecycles of the call; a subclass can observe their transitions.
     """
 
-    def __init__(self, config: CallConfig | None = None) -> None:
-        self._call = CallState(config or CallConfig())
+    def __init__(
+        self,
+        config: CallConfig | None = None,
+        *,
+        make_lifecycle: LifecycleFactory = Lifecycle,
+    ) -> None:
+        self._call = CallState(config or CallConfig(), make_lifecycle)
         self._notifies_twilio_messages = Peer.TWILIO in self._call.config.raw_messages
         self._notifies_realtime_events = Peer.REALTIME in self._call.config.raw_messages
         self._now: int | None = None

@@ -17,7 +17,15 @@ from ..downlink.clips import ClipPlayer
 from ..downlink.downlink import Downlink
 from ..errors import FaultKind
 from ..machine.actions import Peer
-from ..machine.lifecycles import TURN, Lifecycle, SessionState, StreamState, TurnInput, TurnState
+from ..machine.lifecycles import (
+    TURN,
+    Lifecycle,
+    LifecycleFactory,
+    SessionState,
+    StreamState,
+    TurnInput,
+    TurnState,
+)
 from ..machine.outbox import Outbox
 from ..machine.timers import Timer, Timers
 from ..notifications import CallEnded, EndReason, InterruptionCause
@@ -42,6 +50,7 @@ class CallState:
     """The parts of one call, made as `config` says. `end` is what ends it, once something has."""
 
     config: CallConfig
+    _make_lifecycle: LifecycleFactory = Lifecycle
     outbox: Outbox = field(init=False, factory=Outbox)
     timers: Timers = field(init=False, factory=Timers)
     stream: MediaStream = field(init=False)
@@ -53,7 +62,7 @@ class CallState:
     clips: ClipPlayer = field(init=False)
     speech: AgentSpeech = field(init=False)
     conversation: Conversation = field(init=False, factory=Conversation)
-    requests: Requests = field(init=False, factory=Requests)
+    requests: Requests = field(init=False)
     function_calls: FunctionCalls = field(init=False, factory=FunctionCalls)
     mcp: Mcp = field(init=False, factory=Mcp)
     after_playback: AfterPlayback = field(init=False, factory=AfterPlayback)
@@ -61,15 +70,17 @@ class CallState:
     end: CallEnded | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
-        outbox, responses = self.outbox, Responses()
-        self.stream = MediaStream(outbox)
+        outbox, responses = self.outbox, Responses(self._make_lifecycle)
+        self.stream = MediaStream(outbox, self._make_lifecycle)
+        self.requests = Requests(self._make_lifecycle)
         self.gate = InterruptionGate(self.config.interruption)
         self.session = Session(
             self.config.session,
             outbox,
+            self._make_lifecycle,
             owns_interruption=not self.config.interruption.interrupts_immediately,
         )
-        self.turn = Lifecycle(TURN, TurnState.QUIET)
+        self.turn = self._make_lifecycle(TURN, TurnState.QUIET)
         self.caller_audio = CallerAudio(self.config.inactivity_timeout_ns)
         self.downlink = Downlink(outbox, responses, self.config.start_delay_history)
         self.clips = ClipPlayer(outbox, self.downlink, responses)

@@ -8,7 +8,7 @@ hears of it. The diagrams in `docs/states.md` are generated from these tables.
 from collections.abc import Mapping
 from enum import Enum, unique
 from types import MappingProxyType
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 __all__ = [
     "ACTIVE_RESPONSE",
@@ -19,6 +19,7 @@ __all__ = [
     "ActiveResponseInput",
     "ActiveResponseState",
     "Lifecycle",
+    "LifecycleFactory",
     "ResponseInput",
     "ResponseState",
     "SessionInput",
@@ -55,6 +56,15 @@ class Lifecycle(Generic[S, I]):
             self.state = state
             self._possible = self._table[state]
         return True
+
+
+class LifecycleFactory(Protocol):
+    """What makes the lifecycles of a call: `Lifecycle`, or what returns a subclass of it that
+    observes the transitions."""
+
+    def __call__(self, table: Table[S, I], state: S) -> Lifecycle[S, I]:
+        """Return a lifecycle that follows `table` and starts in `state`."""
+        ...
 
 
 class _Input(Enum):

@@ -20,6 +20,7 @@ from ..machine.lifecycles import (
     ActiveResponseInput,
     ActiveResponseState,
     Lifecycle,
+    LifecycleFactory,
 )
 from ..protocols.realtime import CreateResponse, Response, ServerError
 from .responses import MAX_RESPONSES
@@ -79,10 +80,10 @@ class Requests:
     """The requests of one Realtime session; none is sent before `open`. Every list of events is
     what may be sent now, in order; it counts as sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_lifecycle: LifecycleFactory = Lifecycle) -> None:
         self._opened = False
         self._count = 0
-        self._active = Lifecycle(ACTIVE_RESPONSE, ActiveResponseState.FREE)
+        self._active = make_lifecycle(ACTIVE_RESPONSE, ActiveResponseState.FREE)
         self._decision = PlaybackDecision.PLAY
         self._active_id = ""
         self._answer_id = ""

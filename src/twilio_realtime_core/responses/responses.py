@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from attrs import define, field
 
-from ..machine.lifecycles import RESPONSE, Lifecycle, ResponseInput, ResponseState
+from ..machine.lifecycles import RESPONSE, Lifecycle, LifecycleFactory, ResponseInput, ResponseState
 from ..protocols.realtime import Response
 
 __all__ = ["MAX_ITEMS", "MAX_RESPONSES", "ResponseRecord", "Responses"]
@@ -38,13 +38,11 @@ class ResponseRecord:
     content parts, by item and index, all of whose audio has come."""
 
     id: str
+    lifecycle: Lifecycle[ResponseState, ResponseInput]
     is_in_conversation: bool = True
     is_created: bool = False
     sent_samples: int = 0
     is_cancelled: bool = False
-    lifecycle: Lifecycle[ResponseState, ResponseInput] = field(
-        factory=lambda: Lifecycle(RESPONSE, ResponseState.GENERATING)
-    )
     done_items: set[str] = field(factory=set[str])
     heard_items: set[str] = field(factory=set[str])
     done_parts: set[tuple[str, int]] = field(factory=set[tuple[str, int]])
@@ -82,7 +80,8 @@ def _note(known: set[T], item: T) -> bool:
 class Responses:
     """All responses of one Realtime session."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_lifecycle: LifecycleFactory = Lifecycle) -> None:
+        self._make_lifecycle = make_lifecycle
         self._by_id: dict[str, ResponseRecord] = {}
         self._generating: list[ResponseRecord] = []
         self._deleted_items: dict[str, None] = {}
@@ -96,7 +95,8 @@ class Responses:
         if response is None:
             if len(self._by_id) >= MAX_RESPONSES:
                 self._forget_one()
-            response = self._by_id[response_id] = ResponseRecord(response_id)
+            lifecycle = self._make_lifecycle(RESPONSE, ResponseState.GENERATING)
+            response = self._by_id[response_id] = ResponseRecord(response_id, lifecycle)
             self._generating = [*self.generating, response]
         return response
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from ..errors import Fault, FaultKind
 from ..machine.actions import NORMAL_CLOSURE, Close, Peer
-from ..machine.lifecycles import STREAM, Lifecycle, StreamInput, StreamState
+from ..machine.lifecycles import STREAM, Lifecycle, LifecycleFactory, StreamInput, StreamState
 from ..machine.outbox import Outbox
 from ..protocols import twilio
 
@@ -23,9 +23,9 @@ class MediaStream:
     """One stream, and the socket that carries it. `sid` is empty before the first `start`;
     `speaks_mulaw` is false for a stream of another format, which Twilio has none of."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, make_lifecycle: LifecycleFactory = Lifecycle) -> None:
         self._outbox = outbox
-        self._life = Lifecycle(STREAM, StreamState.UNOPENED)
+        self._life = make_lifecycle(STREAM, StreamState.UNOPENED)
         self.sid = ""
         self.is_pcmu = True
 

@@ -12,7 +12,7 @@ from ..config.interruption_policy import disable_server_interruption
 from ..config.session import SessionConfig
 from ..errors import FaultKind, LocalProtocolError, redact
 from ..machine.actions import NORMAL_CLOSURE, Close, Open, Peer
-from ..machine.lifecycles import SESSION, Lifecycle, SessionInput, SessionState
+from ..machine.lifecycles import SESSION, Lifecycle, LifecycleFactory, SessionInput, SessionState
 from ..machine.outbox import Outbox
 from ..notifications import CallerAudioDropped, SessionReady
 from ..protocols.realtime import ClientEvent, ServerError, UpdateSession
@@ -31,7 +31,12 @@ class Session:
     """One session. `owns_interruption`: the server is to leave it to us to interrupt."""
 
     def __init__(
-        self, config: SessionConfig, outbox: Outbox, *, owns_interruption: bool = False
+        self,
+        config: SessionConfig,
+        outbox: Outbox,
+        make_lifecycle: LifecycleFactory = Lifecycle,
+        *,
+        owns_interruption: bool = False,
     ) -> None:
         self._owns_interruption = owns_interruption
         self._first = self._first_update(config)
@@ -40,7 +45,7 @@ class Session:
         self._model: str | None = None
         self._outbox = outbox
         self._pending = PendingEvents()
-        self._life = Lifecycle(SESSION, SessionState.UNOPENED)
+        self._life = make_lifecycle(SESSION, SessionState.UNOPENED)
 
     @property
     def state(self) -> SessionState:
