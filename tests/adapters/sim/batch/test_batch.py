@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from twilio_realtime.sim.batch.batch import Result, run_call, run_calls, run_job, seeds
 from twilio_realtime.sim.batch.choices import Choices
-from twilio_realtime.sim.batch.random_call import MakeBridge, RandomCall
+from twilio_realtime.sim.batch.random_call import MakeBridge
 from twilio_realtime.sim.batch.summary import Summary
-from twilio_realtime.sim.batch.transition_coverage import TRANSITIONS, visits
+from twilio_realtime.sim.batch.transition_coverage import TRANSITIONS
 from twilio_realtime.sim.impairments.table import FAULTS, draw_trouble
 from twilio_realtime_core import Action, Bridge, CallConfig, Command, HangUp, Peer
 
@@ -254,14 +254,3 @@ def test_no_calls_have_tried_nothing() -> None:
     assert nothing.lasted_ms(50) == 0
     assert nothing.missing_transitions == list(TRANSITIONS)
     assert nothing.missing_faults == list(FAULTS)
-
-
-def test_visits_are_those_of_the_context() -> None:
-    with visits() as seen:
-        call = RandomCall(Choices.seeded(0), "question")
-        assert call.run() is None
-        with visits() as nothing:
-            pass
-    assert nothing == set()
-    assert ("stream", "STREAMING", "MEDIA") in seen
-    assert seen <= set(TRANSITIONS)

@@ -20,7 +20,7 @@ from twilio_realtime_core import Bridge
 
 from .choices import Choices
 from .random_call import Failure, MakeBridge, RandomCall
-from .transition_coverage import Transition, visits
+from .transition_coverage import Transition, TransitionCoverage
 
 __all__ = ["LEVELS", "Result", "RunSeed", "run_call", "run_calls", "run_job", "seeds"]
 
@@ -43,9 +43,9 @@ class Result:
 
     `outcome` is the name of an `EndReason`, `FAILED`, or `NEVER_BEGUN` if the phone was lost before
     it came to the bridge. `faults`: how often each fault of the call had its way; `transitions`:
-    those of the core's tables that it went through; `seen`: how often peers and application were
-    told what, by its name (the invariants speak of these); `commands` that the application gave.
-    All are sorted.
+    those of the core's tables that the bridge took, unless `make_bridge` made it; `seen`: how often
+    peers and application were told what, by its name (the invariants speak of these); `commands`
+    that the application gave. All are sorted.
     """
 
     seed: int | None
@@ -66,7 +66,7 @@ def run_call(
     choices: Choices | None = None,
     scenario: str | None = None,
     level: str = "messages",
-    make_bridge: MakeBridge = Bridge,
+    make_bridge: MakeBridge | None = None,
 ) -> Result:
     """Make the call of a seed, or of given choices, at the level of `messages` or of `bytes`.
 
@@ -99,12 +99,13 @@ def _run(
     seed: int | None,
     scenario: str | None,
     level: str,
-    make_bridge: MakeBridge,
+    make_bridge: MakeBridge | None,
     trace_limit: int = 0,
 ) -> Result:
-    with visits() as transitions:
-        call = RandomCall(choices, scenario, level, make_bridge, trace_limit=trace_limit)
-        failure = call.run()
+    coverage = TransitionCoverage()
+    make = make_bridge or partial(Bridge, make_lifecycle=coverage.make_lifecycle)
+    call = RandomCall(choices, scenario, level, make, trace_limit=trace_limit)
+    failure = call.run()
     return Result(
         seed,
         call.scenario,
@@ -113,7 +114,7 @@ def _run(
         call.ended_ns or call.world.now,
         failure,
         tuple(sorted(call.trouble.exercised().items())),
-        tuple(sorted(transitions)),
+        tuple(sorted(coverage.transitions)),
         tuple(sorted((call.told + call.phone.received + call.model.received).items())),
         tuple(sorted(call.application.given.items())),
     )
