@@ -17,7 +17,7 @@ from twilio_realtime.sim.model.realtime_peer import RealtimePeer
 from twilio_realtime.sim.model.replies import Reply, Speech
 from twilio_realtime.sim.phone.caller import After, At, Cue, HangUp, Say, WhenHeard
 from twilio_realtime.sim.phone.twilio_peer import TwilioPeer
-from twilio_realtime.sim.reference import Checked
+from twilio_realtime.sim.reference import CheckedBridge
 from twilio_realtime.sim.scenarios import TURN_DETECTION, agent_voice, caller_voice
 from twilio_realtime.sim.world.calls import byte_call, message_call
 from twilio_realtime_core import Bridge, CallConfig, SessionConfig
@@ -40,7 +40,7 @@ def make_call(level: str, *, checked: bool) -> tuple[int, int]:
     bridge = Bridge(CallConfig(url="ws://model/v1/realtime", session=session))
     phone = TwilioPeer(url="ws://bridge/media-stream", script=SCRIPT, record=False)
     build = message_call if level == "messages" else byte_call
-    world = build(Checked(bridge) if checked else bridge, phone, RealtimePeer(REPLIES))
+    world = build(CheckedBridge(bridge) if checked else bridge, phone, RealtimePeer(REPLIES))
     gc.collect()
     began = time.process_time_ns()
     world.run(MINUTE)

@@ -25,7 +25,7 @@ from ..sim.impairments.table import Trouble
 from ..sim.model.realtime_peer import CLIENT, RealtimePeer
 from ..sim.model.replies import Reply, ResponseRequest
 from ..sim.phone.twilio_peer import SERVER
-from ..sim.reference import Checked
+from ..sim.reference import CheckedBridge
 from ..sim.world.message_world import MessageWorld
 from ..sim.world.steps import Step
 from .handset import Handset
@@ -107,7 +107,7 @@ class Stage:
         world.run(self.now)
         world.listeners.append(self._hear)
         world.observers.append(self._observe)
-        world.add("bridge", Checked(self._bridge, config))
+        world.add("bridge", CheckedBridge(self._bridge, config))
         world.add("phone", self._trouble_peer("phone", phone))
         world.add("model", self._trouble_peer("model", server))
         ways = trouble.ways

@@ -33,8 +33,8 @@ from ..impairments.table import Cut, Trouble, draw_trouble
 from ..model.realtime_peer import CLIENT, RealtimePeer
 from ..model.replies import Reply, ResponseRequest
 from ..phone.twilio_peer import SERVER, TwilioPeer
-from ..reference import CallMachine, Checked, InvariantBroken
-from ..reference.ground_truth import Truth
+from ..reference import CallMachine, CheckedBridge, InvariantBroken
+from ..reference.ground_truth import GroundTruth
 from ..scenarios import (
     SCENARIOS,
     Part,
@@ -154,7 +154,7 @@ class RandomCall:
 
     scenario: str = field(init=False)
     trouble: Trouble = field(init=False)
-    bridge: Checked = field(init=False)
+    bridge: CheckedBridge = field(init=False)
     phone: Meddled = field(init=False)
     model: Meddled = field(init=False)
     world: MessageWorld | ByteWorld = field(init=False)
@@ -169,15 +169,15 @@ class RandomCall:
     _server: RealtimePeer = field(init=False)
     _phone: Troubled = field(init=False)
     _model: Troubled = field(init=False)
-    _truth: Truth = field(init=False)
+    _truth: GroundTruth = field(init=False)
     _aims: list[_Aim] = field(init=False, factory=list[_Aim])
 
     def __attrs_post_init__(self) -> None:
         part = self._draw_part()
         self.trouble = trouble = draw_trouble(self.choices)
         config = draw_config(self.choices)
-        self.bridge = Checked(self._make_bridge(config), config)
-        self._truth = Truth(trouble, config)
+        self.bridge = CheckedBridge(self._make_bridge(config), config)
+        self._truth = GroundTruth(trouble, config)
         start_delay = trouble.start_delay_ns
         self._caller = TwilioPeer(
             url="ws://bridge/media-stream", script=part.cues, start_delay=start_delay
@@ -205,7 +205,7 @@ class RandomCall:
             with suppress(NotInTime):
                 world.run_until(lambda: self._is_over, HANG_UP_NS + ENDING_NS)
             if not self._is_over:
-                self.bridge.must_have_ended(world.now)
+                self.bridge.check_ended(world.now)
             world.run(world.now + _AFTERWARDS_NS)
         except InvariantBroken as broken:
             return self._failure(broken.number, broken.text, broken.step)
@@ -243,7 +243,7 @@ class RandomCall:
             reply = replies[min(request.number, len(replies) - 1)]
             for edit in self.trouble.edit_replies:
                 reply = edit(request.number, reply)
-            return self._truth.say(reply, self.world.now)
+            return self._truth.assign_voices(reply, self.world.now)
 
         words = None if self.trouble.fails_to_transcribe else "some words"
         return RealtimePeer(
@@ -306,7 +306,7 @@ class RandomCall:
         )
 
     def _hear(self, name: str, event: object) -> None:
-        self._truth.hear(name, event, self.world.now)
+        self._truth.on_notification(name, event, self.world.now)
         if name != "bridge":
             return
         self.told[type(event).__name__] += 1
@@ -321,7 +321,7 @@ class RandomCall:
                 self._later(aim.after_ms * MS, self._give_any_command)
 
     def _perform(self, command: Command) -> None:
-        self._truth.take(command, self.world.now)
+        self._truth.on_command(command, self.world.now)
         if self.level == "bytes":
             self.world.call("bridge", "perform", self.bridge.send(command, self.world.now))
         else:
