@@ -2,8 +2,7 @@
 
 `CheckedBridge(Bridge(...))` takes the place of a bridge and judges each step by each of
 `INVARIANTS`. The judges share a reference model of the call, `expected`. Of the core they import
-values only: messages are read by a decoder of their own (`received` and `sent`), limits are
-literals.
+values only: they have their own decoder (`received` and `sent`), and limits are literals.
 
 Several judges can share the number of an invariant. Some numbers have no judge: these invariants
 compare several runs, or are about bytes.

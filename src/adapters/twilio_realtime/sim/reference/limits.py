@@ -41,11 +41,13 @@ MAX_QUEUED_SAMPLES: Final = 10 * 60 * SAMPLES_PER_SECOND
 warning 31931, https://www.twilio.com/docs/api/errors/31931)"""
 
 ACTIVE_RESPONSE_CODE: Final = "conversation_already_has_active_response"
-"""The code of the error that asks a request for a response to wait. (OpenAI API reference,
-"Realtime", `response.create` and `error`)"""
+"""The code of the error for a request that has to wait until the active response is done. (OpenAI
+API reference, "Realtime", `response.create` and `error`,
+https://platform.openai.com/docs/api-reference/realtime-client-events/response/create)"""
 
 LATE_CANCEL_CODE: Final = "response_cancel_not_active"
-"""The code of the error that answers a cancel after the end of its response. (The same.)"""
+"""The code of the error that answers a cancel after the end of its response. (The same,
+`response.cancel`.)"""
 
 # Of the bridge.
 
@@ -77,7 +79,7 @@ INACTIVITY_SAMPLES: Final = SAMPLES_PER_SECOND
 """Silence where a caller who speaks sends no frames: longer than turn detection waits."""
 
 MAX_SHOWN_CHARACTERS: Final = 300
-"""Characters of a peer's own words in a notification: error texts of both vendors are shorter."""
+"""Characters of a peer's words in a notification: error texts of both vendors are shorter."""
 
 MAX_NESTING: Final = 32
 """Levels of an item of an unknown type that are kept: schemas of tools have a dozen."""

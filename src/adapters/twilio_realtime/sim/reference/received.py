@@ -101,7 +101,7 @@ _OTHER: Final = ReceivedOther()
 
 @define(eq=False)
 class ReceivedStart(ReceivedMessage):
-    """`start`: a stream begins. `format` is its encoding, sample rate and channels;
+    """`start`: a stream starts. `format` is its encoding, sample rate and channels;
     `custom_parameters` are those of the TwiML that are texts."""
 
     stream_sid: str

@@ -99,9 +99,9 @@ def read_output(action: Action) -> object:
     return action.event if isinstance(action, Notify) else action
 
 
-def is_later(deadline: int | None, limit: int) -> bool:
-    """Whether a bridge with this deadline may wait until after a time (ns)."""
-    return deadline is None or deadline > limit
+def is_later(deadline: int | None, limit_ns: int) -> bool:
+    """Whether a bridge with this deadline (ns) may wait until after a time."""
+    return deadline is None or deadline > limit_ns
 
 
 class ExpectedState:

@@ -121,13 +121,13 @@ class ExpectedConversation(ExpectedState):
     ) -> ExpectedReset:
         """Return what makes these the items of the conversation, once the `earlier` resets that
         still wait are sent."""
-        wanted = {each.id for each in items}
+        given = {each.id for each in items}
         uncertain = self._uncertain.union(
             *(each.must_delete | each.must_create for each in earlier)
         )
         complete = self._complete - uncertain
         return ExpectedReset(
-            must_delete=complete - wanted,
-            must_create=wanted - complete - uncertain,
-            uncertain=uncertain | (complete & wanted),
+            must_delete=complete - given,
+            must_create=given - complete - uncertain,
+            uncertain=uncertain | (complete & given),
         )

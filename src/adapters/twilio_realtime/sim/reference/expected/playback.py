@@ -44,7 +44,7 @@ class ExpectedPlayback:
     """What was sent to Twilio since a stream started, or since the last `clear`.
 
     `sent_before` and `confirmed_before` count the samples on earlier streams, since positions in a
-    part count from its own start.
+    part count from the start of the part.
     """
 
     sent_before: Counter[SourceId] = field(factory=Counter[SourceId])

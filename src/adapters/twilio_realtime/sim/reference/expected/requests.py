@@ -188,7 +188,7 @@ class ExpectedRequests(ExpectedState):
     def _request_automatic(self) -> None:
         number = self._uplink.next_number
         for index, each in enumerate(self.to_repeat):
-            if each.is_automatic:  # it stands for any that waits
+            if each.is_automatic:  # one stands for all
                 self.to_repeat[index] = evolve(each, after=number)
                 return
         place = self._next_place() if self.automatic is None else self.automatic.place
@@ -343,8 +343,8 @@ class ExpectedRequests(ExpectedState):
 
 
 def _has_server_responses(session: dict[str, Any]) -> bool:
-    """Whether turn detection requests responses to the caller: so it does unless it is off, or told
-    not to. (OpenAI API reference, "Realtime", `turn_detection.create_response`)"""
+    """Whether turn detection requests responses to the caller: by default, unless it is off.
+    (OpenAI API reference, "Realtime", `turn_detection.create_response`)"""
     match session:
         case {"audio": {"input": {"turn_detection": {"create_response": False}}}}:
             return False

@@ -32,7 +32,7 @@ __all__ = ["ExpectedUplink"]
 
 @define
 class _AudioEntry:
-    """Audio in base64. `event_id` is that of a command's own event. (A value: do not change it.)"""
+    """Audio in base64. `event_id` is that of the command. (A value: do not change it.)"""
 
     payload: str
     samples: int

@@ -313,7 +313,7 @@ class HeardPositions(Invariant):
 
 
 class PlaybackMarks(Invariant):
-    """Each mark has a name of its own, the end of each part has a mark, and an echo counts as heard
+    """Each mark has a unique name, the end of each part has a mark, and an echo counts as heard
     exactly what was sent before its mark and not cleared.
 
     The start and the end of the playback of a part are notified when an echo confirms them.

@@ -65,7 +65,7 @@ from .redaction import may_quote, may_show
 __all__ = ["EventNotifications", "RawNotifications"]
 
 
-# What is due. Where a peer's own words are shown, a class here says how they may be.
+# What is due. Where words of a peer are shown, a class says how they may be shown.
 
 
 @define(eq=False)

@@ -1,4 +1,4 @@
-"""How a notification may show a peer's own words: on one line, shortened, without secrets."""
+"""How a notification may show the words of a peer: on one line, shortened, without secrets."""
 
 import re
 from typing import Final
@@ -35,6 +35,6 @@ def may_show(shown: str | None, words: str | None) -> bool:
 
 
 def may_quote(message: str, words: str) -> bool:
-    """Whether a message may end with words of a peer, behind words of its own and a colon."""
+    """Whether a message may end with words of a peer, after other words and a colon."""
     parts = message.split(": ")
     return any(may_show(": ".join(parts[start:]), words) for start in range(len(parts)))
