@@ -200,7 +200,8 @@ class SimulationOutput:
         write(f"duration (5th, 50th and 95th percentile): {durations}")
         write(f"ends: {_format_counts(summary.outcomes)}")
         write(
-            f"impairments that took effect, by number of calls: {_format_counts(summary.impairments)}"
+            "impairments that took effect, by number of calls: "
+            f"{_format_counts(summary.impairments)}"
         )
         write(f"commands: {_format_counts(summary.commands)}")
         visited = len(summary.transitions)

@@ -152,8 +152,8 @@ class ScriptedModel:
 def _check_response(response: object) -> None:
     if not _is_response(response):
         raise LocalProtocolError(
-            "a response is words, an item (`SpokenReply`, `TextReply`, `function_call(...)`), a list "
-            "of both, a `Reply` of items, or a function that returns one of these: "
+            "a response is words, an item (`SpokenReply`, `TextReply`, `function_call(...)`), a "
+            "list of both, a `Reply` of items, or a function that returns one of these: "
             f"a {type(response).__name__} is not"
         )
 
