@@ -225,7 +225,7 @@ def test_one_call_in_the_callbacks_of_a_framework() -> None:
     assert call.bridge.deadline is None
 
 
-def test_a_call_that_ends_while_the_model_is_dialled_leaves_no_socket_open() -> None:
+def test_a_call_ended_while_dialling_leaves_no_socket_open() -> None:
     told: list[object] = []
     framework, phone, simulated = Framework(dialling_ns=SECOND), TwilioPeer(url=""), model()
     call = Call(framework, Bridge(CallConfig(url="ws://model/v1/realtime")), told.append)

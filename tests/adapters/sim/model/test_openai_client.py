@@ -77,7 +77,7 @@ def test_the_official_client_holds_a_text_turn(model: RunningCommand) -> None:
     assert complaints(model) == []
 
 
-def test_the_official_client_holds_an_audio_turn_and_truncates_the_answer(
+def test_the_official_client_holds_an_audio_turn_and_truncates(
     model: RunningCommand,
 ) -> None:
     async def main() -> None:
@@ -122,7 +122,7 @@ def test_the_official_client_holds_an_audio_turn_and_truncates_the_answer(
     assert [event["audio_end_ms"] for event in told] == [400]
 
 
-def test_what_the_official_client_does_wrong_is_told_in_the_apis_terms(
+def test_errors_of_the_official_client_are_in_the_apis_terms(
     model: RunningCommand,
 ) -> None:
     async def main() -> None:
