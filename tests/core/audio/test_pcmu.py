@@ -75,7 +75,7 @@ def test_mu_law_is_named_without_a_rate() -> None:
     assert PCMU_FORMAT == {"type": "audio/pcmu"}
 
 
-# The decision values at which segments begin, and the codes from there on (ITU-T G.711, table 2a).
+# The decision values at which segments start, and their codes (ITU-T G.711, table 2a).
 SEGMENTS = [
     (31, 0xEF),
     (95, 0xDF),

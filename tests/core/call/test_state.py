@@ -1,4 +1,4 @@
-"""How the parts of a call begin, and how they end together."""
+"""The state of one call: its parts, follow-up requests, and how it ends."""
 
 from collections.abc import Callable
 
