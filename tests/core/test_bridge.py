@@ -1,7 +1,11 @@
 """One call: how it begins, how audio passes, every way it ends, and what its driver may not do."""
 
+import inspect
+import re
+from collections import Counter
 from collections.abc import Callable
-from typing import Any, cast
+from enum import Enum
+from typing import Any, ClassVar, TypeVar, cast
 
 import pytest
 
@@ -17,6 +21,7 @@ from calling import (
     created,
     delta,
     dtmf,
+    function_call,
     item_done,
     mark,
     media,
@@ -27,6 +32,7 @@ from calling import (
     stop,
 )
 from twilio_realtime_core import (
+    AnswerApproval,
     Bridge,
     CallConfig,
     Command,
@@ -38,17 +44,33 @@ from twilio_realtime_core import (
     LocalProtocolError,
     Notify,
     Peer,
+    ResetHistory,
     SendEvent,
+    SendFunctionOutput,
     SessionConfig,
 )
+from twilio_realtime_core.config.interruption_policy import InterruptionPolicy
+from twilio_realtime_core.machine.lifecycles import (
+    ActiveResponseInput,
+    FunctionCallInput,
+    FunctionCallState,
+    Lifecycle,
+    ResponseInput,
+    SessionInput,
+    StreamInput,
+    TurnInput,
+)
+from twilio_realtime_core.machine.timers import Timer
 from twilio_realtime_core.machine.units import MS, SECOND
 from twilio_realtime_core.notifications import (
     AgentTranscript,
     CallEnded,
+    CallerAudioPadded,
     CallerSpeechStarted,
     CallerSpeechStopped,
     CallerTranscript,
     EndReason,
+    Interrupted,
     PlaybackFinished,
     PlaybackStarted,
     RealtimeEvent,
@@ -64,8 +86,13 @@ from twilio_realtime_core.protocols.realtime import (
     CreateItem,
     CreateResponse,
     RawClientEvent,
+    TruncateItem,
     UpdateSession,
 )
+from twilio_realtime_core.values.items import FunctionCall, FunctionOutput
+
+S = TypeVar("S", bound=Enum)
+I = TypeVar("I", bound=Enum)  # noqa: E741
 
 A_FRAME = audio(160)
 TWILIO, REALTIME = Peer.TWILIO, Peer.REALTIME
@@ -90,7 +117,7 @@ def pcm_session() -> dict[str, Any]:
 # Caller audio.
 
 
-def test_caller_audio_is_passed_on_as_it_is_and_in_order() -> None:
+def test_caller_audio_is_forwarded_unchanged_and_in_order() -> None:
     call = Call.ready()
     frames = [audio(size, size) for size in (160, 160, 1, 320)]
     assert [call.phone(media(each)).to_model for each in frames] == [
@@ -99,7 +126,7 @@ def test_caller_audio_is_passed_on_as_it_is_and_in_order() -> None:
 
 
 @pytest.mark.parametrize("payload", ["", "=", "AAA", "A===", "AA==AA==", "AA\n=", "äöüß", "AA A"])
-def test_caller_audio_that_is_no_base64_is_left_out_and_reported(payload: str) -> None:
+def test_caller_audio_that_is_not_base64_is_reported(payload: str) -> None:
     call = Call.ready()
     done = call.phone(media(payload))
     assert done.events == [
@@ -117,7 +144,7 @@ def test_caller_audio_cannot_inject_json() -> None:
 # What the model's server tells.
 
 
-def test_what_the_caller_says_is_told() -> None:
+def test_speech_and_words_of_the_caller_are_notified() -> None:
     call = Call.ready()
     about = "conversation.item.input_audio_transcription"
     assert call.model(speech_started()).events == [CallerSpeechStarted("u", 640)]
@@ -132,7 +159,7 @@ def test_what_the_caller_says_is_told() -> None:
     assert done.events == [CallerTranscript("u", "Hello", final=True)]
 
 
-def test_what_the_agent_says_is_told() -> None:
+def test_words_of_the_agent_are_notified() -> None:
     call = Call.ready()
     about = "response.output_audio_transcript"
     part: dict[str, Any] = {"response_id": "r", "item_id": "i", "content_index": 1}
@@ -142,7 +169,7 @@ def test_what_the_agent_says_is_told() -> None:
     assert done.events == [AgentTranscript("r", "i", 1, "Hello", final=True)]
 
 
-def test_a_turn_out_of_order_is_a_fault_and_is_told_all_the_same() -> None:
+def test_a_turn_out_of_order_is_a_fault_and_notified() -> None:
     call = Call.ready()
     call.model(speech_started())
     done = call.model(speech_started())
@@ -152,7 +179,7 @@ def test_a_turn_out_of_order_is_a_fault_and_is_told_all_the_same() -> None:
     ]
 
 
-def test_a_turn_that_was_committed_by_hand_may_still_be_told_to_stop() -> None:
+def test_a_turn_committed_by_the_application_may_still_stop() -> None:
     call = Call.ready()
     call.model(speech_started())
     call.send(CommitAudio())
@@ -161,7 +188,7 @@ def test_a_turn_that_was_committed_by_hand_may_still_be_told_to_stop() -> None:
     assert done.events == [CallerSpeechStopped("u", 1)]
 
 
-def test_an_error_of_the_server_is_told_in_its_words_without_what_must_not_be_shown() -> None:
+def test_an_error_of_the_server_is_reported_redacted() -> None:
     call = Call.ready()
     done = call.model(server_error("bad key sk-abcdef for +1 555 123 4567", code="some_code"))
     assert done.events == [
@@ -170,7 +197,7 @@ def test_an_error_of_the_server_is_told_in_its_words_without_what_must_not_be_sh
     assert call.phone(media(A_FRAME)).to_model == [AppendAudio(A_FRAME)]
 
 
-def test_the_code_of_an_error_holds_nothing_that_must_not_be_shown_and_is_not_endless() -> None:
+def test_the_code_of_an_error_is_redacted_and_short() -> None:
     (fault,) = Call.ready().model(server_error("no", code="sk-abcdef" + " x" * 1000)).told(Fault)
     assert fault.code is not None
     assert fault.code.startswith("[hidden] x x")
@@ -191,7 +218,7 @@ def test_the_code_of_an_error_holds_nothing_that_must_not_be_shown_and_is_not_en
         ('{"type":"error","error":[]}', FaultKind.BAD_MESSAGE),
     ],
 )
-def test_s49_a_bad_event_is_a_fault_and_the_call_goes_on(text: str, kind: FaultKind) -> None:
+def test_s49_a_bad_event_is_a_fault(text: str, kind: FaultKind) -> None:
     call = Call.ready()
     done = call.model(text)
     assert done.faults == [kind]
@@ -199,14 +226,14 @@ def test_s49_a_bad_event_is_a_fault_and_the_call_goes_on(text: str, kind: FaultK
     assert call.model(delta(160)).audio == [160]
 
 
-def test_s49_an_unknown_event_passes_unseen() -> None:
+def test_s49_an_unknown_event_has_no_effect() -> None:
     call = Call.ready()
     assert call.model(type="rate_limits.updated", rate_limits=[]).actions == []
     assert call.model(type="from.the.future").actions == []
 
 
 @pytest.mark.parametrize("told", [frozenset[Peer](), frozenset({TWILIO}), frozenset({REALTIME})])
-def test_raw_messages_are_told_first_of_those_peers_that_were_asked_for(
+def test_raw_messages_of_configured_peers_are_notified_first(
     told: frozenset[Peer],
 ) -> None:
     call = Call.ready(CallConfig(raw_messages=told))
@@ -216,7 +243,7 @@ def test_raw_messages_are_told_first_of_those_peers_that_were_asked_for(
     assert isinstance(phone.events[-1], Fault)
 
 
-def test_a_response_is_told_and_played_from_its_beginning_to_its_end() -> None:
+def test_a_response_is_notified_and_played_to_its_end() -> None:
     call = Call.ready()
     steps = [created(), delta(170), audio_done(), item_done(), response_done()]
     done = [call.model(each) for each in steps]
@@ -232,19 +259,19 @@ def test_a_response_is_told_and_played_from_its_beginning_to_its_end() -> None:
     ]
 
 
-def test_a_cancel_that_came_too_late_is_no_fault() -> None:
+def test_a_late_cancel_is_no_fault() -> None:
     call = Call.talking(160)
     call.send(Interrupt())
     late = server_error("no active response found", "bridge-cancel-r", "response_cancel_not_active")
     assert call.model(late).actions == []
 
 
-def test_another_start_of_twilio_is_told_and_opens_nothing() -> None:
+def test_another_start_is_notified_and_opens_nothing() -> None:
     done = Call.ready().phone(start("MZ2"))
     assert [type(each).__name__ for each in done.actions] == ["Notify", "SendPing", "Send"]
 
 
-def test_a_pong_of_the_model_says_nothing() -> None:
+def test_a_pong_of_the_model_has_no_effect() -> None:
     assert Call.ready().bridge.pong(REALTIME, b"", 0) == []
 
 
@@ -263,7 +290,7 @@ def test_a_pong_of_the_model_says_nothing() -> None:
     ],
 )
 @pytest.mark.parametrize("stage", [Call.connected, Call.ready, lambda: Call.talking(800)])
-def test_the_end_of_one_leg_closes_the_other_once_and_is_told_with_its_reason(
+def test_a_closed_socket_closes_the_other_and_ends_the_call(
     stage: Callable[[], Call], peer: Peer, said: tuple[int, str], told: tuple[EndReason, str]
 ) -> None:
     call = stage()
@@ -284,7 +311,7 @@ def test_s89_a_model_that_cannot_be_reached_ends_the_call(code: int) -> None:
     ]
 
 
-def test_a_socket_of_twilio_that_never_came_ends_the_call_at_once() -> None:
+def test_a_twilio_socket_that_never_opened_ends_the_call() -> None:
     assert Call().closed(TWILIO, 1006).events == [CallEnded(EndReason.TWILIO_LOST, "1006")]
 
 
@@ -314,7 +341,7 @@ def end_by_another_format(call: Call) -> Done:
     ],
 )
 @pytest.mark.parametrize("first", [TWILIO, REALTIME])
-def test_other_ends_close_both_legs_once_and_the_first_reason_counts(
+def test_other_ends_close_both_sockets_for_the_first_reason(
     end: Callable[[Call], Done], why: EndReason, first: Peer
 ) -> None:
     call = Call.connected()
@@ -326,7 +353,7 @@ def test_other_ends_close_both_legs_once_and_the_first_reason_counts(
     assert ended.reason is why
 
 
-def test_a_phone_that_does_not_say_start_is_hung_up_on() -> None:
+def test_a_stream_without_start_is_closed() -> None:
     call = Call.answered()
     assert call.wait(9_999).actions == []
     done = call.wait(1)
@@ -338,7 +365,7 @@ def test_a_phone_that_does_not_say_start_is_hung_up_on() -> None:
 
 
 @pytest.mark.parametrize("stage", [Call.streaming, Call.connected])
-def test_a_session_that_is_not_ready_in_time_ends_the_call_and_nothing_else_follows(
+def test_a_session_not_ready_in_time_ends_the_call(
     stage: Callable[[], Call],
 ) -> None:
     call = stage()
@@ -352,7 +379,7 @@ def test_a_session_that_is_not_ready_in_time_ends_the_call_and_nothing_else_foll
     assert ended == CallEnded(EndReason.SESSION_NOT_READY, "the session is not ready")
 
 
-def test_silence_after_connecting_ends_by_itself() -> None:
+def test_a_silent_twilio_socket_ends_the_call() -> None:
     call = Call.answered()
     call.phone(connected())
     assert call.wait(60_000).told(CallEnded) == [
@@ -362,7 +389,7 @@ def test_silence_after_connecting_ends_by_itself() -> None:
 
 
 @AT_ANY_STAGE
-def test_a_driver_that_never_tells_of_a_closed_socket_does_not_keep_the_call(
+def test_a_call_ends_though_no_closed_socket_is_reported(
     stage: Callable[[], Call],
 ) -> None:
     call = stage()
@@ -387,7 +414,7 @@ def ended_call() -> Call:
     return call
 
 
-def test_a_peer_that_a_call_does_not_have_is_misuse_after_the_end_too() -> None:
+def test_an_unknown_peer_is_misuse_after_the_end_too() -> None:
     bridge = ended_call().bridge
     with pytest.raises(LocalProtocolError, match="no peer 'twilio'"):
         bridge.receive_text("twilio", "{}", 0)
@@ -421,7 +448,7 @@ def test_s09_s10_after_the_end_nothing_has_an_effect(late: Callable[[Call], Done
 
 
 @pytest.mark.parametrize("late", LATE[:5] + LATE[9:10] + LATE[11:])
-def test_what_crosses_our_close_has_no_effect(late: Callable[[Call], Done]) -> None:
+def test_inputs_that_cross_our_close_have_no_effect(late: Callable[[Call], Done]) -> None:
     call = Call.talking(800)
     call.send(HangUp())
     assert late(call).actions == []
@@ -439,7 +466,7 @@ def test_hanging_up_twice_closes_once(stage: Callable[[], Call]) -> None:
 # Commands.
 
 
-def test_the_application_may_answer_call_started_with_a_configuration() -> None:
+def test_configure_answers_call_started() -> None:
     call = Call.streaming(CallConfig(configure_timeout_ms=1_000))
     session = SessionConfig(voice="cedar")
     assert call.send(Configure(session)).urls == [
@@ -448,13 +475,13 @@ def test_the_application_may_answer_call_started_with_a_configuration() -> None:
     assert call.opened(REALTIME).to_model == [session.to_update_event("configure-session")]
 
 
-def test_a_configuration_that_comes_before_start_is_used_with_it() -> None:
+def test_a_configuration_before_start_is_used() -> None:
     call = Call.answered()
     assert call.send(Configure(model="m", url="wss://u")).actions == []
     assert call.phone(start()).urls == ["wss://u?model=m"]
 
 
-def test_the_application_s_events_are_sent_as_they_are() -> None:
+def test_events_of_the_application_are_sent_unchanged() -> None:
     call = Call.ready()
     event = CreateResponse({"instructions": "say hello"}, "e")
     assert call.send(SendEvent(event)).to_model == [event]
@@ -465,7 +492,7 @@ def test_the_application_s_events_are_sent_as_they_are() -> None:
 
 
 @AT_ANY_STAGE
-def test_with_nothing_to_interrupt_an_interruption_does_nothing(stage: Callable[[], Call]) -> None:
+def test_an_interruption_of_nothing_does_nothing(stage: Callable[[], Call]) -> None:
     call = stage()
     call.send(Interrupt())
     assert call.send(Interrupt()).actions == []
@@ -491,7 +518,7 @@ MISUSE_OF_COMMANDS: list[Command] = [
 
 @pytest.mark.parametrize("command", MISUSE_OF_COMMANDS)
 @pytest.mark.parametrize("stage", [Call.connected, lambda: Call.talking(800)])
-def test_a_command_that_cannot_be_carried_out_is_misuse_and_leaves_all_as_it_was(
+def test_an_impossible_command_is_misuse_and_changes_nothing(
     stage: Callable[[], Call], command: Command
 ) -> None:
     call, untouched = stage(), stage()
@@ -519,7 +546,7 @@ MISUSES: list[Callable[[Call, int], Any]] = [
 
 
 @pytest.mark.parametrize("misuse", MISUSES)
-def test_misuse_by_the_driver_raises_and_leaves_all_as_it_was(
+def test_misuse_by_the_driver_raises_and_changes_nothing(
     misuse: Callable[[Call, int], Any],
 ) -> None:
     call, untouched = Call.talking(800), Call.talking(800)
@@ -556,7 +583,7 @@ def test_text_of_a_socket_that_is_not_open_is_misuse(stage: Callable[[], Call], 
 
 
 @pytest.mark.parametrize("stage", [Call, Call.answered])
-def test_the_end_of_a_socket_that_was_never_asked_for_is_misuse(stage: Callable[[], Call]) -> None:
+def test_the_end_of_an_unrequested_socket_is_misuse(stage: Callable[[], Call]) -> None:
     with pytest.raises(LocalProtocolError, match="cannot have closed"):
         stage().closed(REALTIME)
 
@@ -589,7 +616,7 @@ def assert_alike(call: Call, untouched: Call) -> None:
     assert answers[0] == answers[1]
 
 
-def test_the_answers_of_two_calls_tell_apart_what_was_changed() -> None:
+def test_changed_calls_have_different_actions() -> None:
     changed = Call.talking(800)
     changed.model(delta(10))
     with pytest.raises(AssertionError):
@@ -636,7 +663,7 @@ def test_the_whole_of_a_short_call_in_order() -> None:
     assert SID in steps[1].to_twilio[0].encode()
 
 
-def test_a_cancel_of_the_application_that_comes_too_late_is_no_fault() -> None:
+def test_a_late_cancel_of_the_application_is_no_fault() -> None:
     """S91."""
     call = Call.talking(800)
     (cancel,) = call.send(SendEvent({"type": "response.cancel"})).to_model
@@ -645,7 +672,7 @@ def test_a_cancel_of_the_application_that_comes_too_late_is_no_fault() -> None:
     assert call.model(late).faults == []
 
 
-def test_a_cancel_of_the_application_goes_out_as_it_is() -> None:
+def test_a_cancel_with_an_event_id_is_sent_unchanged() -> None:
     call = Call.talking(800)
     own = CancelResponse(event_id="mine")
     assert call.send(own).to_model == [own]
@@ -661,7 +688,7 @@ class Open(Call):
         return self.open
 
 
-def test_the_conversation_and_what_was_heard_of_it_can_be_asked_for_at_any_time() -> None:
+def test_the_conversation_and_positions_can_be_queried() -> None:
     call = Open.ready()
     assert (call.open.items, call.open.playback_positions(0), call.open.has_ended) == (
         (),
@@ -676,3 +703,224 @@ def test_the_conversation_and_what_was_heard_of_it_can_be_asked_for_at_any_time(
     (heard,) = call.open.playback_positions(call.now)
     assert (heard.confirmed_samples, heard.estimated_samples, heard.sent_samples) == (160, 400, 800)
     assert [each.id for each in call.open.items] == ["i"]
+
+
+# Timers.
+
+
+def agent_speaks(call: Call) -> Call:
+    call.model(created())
+    call.model(delta(800))
+    return call
+
+
+def hang_up_after_playback(call: Call) -> Call:
+    call.send(HangUp(after_playback=True))
+    return call
+
+
+def caller_speaks(call: Call) -> Call:
+    call.phone(media(A_FRAME))
+    call.model(speech_started())
+    return call
+
+
+def all_spoken(call: Call) -> Call:
+    agent_speaks(call)
+    call.model(response_done())
+    return hang_up_after_playback(call)
+
+
+LONG_SPEECH = CallConfig(interruption=InterruptionPolicy(after_speech_ms=300))
+EXPIRING: dict[Timer, tuple[Callable[[], Call], int, Callable[[Done], bool]]] = {
+    Timer.START: (Call.answered, 10_000, lambda done: done.faults == [FaultKind.TIMED_OUT]),
+    Timer.CONFIGURATION: (
+        lambda: Call.streaming(CallConfig(configure_timeout_ms=1_000)),
+        1_000,
+        lambda done: len(done.urls) == 1,
+    ),
+    Timer.SESSION: (Call.streaming, 15_000, lambda done: done.faults == [FaultKind.TIMED_OUT]),
+    Timer.ROUND_TRIP: (Call.ready, 5_000, lambda done: len(done.pings) == 1),
+    Timer.INACTIVITY: (
+        lambda: caller_speaks(Call.ready()),
+        750,
+        lambda done: bool(done.told(CallerAudioPadded)),
+    ),
+    Timer.PLAYBACK_END: (
+        lambda: all_spoken(Call.ready()),
+        2_100,
+        lambda done: done.closes == [TWILIO, REALTIME],
+    ),
+    Timer.HANGUP_WATCHDOG: (
+        lambda: hang_up_after_playback(agent_speaks(Call.ready())),
+        10_000,
+        lambda done: done.closes == [TWILIO, REALTIME],
+    ),
+    Timer.SPEECH_CONFIRMATION: (
+        lambda: caller_speaks(agent_speaks(Call.ready(LONG_SPEECH))),
+        300,
+        lambda done: bool(done.told(Interrupted)),
+    ),
+    Timer.CLOSING: (
+        lambda: hang_up_after_playback(Call.ready()),
+        10_000,
+        lambda done: bool(done.told(CallEnded)),
+    ),
+}
+"""For each timer: a call that sets it, after how many ms it expires, and what it then does."""
+
+
+@pytest.mark.parametrize("timer", Timer)
+def test_each_timer_expires_at_its_time(timer: Timer) -> None:
+    make, after_ms, is_done = EXPIRING[timer]
+    call = make()
+    assert not is_done(call.wait(after_ms - 1))
+    assert call.bridge.deadline == call.now + MS
+    assert is_done(call.wait(1))
+
+
+def test_each_timer_has_an_arm() -> None:
+    arms = re.findall(r"case Timer\.(\w+):", inspect.getsource(Bridge))
+    assert Counter(arms) == Counter(each.name for each in Timer)
+
+
+# Forgotten responses.
+
+
+def later_responses(call: Call, count: int) -> None:
+    """Let the model respond so many times more."""
+    for number in range(count):
+        call.model(created(f"later {number}"))
+        call.model(response_done(f"later {number}"))
+
+
+def test_a_function_call_is_answered_after_1100_responses() -> None:
+    call = Call.ready()
+    call.model(created("r0"))
+    call.model(function_call("f", "r0"))
+    call.model(response_done("r0"))
+    later_responses(call, 1_100)
+    item, request = call.send(SendFunctionOutput("f", "{}")).to_model
+    assert isinstance(item, CreateItem)
+    assert isinstance(request, CreateResponse)
+    call.model(created("answer"))
+    assert call.model(response_done("answer")).to_model == []
+    assert call.send(HangUp(after_playback=True)).closes == [TWILIO, REALTIME]
+
+
+def test_an_approval_is_refused_after_1100_responses() -> None:
+    call = Call.ready()
+    call.model(created("r0"))
+    request = {"id": "a", "type": "mcp_approval_request", "server_label": "docs", "name": "find"}
+    call.model(type="response.output_item.done", response_id="r0", item=request)
+    call.model(response_done("r0"))
+    later_responses(call, 1_100)
+    answer, follow_up = call.send(AnswerApproval("a", approve=False)).to_model
+    assert isinstance(answer, CreateItem)
+    assert isinstance(follow_up, CreateResponse)
+
+
+def test_the_rest_of_a_frame_of_a_forgotten_response_is_sent() -> None:
+    """The server says of none of the responses that it is done."""
+    call = Call.talking(170)
+    for number in range(1_100):
+        call.model(created(f"later {number}"))
+    call.model(created("s"))
+    assert call.model(delta(160, "s", "j")).audio == [10, 160]
+
+
+def test_audio_still_playing_of_a_forgotten_response_is_interrupted() -> None:
+    call = Call.talking(*[8000] * 5)
+    call.model(response_done())
+    later_responses(call, 1_100)
+    call.hear(1000)
+    done = call.model(speech_started())
+    assert done.to_model == [TruncateItem("i", 0, 1000)]
+    (interrupted,) = done.told(Interrupted)
+    assert [each.heard_ms for each in interrupted.items] == [1000]
+
+
+# The lifecycles.
+
+
+class ObservedLifecycle(Lifecycle[S, I]):
+    """A lifecycle whose transitions are recorded, by input and state after it."""
+
+    steps: ClassVar[list[tuple[Enum, Enum]]] = []
+
+    def step(self, event: I) -> bool:
+        is_possible = super().step(event)
+        if is_possible:
+            self.steps.append((event, self.state))
+        return is_possible
+
+
+class ObservedCall(Call):
+    def build(self) -> Bridge:
+        ObservedLifecycle.steps.clear()
+        return Bridge(self.config, make_lifecycle=ObservedLifecycle)
+
+    @property
+    def function_call_states(self) -> list[Enum]:
+        return [
+            state
+            for event, state in ObservedLifecycle.steps
+            if isinstance(event, FunctionCallInput)
+        ]
+
+
+def send_output(call: Call) -> Done:
+    return call.send(SendFunctionOutput("f", "{}"))
+
+
+def defer_output(call: Call) -> Done:
+    return call.send(SendFunctionOutput("f", "{}", after_playback=True))
+
+
+def send_raw_output(call: Call) -> Done:
+    output = {"type": "function_call_output", "call_id": "f", "output": "{}"}
+    return call.send(SendEvent(CreateItem(output)))
+
+
+def reset_history(call: Call) -> Done:
+    items = (FunctionCall("i", "f", "look_up", "{}"), FunctionOutput("o", "f", "{}"))
+    return call.send(ResetHistory(items))
+
+
+@pytest.mark.parametrize("answer", [send_output, defer_output, send_raw_output, reset_history])
+def test_each_way_to_answer_follows_the_table_of_function_calls(
+    answer: Callable[[Call], Done],
+) -> None:
+    call = ObservedCall.ready()
+    call.model(created())
+    call.model(delta(800, item="speech"))
+    call.model(function_call("f"))
+    assert call.function_call_states == []
+    answer(call)
+    call.model(response_done())
+    call.hear(100)
+    assert call.function_call_states == [
+        FunctionCallState.ANSWERED,
+        FunctionCallState.OUTPUT_SENT,
+    ]
+    with pytest.raises(LocalProtocolError, match="has its output"):
+        call.send(SendFunctionOutput("f", "{}"))
+
+
+def test_a_deferred_output_is_answered_and_not_sent() -> None:
+    call = ObservedCall.ready()
+    call.model(created())
+    call.model(delta(800, item="speech"))
+    call.model(function_call("f"))
+    assert defer_output(call).to_model == []
+    assert call.function_call_states == [FunctionCallState.ANSWERED]
+    with pytest.raises(LocalProtocolError, match="has its output"):
+        call.send(SendFunctionOutput("f", "{}"))
+
+
+def test_the_lifecycles_of_a_call_can_be_observed() -> None:
+    call = ObservedCall.ready()
+    call.model(created())
+    call.model(speech_started())
+    kinds = {type(event) for event, _ in ObservedLifecycle.steps}
+    assert kinds == {StreamInput, SessionInput, ResponseInput, ActiveResponseInput, TurnInput}

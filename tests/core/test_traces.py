@@ -131,7 +131,7 @@ every_trace = pytest.mark.parametrize("trace", TRACES, ids=lambda path: path.ste
 
 
 @every_trace
-def test_the_bridge_sends_what_the_recorded_client_sent_and_nothing_else(trace: Path) -> None:
+def test_the_bridge_sends_what_the_recorded_client_sent(trace: Path) -> None:
     """Ids of events are for errors; a recorded client that gave none had none to match."""
     ours = [{**event, "event_id": None} for event in Replay(trace).to_model]
     theirs = [event for way, event in frames(trace) if way == "sent"]
@@ -162,7 +162,7 @@ def test_the_bridge_sends_what_the_recorded_client_sent_and_nothing_else(trace: 
     ],
     ids=["spoken", "typed", "tool"],
 )
-def test_what_is_told_follows_the_recorded_session_without_a_fault(trace: Path, told: str) -> None:
+def test_notifications_follow_the_recorded_session_without_a_fault(trace: Path, told: str) -> None:
     """An item of the agent has its words first, and is complete then."""
     words = (AgentText, AgentTranscript, CallerTranscript)
     events = [each for each in Replay(trace).events if not isinstance(each, words)]
@@ -170,14 +170,14 @@ def test_what_is_told_follows_the_recorded_session_without_a_fault(trace: Path, 
 
 
 @every_trace
-def test_items_are_told_in_the_recorded_order(trace: Path) -> None:
+def test_items_are_notified_in_the_recorded_order(trace: Path) -> None:
     """S71."""
     told = [each.item.id for each in Replay(trace).told(ItemAdded)]
     assert told == [each["item"]["id"] for each in received(trace, "conversation.item.added")]
 
 
 @every_trace
-def test_words_are_told_as_they_came_and_add_up(trace: Path) -> None:
+def test_words_are_notified_as_received_and_add_up(trace: Path) -> None:
     replay = Replay(trace)
     kinds: list[tuple[type[AgentText | AgentTranscript | CallerTranscript], str, str, str]] = [
         (CallerTranscript, f"{TRANSCRIPTION}.delta", f"{TRANSCRIPTION}.completed", "transcript"),
@@ -194,7 +194,7 @@ def test_words_are_told_as_they_came_and_add_up(trace: Path) -> None:
 
 
 @every_trace
-def test_all_recorded_audio_goes_to_the_phone_and_is_heard(trace: Path) -> None:
+def test_all_recorded_audio_is_played(trace: Path) -> None:
     replay = Replay(trace)
     played = [b64decode(each.payload) for each in replay.to_twilio if isinstance(each, Media)]
     said = [b64decode(each["delta"]) for each in received(trace, "response.output_audio.delta")]
@@ -204,7 +204,7 @@ def test_all_recorded_audio_goes_to_the_phone_and_is_heard(trace: Path) -> None:
 
 
 @every_trace
-def test_the_cost_of_the_call_is_that_of_the_recorded_responses(trace: Path) -> None:
+def test_the_usage_of_the_call_is_that_recorded(trace: Path) -> None:
     replay = Replay(trace)
     costs = [each.usage or Usage() for each in replay.told(ResponseFinished)]
     recorded = [each["response"]["usage"] for each in received(trace, "response.done")]
@@ -216,7 +216,7 @@ def test_the_cost_of_the_call_is_that_of_the_recorded_responses(trace: Path) -> 
 
 
 @every_trace
-def test_a_session_of_another_format_ends_the_call_before_it_is_heard(trace: Path) -> None:
+def test_a_session_of_another_format_ends_the_call(trace: Path) -> None:
     """As recorded, without a phone's format in its place."""
     lines = map(json.loads, trace.read_text("utf-8").splitlines())
     updated = next(each["event"] for each in lines if each["event"]["type"] == "session.updated")

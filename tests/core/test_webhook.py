@@ -193,7 +193,7 @@ def test_a_stream_url_that_twilio_would_not_dial_is_refused(public_url: str, pat
 # Signing
 
 
-def test_a_form_is_signed_as_in_the_example_of_twilios_documentation() -> None:
+def test_a_form_is_signed_as_twilio_documents() -> None:
     parameters = [
         ("To", "+18005551212"),
         ("Digits", "1234"),
@@ -211,7 +211,7 @@ def test_an_upgrade_is_signed_by_its_url_alone() -> None:
 
 
 @given(words.filter(bool), urls_with_query, st.dictionaries(words, words, max_size=6))
-def test_signatures_are_those_of_twilios_own_library(
+def test_signatures_are_those_of_twilios_library(
     token: str, url: str, parameters: dict[str, str]
 ) -> None:
     expected = twilios_own(token).compute_signature(url, parameters)
@@ -219,7 +219,7 @@ def test_signatures_are_those_of_twilios_own_library(
 
 
 @given(st.dictionaries(words, st.lists(words, min_size=1, max_size=3), max_size=4))
-def test_repeated_fields_are_signed_as_in_twilios_own_library(fields: dict[str, list[str]]) -> None:
+def test_repeated_fields_are_signed_as_in_twilios_library(fields: dict[str, list[str]]) -> None:
     theirs = cast(dict[str, str], Repeated(fields))
     pairs = [(name, value) for name, values in fields.items() for value in values]
     assert sign(TOKEN, STREAM, pairs) == twilios_own(TOKEN).compute_signature(STREAM, theirs)
@@ -260,7 +260,7 @@ def test_a_url_is_tried_with_and_without_its_port(with_port: str, without: str) 
     assert signature_matches(TOKEN, sign(TOKEN, without), with_port)
 
 
-def test_a_port_that_is_no_default_may_be_left_out_of_the_signature_only() -> None:
+def test_only_a_signature_may_leave_out_the_port() -> None:
     assert signature_matches(TOKEN, sign(TOKEN, STREAM), "wss://example.com:8443/media-stream")
     assert not signature_matches(
         TOKEN, sign(TOKEN, "wss://example.com:8443/media-stream"), "wss://example.com/media-stream"
@@ -268,7 +268,7 @@ def test_a_port_that_is_no_default_may_be_left_out_of_the_signature_only() -> No
 
 
 @given(st.dictionaries(words, words, max_size=4), urls_with_query, urls_with_query)
-def test_requests_are_accepted_as_by_twilios_own_library(
+def test_requests_are_accepted_as_by_twilios_library(
     parameters: dict[str, str], url: str, other: str
 ) -> None:
     for signed in (url, other):
@@ -279,7 +279,7 @@ def test_requests_are_accepted_as_by_twilios_own_library(
 
 
 @given(st.text(max_size=40), urls_with_query)
-def test_a_json_body_is_checked_by_the_hash_in_the_url(body: str, url: str) -> None:
+def test_a_json_body_is_checked_by_its_hash(body: str, url: str) -> None:
     hashed = sha256(body.encode("utf-8", "replace")).hexdigest()
     signed = f"{url}{'&' if '?' in url else '?'}bodySHA256={hashed}"
     signature = sign(TOKEN, signed)
@@ -311,7 +311,7 @@ def test_lone_surrogates_in_url_and_header_are_only_another_text() -> None:
 # The form
 
 
-def test_a_form_gives_its_fields_in_order_with_empty_and_repeated_ones() -> None:
+def test_a_form_has_its_fields_in_order() -> None:
     body = b"From=%2B15550100&City=&Name=J%C3%BCrgen+K&Name=x&Flag"
     assert form_parameters(body) == [
         ("From", "+15550100"),
@@ -332,7 +332,7 @@ def test_a_form_that_is_not_utf_8_is_a_fault(body: bytes) -> None:
     assert fault == Fault(None, FaultKind.BAD_MESSAGE, "the form is not UTF-8")
 
 
-def test_a_form_with_more_fields_than_a_call_has_is_a_fault() -> None:
+def test_a_form_with_too_many_fields_is_a_fault() -> None:
     assert len(fields_of(b"&".join([b"a=b"] * 1000))) == 1000
     fault = form_parameters(b"&".join([b"a=b"] * 1001))
     assert fault == Fault(None, FaultKind.TOO_LARGE, "the form has over 1000 fields")

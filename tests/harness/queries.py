@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import Enum
-from functools import cache
 from itertools import islice
 from typing import Any, Final
 
@@ -94,14 +93,19 @@ def _query(part: object, name: str, arguments: Mapping[str, tuple[Any, ...]]) ->
     return True
 
 
-@cache
+_queries: Final[dict[type, tuple[str, ...]]] = {}
+"""Those of each class, found once."""
+
+
 def _queries_of(kind: type) -> tuple[str, ...]:
-    return tuple(
-        name
-        for name, member in inspect.getmembers_static(kind)
-        if isinstance(member, property)
-        or (inspect.isfunction(member) and (name.startswith(_PREFIXES) or name in _LOOKUPS))
-    )
+    if kind not in _queries:
+        _queries[kind] = tuple(
+            name
+            for name, member in inspect.getmembers_static(kind)
+            if isinstance(member, property)
+            or (inspect.isfunction(member) and (name.startswith(_PREFIXES) or name in _LOOKUPS))
+        )
+    return _queries[kind]
 
 
 def _parts_of(bridge: Bridge) -> list[object]:

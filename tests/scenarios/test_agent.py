@@ -70,7 +70,7 @@ def spoken(recording: sample_speech.Recording) -> Reply:
 
 
 @pytest.mark.parametrize("samples", [800, 480])
-def test_s73_a_short_greeting_has_a_mark_at_its_beginning_and_one_at_its_end(samples: int) -> None:
+def test_s73_a_short_greeting_has_two_marks(samples: int) -> None:
     call = Call.ready()
     call.model(created())
     done = [call.model(delta(samples)) for _ in range(3)]
@@ -81,13 +81,13 @@ def test_s73_a_short_greeting_has_a_mark_at_its_beginning_and_one_at_its_end(sam
     assert isinstance(sent[-1], Mark)
 
 
-def test_s73_a_greeting_of_the_application_s_own_is_told_with_all_its_300_ms() -> None:
+def test_s73_a_greeting_clip_is_notified_with_its_300_ms() -> None:
     call = Phone.ready()
     call.send(Play(b"\xff" * 2400, "greeting"))
     assert call.wait(300).told(ClipFinished) == [ClipFinished("greeting", 300, 300)]
 
 
-def test_s87_while_a_greeting_plays_a_muted_caller_cannot_interrupt_it() -> None:
+def test_s87_a_muted_caller_cannot_interrupt_a_greeting() -> None:
     """S87: the model hears silence, so it hears no speech; what the greeting is followed by is the
     application's to say, and `ClipFinished` comes whether or not a mark does."""
     call = Phone.ready()
@@ -103,7 +103,7 @@ def test_s87_while_a_greeting_plays_a_muted_caller_cannot_interrupt_it() -> None
 
 
 @pytest.mark.parametrize("to_twilio_ms", [0, 150])
-def test_s82_the_caller_hears_the_goodbye_to_its_end_before_the_line_is_closed(
+def test_s82_the_goodbye_is_heard_before_the_stream_is_closed(
     to_twilio_ms: int,
 ) -> None:
     call = Simulated((After(500 * MS, Say(QUESTION)),), spoken(GOODBYE), to_twilio_ms=to_twilio_ms)
@@ -115,7 +115,7 @@ def test_s82_the_caller_hears_the_goodbye_to_its_end_before_the_line_is_closed(
     assert GOODBYE.audio in heard
 
 
-def test_s86_a_goodbye_whose_marks_are_lost_ends_the_call_when_it_must_have_been_heard() -> None:
+def test_s86_a_goodbye_without_marks_ends_the_call() -> None:
     """S86: others keep such a call and tell the model. But the caller has been told goodbye, and
     the application has asked for the end: nobody would say the next word."""
     call = Call.ready()
@@ -128,7 +128,7 @@ def test_s86_a_goodbye_whose_marks_are_lost_ends_the_call_when_it_must_have_been
     assert call.wait(9000).closes == [Peer.TWILIO, Peer.REALTIME]
 
 
-def test_s82_keys_that_are_played_are_heard_before_the_line_is_closed() -> None:
+def test_s82_key_tones_are_heard_before_the_stream_is_closed() -> None:
     call = Phone.ready()
     call.send(PressKeys("12"))
     call.send(HangUp(after_playback=True))
@@ -141,9 +141,7 @@ def test_s82_keys_that_are_played_are_heard_before_the_line_is_closed() -> None:
 
 @pytest.mark.parametrize("to_twilio_ms", [0, 40, 150])
 @pytest.mark.parametrize("heard_ms", [60, 200, 1500])
-def test_s75_the_model_s_memory_ends_where_the_phone_was_when_it_fell_silent(
-    heard_ms: int, to_twilio_ms: int
-) -> None:
+def test_s75_the_item_ends_where_the_phone_fell_silent(heard_ms: int, to_twilio_ms: int) -> None:
     script = (After(500 * MS, Say(QUESTION)), WhenHeard(heard_ms, Say(INTERRUPTION)))
     call = Simulated(
         (*script, After(3 * SECOND, Leave())),

@@ -36,13 +36,13 @@ def numbers_of(test: ast.FunctionDef) -> list[str]:
     return named + (told[0].split(", ") if told else [])
 
 
-def test_every_scenario_has_its_place_in_order() -> None:
+def test_every_scenario_is_listed_in_order() -> None:
     assert list(TESTS) == NUMBERS
     assert set(REMARKS) <= set(NUMBERS)
 
 
 @pytest.mark.parametrize("number", TESTS)
-def test_a_scenario_is_held_by_tests_that_carry_its_number_or_has_a_reason(number: str) -> None:
+def test_a_scenario_has_tests_with_its_number_or_a_remark(number: str) -> None:
     assert TESTS[number] or REMARKS[number]
     assert len(set(TESTS[number])) == len(TESTS[number])
     for each in TESTS[number]:
@@ -50,7 +50,7 @@ def test_a_scenario_is_held_by_tests_that_carry_its_number_or_has_a_reason(numbe
         assert number in numbered(FOLDER / path).get(name, set()), each
 
 
-def test_no_test_carries_a_number_that_there_is_not() -> None:
+def test_no_test_has_an_unknown_number() -> None:
     files = sorted(FOLDER.rglob("test_*.py"))
     carried = {
         number for path in files for numbers in numbered(path).values() for number in numbers
@@ -58,7 +58,7 @@ def test_no_test_carries_a_number_that_there_is_not() -> None:
     assert carried <= set(NUMBERS)
 
 
-def test_a_number_is_found_in_a_name_and_at_the_beginning_of_a_docstring() -> None:
+def test_a_number_is_found_in_names_and_docstrings() -> None:
     source = 'def test_s01_s02_a() -> None:\n    """S03, S04: b, as in S05."""'
     (test,) = ast.parse(source).body
     assert isinstance(test, ast.FunctionDef)

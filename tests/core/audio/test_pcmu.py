@@ -18,7 +18,7 @@ SEGMENTS = [
 
 
 @pytest.mark.parametrize(("value", "code"), SEGMENTS)
-def test_segments_begin_where_the_recommendation_says(value: int, code: int) -> None:
+def test_segments_start_where_the_recommendation_says(value: int, code: int) -> None:
     assert pcmu.encode([value - 1, value]) == bytes([code + 1, code])
     assert pcmu.encode([-value, -value - 1]) == bytes([code + 1 - 0x80, code - 0x80])
 
@@ -37,7 +37,7 @@ def test_what_is_too_loud_is_clipped() -> None:
 
 
 @given(st.lists(st.integers(-8159, 8158), max_size=50))
-def test_every_value_is_within_half_a_step_of_what_is_decoded(values: list[int]) -> None:
+def test_every_value_decodes_to_within_half_a_step(values: list[int]) -> None:
     codes = pcmu.encode(values)
     linear = memoryview(to_linear(codes)).cast("h")
     assert len(linear) == len(values)

@@ -99,9 +99,7 @@ def test_an_mcp_server_is_at_exactly_one_place(places: dict[str, Any]) -> None:
         ({"defer_loading": None}, "McpTool.defer_loading must be True or False"),
     ],
 )
-def test_a_field_of_an_mcp_server_out_of_its_range_is_misuse(
-    fields: dict[str, Any], message: str
-) -> None:
+def test_an_mcp_field_out_of_range_is_misuse(fields: dict[str, Any], message: str) -> None:
     known: dict[str, Any] = {"server_label": "x", "server_url": "https://x.example", **fields}
     with pytest.raises(LocalProtocolError, match=message):
         McpTool(**known)
@@ -132,19 +130,19 @@ def test_nothing_else_is_a_tool(value: Any) -> None:
 
 
 @given(function_tools | mcp_tools)
-def test_any_tool_that_can_be_made_is_one_of_the_api(tool: FunctionTool | McpTool) -> None:
+def test_every_tool_is_one_of_the_api(tool: FunctionTool | McpTool) -> None:
     _tool.validate_python(tool.to_json(), strict=True)
 
 
 @given(tool_choices)
-def test_any_choice_that_can_be_made_is_one_of_the_api(
+def test_every_choice_is_one_of_the_api(
     choice: ChooseFunction | ChooseMcp | str,
 ) -> None:
     _choice.validate_python(choice if isinstance(choice, str) else choice.to_json(), strict=True)
 
 
 @given(st.text(max_size=5))
-def test_a_function_without_a_name_is_misuse_and_any_other_is_a_tool(name: str) -> None:
+def test_a_function_needs_a_name(name: str) -> None:
     if name:
         assert TOOL.accepts(FunctionTool(name))
     else:

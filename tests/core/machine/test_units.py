@@ -13,7 +13,7 @@ from twilio_realtime_core.machine.units import (
 )
 
 
-def test_a_second_holds_8000_samples_and_a_frame_lasts_20_ms() -> None:
+def test_a_second_holds_8000_samples() -> None:
     assert SAMPLE_NS * 8000 == SECOND
     assert samples_to_ns(FRAME_SAMPLES) == 20 * MS
     assert ns_to_samples(SECOND) == 8000

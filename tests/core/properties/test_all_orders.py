@@ -64,9 +64,7 @@ def walk(call: SmallCall) -> Walk:
 
 
 @pytest.mark.parametrize(("server_cancels", "least"), [(False, 100_000), (True, 200_000)])
-def test_no_order_of_a_small_call_breaks_an_invariant_and_each_ends_it(
-    *, server_cancels: bool, least: int
-) -> None:
+def test_no_order_of_a_small_call_breaks_an_invariant(*, server_cancels: bool, least: int) -> None:
     walked = walk(SmallCall.begin(server_cancels=server_cancels))
     assert walked.orders >= least
     assert walked.happened | {Happening.CANCELS} == set(Happening)
@@ -76,7 +74,7 @@ def test_no_order_of_a_small_call_breaks_an_invariant_and_each_ends_it(
     assert walked.seen >= {ResponseFinished, CallEnded}
 
 
-def test_a_call_that_was_frozen_goes_on_as_it_would_have() -> None:
+def test_a_thawed_call_continues_like_the_original() -> None:
     call = SmallCall.begin(server_cancels=False)
     frozen = freeze(call)
     other = thaw(frozen)

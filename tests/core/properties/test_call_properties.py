@@ -414,7 +414,7 @@ def random_events(seed: int, count: int) -> list[Event]:
 
 @settings(max_examples=300)
 @given(st.sampled_from(CONFIGS), st.integers(0, 6), happenings, ends, happenings)
-def test_nothing_breaks_an_invariant_and_every_call_ends_once(
+def test_no_events_break_an_invariant_and_every_call_ends(
     config: CallConfig, opening: int, events: list[Event], end: list[Event], late: list[Event]
 ) -> None:
     play = Play(config)
@@ -428,7 +428,7 @@ def test_nothing_breaks_an_invariant_and_every_call_ends_once(
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_nothing_breaks_an_invariant_in_a_long_call(seed: int) -> None:
+def test_no_events_break_an_invariant_in_a_long_call(seed: int) -> None:
     play = Play(CONFIGS[seed % len(CONFIGS)])
     play.run(6, random_events(seed, 400))
     play.end()
@@ -437,7 +437,7 @@ def test_nothing_breaks_an_invariant_in_a_long_call(seed: int) -> None:
 
 @settings(max_examples=40)
 @given(st.sampled_from(CONFIGS), happenings, ends)
-def test_a_recorded_call_replays_with_the_same_answers(
+def test_a_recorded_call_replays_with_the_same_actions(
     config: CallConfig, events: list[Event], end: list[Event]
 ) -> None:
     play = Play(config)
@@ -539,7 +539,7 @@ def replay(bridge: CallMachine, recorded: Recorder) -> list[Any]:
     return recorder.steps
 
 
-def test_a_call_is_the_same_whatever_the_hash_seed() -> None:
+def test_a_call_does_not_depend_on_the_hash_seed() -> None:
     program = "import test_call_properties as here; print(here.long_call())"
     here = Path(__file__).parent
     answers = {

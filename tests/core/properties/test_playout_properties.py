@@ -95,7 +95,7 @@ class Watched:
 
 @settings(max_examples=100, deadline=None)
 @given(histories, steps)
-def test_the_estimate_keeps_its_bounds_and_steps_back_only_on_a_late_echo(
+def test_the_estimate_steps_back_only_on_a_late_echo(
     history: StartDelayHistory, steps: list[Step]
 ) -> None:
     watched = Watched(Playout(history))
@@ -111,7 +111,7 @@ def test_the_estimate_keeps_its_bounds_and_steps_back_only_on_a_late_echo(
     st.lists(st.integers(0, 30 * MS), min_size=12, max_size=12),
     st.integers(0, 3 * SECOND),
 )
-def test_echoes_late_by_jitter_alone_never_put_the_estimate_out_by_more_than_that_jitter(
+def test_jitter_moves_the_estimate_by_at_most_itself(
     start: int, trip: int, jitter: list[int], rest: int
 ) -> None:
     playout = Playout()

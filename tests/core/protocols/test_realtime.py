@@ -266,7 +266,7 @@ def test_every_kind_of_item_is_read(model: type[BaseModel], fields: dict[str, An
     assert decode(text) == ItemDoneEvent(Item(**wire))
 
 
-def test_a_response_outside_the_conversation_is_told_from_one_that_does_not_say() -> None:
+def test_an_out_of_band_response_has_no_conversation() -> None:
     outside = decode('{"type":"response.created","response":{"id":"r","conversation_id":null}}')
     unsaid = decode('{"type":"response.created","response":{"id":"r"}}')
     assert outside == ResponseCreatedEvent(Response("r", conversation_id=None))
@@ -291,7 +291,7 @@ def test_a_response_outside_the_conversation_is_told_from_one_that_does_not_say(
         ),
     ],
 )
-def test_what_a_server_does_wrong_is_told(text: str, kind: FaultKind) -> None:
+def test_faults_of_the_server_are_reported(text: str, kind: FaultKind) -> None:
     fault = decode(text)
     assert isinstance(fault, Fault)
     assert (fault.peer, fault.kind) == (Peer.REALTIME, kind)
@@ -365,12 +365,12 @@ def test_every_type_of_client_event_can_be_sent() -> None:
 
 
 @pytest.mark.parametrize("event", SENDABLE, ids=lambda event: event.type)
-def test_plain_data_becomes_the_event_that_says_the_same(event: ClientEvent) -> None:
+def test_plain_data_becomes_the_equal_event(event: ClientEvent) -> None:
     assert client_event(json.loads(event.encode())) == event
 
 
 @pytest.mark.parametrize("wire", frames("sent"))
-def test_every_frame_that_a_client_sent_can_be_sent_as_it_was(wire: dict[str, Any]) -> None:
+def test_every_recorded_client_event_can_be_sent_unchanged(wire: dict[str, Any]) -> None:
     event = client_event(wire)
     assert not isinstance(event, RawClientEvent)
     assert body_of(event) == wire
@@ -416,14 +416,14 @@ def test_no_value_of_a_field_spoils_an_event(event: ClientEvent) -> None:
 
 
 @given(ids, json_objects)
-def test_an_event_of_an_unknown_type_is_sent_as_it_is(kind: str, more: dict[str, Any]) -> None:
+def test_an_event_of_an_unknown_type_is_sent_unchanged(kind: str, more: dict[str, Any]) -> None:
     body = {**more, "type": f"x.{kind}"}
     event = client_event(body)
     assert event == RawClientEvent(f"x.{kind}", body)
     assert json.loads(event.encode()) == body
 
 
-def test_a_known_event_with_unknown_fields_is_sent_as_it_is() -> None:
+def test_an_event_with_unknown_fields_is_sent_unchanged() -> None:
     body = {"type": "response.cancel", "response_id": "r", "reason": "tired"}
     event = client_event(body)
     assert event == RawClientEvent("response.cancel", body)

@@ -19,7 +19,7 @@ def event(number: int) -> DeleteItem:
     return DeleteItem(str(number))
 
 
-def test_what_waits_is_released_once_in_order() -> None:
+def test_queued_events_are_taken_once_in_order() -> None:
     early = PendingEvents()
     waiting: list[ClientEvent] = [event(0), audio(1), event(2), audio(3)]
     for each in waiting:
@@ -35,7 +35,7 @@ def test_ten_seconds_of_audio_are_kept() -> None:
     assert early.take_all() == [audio(number) for number in range(500)]
 
 
-def test_of_more_audio_the_oldest_is_dropped_and_other_events_stay() -> None:
+def test_the_oldest_audio_is_dropped_and_no_other_event() -> None:
     early = PendingEvents()
     early.enqueue(event(0))
     for number in range(500):
@@ -83,7 +83,7 @@ def test_a_release_makes_room_for_everything() -> None:
 
 
 @given(st.lists(st.one_of(st.just(0), st.integers(1, 60_000)), max_size=40))
-def test_the_newest_audio_and_all_other_events_are_kept_within_the_limit(
+def test_the_newest_audio_is_kept_within_the_limit(
     lengths: list[int],
 ) -> None:
     early = PendingEvents()

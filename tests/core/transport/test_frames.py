@@ -133,7 +133,7 @@ def test_good_frames_cut_anywhere_give_what_wsproto_makes_of_them(
 
 @settings(max_examples=150, deadline=None)
 @given(stream=frames(), data=st.data(), masked=st.booleans())
-def test_spoiled_frames_cut_anywhere_give_the_same_up_to_the_fault(
+def test_broken_frames_cut_anywhere_have_one_outcome(
     *, stream: list[tuple[int, bytes]], data: st.DataObject, masked: bool
 ) -> None:
     good = b"".join(frame(first, payload[:300], masked=masked) for first, payload in stream)
@@ -166,9 +166,7 @@ def test_noise_gives_the_same_however_it_is_cut(
 
 @pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
 @pytest.mark.parametrize("masked", [False, True])
-def test_a_frame_of_any_size_says_its_length_in_the_shortest_form(
-    *, size: int, masked: bool
-) -> None:
+def test_the_length_of_a_frame_is_encoded_shortest(*, size: int, masked: bool) -> None:
     text = ("abc" * size)[:size]
     data = frame(TEXT, text.encode(), masked=masked)
     assert decode([data], masked=masked) == [text]
@@ -222,7 +220,7 @@ def test_nothing_is_looked_at_after_a_close_frame() -> None:
 
 
 @pytest.mark.parametrize("size", [1000, 66_000])
-def test_an_announced_length_over_the_limit_is_refused_before_any_of_it_comes(size: int) -> None:
+def test_a_length_over_the_limit_is_refused_at_once(size: int) -> None:
     head = frame(TEXT, b"x" * size, masked=False)[: 4 if size < 1 << 16 else 10]
     assert decode([head], masked=False, limit=size - 1) == [FrameError(TOO_LARGE)]
     assert decode([head], masked=False, limit=size) == []
@@ -240,7 +238,7 @@ def test_each_message_has_the_whole_limit_to_itself() -> None:
     assert decode([data], masked=True, limit=100) == ["x" * 100] * 3
 
 
-def test_a_binary_message_is_told_once_it_has_ended() -> None:
+def test_a_binary_message_is_reported_when_complete() -> None:
     stream = [(0x02, b"x" * 9), (0x00, b"x" * 200), (0x80, b"x")]
     data = b"".join(frame(first, payload, masked=True) for first, payload in stream)
     assert plain(decode([data[:-1], data[-1:]], masked=True)) == ["binary"]
@@ -273,5 +271,5 @@ def test_a_close_without_a_code_is_empty() -> None:
     assert encode_close(NO_CODE, "") == b""
 
 
-def test_a_close_reason_with_half_a_surrogate_pair_is_still_sent() -> None:
+def test_a_close_reason_with_a_lone_surrogate_is_sent() -> None:
     assert encode_close(1000, "a\ud800b") == b"\x03\xe8a?b"

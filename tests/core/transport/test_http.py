@@ -155,7 +155,7 @@ def test_a_body_in_chunks_is_put_together() -> None:
     assert application.asked[0].body == b"abcde"
 
 
-def test_a_client_that_waits_for_leave_to_send_its_body_gets_it() -> None:
+def test_a_client_that_expects_100_continue_gets_it() -> None:
     application = Application(OK)
     machine = opening(application)
     head = b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
@@ -163,7 +163,7 @@ def test_a_client_that_waits_for_leave_to_send_its_body_gets_it() -> None:
     assert sent(machine.receive_bytes("caller", b"ab", 1)).startswith(b"HTTP/1.1 200 ")
 
 
-def test_an_answer_to_head_has_the_length_but_not_the_body() -> None:
+def test_a_response_to_head_has_no_body() -> None:
     reply = sent(answer(GET.replace(b"GET", b"HEAD")))
     assert b"Content-Length: 4\r\n" in reply
     assert reply.endswith(b"\r\n\r\n")
@@ -174,7 +174,7 @@ def test_an_answer_of_no_content_has_no_length() -> None:
     assert reply == b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 
 
-def test_an_answer_may_have_headers_and_a_status_without_words() -> None:
+def test_a_response_may_have_headers_and_no_reason_phrase() -> None:
     reply = sent(answer(GET, HttpResponse(599, headers=(("X-Extra", "1"),))))
     assert reply.startswith(b"HTTP/1.1 599 \r\n")
     assert b"X-Extra: 1\r\n" in reply
@@ -218,13 +218,13 @@ def test_an_upgrade_becomes_a_link() -> None:
     ]
 
 
-def test_a_client_that_speaks_before_it_is_answered_is_heard() -> None:
+def test_frames_sent_before_the_upgrade_answer_are_read() -> None:
     early = UPGRADE + encode_frame(TEXT, b"early", b"mask")
     actions = opening(Application()).receive_bytes("caller", early, 1)
     assert actions[-1] == SendBytes("caller", encode_frame(TEXT, b"early", None))
 
 
-def test_after_the_upgrade_everything_goes_to_the_stack() -> None:
+def test_all_bytes_after_the_upgrade_belong_to_the_stack() -> None:
     machine = opening(Application())
     machine.receive_bytes("caller", UPGRADE, 1)
     dialled = machine.receive_bytes("caller", encode_frame(TEXT, b"open", b"mask"), 1)
@@ -247,7 +247,7 @@ def test_an_upgrade_may_be_refused_by_the_application() -> None:
 
 
 @pytest.mark.parametrize("data", [GET, UPGRADE.replace(b"GET", b"POST")])
-def test_an_upgrade_that_nobody_asked_for_is_misuse(data: bytes) -> None:
+def test_an_unrequested_upgrade_is_misuse(data: bytes) -> None:
     with pytest.raises(LocalProtocolError):
         opening(Application()).receive_bytes("caller", data, 1)
 
@@ -257,7 +257,7 @@ def test_an_upgrade_under_another_name_is_misuse() -> None:
         opening(Application(Upgrade(Echo(), "model", LINKS))).receive_bytes("caller", UPGRADE, 1)
 
 
-def test_an_application_that_fails_is_not_asked_again() -> None:
+def test_a_failed_application_is_not_called_again() -> None:
     def fail(request: HttpRequest) -> HttpResponse:
         raise ZeroDivisionError
 
@@ -316,7 +316,7 @@ LONG = b"POST / HTTP/1.1\r\nHost: h\r\n"
         (LONG + b"Transfer-Encoding: gzip\r\n\r\n", 501, FaultKind.BROKEN_PROTOCOL),
     ],
 )
-def test_a_request_that_cannot_be_read_is_refused_however_it_is_cut(
+def test_an_unreadable_request_is_refused_wherever_cut(
     data: bytes, status: int, kind: FaultKind
 ) -> None:
     for size in (len(data), MAX_HEAD_BYTES, 1000 if len(data) > 1000 else 1):
@@ -401,7 +401,7 @@ WHOLE = UPGRADE + encode_frame(TEXT, b"a", b"mask") + encode_frame(TEXT, b"b" * 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, len(WHOLE)), st.lists(st.integers(0, len(WHOLE)), max_size=5))
-def test_a_request_cut_at_any_byte_gives_the_same_and_ends(end: int, places: list[int]) -> None:
+def test_a_request_cut_at_any_byte_has_one_outcome(end: int, places: list[int]) -> None:
     def run(marks: list[int]) -> list[ByteAction]:
         machine = opening(Application())
         actions: list[ByteAction] = []

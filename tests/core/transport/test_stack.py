@@ -131,7 +131,7 @@ def test_a_stack_makes_a_byte_machine_of_a_message_machine() -> None:
     assert lifted.deadline is None
 
 
-def test_start_begins_with_the_machine_and_then_accepts(scene: Scene) -> None:
+def test_start_starts_the_machine_and_then_accepts(scene: Scene) -> None:
     assert scene.started == [
         Connect("server", "h", 443, tls=True),
         SendBytes("client", accept(REQUEST)),
@@ -139,7 +139,7 @@ def test_start_begins_with_the_machine_and_then_accepts(scene: Scene) -> None:
     assert scene.machine.told == [("start",), ("opened", "client"), ("opened", "server")]
 
 
-def test_a_request_goes_out_when_the_stream_is_connected() -> None:
+def test_a_request_is_sent_when_the_stream_is_connected() -> None:
     stack = Stack(Script(answers={("start",): [OPEN]}), {"server": CONFIG}, ones)
     stack.start(0)
     [sent] = stack.connected("server", 1)
@@ -158,7 +158,7 @@ def test_messages_go_from_peer_to_peer(scene: Scene) -> None:
     ]
 
 
-def test_a_message_is_reacted_to_before_the_next_one_is_looked_at(scene: Scene) -> None:
+def test_each_message_is_handled_before_the_next(scene: Scene) -> None:
     scene.machine.answers["text", "client", "1"] = [Close("client", 1000, "enough")]
     data = from_client(TEXT, b"1") + from_client(TEXT, b"2") + from_client(PING, b"")
     assert scene.stack.receive_bytes("client", data, 1) == [
@@ -185,7 +185,7 @@ def test_notifications_and_actions_keep_their_order(scene: Scene) -> None:
     assert scene.machine.told[-1] == ("pong", "client", b"d")
 
 
-def test_what_follows_from_an_action_comes_after_the_actions_with_it() -> None:
+def test_actions_of_an_action_follow_those_of_its_step() -> None:
     machine = Script()
     machine.answers["start",] = [OPEN, Close("server", 1000, ""), Notify("first")]
     machine.answers["closed", "server", 1006, ""] = [Notify("second")]
@@ -198,7 +198,7 @@ def test_what_follows_from_an_action_comes_after_the_actions_with_it() -> None:
     ]
 
 
-def test_what_the_machine_asked_of_the_application_is_carried_out_as_well(scene: Scene) -> None:
+def test_actions_of_a_command_are_performed(scene: Scene) -> None:
     assert scene.stack.perform([Notify("a"), Send("client", Words("b"))], 1) == [
         Notify("a"),
         SendBytes("client", from_server(TEXT, b"b")),
@@ -207,7 +207,7 @@ def test_what_the_machine_asked_of_the_application_is_carried_out_as_well(scene:
         scene.stack.perform([Notify("a")], 0)
 
 
-def test_what_is_asked_of_a_link_that_is_over_is_left_out(scene: Scene) -> None:
+def test_actions_on_a_closed_link_are_left_out(scene: Scene) -> None:
     scene.stack.receive_eof("server", 1)
     asked: list[Action] = [
         Send("server", Words("x")),
@@ -218,14 +218,14 @@ def test_what_is_asked_of_a_link_that_is_over_is_left_out(scene: Scene) -> None:
     assert scene.stack.receive_bytes("client", from_client(TEXT, b"go"), 1) == []
 
 
-def test_an_accepted_peer_may_be_closed_before_it_is_told_to_be_open() -> None:
+def test_an_accepted_peer_may_be_closed_before_it_opens() -> None:
     machine = Script(answers={("start",): [Close("client", 1000, "")]})
     stack = Stack(machine, {"client": CONFIG}, ones, {"client": REQUEST})
     assert stack.start(0) == [Shutdown("client")]
     assert machine.told == [("start",), ("closed", "client", 1006, "")]
 
 
-def test_a_link_that_ends_is_told_once_and_its_stream_is_shut_down(scene: Scene) -> None:
+def test_a_closed_link_is_reported_once_and_shut_down(scene: Scene) -> None:
     close = from_client(CLOSE, encode_close(1001, "away"))
     assert scene.stack.receive_bytes("client", close, 1) == [
         SendBytes("client", from_server(CLOSE, encode_close(1001, ""))),
@@ -238,7 +238,7 @@ def test_a_link_that_ends_is_told_once_and_its_stream_is_shut_down(scene: Scene)
     assert len(scene.machine.told) == told
 
 
-def test_a_stream_that_is_lost_is_told(scene: Scene) -> None:
+def test_a_lost_stream_is_reported(scene: Scene) -> None:
     assert scene.stack.receive_eof("server", 1) == [Shutdown("server")]
     assert scene.machine.told[-1] == ("closed", "server", 1006, "")
 
@@ -301,7 +301,7 @@ def test_an_early_time_out_changes_nothing(scene: Scene) -> None:
     assert scene.machine.told == told
 
 
-def test_an_answer_to_a_time_out_that_is_due_at_once_is_not_left_behind() -> None:
+def test_actions_of_an_immediate_second_timeout_are_kept() -> None:
     class Hasty(Script):
         def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
             self.deadline = now
@@ -331,7 +331,7 @@ def test_an_answer_to_a_time_out_that_is_due_at_once_is_not_left_behind() -> Non
         SendPing("server", b"x" * 126),
     ],
 )
-def test_a_machine_that_asks_for_what_cannot_be_is_misuse(scene: Scene, action: Action) -> None:
+def test_impossible_actions_of_a_machine_are_misuse(scene: Scene, action: Action) -> None:
     scene.machine.answers["text", "client", "go"] = [action]
     with pytest.raises(LocalProtocolError):
         scene.stack.receive_bytes("client", from_client(TEXT, b"go"), 1)
@@ -404,7 +404,7 @@ STREAM = b"".join(
 
 @settings(max_examples=50, deadline=None)
 @given(st.sets(st.integers(1, len(STREAM) - 1), max_size=8))
-def test_how_the_bytes_are_cut_makes_no_difference_to_what_is_done(places: set[int]) -> None:
+def test_bytes_cut_anywhere_have_one_outcome(places: set[int]) -> None:
     def run(marks: list[int]) -> tuple[list[ByteAction], list[tuple[object, ...]]]:
         stop: list[Action] = [Send("client", Words("bye")), Close("client", 1000, "")]
         scene = new_scene({("text", "client", "stop"): stop})

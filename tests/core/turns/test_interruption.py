@@ -251,7 +251,7 @@ def test_only_the_part_heard_in_part_is_truncated(talk: Talk) -> None:
     assert talk.events(150) == ("r1", TruncateItem("a", 1, 50))
 
 
-def test_an_unheard_part_of_a_heard_item_is_truncated_at_0(talk: Talk) -> None:
+def test_an_unheard_part_of_a_heard_item_is_truncated(talk: Talk) -> None:
     talk.audio("a", 100)
     talk.audio_done("a")
     talk.audio("a", 100, index=1)
