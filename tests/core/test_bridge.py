@@ -1,4 +1,4 @@
-"""One call: how it begins, how audio passes, every way it ends, and what its driver may not do."""
+"""`Bridge`: how a call starts, its audio, its timers, every way it ends, and misuse."""
 
 import inspect
 import re
@@ -141,7 +141,7 @@ def test_caller_audio_cannot_inject_json() -> None:
     assert (done.faults, done.to_model) == ([FaultKind.BAD_AUDIO], [])
 
 
-# What the model's server tells.
+# Events of the Realtime server.
 
 
 def test_speech_and_words_of_the_caller_are_notified() -> None:
@@ -232,14 +232,14 @@ def test_s49_an_unknown_event_has_no_effect() -> None:
     assert call.model(type="from.the.future").actions == []
 
 
-@pytest.mark.parametrize("told", [frozenset[Peer](), frozenset({TWILIO}), frozenset({REALTIME})])
+@pytest.mark.parametrize("peers", [frozenset[Peer](), frozenset({TWILIO}), frozenset({REALTIME})])
 def test_raw_messages_of_configured_peers_are_notified_first(
-    told: frozenset[Peer],
+    peers: frozenset[Peer],
 ) -> None:
-    call = Call.ready(CallConfig(raw_messages=told))
+    call = Call.ready(CallConfig(raw_messages=peers))
     phone, model = call.phone("{"), call.model('{"type":"x"}')
-    assert phone.told(TwilioMessage) == ([TwilioMessage("{")] if TWILIO in told else [])
-    assert model.events == ([RealtimeEvent('{"type":"x"}')] if REALTIME in told else [])
+    assert phone.told(TwilioMessage) == ([TwilioMessage("{")] if TWILIO in peers else [])
+    assert model.events == ([RealtimeEvent('{"type":"x"}')] if REALTIME in peers else [])
     assert isinstance(phone.events[-1], Fault)
 
 
@@ -279,7 +279,7 @@ def test_a_pong_of_the_model_has_no_effect() -> None:
 
 
 @pytest.mark.parametrize(
-    ("peer", "said", "told"),
+    ("peer", "close", "expected"),
     [
         (TWILIO, (1000, ""), (EndReason.CALLER_HUNG_UP, "1000")),
         (TWILIO, (1005, ""), (EndReason.CALLER_HUNG_UP, "1005")),
@@ -291,14 +291,14 @@ def test_a_pong_of_the_model_has_no_effect() -> None:
 )
 @pytest.mark.parametrize("stage", [Call.connected, Call.ready, lambda: Call.talking(800)])
 def test_a_closed_socket_closes_the_other_and_ends_the_call(
-    stage: Callable[[], Call], peer: Peer, said: tuple[int, str], told: tuple[EndReason, str]
+    stage: Callable[[], Call], peer: Peer, close: tuple[int, str], expected: tuple[EndReason, str]
 ) -> None:
     call = stage()
     other = REALTIME if peer is TWILIO else TWILIO
-    done = call.closed(peer, *said)
+    done = call.closed(peer, *close)
     assert (done.closes, done.events) == ([other], [])
     done = call.closed(other)
-    assert done.actions == [Notify(CallEnded(*told))]
+    assert done.actions == [Notify(CallEnded(*expected))]
     assert call.bridge.deadline is None
 
 
@@ -589,7 +589,7 @@ def test_the_end_of_an_unrequested_socket_is_misuse(stage: Callable[[], Call]) -
 
 
 def assert_alike(call: Call, untouched: Call) -> None:
-    """Both calls answer all that follows in the same way."""
+    """Both calls return the same actions for all inputs that follow."""
     assert call.bridge.deadline == untouched.bridge.deadline
     answers = [
         [
@@ -674,12 +674,12 @@ def test_a_late_cancel_of_the_application_is_no_fault() -> None:
 
 def test_a_cancel_with_an_event_id_is_sent_unchanged() -> None:
     call = Call.talking(800)
-    own = CancelResponse(event_id="mine")
-    assert call.send(own).to_model == [own]
+    event = CancelResponse(event_id="mine")
+    assert call.send(event).to_model == [event]
 
 
 class Open(Call):
-    """A call whose bridge can be asked."""
+    """A call whose bridge can be queried."""
 
     open: Bridge
 
@@ -767,7 +767,7 @@ EXPIRING: dict[Timer, tuple[Callable[[], Call], int, Callable[[Done], bool]]] = 
         lambda done: bool(done.told(CallEnded)),
     ),
 }
-"""For each timer: a call that sets it, after how many ms it expires, and what it then does."""
+"""For each timer: a call that sets it, after how many ms it expires, and what happens then."""
 
 
 @pytest.mark.parametrize("timer", Timer)

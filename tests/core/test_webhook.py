@@ -24,7 +24,7 @@ STREAM = "wss://example.com/media-stream"
 
 
 class Validator(Protocol):
-    """What is used of the checker in Twilio's own library, which has no types."""
+    """What is used of the checker in Twilio's library, which has no types."""
 
     def compute_signature(self, uri: str, params: dict[str, str]) -> str: ...
 
@@ -38,7 +38,7 @@ class Repeated(dict[str, list[str]]):
         return self[name]
 
 
-def twilios_own(token: str) -> Validator:
+def twilios_validator(token: str) -> Validator:
     module = importlib.import_module("twilio.request_validator")
     return cast(Validator, module.RequestValidator(token))
 
@@ -214,7 +214,7 @@ def test_an_upgrade_is_signed_by_its_url_alone() -> None:
 def test_signatures_are_those_of_twilios_library(
     token: str, url: str, parameters: dict[str, str]
 ) -> None:
-    expected = twilios_own(token).compute_signature(url, parameters)
+    expected = twilios_validator(token).compute_signature(url, parameters)
     assert sign(token, url, parameters.items()) == expected
 
 
@@ -222,7 +222,7 @@ def test_signatures_are_those_of_twilios_library(
 def test_repeated_fields_are_signed_as_in_twilios_library(fields: dict[str, list[str]]) -> None:
     theirs = cast(dict[str, str], Repeated(fields))
     pairs = [(name, value) for name, values in fields.items() for value in values]
-    assert sign(TOKEN, STREAM, pairs) == twilios_own(TOKEN).compute_signature(STREAM, theirs)
+    assert sign(TOKEN, STREAM, pairs) == twilios_validator(TOKEN).compute_signature(STREAM, theirs)
 
 
 def test_an_empty_token_is_refused() -> None:
@@ -273,7 +273,7 @@ def test_requests_are_accepted_as_by_twilios_library(
 ) -> None:
     for signed in (url, other):
         signature = sign(TOKEN, signed, parameters.items())
-        assert signature_matches(TOKEN, signature, url, parameters.items()) == twilios_own(
+        assert signature_matches(TOKEN, signature, url, parameters.items()) == twilios_validator(
             TOKEN
         ).validate(url, parameters, signature)
 
@@ -285,7 +285,7 @@ def test_a_json_body_is_checked_by_its_hash(body: str, url: str) -> None:
     signature = sign(TOKEN, signed)
     raw = body.encode("utf-8", "replace")
     assert signature_matches(TOKEN, signature, signed, json_body=raw)
-    assert twilios_own(TOKEN).validate(signed, raw.decode(), signature)
+    assert twilios_validator(TOKEN).validate(signed, raw.decode(), signature)
     assert not signature_matches(TOKEN, signature, signed, json_body=raw + b" ")
     assert not signature_matches(TOKEN, signature, url, json_body=raw)
     assert not signature_matches(TOKEN, sign(TOKEN, url), url, json_body=raw)

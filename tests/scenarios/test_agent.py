@@ -1,5 +1,4 @@
-"""What the application does with its agent, a greeting and a goodbye, and what the model is told of
-an answer that was interrupted: held against what a simulated phone has played."""
+"""Greetings, goodbyes and interruptions, compared with what a simulated phone has played."""
 
 import pytest
 
@@ -48,7 +47,7 @@ class Simulated:
         )
 
     def told(self, kind: type) -> list[object]:
-        """What the application was told, of one kind."""
+        """The notifications of one kind."""
         return [
             event
             for _, name, event in self.world.notifications
@@ -88,8 +87,8 @@ def test_s73_a_greeting_clip_is_notified_with_its_300_ms() -> None:
 
 
 def test_s87_a_muted_caller_cannot_interrupt_a_greeting() -> None:
-    """S87: the model hears silence, so it hears no speech; what the greeting is followed by is the
-    application's to say, and `ClipFinished` comes whether or not a mark does."""
+    """S87: the model receives silence, so it detects no speech. The application decides what
+    follows the greeting; `ClipFinished` is notified with or without a mark."""
     call = Phone.ready()
     call.send(Mute())
     call.send(Play(b"\0" * 8000, "greeting"))
@@ -116,8 +115,8 @@ def test_s82_the_goodbye_is_heard_before_the_stream_is_closed(
 
 
 def test_s86_a_goodbye_without_marks_ends_the_call() -> None:
-    """S86: others keep such a call and tell the model. But the caller has been told goodbye, and
-    the application has asked for the end: nobody would say the next word."""
+    """S86: other bridges keep such a call and notify the model. Here the application has requested
+    the end of the call, so it ends."""
     call = Call.ready()
     call.model(created())
     call.model(delta(8000))
@@ -136,7 +135,7 @@ def test_s82_key_tones_are_heard_before_the_stream_is_closed() -> None:
     assert call.wait(200).closes == [Peer.TWILIO, Peer.REALTIME]
 
 
-# An answer, and a caller who does not wait for its end.
+# A response that the caller interrupts.
 
 
 @pytest.mark.parametrize("to_twilio_ms", [0, 40, 150])

@@ -1,4 +1,4 @@
-"""What comes from Twilio: audio with gaps and without, messages out of order, and wrong ones."""
+"""Messages from Twilio: audio with and without gaps, messages out of order, and wrong ones."""
 
 from base64 import b64encode
 from typing import Any
@@ -59,7 +59,7 @@ def of_frames(call: Call, *timestamps: str | None) -> list[Any]:
 
 
 def speaking(timeout_ms: int | None = 750) -> Call:
-    """A caller who speaks, and whose last frame has just come."""
+    """A caller who speaks, and whose last frame was just received."""
     call = Call.ready(CallConfig(inactivity_timeout_ms=timeout_ms))
     call.model(speech_started())
     call.phone(frame("100"))
@@ -100,9 +100,12 @@ def test_s16_a_raw_update_to_another_format_is_refused(way: str) -> None:
     assert update.session["audio"][way] == {"extra": 1, "format": PCMU}
 
 
-@pytest.mark.parametrize("told", [PCMU, {**PCMU, "rate": 8000}])
-def test_s59_the_server_may_spell_the_format_differently(told: Any) -> None:
-    session = {"type": "realtime", "audio": {"input": {"format": told}, "output": {"format": told}}}
+@pytest.mark.parametrize("format_", [PCMU, {**PCMU, "rate": 8000}])
+def test_s59_the_server_may_spell_the_format_differently(format_: Any) -> None:
+    session = {
+        "type": "realtime",
+        "audio": {"input": {"format": format_}, "output": {"format": format_}},
+    }
     call = Phone.ready(session=session)
     call.model(created())
     call.model(delta(4000))
@@ -110,9 +113,12 @@ def test_s59_the_server_may_spell_the_format_differently(told: Any) -> None:
     assert call.send(Interrupt()).to_model[-1] == TruncateItem("i", 0, 300)
 
 
-@pytest.mark.parametrize("told", [PCM, {"type": "audio/pcma"}, "g711_ulaw", None])
-def test_s59_a_server_that_takes_another_format_ends_the_call(told: Any) -> None:
-    session = {"type": "realtime", "audio": {"input": {"format": PCMU}, "output": {"format": told}}}
+@pytest.mark.parametrize("format_", [PCM, {"type": "audio/pcma"}, "g711_ulaw", None])
+def test_s59_a_server_that_takes_another_format_ends_the_call(format_: Any) -> None:
+    session = {
+        "type": "realtime",
+        "audio": {"input": {"format": PCMU}, "output": {"format": format_}},
+    }
     call = Call.connected()
     done = call.model(type="session.updated", session=session)
     assert done.faults == [FaultKind.WRONG_FORMAT]
@@ -229,11 +235,11 @@ def test_s33_the_clear_goes_to_the_current_stream() -> None:
     assert TruncateItem("j", 0, 60) in done.to_model
 
 
-# Marks, and what is told of wrong messages.
+# Marks, and faults of wrong messages.
 
 
 def test_s31_a_fault_shows_nothing_of_the_message() -> None:
-    """S31: the core writes no logs, so what it tells is what a log could hold."""
+    """S31: the core writes no logs; a log can hold only what it notifies."""
     call = Call.ready()
     wrong = [
         call.phone(mark(SECRET)),

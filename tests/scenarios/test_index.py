@@ -1,4 +1,4 @@
-"""The index of scenarios, held against the tests that it names."""
+"""The index of scenarios, compared with the tests that it names."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ from scenario_index import REMARKS, TESTS
 FOLDER = Path(__file__).parents[1]
 
 GAPS = (7, 12, 14, 15, 25, 29, 40, 45, 64, 74, 84, 88)
-"""Numbers that stand for nothing."""
+"""Numbers that are not used."""
 
 NUMBERS = [f"S{number:02}" for number in range(1, 93) if number not in GAPS]
 
@@ -22,7 +22,7 @@ IN_A_DOCSTRING = re.compile(r"S\d\d(?:, S\d\d)*(?=[.:])")
 
 @cache
 def numbered(path: Path) -> dict[str, set[str]]:
-    """The tests of a file, with the numbers in their names or at the beginning of what they say."""
+    """The tests of a file, with the numbers in their names or at the start of their docstrings."""
     return {
         each.name: set(numbers_of(each))
         for each in ast.parse(path.read_text("utf-8")).body
@@ -31,9 +31,9 @@ def numbered(path: Path) -> dict[str, set[str]]:
 
 
 def numbers_of(test: ast.FunctionDef) -> list[str]:
-    told = IN_A_DOCSTRING.match(ast.get_docstring(test) or "")
+    found = IN_A_DOCSTRING.match(ast.get_docstring(test) or "")
     named = [each.upper() for each in IN_A_NAME.findall(test.name)]
-    return named + (told[0].split(", ") if told else [])
+    return named + (found[0].split(", ") if found else [])
 
 
 def test_every_scenario_is_listed_in_order() -> None:

@@ -40,7 +40,7 @@ OWN_CANCEL = CancelResponse("r", "bridge-cancel-r")
 
 
 def left_to_us() -> Phone:
-    """The server hears the caller, and leaves it to the bridge to cancel."""
+    """The server detects speech, and leaves it to the bridge to cancel."""
     detection = {"type": "server_vad", "interrupt_response": False}
     heard = {**SESSION["audio"]["input"], "turn_detection": detection}
     return Phone.ready(session={**SESSION, "audio": {**SESSION["audio"], "input": heard}})
@@ -60,7 +60,7 @@ def hung_up_while_talking() -> Phone:
 
 
 def test_s11_a_later_call_corrects_only_its_items() -> None:
-    """S11: there is nothing to reconnect; each call has a bridge of its own."""
+    """S11: nothing can be reconnected; each call has its bridge."""
     hung_up_while_talking()
     call = Phone.talking(800)
     assert call.phone(media(audio(160))).to_model == [AppendAudio(audio(160))]
@@ -121,7 +121,7 @@ def test_s47_a_position_is_rounded_down_within_the_audio(samples: int, waited_ns
 
 
 def test_s54_the_item_is_truncated_where_the_phone_was() -> None:
-    """S54: nobody has to report it, the marks do; by the clock alone it would be 700 ms."""
+    """S54: the marks show the position; by the clock alone it would be 700 ms."""
     call = Phone.ready()
     call.late_ns = 200 * MS
     call.model(created())
@@ -151,8 +151,8 @@ def test_s58_audio_before_the_session_is_ready_can_be_interrupted() -> None:
 
 
 def test_s60_time_that_runs_backwards_is_refused() -> None:
-    """S60: the reference truncates at 0, but then the transcript of words that nobody heard would
-    stay, and the server refuses to truncate before there is audio."""
+    """S60: the reference truncates at 0, but then the transcript of unheard words would stay, and
+    the server refuses to truncate before there is audio."""
     call = Phone.talking(800)
     call.model(audio_done())
     call.model(item_done())
@@ -201,7 +201,7 @@ def test_s63_an_interruption_without_cancel_keeps_the_next_response() -> None:
 
 
 def test_s66_an_interruption_refused_in_part_is_complete() -> None:
-    """S66: none of its parts can fail here, and what the server refuses is told one by one."""
+    """S66: no part of it can fail here, and each refusal of the server is reported."""
     call = Phone.talking(8000)
     call.wait(100)
     assert len(call.send(Interrupt()).to_model) == 2
@@ -256,7 +256,7 @@ def test_s83_the_estimate_follows_marks_and_clears() -> None:
     call.wait(100)
     assert call.send(Interrupt()).to_model == [OWN_CANCEL, TruncateItem("i", 0, 400)]
     call.model(response_done(status="cancelled"))
-    assert call.wait(5000).faults == []  # the marks that come back with the clear say nothing
+    assert call.wait(5000).faults == []  # the marks echoed by the clear change nothing
     assert call.send(Interrupt()).actions == []
     call.model(created("s"))
     call.model(delta(800, "s", "j"))

@@ -69,7 +69,7 @@ def test_s34_a_request_is_answered_cancelled_once_and_released() -> None:
 
 
 def test_s35_an_impossible_request_is_refused_at_once() -> None:
-    """S35: nothing is sent from here, so only what is no JSON can fail at once."""
+    """S35: the core sends nothing itself, so only what is no JSON can fail at once."""
     call = Call.ready()
     with pytest.raises(LocalProtocolError, match=r"response\.create is no JSON"):
         call.send(CreateResponse({"metadata": {"when": object()}}))
@@ -131,7 +131,7 @@ def test_s44_a_request_with_parameters_is_not_automatic() -> None:
 
 
 def test_s67_later_messages_get_another_response() -> None:
-    """S67: nothing here waits or blocks; whoever must not ask again says so (`respond=False`)."""
+    """S67: no call blocks; `respond=False` adds a message without a request."""
     call = Call.ready()
     assert types(call.send(SendMessage("one")).to_model)[1:] == ["response.create"]
     assert types(call.send(SendMessage("two")).to_model) == ["conversation.item.create"]
@@ -238,7 +238,7 @@ def test_s52_a_hang_up_while_dialling_ends_once(*, opened: bool) -> None:
     call = Call.streaming()
     assert call.send(HangUp()).closes == [Peer.TWILIO, Peer.REALTIME]
     if opened:
-        assert call.opened(Peer.REALTIME).actions == []  # the driver closes it, as it was told
+        assert call.opened(Peer.REALTIME).actions == []  # the driver closes it, as the action says
     assert call.closed(Peer.TWILIO).told(CallEnded) == []
     (ended,) = call.closed(Peer.REALTIME, 1006).told(CallEnded)
     assert ended.reason is EndReason.HUNG_UP
@@ -246,7 +246,7 @@ def test_s52_a_hang_up_while_dialling_ends_once(*, opened: bool) -> None:
 
 
 def test_s65_a_long_call_takes_no_more_memory() -> None:
-    """S65: nothing has to be cleared at the end, since each call has a bridge of its own."""
+    """S65: nothing has to be cleared at the end, since each call has its bridge."""
     bridge = Bridge()
     bridge.start(0)
     bridge.opened(Peer.TWILIO, 0)
@@ -265,7 +265,7 @@ def talk(bridge: Bridge, turns: range) -> None:
     """A turn a second: an answer of two deltas is heard in part, and interrupted."""
     for turn in turns:
         now, response, item = turn * SECOND, f"r{turn}", f"i{turn}"
-        said = [
+        events = [
             created(response),
             delta(1600, response, item),
             delta(1600, response, item),
@@ -275,6 +275,6 @@ def talk(bridge: Bridge, turns: range) -> None:
             {"type": "input_audio_buffer.committed", "item_id": f"u{turn}"},
             response_done(response),
         ]
-        for event in said:
+        for event in events:
             now += 20 * MS
             bridge.receive_text(Peer.REALTIME, json.dumps(event), now)

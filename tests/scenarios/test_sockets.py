@@ -26,9 +26,9 @@ each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 
 @define(eq=False)
 class Legs:
-    """A call of which the application, or a wire, does something when something else happens:
-    `act` is called with each notification. `model`: whether a server answers, says nothing, or
-    cannot even be reached."""
+    """A call in which the application, or a wire, does something when something else happens: `act`
+    is called with each notification. `model`: whether a server answers, is silent, or cannot be
+    reached."""
 
     runtime: str
     act: Callable[["Legs", object], None]
@@ -53,7 +53,7 @@ class Legs:
         self._driver.perform(self._machine.perform(actions, now))
 
     def ended(self) -> CallEnded:
-        """How the call ended, which is told once and last."""
+        """How the call ended, which is notified once and last."""
         (ended,) = [event for event in self.told if isinstance(event, CallEnded)]
         assert self.told[-1] is ended
         return ended
@@ -142,7 +142,7 @@ def test_s10_an_interruption_after_a_lost_peer_raises(
 def test_s52_a_call_that_ends_while_dialling_leaves_nothing(
     runtime: str,
 ) -> None:
-    """S52: the driver gives the dial up, so the run comes to its end."""
+    """S52: the driver gives up dialling, so the run ends."""
     legs = Legs(runtime, when(CallStarted, HangUp()), model="unreachable").run()
     assert legs.ended().reason is EndReason.HUNG_UP
     assert SessionReady not in map(type, legs.told)

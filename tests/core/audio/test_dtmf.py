@@ -35,7 +35,7 @@ def linear(audio: bytes) -> memoryview:
 
 
 def heard(audio: bytes, tone_ms: int, pause_ms: int) -> str:
-    """The keys that a receiver hears in tones of one length with pauses of one length."""
+    """The keys that a receiver detects in tones of one length with pauses of one length."""
     keys = ""
     step = 8 * (tone_ms + pause_ms)
     assert len(audio) % step == 0

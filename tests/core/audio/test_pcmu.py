@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from twilio_realtime.sim.audio import from_linear, to_linear
 from twilio_realtime_core.audio import pcmu
 
-# The decision values at which segments begin, and the codes from there on (ITU-T G.711, table 2a).
+# The decision values at which segments start, and their codes (ITU-T G.711, table 2a).
 SEGMENTS = [
     (31, 0xEF),
     (95, 0xDF),

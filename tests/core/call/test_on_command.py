@@ -1,4 +1,4 @@
-"""What the application's commands do, seen from outside: through `Bridge`."""
+"""What the commands of the application do to a call."""
 
 import json
 from base64 import b64encode
@@ -88,7 +88,7 @@ def function_call(call_id: str = "c1", status: str = "completed") -> dict[str, A
 
 
 def calling_a_function(*call_ids: str) -> Call:
-    """The model has asked for functions in a response that has not ended."""
+    """The model has called functions in a response that is not done."""
     call = Call.ready()
     call.model(created())
     for each in call_ids or ("c1",):
@@ -96,7 +96,7 @@ def calling_a_function(*call_ids: str) -> Call:
     return call
 
 
-# Messages
+# Messages.
 
 
 def test_a_message_becomes_an_item_and_the_model_answers() -> None:
@@ -163,7 +163,7 @@ SESSION_DATA = {
 }
 
 
-# Requests for responses
+# Requests for responses.
 
 
 def test_a_request_is_queued_during_a_response_with_its_parameters() -> None:
@@ -194,8 +194,8 @@ def test_a_request_may_name_only_the_phone_s_format() -> None:
 def test_an_out_of_band_response_is_requested_at_once() -> None:
     call = Call.ready()
     call.model(created())
-    beside = CreateResponse({"conversation": "none"}, "beside")
-    assert call.send(beside).to_model == [beside]
+    out_of_band = CreateResponse({"conversation": "none"}, "beside")
+    assert call.send(out_of_band).to_model == [out_of_band]
 
 
 def test_requests_that_were_never_answered_are_counted_at_the_end() -> None:
@@ -251,7 +251,7 @@ def test_a_muted_caller_is_replaced_by_silence_until_unmuted() -> None:
     assert call.phone(media(audio(160))).to_model == [AppendAudio(audio(160))]
 
 
-# Audio of the application's own
+# Clips.
 
 
 def test_a_greeting_is_played_with_marks_and_notified() -> None:
@@ -353,7 +353,7 @@ def test_a_clip_cut_by_another_stream_is_notified() -> None:
     assert done.told(ClipFinished) == [ClipFinished("greeting", 250, 1000)]
 
 
-# Functions
+# Function calls.
 
 
 def test_a_call_is_notified_once_and_answered_after_its_response() -> None:
@@ -433,7 +433,7 @@ def test_a_deferred_output_is_sent_without_marks_too() -> None:
     assert types(call.wait(2200).to_model) == ["conversation.item.create", "response.create"]
 
 
-# MCP
+# MCP.
 
 
 def test_a_refused_approval_is_answered_once_with_a_follow_up() -> None:
@@ -456,7 +456,7 @@ def test_a_refused_approval_is_answered_once_with_a_follow_up() -> None:
         call.send(AnswerApproval("a1", approve=True))
 
 
-# History and the session
+# The history and the session.
 
 
 def test_the_history_is_reset_by_the_fewest_events() -> None:
@@ -496,7 +496,7 @@ def test_an_update_has_both_formats_and_an_event_id() -> None:
     assert update.event_id is not None
     refused = call.model(server_error("no", update.event_id))
     assert len(refused.faults) == 1
-    assert call.send(HangUp()).closes  # the call had gone on
+    assert call.send(HangUp()).closes  # the call had not ended
 
 
 def test_a_value_that_is_no_command_is_misuse() -> None:
@@ -505,7 +505,7 @@ def test_a_value_that_is_no_command_is_misuse() -> None:
         Call.ready().send(nonsense)
 
 
-# Hanging up
+# Hanging up.
 
 
 def test_hanging_up_after_playback_awaits_the_last_mark() -> None:
@@ -565,7 +565,7 @@ def test_a_stream_without_signs_of_playing_ends_the_call() -> None:
     assert call.wait(200).closes == [Peer.TWILIO, Peer.REALTIME]
 
 
-# What the second look has found
+# Special cases.
 
 
 def test_an_empty_message_is_misuse() -> None:

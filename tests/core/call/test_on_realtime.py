@@ -1,4 +1,4 @@
-"""What each event of the model's server means for the call, seen from outside: through `Bridge`."""
+"""What each event of the Realtime server does to a call."""
 
 import inspect
 import json
@@ -86,7 +86,7 @@ def types(messages: list[Encodable]) -> list[str]:
 
 
 def words(kind: str, **fields: Any) -> dict[str, Any]:
-    """An event about words of the agent."""
+    """An event with words of the agent."""
     part = {"response_id": "r", "item_id": "i", "content_index": 0}
     return {"type": f"response.{kind}", **part, **fields}
 
@@ -96,7 +96,7 @@ def mcp_item(kind: str, id_: str, **fields: Any) -> dict[str, Any]:
 
 
 def policed(**policy: Any) -> Call:
-    """The agent has begun to speak, and this decides who may interrupt it."""
+    """The agent has started to speak, and this policy decides whether it can be interrupted."""
     call = Call.ready(CallConfig(interruption=InterruptionPolicy(**policy)), OUR_SESSION)
     call.model(created())
     call.model(delta(16_000))
@@ -124,13 +124,13 @@ def test_each_type_of_event_has_one_arm() -> None:
 def test_words_of_the_agent_are_notified() -> None:
     call = Call.ready()
     speech, text = "output_audio_transcript", "output_text"
-    told = [
+    notified = [
         call.model(words(f"{speech}.delta", delta="Hel")).told(AgentTranscript),
         call.model(words(f"{speech}.done", transcript="Hello")).told(AgentTranscript),
         call.model(words(f"{text}.delta", delta="Hel")).told(AgentText),
         call.model(words(f"{text}.done", text="Hello")).told(AgentText),
     ]
-    assert told == [
+    assert notified == [
         [AgentTranscript("r", "i", 0, "Hel", final=False)],
         [AgentTranscript("r", "i", 0, "Hello", final=True)],
         [AgentText("r", "i", 0, "Hel", final=False)],
@@ -157,12 +157,12 @@ def test_a_failed_transcript_is_notified_redacted() -> None:
     assert done.faults == []
 
 
-@pytest.mark.parametrize("tells", [False, True])
-def test_audio_of_the_agent_is_notified_if_configured(*, tells: bool) -> None:
-    call = Call.ready(CallConfig(notify_agent_audio=tells))
+@pytest.mark.parametrize("notifies", [False, True])
+def test_audio_of_the_agent_is_notified_if_configured(*, notifies: bool) -> None:
+    call = Call.ready(CallConfig(notify_agent_audio=notifies))
     call.model(created())
-    told = [AgentAudio("r", "i", 0, audio(800, 3))] if tells else []
-    assert call.model(delta(800, value=3)).told(AgentAudio) == told
+    notified = [AgentAudio("r", "i", 0, audio(800, 3))] if notifies else []
+    assert call.model(delta(800, value=3)).told(AgentAudio) == notified
     call.send(Interrupt())
     assert call.model(delta(800)).told(AgentAudio) == []
 
@@ -180,8 +180,8 @@ def test_items_are_notified_when_added_updated_and_deleted() -> None:
     unheard = MessageItem("u", Role.USER, (AudioPart(),), is_complete=False)
     assert added.events == [ItemAdded(unheard, None)]
     words_known = call.model(type=f"{TRANSCRIPTION}.completed", item_id="u", transcript="Hello")
-    heard = MessageItem("u", Role.USER, (AudioPart("Hello"),), is_complete=False)
-    assert words_known.told(ItemUpdated) == [ItemUpdated(heard)]
+    transcribed = MessageItem("u", Role.USER, (AudioPart("Hello"),), is_complete=False)
+    assert words_known.told(ItemUpdated) == [ItemUpdated(transcribed)]
     deleted = call.model(type="conversation.item.deleted", item_id="u")
     assert deleted.events == [ItemDeleted("u")]
 
@@ -201,8 +201,10 @@ def test_tools_are_notified_when_they_are_listed() -> None:
 def test_a_granted_approval_requests_no_response() -> None:
     call = Call.ready()
     request = mcp_item("mcp_approval_request", "a", name="search", arguments="{}")
-    asked = call.model(type="conversation.item.done", item=request)
-    assert asked.told(McpApprovalRequested) == [McpApprovalRequested("a", "docs", "search", "{}")]
+    requested = call.model(type="conversation.item.done", item=request)
+    assert requested.told(McpApprovalRequested) == [
+        McpApprovalRequested("a", "docs", "search", "{}")
+    ]
     assert types(call.send(AnswerApproval("a", approve=True)).to_model) == [
         "conversation.item.create"
     ]
@@ -212,8 +214,8 @@ def test_the_outcome_of_a_tool_is_notified_and_followed_up() -> None:
     call = Call.ready()
     call.model(created())
     call.model(output_item("added", mcp_call()))
-    begun = call.model(type="response.mcp_call.in_progress", item_id="c")
-    assert begun.told(McpCallStarted) == [McpCallStarted("c")]
+    started = call.model(type="response.mcp_call.in_progress", item_id="c")
+    assert started.told(McpCallStarted) == [McpCallStarted("c")]
     call.model(type="response.mcp_call.completed", item_id="c")
     finished = call.model(output_item("done", mcp_call("found")))
     assert finished.told(McpCallFinished) == [McpCallFinished("c", "docs", "search", "found", None)]
@@ -332,11 +334,11 @@ def test_the_usage_of_responses_is_notified_and_added() -> None:
         "output_token_details": {"audio_tokens": 10},
     }
     once = Usage(Tokens(20, text=5, audio=15), Tokens(4), Tokens(10, audio=10))
-    for name, told in (("r", usage), ("s", None), ("t", usage)):
+    for name, given in (("r", usage), ("s", None), ("t", usage)):
         call.model(created(name))
-        body = {"id": name, "status": "completed", "conversation_id": "conv", "usage": told}
+        body = {"id": name, "status": "completed", "conversation_id": "conv", "usage": given}
         done = call.model(type="response.done", response=body)
-        expected = None if told is None else once
+        expected = None if given is None else once
         assert [each.usage for each in done.told(ResponseFinished)] == [expected]
     assert ended(call).usage == once + once
 
@@ -476,18 +478,20 @@ def test_short_speech_while_the_agent_is_silent_is_no_attempt() -> None:
 def test_the_model_is_instructed_once_about_a_noisy_line() -> None:
     call = policed(limit=InterruptionLimit(1, 60_000, "Be brief."))
     assert len(speak(call).told(Interrupted)) == 1
-    told = list[list[str]]()
+    notified = list[list[str]]()
     for name in ("s", "t"):
         call.model(created(name))
         call.model(delta(800, name, f"item of {name}"))
         done = speak(call)
         assert done.told(InterruptionBlocked) == [InterruptionBlocked(BlockCause.LIMIT)]
-        told.append([each.item["role"] for each in done.to_model if isinstance(each, CreateItem)])
-    assert told == [["system"], []]
+        notified.append(
+            [each.item["role"] for each in done.to_model if isinstance(each, CreateItem)]
+        )
+    assert notified == [["system"], []]
 
 
 def speak(call: Call) -> Done:
-    """The caller says something; what its beginning led to."""
+    """The caller says something. Returns what the start of their speech leads to."""
     done = call.model(speech_started())
     call.model(SPEECH_STOPPED)
     call.model(COMMITTED)
@@ -504,7 +508,7 @@ def test_a_blocked_turn_without_automatic_responses_is_not_answered() -> None:
     assert call.model(response_done()).to_model == []
 
 
-# All audio of a part.
+# The end of a part.
 
 
 def test_the_end_of_a_part_is_marked_and_echoed() -> None:

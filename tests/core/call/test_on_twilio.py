@@ -1,4 +1,4 @@
-"""What each message from Twilio means for the call, seen from outside: through `Bridge`."""
+"""What each message from Twilio does to a call."""
 
 import inspect
 import re
@@ -43,7 +43,7 @@ SPEECH_STOPPED = {"type": "input_audio_buffer.speech_stopped", "item_id": "u", "
 
 
 def frame(timestamp: str | None, payload: str = FRAME, sid: str = SID) -> dict[str, Any]:
-    """A frame of 20 ms that Twilio has taken in so many ms after the stream began."""
+    """A frame of 20 ms, with a timestamp in ms since the start of the stream."""
     message = media(payload, sid)
     del message["media"]["timestamp"]
     if timestamp is not None:
@@ -52,12 +52,12 @@ def frame(timestamp: str | None, payload: str = FRAME, sid: str = SID) -> dict[s
 
 
 def frames(call: Call, *timestamps: str | None) -> Done:
-    """Frames with these timestamps; what the last one led to."""
+    """Send frames with these timestamps. Returns what the last one leads to."""
     return [call.phone(frame(each)) for each in timestamps][-1]
 
 
 def speaking(config: CallConfig | None = None) -> Call:
-    """The caller has begun to speak, and one frame of it has come."""
+    """The caller has started to speak, and one frame of it was received."""
     call = Call.ready(config)
     call.model(speech_started())
     call.phone(frame("100"))
@@ -214,7 +214,7 @@ def test_a_frame_that_is_no_audio_leaves_a_gap() -> None:
     assert call.phone(frame("140")).told(CallerAudioPadded) == gap(160)
 
 
-# All else.
+# Other messages.
 
 
 def test_a_start_is_notified_measured_and_opens_the_session() -> None:

@@ -1,4 +1,4 @@
-"""How the parts of a call begin, and how they end together."""
+"""The state of one call: its parts, follow-up requests, and how it ends."""
 
 from collections.abc import Callable
 
@@ -67,12 +67,12 @@ def test_the_end_is_notified_once_with_its_first_cause(
     end: Callable[[Call], Done], reason: EndReason, first: Peer
 ) -> None:
     call = Call.ready()
-    told = list(end(call).told(CallEnded))
+    notified = list(end(call).told(CallEnded))
     call.send(HangUp())
     for peer in (first, *(each for each in BOTH if each is not first)):
         if call.bridge.deadline is not None:
-            told += call.closed(peer).told(CallEnded)
-    assert [each.reason for each in told] == [reason]
+            notified += call.closed(peer).told(CallEnded)
+    assert [each.reason for each in notified] == [reason]
     assert call.bridge.deadline is None
 
 

@@ -1,4 +1,4 @@
-"""How a call is to be: where its session is, and how long it waits for what."""
+"""The configuration of a call: the URL of its session, and its time-outs."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from twilio_realtime_core.errors import LocalProtocolError
 LONGEST_MS = 2**31 - 1
 
 
-# Where the session is.
+# The URL.
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_call_config_checks_its_url(url: str) -> None:
         CallConfig(url=url)
 
 
-# How long a call waits.
+# Time-outs.
 
 
 def test_s17_the_inactivity_timeout_is_750_ms_by_default() -> None:

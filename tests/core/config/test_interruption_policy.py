@@ -1,4 +1,4 @@
-"""Policies of interruption are values that say when they make sense."""
+"""Interruption policies are values, and check themselves."""
 
 from typing import Any
 
@@ -45,10 +45,10 @@ def test_a_session_without_turn_detection_disables_server_interruption() -> None
 
 
 def test_the_rest_of_turn_detection_is_kept() -> None:
-    asked = (
+    session = (
         SessionConfig(turn_detection=ServerVad(silence_duration_ms=300)).to_update_event().session
     )
-    assert detection(disable_server_interruption(asked, first=True)) == {
+    assert detection(disable_server_interruption(session, first=True)) == {
         "type": "server_vad",
         "silence_duration_ms": 300,
         "interrupt_response": False,

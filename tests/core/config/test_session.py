@@ -279,7 +279,7 @@ def test_s16_a_configuration_in_another_format_cannot_be_made(way: str, format_:
 
 
 def test_s16_a_configuration_with_a_beta_format_cannot_be_made() -> None:
-    """S16: also not one that says µ-law, since this API refuses the name."""
+    """S16: nor with the name of µ-law in the beta API, which this API refuses."""
     with pytest.raises(LocalProtocolError, match=r"the beta's name of audio\.input"):
         SessionConfig(more={"input_audio_format": "g711_ulaw"})
 

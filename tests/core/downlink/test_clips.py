@@ -1,4 +1,4 @@
-"""Audio of the application's own: in its turn, or to fill the time until the agent speaks."""
+"""Clips of the application: in their turn, or as hold audio until the agent speaks."""
 
 import pytest
 
@@ -18,20 +18,20 @@ def hold(samples: int = 8000, name: str = "hold") -> Play:
 
 
 def holding(samples: int = 8000) -> Call:
-    """Hold sound plays."""
+    """Hold audio plays."""
     call = Call.ready()
     assert sum(call.send(hold(samples)).audio) == samples
     return call
 
 
 def ended(call: Call) -> Call:
-    """The agent, who has spoken, has no more to say."""
+    """The response of the agent is done."""
     call.model(audio_done())
     call.model(response_done())
     return call
 
 
-# In its turn.
+# Clips in their turn.
 
 
 def test_a_clip_is_played_whole_behind_what_plays() -> None:
@@ -98,7 +98,7 @@ def test_a_clip_needs_a_stream_and_capacity() -> None:
         call.send(hold(1))
 
 
-# To fill the time.
+# Hold audio.
 
 
 def test_hold_audio_yields_to_the_agent() -> None:
@@ -139,7 +139,7 @@ def test_hold_audio_does_not_start_inside_a_part() -> None:
     call = Call.talking(800)
     call.hear(100)
     assert call.send(hold()).audio == []
-    assert sum(call.model(delta(800)).audio) == 800  # it still waits, and yields nothing
+    assert sum(call.model(delta(800)).audio) == 800  # it is still queued, and nothing is cleared
     assert call.model(audio_done()).audio == []
     assert call.hear(99).audio == []
     assert sum(call.hear(1).audio) == 8000

@@ -1,4 +1,4 @@
-"""Every order in which the events of a small call can come, walked to its end, under check."""
+"""Every order of the events of a small call, followed to its end, with all invariants checked."""
 
 from collections import Counter
 from typing import Final
@@ -29,8 +29,8 @@ ONE_ORDER: Final = (
 
 @define
 class Walk:
-    """What was walked. `orders` are those that differ in at least one place; `steps` were done and
-    checked, each for all the orders that come to it."""
+    """What was covered: the number of distinct orders, the number of checked steps, each of which
+    may belong to many orders, and what happened and was sent in them."""
 
     orders: int = 0
     steps: int = 0
@@ -39,10 +39,10 @@ class Walk:
 
 
 def walk(call: SmallCall) -> Walk:
-    """Go every way from here, one event further at a time.
+    """Follow every order from here, one event after the other.
 
-    Ways that lead to the same call go on together from there: each call is kept once, with the
-    number of ways that lead to it, so that every order is counted, and every step of it checked.
+    Orders that lead to the same call are followed together from there: each call is kept once, with
+    the number of orders that lead to it, so that every order is counted and every step checked.
     """
     walked = Walk()
     calls = Counter({freeze(call): 1})

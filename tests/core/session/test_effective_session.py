@@ -20,11 +20,11 @@ def voiced(voice: Any) -> dict[str, Any]:
 
 
 def view(
-    first: dict[str, Any] | None = None, told: dict[str, Any] | None = None
+    first: dict[str, Any] | None = None, known: dict[str, Any] | None = None
 ) -> EffectiveSession:
     made = EffectiveSession("first", first or {})
-    if told is not None:
-        made.acknowledge(told)
+    if known is not None:
+        made.acknowledge(known)
     return made
 
 
@@ -36,7 +36,7 @@ def test_no_configuration_is_in_effect_before_the_first_event() -> None:
 
 
 def test_the_configuration_in_effect_is_the_latest_of_the_server() -> None:
-    session = view(told={"instructions": "x", "speed": 1})
+    session = view(known={"instructions": "x", "speed": 1})
     session.submit("e", {"speed": 2})
     assert session.config == {"instructions": "x", "speed": 1}
     session.acknowledge({"instructions": "y", "speed": 2})
@@ -44,13 +44,13 @@ def test_the_configuration_in_effect_is_the_latest_of_the_server() -> None:
 
 
 def test_an_unrequested_configuration_is_in_effect_too() -> None:
-    session = view(told={"x": 1})
+    session = view(known={"x": 1})
     session.acknowledge({"x": 2})
     assert session.config == {"x": 2}
 
 
 def test_a_refused_update_changes_nothing_and_is_known_once() -> None:
-    session = view(told={"tracing": None})
+    session = view(known={"tracing": None})
     session.submit("e", {"tracing": "auto"})
     assert session.take_refused("e")
     assert not session.take_refused("e")
@@ -60,7 +60,7 @@ def test_a_refused_update_changes_nothing_and_is_known_once() -> None:
 
 @pytest.mark.parametrize("event_id", [None, "other", ""])
 def test_an_error_that_names_no_update_refuses_none(event_id: str | None) -> None:
-    session = view(told={})
+    session = view(known={})
     session.submit("e", {})
     assert not session.take_refused(event_id)
     assert session.take_refused("e")
@@ -103,7 +103,7 @@ def test_one_update_too_many_is_misuse_until_another_is_answered() -> None:
 
 
 def test_the_model_is_fixed() -> None:
-    session = view(told={"model": "gpt-realtime"})
+    session = view(known={"model": "gpt-realtime"})
     session.submit("same", {"model": "gpt-realtime"})
     with pytest.raises(LocalProtocolError, match=r"session\.model is that of the call"):
         session.submit("other", {"model": "gpt-realtime-2"})
@@ -115,7 +115,7 @@ def test_an_unknown_model_is_left_to_the_server() -> None:
 
 @pytest.mark.parametrize("tracing", ["auto", {"workflow_name": "x"}])
 def test_tracing_is_fixed_once_it_is_on(tracing: Any) -> None:
-    session = view(told={"tracing": tracing})
+    session = view(known={"tracing": tracing})
     session.submit("same", {"tracing": tracing})
     session.submit("without", {"instructions": "x"})
     for other in ("off", {"workflow_name": "y"}, {}):
@@ -125,14 +125,14 @@ def test_tracing_is_fixed_once_it_is_on(tracing: Any) -> None:
 
 def test_s51_tracing_can_be_switched_off_and_then_on_again() -> None:
     """S51."""
-    session = view(told={"tracing": "auto"})
+    session = view(known={"tracing": "auto"})
     session.submit("off", {"tracing": None})
     session.submit("on", {"tracing": {"workflow_name": "x"}})
 
 
 def test_nulls_of_the_server_are_no_difference() -> None:
-    told = {"workflow_name": "x", "group_id": None, "metadata": None}
-    view(told={"tracing": told}).submit("e", {"tracing": {"workflow_name": "x"}})
+    known = {"workflow_name": "x", "group_id": None, "metadata": None}
+    view(known={"tracing": known}).submit("e", {"tracing": {"workflow_name": "x"}})
 
 
 def test_what_is_on_its_way_counts_as_set() -> None:
@@ -142,7 +142,7 @@ def test_what_is_on_its_way_counts_as_set() -> None:
 
 
 def test_the_voice_is_fixed_once_the_agent_has_spoken() -> None:
-    session = view(told=voiced("marin"))
+    session = view(known=voiced("marin"))
     session.submit("before", voiced("cedar"))
     session.mark_agent_spoke()
     for same in (voiced("cedar"), voiced(None), {"audio": None}, {}):
@@ -162,7 +162,7 @@ def test_an_update_of_other_audio_leaves_the_voice() -> None:
 
 
 def test_what_is_refused_here_changes_nothing() -> None:
-    session = view(told={"model": "m"})
+    session = view(known={"model": "m"})
     with pytest.raises(LocalProtocolError):
         session.submit("e", {"model": "n", "tracing": "auto"})
     assert not session.take_refused("e")
@@ -212,16 +212,16 @@ sessions = st.dictionaries(st.sampled_from(["audio", "model", "tracing", "x"]), 
 
 @given(sessions, st.lists(sessions, max_size=3))
 def test_any_update_is_accepted_or_misuse(
-    told: dict[str, Any], asked: list[dict[str, Any]]
+    known: dict[str, Any], updates: list[dict[str, Any]]
 ) -> None:
-    session = view(told=told)
+    session = view(known=known)
     session.mark_agent_spoke()
     assert session.server_interrupts in (True, False)
-    for number, update in enumerate(asked):
+    for number, update in enumerate(updates):
         try:
             session.submit(str(number), update)
         except LocalProtocolError:
             assert not session.take_refused(str(number))
         else:
             assert session.take_refused(str(number))
-    assert session.config == told
+    assert session.config == known

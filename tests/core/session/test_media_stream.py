@@ -1,4 +1,4 @@
-"""The Media Stream: which of Twilio's messages make sense when, and what the others come to."""
+"""The Media Stream: which of Twilio's messages make sense when, and faults for the others."""
 
 from typing import Any
 

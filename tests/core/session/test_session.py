@@ -1,4 +1,4 @@
-"""The Realtime session: asked for, opened, configured, ready, gone; and what waits for it."""
+"""The Realtime session: opened, configured, ready, closed; and events queued for it."""
 
 from typing import Any, Self
 
@@ -51,7 +51,7 @@ from twilio_realtime_core.protocols.realtime import (
 from twilio_realtime_core.session.pending_events import MAX_PENDING_EVENTS
 from twilio_realtime_core.session.session import Session
 
-WAITING = CallConfig(configure_timeout_ms=2_000)
+CONFIGURABLE = CallConfig(configure_timeout_ms=2_000)
 OURS = "configure-session"
 
 
@@ -60,14 +60,14 @@ def updated(session: Any = SESSION) -> dict[str, Any]:
 
 
 class Alone(Session):
-    """A session without a call, and what it asks for."""
+    """A session without a call, and its actions."""
 
     def __init__(self, config: SessionConfig | None = None) -> None:
         self.outbox = Outbox()
         super().__init__(config or SessionConfig(), self.outbox)
 
     @classmethod
-    def waiting(cls) -> Self:
+    def configurable(cls) -> Self:
         """Its first configuration is sent."""
         session = cls()
         session.open("wss://u", "m")
@@ -76,19 +76,19 @@ class Alone(Session):
         return session
 
     @classmethod
-    def configured(cls, **told: Any) -> Self:
-        """It is ready; the server has told this beside the formats."""
-        session = cls.waiting()
-        session.tell(**told)
+    def configured(cls, **known: Any) -> Self:
+        """The session is ready; the server has sent this configuration besides the formats."""
+        session = cls.configurable()
+        session.server_updates(**known)
         session.outbox.take_actions()
         return session
 
-    def tell(self, **told: Any) -> None:
-        assert self.updated({**SESSION, **told}) is None
+    def server_updates(self, **known: Any) -> None:
+        assert self.updated({**SESSION, **known}) is None
 
     @property
     def done(self) -> Done:
-        """What it has asked for since it was last asked."""
+        """The actions since the last time."""
         return Done(self.outbox.take_actions())
 
 
@@ -124,7 +124,7 @@ def test_it_is_ready_once_the_server_confirms_our_format() -> None:
 
 
 def test_configure_opens_the_session_at_once() -> None:
-    call = Call.streaming(WAITING)
+    call = Call.streaming(CONFIGURABLE)
     done = call.send(Configure(SessionConfig(voice="cedar"), "m", "wss://other"))
     assert done.urls == ["wss://other?model=m"]
     assert call.opened(Peer.REALTIME).to_model == [
@@ -143,12 +143,12 @@ def test_what_configure_leaves_out_is_as_it_was_set_up() -> None:
 
 
 def test_the_defaults_are_used_after_the_configure_timeout() -> None:
-    call = Call.streaming(WAITING)
+    call = Call.streaming(CONFIGURABLE)
     assert call.wait(1999).urls == []
     assert len(call.wait(1).urls) == 1
 
 
-@pytest.mark.parametrize("config", [None, WAITING])
+@pytest.mark.parametrize("config", [None, CONFIGURABLE])
 def test_configure_may_come_before_start(
     config: CallConfig | None,
 ) -> None:
@@ -159,7 +159,7 @@ def test_configure_may_come_before_start(
 
 
 def test_a_second_start_does_not_open_twice() -> None:
-    call = Call.streaming(WAITING)
+    call = Call.streaming(CONFIGURABLE)
     call.wait(1500)
     assert call.phone(start("MZ2")).told(CallStarted)
     assert len(call.wait(10_000).urls) == 1
@@ -172,7 +172,7 @@ def test_configure_too_late_is_misuse() -> None:
 
 
 def test_configure_with_a_wrong_url_can_be_repeated() -> None:
-    call = Call.streaming(WAITING)
+    call = Call.streaming(CONFIGURABLE)
     with pytest.raises(LocalProtocolError):
         call.send(Configure(url="https://u"))
     assert call.send(Configure(url="wss://u")).urls == ["wss://u?model=gpt-realtime"]
@@ -183,7 +183,7 @@ def test_a_call_cannot_be_configured_with_a_wrong_url() -> None:
         CallConfig(url="u")
 
 
-# What waits for it.
+# Queued events.
 
 
 def test_earlier_caller_audio_is_sent_when_the_session_is_ready() -> None:
@@ -214,13 +214,13 @@ def test_a_frame_longer_than_all_room_is_dropped_itself() -> None:
 
 def test_s41_events_of_the_application_are_queued_in_order() -> None:
     """S41."""
-    session = Alone.waiting()
+    session = Alone.configurable()
     session.send(CreateResponse())
     session.send(AppendAudio(audio(160, 1)), 160)
     session.send_update(UpdateSession({"instructions": "x"}, "e"))
     session.send(CommitAudio())
     assert session.done.actions == []
-    session.tell()
+    session.server_updates()
     assert session.done.to_model == [
         CreateResponse(),
         AppendAudio(audio(160, 1)),
@@ -243,7 +243,7 @@ def test_events_are_not_dropped_with_the_audio_around_them() -> None:
 
 
 def test_one_event_too_many_is_misuse_and_leaves_the_others() -> None:
-    session = Alone.waiting()
+    session = Alone.configurable()
     for _ in range(MAX_PENDING_EVENTS):
         session.check_capacity()
         session.send(CommitAudio())
@@ -251,7 +251,7 @@ def test_one_event_too_many_is_misuse_and_leaves_the_others() -> None:
         session.check_capacity()
     with pytest.raises(LocalProtocolError, match="SessionReady"):
         session.send_update(UpdateSession({}))
-    session.tell()
+    session.server_updates()
     assert session.done.to_model == [CommitAudio()] * MAX_PENDING_EVENTS
     session.check_capacity()
     session.send_update(UpdateSession({}, "e"))
@@ -271,7 +271,7 @@ def test_the_newest_audio_that_fits_is_kept(sizes: list[int]) -> None:
     assert len(kept) == len(sizes) or total + sizes[-len(kept) - 1] > 80_000
 
 
-# What the server says of the configuration.
+# The answer of the server.
 
 
 @pytest.mark.parametrize("call", [Call.connected, Call.ready])
@@ -352,13 +352,13 @@ def test_an_update_that_cannot_succeed_is_misuse(update: dict[str, Any], message
 
 
 def test_the_configuration_in_effect_is_the_latest() -> None:
-    session = Alone.waiting()
+    session = Alone.configurable()
     assert session.effective_config == {}
-    session.tell(x=1)
+    session.server_updates(x=1)
     assert session.effective_config == {**SESSION, "x": 1}
     session.send_update(UpdateSession({"x": 2}))
     assert session.effective_config["x"] == 1
-    session.tell(x=2)
+    session.server_updates(x=2)
     assert session.effective_config["x"] == 2
 
 
@@ -380,10 +380,10 @@ def test_a_refused_update_is_reported_by_its_id(code: str | None) -> None:
 
 def test_a_refusal_is_of_the_first_or_a_later_update() -> None:
     first = ServerError("No.", event_id=OURS)
-    session = Alone.waiting()
+    session = Alone.configurable()
     assert session.is_refusal(first)
     assert not session.take_refused_update(first)
-    session.tell()
+    session.server_updates()
     assert not session.is_refusal(first)
     assert not session.take_refused_update(first)
     assert session.done.faults == []

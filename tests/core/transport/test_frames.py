@@ -33,7 +33,7 @@ def frame(first: int, payload: bytes, *, masked: bool) -> bytes:
 
 
 def decode(pieces: Iterable[bytes], *, masked: bool, limit: int = LIMIT) -> list[ReceivedFrame]:
-    """What comes of bytes, up to the end of the connection."""
+    """What bytes are decoded to, up to the end of the connection."""
     decoder = FrameDecoder(masked=masked, max_message_bytes=limit)
     received: list[ReceivedFrame] = []
     for piece in pieces:
@@ -48,44 +48,44 @@ def is_close(received: ReceivedFrame) -> bool:
 
 
 def plain(received: Iterable[ReceivedFrame]) -> list[object]:
-    """The same as `oracle` says it."""
-    said: list[object] = []
+    """The same in the form that `oracle` returns."""
+    items: list[object] = []
     for item in received:
         match item:
             case str() | FrameError():
-                said.append(item)
+                items.append(item)
             case Frame(opcode=Opcode.BINARY):
-                said.append("binary")
+                items.append("binary")
             case Frame(opcode=opcode, payload=payload):
-                said.append((int(opcode), payload))
-    return said
+                items.append((int(opcode), payload))
+    return items
 
 
 def oracle(data: bytes, *, masked: bool) -> list[object]:
     """What wsproto makes of it by itself, its messages put together."""
     connection = Connection(ConnectionType.SERVER if masked else ConnectionType.CLIENT)
     connection.receive_data(data)
-    said: list[object] = []
+    items: list[object] = []
     text = ""
     for event in connection.events():
         match event:
             case TextMessage(data=piece, message_finished=is_whole):
                 text += piece
                 if is_whole:
-                    said.append(text)
+                    items.append(text)
                     text = ""
             case BytesMessage(message_finished=is_whole):
-                said += ["binary"] if is_whole else []
+                items += ["binary"] if is_whole else []
             case Ping(payload=payload):
-                said.append((int(Opcode.PING), bytes(payload)))
+                items.append((int(Opcode.PING), bytes(payload)))
             case Pong(payload=payload):
-                said.append((int(Opcode.PONG), bytes(payload)))
+                items.append((int(Opcode.PONG), bytes(payload)))
             case CloseConnection(code=code, reason=reason):
                 is_broken = "OPEN" in str(connection.state)
-                said.append(FrameError(int(code)) if is_broken else (8, (int(code), reason)))
+                items.append(FrameError(int(code)) if is_broken else (8, (int(code), reason)))
             case _:
                 raise AssertionError(event)
-    return said
+    return items
 
 
 def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
@@ -148,7 +148,7 @@ def test_broken_frames_cut_anywhere_have_one_outcome(
     assert plain(decode(bytewise, masked=masked)) == plain(received)
     if not any(item == FrameError(TOO_LARGE) for item in received):
         expected = oracle(whole, masked=masked)
-        # wsproto sees at once a fault at the start of a text whose rest is still to come.
+        # wsproto reports a fault at the start of a text before the rest is received.
         assert plain(received) in (expected, expected[:-1])
 
 

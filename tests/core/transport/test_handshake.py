@@ -51,10 +51,10 @@ def response(status: str = "101 Switching Protocols", **changes: str | None) -> 
 
 
 def test_headers_are_found_in_any_case_and_joined() -> None:
-    asked = HttpRequest("GET", "/a/b?c=/d", (("x", "1"), ("y", "2"), ("x", "3")))
-    assert asked.header("X") == "1, 3"
-    assert asked.header("z") is None
-    assert asked.path == "/a/b"
+    upgrade = HttpRequest("GET", "/a/b?c=/d", (("x", "1"), ("y", "2"), ("x", "3")))
+    assert upgrade.header("X") == "1, 3"
+    assert upgrade.header("z") is None
+    assert upgrade.path == "/a/b"
 
 
 def test_a_request_shows_neither_its_headers_nor_its_body() -> None:
@@ -74,7 +74,7 @@ def test_neither_extension_nor_subprotocol_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "status"),
+    ("upgrade", "status"),
     [
         (request(method="POST"), 400),
         (request(upgrade=None), 400),
@@ -89,12 +89,12 @@ def test_neither_extension_nor_subprotocol_is_accepted() -> None:
         (request(sec_websocket_key="é" * 24), 400),
     ],
 )
-def test_a_bad_request_for_a_websocket_is_refused(asked: HttpRequest, status: int) -> None:
-    refused = refusal(asked)
+def test_a_bad_request_for_a_websocket_is_refused(upgrade: HttpRequest, status: int) -> None:
+    refused = refusal(upgrade)
     assert refused is not None
     assert refused.status == status
     with pytest.raises(LocalProtocolError):
-        accept(asked)
+        accept(upgrade)
 
 
 def test_a_client_of_another_version_is_answered_with_ours() -> None:

@@ -52,7 +52,7 @@ def ones(size: int) -> bytes:
 
 
 class Echo:
-    """A machine that says back what it hears, and opens a second link when told to."""
+    """A machine that echoes each message, and opens a second link when a message says so."""
 
     deadline: int | None = None
 
@@ -87,13 +87,13 @@ class Words:
 
 @define
 class Application:
-    """Answers each request the same way, and remembers it."""
+    """An application that answers each request alike, and records it."""
 
     answer: HttpResponse | Upgrade = field(factory=lambda: Upgrade(Echo(), "caller", LINKS))
-    asked: list[HttpRequest] = field(factory=list[HttpRequest])
+    requests: list[HttpRequest] = field(factory=list[HttpRequest])
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Upgrade:
-        self.asked.append(request)
+        self.requests.append(request)
         return self.answer
 
 
@@ -108,7 +108,7 @@ def opening(application: Callable[[HttpRequest], HttpResponse | Upgrade]) -> Htt
 
 
 def answer(data: bytes, response: HttpResponse = OK) -> list[ByteAction]:
-    """What comes of a whole request."""
+    """The actions that a whole request leads to."""
     return opening(Application(response)).receive_bytes("caller", data, 1)
 
 
@@ -132,7 +132,7 @@ def test_a_plain_request_is_answered_and_the_stream_shut_down() -> None:
         b"Content-Length: 4\r\n\r\nfine"
     )
     assert shutdown == Shutdown("caller")
-    [request] = application.asked
+    [request] = application.requests
     assert (request.method, request.target, request.path) == ("GET", "/healthz?x", "/healthz")
     assert request.header("Host") == "h"
     assert machine.deadline is None
@@ -144,15 +144,15 @@ def test_the_body_of_a_post_is_given_whole() -> None:
     head = b"POST /call HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n"
     assert machine.receive_bytes("caller", head + b"CallSid", 1) == []
     assert machine.receive_bytes("caller", b"=CA1", 1)
-    assert application.asked[0].body == b"CallSid=CA1"
-    assert not application.asked[0].is_upgrade
+    assert application.requests[0].body == b"CallSid=CA1"
+    assert not application.requests[0].is_upgrade
 
 
 def test_a_body_in_chunks_is_put_together() -> None:
     application = Application(OK)
     head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
     opening(application).receive_bytes("caller", head + b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", 1)
-    assert application.asked[0].body == b"abcde"
+    assert application.requests[0].body == b"abcde"
 
 
 def test_a_client_that_expects_100_continue_gets_it() -> None:
@@ -201,7 +201,7 @@ def test_what_comes_after_the_request_is_ignored() -> None:
     assert machine.receive_bytes("caller", GET, 2) == []
     assert machine.receive_eof("caller", 2) == []
     assert machine.handle_timeout(REQUEST_TIMEOUT_NS) == []
-    assert len(application.asked) == 1
+    assert len(application.requests) == 1
 
 
 def test_an_upgrade_becomes_a_link() -> None:
@@ -211,7 +211,7 @@ def test_an_upgrade_becomes_a_link() -> None:
     assert sent([accepted]).startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
     assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in sent([accepted])
     assert opened == Notify(("opened", "caller"))
-    assert application.asked[0].is_upgrade
+    assert application.requests[0].is_upgrade
     assert machine.deadline == 1 + 20 * SECOND
     assert machine.receive_bytes("caller", encode_frame(TEXT, b"hi", b"mask"), 2) == [
         SendBytes("caller", encode_frame(TEXT, b"hi", None))
@@ -280,7 +280,7 @@ def test_a_failed_application_is_not_called_again() -> None:
 def test_half_an_upgrade_is_refused_without_asking(data: bytes, status: int) -> None:
     application = Application()
     actions = opening(application).receive_bytes("caller", data, 1)
-    assert application.asked == []
+    assert application.requests == []
     assert sent(actions).startswith(f"HTTP/1.1 {status} ".encode())
     assert (b"Sec-WebSocket-Version: 13" in sent(actions)) == (status == 426)
     assert [fault.kind for fault in faults(actions)] == [FaultKind.BROKEN_PROTOCOL]
@@ -328,7 +328,7 @@ def test_an_unreadable_request_is_refused_wherever_cut(
         assert sent(actions).startswith(f"HTTP/1.1 {status} ".encode())
         assert [fault.kind for fault in faults(actions)] == [kind]
         assert actions[-1] == Shutdown("caller")
-        assert application.asked == []
+        assert application.requests == []
 
 
 def test_head_and_body_may_have_their_whole_limits() -> None:
@@ -337,7 +337,7 @@ def test_head_and_body_may_have_their_whole_limits() -> None:
     padding = b"x" * (MAX_HEAD_BYTES - len(head) - 4)
     data = head + padding + b"\r\n\r\n" + b"y" * MAX_BODY_BYTES
     assert sent(opening(application).receive_bytes("caller", data, 1)).startswith(b"HTTP/1.1 200")
-    assert len(application.asked[0].body) == MAX_BODY_BYTES
+    assert len(application.requests[0].body) == MAX_BODY_BYTES
 
 
 def test_tls_on_a_plain_port_is_named_and_not_answered() -> None:

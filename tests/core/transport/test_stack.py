@@ -61,37 +61,37 @@ class Words:
 
 @define
 class Script:
-    """A machine that writes down what it is told, and answers what the test says."""
+    """A machine that records its inputs, and returns the actions that the test names."""
 
     deadline: int | None = None
-    told: list[tuple[object, ...]] = field(factory=list[tuple[object, ...]])
+    inputs: list[tuple[object, ...]] = field(factory=list[tuple[object, ...]])
     answers: dict[tuple[object, ...], list[Action]] = field(
         factory=dict[tuple[object, ...], list[Action]]
     )
 
-    def _tell(self, *what: object) -> list[Action]:
-        self.told.append(what)
+    def _take(self, *what: object) -> list[Action]:
+        self.inputs.append(what)
         return self.answers.get(what, [])
 
     def start(self, now: int) -> list[Action]:
-        return self._tell("start")
+        return self._take("start")
 
     def opened(self, peer: Hashable, now: int) -> list[Action]:
-        return self._tell("opened", peer)
+        return self._take("opened", peer)
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
-        return self._tell("text", peer, text)
+        return self._take("text", peer, text)
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
-        return self._tell("pong", peer, payload)
+        return self._take("pong", peer, payload)
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
-        return self._tell("closed", peer, code, reason)
+        return self._take("closed", peer, code, reason)
 
     def handle_timeout(self, now: int) -> list[Action]:
         if self.deadline is not None and self.deadline <= now:
             self.deadline = None
-        return self._tell("timeout", now)
+        return self._take("timeout", now)
 
 
 def from_client(first: int, payload: bytes) -> bytes:
@@ -136,7 +136,7 @@ def test_start_starts_the_machine_and_then_accepts(scene: Scene) -> None:
         Connect("server", "h", 443, tls=True),
         SendBytes("client", accept(REQUEST)),
     ]
-    assert scene.machine.told == [("start",), ("opened", "client"), ("opened", "server")]
+    assert scene.machine.inputs == [("start",), ("opened", "client"), ("opened", "server")]
 
 
 def test_a_request_is_sent_when_the_stream_is_connected() -> None:
@@ -164,17 +164,17 @@ def test_each_message_is_handled_before_the_next(scene: Scene) -> None:
     assert scene.stack.receive_bytes("client", data, 1) == [
         SendBytes("client", from_server(CLOSE, encode_close(1000, "enough")))
     ]
-    assert scene.machine.told[-1] == ("text", "client", "1")
+    assert scene.machine.inputs[-1] == ("text", "client", "1")
 
 
 def test_notifications_and_actions_keep_their_order(scene: Scene) -> None:
-    asked: list[Action] = [
+    actions: list[Action] = [
         Notify("a"),
         Send("client", Words("b")),
         Notify("c"),
         SendPing("client", b"d"),
     ]
-    scene.machine.answers["text", "client", "go"] = asked
+    scene.machine.answers["text", "client", "go"] = actions
     assert scene.stack.receive_bytes("client", from_client(TEXT, b"go"), 1) == [
         Notify("a"),
         SendBytes("client", from_server(TEXT, b"b")),
@@ -182,7 +182,7 @@ def test_notifications_and_actions_keep_their_order(scene: Scene) -> None:
         SendBytes("client", from_server(PING, b"d")),
     ]
     scene.stack.receive_bytes("client", from_client(PONG, b"d"), 1)
-    assert scene.machine.told[-1] == ("pong", "client", b"d")
+    assert scene.machine.inputs[-1] == ("pong", "client", b"d")
 
 
 def test_actions_of_an_action_follow_those_of_its_step() -> None:
@@ -209,12 +209,12 @@ def test_actions_of_a_command_are_performed(scene: Scene) -> None:
 
 def test_actions_on_a_closed_link_are_left_out(scene: Scene) -> None:
     scene.stack.receive_eof("server", 1)
-    asked: list[Action] = [
+    actions: list[Action] = [
         Send("server", Words("x")),
         SendPing("server", b"x"),
         Close("server", 1000, ""),
     ]
-    scene.machine.answers["text", "client", "go"] = asked
+    scene.machine.answers["text", "client", "go"] = actions
     assert scene.stack.receive_bytes("client", from_client(TEXT, b"go"), 1) == []
 
 
@@ -222,7 +222,7 @@ def test_an_accepted_peer_may_be_closed_before_it_opens() -> None:
     machine = Script(answers={("start",): [Close("client", 1000, "")]})
     stack = Stack(machine, {"client": CONFIG}, ones, {"client": REQUEST})
     assert stack.start(0) == [Shutdown("client")]
-    assert machine.told == [("start",), ("closed", "client", 1006, "")]
+    assert machine.inputs == [("start",), ("closed", "client", 1006, "")]
 
 
 def test_a_closed_link_is_reported_once_and_shut_down(scene: Scene) -> None:
@@ -231,16 +231,16 @@ def test_a_closed_link_is_reported_once_and_shut_down(scene: Scene) -> None:
         SendBytes("client", from_server(CLOSE, encode_close(1001, ""))),
         Shutdown("client"),
     ]
-    assert scene.machine.told[-1] == ("closed", "client", 1001, "away")
-    told = len(scene.machine.told)
+    assert scene.machine.inputs[-1] == ("closed", "client", 1001, "away")
+    inputs = len(scene.machine.inputs)
     assert scene.stack.receive_bytes("client", b"late", 2) == []
     assert scene.stack.receive_eof("client", 2) == []
-    assert len(scene.machine.told) == told
+    assert len(scene.machine.inputs) == inputs
 
 
 def test_a_lost_stream_is_reported(scene: Scene) -> None:
     assert scene.stack.receive_eof("server", 1) == [Shutdown("server")]
-    assert scene.machine.told[-1] == ("closed", "server", 1006, "")
+    assert scene.machine.inputs[-1] == ("closed", "server", 1006, "")
 
 
 def test_what_a_peer_does_wrong_is_notified_under_its_name(scene: Scene) -> None:
@@ -260,7 +260,7 @@ def test_a_refusal_has_its_status_and_ends_the_link() -> None:
     assert isinstance(notified.event, Fault)
     assert (notified.event.kind, notified.event.code) == (FaultKind.REFUSED, "429")
     assert shutdown == Shutdown("server")
-    assert machine.told[-1] == ("closed", "server", 1006, "")
+    assert machine.inputs[-1] == ("closed", "server", 1006, "")
 
 
 def test_a_peer_that_cannot_be_reached_is_refused_and_closed() -> None:
@@ -272,7 +272,7 @@ def test_a_peer_that_cannot_be_reached_is_refused_and_closed() -> None:
         Fault("server", FaultKind.REFUSED, "could not be reached: no such host")
     )
     assert shutdown == Shutdown("server")
-    assert machine.told[-1] == ("closed", "server", 1006, "no such host")
+    assert machine.inputs[-1] == ("closed", "server", 1006, "no such host")
     assert stack.connect_failed("server", "again", 2) == []
     assert stack.connected("server", 3) == []
 
@@ -291,14 +291,14 @@ def test_time_outs_reach_the_links_and_the_machine(scene: Scene) -> None:
         SendBytes("client", from_server(PING, b"keepalive")),
         SendBytes("server", encode_frame(PING, b"keepalive", ones(4))),
     ]
-    assert scene.machine.told[-1] == ("timeout", 20 * SECOND)
+    assert scene.machine.inputs[-1] == ("timeout", 20 * SECOND)
     assert scene.stack.deadline == 40 * SECOND
 
 
 def test_an_early_time_out_changes_nothing(scene: Scene) -> None:
-    told = list(scene.machine.told)
+    inputs = list(scene.machine.inputs)
     assert scene.stack.handle_timeout(20 * SECOND - 1) == []
-    assert scene.machine.told == told
+    assert scene.machine.inputs == inputs
 
 
 def test_actions_of_an_immediate_second_timeout_are_kept() -> None:
@@ -315,7 +315,7 @@ def test_actions_of_an_immediate_second_timeout_are_kept() -> None:
     stack = Stack(machine, {"late": CONFIG}, ones)
     stack.start(0)
     assert stack.handle_timeout(5) == [Shutdown("late")]
-    assert machine.told[-2:] == [("closed", "late", 1006, ""), ("timeout", 5)]
+    assert machine.inputs[-2:] == [("closed", "late", 1006, ""), ("timeout", 5)]
     assert stack.deadline is None
 
 
@@ -323,7 +323,7 @@ def test_actions_of_an_immediate_second_timeout_are_kept() -> None:
     "action",
     [
         Open("server", "ws://h/"),  # it has a link already
-        Open("stranger", "ws://h/"),  # nobody has said its limits
+        Open("stranger", "ws://h/"),  # it has no configuration
         Send("stranger", Words("x")),
         SendPing("stranger", b""),
         Close("stranger", 1000, ""),
@@ -365,10 +365,10 @@ MISUSES: list[Callable[[Stack], object]] = [
 @pytest.mark.parametrize("misuse", MISUSES)
 def test_misuse_raises_and_changes_nothing(scene: Scene, misuse: Callable[[Stack], object]) -> None:
     scene.stack.handle_timeout(10)
-    told = list(scene.machine.told)
+    inputs = list(scene.machine.inputs)
     with pytest.raises(LocalProtocolError):
         misuse(scene.stack)
-    assert scene.machine.told == told
+    assert scene.machine.inputs == inputs
     assert scene.stack.handle_timeout(10) == []
 
 
@@ -411,6 +411,6 @@ def test_bytes_cut_anywhere_have_one_outcome(places: set[int]) -> None:
         out: list[ByteAction] = []
         for start, end in zip([0, *marks], [*marks, len(STREAM)], strict=True):
             out += scene.stack.receive_bytes("client", STREAM[start:end], 1)
-        return out, scene.machine.told
+        return out, scene.machine.inputs
 
     assert run(sorted(places)) == run([])

@@ -56,7 +56,7 @@ class Talk:
         self._progress(self.playout.source_completed(clip))
 
     def confirm(self) -> None:
-        """The echo of a mark sent now comes back."""
+        """Send a mark, and echo it at once."""
         self._progress(self.playout.mark_echoed(self.playout.next_mark(0), 0) or PlaybackProgress())
 
     def _progress(self, progress: PlaybackProgress) -> None:
@@ -482,7 +482,7 @@ steps = st.lists(
 
 
 def talk_of(steps: list[tuple[str, str, int, str, int]]) -> Talk:
-    """What three responses say, one of them out of band."""
+    """Three responses that speak, one of them out of band."""
     talk = Talk()
     for name, conversation in (("r1", "conv"), ("r2", "conv"), ("out", None)):
         talk.created(name, conversation)

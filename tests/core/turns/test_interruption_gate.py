@@ -1,4 +1,4 @@
-"""Whether the caller may interrupt, seen from outside: through `Bridge`."""
+"""The interruption policy of a call."""
 
 import json
 from typing import Any
@@ -37,7 +37,7 @@ def ready(policy: InterruptionPolicy, **detection: Any) -> Call:
 
 
 def talking(policy: InterruptionPolicy, *samples: int) -> Call:
-    """The agent has begun to speak."""
+    """The agent has started to speak."""
     call = ready(policy)
     call.model(created())
     for each in samples or (2080,) * 8:
@@ -182,17 +182,17 @@ def test_a_first_speech_without_end_is_protected_for_30_seconds() -> None:
 def test_a_limit_blocks_interruptions_and_instructs_the_model_once() -> None:
     limit = InterruptionLimit(2, 60_000, "It is noisy.")
     call = ready(InterruptionPolicy(limit=limit))
-    told = list[Any]()
+    outcomes = list[Any]()
     for number in range(4):
         call.model(created(str(number)))
         call.model(delta(800, str(number), f"i{number}"))
         call.wait(10)
         done = call.model(speech_started())
-        told.append((bool(done.told(Interrupted)), blocked_only(done), len(items(done))))
+        outcomes.append((bool(done.told(Interrupted)), blocked_only(done), len(items(done))))
         speech_stopped(call)
         call.model(response_done(str(number)))
     limited = [BlockCause.LIMIT]
-    assert told == [(True, [], 0), (True, [], 0), (False, limited, 1), (False, limited, 0)]
+    assert outcomes == [(True, [], 0), (True, [], 0), (False, limited, 1), (False, limited, 0)]
 
 
 def test_a_limit_forgets_old_interruptions_and_may_instruct_nothing() -> None:

@@ -13,7 +13,7 @@ TRACES = Path(__file__).parents[1] / "traces"
 
 
 def usages(trace: str) -> list[Any]:
-    """What `usage` said in each `response.done` of a recorded session."""
+    """The `usage` of each `response.done` of a recorded session."""
     lines = (TRACES / f"{trace}.jsonl").read_text("utf-8").splitlines()
     events = [json.loads(line)["event"] for line in lines]
     return [event["response"]["usage"] for event in events if event["type"] == "response.done"]
@@ -30,10 +30,10 @@ def test_usage_of_a_spoken_turn_is_counted_by_modality() -> None:
 
 
 def test_usages_of_a_call_add_up() -> None:
-    asked, answered = map(Usage.from_json, usages("realtime_tool_call_round"))
-    assert asked is not None
+    requested, answered = map(Usage.from_json, usages("realtime_tool_call_round"))
+    assert requested is not None
     assert answered is not None
-    assert asked + answered == Usage(
+    assert requested + answered == Usage(
         input=Tokens(63 + 103, text=63 + 103),
         cached=Tokens(64, text=64),
         output=Tokens(22 + 13, text=22 + 13),
