@@ -820,7 +820,7 @@ def test_an_approval_is_refused_after_1100_responses() -> None:
     assert isinstance(follow_up, CreateResponse)
 
 
-def test_the_rest_of_a_frame_of_a_forgotten_response_is_sent() -> None:
+def test_the_rest_of_a_forgotten_response_is_sent() -> None:
     """The server says of none of the responses that it is done."""
     call = Call.talking(170)
     for number in range(1_100):

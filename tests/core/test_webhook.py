@@ -139,7 +139,7 @@ def test_a_parameter_has_a_name() -> None:
 
 
 @pytest.mark.parametrize("character", ["\0", "\x0b", "\x1f", "\ud800", "\ufffe", "\uffff"])
-def test_what_xml_cannot_hold_is_refused(character: str) -> None:
+def test_text_that_xml_cannot_hold_is_refused(character: str) -> None:
     with pytest.raises(LocalProtocolError, match="encode the value"):
         connect_stream(STREAM, {"name": f"a{character}b"})
     with pytest.raises(LocalProtocolError, match="encode the value"):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import Enum
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from twilio_realtime_core import Bridge, LocalProtocolError
 from twilio_realtime_core.downlink.play_queue import Burst
@@ -133,9 +133,11 @@ _SPECIAL: Final = ("__weakref__", "__dict__")
 def _flattened(value: object) -> Iterator[object]:
     match value:
         case dict():
-            yield from (each for pair in _some(value.items()) for each in _flattened(pair))
+            pairs = cast(dict[object, object], value).items()
+            yield from (each for pair in _some(pairs) for each in _flattened(pair))
         case list() | tuple() | set() | deque():
-            yield from (each for member in _some(value) for each in _flattened(member))
+            members = cast(Iterable[object], value)
+            yield from (each for member in _some(members) for each in _flattened(member))
         case Enum():
             pass
         case _ if type(value).__module__.startswith("twilio_realtime_core."):
@@ -144,5 +146,5 @@ def _flattened(value: object) -> Iterator[object]:
             pass
 
 
-def _some(values: Iterable[Any]) -> Iterator[Any]:
+def _some(values: Iterable[object]) -> Iterator[object]:
     return islice(values, _MOST)

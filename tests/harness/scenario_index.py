@@ -1,7 +1,7 @@
-"""Which tests hold which scenario, and what is to be said where none does, or not all of it.
+"""The tests of each scenario, and remarks where there is none, or not for all of it.
 
-Tests are named by their file under `tests` and their name. A scenario's number stands in the test's
-name, or at the beginning of its docstring.
+Tests are named by their file under `tests` and their name. The number of a scenario is in the name
+of the test, or at the start of its docstring.
 """
 
 from typing import Final
@@ -10,24 +10,14 @@ __all__ = ["REMARKS", "TESTS"]
 
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     # An interruption: what it clears, cancels, truncates and drops.
-    "S01": (
-        "core/turns/test_turn.py::test_s01_an_interruption_of_nothing_sends_nothing",
-    ),
-    "S02": (
-        "core/turns/test_turn.py::test_s02_a_whole_item_is_truncated_where_it_was_cleared",
-    ),
+    "S01": ("core/turns/test_turn.py::test_s01_an_interruption_of_nothing_sends_nothing",),
+    "S02": ("core/turns/test_turn.py::test_s02_a_whole_item_is_truncated_where_it_was_cleared",),
     "S03": (
         "core/turns/test_turn.py::test_s03_two_interruptions_send_one_clear_cancel_and_truncate",
     ),
-    "S04": (
-        "core/turns/test_turn.py::test_s04_a_position_is_in_ms_rounded_down",
-    ),
-    "S05": (
-        "core/turns/test_turn.py::test_s05_queued_items_are_each_corrected_by_their_position",
-    ),
-    "S06": (
-        "core/turns/test_turn.py::test_s06_the_echo_of_a_cleared_mark_changes_nothing",
-    ),
+    "S04": ("core/turns/test_turn.py::test_s04_a_position_is_in_ms_rounded_down",),
+    "S05": ("core/turns/test_turn.py::test_s05_queued_items_are_each_corrected_by_their_position",),
+    "S06": ("core/turns/test_turn.py::test_s06_the_echo_of_a_cleared_mark_changes_nothing",),
     "S08": (
         "core/turns/test_turn.py::test_s08_audio_of_a_response_interrupted_before_it_is_dropped",
     ),
@@ -66,44 +56,26 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "core/downlink/test_downlink.py::test_s18_the_echo_of_an_unknown_mark_is_a_fault",
         "core/session/test_media_stream.py::test_s18_a_bad_message_is_a_fault",
     ),
-    "S19": (
-        "scenarios/test_caller.py::test_s19_a_missing_frame_becomes_silence",
-    ),
+    "S19": ("scenarios/test_caller.py::test_s19_a_missing_frame_becomes_silence",),
     "S20": ("scenarios/test_caller.py::test_s20_audio_of_another_format_gets_no_silence",),
     "S21": ("scenarios/test_caller.py::test_s21_nothing_is_inferred_without_a_timestamp",),
     "S22": ("scenarios/test_caller.py::test_s22_a_clock_set_back_starts_anew",),
     "S23": ("scenarios/test_caller.py::test_s23_a_gap_of_twenty_seconds_is_filled_with_ten",),
-    "S24": (
-        "scenarios/test_caller.py::test_s24_silence_follows_a_speaker_whose_frames_stop",
-    ),
-    "S26": (
-        "scenarios/test_caller.py::test_s26_no_silence_follows_a_speaker_who_stopped",
-    ),
+    "S24": ("scenarios/test_caller.py::test_s24_silence_follows_a_speaker_whose_frames_stop",),
+    "S26": ("scenarios/test_caller.py::test_s26_no_silence_follows_a_speaker_who_stopped",),
     "S27": ("scenarios/test_caller.py::test_s27_the_inactivity_timeout_is_as_configured",),
     "S28": ("scenarios/test_caller.py::test_s28_no_silence_follows_without_a_timeout",),
-    "S30": (
-        "scenarios/test_caller.py::test_s30_another_stream_has_no_gap_and_no_speaker",
-    ),
-    "S31": (
-        "scenarios/test_caller.py::test_s31_a_fault_shows_nothing_of_the_message",
-    ),
-    "S32": (
-        "scenarios/test_caller.py::test_s32_mark_names_are_unique_and_without_meaning",
-    ),
-    "S33": (
-        "scenarios/test_caller.py::test_s33_the_clear_goes_to_the_current_stream",
-    ),
+    "S30": ("scenarios/test_caller.py::test_s30_another_stream_has_no_gap_and_no_speaker",),
+    "S31": ("scenarios/test_caller.py::test_s31_a_fault_shows_nothing_of_the_message",),
+    "S32": ("scenarios/test_caller.py::test_s32_mark_names_are_unique_and_without_meaning",),
+    "S33": ("scenarios/test_caller.py::test_s33_the_clear_goes_to_the_current_stream",),
     # The model: requests, errors, positions at their limits, events of every shape, and sockets.
-    "S34": (
-        "scenarios/test_model.py::test_s34_a_request_is_answered_cancelled_once_and_released",
-    ),
+    "S34": ("scenarios/test_model.py::test_s34_a_request_is_answered_cancelled_once_and_released",),
     "S35": (
         "scenarios/test_model.py::test_s35_an_impossible_request_is_refused_at_once",
         "scenarios/test_model.py::test_s35_a_request_on_a_lost_socket_is_counted",
     ),
-    "S36": (
-        "scenarios/test_model.py::test_s36_s38_only_its_error_releases_a_request",
-    ),
+    "S36": ("scenarios/test_model.py::test_s36_s38_only_its_error_releases_a_request",),
     "S37": (
         "core/responses/test_requests.py::test_a_request_that_met_an_active_response_is_sent_again",
         "core/responses/test_requests.py::test_an_error_without_event_id_may_name_response_create",
@@ -123,12 +95,8 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "core/call/test_on_realtime.py::test_a_refused_request_is_notified_and_the_next_sent",
         "core/responses/test_requests.py::test_an_error_releases_its_request_and_sends_the_next",
     ),
-    "S44": (
-        "scenarios/test_model.py::test_s44_a_request_with_parameters_is_not_automatic",
-    ),
-    "S46": (
-        "core/turns/test_turn.py::test_s46_an_interruption_after_all_was_heard_sends_nothing",
-    ),
+    "S44": ("scenarios/test_model.py::test_s44_a_request_with_parameters_is_not_automatic",),
+    "S46": ("core/turns/test_turn.py::test_s46_an_interruption_after_all_was_heard_sends_nothing",),
     "S47": (
         "scenarios/test_interruptions.py::test_s47_a_position_is_rounded_down_within_the_audio",
     ),
@@ -156,22 +124,14 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "adapters/agents/test_call.py::test_cancelling_ends_the_agent_at_once",
         "adapters/agents/test_call.py::test_commands_reach_the_call_in_order_and_after_the_end_change_nothing",
     ),
-    "S53": (
-        "core/config/test_call.py::test_s53_the_model_is_added_to_a_url_without_query",
-    ),
-    # Positions, cancels, and what outlives what.
-    "S54": (
-        "scenarios/test_interruptions.py::test_s54_the_item_is_truncated_where_the_phone_was",
-    ),
+    "S53": ("core/config/test_call.py::test_s53_the_model_is_added_to_a_url_without_query",),
+    # Positions, cancels, and the ends of calls.
+    "S54": ("scenarios/test_interruptions.py::test_s54_the_item_is_truncated_where_the_phone_was",),
     "S55": (
         "scenarios/test_interruptions.py::test_s55_nothing_can_be_interrupted_between_two_responses",
     ),
-    "S56": (
-        "core/turns/test_turn.py::test_s56_audio_heard_without_an_echo_is_not_truncated",
-    ),
-    "S57": (
-        "core/turns/test_turn.py::test_s57_the_position_is_at_most_what_was_sent",
-    ),
+    "S56": ("core/turns/test_turn.py::test_s56_audio_heard_without_an_echo_is_not_truncated",),
+    "S57": ("core/turns/test_turn.py::test_s57_the_position_is_at_most_what_was_sent",),
     "S58": (
         "scenarios/test_interruptions.py::test_s58_audio_before_the_session_is_ready_can_be_interrupted",
     ),
@@ -179,9 +139,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "scenarios/test_caller.py::test_s59_the_server_may_spell_the_format_differently",
         "scenarios/test_caller.py::test_s59_a_server_that_takes_another_format_ends_the_call",
     ),
-    "S60": (
-        "scenarios/test_interruptions.py::test_s60_time_that_runs_backwards_is_refused",
-    ),
+    "S60": ("scenarios/test_interruptions.py::test_s60_time_that_runs_backwards_is_refused",),
     "S61": (
         "core/turns/test_interruption_gate.py::test_the_bridge_cancels_where_the_policy_forbids_the_server",
         "core/session/test_effective_session.py::test_s61_the_latest_configuration_decides_who_cancels",
@@ -200,9 +158,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "scenarios/test_interruptions.py::test_s66_an_interruption_refused_in_part_is_complete",
         "adapters/agents/test_call.py::test_several_failures_are_reported_together_in_their_order",
     ),
-    "S67": (
-        "scenarios/test_model.py::test_s67_later_messages_get_another_response",
-    ),
+    "S67": ("scenarios/test_model.py::test_s67_later_messages_get_another_response",),
     "S68": ("scenarios/test_model.py::test_s68_a_cancelled_response_releases_the_next_request",),
     "S69": (
         "scenarios/test_sockets.py::test_s69_a_message_over_the_limit_ends_the_call",
@@ -233,10 +189,8 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "core/responses/test_function_calls.py::test_a_call_is_notified_once",
         "core/test_traces.py::test_items_are_notified_in_the_recorded_order",
     ),
-    "S72": (
-        "scenarios/test_interruptions.py::test_s72_a_call_corrects_no_item_of_the_last",
-    ),
-    # The agent: greetings, barge-in, functions, goodbyes.
+    "S72": ("scenarios/test_interruptions.py::test_s72_a_call_corrects_no_item_of_the_last",),
+    # The agent: greetings, interruptions, functions, goodbyes.
     "S73": (
         "scenarios/test_agent.py::test_s73_a_greeting_clip_is_notified_with_its_300_ms",
         "scenarios/test_agent.py::test_s73_a_short_greeting_has_two_marks",
@@ -282,16 +236,12 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "core/call/test_on_command.py::test_hanging_up_after_playback_awaits_the_last_mark",
         "core/call/test_on_twilio.py::test_an_echo_is_a_sign_of_playing",
     ),
-    "S83": (
-        "scenarios/test_interruptions.py::test_s83_the_estimate_follows_marks_and_clears",
-    ),
+    "S83": ("scenarios/test_interruptions.py::test_s83_the_estimate_follows_marks_and_clears",),
     # Long queues, late echoes, lost sockets.
     "S85": (
         "scenarios/test_interruptions.py::test_s85_the_playing_one_of_128_queued_items_is_truncated",
     ),
-    "S86": (
-        "scenarios/test_agent.py::test_s86_a_goodbye_without_marks_ends_the_call",
-    ),
+    "S86": ("scenarios/test_agent.py::test_s86_a_goodbye_without_marks_ends_the_call",),
     "S87": (
         "scenarios/test_agent.py::test_s87_a_muted_caller_cannot_interrupt_a_greeting",
         "core/turns/test_interruption_gate.py::test_an_empty_first_response_protects_nothing",
@@ -318,15 +268,15 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
 REMARKS: Final[dict[str, str]] = {
     "S49": "Binary messages never reach a call: the link drops and reports them.",
     "S52": (
-        "There is nothing to restore: a configuration is a value, and a call is configured once."
+        "Nothing has to be restored: a configuration is a value, and a call is configured once."
     ),
-    "S60": "What was not heard is deleted, not truncated at 0.",
-    "S63": "An interruption stops all that plays; there is none of one response only.",
+    "S60": "An unheard item is deleted, not truncated at 0.",
+    "S63": "An interruption stops everything that plays; it cannot stop one response only.",
     "S66": "An interruption is one list of values; none of them can fail here.",
     "S69": "Keepalive and the other limits are those of every link (`test_websocket.py`).",
     "S71": (
-        "Approvals are those of MCP (`test_mcp.py`). Guardrails are the application's: "
-        "`Interrupt` stops what plays when it comes."
+        "Approvals are those of MCP (`test_mcp.py`). Guardrails belong to the application: "
+        "`Interrupt` stops everything that plays."
     ),
-    "S86": "Others keep the call; the application has asked for its end, and gets it.",
+    "S86": "Other bridges keep the call; here the end that was requested takes effect.",
 }

@@ -59,7 +59,7 @@ places: st.SearchStrategy[dict[str, Any]] = (
 
 @st.composite
 def mcp_servers(draw: st.DrawFn) -> McpTool:
-    """An MCP server is at one place, and any of the other fields are given or not."""
+    """An MCP server with one address, and any of the other fields given or not."""
     others: dict[str, st.SearchStrategy[Any]] = {
         "authorization": words,
         "headers": st.none() | st.dictionaries(names, words, max_size=2),
@@ -147,4 +147,4 @@ json_values = st.recursive(
     ),
     max_leaves=15,
 )
-"""Anything, with some likeness to a session."""
+"""Any JSON value, with some likeness to a session."""

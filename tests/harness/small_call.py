@@ -1,9 +1,9 @@
-"""A small call in which all that the protocols allow may happen, in any order that they allow.
+"""A small call in which everything that the protocols allow can happen, in any allowed order.
 
-The agent says two items. Each of its ends has its own order: the model's server goes through its
-response, answers what the bridge has sent to it, and may cancel by itself where it hears the
-caller; the phone echoes the marks whose audio it has played; the caller speaks, and hangs up; the
-application interrupts, and hangs up; time passes.
+The agent says two items. Each peer keeps its order: the model's server generates its response,
+answers the events of the bridge, and may cancel the response when it detects speech; the phone
+echoes the marks whose audio it has played; the caller speaks, and hangs up; the application
+interrupts, and hangs up; time passes.
 """
 
 import json
@@ -46,8 +46,8 @@ _TICK_NS: Final = 370 * MS
 class Happening(Enum):
     """What can happen next."""
 
-    SAYS = "the server goes on with its response"
-    ANSWERS = "the server does what the bridge has asked for"
+    SAYS = "the server sends more of its response"
+    ANSWERS = "the server carries out an event of the bridge"
     REFUSES = "the server refuses a cancel, since the response is done"
     CANCELS = "the server cancels, since the caller speaks"
     SPEAKS = "the caller speaks"
@@ -61,7 +61,7 @@ class Happening(Enum):
 _ONCE: Final = (Happening.SPEAKS, Happening.TICKS, Happening.INTERRUPTS)
 _ENDS: Final = (Happening.STOPS, Happening.HANGS_UP)
 
-# What the server says: a name for each event, in place of the event, keeps a call small.
+# The events of the server. A name for each, in place of the event, keeps a frozen call small.
 _SAYS: Final = ("i", "i done", "j", "j done", "done")
 _ENDS_OF_CANCELLED: Final = {
     "i done": ("i done", "cancelled"),
@@ -82,7 +82,7 @@ _TEXT: Final = {
 
 @define(eq=False)
 class SmallCall:
-    """One such call, so far. A fault fails: nobody does anything wrong."""
+    """One such call, so far. A fault fails the test, since no peer does wrong."""
 
     _bridge: CallMachine
     _server_cancels: bool
@@ -94,12 +94,12 @@ class SmallCall:
     _once: tuple[Happening, ...] = field(init=False, default=_ONCE)
     _played_at: int = field(init=False, default=0)
     _marks: tuple[tuple[int, str], ...] = field(init=False, default=())
-    """Those under way: when what is before each has been played (ns), and its name."""
+    """Those without an echo: when all before each has been played (ns), and its name."""
 
     @classmethod
     def begin(cls, *, server_cancels: bool) -> Self:
-        """The agent has been heard once, and begins again to speak. `server_cancels`: the server
-        cancels its response when it hears the caller; else the bridge does."""
+        """Start where the agent has spoken once, and speaks again. `server_cancels`: the server
+        cancels its response when it detects speech; else the bridge does."""
         session = json.loads(json.dumps(SESSION))
         session["audio"]["input"]["turn_detection"]["interrupt_response"] = server_cancels
         call = Call.ready(CONFIG, session)
@@ -126,8 +126,8 @@ class SmallCall:
         return choices
 
     def happen(self, happening: Happening) -> set[type]:
-        """Let it happen. One that ends the call ends all of it. Returns the kinds of all that the
-        bridge sends and tells."""
+        """Let it happen; one that ends the call also closes both sockets. Returns the kinds of all
+        that the bridge sends and notifies."""
         if happening in self._once:
             self._once = tuple(each for each in self._once if each is not happening)
         return {kind for actions in self._steps(happening) for kind in self._done(actions)}
@@ -172,7 +172,7 @@ class SmallCall:
         return self._model(_TEXT[name])
 
     def _cancel(self) -> list[Action]:
-        """What has begun is ended, and then the response."""
+        """End the items that were started, and then the response."""
         self._cancelling = False
         self._to_say = _ENDS_OF_CANCELLED.get(self._to_say[0], ("cancelled",))
         return self._say_next()
@@ -189,7 +189,7 @@ class SmallCall:
             case DeleteItem(item_id):
                 return self._model({"type": "conversation.item.deleted", "item_id": item_id})
             case _:
-                raise AssertionError(f"{event} is not what an interruption asks for")
+                raise AssertionError(f"{event} is no event of an interruption")
 
     # To the bridge, and from it.
 

@@ -1,8 +1,8 @@
-"""A whole call as bytes: to go on from as often as one likes, and to tell two calls apart.
+"""A whole call as bytes: to continue it any number of times, and to compare calls.
 
-Calls whose bytes are equal are one call: the same is thawed from both, and what a bridge answers
-depends on nothing but itself and what it is told. (Equal calls may have different bytes; whoever
-takes them for two only does more than is needed.)
+Calls whose bytes are equal are one call: the same is thawed from both, and the actions of a bridge
+depend only on its state and its inputs. (Equal calls may have different bytes; to take them for two
+only costs time.)
 """
 
 import copyreg
@@ -49,7 +49,7 @@ def freeze(call: object) -> bytes:
 
 def thaw(data: bytes) -> Any:
     """The call, as it was; each time another object."""
-    return pickle.loads(data)  # noqa: S301 - it is our own
+    return pickle.loads(data)  # noqa: S301 - written by `freeze`
 
 
 def _constant(index: int) -> object:
@@ -62,7 +62,7 @@ def _reduce_constant(value: object) -> tuple[Any, ...]:
 
 
 def _reduce_judges(judges: ByKind | Ends) -> tuple[Any, ...]:
-    """Without what it only remembers: which of the judges a kind of event concerns."""
+    """Without its cache: which of the judges a kind of event concerns."""
     return copyreg.__newobj__, (type(judges),), vars(judges)  # type: ignore[attr-defined]
 
 

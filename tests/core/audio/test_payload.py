@@ -50,7 +50,7 @@ def test_a_caller_frame_holds_20_ms() -> None:
         "AAA\0",
     ],
 )
-def test_what_is_no_base64_or_empty_is_not_counted(payload: str) -> None:
+def test_an_empty_or_wrong_payload_is_not_counted(payload: str) -> None:
     assert count_samples(payload) is None
 
 

@@ -32,7 +32,7 @@ def test_nothing_is_silence() -> None:
     assert pcmu.silence(0) == b""
 
 
-def test_what_is_too_loud_is_clipped() -> None:
+def test_samples_that_are_too_loud_are_clipped() -> None:
     assert pcmu.encode([10**6, -(10**6)]) == pcmu.encode([pcmu.FULL_SCALE, -pcmu.FULL_SCALE])
 
 
@@ -47,7 +47,7 @@ def test_every_value_decodes_to_within_half_a_step(values: list[int]) -> None:
 
 
 @given(st.binary(max_size=50))
-def test_what_was_decoded_is_encoded_as_it_was(codes: bytes) -> None:
+def test_decoded_values_are_encoded_to_their_codes(codes: bytes) -> None:
     linear = memoryview(to_linear(codes)).cast("h")
     # Both codes for nothing decode to the same 0.
     assert pcmu.encode(value >> 2 for value in linear) == codes.replace(b"\x7f", b"\xff")

@@ -325,7 +325,7 @@ def test_keys_are_played_as_tones() -> None:
 
 
 @pytest.mark.parametrize("command", [Play(b""), Play(bytes(60 * 8000 + 1)), PressKeys("x")])
-def test_what_cannot_be_played_is_misuse(command: Command) -> None:
+def test_audio_that_cannot_be_played_is_misuse(command: Command) -> None:
     call = Call.ready()
     with pytest.raises(LocalProtocolError):
         call.send(command)

@@ -343,7 +343,7 @@ def test_the_usage_of_responses_is_notified_and_added() -> None:
     assert ended(call).usage == once + once
 
 
-def test_a_request_that_nobody_answered_is_counted_at_the_end() -> None:
+def test_an_unanswered_request_is_counted_at_the_end() -> None:
     call = Call.ready()
     call.send(SendMessage("one"))
     assert ended(call).unanswered_requests == 1

@@ -179,7 +179,7 @@ def test_any_session_is_pinned_or_refused(session: dict[str, Any]) -> None:
 
 
 @given(json_values)
-def test_any_session_of_the_server_is_judged(audio: Any) -> None:
+def test_any_session_of_the_server_is_checked(audio: Any) -> None:
     session = {"audio": audio}
     fault = format_fault(session)
     assert fault is None or fault.startswith("session.updated ")

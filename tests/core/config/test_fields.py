@@ -97,7 +97,7 @@ def test_objects_become_plain_data_and_mappings_stay() -> None:
 
 
 @pytest.mark.parametrize("value", [None, [], "x", 1, [("x", 1)]])
-def test_what_is_no_object_has_no_fields(value: object) -> None:
+def test_a_value_that_is_no_object_has_no_fields(value: object) -> None:
     assert as_mapping(value) == {}
 
 

@@ -302,7 +302,7 @@ def test_a_configuration_that_is_no_json_cannot_be_made(config: dict[str, Any]) 
         SessionConfig(**config)
 
 
-def test_what_may_hold_keys_or_business_stays_out_of_repr() -> None:
+def test_private_settings_are_not_in_the_repr() -> None:
     config = SessionConfig(
         instructions="secret",
         tools=[McpTool("m", server_url="https://secret")],

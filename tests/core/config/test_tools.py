@@ -26,7 +26,7 @@ _tool: TypeAdapter[Any] = TypeAdapter(RealtimeToolsConfigUnion)
 _choice: TypeAdapter[Any] = TypeAdapter(RealtimeToolChoiceConfig)
 
 
-def test_a_function_has_a_name_and_what_else_is_given() -> None:
+def test_a_function_has_a_name_and_the_fields_given() -> None:
     assert FunctionTool("hang_up").to_json() == {"type": "function", "name": "hang_up"}
     schema: dict[str, Any] = {"type": "object", "properties": {}}
     assert FunctionTool("f", "does f", schema).to_json() == {
@@ -82,7 +82,7 @@ def test_the_other_forms_of_approval_are_sent_as_they_are(approval: Any) -> None
         {"server_url": "https://x.example", "tunnel_id": "tunnel_1"},
     ],
 )
-def test_an_mcp_server_is_at_exactly_one_place(places: dict[str, Any]) -> None:
+def test_an_mcp_server_has_exactly_one_address(places: dict[str, Any]) -> None:
     with pytest.raises(LocalProtocolError, match="exactly one of server_url"):
         McpTool("x", **places)
 
@@ -105,7 +105,7 @@ def test_an_mcp_field_out_of_range_is_misuse(fields: dict[str, Any], message: st
         McpTool(**known)
 
 
-def test_what_opens_an_mcp_server_stays_out_of_repr() -> None:
+def test_credentials_of_an_mcp_server_are_not_in_the_repr() -> None:
     tool = McpTool(
         "x", server_url="https://secret", authorization="secret", headers={"X-Key": "secret"}
     )
@@ -120,12 +120,12 @@ def test_a_choice_names_a_function_or_a_server() -> None:
 
 
 @pytest.mark.parametrize("value", ["all", None, FunctionTool("f"), 1])
-def test_nothing_else_is_a_choice(value: Any) -> None:
+def test_other_values_are_no_choice(value: Any) -> None:
     assert not TOOL_CHOICE.accepts(value)
 
 
 @pytest.mark.parametrize("value", ["f", None, ChooseFunction("f")])
-def test_nothing_else_is_a_tool(value: Any) -> None:
+def test_other_values_are_no_tool(value: Any) -> None:
     assert not TOOL.accepts(value)
 
 

@@ -393,7 +393,7 @@ def test_only_clips_are_finished_as_cut() -> None:
     assert not parts.downlink.is_clip_unfinished(clip)
 
 
-def test_what_was_heard_of_a_clip_and_of_a_response_is_separate() -> None:
+def test_clips_and_responses_are_heard_separately() -> None:
     parts = Parts()
     for response_id in ("", "r"):
         parts.responses.get_or_create(response_id)

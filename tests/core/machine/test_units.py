@@ -21,7 +21,7 @@ def test_a_second_holds_8000_samples() -> None:
 
 
 @given(st.integers(min_value=0, max_value=10**12))
-def test_samples_are_the_same_after_a_way_through_time(samples: int) -> None:
+def test_samples_are_equal_after_a_round_trip_through_time(samples: int) -> None:
     assert ns_to_samples(samples_to_ns(samples)) == samples
 
 

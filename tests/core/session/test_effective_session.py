@@ -135,7 +135,7 @@ def test_nulls_of_the_server_are_no_difference() -> None:
     view(known={"tracing": known}).submit("e", {"tracing": {"workflow_name": "x"}})
 
 
-def test_what_is_on_its_way_counts_as_set() -> None:
+def test_submitted_updates_count_as_accepted() -> None:
     session = view({"tracing": "auto"})
     with pytest.raises(LocalProtocolError, match=r"session\.tracing"):
         session.submit("e", {"tracing": {}})
@@ -161,7 +161,7 @@ def test_an_update_of_other_audio_leaves_the_voice() -> None:
     session.submit("f", voiced("marin"))
 
 
-def test_what_is_refused_here_changes_nothing() -> None:
+def test_an_update_that_is_misuse_changes_nothing() -> None:
     session = view(known={"model": "m"})
     with pytest.raises(LocalProtocolError):
         session.submit("e", {"model": "n", "tracing": "auto"})

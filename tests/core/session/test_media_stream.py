@@ -62,7 +62,7 @@ def test_the_stop_of_another_stream_does_not_end_the_call() -> None:
 
 
 @pytest.mark.parametrize("message", [start(), connected()], ids=["start", "connected"])
-def test_what_comes_once_and_comes_again_is_a_fault(message: dict[str, Any]) -> None:
+def test_a_repeated_message_is_a_fault(message: dict[str, Any]) -> None:
     call = Call.talking(800)
     done = call.phone(message)
     assert done.faults == [FaultKind.UNEXPECTED]
@@ -165,5 +165,5 @@ def test_its_state_follows_the_socket() -> None:
     ]
 
 
-def test_a_socket_that_never_came_is_not_closed() -> None:
+def test_a_socket_that_never_opened_is_not_closed() -> None:
     assert Call().send(HangUp()).events == [CallEnded(EndReason.HUNG_UP)]

@@ -133,7 +133,7 @@ def test_configure_opens_the_session_at_once() -> None:
     assert call.wait(2000).urls == []
 
 
-def test_what_configure_leaves_out_is_as_it_was_set_up() -> None:
+def test_fields_that_configure_leaves_out_are_unchanged() -> None:
     config = CallConfig(SessionConfig(voice="cedar"), "m", "wss://u", configure_timeout_ms=1_000)
     call = Call.streaming(config)
     assert call.send(Configure()).urls == ["wss://u?model=m"]

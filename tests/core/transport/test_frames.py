@@ -124,7 +124,7 @@ def frames(draw: st.DrawFn) -> list[tuple[int, bytes]]:
     places=st.lists(st.integers(0, 100_000), max_size=6),
     masked=st.booleans(),
 )
-def test_good_frames_cut_anywhere_give_what_wsproto_makes_of_them(
+def test_frames_cut_anywhere_are_decoded_like_wsproto(
     *, stream: list[tuple[int, bytes]], places: list[int], masked: bool
 ) -> None:
     data = b"".join(frame(first, payload, masked=masked) for first, payload in stream)
@@ -193,7 +193,7 @@ def test_the_length_of_a_frame_is_encoded_shortest(*, size: int, masked: bool) -
         (b"\x88\x02" + struct.pack("!H", 999), False),
     ],
 )
-def test_what_breaks_the_protocol_is_seen_at_once(*, data: bytes, masked: bool) -> None:
+def test_a_broken_frame_is_reported_at_once(*, data: bytes, masked: bool) -> None:
     assert decode([data], masked=masked) == [FrameError(PROTOCOL_ERROR)]
 
 
@@ -245,7 +245,7 @@ def test_a_binary_message_is_reported_when_complete() -> None:
 
 
 @pytest.mark.parametrize("fragment", [0, 50_000])
-def test_a_message_of_megabytes_comes_whole_in_small_pieces(fragment: int) -> None:
+def test_a_message_of_megabytes_in_small_pieces_is_whole(fragment: int) -> None:
     size = 2 << 20
     payload = b"x" * size
     data = frame(TEXT, payload, masked=False)

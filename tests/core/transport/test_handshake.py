@@ -140,7 +140,7 @@ def test_a_websocket_url_is_taken_apart(url: str, address: ServerAddress) -> Non
         "ws://bücher.example/",
     ],
 )
-def test_what_is_no_websocket_url_is_misuse_and_not_shown(url: str) -> None:
+def test_a_wrong_url_is_misuse_and_not_shown(url: str) -> None:
     with pytest.raises(LocalProtocolError) as raised:
         parse_url(url)
     assert "word" not in str(raised.value)
@@ -184,7 +184,7 @@ def test_the_expected_answer_is_that_of_the_key() -> None:
 
 
 @given(st.integers(0, 400), st.integers(0, 400))
-def test_an_accepting_response_cut_anywhere_gives_what_comes_behind_it(a: int, b: int) -> None:
+def test_bytes_behind_an_accepting_response_are_kept(a: int, b: int) -> None:
     data = b"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n" + response() + b"\x81\x00frames"
     first, second = sorted((min(a, len(data)), min(b, len(data))))
     client = handshake()

@@ -194,7 +194,7 @@ def test_an_answer_that_http_does_not_allow_is_misuse(response: HttpResponse) ->
         answer(GET, response)
 
 
-def test_what_comes_after_the_request_is_ignored() -> None:
+def test_bytes_after_the_request_are_ignored() -> None:
     application = Application(OK)
     machine = opening(application)
     machine.receive_bytes("caller", GET + GET, 1)
@@ -358,7 +358,7 @@ def test_a_request_that_is_not_whole_in_time_is_refused() -> None:
     assert machine.deadline is None
 
 
-def test_a_stream_that_ends_without_a_byte_is_nobodys_fault() -> None:
+def test_a_stream_that_ends_without_a_byte_is_no_fault() -> None:
     machine = opening(Application(OK))
     assert machine.receive_bytes("caller", b"", 1) == []
     assert machine.receive_eof("caller", 1) == [Shutdown("caller")]

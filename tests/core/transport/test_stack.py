@@ -243,7 +243,7 @@ def test_a_lost_stream_is_reported(scene: Scene) -> None:
     assert scene.machine.inputs[-1] == ("closed", "server", 1006, "")
 
 
-def test_what_a_peer_does_wrong_is_notified_under_its_name(scene: Scene) -> None:
+def test_faults_of_a_peer_are_notified_with_its_name(scene: Scene) -> None:
     [notified] = scene.stack.receive_bytes("client", from_client(0x82, b"x"), 1)
     assert isinstance(notified, Notify)
     assert isinstance(notified.event, Fault)
@@ -343,7 +343,7 @@ def test_a_bad_url_is_misuse() -> None:
         Stack(machine, {"server": CONFIG}, ones).start(0)
 
 
-def test_what_was_accepted_needs_a_good_request_and_limits() -> None:
+def test_an_accepted_peer_needs_a_request_and_limits() -> None:
     with pytest.raises(LocalProtocolError, match="LinkConfig"):
         Stack(Script(), {}, ones, {"client": REQUEST})
     with pytest.raises(LocalProtocolError, match="accepted"):

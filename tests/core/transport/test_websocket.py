@@ -138,7 +138,7 @@ def test_a_response_with_non_ascii_headers_is_a_fault(name: bytes, value: bytes)
     assert events[0].kind is FaultKind.BROKEN_PROTOCOL
 
 
-def test_what_cannot_be_refused_politely_is_misuse_of_a_server() -> None:
+def test_accepting_an_invalid_request_is_misuse() -> None:
     with pytest.raises(LocalProtocolError):
         Link.server(HttpRequest("GET", "/", ()), CONFIG)
 
