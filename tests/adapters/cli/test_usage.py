@@ -87,7 +87,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_process_exits_with_2_and_without_a_traceback() -> None:
-    assert complaint("phone", "http://127.0.0.1/").startswith("the URL is no ws:// or wss:// URL")
+    assert complaint("phone", "http://127.0.0.1/").startswith("the URL is not a ws:// or wss:// URL")
 
 
 def test_without_the_extra_the_command_says_how_to_install_it() -> None:
@@ -119,7 +119,7 @@ def test_serve_needs_a_token_for_others_than_this_machine(
 @pytest.mark.parametrize(
     ("url", "line"),
     [
-        ("https://api.openai.com/v1/realtime", "the URL is no ws:// or wss:// URL"),
+        ("https://api.openai.com/v1/realtime", "the URL is not a ws:// or wss:// URL"),
         ("ws://models.example/v1/realtime", "the API key would travel in the clear"),
     ],
 )
@@ -186,8 +186,8 @@ def test_an_address_of_another_machine_is_told(
 @pytest.mark.parametrize(
     ("url", "line"),
     [
-        ("https://127.0.0.1/media-stream", "the URL is no ws:// or wss:// URL: give the one that"),
-        ("ws:///media-stream", "the URL needs a host"),
+        ("https://127.0.0.1/media-stream", "the URL is not a ws:// or wss:// URL: give the one that"),
+        ("ws:///media-stream", "the URL must have a host"),
         ("ws://127.0.0.1:9/stream?to=me", "Twilio calls no stream whose URL has a query (31920)"),
     ],
 )
