@@ -1,33 +1,37 @@
-# Every target makes the environment it needs, in .venv, from Python alone.
+# Each target first makes the environment that it needs, with nothing but Python and pip.
 
 PYTHON ?= python3
 FUZZ_SECONDS ?= 30
 CALLS ?= 100000
 SEED ?= 0
-VENV := .venv
-RUN := $(VENV)/bin/python -m
-LOG := $(VENV)/install.log
 
-# Else pyright asks a registry for newer versions of itself at each run.
+# A Python named on the command line gets an environment beside .venv, which editors use.
+VENV := .venv$(if $(filter file,$(origin PYTHON)),,-$(subst /,-,$(PYTHON)))
+LOWEST := $(VENV)-lowest
+RUN := $(VENV)/bin/python -m
+
+# pyright asks a registry for newer versions of itself at each run otherwise.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help demo test lint types bench accuracy simulate mutants fuzz format clean
+.PHONY: help demo test check test-lowest lint types bench accuracy simulate mutants fuzz format clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make demo      a whole call on this machine: phone, bridge and model; no account, no key'
-	@echo 'make test      everything that must hold: lint, types, all tests, full coverage of the core'
-	@echo 'make lint      ruff: rules and format'
-	@echo 'make types     mypy and pyright, both strict'
-	@echo 'make bench     how fast the core and the service are (about a minute and a half)'
-	@echo 'make accuracy  how exactly interruptions tell what was heard (about a minute and a half)'
-	@echo 'make simulate  random calls with faults: CALLS ($(CALLS)) from SEED ($(SEED)) on'
-	@echo 'make mutants   whether random calls find the bugs that are planted (a few minutes)'
-	@echo 'make fuzz      each fuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS))'
-	@echo 'make format    rewrite the code as ruff wants it'
-	@echo 'make clean     remove all that was made, the environment too'
-	@echo 'PYTHON=... picks the Python, 3.11 or newer; needed only where python3 is older.'
+	@echo 'make demo         run a whole call on this machine: phone, bridge and model; no account, no key'
+	@echo 'make test         run every check: lint, types, all tests, full coverage of the core'
+	@echo 'make check        run ruff, mypy and the tests of the core, in less than a minute'
+	@echo 'make test-lowest  run the tests with the lowest versions that pyproject.toml allows'
+	@echo 'make lint         check rules and format (ruff) and layers (import-linter)'
+	@echo 'make types        check types (mypy and pyright, both strict)'
+	@echo 'make bench        measure the speed of the core and the service (about a minute and a half)'
+	@echo 'make accuracy     measure how exactly interruptions report what was heard (the same)'
+	@echo 'make simulate     simulate CALLS ($(CALLS)) random calls with faults, from SEED ($(SEED)) on'
+	@echo 'make mutants      check that random calls find planted bugs (a few minutes)'
+	@echo 'make fuzz         run each fuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS))'
+	@echo 'make format       format the code with ruff'
+	@echo 'make clean        remove everything that make made, environments included'
+	@echo 'PYTHON=... picks the Python, 3.11 or newer, and an environment of its own.'
 
 demo: $(VENV)/.dev
 	@$(VENV)/bin/twilio-realtime demo
@@ -40,13 +44,24 @@ test: lint types
 	@$(RUN) coverage combine -q
 	@$(RUN) coverage report
 
+check: $(VENV)/.dev lint
+	@printf 'mypy      ' && $(RUN) mypy
+	@$(RUN) pytest --no-header -q -n 2 --dist worksteal tests/core
+
+# The lowest versions of what the package needs, with the newest of what only its tests need.
+test-lowest: $(LOWEST)/.dev
+	@$(LOWEST)/bin/python -m pytest --no-header -q -n 2 --dist worksteal \
+		tests/core tests/adapters tests/scenarios
+
 lint: $(VENV)/.dev
 	@printf 'lint      ' && $(RUN) ruff check -q --output-format concise . && echo 'ok'
 	@printf 'format    ' && $(RUN) ruff format --check .
+	@printf 'layers    ' && { report=$$($(VENV)/bin/lint-imports --no-cache --no-logo) \
+		&& echo 'ok' || { echo; echo "$$report"; exit 1; }; }
 
 types: $(VENV)/.dev
 	@printf 'mypy      ' && $(RUN) mypy
-	@printf 'pyright   ' && $(RUN) pyright
+	@printf 'pyright   ' && $(RUN) pyright --pythonpath $(VENV)/bin/python
 
 bench: $(VENV)/.dev
 	@$(VENV)/bin/python tests/bench/run.py
@@ -83,29 +98,36 @@ format: $(VENV)/.dev
 	@$(RUN) ruff format .
 
 clean:
-	@rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-* build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/bin/python:
+%/bin/python:
 	@command -v '$(PYTHON)' >/dev/null || { \
-		echo '$(PYTHON) is not here; install Python 3.11 or newer, or name it: make PYTHON=...'; exit 1; }
+		echo '$(PYTHON) was not found; install Python 3.11 or newer, or name it: make PYTHON=...'; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "$(PYTHON) is $$($(PYTHON) -V 2>&1), but 3.11 or newer is needed: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo '$(PYTHON) cannot make environments; on Debian and Ubuntu: apt install python3-venv'; exit 1; }
-	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PYTHON) -m venv --clear $*
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
-	@printf 'install   '
-	@$(RUN) pip install -e '.[dev]' >$(LOG) 2>&1 || { $(no-index) }
+	$(call install,$(VENV),-e '.[dev]')
 	@touch $@ && $(VENV)/bin/python -V
 
 $(VENV)/.fuzz: $(VENV)/.dev
-	@$(RUN) pip install -e '.[fuzz]' >$(LOG) 2>&1 || { $(no-index) }
+	$(call install,$(VENV),-e '.[fuzz]')
 	@touch $@
 
-define no-index
-echo 'failed'; grep ERROR $(LOG) | head -n 3; \
-echo 'pip could not install what the project needs (all of it: $(LOG)).'; \
-echo 'Without a way to pypi.org, name an index that is in reach: PIP_INDEX_URL=... make ...'; exit 1;
+$(LOWEST)/.dev: $(LOWEST)/bin/python pyproject.toml
+	@$(LOWEST)/bin/python tests/harness/lowest_versions.py >$(LOWEST)/constraints.txt
+	$(call install,$(LOWEST),-c $(LOWEST)/constraints.txt -e '.[test]')
+	@touch $@ && cat $(LOWEST)/constraints.txt
+
+# Install into an environment. (Its folder, and what to install.)
+define install
+@printf 'install   '
+@$1/bin/python -m pip install $2 >$1/install.log 2>&1 || { \
+	echo 'failed'; grep ERROR $1/install.log | head -n 3; \
+	echo 'pip could not install what the project needs (everything it said: $1/install.log).'; \
+	echo 'If pypi.org is out of reach, name another index: PIP_INDEX_URL=... make ...'; exit 1; }
 endef

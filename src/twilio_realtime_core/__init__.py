@@ -1,7 +1,9 @@
-"""A phone call between Twilio Media Streams and OpenAI Realtime, as a sans-IO state machine.
+"""Phone calls between Twilio Media Streams and the OpenAI Realtime API, as a sans-IO state machine.
 
-A `Bridge` receives every message of both peers, every command of the application, and the time. It
-returns the actions to perform. Nothing in this package uses a socket, a clock or a thread.
+`Bridge` takes every message of both sides, the commands of the application and the time, and
+returns the actions to carry out. Nothing here touches a socket, a clock or a thread. Notifications
+are in `notifications`, Realtime events in `protocols.realtime`, conversation items in
+`values.items`; the way to bytes is in `transport`.
 """
 
 from .bridge import Bridge
@@ -21,7 +23,11 @@ from .commands import (
     SendMessage,
     Unmute,
 )
-from .config.call import CallConfig, SessionConfig
+from .config.call import CallConfig
+from .config.interruption_policy import InterruptionAttempt, InterruptionLimit, InterruptionPolicy
+from .config.session import SemanticVad, ServerVad, SessionConfig, Transcription
+from .config.start_delay_history import StartDelayHistory
+from .config.tools import FunctionTool, McpTool
 from .errors import Fault, FaultKind, LocalProtocolError
 from .machine.actions import (
     ABNORMAL_CLOSURE,
@@ -41,6 +47,7 @@ from .machine.actions import (
     Shutdown,
 )
 from .machine.contract import ByteMachine, MessageMachine
+from .values.playback_position import Clip, PartKey, PlaybackPosition
 
 __all__ = [
     "ABNORMAL_CLOSURE",
@@ -52,6 +59,7 @@ __all__ = [
     "ByteAction",
     "ByteMachine",
     "CallConfig",
+    "Clip",
     "Close",
     "Command",
     "Configure",
@@ -59,17 +67,25 @@ __all__ = [
     "Encodable",
     "Fault",
     "FaultKind",
+    "FunctionTool",
     "HangUp",
     "Interrupt",
+    "InterruptionAttempt",
+    "InterruptionLimit",
+    "InterruptionPolicy",
     "LocalProtocolError",
+    "McpTool",
     "MessageMachine",
     "Mute",
     "Notify",
     "Open",
+    "PartKey",
     "Peer",
     "Play",
+    "PlaybackPosition",
     "PressKeys",
     "ResetHistory",
+    "SemanticVad",
     "Send",
     "SendAudio",
     "SendBytes",
@@ -77,7 +93,10 @@ __all__ = [
     "SendFunctionOutput",
     "SendMessage",
     "SendPing",
+    "ServerVad",
     "SessionConfig",
     "Shutdown",
+    "StartDelayHistory",
+    "Transcription",
     "Unmute",
 ]

@@ -23,7 +23,6 @@ from ..responses.cancels import is_late_cancel
 from ..responses.mcp import McpNotification
 from ..responses.requests import PlaybackDecision
 from ..values.usage import Usage
-from .on_twilio import set_inactivity_timer
 from .state import CallState
 
 __all__ = ["evaluate_speech", "on_event"]
@@ -164,7 +163,7 @@ def _server_error(call: CallState, error: realtime.ServerError, now: int) -> Non
 def _speech_started(call: CallState, event: realtime.SpeechStartedEvent, now: int) -> None:
     call.caller_audio.speech_started(now)
     interrupts = call.turns.speech_started(event, now)
-    set_inactivity_timer(call)
+    call.set_inactivity_timer()
     if interrupts:
         _interrupt(call, now)
 

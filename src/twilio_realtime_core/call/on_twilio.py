@@ -14,7 +14,7 @@ from ..protocols.realtime import AppendAudio
 from ..uplink.caller_audio import silence_payload
 from .state import CallState
 
-__all__ = ["fill_inactivity", "measure_round_trip", "on_message", "set_inactivity_timer"]
+__all__ = ["fill_inactivity", "measure_round_trip", "on_message"]
 
 _ROUND_TRIP_INTERVAL_NS: Final = 5 * SECOND
 """Between measurements of the round trip: paths change in minutes, and a mark costs 100 bytes."""
@@ -77,19 +77,12 @@ def _caller_media(call: CallState, message: twilio.MediaEvent, now: int) -> None
     call.session.send(AppendAudio(payload), samples)
 
 
-def set_inactivity_timer(call: CallState) -> None:
-    """Set the timer for the next frame of a caller who speaks."""
-    due_at_ns = call.caller_audio.silence_due_at_ns(is_speaking=call.turns.is_speaking)
-    if due_at_ns is not None:
-        call.timers.set(Timer.INACTIVITY, due_at_ns)
-
-
 def fill_inactivity(call: CallState, now: int) -> None:
     """Send silence in the place of frames that have not arrived while the caller speaks."""
     missing = call.caller_audio.take_due_silence(now, is_speaking=call.turns.is_speaking)
     if missing:
         _pad(call, missing, PaddingCause.INACTIVITY)
-    set_inactivity_timer(call)
+    call.set_inactivity_timer()
 
 
 def _pad(call: CallState, samples: int, cause: PaddingCause) -> None:

@@ -52,7 +52,7 @@ class CallState:
     config: CallConfig
     _make_lifecycle: LifecycleFactory = Lifecycle
     outbox: Outbox = field(init=False, factory=Outbox)
-    timers: Timers = field(init=False, factory=Timers)
+    timers: Timers[Timer] = field(init=False, factory=lambda: Timers(Timer))
     stream: MediaStream = field(init=False)
     session: Session = field(init=False)
     caller_audio: CallerAudio = field(init=False)
@@ -114,6 +114,12 @@ class CallState:
         self.timers.stop(Timer.CONFIGURATION)
         self.timers.set(Timer.SESSION, now + self.config.session_timeout_ms * MS)
         self.session.open(self.config.url, self.config.model)
+
+    def set_inactivity_timer(self) -> None:
+        """Set the timer for the next frame of a caller who speaks."""
+        due_at_ns = self.caller_audio.silence_due_at_ns(is_speaking=self.turns.is_speaking)
+        if due_at_ns is not None:
+            self.timers.set(Timer.INACTIVITY, due_at_ns)
 
     def send_all(self, events: Iterable[ClientEvent]) -> None:
         """Send events as soon as the session is ready."""

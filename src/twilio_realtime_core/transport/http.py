@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 from ..errors import Fault, FaultKind, LocalProtocolError
 from ..machine.actions import Action, ByteAction, Notify, SendBytes, Shutdown
 from ..machine.contract import MessageMachine
-from ..machine.timers import Timer, Timers
+from ..machine.timers import Timers, TransportTimer
 from ..machine.units import SECOND
 from .handshake import MAX_HEAD_BYTES, HttpRequest, HttpResponse, find_upgrade_refusal
 from .stack import Stack
@@ -88,7 +88,7 @@ class HttpConnection:
     _head_bytes_left: int = field(default=MAX_HEAD_BYTES, init=False)
     _head: h11.Request | None = field(default=None, init=False)
     _body: bytearray = field(factory=bytearray, init=False)
-    _timers: Timers = field(factory=Timers, init=False)
+    _timers: Timers[TransportTimer] = field(factory=lambda: Timers(TransportTimer), init=False)
     _now: int | None = field(default=None, init=False)
     _state: _State = field(default=_State.NEW, init=False)
     _stack: Stack | None = field(default=None, init=False)
@@ -116,7 +116,7 @@ class HttpConnection:
             return self._stack.connected(peer, now)
         self._begin_input(peer, now, _State.NEW)
         self._state = _State.READING
-        self._timers.set(Timer.HTTP_REQUEST, now + REQUEST_TIMEOUT_NS)
+        self._timers.set(TransportTimer.HTTP_REQUEST, now + REQUEST_TIMEOUT_NS)
         return []
 
     def connect_failed(self, peer: Hashable, reason: str, now: int) -> list[ByteAction]:

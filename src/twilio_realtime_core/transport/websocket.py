@@ -13,7 +13,7 @@ from wsproto.frame_protocol import Frame, Opcode
 
 from ..errors import FaultKind, LocalProtocolError
 from ..machine.actions import ABNORMAL_CLOSURE
-from ..machine.timers import Timer, Timers
+from ..machine.timers import Timers, TransportTimer
 from ..machine.units import MS
 from .frames import (
     BAD_TEXT,
@@ -131,9 +131,9 @@ _FRAME_FAULTS: Final = {
     TOO_LARGE: (FaultKind.TOO_LARGE, "a message that is longer than the limit"),
 }
 _TIMEOUT_MESSAGES: Final = {
-    Timer.HANDSHAKE: "the link was not open in time",
-    Timer.PONG: "a ping was not answered in time",
-    Timer.CLOSE: "the close frame was not answered in time",
+    TransportTimer.HANDSHAKE: "the link was not open in time",
+    TransportTimer.PONG: "a ping was not answered in time",
+    TransportTimer.CLOSE: "the close frame was not answered in time",
 }
 
 
@@ -151,7 +151,7 @@ class Link:
     # Clients mask what they send, servers do not (RFC 6455, section 5.1).
     _random_bytes: Callable[[int], bytes] | None
     _decoder: FrameDecoder
-    _timers: Timers = field(factory=Timers, init=False)
+    _timers: Timers[TransportTimer] = field(factory=lambda: Timers(TransportTimer), init=False)
     _state: _State = field(default=_State.CONNECTING, init=False)
 
     @classmethod
@@ -169,7 +169,7 @@ class Link:
         handshake = ClientHandshake(parse_url(url), config.headers, random_bytes)
         decoder = FrameDecoder(is_masked=False, max_message_bytes=config.max_message_bytes)
         link = cls(config, handshake.request, handshake, random_bytes, decoder)
-        link._timers.set(Timer.HANDSHAKE, now + config.handshake_timeout_ms * MS)
+        link._timers.set(TransportTimer.HANDSHAKE, now + config.handshake_timeout_ms * MS)
         return link
 
     @classmethod
@@ -292,7 +292,7 @@ class Link:
             case _State.OPEN:
                 self._state = _State.CLOSING
                 self._timers.stop_all()
-                self._timers.set(Timer.CLOSE, now + self._config.close_timeout_ms * MS)
+                self._timers.set(TransportTimer.CLOSE, now + self._config.close_timeout_ms * MS)
                 return [self._encode_frame(CLOSE, encode_close(code, reason))]
             case _State.CLOSING | _State.CLOSED:
                 return []
@@ -303,8 +303,8 @@ class Link:
         """The deadline may have been reached."""
         events: list[LinkEvent] = []
         for timer in self._timers.expire(now):
-            if timer is Timer.KEEPALIVE:
-                self._timers.set(Timer.PONG, now + self._config.pong_timeout_ms * MS)
+            if timer is TransportTimer.KEEPALIVE:
+                self._timers.set(TransportTimer.PONG, now + self._config.pong_timeout_ms * MS)
                 events.append(self._encode_frame(PING, _KEEPALIVE_PAYLOAD))
             else:
                 fault = LinkFault(FaultKind.TIMED_OUT, _TIMEOUT_MESSAGES[timer])
@@ -334,7 +334,7 @@ class Link:
 
     def _schedule_keepalive(self, now: int) -> None:
         if self._config.ping_interval_ms is not None:
-            self._timers.set(Timer.KEEPALIVE, now + self._config.ping_interval_ms * MS)
+            self._timers.set(TransportTimer.KEEPALIVE, now + self._config.ping_interval_ms * MS)
 
     def _on_frame(self, received: Frame | FrameError, now: int) -> list[LinkEvent]:
         is_open = self._state is _OPEN

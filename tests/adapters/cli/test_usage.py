@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from certificates import serving
+from certificates import server_context
 from command_line import RUNTIMES, Command, complaint
 from twilio_realtime.cli.commands import call
 from twilio_realtime.sim.audio import write_wav
@@ -87,7 +87,8 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_process_exits_with_2_and_without_a_traceback() -> None:
-    assert complaint("phone", "http://127.0.0.1/").startswith("the URL is not a ws:// or wss:// URL")
+    told = complaint("phone", "http://127.0.0.1/")
+    assert told.startswith("the URL is not a ws:// or wss:// URL")
 
 
 def test_without_the_extra_the_command_says_how_to_install_it() -> None:
@@ -97,7 +98,7 @@ def test_without_the_extra_the_command_says_how_to_install_it() -> None:
     )
     assert done.returncode == 2
     assert done.stderr.strip() == (
-        "twilio-realtime: rich is not installed: pip install 'twilio-realtime-core[cli]'"
+        "twilio-realtime: rich is not installed: pip install 'twilio-realtime-core[server]'"
     )
 
 
@@ -186,7 +187,7 @@ def test_an_address_of_another_machine_is_told(
 @pytest.mark.parametrize(
     ("url", "line"),
     [
-        ("https://127.0.0.1/media-stream", "the URL is not a ws:// or wss:// URL: give the one that"),
+        ("https://127.0.0.1/media-stream", "the URL is not a ws:// or wss:// URL: give the one"),
         ("ws:///media-stream", "the URL must have a host"),
         ("ws://127.0.0.1:9/stream?to=me", "Twilio calls no stream whose URL has a query (31920)"),
     ],
@@ -207,7 +208,7 @@ def test_phone_says_when_nobody_listens(capsys: pytest.CaptureFixture[str], runt
 def test_phone_says_when_the_certificate_does_not_match(
     capsys: pytest.CaptureFixture[str], runtime: str
 ) -> None:
-    with shaking_hands(serving("other.example")) as port:
+    with shaking_hands(server_context("other.example")) as port:
         line = said(capsys, "phone", f"wss://localhost:{port}/media-stream", "--runtime", runtime)
     assert f"cannot reach localhost:{port}: the TLS handshake with localhost failed: " in line
     assert "its certificate is not from an authority that is trusted here" in line

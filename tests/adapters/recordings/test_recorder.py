@@ -22,12 +22,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calling import Call, connected, delta, dtmf, media, start
+from twilio_realtime.errors import UsageError
 from twilio_realtime.recordings.folder import RecordedCalls
 from twilio_realtime.recordings.format import NOT_JSON, Hider, decode, parse, written
 from twilio_realtime.recordings.recorder import BridgeLike, Difference, Recorder, Replayed, replay
 from twilio_realtime.server.service import Service, ServiceConfig
 from twilio_realtime.sim.batch.batch import run_call
-from twilio_realtime.usage_error import UsageError
 from twilio_realtime_core import (
     Action,
     Bridge,

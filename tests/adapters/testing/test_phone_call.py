@@ -8,7 +8,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from twilio_realtime.agents.call import Agent, Call
+from twilio_realtime.agents.call import Call, CallHandler
 from twilio_realtime.agents.failures import ApplicationError
 from twilio_realtime.agents.functions import Functions
 from twilio_realtime.agents.handlers import Handlers
@@ -55,7 +55,7 @@ async def listening(call: Call) -> None:
 
 def make(
     story: Callable[[PhoneCall], Awaitable[object]],
-    agent: Agent = listening,
+    agent: CallHandler = listening,
     runtime: str = "asyncio",
     config: CallConfig | None = None,
 ) -> PhoneCall:

@@ -1,7 +1,10 @@
 """Loops whose time is that of the test: tasks that are ready at one instant."""
 
+import asyncio
 import sys
+import threading
 from importlib import import_module
+from time import sleep
 
 import anyio
 import pytest
@@ -58,3 +61,13 @@ def test_a_trio_without_one_of_the_private_names_does_no_harm(
 def test_nor_does_one_without_their_module(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, SCHEDULER.__name__)
     assert sorted(race("trio", 0)) == sorted(10 * "ab")
+
+
+def test_threads_left_running_are_joined_at_the_end() -> None:
+    async def story(call: PhoneCall) -> None:
+        await call.say("Hello")
+        asyncio.get_running_loop().run_in_executor(None, sleep, 0.1).cancel()
+
+    before = threading.active_count()
+    PhoneCall(runtime="asyncio").run(story)
+    assert threading.active_count() == before

@@ -7,25 +7,35 @@ from .planting import Bug, Edit
 __all__ = ["BUGS"]
 
 BUGS: Final = (
-    # InterruptionGate.
+    # Interruptions.
     Bug(
         "clear after truncate",
         [
             Edit(
-                "downlink/agent_speech",
+                "turns/turn",
                 """\
-        if done.clear:
-            line.clear()
-        for event in done.events:
-            self._outbox.realtime(event)
+        if plan.clears:
+            self._downlink.clear()
+        else:
+            self._downlink.forget()
+""",
+                "",
+            ),
+            Edit(
+                "turns/turn",
+                """\
+            self._outbox.send_to_realtime(event)
+        for record in plan.stopped:
 """,
                 """\
-        for event in done.events:
-            self._outbox.realtime(event)
-        if done.clear:
-            line.clear()
+            self._outbox.send_to_realtime(event)
+        if plan.clears:
+            self._downlink.clear()
+        else:
+            self._downlink.forget()
+        for record in plan.stopped:
 """,
-            )
+            ),
         ],
     ),
     Bug(
@@ -33,29 +43,32 @@ BUGS: Final = (
         [
             Edit(
                 "downlink/agent_speech",
-                "        if not response.audible:\n            return\n",
+                """\
+        if not record.is_audible:
+            return
+""",
                 "",
-            )
+            ),
         ],
     ),
     Bug(
-        "a response that was interrupted before it began goes on",
+        "a response that was interrupted before it started is not cancelled",
         [
             Edit(
                 "call/on_realtime",
-                "if birth is not PlaybackDecision.HEARD:",
-                "if birth is PlaybackDecision.SILENCED:",
-            )
+                "if decision is not PlaybackDecision.PLAY:",
+                "if decision is PlaybackDecision.SUPPRESS:",
+            ),
         ],
     ),
     Bug(
-        "a response is cancelled that is done",
+        "a response that is done is cancelled",
         [
             Edit(
                 "turns/interruption",
-                "and each.life.state in (ResponseState.GENERATING, ResponseState.INTERRUPTED)",
-                "and not each.cancelled",
-            )
+                "and each.lifecycle.state in _CANCELLABLE",
+                "and not each.is_cancelled",
+            ),
         ],
     ),
     Bug(
@@ -63,56 +76,68 @@ BUGS: Final = (
         [
             Edit(
                 "turns/interruption",
-                "each.part.content_index, samples_to_ms(each.estimated))\n",
-                "each.part.content_index, samples_to_ms(each.sent) + 1)\n",
-            )
-        ],
-    ),
-    Bug(
-        "an item is deleted of which something was heard",
-        [
-            Edit(
-                "turns/interruption",
-                "if any(samples_to_ms(each.estimated) or _is_heard_completely(each) for each in parts):",
-                "if any(samples_to_ms(each.estimated) > 500 for each in parts):",
-            ),
-            Edit(
-                "downlink/downlink",
-                "self._responses.get(part.response_id).item_heard(part.item_id)",
-                "pass",
+                """\
+TruncateItem(item_id, part.content_index, samples_to_ms(each.estimated_samples))
+""",
+                """\
+TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
+""",
             ),
         ],
     ),
     Bug(
-        "what the history does not hold is truncated",
+        "an item that was heard in part is deleted",
         [
             Edit(
                 "turns/interruption",
-                "    if not response.in_conversation:\n        return []\n    if any",
-                "    if any",
-            )
+                "samples_to_ms(each.estimated_samples) or each.is_heard_completely "
+                "for _, each in parts",
+                "samples_to_ms(each.estimated_samples) > 500 for _, each in parts",
+            ),
+            Edit("downlink/downlink", "record.mark_item_heard(source.item_id)", "pass"),
+        ],
+    ),
+    Bug(
+        "an item outside the conversation is truncated",
+        [
+            Edit(
+                "turns/interruption",
+                "if record.is_in_conversation and not responses.is_item_deleted(item_id):",
+                "if not responses.is_item_deleted(item_id):",
+            ),
         ],
     ),
     # What was heard.
     Bug(
-        "marks of a cleared generation count",
+        "marks from before a clear count",
         [
             Edit(
                 "downlink/playout",
-                "        if serial < self._first_serial:\n            return _NOTHING\n",
-                "        if serial < self._first_serial:\n"
-                "            return self._confirm(self._fifo.sent)\n",
-            )
+                """\
+        if serial < self._first_valid_serial:
+            return _NOTHING
+""",
+                """\
+        if serial < self._first_valid_serial:
+            return self._confirm(self._queue.sent_samples)
+""",
+            ),
         ],
     ),
     Bug(
-        "marks begin at 0 again after a clear",
+        "marks start at 0 again after a clear",
         [
             Edit(
                 "downlink/playout",
-                "        self._first_serial = self._serial\n        self._confirmed = 0\n",
-                "        self._first_serial = self._serial = 0\n        self._confirmed = 0\n",
-            )
+                """\
+        self._first_valid_serial = self._serial
+        self._confirmed_position = 0
+""",
+                """\
+        self._first_valid_serial = self._serial = 0
+        self._confirmed_position = 0
+""",
+            ),
         ],
     ),
     # Audio.
@@ -123,93 +148,124 @@ BUGS: Final = (
                 "downlink/framing",
                 "self._carry = audio[whole:]",
                 "self._carry = audio[whole + 1 :]",
-            )
+            ),
         ],
     ),
     Bug(
-        "audio after mute",
-        [Edit("call/on_twilio", "        payload = silence_payload(samples)\n", "        pass\n")],
+        "a muted caller is heard",
+        [
+            Edit(
+                "call/on_twilio", "        payload = silence_payload(samples)\n", "        pass\n"
+            ),
+        ],
     ),
     Bug(
-        "padding is appended and not reported",
-        [Edit("call/on_twilio", "    call.outbox.notify(CallerAudioPadded(samples, cause))\n", "")],
+        "padding is not notified",
+        [
+            Edit(
+                "call/on_twilio", "    call.outbox.notify(CallerAudioPadded(samples, cause))\n", ""
+            ),
+        ],
     ),
     Bug(
         "a gap is padded twice",
         [
             Edit(
                 "uplink/caller_audio",
-                "        self._filled = True\n        self._expected = None\n",
-                "",
-            )
+                """\
+        self._is_gap_filled = True
+        self._expected_position = None
+        return""",
+                "        return",
+            ),
         ],
     ),
     Bug(
-        "early audio leaves in the wrong order",
+        "pending audio is sent in the wrong order",
         [
             Edit(
                 "session/pending_events",
-                "return [event for event, _ in waiting]",
-                "return [event for event, _ in sorted(waiting, key=lambda each: each[1])]",
-            )
+                "return [event for event, _ in queue]",
+                "return [event for event, _ in sorted(queue, key=lambda each: each[1])]",
+            ),
         ],
     ),
     Bug(
-        "audio for a session that is not configured",
+        "audio is sent to a session that is not configured",
         [
             Edit(
                 "session/session",
                 '`samples`: the audio in it."""\n',
-                '`samples`: the audio in it."""\n'
-                "        if self.state is SessionState.CONFIGURING:\n"
-                "            self._outbox.realtime(event)\n"
-                "            return\n",
-            )
+                """\
+`samples`: the audio in it.\"\"\"
+        if self.state is SessionState.CONFIGURING:
+            self._outbox.send_to_realtime(event)
+            return
+""",
+            ),
         ],
     ),
     Bug(
-        "hold sound is not cleared",
+        "hold audio is not cleared",
         [
             Edit(
                 "downlink/clips",
-                "        self._end_holding(now)\n        if self._waiting is not None and response",
-                "        if self._waiting is not None and response",
-            )
+                "        self._stop_hold(now)\n        hold = self._queued_hold",
+                "        hold = self._queued_hold",
+            ),
         ],
     ),
     Bug(
-        "hold sound begins while the agent speaks",
-        [Edit("downlink/clips", "if hold is None or playout.playing(now):", "if hold is None:")],
-    ),
-    Bug(
-        "own audio clears what the agent says",
+        "hold audio starts while the agent speaks",
         [
             Edit(
                 "downlink/clips",
-                "        self._end_holding(now)\n        self._play(audio, name, now)\n",
-                "        self._line.clear()\n        self._play(audio, name, now)\n",
-            )
+                "if hold is None or self._downlink.is_playing(now):",
+                "if hold is None:",
+            ),
+        ],
+    ),
+    Bug(
+        "a clip clears what the agent says",
+        [
+            Edit(
+                "downlink/clips",
+                """\
+        self._stop_hold(now)
+        self._play(audio, name, now)
+""",
+                """\
+        self._downlink.clear()
+        self._play(audio, name, now)
+""",
+            ),
         ],
     ),
     # Requests and functions.
     Bug(
-        "a request that waits for its turn is lost",
+        "a queued request is lost",
         [
             Edit(
                 "responses/requests",
-                "                self._waiting.append(each)\n                continue\n",
+                """\
+                self._queued.append(each)
+                continue
+""",
                 "                continue\n",
-            )
+            ),
         ],
     ),
     Bug(
-        "a request that met another response is lost",
+        "a request refused for an active response is lost",
         [
             Edit(
                 "responses/requests",
-                "        if again:\n            self._queue_again(request)\n",
+                """\
+        if is_queued_again:
+            self._enqueue_again(request)
+""",
                 "",
-            )
+            ),
         ],
     ),
     Bug(
@@ -217,165 +273,193 @@ BUGS: Final = (
         [
             Edit(
                 "responses/requests",
-                "elif self._slot.step(ActiveResponseInput.ASK):",
-                "elif self._slot.step(ActiveResponseInput.ASK) or True:",
-            )
+                "elif self._active.step(ActiveResponseInput.REQUEST):",
+                "elif self._active.step(ActiveResponseInput.REQUEST) or True:",
+            ),
         ],
     ),
     Bug(
-        "a response outside the conversation takes its place",
+        "an out-of-band response counts as the active one",
         [
             Edit(
                 "responses/requests",
-                "if response.conversation_id is None and self._beside:",
+                "if not record.is_in_conversation and self._out_of_band:",
                 "if False:",
-            )
+            ),
         ],
     ),
     Bug(
         "unanswered requests are not counted",
-        [Edit("responses/requests", " + (self._asked is not None) + len(self._beside)", "")],
+        [
+            Edit("responses/requests", " + (self._sent is not None) + len(self._out_of_band)", ""),
+        ],
     ),
     Bug(
-        "a function is called that is not complete",
-        [Edit("responses/function_calls", 'and item.status == "completed"', "")],
+        "a function call that is not complete is notified",
+        [
+            Edit("responses/function_calls", 'and item.status == "completed"', ""),
+        ],
     ),
     Bug(
-        "an output is given twice",
+        "an output is sent twice",
         [
             Edit(
                 "call/on_command",
                 "        call.session.send(_output_item(each))\n",
-                "        call.session.send(_output_item(each))\n"
-                "        call.session.send(_output_item(each))\n",
-            )
+                """\
+        call.session.send(_output_item(each))
+        call.session.send(_output_item(each))
+""",
+            ),
         ],
     ),
     Bug(
         "a call is answered twice",
-        [Edit("responses/function_calls", "        if call.answered:\n", "        if False:\n")],
-    ),
-    Bug(
-        "the model goes on before all functions have answered",
         [
             Edit(
                 "responses/function_calls",
-                "not all(each.given for each in together)",
-                "not any(each.given for each in together)",
-            )
+                "        if call.is_answered:\n            raise",
+                "        if False:\n            raise",
+            ),
+        ],
+    ),
+    Bug(
+        "the model responds before all functions have their output",
+        [
+            Edit("call/state", "            and not record.unsent_outputs\n", ""),
         ],
     ),
     # The session, and the end.
     Bug(
-        "the format is not pinned in an update",
+        "an update does not name the audio format",
         [
             Edit(
                 "config/audio_format",
-                "            return UpdateSession(pin_session(event.session), event.event_id)\n",
+                """\
+            return UpdateSession(enforce_session_format(event.session), event.event_id)
+""",
                 "            return event\n",
             ),
             Edit(
                 "session/session",
-                "self._owned(pin_session(event.session), first=False)",
-                "self._owned(event.session, first=False)",
+                "enforce_session_format(event.session), is_initial=False",
+                "event.session, is_initial=False",
             ),
         ],
     ),
     Bug(
-        "the server's other format is taken",
+        "another audio format of the server is accepted",
         [
             Edit(
                 "call/on_realtime",
                 "    if wrong is None:\n        call.timers.stop(Timer.SESSION)",
-                "    if wrong is None or call.session.in_effect:\n"
+                "    if wrong is None or call.session.effective_config:\n"
                 "        call.timers.stop(Timer.SESSION)",
-            )
+            ),
         ],
     ),
     Bug(
         "a timer is never due",
-        [Edit("machine/timers", "now + 1) <= now]", "now + 1) < now]")],
+        [
+            Edit("machine/timers", "now + 1) <= now]", "now + 1) < now]"),
+        ],
     ),
     Bug(
-        "a timer is never set: the ending",
+        "a timer is never set: closing",
         [
             Edit(
                 "call/state",
-                "            self.timers.set(Timer.ENDING, now + self.config.ending_timeout_ns)\n",
+                """\
+            self.timers.set(Timer.CLOSING, now + self.config.closing_timeout_ms * MS)
+""",
                 "",
-            )
+            ),
         ],
     ),
     Bug(
-        "a timer is never set: the session",
+        "a timer is never set: session",
         [
             Edit(
                 "call/state",
-                "        self.timers.set(Timer.SESSION, now + self.config.session_timeout_ns)\n",
+                """\
+        self.timers.set(Timer.SESSION, now + self.config.session_timeout_ms * MS)
+""",
                 "",
-            )
+            ),
         ],
     ),
     Bug(
-        "a timer never fires: the configuration",
+        "a timer never fires: configuration",
         [
             Edit(
                 "bridge",
-                "            case Timer.CONFIGURATION:\n                call.open_session(now)\n",
-                "            case Timer.CONFIGURATION:\n                pass\n",
-            )
+                """\
+            case Timer.CONFIGURATION:
+                call.open_session(now)
+""",
+                """\
+            case Timer.CONFIGURATION:
+                pass
+""",
+            ),
         ],
     ),
     Bug(
-        "a timer never fires: the start",
+        "a timer never fires: start",
         [
             Edit(
                 "bridge",
-                'call.time_out(EndReason.STREAM_NOT_STARTED, Peer.TWILIO, "no start came", now)',
+                "call.time_out(EndReason.STREAM_NOT_STARTED, Peer.TWILIO, what, now)",
                 "pass",
-            )
+            ),
         ],
     ),
     Bug(
-        "a timer is never set: the caller's silence_payload",
+        "a timer is never set: inactivity",
+        [
+            Edit("call/on_realtime", "    call.set_inactivity_timer()\n", ""),
+        ],
+    ),
+    Bug(
+        "a timer never fires: inactivity",
+        [
+            Edit("bridge", "on_twilio.fill_inactivity(call, now)", "pass"),
+        ],
+    ),
+    Bug(
+        "the end is notified before both links are closed, and again",
         [
             Edit(
-                "call/on_realtime",
-                "        call.timers.set(Timer.INACTIVITY, call.caller.deadline)\n",
-                "        pass\n",
-            )
+                "call/state",
+                "if self.end is not None and self.has_ended:",
+                "if self.end is not None:",
+            ),
         ],
     ),
     Bug(
-        "a timer never fires: the caller's silence_payload",
-        [Edit("bridge", "from_twilio.pad_inactivity(call, now)", "pass")],
+        "one link is not closed",
+        [
+            Edit("call/state", "            self.session.close()\n", ""),
+        ],
     ),
     Bug(
-        "the call ends before both legs are closed, and again",
-        [Edit("call/state", "if self.end is not None and self.ended:", "if self.end is not None:")],
-    ),
-    Bug(
-        "one leg goes on",
-        [Edit("call/state", "            self.session.close()\n", "")],
-    ),
-    Bug(
-        "an output that is to wait is given at once",
+        "a deferred output is sent at once",
         [
             Edit(
                 "call/on_command",
-                "    if command.once_heard:\n        call.once_heard.outputs",
-                "    if False:\n        call.once_heard.outputs",
-            )
+                "    if command.after_playback:\n        call.after_playback.outputs",
+                "    if False:\n        call.after_playback.outputs",
+            ),
         ],
     ),
     Bug(
-        "a deadline is left behind",
+        "a deadline stays after the end",
         [
             Edit(
                 "call/state",
-                "            self.timers.stop_all()\n            self.outbox.notify(\n",
-                "            self.outbox.notify(\n",
-            )
+                "            self.timers.stop_all()\n            unanswered",
+                "            unanswered",
+            ),
         ],
     ),
     Bug(
@@ -383,84 +467,123 @@ BUGS: Final = (
         [
             Edit(
                 "call/on_command",
-                "if silent_at is not None and silent_at > now and",
+                "if silent_at_ns is not None and silent_at_ns > now and",
                 "if False and",
-            )
+            ),
         ],
     ),
     # Too little.
     Bug(
-        "an interruption tells the model nothing of what was heard",
+        "an interruption corrects nothing in the conversation",
         [
             Edit(
                 "turns/interruption",
-                "for event in _corrections_of(responses.get(response_id), item_id, list(parts))",
-                "for event in ()",
-            )
+                "            corrections += _corrections_of(",
+                "            _corrections_of(",
+            ),
         ],
     ),
     Bug(
-        "an item that was cut unheard is not deleted",
+        "an item interrupted before it was heard is not deleted",
         [
             Edit(
                 "turns/interruption",
-                "return [DeleteItem(item_id)] if item_id in response.done_items else []",
+                "return [DeleteItem(item_id)] if item_id in record.done_items else []",
                 "return []",
-            )
+            ),
         ],
     ),
     Bug(
-        "an item of an interrupted response that ends unheard stays",
+        "an unheard item of an interrupted response is not deleted once done",
         [
             Edit(
                 "downlink/agent_speech",
-                "if first and not response.audible and not stays:",
+                "if is_first and not record.is_audible and not stays:",
                 "if False:",
-            )
+            ),
         ],
     ),
     Bug(
         "an interruption cancels nothing",
-        [Edit("turns/interruption", "[cancel_event(each.id) for each in to_cancel]", "[]")],
-    ),
-    Bug(
-        "a response that nobody hears any more is never cancelled",
-        [Edit("turns/interruption", "for each in (*stopped, *going_on)", "for each in stopped")],
-    ),
-    Bug(
-        "an interruption does not stop the sound",
-        [Edit("downlink/agent_speech", "        if done.clear:\n            line.clear()\n", "")],
-    ),
-    Bug(
-        "a caller's speech never interrupts",
-        [Edit("call/on_realtime", "    call.interruptions.ripen()\n", "    return\n")],
-    ),
-    Bug(
-        "a timer is never set: the barge-in",
         [
             Edit(
-                "call/on_realtime",
-                "        call.timers.set(Timer.BARGE_IN, due)\n",
-                "        pass\n",
-            )
+                "turns/turn",
+                "            self._outbox.send_to_realtime(cancel_event(record.id))\n",
+                "",
+            ),
         ],
     ),
     Bug(
-        "a caller is blocked who has heard as much as he has to",
-        [Edit("turns/interruption_gate", "if heard_ms < policy", "if heard_ms <= policy")],
+        "a response that was silenced earlier is never cancelled",
+        [
+            Edit("turns/interruption", "for each in (*stopped, *unheard)", "for each in stopped"),
+        ],
     ),
     Bug(
-        "interruptions of long ago count for the limit",
-        [Edit("turns/interruption_gate", "while self._recent and", "while False and")],
+        "an interruption does not stop the sound",
+        [
+            Edit(
+                "turns/turn",
+                """\
+        if plan.clears:
+            self._downlink.clear()
+        else:
+            self._downlink.forget()
+""",
+                "        self._downlink.forget()\n",
+            ),
+        ],
     ),
     Bug(
-        "first words are protected for ever",
+        "a caller's speech never interrupts",
+        [
+            Edit(
+                "call/on_realtime",
+                """\
+    if interrupts:
+        _interrupt(call, now)
+""",
+                "",
+            ),
+        ],
+    ),
+    Bug(
+        "a timer is never set: speech confirmation",
+        [
+            Edit(
+                "turns/turn",
+                """\
+            self._timers.set(Timer.SPEECH_CONFIRMATION, now + delay_ns)
+""",
+                "",
+            ),
+        ],
+    ),
+    Bug(
+        "a caller who has heard exactly enough is blocked",
+        [
+            Edit("turns/interruption_gate", "if heard_ms < policy", "if heard_ms <= policy"),
+        ],
+    ),
+    Bug(
+        "old interruptions count for the limit",
         [
             Edit(
                 "turns/interruption_gate",
-                "            self._first_heard = True\n",
-                "            self._first_heard = False\n",
-            )
+                "return sum(instant_ns > now - limit.per_ms * MS "
+                "for instant_ns in self._recent_ns)",
+                "return len(self._recent_ns)",
+            ),
+        ],
+    ),
+    Bug(
+        "the first speech is protected for ever",
+        [
+            Edit(
+                "turns/interruption_gate",
+                "            self._is_first_speech_heard = True\n",
+                "            self._is_first_speech_heard = False\n",
+            ),
         ],
     ),
     Bug(
@@ -468,9 +591,11 @@ BUGS: Final = (
         [
             Edit(
                 "downlink/agent_speech",
-                "        self._line.play_rest(self._audio.end(part), now)\n",
-                "",
-            )
+                """\
+        self._downlink.end_part(part, self._aligner.end_part(part), now)
+""",
+                "        self._downlink.end_part(part, (), now)\n",
+            ),
         ],
     ),
     Bug(
@@ -478,59 +603,62 @@ BUGS: Final = (
         [
             Edit(
                 "downlink/downlink",
-                "        if self.playout.tail_due():\n            self._mark(now)\n",
+                """\
+        if self._playout.is_final_mark_due():
+            self._send_mark(now)
+""",
                 "",
-            )
+            ),
         ],
     ),
     Bug(
-        "nobody is told that a part begins to be heard",
+        "the start of playback is not notified",
         [
             Edit(
                 "downlink/downlink",
                 "                self._outbox.notify(\n                    PlaybackStarted(",
                 "                (\n                    PlaybackStarted(",
-            )
+            ),
         ],
     ),
     Bug(
-        "nobody is told that a part was heard to the end",
+        "the end of playback is not notified",
         [
             Edit(
                 "downlink/downlink",
                 "                self._outbox.notify(\n                    PlaybackFinished(",
                 "                (\n                    PlaybackFinished(",
-            )
+            ),
         ],
     ),
     Bug(
-        "a call that was to be hung up goes on",
+        "a hang-up after playback never happens",
         [
             Edit(
                 "call/on_command",
                 '        call.end_call(EndReason.HUNG_UP, "all was heard", now)\n',
                 "        pass\n",
-            )
+            ),
         ],
     ),
     Bug(
-        "hold sound never begins behind what plays",
+        "queued hold audio never starts",
         [
             Edit(
                 "downlink/clips",
-                "if all(each.complete for each in playout.heard(now)):",
+                "if all(each.is_complete for each in self._downlink.positions(now)):",
                 "if False:",
-            )
+            ),
         ],
     ),
     Bug(
-        "nobody is told that own audio was heard to the end",
+        "the end of a clip is not notified",
         [
             Edit(
                 "downlink/downlink",
-                "                self._own_finished(part, whole, whole)\n",
-                "                self._own.pop(part)\n",
-            )
+                "                self._finish_clip(source, whole_ms, whole_ms)\n",
+                "                del self._clips[source]\n",
+            ),
         ],
     ),
     Bug(
@@ -540,49 +668,56 @@ BUGS: Final = (
                 "call/on_realtime",
                 "        call.end_call(EndReason.SESSION_REFUSED, what, now)\n",
                 "",
-            )
+            ),
         ],
     ),
     Bug(
-        "early audio is dropped after a second of it",
+        "pending audio is dropped after a second",
         [
             Edit(
                 "session/pending_events",
                 "MAX_PENDING_SAMPLES: Final = 10 * 8000",
                 "MAX_PENDING_SAMPLES: Final = 8000",
-            )
+            ),
         ],
     ),
     Bug(
-        "bad audio of the caller is left out and not reported",
+        "bad audio of the caller is not reported",
         [
             Edit(
                 "call/on_twilio",
-                "        call.outbox.fault(Peer.TWILIO, FaultKind.BAD_AUDIO, "
-                '"media: payload is no base64, or empty")\n',
+                """\
+        call.outbox.notify_fault(
+            Peer.TWILIO, FaultKind.BAD_AUDIO, "media: payload is not base64, or empty"
+        )
+""",
                 "",
-            )
+            ),
         ],
     ),
     Bug(
-        "the ping of Twilio goes to the model's server",
+        "the ping goes to the Realtime server",
         [
             Edit(
                 "downlink/downlink",
                 "SendPing(Peer.TWILIO, payload)",
                 "SendPing(Peer.REALTIME, payload)",
-            )
+            ),
         ],
     ),
-    # The truth.
+    # Ground truth.
     Bug(
         "truncated at all that was sent",
         [
             Edit(
                 "turns/interruption",
-                "each.part.content_index, samples_to_ms(each.estimated))\n",
-                "each.part.content_index, samples_to_ms(each.sent))\n",
-            )
+                """\
+TruncateItem(item_id, part.content_index, samples_to_ms(each.estimated_samples))
+""",
+                """\
+TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples))
+""",
+            ),
         ],
     ),
     Bug(
@@ -590,54 +725,76 @@ BUGS: Final = (
         [
             Edit(
                 "turns/interruption",
-                "each.part.content_index, samples_to_ms(each.estimated))\n",
-                "each.part.content_index, samples_to_ms(min(each.sent, each.estimated + 40)))\n",
+                """\
+TruncateItem(item_id, part.content_index, samples_to_ms(each.estimated_samples))
+""",
+                """\
+TruncateItem(
+                item_id,
+                part.content_index,
+                samples_to_ms(min(each.sent_samples, each.estimated_samples + 40)),
             )
+""",
+            ),
         ],
     ),
     Bug(
-        "an item of which nothing was heard is truncated",
+        "an unheard item is truncated",
         [
             Edit(
                 "turns/interruption",
-                "if any(samples_to_ms(each.estimated) or _is_heard_completely(each) for each in parts):",
-                "if parts:",
-            )
+                """\
+            is_heard = _is_any_heard(of_item) or item_id in record.heard_items
+""",
+                "            is_heard = True\n",
+            ),
         ],
     ),
     Bug(
-        "a round trip is taken for a late start",
-        [Edit("downlink/playout", " - self.round_trip.at_most(bound)\n", " - 0 * bound\n")],
-    ),
-    Bug(
-        "how late the player starts is not learned",
+        "the round trip counts as start delay",
         [
             Edit(
                 "downlink/playout",
-                "                self._fifo.set_lag(burst, lag)\n",
-                "                pass\n",
-            )
+                " - self.round_trip.add_upper_bound(bound_ns)\n",
+                " - 0 * bound_ns\n",
+            ),
         ],
     ),
     Bug(
-        "media that is not as Twilio reads it",
+        "the start delay is not learned",
+        [
+            Edit(
+                "downlink/playout",
+                "                self._queue.set_start_delay(burst, start_delay_ns)\n",
+                "                pass\n",
+            ),
+        ],
+    ),
+    Bug(
+        "media with a field that Twilio does not read",
         [
             Edit(
                 "protocols/twilio", '{{"payload":"{self.payload}"}}', '{{"audio":"{self.payload}"}}'
-            )
+            ),
         ],
     ),
     Bug(
-        "media that holds nothing",
-        [Edit("protocols/twilio", '{{"payload":"{self.payload}"}}', '{{"payload":""}}')],
+        "media without audio",
+        [
+            Edit("protocols/twilio", '{{"payload":"{self.payload}"}}', '{{"payload":""}}'),
+        ],
     ),
     Bug(
-        "media that holds other audio",
-        [Edit("protocols/twilio", "{self.payload}", "{self.payload.swapcase()}")],
+        "media with other audio",
+        [
+            Edit("protocols/twilio", "{self.payload}", "{self.payload.swapcase()}"),
+        ],
     ),
     Bug(
-        "media that begins late",
-        [Edit("protocols/twilio", "{self.payload}", "{self.payload[4:]}")],
+        "media without its first samples",
+        [
+            Edit("protocols/twilio", "{self.payload}", "{self.payload[4:]}"),
+        ],
     ),
     Bug(
         "an event that the server does not know",
@@ -646,95 +803,134 @@ BUGS: Final = (
                 "protocols/realtime/client",
                 'type = "conversation.item.truncate"',
                 'type = "conversation.items.truncate"',
-            )
+            ),
         ],
     ),
-    # What the application is told.
+    # Notifications.
     Bug(
-        "a key is not told",
-        [Edit("call/on_twilio", "call.outbox.notify(KeyPressed(message.digit))", "pass")],
+        "a key is not notified",
+        [
+            Edit("call/on_twilio", "call.outbox.notify(KeyPressed(message.digit))", "pass"),
+        ],
     ),
     Bug(
-        "all that the caller said is told as a piece of it",
+        "a final transcript is notified as a piece",
         [
             Edit(
                 "call/on_realtime",
                 "CallerTranscript(item, words, final=True)",
                 "CallerTranscript(item, words, final=False)",
-            )
+            ),
         ],
     ),
     Bug(
-        "only the first configuration of a session is told",
+        "only the first configuration of a session is notified",
         [
             Edit(
                 "session/session",
                 """\
-        self._view.told(session)
+        self._effective.acknowledge(session)
         self._outbox.notify(SessionReady(session))
 """,
                 """\
-        if not self.in_effect:
+        if not self.effective_config:
             self._outbox.notify(SessionReady(session))
-        self._view.told(session)
+        self._effective.acknowledge(session)
 """,
-            )
+            ),
         ],
     ),
     Bug(
-        "a request is told to be refused that has to wait",
-        [Edit("call/on_realtime", "    if refusal.final:\n", "    if refusal:\n")],
+        "a request that is queued again is notified as refused",
+        [
+            Edit("call/on_realtime", "    if refused.is_final:\n", "    if refused:\n"),
+        ],
     ),
     Bug(
-        "a raw message is told behind what it leads to",
+        "a raw event is notified after its consequences",
         [
             Edit(
                 "bridge",
                 """\
-            if self._tells_realtime:
+            if self._notifies_realtime_events:
                 call.outbox.notify(RealtimeEvent(text))
-            from_realtime.receive(call, text, now)
+            on_realtime.on_event(call, text, now)
 """,
                 """\
-            from_realtime.receive(call, text, now)
-            if self._tells_realtime:
+            on_realtime.on_event(call, text, now)
+            if self._notifies_realtime_events:
                 call.outbox.notify(RealtimeEvent(text))
 """,
-            )
+            ),
         ],
     ),
     Bug(
-        "audio of an interrupted response is told",
+        "audio of an interrupted response is notified",
         [
             Edit(
                 "downlink/agent_speech",
                 """\
-        if not response.audible:
+        if not record.is_audible:
             return
         if (event.item_id""",
                 """\
-        if not response.audible:
-            if self._tells_audio:
+        if not record.is_audible:
+            if self._notifies_audio:
                 part = event.response_id, event.item_id, event.content_index
                 self._outbox.notify(AgentAudio(*part, event.delta))
             return
         if (event.item_id""",
-            )
+            ),
         ],
     ),
     Bug(
-        "an item is told behind one that is not there",
+        "an item is notified after one that is not held",
         [
             Edit(
                 "conversation/conversation",
-                "ItemAddedEvent(entry.tell(), previous)",
-                "ItemAddedEvent(entry.tell(), event.previous_item_id)",
-            )
+                "[ItemAdded(entry.snapshot_notified(), previous)]",
+                "[ItemAdded(entry.snapshot_notified(), previous_item_id)]",
+            ),
         ],
     ),
     Bug(
-        "a tool of an MCP server is called, and nobody is told",
-        [Edit("responses/mcp", "    return McpCallStarted(item_id)\n", "    return None\n")],
+        "the start of an MCP call is not notified",
+        [
+            Edit(
+                "responses/mcp", "        return McpCallStarted(item_id)\n", "        return None\n"
+            ),
+        ],
+    ),
+    # Codecs.
+    Bug(
+        "samples are counted with their padding",
+        [
+            Edit(
+                "audio/pcmu",
+                "return len(payload) // 4 * 3 - padding",
+                "return len(payload) // 4 * 3",
+            ),
+        ],
+    ),
+    Bug(
+        "an error loses the id of its event",
+        [
+            Edit(
+                "protocols/realtime/server",
+                """\
+    event_id: str | None = None
+
+
+@frozen
+class ErrorEvent""",
+                """\
+    no_event_id: str | None = None
+    event_id = None
+
+
+@frozen
+class ErrorEvent""",
+            ),
+        ],
     ),
 )
-"""What each is called, and how it is made."""

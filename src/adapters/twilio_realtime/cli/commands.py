@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from ..usage_error import UsageError
+from ..errors import UsageError
 from .demo import demo
 from .model import model
 from .output import NAME, complain
@@ -17,7 +17,7 @@ from .runtime import USAGE, explain
 from .serve import serve
 from .simulate import simulate
 
-__all__ = ["call"]
+__all__ = ["call", "commands"]
 
 _INTERRUPTED: Final = 128 + signal.SIGINT
 

@@ -30,14 +30,14 @@ from twilio_realtime_core.transport.websocket import LinkConfig
 from ..recordings.call_log import CallLog, as_json
 from ..recordings.report import Cut, complaints, find_cuts, table, write_recording
 from ..recordings.timeline import Lanes, Moment, Narrator
-from ..server.service import MEDIA_STREAM, Service, ServiceConfig
+from ..server.service import MEDIA_STREAM_PATH, Service, ServiceConfig
 from ..sim.model.realtime_peer import CLIENT, RealtimePeer
 from ..sim.model.replies import Reply, Speech
 from ..sim.phone.caller import HangUp
 from ..sim.phone.twilio_peer import SERVER, CueTaken, TwilioPeer
 from ..sim.world.world import Step
 from .options import json_option, runtime_option
-from .runtime import Accept, Drivers, RunningDriver, listen, place, run
+from .runtime import Accept, AnyDriver, Drivers, listen, place, run
 from .scenario import Scenario, full_scenario, short_scenario
 
 __all__ = ["demo"]
@@ -230,7 +230,7 @@ class _Call:
                     ServiceConfig(call=self._config(f"ws://{model}/v1/realtime"))
                 )
                 async with self._listening(self._accept_phone) as bridge:
-                    await self._dial(f"ws://{bridge}{MEDIA_STREAM}")
+                    await self._dial(f"ws://{bridge}{MEDIA_STREAM_PATH}")
 
     @asynccontextmanager
     async def _listening(self, accept: Accept) -> AsyncGenerator[str, None]:
@@ -296,7 +296,7 @@ class _Call:
         detection = {"type": "server_vad", "silence_duration_ms": self._scenario.silence_ms}
         return CallConfig(session=SessionConfig(turn_detection=detection), url=model_url)
 
-    def _accept_phone(self) -> tuple[RunningDriver, Hashable]:
+    def _accept_phone(self) -> tuple[AnyDriver, Hashable]:
         opening = HttpConnection(Peer.TWILIO, self._respond, os.urandom)
 
         def notify(event: object) -> None:
@@ -332,7 +332,7 @@ class _Call:
 
     # The model.
 
-    def _accept_bridge(self) -> tuple[RunningDriver, Hashable]:
+    def _accept_bridge(self) -> tuple[AnyDriver, Hashable]:
         link = LinkConfig(max_message_bytes=MAX_REALTIME_BYTES)
 
         def respond(request: HttpRequest) -> Upgrade:

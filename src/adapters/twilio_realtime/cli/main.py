@@ -7,7 +7,7 @@ from typing import Final, NoReturn
 __all__ = ["main"]
 
 _EXTRA: Final = ("click", "rich", "anyio")
-"""What the extra `cli` installs, and nothing below the command line needs."""
+"""What the extra `server` installs, and nothing below the command line needs."""
 
 _USAGE: Final = 2
 """The exit status of every wrong use, and so of a wrong installation."""
@@ -26,7 +26,7 @@ def main() -> NoReturn:
             raise
         sys.stderr.write(
             f"twilio-realtime: {missing} is not installed: "
-            "pip install 'twilio-realtime-core[cli]'\n"
+            "pip install 'twilio-realtime-core[server]'\n"
         )
         sys.exit(_USAGE)
     except KeyboardInterrupt:

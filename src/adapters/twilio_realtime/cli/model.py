@@ -19,7 +19,7 @@ from ..sim.model.replies import Reply, Speech
 from .model_session import Mistake, ModelSession, ServerTold, SessionOver
 from .options import host_option, json_option, port_option, runtime_option
 from .output import Field, Output, Tone
-from .runtime import RunningDriver
+from .runtime import AnyDriver
 from .server import Server
 
 __all__ = ["model"]
@@ -92,7 +92,7 @@ class _Sessions(Server):
 
     replies: Sequence[Reply]
 
-    def accept(self) -> tuple[RunningDriver, Hashable]:
+    def accept(self) -> tuple[AnyDriver, Hashable]:
         session = next(self.numbers)
 
         def respond(request: HttpRequest) -> HttpResponse | Upgrade:

@@ -15,13 +15,13 @@ from twilio_realtime_core.protocols.twilio import MAX_MESSAGE_BYTES
 from twilio_realtime_core.transport.handshake import ServerAddress, parse_url
 from twilio_realtime_core.transport.websocket import LinkConfig
 
+from ..errors import UsageError
 from ..runtime.tls import Tls
 from ..sim import sample_speech
 from ..sim.audio import write_wav
 from ..sim.phone.caller import After, Cue, HangUp, Say, WhenQuiet
 from ..sim.phone.twilio_peer import SERVER
 from ..sim.world.distance import Distant
-from ..usage_error import UsageError
 from .options import json_option, runtime_option
 from .output import Output
 from .phone_line import Caller, Line

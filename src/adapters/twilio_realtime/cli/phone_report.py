@@ -11,9 +11,9 @@ from twilio_realtime_core import ABNORMAL_CLOSURE, Fault, FaultKind
 from twilio_realtime_core.errors import redact
 from twilio_realtime_core.machine.units import MS, samples_to_ms, samples_to_ns
 
+from ..errors import UsageError
 from ..sim.phone.caller import HangUp, Say
 from ..sim.phone.twilio_peer import CallOver, Cleared, CueTaken, StreamWarning
-from ..usage_error import UsageError
 from .output import Output, Tone
 from .phone_line import Caller, Line, StreamBegan
 

@@ -6,8 +6,8 @@ from typing import Final
 
 import click
 
+from ..errors import UsageError
 from ..recordings.recorder import Replayed, replay
-from ..usage_error import UsageError
 from .options import json_option
 from .output import complain
 

@@ -9,27 +9,28 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Final, Protocol, TypeAlias, cast
+from typing import Any, Final, Protocol, cast
 
 import anyio
 from anyio.abc import TaskStatus
 
-from twilio_realtime_core import ByteAction, ByteMachine
+from twilio_realtime_core import ByteMachine
 
 from ..agents import failures
-from ..runtime.listening import MAX_CONNECTIONS
-from ..usage_error import UsageError
+from ..errors import UsageError
+from ..runtime.base_driver import AnyDriver
+from ..runtime.tcp_acceptor import MAX_CONNECTIONS, Accept
 from .output import complain
 
 __all__ = [
     "RUNTIMES",
     "USAGE",
     "Accept",
+    "AnyDriver",
     "Drivers",
-    "RunningDriver",
     "default_runtime",
     "drivers",
     "explain",
@@ -48,32 +49,13 @@ _KILLED: Final = 128
 """A shell's exit status of a program that a signal has ended, less the signal's number."""
 
 
-class RunningDriver(Protocol):
-    """The `Driver` of either runtime."""
-
-    async def run(self, accepted: Mapping[Any, Any] = ..., /) -> None:
-        """Run the machine until no stream is left and its deadline is `None`."""
-        ...
-
-    def now(self) -> int:
-        """The time in ns, to be passed to the machine."""
-        ...
-
-    def perform(self, actions: Iterable[ByteAction], /) -> None:
-        """Do what the machine asks of somebody else than the driver."""
-        ...
-
-
-Accept: TypeAlias = Callable[[], tuple[RunningDriver, Hashable]]
-
-
 class Drivers(Protocol):
     """What `twilio_realtime.trio` and `twilio_realtime.asyncio` have in common."""
 
     @property
     def Driver(  # noqa: N802 - the name of a class
         self,
-    ) -> Callable[[ByteMachine, Callable[[object], None]], RunningDriver]:
+    ) -> Callable[[ByteMachine, Callable[[object], None]], AnyDriver]:
         """Makes a driver of a machine and of who is to be notified."""
         ...
 
@@ -186,7 +168,7 @@ def place(error: BaseException) -> str:
     error = _only_cause(error)
     if isinstance(error, OSError):
         return explain(error)
-    return failures.place(error)
+    return failures.describe_error(error)
 
 
 async def _watch_signals(

@@ -13,24 +13,24 @@ from twilio_realtime_core import CallConfig, LocalProtocolError, Peer, SessionCo
 from twilio_realtime_core.config.fields import UNSET
 from twilio_realtime_core.transport.http import HttpRequest
 
+from ..errors import UsageError
 from ..recordings.folder import RecordedCalls
 from ..recordings.recorder import BridgeLike
-from ..runtime.listening import MAX_CONNECTIONS
+from ..runtime.tcp_acceptor import MAX_CONNECTIONS
 from ..server.environment import read_settings
 from ..server.public_url import check_public_url
 from ..server.service import (
-    HEALTH,
-    INCOMING_CALL,
-    MEDIA_STREAM,
+    HEALTH_PATH,
+    INCOMING_CALL_PATH,
+    MEDIA_STREAM_PATH,
     Service,
     ServiceConfig,
     check_exposure,
 )
-from ..usage_error import UsageError
 from .call_events import describe
 from .options import host_option, json_option, port_option, runtime_option
 from .output import Output, Tone
-from .runtime import RunningDriver, place
+from .runtime import AnyDriver, place
 from .server import Server
 
 __all__ = ["serve"]
@@ -105,7 +105,7 @@ def serve(host: str, port: int, runtime: str, *, as_json: bool, **options: Any) 
         max_connections=MAX_CONNECTIONS if recorded is None else _MAX_RECORDED,
         output=output,
         scheme="http" if tls is None else "https",
-        served=f": {INCOMING_CALL}, {MEDIA_STREAM}, {HEALTH}",
+        served=f": {INCOMING_CALL_PATH}, {MEDIA_STREAM_PATH}, {HEALTH_PATH}",
     ).run(host, port, runtime)
 
 
@@ -115,7 +115,7 @@ class _Calls(Server):
 
     service: Service
 
-    def accept(self) -> tuple[RunningDriver, Hashable]:
+    def accept(self) -> tuple[AnyDriver, Hashable]:
         call: list[int] = []
 
         def begin(bridge: BridgeLike, request: HttpRequest) -> None:

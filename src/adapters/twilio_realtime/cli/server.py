@@ -6,9 +6,9 @@ from itertools import count
 
 from attrs import define, field
 
-from ..runtime.listening import MAX_CONNECTIONS
+from ..runtime.tcp_acceptor import MAX_CONNECTIONS
 from .output import Field, Output, Tone
-from .runtime import Drivers, RunningDriver, listen, place, run
+from .runtime import AnyDriver, Drivers, listen, place, run
 
 __all__ = ["Server"]
 
@@ -27,7 +27,7 @@ class Server(ABC):
     numbers: "count[int]" = field(init=False, factory=lambda: count(1))
 
     @abstractmethod
-    def accept(self) -> tuple[RunningDriver, Hashable]:
+    def accept(self) -> tuple[AnyDriver, Hashable]:
         """A driver for a new connection, and what its machine calls that."""
 
     def run(self, host: str, port: int, runtime: str) -> int:

@@ -5,9 +5,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Final
 
+from ..errors import UsageError
 from ..sim.audio import from_linear, read_wav
 from ..sim.phone.caller import SPEECH_LIMIT
-from ..usage_error import UsageError
 
 __all__ = ["load_wav"]
 

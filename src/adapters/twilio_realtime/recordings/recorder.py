@@ -26,7 +26,7 @@ from twilio_realtime_core.values.block_cause import BlockCause
 from twilio_realtime_core.values.items import ConversationItem
 from twilio_realtime_core.values.playback_position import PlaybackPosition
 
-from ..usage_error import UsageError
+from ..errors import UsageError
 from .format import FORMAT, VERSION, Hider, decode, parse, written
 
 __all__ = ["BridgeLike", "Difference", "Recorder", "Replayed", "replay"]

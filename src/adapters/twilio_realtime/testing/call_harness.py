@@ -18,7 +18,7 @@ from twilio_realtime_core.machine.contract import MessageMachine
 from twilio_realtime_core.notifications import CallEnded, CallStarted, Notification
 from twilio_realtime_core.protocols.twilio import Mark
 
-from ..agents.call import Agent, Call
+from ..agents.call import Call, CallHandler
 from ..sim.impairments.impaired_peer import Troubled
 from ..sim.impairments.rules import kind_of
 from ..sim.impairments.table import Trouble
@@ -72,7 +72,7 @@ class Stage:
     failed: anyio.Event = field(init=False, factory=anyio.Event)
     started: anyio.Event = field(init=False, factory=anyio.Event)
     agent_done: anyio.Event = field(init=False, factory=anyio.Event)
-    _agent: Agent = field(init=False)
+    _agent: CallHandler = field(init=False)
     _call: Call | None = field(init=False, default=None)
     _world: MessageWorld = field(init=False, factory=MessageWorld)
     _bridge: Bridge = field(init=False)
@@ -89,7 +89,7 @@ class Stage:
     # For the test.
 
     def begin(
-        self, phone: Handset, agent: Agent, config: CallConfig, trouble: Trouble, seed: int
+        self, phone: Handset, agent: CallHandler, config: CallConfig, trouble: Trouble, seed: int
     ) -> None:
         """The caller dials; `agent` is to look after his call."""
         self.begun, self.phone, self._agent, self._trouble = True, phone, agent, trouble

@@ -23,7 +23,7 @@ from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine.units import MS, SECOND
 from twilio_realtime_core.notifications import CallEnded, Notification
 
-from ..agents.call import Agent
+from ..agents.call import CallHandler
 from .call_harness import Stage
 from .handset import BYTES_A_MS, Handset
 from .impairments import NO_FAULTS, Faults
@@ -85,7 +85,7 @@ class PhoneCall:
     The same test gives the same call. Whatever the caller does after the end does nothing.
     """
 
-    agent: Agent = _idle
+    agent: CallHandler = _idle
     config: CallConfig = field(factory=CallConfig)
     parameters: dict[str, str] = field(factory=dict[str, str])
     """The custom parameters of the TwiML."""

@@ -30,8 +30,8 @@ def faults(draw: st.DrawFn, *names: str) -> Faults:
     """What goes wrong, for `PhoneCall.faults`: some of all faults, or none; if some are named, each
     of these one time in two.
 
-    Some of them end a call, as they should; name others (`twilio_realtime.testing.impairments.NAMES` has
-    all) for tests that go on.
+    Some of them end a call, as they should; name others for tests that go on
+    (`twilio_realtime.testing.impairments.NAMES` has all).
     """
 
     def draw_number(label: str, low: int, high: int) -> int:

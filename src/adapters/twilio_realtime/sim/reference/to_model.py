@@ -27,7 +27,7 @@ from .history import History, Reset
 from .links import Line
 from .step_record import CLIENT_EVENTS, Fact, TimedOut, Told, news_of
 
-__all__ = ["MOST_EARLY", "ToModel"]
+__all__ = ["MOST_EARLY", "ToModel", "silence"]
 
 MOST_EARLY: Final = 10 * 8000
 """Samples of audio that may wait for the session: ten seconds, as is stated; what the bridge itself
