@@ -11,7 +11,7 @@ from twilio_realtime.sim.phone.twilio_peer import CueTaken, TwilioPeer
 from twilio_realtime.sim.world.calls import message_call
 from twilio_realtime.sim.world.world import Step
 from twilio_realtime_core import Bridge, CallConfig, Peer, Send, SessionConfig
-from twilio_realtime_core.audio.payload import count_samples
+from twilio_realtime_core.audio.pcmu import count_samples
 from twilio_realtime_core.machine.units import MS, SECOND, samples_to_ns
 from twilio_realtime_core.notifications import Interrupted
 from twilio_realtime_core.protocols import twilio

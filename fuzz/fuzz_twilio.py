@@ -4,7 +4,7 @@ import json
 import sys
 from importlib import import_module
 
-from twilio_realtime_core.audio.payload import count_samples
+from twilio_realtime_core.audio.pcmu import count_samples
 from twilio_realtime_core.errors import Fault
 from twilio_realtime_core.protocols import twilio
 

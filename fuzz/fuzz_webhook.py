@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 
 from twilio_realtime_core.errors import Fault
-from twilio_realtime_core.webhook import form_parameters, sign, signature_matches
+from twilio_realtime_core.webhook import compute_signature, is_signature_valid, parse_form
 
 TOKEN = "12345"
 
@@ -17,12 +17,12 @@ def check(data: bytes) -> None:
     target, _, rest = data.partition(b"\n")
     signature, _, body = rest.partition(b"\n")
     url = "https://example.com" + target.decode("utf-8", "surrogateescape")
-    form = form_parameters(body)
+    form = parse_form(body)
     fields = [] if isinstance(form, Fault) else form
-    assert signature_matches(TOKEN, sign(TOKEN, url, fields), url, fields)
-    assert not signature_matches(TOKEN, sign(TOKEN[::-1], url, fields), url, fields)
-    signature_matches(TOKEN, signature.decode("latin-1"), url, fields)
-    signature_matches(TOKEN, signature.decode("latin-1"), url, json_body=body)
+    assert is_signature_valid(TOKEN, compute_signature(TOKEN, url, fields), url, fields)
+    assert not is_signature_valid(TOKEN, compute_signature(TOKEN[::-1], url, fields), url, fields)
+    is_signature_valid(TOKEN, signature.decode("latin-1"), url, fields)
+    is_signature_valid(TOKEN, signature.decode("latin-1"), url, json_body=body)
 
 
 def main() -> None:

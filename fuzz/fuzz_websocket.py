@@ -10,7 +10,7 @@ import sys
 from importlib import import_module
 
 from twilio_realtime_core.machine.units import SECOND
-from twilio_realtime_core.transport.handshake import HttpRequest, accept
+from twilio_realtime_core.transport.handshake import HttpRequest, encode_upgrade_response
 from twilio_realtime_core.transport.websocket import (
     Link,
     LinkClosed,
@@ -71,7 +71,7 @@ def begin(mode: int) -> tuple[Link, list[LinkEvent]]:
     link = Link.client("ws://h/media", CONFIG, 0, bytes)
     events = link.connected(0)
     if mode & OPEN:
-        events += link.receive_bytes(accept(REQUEST), 0)
+        events += link.receive_bytes(encode_upgrade_response(REQUEST), 0)
         assert events[-1] == LinkOpened()
     return link, events
 

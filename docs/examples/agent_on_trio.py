@@ -5,25 +5,21 @@ from collections.abc import Callable
 
 import trio
 
-from twilio_realtime.agents.call import Call
-from twilio_realtime.agents.call_acceptor import answering
-from twilio_realtime.server.service import Service, ServiceConfig
+from twilio_realtime import Call, HangUp, KeyPressed, Service, ServiceConfig, call_acceptor
 from twilio_realtime.trio import Driver, listen
-from twilio_realtime_core import HangUp
-from twilio_realtime_core.notifications import KeyPressed
 
 
 async def agent(call: Call) -> None:
-    """Look after one call."""
+    """Handle one call."""
     async for event in call:
         if isinstance(event, KeyPressed):
             call.send(HangUp())
 
 
-async def main(config: ServiceConfig, port: int, tell: Callable[[object], None] = print) -> None:
-    """Listen until cancelled; `tell` is told where, and what goes wrong."""
-    accept = answering(Service(config), agent, Driver)
-    await listen("127.0.0.1", port, accept, on_error=tell, on_listening=tell)
+async def main(config: ServiceConfig, port: int, report: Callable[[object], None] = print) -> None:
+    """Listen until cancelled; `report` gets the addresses and the errors."""
+    accept = call_acceptor(Service(config), agent, Driver)
+    await listen("127.0.0.1", port, accept, on_error=report, on_listening=report)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 When a call comes in, Twilio requests a TwiML document. The document of `connect_stream` joins the
 call to a bidirectional Media Stream, which Twilio then opens as a WebSocket. Both requests carry
-a signature in `SIGNATURE_HEADER`, which `signature_matches` checks.
+a signature in `SIGNATURE_HEADER`, which `is_signature_valid` checks.
 
 The signature covers the URL that Twilio uses, to the letter. A server behind a proxy does not see
 that URL and has to be told it; `stream_url` makes the URL of the stream from it, once, for the
@@ -22,10 +22,10 @@ from .errors import Fault, FaultKind, LocalProtocolError
 
 __all__ = [
     "SIGNATURE_HEADER",
-    "connect_stream",
-    "form_parameters",
-    "sign",
-    "signature_matches",
+    "compute_signature",
+    "connect_stream_twiml",
+    "is_signature_valid",
+    "parse_form",
     "stream_url",
 ]
 
@@ -47,7 +47,7 @@ _STREAM_URL = re.compile(
 )
 """An absolute URL with neither query nor fragment, in the characters of RFC 3986, section 3."""
 
-_LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]")
+_LOOPBACK_HOST = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]")
 """Hosts that only the machine itself can reach (RFC 6761, section 6.3; RFC 6890)."""
 
 _SIGNED_URL = re.compile(
@@ -60,10 +60,10 @@ _DEFAULT_PORTS = {"http": ":80", "ws": ":80", "https": ":443", "wss": ":443"}
 
 _BODY_HASH = re.compile(r"[?&]bodySHA256=([0-9a-f]{64})(?:[&#]|\Z)")
 
-_NOT_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
+_NON_XML_CHARACTER = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 """Characters that no XML document can hold, escaped or not (XML 1.0, section 2.2)."""
 
-_ATTRIBUTE = str.maketrans(
+_ATTRIBUTE_ESCAPES = str.maketrans(
     {
         "&": "&amp;",
         "<": "&lt;",
@@ -77,7 +77,7 @@ _ATTRIBUTE = str.maketrans(
 )
 
 
-def connect_stream(url: str, parameters: Mapping[str, str] | None = None) -> str:
+def connect_stream_twiml(url: str, parameters: Mapping[str, str] | None = None) -> str:
     """The TwiML that joins a call to the bidirectional Media Stream at `url`.
 
     `url` is what Twilio dials: absolute, `wss`, with neither query nor fragment, since Twilio
@@ -91,10 +91,12 @@ def connect_stream(url: str, parameters: Mapping[str, str] | None = None) -> str
     document would be over 64 kB.
     """
     _check_stream_url(url)
-    children = "".join(_parameter(name, value) for name, value in (parameters or {}).items())
+    children = "".join(
+        _parameter_element(name, value) for name, value in (parameters or {}).items()
+    )
     document = (
         '<?xml version="1.0" encoding="UTF-8"?>'
-        f'<Response><Connect><Stream url="{url.translate(_ATTRIBUTE)}">{children}'
+        f'<Response><Connect><Stream url="{url.translate(_ATTRIBUTE_ESCAPES)}">{children}'
         "</Stream></Connect></Response>"
     )
     size = len(document.encode())
@@ -122,7 +124,7 @@ def stream_url(public_url: str, path: str) -> str:
     return url
 
 
-def sign(token: str, url: str, parameters: Iterable[tuple[str, str]] = ()) -> str:
+def compute_signature(auth_token: str, url: str, parameters: Iterable[tuple[str, str]] = ()) -> str:
     """The signature that Twilio gives a request.
 
     `token` is the auth token of the account, `url` the whole URL as Twilio uses it, `parameters`
@@ -132,14 +134,14 @@ def sign(token: str, url: str, parameters: Iterable[tuple[str, str]] = ()) -> st
 
     Raises `LocalProtocolError` for an empty token, with which everybody could sign.
     """
-    if not token:
+    if not auth_token:
         raise LocalProtocolError("the auth token is empty; set it before requests are checked")
     signed = url + "".join(name + value for name, value in sorted(set(parameters)))
-    return b64encode(hmac.digest(_bytes(token), _bytes(signed), "sha1")).decode("ascii")
+    return b64encode(hmac.digest(_to_bytes(auth_token), _to_bytes(signed), "sha1")).decode("ascii")
 
 
-def signature_matches(
-    token: str,
+def is_signature_valid(
+    auth_token: str,
     signature: str | None,
     url: str,
     parameters: Iterable[tuple[str, str]] = (),
@@ -164,14 +166,14 @@ def signature_matches(
     Never raises for anything that a peer sends; raises `LocalProtocolError` for an empty token.
     """
     fields = tuple(parameters)
-    expected = [sign(token, variant, fields) for variant in _port_variants(url)]
-    if signature is None or (json_body is not None and not _holds_hash(url, json_body)):
+    expected = [compute_signature(auth_token, variant, fields) for variant in _port_variants(url)]
+    if signature is None or (json_body is not None and not _has_body_hash(url, json_body)):
         return False
-    given = _bytes(signature)
-    return any(hmac.compare_digest(given, _bytes(one)) for one in expected)
+    given = _to_bytes(signature)
+    return any(hmac.compare_digest(given, _to_bytes(one)) for one in expected)
 
 
-def form_parameters(body: bytes) -> list[tuple[str, str]] | Fault:
+def parse_form(body: bytes) -> list[tuple[str, str]] | Fault:
     """The fields of a posted form (`application/x-www-form-urlencoded`), in their order.
 
     Empty values are kept, since they are signed like any other. A body that is not UTF-8, or has
@@ -198,13 +200,13 @@ def _check_stream_url(url: str) -> None:
             "the URL of a stream has to be absolute, as in wss://host/path, in ASCII, with all "
             "else percent-encoded"
         )
-    if match["scheme"] == "ws" and not _LOOPBACK.fullmatch(match["host"]):
+    if match["scheme"] == "ws" and not _LOOPBACK_HOST.fullmatch(match["host"]):
         raise LocalProtocolError(
             "Twilio opens streams with wss only (error 31922); ws is for loopback hosts"
         )
 
 
-def _parameter(name: str, value: str) -> str:
+def _parameter_element(name: str, value: str) -> str:
     if not name:
         raise LocalProtocolError("a parameter of the stream has an empty name")
     if len(name) + len(value) > _MAX_PARAMETER_CHARACTERS:
@@ -212,12 +214,12 @@ def _parameter(name: str, value: str) -> str:
             "name and value of a parameter of the stream have over "
             f"{_MAX_PARAMETER_CHARACTERS} characters together; pass a key to what is longer"
         )
-    if _NOT_XML.search(name) or _NOT_XML.search(value):
+    if _NON_XML_CHARACTER.search(name) or _NON_XML_CHARACTER.search(value):
         raise LocalProtocolError(
             "a parameter of the stream holds a character that XML cannot hold, such as a control "
             "character; encode the value, in base64 for example"
         )
-    return f'<Parameter name="{name.translate(_ATTRIBUTE)}" value="{value.translate(_ATTRIBUTE)}"/>'
+    return f'<Parameter name="{name.translate(_ATTRIBUTE_ESCAPES)}" value="{value.translate(_ATTRIBUTE_ESCAPES)}"/>'
 
 
 def _port_variants(url: str) -> list[str]:
@@ -229,11 +231,11 @@ def _port_variants(url: str) -> list[str]:
     return [url, match["origin"] + port + (match["rest"] or "")]
 
 
-def _holds_hash(url: str, body: bytes) -> bool:
+def _has_body_hash(url: str, body: bytes) -> bool:
     match = _BODY_HASH.search(url)
     return match is not None and hmac.compare_digest(match[1], sha256(body).hexdigest())
 
 
-def _bytes(text: str) -> bytes:
+def _to_bytes(text: str) -> bytes:
     """UTF-8 of any text: headers and targets may hold lone surrogates."""
     return text.encode("utf-8", "surrogatepass")

@@ -106,7 +106,7 @@ def ready_stack() -> Stack:
             Peer.REALTIME: LinkConfig(max_message_bytes=MAX_REALTIME_BYTES),
         },
         os.urandom,
-        accepted={Peer.TWILIO: HttpRequest("GET", "/media-stream", upgrade)},
+        accepted_requests={Peer.TWILIO: HttpRequest("GET", "/media-stream", upgrade)},
     )
     stack.start(0)
     start = encode_frame(TEXT, start_message().encode(), os.urandom(4))

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from twilio_realtime_core.errors import Fault, FaultKind, LocalProtocolError
 from twilio_realtime_core.webhook import (
     SIGNATURE_HEADER,
-    connect_stream,
-    form_parameters,
-    sign,
-    signature_matches,
+    compute_signature,
+    connect_stream_twiml,
+    is_signature_valid,
+    parse_form,
     stream_url,
 )
 
@@ -60,14 +60,14 @@ xml_words = st.text(
 
 
 def test_twiml_connects_the_call_to_the_stream() -> None:
-    assert connect_stream(STREAM) == (
+    assert connect_stream_twiml(STREAM) == (
         '<?xml version="1.0" encoding="UTF-8"?><Response><Connect>'
         '<Stream url="wss://example.com/media-stream"></Stream></Connect></Response>'
     )
 
 
 def test_twiml_carries_the_parameters_in_their_order() -> None:
-    stream = parse(connect_stream(STREAM, {"tenant": "blue", "Agent": "sales & more"}))
+    stream = parse(connect_stream_twiml(STREAM, {"tenant": "blue", "Agent": "sales & more"}))
     assert [child.tag for child in stream] == ["Parameter", "Parameter"]
     assert [dict(child.attrib) for child in stream] == [
         {"name": "tenant", "value": "blue"},
@@ -77,7 +77,7 @@ def test_twiml_carries_the_parameters_in_their_order() -> None:
 
 @given(st.dictionaries(xml_words.filter(bool), xml_words, max_size=5))
 def test_twiml_read_as_xml_gives_back_url_and_parameters(parameters: dict[str, str]) -> None:
-    stream = parse(connect_stream("wss://example.com/a&b'c", parameters))
+    stream = parse(connect_stream_twiml("wss://example.com/a&b'c", parameters))
     assert stream.attrib == {"url": "wss://example.com/a&b'c"}
     assert [(child.attrib["name"], child.attrib["value"]) for child in stream] == list(
         parameters.items()
@@ -97,7 +97,7 @@ def test_twiml_read_as_xml_gives_back_url_and_parameters(parameters: dict[str, s
     ],
 )
 def test_twiml_takes_a_url_that_can_be_dialled(url: str) -> None:
-    assert parse(connect_stream(url)).attrib["url"] == url
+    assert parse(connect_stream_twiml(url)).attrib["url"] == url
 
 
 @pytest.mark.parametrize(
@@ -123,38 +123,38 @@ def test_twiml_takes_a_url_that_can_be_dialled(url: str) -> None:
 )
 def test_twiml_refuses_a_url_that_twilio_would_not_dial(url: str, hint: str) -> None:
     with pytest.raises(LocalProtocolError, match=hint) as raised:
-        connect_stream(url)
+        connect_stream_twiml(url)
     assert "secret" not in str(raised.value)
 
 
 def test_name_and_value_of_a_parameter_stay_under_500_characters() -> None:
-    assert "v" * 495 in connect_stream(STREAM, {"name": "v" * 495})
+    assert "v" * 495 in connect_stream_twiml(STREAM, {"name": "v" * 495})
     with pytest.raises(LocalProtocolError, match="over 499 characters together"):
-        connect_stream(STREAM, {"name": "v" * 496})
+        connect_stream_twiml(STREAM, {"name": "v" * 496})
 
 
 def test_a_parameter_has_a_name() -> None:
     with pytest.raises(LocalProtocolError, match="empty name"):
-        connect_stream(STREAM, {"": "value"})
+        connect_stream_twiml(STREAM, {"": "value"})
 
 
 @pytest.mark.parametrize("character", ["\0", "\x0b", "\x1f", "\ud800", "\ufffe", "\uffff"])
 def test_what_xml_cannot_hold_is_refused(character: str) -> None:
     with pytest.raises(LocalProtocolError, match="encode the value"):
-        connect_stream(STREAM, {"name": f"a{character}b"})
+        connect_stream_twiml(STREAM, {"name": f"a{character}b"})
     with pytest.raises(LocalProtocolError, match="encode the value"):
-        connect_stream(STREAM, {f"a{character}b": "value"})
+        connect_stream_twiml(STREAM, {f"a{character}b": "value"})
 
 
 def test_a_document_stays_within_64_kb() -> None:
-    assert connect_stream(STREAM, {f"name {n}": "v" * 400 for n in range(140)})
+    assert connect_stream_twiml(STREAM, {f"name {n}": "v" * 400 for n in range(140)})
     with pytest.raises(LocalProtocolError, match="64000; give the stream fewer"):
-        connect_stream(STREAM, {f"name {n}": "v" * 400 for n in range(150)})
+        connect_stream_twiml(STREAM, {f"name {n}": "v" * 400 for n in range(150)})
 
 
 def test_the_size_of_a_document_counts_in_bytes() -> None:
     with pytest.raises(LocalProtocolError, match="64000"):
-        connect_stream(STREAM, {f"name {n}": "ü" * 400 for n in range(78)})
+        connect_stream_twiml(STREAM, {f"name {n}": "ü" * 400 for n in range(78)})
 
 
 # The URL of the stream
@@ -202,12 +202,12 @@ def test_a_form_is_signed_as_in_the_example_of_twilios_documentation() -> None:
         ("From", "+14158675309"),
     ]
     url = "https://mycompany.com/myapp.php?foo=1&bar=2"
-    assert sign(TOKEN, url, parameters) == "RSOYDt4T1cUTdK1PDd93/VVr8B8="
+    assert compute_signature(TOKEN, url, parameters) == "RSOYDt4T1cUTdK1PDd93/VVr8B8="
 
 
 def test_an_upgrade_is_signed_by_its_url_alone() -> None:
     # printf 'wss://example.com/media-stream' | openssl dgst -sha1 -hmac 12345 -binary | base64
-    assert sign(TOKEN, STREAM) == "XFfwGS2Ev7f9qAP9MmRoMS7C724="
+    assert compute_signature(TOKEN, STREAM) == "XFfwGS2Ev7f9qAP9MmRoMS7C724="
 
 
 @given(words.filter(bool), urls_with_query, st.dictionaries(words, words, max_size=6))
@@ -215,21 +215,23 @@ def test_signatures_are_those_of_twilios_own_library(
     token: str, url: str, parameters: dict[str, str]
 ) -> None:
     expected = twilios_own(token).compute_signature(url, parameters)
-    assert sign(token, url, parameters.items()) == expected
+    assert compute_signature(token, url, parameters.items()) == expected
 
 
 @given(st.dictionaries(words, st.lists(words, min_size=1, max_size=3), max_size=4))
 def test_repeated_fields_are_signed_as_in_twilios_own_library(fields: dict[str, list[str]]) -> None:
     theirs = cast(dict[str, str], Repeated(fields))
     pairs = [(name, value) for name, values in fields.items() for value in values]
-    assert sign(TOKEN, STREAM, pairs) == twilios_own(TOKEN).compute_signature(STREAM, theirs)
+    assert compute_signature(TOKEN, STREAM, pairs) == twilios_own(TOKEN).compute_signature(
+        STREAM, theirs
+    )
 
 
 def test_an_empty_token_is_refused() -> None:
     with pytest.raises(LocalProtocolError, match="token is empty"):
-        sign("", STREAM)
+        compute_signature("", STREAM)
     with pytest.raises(LocalProtocolError, match="token is empty"):
-        signature_matches("", None, STREAM)
+        is_signature_valid("", None, STREAM)
 
 
 # Checking
@@ -237,12 +239,12 @@ def test_an_empty_token_is_refused() -> None:
 
 def test_the_signature_of_an_upgrade_matches_its_url() -> None:
     signature = "XFfwGS2Ev7f9qAP9MmRoMS7C724="
-    assert signature_matches(TOKEN, signature, STREAM)
-    assert signature_matches(TOKEN, signature, stream_url("https://example.com", "/media-stream"))
-    assert not signature_matches(TOKEN, signature, "https://example.com/media-stream")
-    assert not signature_matches(TOKEN, signature, STREAM + "/")
-    assert not signature_matches(TOKEN, signature, STREAM, [("From", "+15550100")])
-    assert not signature_matches("54321", signature, STREAM)
+    assert is_signature_valid(TOKEN, signature, STREAM)
+    assert is_signature_valid(TOKEN, signature, stream_url("https://example.com", "/media-stream"))
+    assert not is_signature_valid(TOKEN, signature, "https://example.com/media-stream")
+    assert not is_signature_valid(TOKEN, signature, STREAM + "/")
+    assert not is_signature_valid(TOKEN, signature, STREAM, [("From", "+15550100")])
+    assert not is_signature_valid("54321", signature, STREAM)
 
 
 @pytest.mark.parametrize(
@@ -256,14 +258,18 @@ def test_the_signature_of_an_upgrade_matches_its_url() -> None:
     ],
 )
 def test_a_url_is_tried_with_and_without_its_port(with_port: str, without: str) -> None:
-    assert signature_matches(TOKEN, sign(TOKEN, with_port), without)
-    assert signature_matches(TOKEN, sign(TOKEN, without), with_port)
+    assert is_signature_valid(TOKEN, compute_signature(TOKEN, with_port), without)
+    assert is_signature_valid(TOKEN, compute_signature(TOKEN, without), with_port)
 
 
 def test_a_port_that_is_no_default_may_be_left_out_of_the_signature_only() -> None:
-    assert signature_matches(TOKEN, sign(TOKEN, STREAM), "wss://example.com:8443/media-stream")
-    assert not signature_matches(
-        TOKEN, sign(TOKEN, "wss://example.com:8443/media-stream"), "wss://example.com/media-stream"
+    assert is_signature_valid(
+        TOKEN, compute_signature(TOKEN, STREAM), "wss://example.com:8443/media-stream"
+    )
+    assert not is_signature_valid(
+        TOKEN,
+        compute_signature(TOKEN, "wss://example.com:8443/media-stream"),
+        "wss://example.com/media-stream",
     )
 
 
@@ -272,8 +278,8 @@ def test_requests_are_accepted_as_by_twilios_own_library(
     parameters: dict[str, str], url: str, other: str
 ) -> None:
     for signed in (url, other):
-        signature = sign(TOKEN, signed, parameters.items())
-        assert signature_matches(TOKEN, signature, url, parameters.items()) == twilios_own(
+        signature = compute_signature(TOKEN, signed, parameters.items())
+        assert is_signature_valid(TOKEN, signature, url, parameters.items()) == twilios_own(
             TOKEN
         ).validate(url, parameters, signature)
 
@@ -282,30 +288,30 @@ def test_requests_are_accepted_as_by_twilios_own_library(
 def test_a_json_body_is_checked_by_the_hash_in_the_url(body: str, url: str) -> None:
     hashed = sha256(body.encode("utf-8", "replace")).hexdigest()
     signed = f"{url}{'&' if '?' in url else '?'}bodySHA256={hashed}"
-    signature = sign(TOKEN, signed)
+    signature = compute_signature(TOKEN, signed)
     raw = body.encode("utf-8", "replace")
-    assert signature_matches(TOKEN, signature, signed, json_body=raw)
+    assert is_signature_valid(TOKEN, signature, signed, json_body=raw)
     assert twilios_own(TOKEN).validate(signed, raw.decode(), signature)
-    assert not signature_matches(TOKEN, signature, signed, json_body=raw + b" ")
-    assert not signature_matches(TOKEN, signature, url, json_body=raw)
-    assert not signature_matches(TOKEN, sign(TOKEN, url), url, json_body=raw)
+    assert not is_signature_valid(TOKEN, signature, signed, json_body=raw + b" ")
+    assert not is_signature_valid(TOKEN, signature, url, json_body=raw)
+    assert not is_signature_valid(TOKEN, compute_signature(TOKEN, url), url, json_body=raw)
 
 
 def test_a_request_without_a_signature_does_not_match() -> None:
     headers = {"host": "example.com"}
-    assert not signature_matches(TOKEN, headers.get(SIGNATURE_HEADER), STREAM)
+    assert not is_signature_valid(TOKEN, headers.get(SIGNATURE_HEADER), STREAM)
 
 
 @given(st.one_of(st.text(), st.text("ABab01+/=", max_size=30)), st.text())
 def test_no_header_and_no_url_raises(signature: str, url: str) -> None:
-    assume(signature != sign(TOKEN, url))
-    assert not signature_matches(TOKEN, signature, url)
+    assume(signature != compute_signature(TOKEN, url))
+    assert not is_signature_valid(TOKEN, signature, url)
 
 
 def test_lone_surrogates_in_url_and_header_are_only_another_text() -> None:
     url = "wss://example.com/\udcff"
-    assert signature_matches(TOKEN, sign(TOKEN, url), url)
-    assert not signature_matches(TOKEN, "\udcff", url)
+    assert is_signature_valid(TOKEN, compute_signature(TOKEN, url), url)
+    assert not is_signature_valid(TOKEN, "\udcff", url)
 
 
 # The form
@@ -313,7 +319,7 @@ def test_lone_surrogates_in_url_and_header_are_only_another_text() -> None:
 
 def test_a_form_gives_its_fields_in_order_with_empty_and_repeated_ones() -> None:
     body = b"From=%2B15550100&City=&Name=J%C3%BCrgen+K&Name=x&Flag"
-    assert form_parameters(body) == [
+    assert parse_form(body) == [
         ("From", "+15550100"),
         ("City", ""),
         ("Name", "Jürgen K"),
@@ -323,32 +329,32 @@ def test_a_form_gives_its_fields_in_order_with_empty_and_repeated_ones() -> None
 
 
 def test_an_empty_form_has_no_fields() -> None:
-    assert form_parameters(b"") == []
+    assert parse_form(b"") == []
 
 
 @pytest.mark.parametrize("body", [b"a=%FF", b"a=\xff", b"%C3=a"])
 def test_a_form_that_is_not_utf_8_is_a_fault(body: bytes) -> None:
-    fault = form_parameters(body)
+    fault = parse_form(body)
     assert fault == Fault(None, FaultKind.BAD_MESSAGE, "the form is not UTF-8")
 
 
 def test_a_form_with_more_fields_than_a_call_has_is_a_fault() -> None:
     assert len(fields_of(b"&".join([b"a=b"] * 1000))) == 1000
-    fault = form_parameters(b"&".join([b"a=b"] * 1001))
+    fault = parse_form(b"&".join([b"a=b"] * 1001))
     assert fault == Fault(None, FaultKind.TOO_LARGE, "the form has over 1000 fields")
 
 
 @given(st.binary())
 def test_no_body_raises(body: bytes) -> None:
-    match form_parameters(body):
+    match parse_form(body):
         case Fault(kind=kind):
             assert kind is FaultKind.BAD_MESSAGE
         case fields:
-            assert isinstance(sign(TOKEN, STREAM, fields), str)
+            assert isinstance(compute_signature(TOKEN, STREAM, fields), str)
 
 
 def fields_of(body: bytes) -> list[tuple[str, str]]:
-    fields = form_parameters(body)
+    fields = parse_form(body)
     assert not isinstance(fields, Fault)
     return fields
 

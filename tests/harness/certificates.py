@@ -1,4 +1,4 @@
-"""Certificates for tests, from an authority that exists only here."""
+"""TLS contexts for tests, with certificates of an authority for tests."""
 
 import ssl
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from functools import cache
 
 import trustme
 
-__all__ = ["self_signed", "serving", "trusting"]
+__all__ = ["client_context", "self_signed_context", "server_context"]
 
 _YEAR_2000 = datetime(2000, 1, 1, tzinfo=UTC)
 _YEAR_3000 = datetime(3000, 1, 1, tzinfo=UTC)
@@ -18,32 +18,32 @@ def authority(name: str) -> trustme.CA:
 
 
 @cache
-def serving(
+def server_context(
     *names: str,
-    by: str = "authority",
+    issuer: str = "authority",
     not_before: datetime = _YEAR_2000,
     not_after: datetime = _YEAR_3000,
 ) -> ssl.SSLContext:
-    """The context of a server that is called `names`, certified `by` the authority of that name."""
-    leaf = authority(by).issue_cert(*names, not_before=not_before, not_after=not_after)
+    """Return the context of a server whose certificate for `names` is from `issuer`."""
+    leaf = authority(issuer).issue_cert(*names, not_before=not_before, not_after=not_after)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with leaf.private_key_and_cert_chain_pem.tempfile() as path:
         context.load_cert_chain(path)
     return context
 
 
-def self_signed() -> ssl.SSLContext:
-    """The context of a server whose certificate nobody else has signed."""
-    own = trustme.CA()
+def self_signed_context() -> ssl.SSLContext:
+    """Return the context of a server with a self-signed certificate."""
+    issuer = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with own.private_key_pem.tempfile() as key, own.cert_pem.tempfile() as certificate:
+    with issuer.private_key_pem.tempfile() as key, issuer.cert_pem.tempfile() as certificate:
         context.load_cert_chain(certificate, key)
     return context
 
 
 @cache
-def trusting() -> ssl.SSLContext:
-    """The context of a client that trusts the authority."""
+def client_context() -> ssl.SSLContext:
+    """Return the context of a client that trusts the authority."""
     context = ssl.create_default_context()
     context.load_verify_locations(cadata=authority("authority").cert_pem.bytes().decode())
     return context

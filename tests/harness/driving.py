@@ -1,5 +1,5 @@
-"""What the tests of both drivers share: a machine that writes down what it is told, a whole call,
-and an asyncio loop with virtual time. Tests run on either runtime by way of anyio."""
+"""Helpers for the tests of both drivers: a machine that records its inputs, a whole call, and an
+asyncio loop with virtual time. Tests run on either runtime by way of anyio."""
 
 import asyncio
 import os
@@ -33,7 +33,8 @@ from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 
 T = TypeVar("T")
-Told: TypeAlias = tuple[object, ...]
+MachineInput: TypeAlias = tuple[object, ...]
+"""The kind of an input, its peer, and other arguments."""
 
 RUNTIMES: dict[str, ModuleType] = {
     "trio": twilio_realtime.trio,
@@ -42,75 +43,75 @@ RUNTIMES: dict[str, ModuleType] = {
 
 
 @define(eq=False)
-class Recorder:
-    """A `ByteMachine` that writes down what it is told, and answers as `answer` says. Unless that
-    says otherwise, it shuts down what has ended."""
+class RecordingMachine:
+    """A `ByteMachine` that records its inputs. `respond` returns the actions for an input; `None`
+    stands for the default, a `Shutdown` of each peer that has ended."""
 
-    answer: "Answer" = lambda machine, told: None
+    respond: "Responder" = lambda machine, event: None
     deadline: int | None = None
-    told: list[Told] = field(init=False, factory=list[Told])
-    times: list[int] = field(init=False, factory=list[int])
+    inputs: list[MachineInput] = field(init=False, factory=list[MachineInput])
+    times_ns: list[int] = field(init=False, factory=list[int])
 
-    def bytes_from(self, peer: Hashable) -> bytes:
-        return b"".join(each[2] for each in self.told if each[:2] == ("bytes", peer))  # type: ignore[misc]
+    def received_from(self, peer: Hashable) -> bytes:
+        return b"".join(each[2] for each in self.inputs if each[:2] == ("bytes", peer))  # type: ignore[misc]
 
     def start(self, now: int) -> list[ByteAction]:
-        return self._hear(now, "start")
+        return self._record(now, "start")
 
     def connected(self, peer: Hashable, now: int) -> list[ByteAction]:
-        return self._hear(now, "connected", peer)
+        return self._record(now, "connected", peer)
 
     def connect_failed(self, peer: Hashable, reason: str, now: int) -> list[ByteAction]:
-        return self._hear(now, "failed", peer, reason)
+        return self._record(now, "failed", peer, reason)
 
     def receive_bytes(self, peer: Hashable, data: bytes, now: int) -> list[ByteAction]:
-        return self._hear(now, "bytes", peer, data)
+        return self._record(now, "bytes", peer, data)
 
     def receive_eof(self, peer: Hashable, now: int) -> list[ByteAction]:
-        return self._hear(now, "eof", peer)
+        return self._record(now, "eof", peer)
 
     def handle_timeout(self, now: int) -> list[ByteAction]:
         if self.deadline is not None and now >= self.deadline:
             self.deadline = None
-        return self._hear(now, "timeout")
+        return self._record(now, "timeout")
 
-    def _hear(self, now: int, *told: object) -> list[ByteAction]:
-        self.told.append(told)
-        self.times.append(now)
-        answer = self.answer(self, told)
-        if answer is not None:
-            return answer
-        return [Shutdown(told[1])] if told[0] == "eof" else []
+    def _record(self, now: int, *event: object) -> list[ByteAction]:
+        self.inputs.append(event)
+        self.times_ns.append(now)
+        actions = self.respond(self, event)
+        if actions is not None:
+            return actions
+        return [Shutdown(event[1])] if event[0] == "eof" else []
 
 
-Answer: TypeAlias = Callable[[Recorder, Told], list[ByteAction] | None]
+Responder: TypeAlias = Callable[[RecordingMachine, MachineInput], list[ByteAction] | None]
 
 
 def ignore(event: object) -> None:
-    """A `notify` for which nothing matters."""
+    """Ignore a notification."""
 
 
 # Running.
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop whose time jumps to the next timer whenever there is nothing else to do."""
+    """A loop whose time jumps to the next timer when there is nothing else to do."""
 
-    early = 0.0
-    """Seconds by which it wakes too soon."""
+    early_s = 0.0
+    """How much too early it wakes (s)."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
-        self.timers = 0
+        self.time_s = 0.0
+        self.timer_count = 0
         super().__init__(_Jumper(self))
 
     def time(self) -> float:
-        return self.seconds
+        return self.time_s
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
     ) -> asyncio.TimerHandle:
-        self.timers += 1
+        self.timer_count += 1
         return super().call_at(when, callback, *args, context=context)
 
 
@@ -122,12 +123,12 @@ class _Jumper(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0 if timeout is not None else None)
         if not ready and timeout:
-            self._loop.seconds += timeout - self._loop.early
+            self._loop.time_s += timeout - self._loop.early_s
         return ready
 
 
-def run(runtime: str, main: Callable[[], Awaitable[Any]]) -> Any:
-    """Run `main` in real time; it has twenty seconds."""
+def run_in_real_time(runtime: str, main: Callable[[], Awaitable[Any]]) -> Any:
+    """Run `main` in real time, for twenty seconds at most."""
 
     async def limited() -> Any:
         with anyio.fail_after(20):
@@ -136,8 +137,8 @@ def run(runtime: str, main: Callable[[], Awaitable[Any]]) -> Any:
     return anyio.run(limited, backend=runtime)
 
 
-def run_virtual(runtime: str, main: Callable[[], Awaitable[Any]]) -> Any:
-    """Run `main` in virtual time, which begins at 0."""
+def run_in_virtual_time(runtime: str, main: Callable[[], Awaitable[Any]]) -> Any:
+    """Run `main` in virtual time, from 0 on."""
     options: dict[str, Any] = (
         {"clock": trio.testing.MockClock(autojump_threshold=0)}
         if runtime == "trio"
@@ -146,10 +147,10 @@ def run_virtual(runtime: str, main: Callable[[], Awaitable[Any]]) -> Any:
     return anyio.run(main, backend=runtime, backend_options=options)
 
 
-async def beside(
+async def with_background(
     background: Callable[[], Coroutine[Any, Any, object]], client: Callable[[], Awaitable[T]]
 ) -> T:
-    """What `client` returns, while something runs in the background; both are waited for."""
+    """Return what `client` returns, once that and `background`, which run at the same time, end."""
     results: list[T] = []
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(background)
@@ -158,15 +159,15 @@ async def beside(
 
 
 @contextmanager
-def nothing_left_open() -> Generator[None, None, None]:
-    """Every descriptor opened inside is closed again."""
+def assert_descriptors_closed() -> Generator[None, None, None]:
+    """Assert that every descriptor opened in the context is closed again."""
     before = set(os.listdir("/proc/self/fd"))
     yield
     assert set(os.listdir("/proc/self/fd")) == before
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
-    """Two ends of a connection on loopback; the first one waits for nothing."""
+    """Return the two ends of a connection on loopback; the first one is non-blocking."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         near = socket.create_connection(listener.getsockname())
         far, _ = listener.accept()
@@ -174,8 +175,8 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
     return near, far
 
 
-async def receive(end: socket.socket, size: int | None = None) -> bytes:
-    """So many bytes; or all, and then close as well."""
+async def read_socket(end: socket.socket, size: int | None = None) -> bytes:
+    """Read `size` bytes; or all bytes, and then close the socket."""
     data = b""
     while size is None or len(data) < size:
         await anyio.wait_readable(end)
@@ -205,8 +206,8 @@ LONG_SCRIPT: tuple[Cue, ...] = (
 
 
 @define(eq=False)
-class Call:
-    """The machines of a call."""
+class CallParties:
+    """The phone, the bridge and the model of a call, and their machines."""
 
     script: tuple[Cue, ...] = SHORT_SCRIPT
     phone: TwilioPeer = field(init=False)
@@ -225,15 +226,13 @@ class Call:
         return Stack(self.phone, {SERVER: LINK}, Random(1).randbytes)
 
     def bridge_machine(self) -> HttpConnection:
-        return _serving(self.bridge, Peer.TWILIO, {Peer.TWILIO: LINK, Peer.REALTIME: LINK})
+        return _serve(self.bridge, Peer.TWILIO, {Peer.TWILIO: LINK, Peer.REALTIME: LINK})
 
     def model_machine(self) -> HttpConnection:
-        return _serving(self.model, CLIENT, {CLIENT: LINK})
+        return _serve(self.model, CLIENT, {CLIENT: LINK})
 
 
-def _serving(
-    machine: MessageMachine, peer: Hashable, links: dict[Any, LinkConfig]
-) -> HttpConnection:
+def _serve(machine: MessageMachine, peer: Hashable, links: dict[Any, LinkConfig]) -> HttpConnection:
     def respond(request: HttpRequest) -> Upgrade:
         del request
         return Upgrade(machine, peer, links)
@@ -241,8 +240,8 @@ def _serving(
     return HttpConnection(peer, respond, Random(2).randbytes)
 
 
-async def call_in_memory(api: Any, call: Call, notify: Callable[[object], None]) -> None:
-    """The whole call, over byte streams in memory."""
+async def run_call_in_memory(api: Any, call: CallParties, notify: Callable[[object], None]) -> None:
+    """Run a call over byte streams in memory."""
     async with anyio.create_task_group() as tasks:
 
         async def dial_bridge(host: str, port: int) -> Any:
@@ -261,12 +260,14 @@ async def call_in_memory(api: Any, call: Call, notify: Callable[[object], None])
         await api.drive(call.phone_machine(), notify=ignore, dial=dial_bridge)
 
 
-async def call_over_sockets(api: Any, call: Call, notify: Callable[[object], None]) -> None:
-    """The whole call, over TCP on loopback; bridge and model are servers."""
+async def run_call_over_sockets(
+    api: Any, call: CallParties, notify: Callable[[object], None]
+) -> None:
+    """Run a call over TCP on loopback; bridge and model are servers."""
     errors: list[Exception] = []
     ended = anyio.Event()
 
-    def hear(event: object) -> None:
+    def on_notification(event: object) -> None:
         notify(event)
         if isinstance(event, CallEnded):
             ended.set()
@@ -275,17 +276,17 @@ async def call_over_sockets(api: Any, call: Call, notify: Callable[[object], Non
 
         def accept() -> tuple[Any, Hashable]:
             machine = call.bridge_machine()
-            return api.Driver(machine, hear, dial=redirected(api, model[0])), Peer.TWILIO
+            return api.Driver(machine, on_notification, dial=dial_to(api, model[0])), Peer.TWILIO
 
         async with listening(api, accept, on_error=errors.append) as bridge:
             machine = call.phone_machine()
-            await api.drive(machine, notify=ignore, dial=redirected(api, bridge[0]))
+            await api.drive(machine, notify=ignore, dial=dial_to(api, bridge[0]))
             await ended.wait()
     assert errors == []
 
 
-def redirected(api: Any, address: tuple[str, int]) -> Callable[[str, int], Awaitable[Any]]:
-    """A `dial` that reaches `address` by any name."""
+def dial_to(api: Any, address: tuple[str, int]) -> Callable[[str, int], Awaitable[Any]]:
+    """Return a `dial` that connects to `address`, whatever the host."""
 
     async def dial(host: str, port: int) -> Any:
         del host, port
@@ -294,7 +295,8 @@ def redirected(api: Any, address: tuple[str, int]) -> Callable[[str, int], Await
     return dial
 
 
-def never(error: Exception) -> None:
+def raise_error(error: Exception) -> None:
+    """An `on_error` for tests without errors."""
     raise error
 
 
@@ -303,10 +305,10 @@ async def listening(
     api: Any,
     accept: Callable[[], tuple[Any, Hashable]],
     host: str | None = "127.0.0.1",
-    on_error: Callable[[Exception], None] = never,
+    on_error: Callable[[Exception], None] = raise_error,
     **options: Any,
 ) -> AsyncGenerator[list[tuple[str, int]], None]:
-    """Listens on a free port while in the context."""
+    """Listen on a free port while in the context; yields the addresses."""
     addresses: list[tuple[str, int]] = []
     bound = anyio.Event()
 

@@ -152,9 +152,9 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "scenarios/test_model.py::test_s52_a_hang_up_while_the_model_is_dialled_gives_it_up_and_ends_once",
         "scenarios/test_model.py::test_s52_a_second_socket_is_misuse_and_the_first_goes_on",
         "scenarios/test_sockets.py::test_s52_a_call_that_ends_while_the_model_is_dialled_leaves_nothing_behind",
-        "adapters/agents/test_call.py::test_an_exception_in_a_handler_ends_the_call",
-        "adapters/agents/test_call.py::test_cancelling_ends_the_agent_at_once",
-        "adapters/agents/test_call.py::test_commands_reach_the_call_in_order_and_after_the_end_change_nothing",
+        "adapters/agents/test_call.py::test_an_exception_of_a_handler_ends_the_call",
+        "adapters/agents/test_call.py::test_cancelling_ends_the_agent_immediately",
+        "adapters/agents/test_call.py::test_commands_are_sent_in_order_and_ignored_after_the_end",
     ),
     "S53": (
         "core/config/test_call.py::test_s53_the_model_is_in_the_query_unless_the_url_has_its_own",
@@ -198,7 +198,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "S65": ("scenarios/test_model.py::test_s65_a_long_call_holds_no_more_than_a_short_one",),
     "S66": (
         "scenarios/test_interruptions.py::test_s66_an_interruption_of_which_the_server_refuses_a_part_is_done_all_the_same",
-        "adapters/agents/test_call.py::test_several_failures_are_reported_together_in_their_order",
+        "adapters/agents/test_call.py::test_several_failures_are_reported_together_in_order",
     ),
     "S67": (
         "scenarios/test_model.py::test_s67_what_is_added_while_a_request_is_unanswered_gets_a_turn_of_its_own",
@@ -207,7 +207,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "S69": (
         "scenarios/test_sockets.py::test_s69_a_message_longer_than_the_limit_ends_the_link_and_the_call",
         "scenarios/test_sockets.py::test_s69_a_model_that_does_not_answer_the_handshake_is_given_up_in_time",
-        "adapters/agents/test_call.py::test_an_agent_reads_what_happens_in_order_until_the_call_has_ended",
+        "adapters/agents/test_call.py::test_an_agent_reads_notifications_in_order_until_the_end",
     ),
     "S70": (
         "scenarios/test_model.py::test_s70_a_voice_that_is_an_object_is_read",
@@ -219,11 +219,11 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "S71": (
         "scenarios/test_model.py::test_s71_when_a_tool_of_an_mcp_server_has_answered_the_model_goes_on",
-        "adapters/agents/test_call.py::test_after_the_end_an_agent_has_its_time_and_what_it_started_has_none",
-        "adapters/agents/test_functions.py::test_a_function_is_called_with_what_the_model_gives_and_answers_once",
-        "adapters/agents/test_functions.py::test_a_function_that_raises_is_answered_without_its_words_and_reported",
-        "adapters/agents/test_functions.py::test_a_function_that_takes_too_long_is_cancelled_answered_and_reported",
-        "adapters/agents/test_functions.py::test_when_the_caller_hangs_up_functions_are_cancelled_and_nothing_is_sent",
+        "adapters/agents/test_call.py::test_at_the_end_tasks_are_cancelled_and_agents_have_grace",
+        "adapters/agents/test_functions.py::test_a_function_gets_the_arguments_and_is_answered_once",
+        "adapters/agents/test_functions.py::test_a_failing_function_is_answered_without_details_and_reported",
+        "adapters/agents/test_functions.py::test_a_function_over_its_timeout_is_cancelled_answered_and_reported",
+        "adapters/agents/test_functions.py::test_functions_are_cancelled_without_output_when_the_caller_hangs_up",
         "core/conversation/test_conversation.py::test_s71_a_recorded_session_leaves_its_items_in_order_with_their_words",
         "core/conversation/test_conversation.py::test_s71_an_item_has_its_place_behind_the_one_that_added_names",
         "core/conversation/test_conversation.py::test_s71_no_description_takes_known_words_away",
@@ -262,12 +262,12 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "core/turns/test_interruption_gate.py::test_the_session_is_told_to_leave_it_to_us_and_then_we_cancel",
     ),
     "S80": (
-        "adapters/agents/test_functions.py::test_the_model_is_told_what_is_wrong_with_its_arguments",
-        "adapters/agents/test_functions_in_calls.py::test_several_answers_lead_to_one_response_and_bad_arguments_are_mended",
+        "adapters/agents/test_functions.py::test_the_model_gets_the_error_in_its_arguments",
+        "adapters/agents/test_functions_in_calls.py::test_several_outputs_cause_one_response_and_bad_arguments_are_corrected",
     ),
     "S81": (
-        "adapters/agents/test_functions.py::test_a_function_says_how_it_is_to_be_answered",
-        "adapters/agents/test_functions_in_calls.py::test_several_answers_lead_to_one_response_and_bad_arguments_are_mended",
+        "adapters/agents/test_functions.py::test_the_options_of_a_function_are_those_of_its_output",
+        "adapters/agents/test_functions_in_calls.py::test_several_outputs_cause_one_response_and_bad_arguments_are_corrected",
         "core/call/test_on_command.py::test_an_output_that_waits_is_given_when_all_was_heard_and_one_response_follows",
         "core/call/test_on_command.py::test_several_outputs_cause_one_response_once_all_are_given",
         "core/responses/test_function_calls.py::test_the_model_goes_on_once_when_all_calls_of_a_response_have_outputs",
@@ -301,11 +301,11 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "S89": (
         "scenarios/test_sockets.py::test_s89_when_the_model_s_socket_dies_the_caller_is_hung_up_on_at_once",
-        "adapters/agents/test_call_in_whole_calls.py::test_when_the_model_is_lost_the_agent_is_told_at_once",
+        "adapters/agents/test_call_in_whole_calls.py::test_losing_the_model_ends_the_call_of_the_agent_immediately",
         "core/test_bridge.py::test_s89_a_model_that_cannot_be_reached_ends_the_call",
     ),
     "S90": (
-        "adapters/agents/test_functions.py::test_what_is_no_json_is_answered_with_an_error_and_reported",
+        "adapters/agents/test_functions.py::test_output_that_is_no_json_is_answered_and_reported",
     ),
     "S91": (
         "scenarios/test_interruptions.py::test_s91_the_cancel_that_came_too_late_does_not_hold_up_the_next_request",

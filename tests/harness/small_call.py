@@ -29,7 +29,7 @@ from calling import (
 from snapshots import CONFIG
 from twilio_realtime.sim.reference import CallMachine
 from twilio_realtime_core import Encodable, Fault, HangUp, Interrupt, Peer
-from twilio_realtime_core.audio.payload import count_samples
+from twilio_realtime_core.audio.pcmu import count_samples
 from twilio_realtime_core.machine.actions import Action, Notify, Send
 from twilio_realtime_core.machine.units import MS, samples_to_ns
 from twilio_realtime_core.notifications import CallEnded

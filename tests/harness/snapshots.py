@@ -1,8 +1,8 @@
-"""A whole call as bytes: to go on from as often as one likes, and to tell two calls apart.
+"""Snapshots of a whole call as bytes, to continue it several times and to compare two calls.
 
-Calls whose bytes are equal are one call: the same is thawed from both, and what a bridge answers
-depends on nothing but itself and what it is told. (Equal calls may have different bytes; whoever
-takes them for two only does more than is needed.)
+Calls with equal bytes are equal: both thaw to the same, and what a bridge returns depends only on
+its state and its input. (Equal calls may have different bytes; counting them twice only costs
+work.)
 """
 
 import copyreg
@@ -24,7 +24,7 @@ _CONSTANTS: Final[tuple[object, ...]] = (CONFIG, RESPONSE, SESSION, ACTIVE_RESPO
 
 
 def freeze(call: object) -> bytes:
-    """A call, and all that belongs to it, as bytes."""
+    """Return a call, and all that it refers to, as bytes."""
     data = BytesIO()
     pickler = pickle.Pickler(data, pickle.HIGHEST_PROTOCOL)
     pickler.dispatch_table = _REDUCED
@@ -33,8 +33,8 @@ def freeze(call: object) -> bytes:
 
 
 def thaw(data: bytes) -> Any:
-    """The call, as it was; each time another object."""
-    return pickle.loads(data)  # noqa: S301 - it is our own
+    """Return a new copy of a frozen call."""
+    return pickle.loads(data)  # noqa: S301 - from `freeze`
 
 
 def _constant(index: int) -> object:
@@ -47,7 +47,7 @@ def _reduce_constant(value: object) -> tuple[Any, ...]:
 
 
 def _reduce_judges(judges: ByKind | Ends) -> tuple[Any, ...]:
-    """Without what it only remembers: which of the judges a kind of event concerns."""
+    """Leave out the cache of the judges that a kind of event concerns."""
     return copyreg.__newobj__, (type(judges),), vars(judges)  # type: ignore[attr-defined]
 
 

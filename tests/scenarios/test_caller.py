@@ -77,7 +77,7 @@ def padded(done: Done) -> list[CallerAudioPadded]:
 def test_s16_a_session_of_any_shape_is_sent_with_both_formats_and_keeps_the_rest() -> None:
     for session, kept in (
         (SessionConfig(), {}),
-        (SessionConfig(more={"audio": {"input": {"extra": 1}}}), {"extra": 1}),
+        (SessionConfig(extra_fields={"audio": {"input": {"extra": 1}}}), {"extra": 1}),
     ):
         call = Call.streaming(CallConfig(session=session))
         (update,) = call.opened(Peer.REALTIME).to_model

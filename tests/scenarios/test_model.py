@@ -71,7 +71,7 @@ def test_s34_a_request_has_an_id_is_answered_cancelled_once_and_makes_room() -> 
 def test_s35_a_request_that_cannot_be_sent_is_refused_at_once_and_takes_nobody_s_place() -> None:
     """S35: nothing is sent from here, so only what is no JSON can fail at once."""
     call = Call.ready()
-    with pytest.raises(LocalProtocolError, match=r"response\.create is no JSON"):
+    with pytest.raises(LocalProtocolError, match=r"response\.create cannot be encoded as JSON"):
         call.send(CreateResponse({"metadata": {"when": object()}}))
     request = CreateResponse(event_id="mine")
     assert call.send(request).to_model == [request]

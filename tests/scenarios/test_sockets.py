@@ -7,7 +7,7 @@ import anyio
 import pytest
 from attrs import define, field
 
-from driving import LINK, LONG_SCRIPT, RUNTIMES, Call, ignore, run_virtual
+from driving import LINK, LONG_SCRIPT, RUNTIMES, CallParties, ignore, run_in_virtual_time
 from twilio_realtime.sim.model.realtime_peer import CLIENT
 from twilio_realtime_core import Fault, FaultKind, HangUp, Interrupt, Peer
 from twilio_realtime_core.machine.units import SECOND
@@ -38,12 +38,12 @@ class Legs:
     times: list[int] = field(init=False, factory=list[int])
     ends: dict[Peer, Any] = field(init=False, factory=dict[Peer, Any])
     """The far ends of the bridge's two streams."""
-    _call: Call = field(init=False, factory=lambda: Call(LONG_SCRIPT))
+    _call: CallParties = field(init=False, factory=lambda: CallParties(LONG_SCRIPT))
     _machine: HttpConnection = field(init=False)
     _driver: Any = field(init=False)
 
     def run(self) -> "Legs":
-        run_virtual(self.runtime, self._run)
+        run_in_virtual_time(self.runtime, self._run)
         return self
 
     def send(self, command: Any) -> None:

@@ -1,1 +1,1 @@
-"""G.711 µ-law audio: encoding, payloads, DTMF tones."""
+"""G.711 µ-law audio (PCMU): samples, payloads, DTMF tones."""

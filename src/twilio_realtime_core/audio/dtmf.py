@@ -1,7 +1,7 @@
-"""The tones of telephone keys, as audio.
+"""DTMF tones of telephone keys, as G.711 µ-law audio.
 
-Two sines at a time, one of a low and one of a high group, name a key (ITU-T Q.23, section 3). What
-a receiver must recognise is in ITU-T Q.24, table A-1.
+The tone of a key is the sum of two sines, one of a low and one of a high group of frequencies
+(ITU-T Q.23, section 3). What a receiver must recognise is in ITU-T Q.24, table A-1.
 """
 
 from functools import lru_cache
@@ -14,31 +14,33 @@ from . import pcmu
 __all__ = ["COMMA_MS", "MAX_MS", "MAX_TOTAL_MS", "MIN_MS", "key_tones"]
 
 MIN_MS: Final = 40
-"""The shortest tone, and pause, that every receiver recognises (ITU-T Q.24, table A-1)."""
+"""The shortest tone, and the shortest pause, that every receiver recognises (ITU-T Q.24, table
+A-1)."""
 
 MAX_MS: Final = 5_000
-"""The longest tone, and pause. What wants a key to be held, such as a door opener, wants it for a
-second or two; more is a mistake of units."""
+"""The longest tone, and the longest pause. A device that needs a key to be held, such as a door
+opener, needs a second or two; more was meant in another unit."""
 
 MAX_TOTAL_MS: Final = 60_000
-"""All keys together: a card number takes four seconds, and a caller hears nothing else meanwhile.
-More than a minute of it is a mistake."""
+"""The longest duration of all keys together. A card number takes four seconds, and the caller hears
+nothing else meanwhile; more than a minute is a mistake."""
 
 COMMA_MS: Final = 500
-"""What a comma lasts: half a second, as in Twilio's own `<Play digits>` with `w`."""
+"""The duration of a comma: half a second, as that of `w` in Twilio's `<Play digits>`
+(https://www.twilio.com/docs/voice/twiml/play)."""
 
 _SAMPLES_PER_MS: Final = 8
-_RATE: Final = 8000
+_SAMPLES_PER_SECOND: Final = 8000
 
-_LOW_GROUP: Final = (697, 770, 852, 941)
-_HIGH_GROUP: Final = (1209, 1336, 1477, 1633)
+_LOW_GROUP_HZ: Final = (697, 770, 852, 941)
+_HIGH_GROUP_HZ: Final = (1209, 1336, 1477, 1633)
 _KEYPAD: Final = ("123A", "456B", "789C", "*0#D")
-_FREQUENCIES: Final = {
+_FREQUENCIES_HZ: Final = {
     key: (low, high)
-    for low, row in zip(_LOW_GROUP, _KEYPAD, strict=True)
-    for high, key in zip(_HIGH_GROUP, row, strict=True)
+    for low, row in zip(_LOW_GROUP_HZ, _KEYPAD, strict=True)
+    for high, key in zip(_HIGH_GROUP_HZ, row, strict=True)
 }
-"""In Hz, by key."""
+"""The low and the high frequency of each key."""
 
 _OVERLOAD_DBM0: Final = 3.17
 """The level of a sine at full scale (ITU-T G.711, section 1)."""
@@ -48,38 +50,42 @@ def _amplitude(level_dbm0: float) -> float:
     return pcmu.FULL_SCALE * 10 ** ((level_dbm0 - _OVERLOAD_DBM0) / 20)
 
 
-# Lines weaken high tones more, so these begin 2 dB above the low ones. Both are far above the
-# -25 dBm that a receiver must still recognise (ITU-T Q.24, table A-1); their sum does not clip.
+# Lines weaken high frequencies more, so the high group is 2 dB above the low one. Both are far
+# above the -25 dBm that a receiver must still recognise (ITU-T Q.24, table A-1); their sum does not
+# clip.
 _LOW_AMPLITUDE: Final = _amplitude(-8)
 _HIGH_AMPLITUDE: Final = _amplitude(-6)
 
 
 def key_tones(keys: str, tone_ms: int = 100, pause_ms: int = 100) -> bytes:
-    """The tones of `keys`, one after another, each with a pause behind it: µ-law, 8 kHz.
+    """Return the DTMF tones of `keys` as G.711 µ-law audio, with a pause after each tone.
 
-    Keys are `0` to `9`, `*`, `#`, `A` to `D`; a comma is `COMMA_MS` of silence. Raises
-    `LocalProtocolError` for any other key, for none, for a tone or pause not between `MIN_MS` and
-    `MAX_MS`, and where all takes longer than `MAX_TOTAL_MS`.
+    Keys are `0` to `9`, `*`, `#`, `A` to `D`; a comma is `COMMA_MS` of silence.
+
+    Raises `LocalProtocolError` for any other key, for no key, for a tone or pause that is not
+    between `MIN_MS` and `MAX_MS`, and for more than `MAX_TOTAL_MS` in total.
     """
     _check_duration("tone_ms", tone_ms)
     _check_duration("pause_ms", pause_ms)
     if not keys:
         raise LocalProtocolError("keys is empty: name at least one key")
-    for at, key in enumerate(keys):
-        if key not in _FREQUENCIES and key != ",":
+    for index, key in enumerate(keys):
+        if key not in _FREQUENCIES_HZ and key != ",":
             raise LocalProtocolError(
-                f"keys[{at}] is no key of a telephone: use 0 to 9, *, #, A to D, or a comma"
+                f"keys[{index}] is not a key of a telephone: use 0 to 9, *, #, A to D, or a comma"
             )
     commas = keys.count(",")
     total_ms = commas * COMMA_MS + (len(keys) - commas) * (tone_ms + pause_ms)
     if total_ms > MAX_TOTAL_MS:
         raise LocalProtocolError(
-            f"keys take {total_ms} ms, of at most {MAX_TOTAL_MS}: press them in several goes"
+            f"keys take {total_ms} ms, of at most {MAX_TOTAL_MS}: split them into several commands"
         )
     comma = pcmu.silence(COMMA_MS * _SAMPLES_PER_MS)
     pause = pcmu.silence(pause_ms * _SAMPLES_PER_MS)
-    tone = tone_ms * _SAMPLES_PER_MS
-    return b"".join(comma if key == "," else _tone(key, tone) + pause for key in keys)
+    tone_samples = tone_ms * _SAMPLES_PER_MS
+    return b"".join(
+        comma if key == "," else _encode_tone(key, tone_samples) + pause for key in keys
+    )
 
 
 def _check_duration(name: str, duration_ms: int) -> None:
@@ -89,13 +95,15 @@ def _check_duration(name: str, duration_ms: int) -> None:
         )
 
 
-@lru_cache(maxsize=len(_FREQUENCIES))
-def _tone(key: str, samples: int) -> bytes:
-    """A tone that begins at zero, so without a click. All frequencies are whole numbers, so that
-    every second is like the first."""
-    low, high = (2 * pi * frequency / _RATE for frequency in _FREQUENCIES[key])
+@lru_cache(maxsize=len(_FREQUENCIES_HZ))
+def _encode_tone(key: str, tone_samples: int) -> bytes:
+    """Return the tone of a key. It starts at zero, so without a click.
+
+    All frequencies are whole numbers of Hz, so every second of the tone is like the first.
+    """
+    low, high = (2 * pi * frequency / _SAMPLES_PER_SECOND for frequency in _FREQUENCIES_HZ[key])
     second = pcmu.encode(
         round(_LOW_AMPLITUDE * sin(low * at) + _HIGH_AMPLITUDE * sin(high * at))
-        for at in range(min(samples, _RATE))
+        for at in range(min(tone_samples, _SAMPLES_PER_SECOND))
     )
-    return (second * (samples // _RATE + 1))[:samples]
+    return (second * (tone_samples // _SAMPLES_PER_SECOND + 1))[:tone_samples]

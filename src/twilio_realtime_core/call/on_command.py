@@ -10,7 +10,7 @@ from typing import Any, Final, get_args
 import attrs
 
 from ..audio.dtmf import key_tones
-from ..audio.payload import count_samples
+from ..audio.pcmu import count_samples
 from ..commands import (
     AnswerApproval,
     Command,
@@ -27,7 +27,7 @@ from ..commands import (
     SendMessage,
     Unmute,
 )
-from ..config.call import check_encodable, pin_event
+from ..config.audio_format import check_encodable, enforce_event_format
 from ..conversation.item_json import item_to_json
 from ..downlink.after_playback import DeferredOutput
 from ..errors import LocalProtocolError
@@ -222,7 +222,7 @@ def _send_event(call: CallState, event: ClientEvent) -> None:
         case realtime.UpdateSession():
             call.session.send_update(event)
         case _:
-            event = pin_event(event)
+            event = enforce_event_format(event)
             check_encodable(event)
             call.session.check_capacity()
             _send_checked(call, event)

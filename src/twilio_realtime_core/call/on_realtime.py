@@ -142,7 +142,7 @@ def _session_updated(call: CallState, event: realtime.SessionUpdatedEvent, now: 
 def _server_error(call: CallState, error: realtime.ServerError, now: int) -> None:
     what = redact(error.message)
     code = None if error.code is None else redact(error.code)
-    if call.session.is_refusal(error):
+    if call.session.is_configuration_refusal(error):
         call.outbox.notify_fault(Peer.REALTIME, FaultKind.SERVER_ERROR, what, code)
         call.end_call(EndReason.SESSION_REFUSED, what, now)
         return

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from ..audio.payload import count_samples
+from ..audio.pcmu import count_samples
 from ..errors import FaultKind
 from ..machine.actions import Peer
 from ..machine.lifecycles import SessionState

@@ -1,1 +1,1 @@
-"""What an application configures: the call, its Realtime session, tools and interruptions."""
+"""The application's configuration of a call, its Realtime session, tools and interruptions."""

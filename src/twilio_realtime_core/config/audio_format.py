@@ -1,106 +1,118 @@
-"""Events as they may be sent: with the audio formats of a phone, and as JSON.
+"""The audio format of a call in the Realtime events that are sent and received.
 
-Source: OpenAI API reference, "Realtime", `session.update`. Without a stated format the server takes
-and sends 24 kHz PCM, which a phone plays as noise; so every update that we send names G.711 µ-law
-both ways, and every `session.updated` is held against it.
+Without a stated format the server takes and sends 24 kHz PCM, which a phone plays as noise. So
+every update that is sent names G.711 µ-law in both directions, and every `session.updated` is
+checked for it.
+
+Source: OpenAI API reference, "Realtime", `session.update`,
+https://platform.openai.com/docs/api-reference/realtime-client-events/session/update.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..audio.payload import PCMU
+from ..audio.pcmu import PCMU_FORMAT
 from ..errors import LocalProtocolError
 from ..protocols.realtime import ClientEvent, CreateResponse, RawClientEvent, UpdateSession
 from .fields import as_mapping
 
-__all__ = ["check_encodable", "format_fault", "pin_event", "pin_session"]
+__all__ = ["check_encodable", "enforce_event_format", "enforce_session_format", "find_format_fault"]
 
-_WAYS: Final = ("input", "output")
+_DIRECTIONS: Final = ("input", "output")
 
-_BETA_NAMES: Final = {f"{way}_audio_format": f"audio.{way}.format" for way in _WAYS}
-"""How the beta named the formats. This API refuses the whole event for an unknown field, and then
-its default stays, which is noise."""
+_BETA_NAMES: Final = {
+    f"{direction}_audio_format": f"audio.{direction}.format" for direction in _DIRECTIONS
+}
+"""The beta's names of the formats. The GA API refuses the whole event for an unknown field, and
+then the server's default stays, which is noise."""
 
-_UNDERSTOOD: Final = ("input_audio_buffer.append", "response.create", "session.update")
-"""Types of events in which audio is counted, or formats are pinned."""
+_TYPED_ONLY: Final = ("input_audio_buffer.append", "response.create", "session.update")
+"""Types of events that may not be raw: audio is counted in them, or formats are enforced."""
 
 
-def pin_session(session: Mapping[str, Any]) -> dict[str, Any]:
-    """A `session` object with G.711 µ-law named in both directions, all else kept.
+def enforce_session_format(session: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a `session` object with G.711 µ-law named in both directions; the rest is kept.
 
-    Raises `LocalProtocolError` where it explicitly names another format, or one by its beta name.
+    Raises `LocalProtocolError` if the object names another format, or one by its beta name.
     """
-    _check_names("session", session)
+    _check_no_beta_names("session", session)
     audio = dict(as_mapping(session.get("audio")))
-    for way in _WAYS:
-        path = f"session.audio.{way}"
-        audio[way] = {**as_mapping(audio.get(way)), "format": _pinned(audio.get(way), path)}
+    for direction in _DIRECTIONS:
+        path = f"session.audio.{direction}"
+        settings = as_mapping(audio.get(direction))
+        audio[direction] = {**settings, "format": _enforce_format(settings, path)}
     return {"type": "realtime", **session, "audio": audio}
 
 
-def _check_names(path: str, fields: Mapping[str, Any]) -> None:
-    for beta, name in _BETA_NAMES.items():
-        if beta in fields:
-            raise LocalProtocolError(
-                f"{path}.{beta} must be left out: it is the beta's name of {name}, which is "
-                f"always {PCMU['type']} here"
-            )
+def enforce_event_format(event: ClientEvent) -> ClientEvent:
+    """Return an event of the application with G.711 µ-law named wherever it can name a format.
 
-
-def _pinned(settings: Any, path: str) -> dict[str, str]:
-    asked = as_mapping(settings).get("format")
-    if asked is not None and asked != PCMU:
-        raise LocalProtocolError(
-            f"{path}.format must be {PCMU} (a phone call is G.711 µ-law at 8 kHz, and the "
-            "server accepts no rate with it): leave it out"
-        )
-    return dict(PCMU)
-
-
-def pin_event(event: ClientEvent) -> ClientEvent:
-    """An event of the application as it may be sent: formats pinned where it could name others.
-
-    Raises `LocalProtocolError` where it explicitly names another format, or could hide one.
+    Raises `LocalProtocolError` if the event names another format, or is raw and could contain one.
     """
     match event:
         case UpdateSession():
-            return UpdateSession(pin_session(event.session), event.event_id)
+            return UpdateSession(enforce_session_format(event.session), event.event_id)
         case CreateResponse(response=response) if response:
-            return CreateResponse(_pin_response(response), event.event_id)
-        case RawClientEvent(body=body) if body.get("type") in _UNDERSTOOD:
+            return CreateResponse(_enforce_response_format(response), event.event_id)
+        case RawClientEvent(body=body) if body.get("type") in _TYPED_ONLY:
             raise LocalProtocolError(f"{body['type']} must be given as its own class, not raw")
         case _:
             return event
 
 
-def _pin_response(response: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A response takes the session's format, unless it names one of its own."""
-    _check_names("response", response)
+def _enforce_response_format(response: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a `response` object whose format, if it names one, is G.711 µ-law.
+
+    Without one the response has the session's format.
+    """
+    _check_no_beta_names("response", response)
     audio = as_mapping(response.get("audio"))
     output = as_mapping(audio.get("output"))
     if "format" not in output:
         return response
-    pinned = {**output, "format": _pinned(output, "response.audio.output")}
-    return {**response, "audio": {**audio, "output": pinned}}
+    format_ = _enforce_format(output, "response.audio.output")
+    return {**response, "audio": {**audio, "output": {**output, "format": format_}}}
+
+
+def _enforce_format(settings: Mapping[str, Any], path: str) -> dict[str, str]:
+    named = settings.get("format")
+    if named is not None and named != PCMU_FORMAT:
+        raise LocalProtocolError(
+            f"{path}.format must be {PCMU_FORMAT} (a phone call is G.711 µ-law at 8 kHz, and the "
+            "server accepts no rate with it): leave it out"
+        )
+    return dict(PCMU_FORMAT)
+
+
+def _check_no_beta_names(path: str, fields: Mapping[str, Any]) -> None:
+    for beta, name in _BETA_NAMES.items():
+        if beta in fields:
+            raise LocalProtocolError(
+                f"{path}.{beta} must be left out: it is the beta's name of {name}, which is "
+                f"always {PCMU_FORMAT['type']} here"
+            )
 
 
 def check_encodable(event: ClientEvent) -> None:
-    """Raise `LocalProtocolError` if an event is no JSON."""
+    """Raise `LocalProtocolError` if an event cannot be encoded as JSON."""
     try:
         event.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise LocalProtocolError(f"{event.type} is no JSON: {error}") from None
+        raise LocalProtocolError(f"{event.type} cannot be encoded as JSON: {error}") from None
 
 
-def format_fault(session: Mapping[str, Any]) -> str | None:
-    """What is wrong with the formats of a session as the server describes it; `None` if nothing."""
+def find_format_fault(session: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the audio formats of a session as the server describes it.
+
+    `None`: both are G.711 µ-law.
+    """
     audio = as_mapping(session.get("audio"))
-    for way in _WAYS:
-        named = as_mapping(as_mapping(audio.get(way)).get("format")).get("type")
-        if named != PCMU["type"]:
-            told = "names no format" if not isinstance(named, str) else f"says {named[:40]!r}"
+    for direction in _DIRECTIONS:
+        type_ = as_mapping(as_mapping(audio.get(direction)).get("format")).get("type")
+        if type_ != PCMU_FORMAT["type"]:
+            named = f"names {type_[:40]!r}" if isinstance(type_, str) else "names no format"
             return (
-                f"session.updated {told} for audio.{way}, where {PCMU['type']!r} was asked for: "
-                "the call would be noise"
+                f"session.updated {named} for audio.{direction}, not {PCMU_FORMAT['type']!r}: the "
+                "call would be noise"
             )
     return None

@@ -1,8 +1,9 @@
-"""What a field of a session may hold: absent, null, or a value within its documented range.
+"""The values that a field of a session can have: absent, null, or a value in its documented range.
 
-Absent is not null. An absent field is left to the server, or as it is; null is a value, and where
-the protocol has it, it switches something off (OpenAI API reference, "Realtime", `session.update`:
-only the fields present are changed).
+Absent is not null. The server keeps what it has for an absent field. Null is a value, which
+switches a feature off; only some fields accept it (OpenAI API reference, "Realtime",
+`session.update`: only the fields present are changed,
+https://platform.openai.com/docs/api-reference/realtime-client-events/session/update).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +16,9 @@ from msgspec import UNSET, UnsetType
 from ..errors import LocalProtocolError
 
 __all__ = [
-    "FLAG",
+    "BOOLEAN",
     "MAPPING",
-    "NAME",
+    "NON_EMPTY_TEXT",
     "NULL",
     "TEXT",
     "UNSET",
@@ -30,19 +31,23 @@ __all__ = [
     "list_of",
     "number",
     "one_of",
-    "present",
+    "present_fields",
 ]
 
 
 @frozen
 class FieldRule:
-    """What a field may hold; an attrs validator. `a | b` allows either. Absent always is.
+    """A rule for the value of a field, used as an attrs validator. `a | b` accepts what either
+    accepts; an absent field is always accepted.
 
-    Raises `LocalProtocolError` that says field and range, and not what was given.
+    As a validator it raises `LocalProtocolError`, which names the field and the rule, and does not
+    contain the value.
     """
 
     description: str
+    """What the value must be, to complete "the field must be …"."""
     accepts: Callable[[Any], bool] = field(repr=False)
+    """Whether a value follows the rule."""
 
     def __or__(self, other: "FieldRule") -> "FieldRule":
         return FieldRule(
@@ -59,92 +64,97 @@ class FieldRule:
 
 
 NULL: Final = FieldRule("None", lambda value: value is None)
+"""Null, which switches a feature off."""
 TEXT: Final = FieldRule("text", lambda value: isinstance(value, str))
-NAME: Final = FieldRule(
+"""Any text."""
+NON_EMPTY_TEXT: Final = FieldRule(
     "text that is not empty", lambda value: isinstance(value, str) and value != ""
 )
-FLAG: Final = FieldRule("True or False", lambda value: isinstance(value, bool))
+"""Any text but the empty one."""
+BOOLEAN: Final = FieldRule("True or False", lambda value: isinstance(value, bool))
+"""A truth value."""
 MAPPING: Final = FieldRule("a mapping", lambda value: isinstance(value, Mapping))
+"""An object of the protocol, given as a mapping."""
 
 
 def instance_of(*kinds: type["ProtocolObject"]) -> FieldRule:
-    """An object of one of these classes."""
+    """Return the rule for an object of one of these classes."""
     return FieldRule(
         " or ".join(kind.__name__ for kind in kinds), lambda value: isinstance(value, kinds)
     )
 
 
-def number(lowest: float, highest: float) -> FieldRule:
-    """A number in a range, both ends in it."""
+def number(minimum: float, maximum: float) -> FieldRule:
+    """Return the rule for a number from `minimum` to `maximum`, both included."""
 
-    def holds(value: Any) -> bool:
+    def accepts(value: Any) -> bool:
         return (
             isinstance(value, int | float)
             and not isinstance(value, bool)
-            and lowest <= value <= highest
+            and minimum <= value <= maximum
         )
 
-    return FieldRule(f"{lowest} to {highest}", holds)
+    return FieldRule(f"{minimum} to {maximum}", accepts)
 
 
-def integer(lowest: int, highest: int) -> FieldRule:
-    """A whole number in a range, both ends in it."""
-    within = number(lowest, highest)
+def integer(minimum: int, maximum: int) -> FieldRule:
+    """Return the rule for a whole number from `minimum` to `maximum`, both included."""
+    in_range = number(minimum, maximum)
     return FieldRule(
-        f"a whole number from {within.description}",
-        lambda value: isinstance(value, int) and within.accepts(value),
+        f"a whole number from {in_range.description}",
+        lambda value: isinstance(value, int) and in_range.accepts(value),
     )
 
 
 def one_of(*values: str) -> FieldRule:
-    """One of these words."""
+    """Return the rule for one of these strings."""
     return FieldRule(" or ".join(map(repr, values)), lambda value: value in values)
 
 
-def list_of(each: FieldRule, at_least: int = 0) -> FieldRule:
-    """A list or tuple."""
+def list_of(item_rule: FieldRule, min_length: int = 0) -> FieldRule:
+    """Return the rule for a list or tuple whose items all follow `item_rule`."""
 
-    def holds(value: Any) -> bool:
+    def accepts(value: Any) -> bool:
         return (
             isinstance(value, list | tuple)
-            and len(cast(Sequence[Any], value)) >= at_least
-            and all(each.accepts(one) for one in cast(Sequence[Any], value))
+            and len(cast(Sequence[Any], value)) >= min_length
+            and all(item_rule.accepts(item) for item in cast(Sequence[Any], value))
         )
 
-    number_of = f"at least {at_least}" if at_least else "any number"
-    return FieldRule(f"a list or tuple, {number_of}, each {each.description}", holds)
+    length = f"at least {min_length}" if min_length else "any number"
+    return FieldRule(f"a list or tuple, {length}, each {item_rule.description}", accepts)
 
 
 class ProtocolObject:
-    """A frozen attrs class whose fields are those of an object of the protocol."""
+    """The base of frozen attrs classes whose fields are those of an object of the protocol."""
 
     __slots__ = ()
     __attrs_attrs__: ClassVar[tuple[Any, ...]]
     type: ClassVar[str | None] = None
-    """The object's own `type`, where it has one."""
+    """The object's `type` in the protocol; `None`: it has no such field."""
 
     def to_json(self) -> dict[str, Any]:
-        """The object as plain data; absent fields are left out."""
-        named = {} if self.type is None else {"type": self.type}
-        given = {each.name: getattr(self, each.name) for each in self.__attrs_attrs__}
-        return {**named, **present(given)}
+        """Return the object as JSON data, without its absent fields."""
+        tag = {} if self.type is None else {"type": self.type}
+        fields = {each.name: getattr(self, each.name) for each in self.__attrs_attrs__}
+        return {**tag, **present_fields(fields)}
 
 
-def present(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that are not absent, as plain data."""
-    return {name: _plain(value) for name, value in fields.items() if value is not UNSET}
+def present_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that are not absent, as JSON data."""
+    return {name: _to_json(value) for name, value in fields.items() if value is not UNSET}
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     match value:
         case ProtocolObject():
             return value.to_json()
         case list() | tuple():
-            return [_plain(each) for each in cast(Sequence[Any], value)]
+            return [_to_json(each) for each in cast(Sequence[Any], value)]
         case _:
             return value
 
 
 def as_mapping(value: Any) -> Mapping[str, Any]:
-    """A value if it is a mapping, else an empty one: what is no object has no fields."""
+    """Return `value` if it is a mapping, else an empty mapping."""
     return cast(Mapping[str, Any], value) if isinstance(value, Mapping) else {}

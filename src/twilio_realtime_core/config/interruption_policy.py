@@ -1,8 +1,8 @@
-"""When a caller who speaks interrupts the agent: a policy, as a value.
+"""The policy by which a caller who speaks interrupts the agent.
 
-Any policy but the one that interrupts at once needs the server not to cancel its response by
-itself (`turn_detection.interrupt_response: false`): it would have done so before we hear of the
-caller, and the agent would fall silent all the same.
+Every policy except the one that interrupts immediately needs the server to leave its response alone
+(`turn_detection.interrupt_response: false`). Otherwise the server would cancel the response before
+the bridge is notified of the caller's speech, and the agent would fall silent anyway.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,49 +24,60 @@ __all__ = [
 
 @frozen
 class InterruptionAttempt:
-    """The caller speaks while the agent does. `speech_ms`: for so long; `heard_ms`: so much of the
-    reply was heard; `recent`: interruptions within the time of the limit, 0 without one."""
+    """Facts about a caller who speaks while the agent speaks, from which a predicate decides."""
 
     speech_ms: int
+    """How long the caller has spoken."""
     heard_ms: int
-    recent: int
+    """How much of the reply was heard."""
+    recent_interruptions: int
+    """Interruptions within the period of the policy's limit; 0 without a limit."""
 
 
 @frozen
 class InterruptionLimit:
-    """At most `count` interruptions in any `per_ms`: on a noisy line, the agent would never come to
-    an end. `instruction` is told to the model, as a message of the system, when the limit is first
-    exceeded; `None`: nothing is."""
+    """A limit on the number of interruptions in a period. Without one, on a noisy line, the agent
+    would never finish.
+
+    Raises `ValueError` for a number below 1.
+    """
 
     count: int = field(validator=validators.ge(1))
+    """The most interruptions in any period of `per_ms`."""
     per_ms: int = field(validator=validators.ge(1))
+    """The length of the period."""
     instruction: str | None = (
         "The line is noisy, and noise has interrupted you several times. Keep your answers short, "
         "and ask the caller to repeat what is not clear."
     )
+    """A system message, sent to the model once in a call, when the limit first blocks an
+    interruption. `None`: no message is sent."""
 
 
 @frozen(kw_only=True)
 class InterruptionPolicy:
-    """When a caller who speaks interrupts. All that is set must hold; the default interrupts at
-    once, as turn detection hears the caller. Each time the caller begins to speak is judged once.
+    """The conditions under which a caller who speaks interrupts the agent; all of them must hold.
 
-    `allowed`: whether at all. `after_speech_ms`: only once the caller has spoken for so long, by
-    turn detection. `after_heard_ms`: only once so much of the reply has been heard.
-    `protect_first`: not before the agent's first words have been heard to the end. `limit`: only so
-    often. `predicate`: the application's own word, asked last; it must be a pure function, and not
-    wait. An exception of it is raised by whoever drives the call.
+    The default interrupts immediately, when turn detection hears the caller. The policy is applied
+    once each time the caller starts to speak. The command `Interrupt` is not subject to it.
 
-    `Interrupt`, the application's command, always interrupts. Raises `LocalProtocolError` for times
-    below 0.
+    Raises `LocalProtocolError` for a duration below 0.
     """
 
     allowed: bool = True
+    """Whether the caller can interrupt at all."""
     after_speech_ms: int = 0
+    """How long the caller must have spoken, by turn detection."""
     after_heard_ms: int = 0
+    """How much of the reply must have been heard."""
     protect_first: bool = False
+    """Whether the agent's first speech, such as a greeting, must have been heard to the end; this
+    protects it for at most 30 s."""
     limit: InterruptionLimit | None = None
+    """How often the caller can interrupt; `None`: without limit."""
     predicate: Callable[[InterruptionAttempt], bool] | None = field(default=None, repr=False)
+    """A condition of the application, checked last. It must be a pure function that returns at
+    once. An exception that it raises propagates out of the bridge to its driver."""
 
     def __attrs_post_init__(self) -> None:
         for name in ("after_speech_ms", "after_heard_ms"):
@@ -75,31 +86,37 @@ class InterruptionPolicy:
 
     @property
     def interrupts_immediately(self) -> bool:
-        """Whether every caller who speaks interrupts, so that the server may do it by itself."""
+        """Whether every caller who speaks interrupts, so that the server can do it by itself."""
         return self == IMMEDIATE
 
 
 IMMEDIATE: Final = InterruptionPolicy()
-"""The caller interrupts as soon as turn detection hears speech."""
+"""The policy that interrupts as soon as turn detection hears the caller."""
 
 
-def disable_server_interruption(session: Mapping[str, Any], *, first: bool) -> Mapping[str, Any]:
-    """A `session` object that leaves it to us to interrupt, all else kept. `first`: it is the one
-    that configures the session, so that what it leaves out has the server's default.
+def disable_server_interruption(
+    session: Mapping[str, Any], *, is_initial: bool
+) -> Mapping[str, Any]:
+    """Return a `session` object with the server's interruption switched off; the rest is kept.
 
-    Raises `LocalProtocolError` where it explicitly leaves that to the server.
+    `is_initial`: the object is the first configuration of the session, so a field that it leaves
+    out has the server's default.
+
+    Raises `LocalProtocolError` if the object switches the server's interruption on.
     """
     audio = as_mapping(session.get("audio"))
-    heard = as_mapping(audio.get("input"))
-    if "turn_detection" not in heard and not first:
+    audio_input = as_mapping(audio.get("input"))
+    if "turn_detection" not in audio_input and not is_initial:
         return session
-    detection = heard.get("turn_detection", {"type": "server_vad"})
+    detection = audio_input.get("turn_detection", {"type": "server_vad"})
     if detection is None:
         return session
     if as_mapping(detection).get("interrupt_response"):
         raise LocalProtocolError(
-            "session.audio.input.turn_detection.interrupt_response must not be true beside an "
-            "InterruptionPolicy that does not interrupt at once: the server would not ask it"
+            "session.audio.input.turn_detection.interrupt_response must not be true with an "
+            "InterruptionPolicy that does not interrupt immediately: the server would interrupt "
+            "regardless of the policy"
         )
-    owned = {**as_mapping(detection), "interrupt_response": False}
-    return {**session, "audio": {**audio, "input": {**heard, "turn_detection": owned}}}
+    without_interruption = {**as_mapping(detection), "interrupt_response": False}
+    audio_input = {**audio_input, "turn_detection": without_interruption}
+    return {**session, "audio": {**audio, "input": audio_input}}

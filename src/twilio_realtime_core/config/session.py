@@ -1,8 +1,12 @@
-"""The configuration of a session, typed: every field that `session.update` documents.
+"""The configuration of a Realtime session: every field that `session.update` documents.
 
-Source: OpenAI API reference, "Realtime", `session.update`. A field that stands at `UNSET` is left
-out, so the server keeps what it has; `None` is null, and only where the protocol has it. In place
-of a typed value a plain mapping is sent as it is, with whatever fields this version does not know.
+A field at `UNSET` is left out, so the server keeps what it has, at first its default. `None` is
+null, which only some fields accept. In place of a typed value a plain mapping can be given; it is
+sent as it is, including fields that this version does not know.
+
+Source: OpenAI API reference, "Realtime", `session.update`,
+https://platform.openai.com/docs/api-reference/realtime-client-events/session/update. The
+server's defaults are stated under the fields.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,11 +16,11 @@ from attrs import field, frozen
 
 from ..errors import LocalProtocolError
 from ..protocols.realtime import UpdateSession
-from .audio_format import check_encodable, pin_session
+from .audio_format import check_encodable, enforce_session_format
 from .fields import (
-    FLAG,
+    BOOLEAN,
     MAPPING,
-    NAME,
+    NON_EMPTY_TEXT,
     NULL,
     TEXT,
     UNSET,
@@ -29,7 +33,7 @@ from .fields import (
     list_of,
     number,
     one_of,
-    present,
+    present_fields,
 )
 from .tools import TOOL, TOOL_CHOICE, Tool, ToolChoice
 
@@ -47,95 +51,129 @@ _Effort: TypeAlias = Literal["minimal", "low", "medium", "high", "xhigh"]
 
 _EFFORT: Final = one_of(*get_args(_Effort))
 _COUNT: Final = integer(0, 2**31 - 1)
-"""Milliseconds or tokens: what a 32-bit integer holds, since the documentation names no highest."""
+"""Milliseconds or tokens: what a 32-bit integer holds, since the API documents no maximum."""
 
 
 @frozen
 class ServerVad(ProtocolObject):
-    """Turns are detected by loudness. What is left out is the server's default, in brackets.
+    """Turn detection by loudness.
 
-    `threshold` (0.5): 0 to 1, louder is higher. `prefix_padding_ms` (300): audio kept from before
-    the speech. `silence_duration_ms` (200 or 500, by model): how long it must be quiet for the
-    turn to end. `idle_timeout_ms` (none): after so long without a word the model speaks first;
-    5000 to 30000. `create_response` (true): the server answers each turn by itself.
-    `interrupt_response` (true): it also cancels its answer when the caller speaks; if false, the
-    bridge does. Raises `LocalProtocolError` for a field out of its range.
+    Raises `LocalProtocolError` for a field out of its range.
     """
 
     type = "server_vad"
     threshold: float | UnsetType = field(default=UNSET, validator=number(0, 1))
+    """How loud speech must be, 0 to 1. Default: 0.5."""
     prefix_padding_ms: int | UnsetType = field(default=UNSET, validator=_COUNT)
+    """How much audio before the detected start of speech is included. Default: 300."""
     silence_duration_ms: int | UnsetType = field(default=UNSET, validator=_COUNT)
+    """How long the caller must be silent for their turn to end. Default: 200 or 500, by model."""
     idle_timeout_ms: int | UnsetType | None = field(
         default=UNSET, validator=integer(5000, 30000) | NULL
     )
-    create_response: bool | UnsetType = field(default=UNSET, validator=FLAG)
-    interrupt_response: bool | UnsetType = field(default=UNSET, validator=FLAG)
+    """How long nobody speaks before the model speaks by itself, 5000 to 30000. Default, and `None`:
+    it never does."""
+    create_response: bool | UnsetType = field(default=UNSET, validator=BOOLEAN)
+    """Whether the server responds to each turn by itself. Default: true."""
+    interrupt_response: bool | UnsetType = field(default=UNSET, validator=BOOLEAN)
+    """Whether the server cancels its response when the caller speaks; if not, the bridge does.
+    Default: true."""
 
 
 @frozen
 class SemanticVad(ProtocolObject):
-    """Turns are detected by what is said: the server waits where a sentence is not at its end.
+    """Turn detection by meaning: the server waits longer while a sentence is unfinished.
 
-    `eagerness` ("auto", which is "medium"): "low", "medium" and "high" wait 8, 4 and 2 seconds at
-    the most. The others are as in `ServerVad`. Raises `LocalProtocolError` as it does.
+    Raises `LocalProtocolError` for a field out of its range.
     """
 
     type = "semantic_vad"
     eagerness: Literal["low", "medium", "high", "auto"] | UnsetType = field(
         default=UNSET, validator=one_of("low", "medium", "high", "auto")
     )
-    create_response: bool | UnsetType = field(default=UNSET, validator=FLAG)
-    interrupt_response: bool | UnsetType = field(default=UNSET, validator=FLAG)
+    """How soon the server ends a turn: "low", "medium" and "high" wait at most 8, 4 and 2 seconds.
+    Default: "auto", which is "medium"."""
+    create_response: bool | UnsetType = field(default=UNSET, validator=BOOLEAN)
+    """Whether the server responds to each turn by itself. Default: true."""
+    interrupt_response: bool | UnsetType = field(default=UNSET, validator=BOOLEAN)
+    """Whether the server cancels its response when the caller speaks; if not, the bridge does.
+    Default: true."""
 
 
 @frozen
 class Transcription(ProtocolObject):
-    """What the caller says is written down (`CallerTranscript`), by a model beside the one that
-    answers. `language` and `languages` are ISO 639-1; not every model takes every field."""
+    """Transcription of what the caller says, by a separate model (`CallerTranscript`).
 
-    model: str = field(validator=NAME)
-    language: str | UnsetType = field(default=UNSET, validator=NAME)
-    languages: Sequence[str] | UnsetType = field(default=UNSET, validator=list_of(NAME, at_least=1))
+    Not every model accepts every field. Raises `LocalProtocolError` for a field out of its range.
+    """
+
+    model: str = field(validator=NON_EMPTY_TEXT)
+    """The transcription model, such as "gpt-4o-mini-transcribe"."""
+    language: str | UnsetType = field(default=UNSET, validator=NON_EMPTY_TEXT)
+    """The caller's language, in ISO 639-1, such as "en"."""
+    languages: Sequence[str] | UnsetType = field(
+        default=UNSET, validator=list_of(NON_EMPTY_TEXT, min_length=1)
+    )
+    """Languages that the caller may speak, in ISO 639-1."""
     keywords: Sequence[str] | UnsetType = field(default=UNSET, validator=list_of(TEXT), repr=False)
+    """Words and phrases to expect."""
     prompt: str | UnsetType = field(default=UNSET, validator=TEXT, repr=False)
+    """Text that guides the transcription model."""
     delay: _Effort | UnsetType = field(default=UNSET, validator=_EFFORT)
+    """How long the transcription model waits before it sends text: longer is more accurate."""
 
 
 @frozen
 class RetentionRatio(ProtocolObject):
-    """When the conversation is too long, this part of it (0 to 1) is kept: cutting more, less often
-    leaves more of it in the cache. `post_instructions`: how many tokens are too long."""
+    """Truncation that keeps a fraction of a conversation that is too long.
+
+    A lower fraction truncates less often, which leaves more of the conversation in the server's
+    cache. Raises `LocalProtocolError` for a field out of its range.
+    """
 
     type = "retention_ratio"
     retention_ratio: float = field(validator=number(0, 1))
+    """The fraction that is kept, 0 to 1."""
     post_instructions: int | UnsetType = field(default=UNSET, validator=_COUNT)
+    """The most tokens of the conversation after the instructions. Default: the model's limit."""
 
     def to_json(self) -> dict[str, Any]:
-        """The object as plain data; absent fields are left out."""
-        limits = present({"post_instructions": self.post_instructions})
+        """Return the object as JSON data, without its absent fields."""
+        limits = present_fields({"post_instructions": self.post_instructions})
         ratio = {"type": self.type, "retention_ratio": self.retention_ratio}
         return {**ratio, "token_limits": limits} if limits else ratio
 
 
 @frozen
 class Tracing(ProtocolObject):
-    """How the session's trace is named in OpenAI's dashboard."""
+    """The labels of the session's trace in OpenAI's dashboard.
+
+    Raises `LocalProtocolError` for a field of the wrong type.
+    """
 
     workflow_name: str | UnsetType = field(default=UNSET, validator=TEXT)
+    """The name of the workflow to which the trace belongs."""
     group_id: str | UnsetType = field(default=UNSET, validator=TEXT, repr=False)
+    """An id by which traces are grouped."""
     metadata: Mapping[str, Any] | UnsetType = field(default=UNSET, validator=MAPPING, repr=False)
+    """Further data by which traces are filtered."""
 
 
 @frozen
 class Prompt(ProtocolObject):
-    """A prompt kept at OpenAI, with its variables filled in."""
+    """A reference to a prompt that is stored at OpenAI.
 
-    id: str = field(validator=NAME)
+    Raises `LocalProtocolError` for a field of the wrong type.
+    """
+
+    id: str = field(validator=NON_EMPTY_TEXT)
+    """The id of the prompt."""
     version: str | UnsetType | None = field(default=UNSET, validator=TEXT | NULL)
+    """The version of the prompt."""
     variables: Mapping[str, Any] | UnsetType | None = field(
         default=UNSET, validator=MAPPING | NULL, repr=False
     )
+    """The values of the prompt's variables, by name."""
 
 
 _TURN_DETECTION: Final = instance_of(ServerVad, SemanticVad) | MAPPING | NULL
@@ -145,33 +183,36 @@ _LOGPROBS: Final = "item.input_audio_transcription.logprobs"
 
 @frozen
 class SessionConfig:
-    """How the model behaves. All fields absent: the formats of a phone, the rest is the server's.
+    """The configuration of a Realtime session. A field that is left out has the server's default.
 
-    `output_modalities`: ["audio"] (with a transcript) or ["text"], never both. `instructions`: ""
-    clears the server's own. `voice`: a name, or `{"id": ...}`; fixed once the agent has spoken.
-    `speed`: 0.25 to 1.5. `turn_detection`: `None` leaves the turns to the application.
-    `transcription`: `None` is off. `noise_reduction`: the kind of microphone; `None` is off.
-    `tools`: all of them; () clears. `reasoning_effort`, `parallel_tool_calls`: reasoning models
-    only. `max_output_tokens`: 1 to 4096, or "inf". `truncation`: what happens when the
-    conversation is too long. `tracing`: `None` is off; fixed once it is on. `more` holds any other
-    field of `session.update`, by its name there; one of ours wins over it, and other fields of
-    `audio` and `reasoning` are kept beside ours.
+    The audio formats are always G.711 µ-law, that of a phone call.
 
-    Raises `LocalProtocolError` for a field out of its range, where `more` names a model (that is
-    `CallConfig.model`, and fixed) or another audio format, and where a field is no JSON.
+    Raises `LocalProtocolError` for a field out of its range, if `extra_fields` has a model or
+    another audio format, and if a field cannot be encoded as JSON.
     """
 
     instructions: str | UnsetType = field(default=UNSET, validator=TEXT, repr=False)
-    voice: str | Mapping[str, Any] | UnsetType = field(default=UNSET, validator=NAME | MAPPING)
+    """The system instructions of the model. Default: a prompt of OpenAI's; "" clears it."""
+    voice: str | Mapping[str, Any] | UnsetType = field(
+        default=UNSET, validator=NON_EMPTY_TEXT | MAPPING
+    )
+    """The agent's voice: a name, or `{"id": ...}`. It is fixed once the agent has spoken. Default:
+    by model."""
     turn_detection: ServerVad | SemanticVad | Mapping[str, Any] | UnsetType | None = field(
         default=UNSET, validator=_TURN_DETECTION
     )
+    """How the server detects the caller's turns. `None`: it does not, and the application ends
+    them. Default: `ServerVad()`."""
     transcription: Transcription | Mapping[str, Any] | UnsetType | None = field(
         default=UNSET, validator=instance_of(Transcription) | MAPPING | NULL, repr=False
     )
+    """How the caller's speech is transcribed. Default, and `None`: it is not."""
     tools: Sequence[Tool] | UnsetType = field(default=UNSET, validator=list_of(TOOL), repr=False)
+    """All tools of the model. Default: none; () removes them."""
     tool_choice: ToolChoice | UnsetType = field(default=UNSET, validator=TOOL_CHOICE)
-    parallel_tool_calls: bool | UnsetType = field(default=UNSET, validator=FLAG)
+    """Whether the model can or must use a tool, and which. Default: "auto"."""
+    parallel_tool_calls: bool | UnsetType = field(default=UNSET, validator=BOOLEAN)
+    """Whether the model may call several tools in one response; reasoning models only."""
     output_modalities: Sequence[Literal["audio", "text"]] | UnsetType = field(
         default=UNSET,
         validator=FieldRule(
@@ -179,56 +220,71 @@ class SessionConfig:
             lambda value: isinstance(value, list | tuple) and [*value] in (["audio"], ["text"]),
         ),
     )
+    """["audio"], with a transcript, or ["text"]; never both. Default: ["audio"]."""
     speed: float | UnsetType = field(default=UNSET, validator=number(0.25, 1.5))
+    """How fast the agent speaks, 0.25 to 1.5. It can change between turns only. Default: 1."""
     noise_reduction: Literal["near_field", "far_field"] | Mapping[str, Any] | UnsetType | None = (
         field(default=UNSET, validator=one_of("near_field", "far_field") | MAPPING | NULL)
     )
+    """The kind of microphone for which noise is reduced. Default, and `None`: it is not."""
     reasoning_effort: _Effort | UnsetType = field(default=UNSET, validator=_EFFORT)
+    """How much the model reasons before it responds; reasoning models only. Default: "low"."""
     max_output_tokens: int | Literal["inf"] | UnsetType = field(
         default=UNSET, validator=integer(1, 4096) | one_of("inf")
     )
+    """The most tokens of a response, 1 to 4096, or "inf". Default: "inf"."""
     truncation: Literal["auto", "disabled"] | RetentionRatio | Mapping[str, Any] | UnsetType = (
         field(default=UNSET, validator=_TRUNCATION)
     )
+    """How the server truncates a conversation that is too long. Default: "auto"."""
     tracing: Literal["auto"] | Tracing | Mapping[str, Any] | UnsetType | None = field(
         default=UNSET, validator=one_of("auto") | instance_of(Tracing) | MAPPING | NULL, repr=False
     )
+    """Whether and under which labels OpenAI traces the session. It is fixed once it is on. Default,
+    and `None`: off."""
     prompt: Prompt | Mapping[str, Any] | UnsetType | None = field(
         default=UNSET, validator=instance_of(Prompt) | MAPPING | NULL, repr=False
     )
+    """A prompt that is stored at OpenAI. Default, and `None`: none."""
     include: Sequence[Literal["item.input_audio_transcription.logprobs"]] | UnsetType | None = (
         field(default=UNSET, validator=list_of(one_of(_LOGPROBS)) | NULL)
     )
-    more: Mapping[str, Any] = field(factory=dict[str, Any], validator=MAPPING, repr=False)
+    """Additional fields for the server's events: the log probabilities of transcripts. Default, and
+    `None`: none."""
+    extra_fields: Mapping[str, Any] = field(factory=dict[str, Any], validator=MAPPING, repr=False)
+    """Other fields of `session.update`, by their names there. The typed fields take precedence; of
+    `audio` and `reasoning` the fields of both are sent."""
 
     def __attrs_post_init__(self) -> None:
-        if "model" in self.more:
+        if "model" in self.extra_fields:
             raise LocalProtocolError(
-                "SessionConfig.more must not hold 'model': it is named by CallConfig.model when "
-                "the session is opened, and cannot be changed in it"
+                "SessionConfig.extra_fields must not hold 'model': it is named by CallConfig.model "
+                "when the session is opened, and cannot be changed in it"
             )
         check_encodable(self.to_update_event())
 
     def to_update_event(self, event_id: str | None = None) -> UpdateSession:
-        """The `session.update` that makes it so."""
-        session = {**self.more, "type": "realtime", **present(self._outermost())}
+        """Return the `session.update` that sets this configuration."""
+        extra = self.extra_fields
+        session = {**extra, "type": "realtime", **present_fields(self._top_level_fields())}
         if self.reasoning_effort is not UNSET:
-            session["reasoning"] = {
-                **as_mapping(self.more.get("reasoning")),
-                "effort": self.reasoning_effort,
-            }
-        audio = as_mapping(self.more.get("audio"))
+            reasoning = as_mapping(extra.get("reasoning"))
+            session["reasoning"] = {**reasoning, "effort": self.reasoning_effort}
+        audio = as_mapping(extra.get("audio"))
         session["audio"] = {
             **audio,
-            "input": {**as_mapping(audio.get("input")), **present(self._input())},
+            "input": {
+                **as_mapping(audio.get("input")),
+                **present_fields(self._audio_input_fields()),
+            },
             "output": {
                 **as_mapping(audio.get("output")),
-                **present({"voice": self.voice, "speed": self.speed}),
+                **present_fields({"voice": self.voice, "speed": self.speed}),
             },
         }
-        return UpdateSession(pin_session(session), event_id)
+        return UpdateSession(enforce_session_format(session), event_id)
 
-    def _outermost(self) -> dict[str, Any]:
+    def _top_level_fields(self) -> dict[str, Any]:
         return {
             "output_modalities": self.output_modalities,
             "instructions": self.instructions,
@@ -242,7 +298,7 @@ class SessionConfig:
             "prompt": self.prompt,
         }
 
-    def _input(self) -> dict[str, Any]:
+    def _audio_input_fields(self) -> dict[str, Any]:
         kind = self.noise_reduction
         return {
             "turn_detection": self.turn_detection,

@@ -1,4 +1,4 @@
-"""The start delays that earlier calls have shown, as a value for later ones."""
+"""The start delays that earlier calls measured, as a value for later ones."""
 
 from typing import Final
 
@@ -6,18 +6,22 @@ from attrs import frozen
 
 __all__ = ["StartDelayHistory"]
 
-_REMEMBERED: Final = 64
-"""Bursts of earlier calls: enough that one odd line does not shift their median, few enough that
+_MAX_START_DELAYS: Final = 64
+"""Start delays that are kept: enough that one odd line does not shift their median, few enough that
 another carrier is learned within some dozen calls."""
 
 
 @frozen
 class StartDelayHistory:
-    """How late players began bursts of audio (ns), newest last: what a call has shown, to be given
-    to later ones. It is a value; a process keeps one, or one for each kind of line."""
+    """The time for which earlier calls' phones buffered audio before they started to play it.
+
+    A process keeps one history, or one for each kind of line.
+    """
 
     start_delays_ns: tuple[int, ...] = ()
+    """One delay for each burst of audio, newest last."""
 
     def merged_with(self, later: "StartDelayHistory") -> "StartDelayHistory":
-        """What both have shown; the last 64 bursts are kept."""
-        return StartDelayHistory((*self.start_delays_ns, *later.start_delays_ns)[-_REMEMBERED:])
+        """Return the delays of both histories, of which the last 64 are kept."""
+        merged = (*self.start_delays_ns, *later.start_delays_ns)
+        return StartDelayHistory(merged[-_MAX_START_DELAYS:])

@@ -33,7 +33,7 @@ __all__ = ["Edit", "apply_edits", "diff", "item_id_of"]
 Edit: TypeAlias = DeleteItem | CreateItem
 
 
-def diff(current: Sequence[ConversationItem], wanted: Sequence[ConversationItem]) -> list[Edit]:
+def diff(current: Sequence[ConversationItem], target: Sequence[ConversationItem]) -> list[Edit]:
     """The events that turn `current` into `wanted`: deletions, then creations from the front.
 
     Items of one id are the same if all is the same that one can choose. So what the server adds
@@ -45,21 +45,21 @@ def diff(current: Sequence[ConversationItem], wanted: Sequence[ConversationItem]
     created that cannot be: one with audio, a message without content, the output of a call that is
     not among the items before it.
     """
-    _check_ids(wanted)
+    _check_ids(target)
     places = {item.id: (index, item) for index, item in enumerate(current)}
     same: list[tuple[int, bool]] = []
-    for item in wanted:
+    for item in target:
         index, known = places.get(item.id, (0, None))
         if known is not None and _is_same(known, item):
-            same.append((index, _has_sound(known)))
-    staying = {current[index].id for index in _most_in_order(same)}
-    _check_new(wanted, staying)
-    before = ["root", *(item.id for item in wanted)]
+            same.append((index, _has_audio(known)))
+    staying = {current[index].id for index in _choose_kept(same)}
+    _check_creatable(target, staying)
+    before = ["root", *(item.id for item in target)]
     return [
         *(DeleteItem(item.id) for item in current if item.id not in staying),
         *(
-            CreateItem(_body(item), before[index])
-            for index, item in enumerate(wanted)
+            CreateItem(_to_item_body(item), before[index])
+            for index, item in enumerate(target)
             if item.id not in staying
         ),
     ]
@@ -99,9 +99,9 @@ def apply_edits(edits: Iterable[Edit], items: Sequence[ConversationItem]) -> lis
     return result
 
 
-def _check_ids(wanted: Sequence[ConversationItem]) -> None:
+def _check_ids(target: Sequence[ConversationItem]) -> None:
     seen: set[str] = set()
-    for index, item in enumerate(wanted):
+    for index, item in enumerate(target):
         if item.id in ("", "root"):  # "root" names the front of a conversation
             raise LocalProtocolError(f"items[{index}] needs an id of its own: choose any")
         if item.id in seen:
@@ -109,7 +109,7 @@ def _check_ids(wanted: Sequence[ConversationItem]) -> None:
         seen.add(item.id)
 
 
-def _body(item: ConversationItem) -> dict[str, Any]:
+def _to_item_body(item: ConversationItem) -> dict[str, Any]:
     return {name: value for name, value in item_to_json(item).items() if name != "status"}
 
 
@@ -119,7 +119,9 @@ def _body(item: ConversationItem) -> dict[str, Any]:
 def _is_same(known: ConversationItem, given: ConversationItem) -> bool:
     match known, given:
         case Message(), Message():
-            return known.role is given.role and (not given.is_complete or _same_parts(known, given))
+            return known.role is given.role and (
+                not given.is_complete or _has_same_parts(known, given)
+            )
         case FunctionCall(), FunctionCall():
             chosen = known.call_id, known.name, known.arguments
             return not given.is_complete or chosen == (given.call_id, given.name, given.arguments)
@@ -129,7 +131,7 @@ def _is_same(known: ConversationItem, given: ConversationItem) -> bool:
             return known == given
 
 
-def _same_parts(known: Message, given: Message) -> bool:
+def _has_same_parts(known: Message, given: Message) -> bool:
     return len(known.parts) == len(given.parts) and all(
         _is_same_part(known.role, *parts) for parts in zip(known.parts, given.parts, strict=True)
     )
@@ -148,7 +150,7 @@ def _is_same_part(role: Role, known: ContentPart, given: ContentPart) -> bool:
 # What stays.
 
 
-def _most_in_order(places: Sequence[tuple[int, bool]]) -> list[int]:
+def _choose_kept(places: Sequence[tuple[int, bool]]) -> list[int]:
     """The longest rising choice of places that has all those which must stay (`True`), if they
     rise themselves."""
     floors = accumulate((place if must else -1 for place, must in places), max, initial=-1)
@@ -156,10 +158,10 @@ def _most_in_order(places: Sequence[tuple[int, bool]]) -> list[int]:
         (place if must else math.inf for place, must in reversed(places)), min, initial=math.inf
     )
     limits = zip(places, floors, [*ceilings][-2::-1], strict=False)
-    return _longest_rising([place for (place, _), low, high in limits if low < place < high])
+    return _longest_increasing([place for (place, _), low, high in limits if low < place < high])
 
 
-def _longest_rising(places: Sequence[int]) -> list[int]:
+def _longest_increasing(places: Sequence[int]) -> list[int]:
     """The longest rising subsequence, in any order, by patience sorting."""
     ends: list[int] = []  # the least end of a rising run of each length
     before: dict[int, int | None] = {}
@@ -175,26 +177,26 @@ def _longest_rising(places: Sequence[int]) -> list[int]:
     return longest
 
 
-def _has_sound(item: ConversationItem) -> bool:
+def _has_audio(item: ConversationItem) -> bool:
     return isinstance(item, Message) and any(isinstance(part, AudioPart) for part in item.parts)
 
 
 # What can be created.
 
 
-def _check_new(wanted: Sequence[ConversationItem], staying: Set[str]) -> None:
+def _check_creatable(target: Sequence[ConversationItem], kept_ids: Set[str]) -> None:
     calls: set[str] = set()
-    for index, item in enumerate(wanted):
+    for index, item in enumerate(target):
         if isinstance(item, FunctionCall):
             calls.add(item.call_id)
-        reason = None if item.id in staying else _reason_against(item, calls)
+        reason = None if item.id in kept_ids else _find_obstacle(item, calls)
         if reason is not None:
             raise LocalProtocolError(f"items[{index}] cannot be created: {reason}")
 
 
-def _reason_against(item: ConversationItem, calls: Set[str]) -> str | None:
+def _find_obstacle(item: ConversationItem, calls: Set[str]) -> str | None:
     match item:
-        case Message() if _has_sound(item):
+        case Message() if _has_audio(item):
             return (
                 "it has audio that is new, changed or moved; the server takes none of the agent,"
                 " and that of the caller is not kept: give `as_text` of it"

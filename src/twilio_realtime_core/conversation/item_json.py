@@ -31,7 +31,7 @@ from ..values.items import (
 
 __all__ = ["item_from_json", "item_from_server", "item_to_json"]
 
-_DEEPEST: Final = 32
+_MAX_DEPTH: Final = 32
 """Levels of what is nested in an item of another kind: schemas of tools have a dozen, and what has
 a thousand cannot be compared."""
 
@@ -57,20 +57,20 @@ def item_from_server(item: Item) -> ConversationItem:
             call_id, name, arguments = item.call_id or "", item.name or "", item.arguments or ""
             return FunctionCall(item.id, call_id, name, arguments, complete)
         case "function_call_output":
-            return FunctionOutput(item.id, item.call_id or "", _text(item.output) or "")
+            return FunctionOutput(item.id, item.call_id or "", _text_or_none(item.output) or "")
         case _:
             fields = attrs.asdict(
                 evolve(item, content=content or None),
                 recurse=False,
                 filter=lambda _, value: value is not None,
             )
-            return UnknownItem(item.id, item.type, _but(fields, "id", "type"))
+            return UnknownItem(item.id, item.type, _without_keys(fields, "id", "type"))
 
 
 def _without_audio(content: Any) -> list[Any]:
     match content:
         case [*parts]:
-            return [_but(part, "audio") if _is_object(part) else part for part in parts]
+            return [_without_keys(part, "audio") if _is_object(part) else part for part in parts]
         case _:
             return []
 
@@ -82,34 +82,36 @@ def _is_object(value: Any) -> TypeGuard[Mapping[str, Any]]:
 def _part_from_server(part: Any) -> ContentPart:
     match part:
         case {"type": "input_text" | "output_text"}:
-            return TextPart(_text(part.get("text")) or "")
+            return TextPart(_text_or_none(part.get("text")) or "")
         case {"type": "input_audio" | "output_audio"}:
-            return AudioPart(_text(part.get("transcript")))
+            return AudioPart(_text_or_none(part.get("transcript")))
         case {"type": "input_image"}:
-            return ImagePart(_text(part.get("image_url")) or "", _text(part.get("detail")))
+            return ImagePart(
+                _text_or_none(part.get("image_url")) or "", _text_or_none(part.get("detail"))
+            )
         case {"type": str(type_)}:
-            return UnknownPart(type_, _but(part, "type"))
+            return UnknownPart(type_, _without_keys(part, "type"))
         case _:
             return UnknownPart("")
 
 
-def _text(value: Any) -> str | None:
+def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _but(data: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: _shallow(value) for name, value in data.items() if name not in names}
+def _without_keys(data: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: _limit_depth(value) for name, value in data.items() if name not in names}
 
 
-def _shallow(value: Any, depth: int = 0) -> Any:
+def _limit_depth(value: Any, depth: int = 0) -> Any:
     """A value without what is nested too deeply to mean anything."""
-    if depth > _DEEPEST:
+    if depth > _MAX_DEPTH:
         return None
     if _is_object(value):
-        return {name: _shallow(each, depth + 1) for name, each in value.items()}
+        return {name: _limit_depth(each, depth + 1) for name, each in value.items()}
     match value:
         case [*values]:
-            return [_shallow(each, depth + 1) for each in values]
+            return [_limit_depth(each, depth + 1) for each in values]
         case _:
             return value
 
@@ -121,11 +123,11 @@ def item_to_json(item: ConversationItem) -> dict[str, Any]:
     """An item as JSON data, of which `item_from_json` makes the same item again."""
     match item:
         case Message(id=id_, role=role, parts=parts, is_complete=complete):
-            fields = {"role": role.value, "content": [_part_data(role, part) for part in parts]}
-            return {"id": id_, "type": "message", "status": _status(complete), **fields}
+            fields = {"role": role.value, "content": [_part_to_json(role, part) for part in parts]}
+            return {"id": id_, "type": "message", "status": _status_of(complete), **fields}
         case FunctionCall(id=id_, call_id=call_id, name=name, arguments=arguments):
             fields = {"call_id": call_id, "name": name, "arguments": arguments}
-            status = _status(item.is_complete)
+            status = _status_of(item.is_complete)
             return {"id": id_, "type": "function_call", "status": status, **fields}
         case FunctionOutput(id=id_, call_id=call_id, output=output):
             kind = "function_call_output"
@@ -134,11 +136,11 @@ def item_to_json(item: ConversationItem) -> dict[str, Any]:
             return {"id": item.id, "type": item.type, **item.data}
 
 
-def _status(complete: bool) -> str:  # noqa: FBT001
+def _status_of(complete: bool) -> str:  # noqa: FBT001
     return "completed" if complete else "in_progress"
 
 
-def _part_data(role: Role, part: ContentPart) -> dict[str, Any]:
+def _part_to_json(role: Role, part: ContentPart) -> dict[str, Any]:
     way = "output" if role is Role.ASSISTANT else "input"
     match part:
         case TextPart(text=text):
@@ -159,66 +161,73 @@ def item_from_json(data: Mapping[str, Any]) -> ConversationItem:
     Raises `LocalProtocolError`, with the place, where a field is missing or of the wrong type.
     """
     _check_mapping(data, "item")
-    kind, id_ = _string(data, "type", "item"), _string(data, "id", "item")
+    kind, id_ = _require_string(data, "type", "item"), _require_string(data, "id", "item")
     complete = data.get("status") != "in_progress"
     match kind:
         case "message":
-            role = _ROLES.get(_string(data, "role", "item"))
+            role = _ROLES.get(_require_string(data, "role", "item"))
             if role is None:
-                _refuse("item.role", "'system', 'user' or 'assistant'")
-            return Message(id_, role, _parts_from_data(data.get("content")), complete)
+                _raise_invalid("item.role", "'system', 'user' or 'assistant'")
+            return Message(id_, role, _parts_from_json(data.get("content")), complete)
         case "function_call":
-            call_id, name = _string(data, "call_id", "item"), _string(data, "name", "item")
-            return FunctionCall(id_, call_id, name, _string(data, "arguments", "item"), complete)
+            call_id, name = (
+                _require_string(data, "call_id", "item"),
+                _require_string(data, "name", "item"),
+            )
+            return FunctionCall(
+                id_, call_id, name, _require_string(data, "arguments", "item"), complete
+            )
         case "function_call_output":
             return FunctionOutput(
-                id_, _string(data, "call_id", "item"), _string(data, "output", "item")
+                id_,
+                _require_string(data, "call_id", "item"),
+                _require_string(data, "output", "item"),
             )
         case _:
-            return UnknownItem(id_, kind, _but(data, "id", "type"))
+            return UnknownItem(id_, kind, _without_keys(data, "id", "type"))
 
 
-def _parts_from_data(content: Any) -> tuple[ContentPart, ...]:
+def _parts_from_json(content: Any) -> tuple[ContentPart, ...]:
     match content:
         case [*parts]:
             pass
         case _:
-            _refuse("item.content", "a list of parts")
+            _raise_invalid("item.content", "a list of parts")
     places = (f"item.content[{index}]" for index in range(len(parts)))
-    return tuple(map(_part_from_data, parts, places))
+    return tuple(map(_part_from_json, parts, places))
 
 
-def _part_from_data(data: Any, place: str) -> ContentPart:
+def _part_from_json(data: Any, place: str) -> ContentPart:
     _check_mapping(data, place)
-    match _string(data, "type", place):
+    match _require_string(data, "type", place):
         case "input_text" | "output_text":
-            return TextPart(_string(data, "text", place))
+            return TextPart(_require_string(data, "text", place))
         case "input_audio" | "output_audio":
             heard_ms = data.get("heard_ms")
             if heard_ms is not None and (type(heard_ms) is not int or heard_ms < 0):
-                _refuse(f"{place}.heard_ms", "a whole number of milliseconds, or null")
-            heard = _string_or_none(data, "heard", place)
-            return AudioPart(_string_or_none(data, "transcript", place), heard, heard_ms)
+                _raise_invalid(f"{place}.heard_ms", "a whole number of milliseconds, or null")
+            heard = _require_string_or_null(data, "heard", place)
+            return AudioPart(_require_string_or_null(data, "transcript", place), heard, heard_ms)
         case "input_image":
-            url = _string(data, "image_url", place)
-            return ImagePart(url, _string_or_none(data, "detail", place))
+            url = _require_string(data, "image_url", place)
+            return ImagePart(url, _require_string_or_null(data, "detail", place))
         case kind:
-            return UnknownPart(kind, _but(data, "type"))
+            return UnknownPart(kind, _without_keys(data, "type"))
 
 
 def _check_mapping(data: Any, place: str) -> None:
     if not _is_object(data):
-        _refuse(place, "an object")
+        _raise_invalid(place, "an object")
 
 
-def _string(data: Mapping[str, Any], name: str, place: str) -> str:
+def _require_string(data: Mapping[str, Any], name: str, place: str) -> str:
     value = data.get(name)
-    return value if isinstance(value, str) else _refuse(f"{place}.{name}", "a string")
+    return value if isinstance(value, str) else _raise_invalid(f"{place}.{name}", "a string")
 
 
-def _string_or_none(data: Mapping[str, Any], name: str, place: str) -> str | None:
-    return None if data.get(name) is None else _string(data, name, place)
+def _require_string_or_null(data: Mapping[str, Any], name: str, place: str) -> str | None:
+    return None if data.get(name) is None else _require_string(data, name, place)
 
 
-def _refuse(place: str, needed: str) -> NoReturn:
+def _raise_invalid(place: str, needed: str) -> NoReturn:
     raise LocalProtocolError(f"{place} must be {needed}")

@@ -26,12 +26,12 @@ _WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400
 class Transcript:
     """The words of one content part; `spoken`, or written. `text` is `None` until there are any."""
 
-    spoken: bool
+    is_spoken: bool
     text: str | None = field(default=None, repr=False)
     heard_ms: int | None = None
     """How much audio was heard; `None`: the part was not cut."""
     _sent_ms: int | None = None
-    _known_at_cut: int = 0
+    _characters_at_cut: int = 0
 
     def append(self, delta: str) -> None:
         """More words."""
@@ -52,7 +52,7 @@ class Transcript:
         """The caller has heard `heard_ms` of the audio, and will hear no more. `sent_ms` is all
         that had come."""
         self.heard_ms, self._sent_ms = heard_ms, sent_ms
-        self._known_at_cut = len(self.text or "")
+        self._characters_at_cut = len(self.text or "")
 
     def truncate(self, audio_end_ms: int) -> None:
         """The server has forgotten the audio after `audio_end_ms`. Where that was not cut here, the
@@ -66,7 +66,7 @@ class Transcript:
         text, heard_ms, sent_ms = self.text, self.heard_ms, self._sent_ms
         if text is None or heard_ms is None or sent_ms is None:
             return None
-        known = min(self._known_at_cut or len(text), len(text))
+        known = min(self._characters_at_cut or len(text), len(text))
         limit = known * min(heard_ms, sent_ms) // sent_ms if sent_ms else 0
         if limit == len(text):
             return text
@@ -79,12 +79,12 @@ class Transcript:
         text, heard = self.text, self.text if self._sent_ms is None else self.heard_text
         return heard, None if text is None or heard is None else text[len(heard) :]
 
-    def to_part(self, known: ContentPart | None = None) -> ContentPart:
+    def to_part(self, described: ContentPart | None = None) -> ContentPart:
         """The part with these words; `known` is what its item says of it, if it does."""
-        match known:
-            case AudioPart() | None if self.spoken:
+        match described:
+            case AudioPart() | None if self.is_spoken:
                 return AudioPart(self.text, self.heard_text, self.heard_ms)
             case TextPart(text="") | None:
                 return TextPart(self.text or "")
             case _:
-                return known
+                return described

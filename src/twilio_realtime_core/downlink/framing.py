@@ -9,7 +9,7 @@ from base64 import b64decode, b64encode
 
 from attrs import frozen
 
-from ..audio.payload import count_samples
+from ..audio.pcmu import count_samples
 from ..machine.units import FRAME_SAMPLES
 from ..values.playback_position import AudioSource, PartKey
 

@@ -1,7 +1,7 @@
-"""What a machine asks of whoever drives it: values, to be carried out in the order given.
+"""Actions: values by which a machine instructs its driver, to be carried out in order.
 
-`Open`, `Send`, `SendPing`, `Close` are the language of a machine that speaks in messages;
-`Connect`, `SendBytes`, `Shutdown` of one that speaks in bytes; `Notify` belongs to both.
+A `MessageMachine` returns `Open`, `Send`, `SendPing` and `Close`; a `ByteMachine` returns
+`Connect`, `SendBytes` and `Shutdown`; both return `Notify`.
 """
 
 from collections.abc import Hashable
@@ -30,23 +30,23 @@ __all__ = [
     "Shutdown",
 ]
 
-# Close codes (RFC 6455, section 7.4.1). The last two are never sent: they tell what happened.
+# Close codes (RFC 6455, section 7.4.1). The last two are never sent; they say how a link ended.
 NORMAL_CLOSURE: Final = 1000
-"""The socket has done its work."""
+"""The purpose of the connection is fulfilled."""
 NO_STATUS: Final = 1005
-"""The close frame held no code."""
+"""The close frame had no code."""
 ABNORMAL_CLOSURE: Final = 1006
-"""The socket was lost without a close frame, or was never open."""
+"""The connection was lost without a close frame, or never opened."""
 
 
 @unique
 class Peer(Enum):
-    """The two ends of a call, as `Bridge` names them. To a driver a peer is an opaque key."""
+    """The two peers of a `Bridge`. For a driver a peer is an opaque key."""
 
     TWILIO = "twilio"
     REALTIME = "realtime"
 
-    # Links are looked up by it with each message; to hash a name takes 0.2 µs.
+    # Links are looked up by it for each message; to hash by name takes 0.2 µs.
     __hash__ = object.__hash__
 
 
@@ -59,17 +59,19 @@ class Encodable(Protocol):
     """An outbound message of one of the codecs."""
 
     def encode(self) -> str:
-        """The text to send as one WebSocket text message."""
+        """Return the text to send as one WebSocket text message."""
         ...
 
 
-# Actions. The ones built for every frame are not frozen: that would double their cost.
+# Actions. Those that are made for every frame are not frozen, which would double their cost.
 
 
 @frozen
 class Open:
-    """Open a WebSocket to `url`, which may hold a token; then call `opened`, or `closed` if it
-    cannot be opened."""
+    """Open a WebSocket to `url`; then call `opened`, or `closed` if it cannot be opened.
+
+    The URL may contain a token, so it is not in the `repr`.
+    """
 
     peer: Hashable
     url: str = field(repr=False)
@@ -77,7 +79,7 @@ class Open:
 
 @define
 class Send:
-    """Send `message.encode()` as one text message. (A value: do not change it.)"""
+    """Send `message.encode()` as one text message. Treat the action as immutable."""
 
     peer: Hashable
     message: Encodable
@@ -96,9 +98,11 @@ class SendPing:
 
 @frozen
 class Close:
-    """Close the WebSocket, then call `closed`; one that is still being dialled is given up, or
-    closed as soon as it is open. `code` is one of RFC 6455, section 7.4; `reason` at most 123 bytes
-    of UTF-8."""
+    """Close the WebSocket; then call `closed`.
+
+    A WebSocket that is still being opened is abandoned, or closed as soon as it is open. `code` is
+    one of RFC 6455, section 7.4; `reason` has at most 123 bytes of UTF-8.
+    """
 
     peer: Hashable
     code: int
@@ -107,7 +111,7 @@ class Close:
 
 @frozen
 class Notify:
-    """Tell the application. `event` is one of the machine's notifications."""
+    """Notify the application of `event`, one of the machine's notifications."""
 
     event: object
 
@@ -116,7 +120,7 @@ class Notify:
 class Connect:
     """Open a byte stream; then call `connected`, or `connect_failed`.
 
-    With `tls` the stream is TLS, its certificate checked against `host`.
+    `tls`: use TLS, and check the certificate against `host`.
     """
 
     peer: Hashable
@@ -131,7 +135,7 @@ def _count_bytes(data: bytes) -> str:
 
 @define
 class SendBytes:
-    """Write `data` to the peer's byte stream. (A value: do not change it.)"""
+    """Write `data` to the peer's byte stream. Treat the action as immutable."""
 
     peer: Hashable
     data: bytes = field(repr=_count_bytes)
@@ -139,8 +143,11 @@ class SendBytes:
 
 @frozen
 class Shutdown:
-    """Close the peer's byte stream once all that was written has gone. Nothing of it may be
-    reported afterwards (and what is, because it was under way, is ignored)."""
+    """Close the peer's byte stream once all written bytes are sent.
+
+    Nothing more of the stream may be reported to the machine; it ignores a report that was already
+    on its way.
+    """
 
     peer: Hashable
 

@@ -1,8 +1,8 @@
-"""The lifecycles of a call as tables; nothing else decides them.
+"""The lifecycles of a call, as tables of transitions.
 
-A table lists, for each state, the possible inputs and the states that they lead to. An input that a
-state does not list changes nothing: `Lifecycle.step` returns `False`, and whoever stepped reports
-it. The diagrams in `docs/states.md` are generated from these tables.
+A table has, for each state, the possible inputs and the states that they lead to. An input that a
+state does not list changes nothing: `Lifecycle.step` returns `False`, and its caller decides what
+that means. The diagrams in `docs/states.md` are generated from these tables.
 """
 
 from collections.abc import Mapping
@@ -41,29 +41,29 @@ Table: TypeAlias = Mapping[S, Mapping[I, S]]
 
 
 class Lifecycle(Generic[S, I]):
-    """The current state of one thing, and the table that it follows."""
+    """A state machine that follows a table. `state` is the current state."""
 
-    __slots__ = ("_possible", "_table", "state")
+    __slots__ = ("_table", "_transitions", "state")
 
     def __init__(self, table: Table[S, I], state: S) -> None:
         self._table = table
-        self._possible = table[state]
+        self._transitions = table[state]
         self.state = state
 
     def step(self, event: I) -> bool:
-        """Take the transition for `event`; `False`, and no change, if there is none."""
-        state = self._possible.get(event)
+        """Make the transition for `event`. `False`: there is none, and nothing has changed."""
+        state = self._transitions.get(event)
         if state is None:
             return False
         if state is not self.state:
             self.state = state
-            self._possible = self._table[state]
+            self._transitions = self._table[state]
         return True
 
 
 class LifecycleFactory(Protocol):
-    """What creates the lifecycles of a call: `Lifecycle`, or a function that returns a subclass of
-    it, which observes the transitions."""
+    """A factory for the lifecycles of a call: `Lifecycle`, or a function that returns a subclass of
+    it, which can observe the transitions."""
 
     def __call__(self, table: Table[S, I], state: S) -> Lifecycle[S, I]:
         """Return a lifecycle that follows `table` and starts in `state`."""
@@ -71,17 +71,18 @@ class LifecycleFactory(Protocol):
 
 
 class _Input(Enum):
-    """What can happen. Looked up with each message, so hashed by identity: by name takes 0.2 µs."""
+    """An input of a lifecycle. It is looked up for each message, so it is hashed by identity: to
+    hash by name takes 0.2 µs."""
 
     __hash__ = object.__hash__
 
 
 @unique
 class StreamState(Enum):
-    """The Media Stream, and the socket that carries it."""
+    """The state of the Media Stream, and of the socket that carries it."""
 
     UNOPENED = "unopened"
-    AWAITING_START = "waiting for start"
+    AWAITING_START = "awaiting start"
     STREAMING = "streaming"
     STOPPED = "stopped"
     CLOSING = "closing"
@@ -90,9 +91,10 @@ class StreamState(Enum):
 
 @unique
 class StreamInput(_Input):
-    """What can happen to a stream: the socket's events, Twilio's messages, our close.
+    """The inputs of a stream: events of the socket, messages from Twilio, our close.
 
-    Messages that cross our close are late, not wrong; the bridge does not look at them.
+    The bridge ignores messages that are received after our close; Twilio may send them until it
+    receives the close.
     """
 
     OPENED = "opened"
@@ -146,7 +148,7 @@ STREAM: Final[Table[StreamState, StreamInput]] = MappingProxyType(
 
 @unique
 class SessionState(Enum):
-    """The Realtime session, and the socket that carries it."""
+    """The state of the Realtime session, and of the socket that carries it."""
 
     UNOPENED = "unopened"
     OPENING = "opening"
@@ -158,14 +160,14 @@ class SessionState(Enum):
 
 @unique
 class SessionInput(_Input):
-    """What can happen to a session."""
+    """The inputs of a session."""
 
     OPEN = "open"
-    """We ask for the socket."""
+    """We open the socket."""
     OPENED = "opened"
-    """The socket is open; our `session.update` goes out."""
+    """The socket is open; our `session.update` is sent."""
     CONFIGURED = "configured"
-    """A `session.updated` that has the audio formats we need."""
+    """The server sent `session.updated` with the audio formats of a call."""
     CLOSE = "close"
     """We close the socket."""
     CLOSED = "closed"
@@ -192,7 +194,7 @@ SESSION: Final[Table[SessionState, SessionInput]] = MappingProxyType(
             SessionInput.CLOSE: SessionState.CLOSING,
             SessionInput.CLOSED: SessionState.CLOSED,
         },
-        # The socket may still come up while our close is under way.
+        # The socket may still open after our close.
         SessionState.CLOSING: {
             SessionInput.OPENED: SessionState.CLOSING,
             SessionInput.CLOSED: SessionState.CLOSED,
@@ -204,34 +206,34 @@ SESSION: Final[Table[SessionState, SessionInput]] = MappingProxyType(
 
 @unique
 class ResponseState(Enum):
-    """A response of the model, from the first we hear of it."""
+    """The state of a response of the model, from the first event that names it."""
 
     GENERATING = "generating"
     CANCELLING = "cancelling"
-    """The application cancelled it; what has come, and still comes, is played."""
+    """The application cancelled it. Its audio is played, including audio that is still received."""
     INTERRUPTED = "interrupted"
-    """The caller must hear no more of it, but the server still generates."""
+    """Nothing more of it is played, but the server still generates it."""
     DONE = "done"
-    """Generated to the end; its audio may still be waiting to be played."""
-    INTERRUPTED_DONE = "silenced"
-    """Interrupted, and no longer generated."""
+    """It is generated. Its audio may not have been played yet."""
+    INTERRUPTED_DONE = "interrupted and done"
+    """Nothing more of it is played, and the server no longer generates it."""
 
 
 @unique
 class ResponseInput(_Input):
-    """What can happen to a response."""
+    """The inputs of a response."""
 
     CREATED = "created"
     AUDIO = "audio"
     CANCEL = "cancel"
     """The application sends `response.cancel`."""
     INTERRUPT = "interrupt"
-    """It is to be heard no more, whether or not the server still generates it."""
+    """The rest of it must not be played, whether or not the server still generates it."""
     DONE = "done"
 
 
-# A straggler, audio of an interrupted response, is expected: it is dropped, and no fault. Audio
-# after `response.done` is a fault of the server, unless the response was interrupted.
+# Late audio of an interrupted response is expected: it is dropped, and is not a fault. Audio after
+# `response.done` is a fault of the server, unless the response was interrupted.
 RESPONSE: Final[Table[ResponseState, ResponseInput]] = MappingProxyType(
     {
         ResponseState.GENERATING: {
@@ -264,41 +266,42 @@ RESPONSE: Final[Table[ResponseState, ResponseInput]] = MappingProxyType(
 
 @unique
 class ActiveResponseState(Enum):
-    """The place of the one response that the conversation can have at a time."""
+    """The state of the conversation's active response, of which there is at most one at a time."""
 
     FREE = "free"
-    REQUESTED = "asked for"
-    """Our request is sent, and not answered."""
+    REQUESTED = "requested"
+    """Our request was sent, and is not answered yet."""
     ACTIVE = "active"
-    """A response is being generated; `response.done` with its id ends it."""
-    ACTIVE_UNKNOWN_ID = "taken"
-    """Some response is being generated, but its id is not known: the next that ends is it."""
+    """A response is being generated, until `response.done` with its id."""
+    ACTIVE_UNKNOWN_ID = "active, unknown id"
+    """A response is being generated whose id is unknown, until the next `response.done`."""
 
 
 @unique
 class ActiveResponseInput(_Input):
-    """What can happen to the slot."""
+    """The inputs of the active response."""
 
-    REQUEST = "ask"
+    REQUEST = "request"
     """We send a request, `response.create`."""
     CREATED = "created"
-    """A response begins: the answer to ours, or one of turn detection."""
+    """A response has started, for our request or by turn detection."""
     CREATED_AGAIN = "created again"
-    """`response.created` with an id that a response before it had."""
+    """`response.created` has the id of an earlier response."""
     DONE = "done"
-    """The response that was created last has ended."""
+    """The response that was created last is done."""
     OTHER_DONE = "other done"
-    """Another has."""
+    """Another response is done."""
     BUSY = "busy"
-    """The server refuses our request: a response is active already."""
+    """The server has refused our request: a response is already active."""
     REFUSED = "refused"
-    """The server refuses our request for any other reason."""
-    EARLIER_REFUSED = "not answered"
-    """The server refuses one before it, which a response of turn detection had seemed to answer."""
+    """The server has refused our request for another reason."""
+    EARLIER_REFUSED = "earlier refused"
+    """The server has refused an earlier request, after a response of turn detection was taken for
+    the response to it."""
 
 
-# A response that begins takes the place of one whose end has not been told yet: the server has one
-# at a time, and the end of a cancelled response may be told late.
+# A response that starts replaces one that is not done yet: the server has one at a time, and may
+# send the `response.done` of a cancelled response late.
 ACTIVE_RESPONSE: Final[Table[ActiveResponseState, ActiveResponseInput]] = MappingProxyType(
     {
         ActiveResponseState.FREE: {
@@ -334,26 +337,26 @@ ACTIVE_RESPONSE: Final[Table[ActiveResponseState, ActiveResponseInput]] = Mappin
 
 @unique
 class TurnState(Enum):
-    """The caller's turn, as the server's turn detection sees it."""
+    """The state of the caller's turn, according to the server's turn detection."""
 
     QUIET = "quiet"
     SPEAKING = "speaking"
-    SPEAKING_COMMITTED = "speaking after a commit"
-    """The audio so far was committed while the caller speaks on."""
+    SPEAKING_COMMITTED = "speaking, committed"
+    """The audio so far was committed, and the caller still speaks."""
     PAUSED = "paused"
-    """Speech has stopped; the audio is not yet an item of the conversation."""
+    """The caller has stopped. The audio is not an item of the conversation yet."""
 
 
 @unique
 class TurnInput(_Input):
-    """What can happen to the caller's turn."""
+    """The inputs of the caller's turn."""
 
     STREAM_STARTED = "stream started"
-    """Twilio began another stream: whether the caller speaks on it is not known yet."""
+    """Twilio has started another stream. It is unknown whether the caller speaks on it."""
     SPEECH_STARTED = "speech started"
     SPEECH_STOPPED = "speech stopped"
     COMMITTED = "committed"
-    """The audio has become an item: by turn detection, its time-out, or our own commit."""
+    """The audio is now an item: by turn detection, its time-out, or our commit."""
 
 
 TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
@@ -386,19 +389,19 @@ TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
 
 @unique
 class FunctionCallState(Enum):
-    """A call of a function that the model has requested."""
+    """The state of a function call that the model has requested."""
 
     REQUESTED = "requested"
-    """The application was notified, and has not answered."""
+    """The application was notified, and has not given the output yet."""
     ANSWERED = "answered"
-    """The application gave the output, which is sent after playback."""
+    """The application has given the output, which is sent after playback."""
     OUTPUT_SENT = "output sent"
-    """The output was sent to the server."""
+    """The bridge has sent the output to the server."""
 
 
 @unique
 class FunctionCallInput(_Input):
-    """What can happen to a function call."""
+    """The inputs of a function call."""
 
     ANSWER = "answer"
     """The application gives the output."""

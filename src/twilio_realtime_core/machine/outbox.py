@@ -1,4 +1,4 @@
-"""The actions of one step, collected in the order in which they are to be done."""
+"""The collection of the actions of one step, in order."""
 
 from ..errors import Fault, FaultKind
 from .actions import REALTIME, TWILIO, Action, Encodable, Notify, Peer, Send
@@ -13,7 +13,7 @@ class Outbox:
         self._actions: list[Action] = []
 
     def add(self, action: Action) -> None:
-        """Add any action."""
+        """Add an action."""
         self._actions.append(action)
 
     def send_to_twilio(self, message: Encodable) -> None:
@@ -25,16 +25,16 @@ class Outbox:
         self._actions.append(Send(REALTIME, event))
 
     def notify(self, notification: object) -> None:
-        """Notify the application of one of `notifications`."""
+        """Notify the application."""
         self._actions.append(Notify(notification))
 
     def notify_fault(
         self, peer: Peer, kind: FaultKind, message: str, code: str | None = None
     ) -> None:
-        """Notify the application of what a peer did wrong."""
+        """Notify the application of a fault of a peer."""
         self.notify(Fault(peer, kind, message, code))
 
     def take_actions(self) -> list[Action]:
-        """Return the actions of this step; the next step starts empty."""
+        """Remove and return the actions of this step."""
         actions, self._actions = self._actions, []
         return actions

@@ -1,8 +1,8 @@
-"""Every timer of the core, and the one table that holds their deadlines.
+"""Every timer of the core, and the table of their deadlines.
 
-A machine that has timers keeps one `Timers`, sets and stops them by name, and answers
-`handle_timeout` with whatever `expire` says is due. Setting a timer again moves it; an early call
-finds nothing due, so spurious wake-ups change nothing.
+A machine with timers has one `Timers`, sets and stops them by name, and handles in `handle_timeout`
+those that `expire` returns. Setting a timer again moves it. An early call finds no expired timer,
+so spurious wake-ups change nothing.
 """
 
 from enum import Enum, unique
@@ -12,73 +12,75 @@ __all__ = ["Timer", "Timers"]
 
 @unique
 class Timer(Enum):
-    """What is being waited for."""
+    """The name of a timer: what it is that expires, or is due."""
 
-    HTTP_REQUEST = "opening"
-    """An accepted connection must have sent its whole opening request."""
+    HTTP_REQUEST = "HTTP request"
+    """An accepted connection must have sent its whole HTTP request."""
     HANDSHAKE = "handshake"
     """A WebSocket handshake must be complete."""
     KEEPALIVE = "keepalive"
     """The next ping that keeps a link alive is due."""
     PONG = "pong"
-    """The pong of such a ping must have come."""
+    """The pong for such a ping must have been received."""
     CLOSE = "close"
-    """The answer to our close frame must have come."""
+    """The answer to our close frame must have been received."""
     START = "start"
-    """Twilio's `start` message must have come."""
+    """Twilio's `start` message must have been received."""
     CONFIGURATION = "configuration"
-    """The application's answer to `CallStarted` must have come; after it the default is used."""
+    """The application must have answered `CallStarted`; without an answer the defaults are used."""
     SESSION = "session"
     """The Realtime session must be open and configured."""
     ROUND_TRIP = "round trip"
     """The next measurement of the round trip to Twilio is due."""
     INACTIVITY = "inactivity"
-    """The caller speaks: the next frame of it must have come."""
-    PLAYBACK_END = "silence"
-    """All that was sent to be played must have been heard by now, whatever marks say."""
-    HANGUP_WATCHDOG = "goodbye"
-    """A sign that the goodbye is played must have come."""
-    SPEECH_CONFIRMATION = "barge-in"
+    """While the caller speaks, the next frame must have been received."""
+    PLAYBACK_END = "playback end"
+    """All audio that was sent must have been heard, whether or not marks confirm it."""
+    HANGUP_WATCHDOG = "hang-up watchdog"
+    """While a hang-up is deferred, something must have shown that audio is generated or played."""
+    SPEECH_CONFIRMATION = "speech confirmation"
     """The caller has spoken for long enough to interrupt."""
-    CLOSING = "ending"
-    """Both links must be closed; after it the call counts as ended without them."""
+    CLOSING = "closing"
+    """Both links must be closed; otherwise the call ends without waiting for them."""
 
 
 class Timers:
-    """Deadlines in ns, by timer. `deadline` is the earliest, or `None`."""
+    """The deadlines of a machine's timers. `deadline` is the earliest (ns), or `None`."""
 
-    __slots__ = ("_deadlines", "deadline")
+    __slots__ = ("_deadlines_ns", "deadline")
 
     def __init__(self) -> None:
-        self._deadlines: dict[Timer, int] = {}
+        self._deadlines_ns: dict[Timer, int] = {}
         self.deadline: int | None = None
 
-    def set(self, timer: Timer, deadline: int) -> None:
-        """Let `timer` come due at `deadline` (ns), whether or not it was set before."""
-        self._deadlines[timer] = deadline
-        self.deadline = min(self._deadlines.values())
+    def set(self, timer: Timer, deadline_ns: int) -> None:
+        """Let `timer` expire at `deadline_ns`, whether or not it was set before."""
+        self._deadlines_ns[timer] = deadline_ns
+        self.deadline = min(self._deadlines_ns.values())
 
     def is_set(self, timer: Timer) -> bool:
         """Whether `timer` is set."""
-        return timer in self._deadlines
+        return timer in self._deadlines_ns
 
     def stop(self, timer: Timer) -> None:
-        """Forget `timer`, if it is set."""
-        if self._deadlines.pop(timer, None) is not None:
-            self.deadline = min(self._deadlines.values(), default=None)
+        """Stop `timer`, if it is set."""
+        if self._deadlines_ns.pop(timer, None) is not None:
+            self.deadline = min(self._deadlines_ns.values(), default=None)
 
     def stop_all(self) -> None:
-        """Forget every timer."""
-        self._deadlines.clear()
+        """Stop every timer."""
+        self._deadlines_ns.clear()
         self.deadline = None
 
     def expire(self, now: int) -> list[Timer]:
-        """The timers due at `now`, earliest first (those of one instant in the order of the
-        enum), each of them stopped."""
+        """Stop and return the timers that have expired at `now`, earliest first.
+
+        Those with the same deadline are in the order of the enum.
+        """
         if self.deadline is None or now < self.deadline:
             return []
-        due = [timer for timer in Timer if self._deadlines.get(timer, now + 1) <= now]
-        due.sort(key=self._deadlines.__getitem__)
-        for timer in due:
+        expired = [timer for timer in Timer if self._deadlines_ns.get(timer, now + 1) <= now]
+        expired.sort(key=self._deadlines_ns.__getitem__)
+        for timer in expired:
             self.stop(timer)
-        return due
+        return expired

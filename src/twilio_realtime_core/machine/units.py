@@ -1,7 +1,7 @@
-"""Time in integer nanoseconds, audio in samples; no rounding between them.
+"""Units: time in integer nanoseconds, audio in samples, and exact conversions between them.
 
-G.711 at 8 kHz has one byte a sample, and one sample lasts 125,000 ns exactly (ITU-T G.711,
-section 2). Milliseconds appear only where a protocol counts in them.
+G.711 at 8 kHz has one byte a sample, and one sample lasts exactly 125,000 ns (ITU-T G.711, section
+2). Milliseconds are used only where a protocol counts in them.
 """
 
 __all__ = [
@@ -21,22 +21,22 @@ SECOND = 1_000 * MS
 """Nanoseconds in a second."""
 
 SAMPLE_NS = 125_000
-"""Nanoseconds in a sample of G.711 at 8 kHz; also samples are bytes."""
+"""Nanoseconds in a sample, which is one byte, of G.711 at 8 kHz."""
 
 FRAME_SAMPLES = 160
-"""Samples, and bytes, in the 20 ms frame that telephony works in."""
+"""Samples (bytes) in a 20 ms frame, the usual unit of telephony."""
 
 
 def samples_to_ns(samples: int) -> int:
-    """How long `samples` of G.711 last, in ns."""
+    """Return the duration of `samples` of G.711, in ns."""
     return samples * SAMPLE_NS
 
 
 def ns_to_samples(duration_ns: int) -> int:
-    """How many whole samples of G.711 fit in a duration in ns; negative durations hold none."""
+    """Return the number of whole samples of G.711 in a duration; 0 for a negative duration."""
     return max(0, duration_ns // SAMPLE_NS)
 
 
 def samples_to_ms(samples: int) -> int:
-    """How many whole milliseconds `samples` of G.711 last, rounded down."""
+    """Return the duration of `samples` of G.711 in whole ms, rounded down."""
     return samples // 8

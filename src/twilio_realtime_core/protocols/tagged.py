@@ -1,8 +1,8 @@
-"""JSON text into typed values, for a family of messages told apart by one string field.
+"""Decoding of JSON text into typed values, for a family of messages with a tag field.
 
-Both protocols are such families: Media Streams by `event`, Realtime by `type`. A message is parsed
-once: peers put the tag first, so that a glance at the start of the text picks the decoder. Where it
-stands elsewhere, a first pass reads it.
+Both protocols are such families: Media Streams messages have the tag `event`, Realtime events have
+`type`. Each message is parsed once: both peers send the tag first, so the start of the text selects
+the decoder. Where the tag is elsewhere, the text is parsed a first time to find it.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,60 +19,67 @@ T = TypeVar("T")
 
 
 class TaggedDecoder(Generic[T]):
-    """Decodes the messages of one peer.
+    """The decoder of one peer's messages.
 
-    `tag` names the field that tells messages apart, `types` the type to decode for each of its
-    values; `other` makes a value of any other tag.
+    `tag` is the name of the tag field, `types` the type to decode for each listed tag;
+    `make_unlisted` returns the value for any other tag.
     """
 
     def __init__(
-        self, peer: Peer, tag: str, types: Mapping[str, type[T]], other: Callable[[str], T]
+        self,
+        peer: Peer,
+        tag: str,
+        types: Mapping[str, type[T]],
+        make_unlisted: Callable[[str], T],
     ) -> None:
         self._peer = peer
-        self._head = f'{{"{tag}":"'
-        self._tag_at = len(self._head)
+        self._prefix = f'{{"{tag}":"'
+        self._tag_start = len(self._prefix)
         fields: list[tuple[str, Any]] = [("tag", str)]
         only_tag: type[Any] = msgspec.defstruct("OnlyTag", fields, rename={"tag": tag})
         self._decode_tag = msgspec.json.Decoder(only_tag).decode
         self._decoders = {
-            self._head + name: msgspec.json.Decoder(type_).decode for name, type_ in types.items()
+            self._prefix + name: msgspec.json.Decoder(type_).decode for name, type_ in types.items()
         }
-        self._other = other
+        self._make_unlisted = make_unlisted
 
     def decode(self, text: str) -> T | Fault:
-        """The value of a message, or what is wrong with it.
+        """Return the value of a message, or a fault.
 
-        Messages of unlisted tags pass, since both vendors add to theirs; fields that a type does
-        not name are ignored for the same reason.
+        Messages with an unlisted tag are accepted, since both vendors add messages; fields that a
+        type does not have are ignored for the same reason.
         """
-        head = text[: text.find('"', self._tag_at)]
+        head = text[: text.find('"', self._tag_start)]
         try:
             decode = self._decoders.get(head)
-            if decode is None:  # the tag is unlisted, holds an escape, or stands elsewhere
+            if decode is None:  # the tag is unlisted, has an escape, or is elsewhere
                 tag = self._decode_tag(text).tag
-                head = self._head + tag
+                head = self._prefix + tag
                 decode = self._decoders.get(head)
                 if decode is None:
-                    return self._other(tag)
+                    return self._make_unlisted(tag)
             return decode(text)
         except (ValueError, RecursionError) as error:
-            return self._fault(head, text, error)
+            return self._to_fault(head, text, error)
 
-    def _fault(self, head: str, text: str, error: Exception) -> Fault:
-        """What `error` says, in words that hold nothing of `text`: those of `msgspec` name fields
-        of our types and positions, but an unlisted tag and the text of other errors are content."""
+    def _to_fault(self, head: str, text: str, error: Exception) -> Fault:
+        """Return a fault for `error` that contains nothing of `text`.
+
+        The messages of `msgspec` name fields of our types, and positions. But an unlisted tag, and
+        the message of any other error, are content.
+        """
         kind = FaultKind.NOT_JSON
         match error:
             case RecursionError():
-                message = "JSON nested too deeply to be read"
+                message = "a text message whose JSON is nested too deeply"
             case UnicodeError():
-                message = "a text message that is no JSON: it holds lone surrogates"
+                message = "a text message that is not JSON: it has lone surrogates"
             case msgspec.ValidationError() if text.lstrip().startswith("{"):
                 kind = FaultKind.BAD_MESSAGE
-                listed = head[self._tag_at :] if head in self._decoders else "a message"
-                message = f"{listed}: {error}"
+                name = head[self._tag_start :] if head in self._decoders else "a message"
+                message = f"{name}: {error}"
             case msgspec.ValidationError():
-                message = "a text message that is no JSON object"
+                message = "a text message that is not a JSON object"
             case _:
-                message = f"a text message that is no JSON: {error}"
+                message = f"a text message that is not JSON: {error}"
         return Fault(self._peer, kind, message)

@@ -1,7 +1,10 @@
-"""Twilio Media Streams messages, both directions.
+"""Twilio Media Streams messages, in both directions.
 
-Source: Twilio documentation, "Media Streams - WebSocket Messages". All are JSON text; numbers in
-messages from Twilio are JSON strings (`"timestamp": "155"`), except those of `mediaFormat`.
+All are JSON text. Numbers in messages from Twilio are JSON strings (`"timestamp": "155"`), except
+those of `mediaFormat`.
+
+Source: Twilio documentation, "Media Streams - WebSocket Messages",
+https://www.twilio.com/docs/voice/media-streams/websocket-messages.
 """
 
 from typing import Any, Final, Protocol, TypeAlias
@@ -30,56 +33,54 @@ __all__ = [
 ]
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024
-"""The longest message to accept from Twilio. A 20 ms frame makes one of 400 bytes; a `start` with
-custom parameters (under 500 characters each, inside 64 kB of TwiML) is the longest there is."""
+"""The longest message that is accepted from Twilio. One with a 20 ms frame has 400 bytes. The
+longest is a `start` with custom parameters (under 500 characters each, in 64 kB of TwiML)."""
 
 _MAX_DIGITS = 18
-"""Digits of a timestamp: more milliseconds than any call lasts, and safe to convert."""
+"""The most digits of a timestamp: more milliseconds than any call lasts, and safe to convert."""
 
 
-# From Twilio.
+# Events: what the messages from Twilio say.
 
 
 @frozen
 class ConnectedEvent:
-    """`connected`: the first message on the socket, once."""
+    """`connected`: the first message on the socket, received once."""
 
 
 @frozen
 class StartEvent:
-    """`start`: the stream begins; the second message on the socket, once.
-
-    `encoding` is `audio/x-mulaw`, `sample_rate` 8000 and `channels` 1 in every stream that Twilio
-    documents. `custom_parameters` are those of the TwiML's `<Parameter>` elements.
-    """
+    """`start`: the stream has started; the second message on the socket, received once."""
 
     stream_sid: str
     call_sid: str | None
     account_sid: str | None = field(repr=False)
     encoding: object
+    """`audio/x-mulaw` in every stream that Twilio documents."""
     sample_rate: object
+    """8000 in every stream that Twilio documents."""
     channels: object
+    """1 in every stream that Twilio documents."""
     custom_parameters: dict[str, str] = field(repr=False)
+    """The values of the TwiML's `<Parameter>` elements, by name."""
 
 
 @define
 class MediaEvent:
-    """`media`: caller audio, 20 ms in every stream seen. (A value: do not change it.)
-
-    `payload` is base64 of µ-law samples, not yet checked. `timestamp_ms` counts from the start of
-    the stream; it is a clock reading with a few ms of jitter, not a sample position, and `None`
-    where it is missing or no whole number.
-    """
+    """`media`: audio of the caller, 20 ms in every stream seen. Treat it as immutable."""
 
     stream_sid: str
     track: object
     payload: str = field(repr=False)
+    """Base64 of µ-law samples, not yet checked."""
     timestamp_ms: int | None
+    """Time since the start of the stream. It is a clock reading with a few ms of jitter, not a
+    sample position. `None`: it is missing, or not a whole number."""
 
 
 @frozen
 class MarkEvent:
-    """`mark`: all that was sent before the mark `name` has been played, or was cleared."""
+    """`mark`: all audio that was sent before the mark `name` was played, or cleared."""
 
     stream_sid: str
     name: str = field(repr=False)
@@ -87,7 +88,7 @@ class MarkEvent:
 
 @frozen
 class DtmfEvent:
-    """`dtmf`: the caller pressed a key, once for each press."""
+    """`dtmf`: the caller pressed a key; one message for each press."""
 
     stream_sid: str
     digit: str = field(repr=False)
@@ -111,21 +112,22 @@ StreamEvent: TypeAlias = (
 
 
 def decode(text: str) -> StreamEvent | Fault:
-    """One message from Twilio, or what is wrong with it."""
-    wire = _decoder.decode(text)
-    return wire if isinstance(wire, Fault) else wire.message()
+    """Return the event of one message from Twilio, or a fault."""
+    message = _decoder.decode(text)
+    return message if isinstance(message, Fault) else message.to_event()
 
 
-# The JSON shapes of messages. Only fields that are acted on have a narrow type, so that a surprise
-# in another never costs the message. The garbage collector need not track those of every frame.
+# Messages: their JSON shapes. Only fields that are acted on have a narrow type, so that an
+# unexpected value in another field does not lose the message. Messages with audio are not tracked
+# by the garbage collector.
 
 
-class _Wire(Protocol):
-    def message(self) -> StreamEvent | Fault: ...
+class _Message(Protocol):
+    def to_event(self) -> StreamEvent | Fault: ...
 
 
-class _WireConnected(msgspec.Struct, rename="camel"):
-    def message(self) -> ConnectedEvent:
+class _ConnectedMessage(msgspec.Struct, rename="camel"):
+    def to_event(self) -> ConnectedEvent:
         return ConnectedEvent()
 
 
@@ -142,11 +144,11 @@ class _StartBody(msgspec.Struct, rename="camel"):
     custom_parameters: dict[str, Any] | None = None
 
 
-class _WireStart(msgspec.Struct, rename="camel"):
+class _StartMessage(msgspec.Struct, rename="camel"):
     stream_sid: str
     start: _StartBody
 
-    def message(self) -> StartEvent | Fault:
+    def to_event(self) -> StartEvent | Fault:
         if not self.stream_sid:
             return Fault(Peer.TWILIO, FaultKind.BAD_MESSAGE, "start: an empty streamSid")
         body = self.start
@@ -172,16 +174,18 @@ class _MediaBody(msgspec.Struct, gc=False):
     timestamp: Any = None
 
 
-class _WireMedia(msgspec.Struct, rename="camel", gc=False):
+class _MediaMessage(msgspec.Struct, rename="camel", gc=False):
     stream_sid: str
     media: _MediaBody
 
-    def message(self) -> MediaEvent:
+    def to_event(self) -> MediaEvent:
         body = self.media
-        return MediaEvent(self.stream_sid, body.track, body.payload, _whole(body.timestamp))
+        return MediaEvent(
+            self.stream_sid, body.track, body.payload, _parse_timestamp_ms(body.timestamp)
+        )
 
 
-def _whole(value: Any) -> int | None:
+def _parse_timestamp_ms(value: Any) -> int | None:
     if isinstance(value, str):
         return int(value) if value.isdecimal() and len(value) <= _MAX_DIGITS else None
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**_MAX_DIGITS:
@@ -193,11 +197,11 @@ class _MarkBody(msgspec.Struct):
     name: str
 
 
-class _WireMark(msgspec.Struct, rename="camel"):
+class _MarkMessage(msgspec.Struct, rename="camel"):
     stream_sid: str
     mark: _MarkBody
 
-    def message(self) -> MarkEvent:
+    def to_event(self) -> MarkEvent:
         return MarkEvent(self.stream_sid, self.mark.name)
 
 
@@ -205,87 +209,91 @@ class _DtmfBody(msgspec.Struct):
     digit: str
 
 
-class _WireDtmf(msgspec.Struct, rename="camel"):
+class _DtmfMessage(msgspec.Struct, rename="camel"):
     stream_sid: str
     dtmf: _DtmfBody
 
-    def message(self) -> DtmfEvent:
+    def to_event(self) -> DtmfEvent:
         return DtmfEvent(self.stream_sid, self.dtmf.digit)
 
 
-class _WireStop(msgspec.Struct, rename="camel"):
+class _StopMessage(msgspec.Struct, rename="camel"):
     stream_sid: str
 
-    def message(self) -> StopEvent:
+    def to_event(self) -> StopEvent:
         return StopEvent(self.stream_sid)
 
 
-class _WireUnknown(msgspec.Struct):
+class _UnknownMessage(msgspec.Struct):
     event: str
 
-    def message(self) -> UnknownEvent:
+    def to_event(self) -> UnknownEvent:
         return UnknownEvent()
 
 
-_decoder: TaggedDecoder[_Wire] = TaggedDecoder(
+_decoder: TaggedDecoder[_Message] = TaggedDecoder(
     Peer.TWILIO,
     "event",
     {
-        "connected": _WireConnected,
-        "start": _WireStart,
-        "media": _WireMedia,
-        "mark": _WireMark,
-        "dtmf": _WireDtmf,
-        "stop": _WireStop,
+        "connected": _ConnectedMessage,
+        "start": _StartMessage,
+        "media": _MediaMessage,
+        "mark": _MarkMessage,
+        "dtmf": _DtmfMessage,
+        "stop": _StopMessage,
     },
-    other=_WireUnknown,
+    make_unlisted=_UnknownMessage,
 )
 
 
-# To Twilio, on bidirectional streams only. Exactly these fields: one too many is a fault (31951).
+# Messages to Twilio, on bidirectional streams only. They have exactly these fields: an additional
+# one is a fault (warning 31951, https://www.twilio.com/docs/api/errors/31951).
 
 
 @define
 class Media:
-    """Audio for the caller: base64 of µ-law samples without header, any size; Twilio queues it and
-    plays it in order. `payload` must be base64. (A value: do not change it.)"""
+    """Audio for the caller, any amount of it. Treat it as immutable.
+
+    Twilio queues it, and plays it in order.
+    """
 
     stream_sid: str
     payload: str = field(repr=False)
+    """Base64 of µ-law samples without a header. It is not checked."""
 
     def encode(self) -> str:
-        """The JSON text."""
+        """Return the JSON text."""
         return (
-            f'{{"event":"media","streamSid":{_quote(self.stream_sid)},'
+            f'{{"event":"media","streamSid":{_encode_string(self.stream_sid)},'
             f'"media":{{"payload":"{self.payload}"}}}}'
         )
 
 
 @frozen
 class Mark:
-    """Asks for an echo once all that was sent before it has been played or cleared."""
+    """A mark, which Twilio echoes once all audio sent before it was played or cleared."""
 
     stream_sid: str
     name: str
 
     def encode(self) -> str:
-        """The JSON text."""
+        """Return the JSON text."""
         return (
-            f'{{"event":"mark","streamSid":{_quote(self.stream_sid)},'
-            f'"mark":{{"name":{_quote(self.name)}}}}}'
+            f'{{"event":"mark","streamSid":{_encode_string(self.stream_sid)},'
+            f'"mark":{{"name":{_encode_string(self.name)}}}}}'
         )
 
 
 @frozen
 class Clear:
-    """Empties Twilio's queue at once; every mark still in it is echoed."""
+    """A clear, which empties Twilio's queue at once; Twilio echoes every mark in it."""
 
     stream_sid: str
 
     def encode(self) -> str:
-        """The JSON text."""
-        return f'{{"event":"clear","streamSid":{_quote(self.stream_sid)}}}'
+        """Return the JSON text."""
+        return f'{{"event":"clear","streamSid":{_encode_string(self.stream_sid)}}}'
 
 
-def _quote(text: str) -> str:
+def _encode_string(text: str) -> str:
     return msgspec.json.encode(text).decode()

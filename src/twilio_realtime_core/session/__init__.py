@@ -1,1 +1,1 @@
-"""The two links of a call: the Media Stream and the Realtime session."""
+"""The two connections of a call: the Media Stream and the Realtime session."""

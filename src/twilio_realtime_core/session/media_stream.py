@@ -1,6 +1,7 @@
-"""The Media Stream of a call: its life, and which of Twilio's messages make sense in it.
+"""The Media Stream of a call: its lifecycle, and the messages that Twilio may send in each state.
 
-Source: Twilio documentation, "Media Streams - WebSocket Messages".
+Source: Twilio documentation, "Media Streams - WebSocket Messages",
+https://www.twilio.com/docs/voice/media-streams/websocket-messages.
 """
 
 from typing import Final
@@ -13,15 +14,18 @@ from ..protocols import twilio
 
 __all__ = ["MediaStream"]
 
-_MULAW: Final = ("audio/x-mulaw", 8000, 1)
-"""`mediaFormat` of every stream."""
+_PCMU_MEDIA_FORMAT: Final = ("audio/x-mulaw", 8000, 1)
+"""The `mediaFormat` of every stream that Twilio documents."""
 
-_MEDIA: Final = StreamInput.MEDIA  # asked for with every frame; a look-up takes 0.1 µs
+_MEDIA: Final = StreamInput.MEDIA  # used for every frame; a look-up in the enum takes 0.1 µs
 
 
 class MediaStream:
-    """One stream, and the socket that carries it. `sid` is empty before the first `start`;
-    `speaks_mulaw` is false for a stream of another format, which Twilio has none of."""
+    """A stream, and the socket that carries it.
+
+    `sid` is empty before the first `start`. `is_pcmu` is false if the last `start` announced
+    another format than G.711 µ-law at 8 kHz.
+    """
 
     def __init__(self, outbox: Outbox, make_lifecycle: LifecycleFactory = Lifecycle) -> None:
         self._outbox = outbox
@@ -31,61 +35,67 @@ class MediaStream:
 
     @property
     def state(self) -> StreamState:
-        """Where the stream is in its life."""
+        """The state of the lifecycle."""
         return self._lifecycle.state
 
     def opened(self) -> bool:
-        """The socket was accepted. `False` if it was accepted before."""
+        """Note that the socket was accepted. `False`: it was accepted before."""
         return self._lifecycle.step(StreamInput.OPENED)
 
     def receive(self, text: str) -> twilio.StreamEvent | None:
-        """A message that makes sense now; `None` for any other, which has been reported."""
-        message = twilio.decode(text)
-        match message:
-            case twilio.MediaEvent():
-                expected = self._is_expected(_MEDIA, message.stream_sid)
-            case twilio.MarkEvent():
-                expected = self._is_expected(StreamInput.MARK, message.stream_sid)
-            case twilio.DtmfEvent():
-                expected = self._is_expected(StreamInput.DTMF, message.stream_sid)
-            case twilio.StopEvent():
-                expected = self._is_expected(StreamInput.STOP, message.stream_sid)
-            case twilio.ConnectedEvent():
-                expected = self._is_expected(StreamInput.CONNECTED, self.sid)
-            case twilio.StartEvent():
-                expected = self._is_start_accepted(message)
-            case Fault():
-                self._outbox.notify(message)
-                return None
-            case _:  # UnknownMessage
-                expected = True
-        return message if expected else None
+        """Decode a message from Twilio and advance the lifecycle by it.
 
-    def _is_expected(self, event: StreamInput, sid: str) -> bool:
+        `None`: the message is a fault, which is notified.
+        """
+        event = twilio.decode(text)
+        match event:
+            case twilio.MediaEvent():
+                is_accepted = self._accept(_MEDIA, event.stream_sid)
+            case twilio.MarkEvent():
+                is_accepted = self._accept(StreamInput.MARK, event.stream_sid)
+            case twilio.DtmfEvent():
+                is_accepted = self._accept(StreamInput.DTMF, event.stream_sid)
+            case twilio.StopEvent():
+                is_accepted = self._accept(StreamInput.STOP, event.stream_sid)
+            case twilio.ConnectedEvent():
+                is_accepted = self._accept(StreamInput.CONNECTED, self.sid)
+            case twilio.StartEvent():
+                is_accepted = self._accept_start(event)
+            case Fault():
+                self._outbox.notify(event)
+                return None
+            case _:  # UnknownEvent
+                is_accepted = True
+        return event if is_accepted else None
+
+    def _accept(self, event: StreamInput, sid: str) -> bool:
+        """Advance the lifecycle, or notify a fault and return `False`."""
         if sid != self.sid and self.state is StreamState.STREAMING:
-            self._fault(FaultKind.WRONG_STREAM, f"{event.value}: streamSid is not that of start")
+            what = f"{event.value}: streamSid is not that of start"
+            self._notify_fault(FaultKind.WRONG_STREAM, what)
             return False
         if not self._lifecycle.step(event):
-            self._fault(FaultKind.UNEXPECTED, f"{event.value} while {self.state.value}")
+            self._notify_fault(FaultKind.UNEXPECTED, f"{event.value} while {self.state.value}")
             return False
         return True
 
-    def _is_start_accepted(self, message: twilio.StartEvent) -> bool:
-        again = message.stream_sid == self.sid
-        if not self._is_expected(StreamInput.START_AGAIN if again else StreamInput.START, self.sid):
+    def _accept_start(self, event: twilio.StartEvent) -> bool:
+        """Start a stream, or notify a fault and return `False`."""
+        is_same = event.stream_sid == self.sid
+        if not self._accept(StreamInput.START_AGAIN if is_same else StreamInput.START, self.sid):
             return False
-        self.sid = message.stream_sid
-        media_format = (message.encoding, message.sample_rate, message.channels)
-        self.is_pcmu = media_format == _MULAW
+        self.sid = event.stream_sid
+        media_format = (event.encoding, event.sample_rate, event.channels)
+        self.is_pcmu = media_format == _PCMU_MEDIA_FORMAT
         if not self.is_pcmu:
-            self._fault(
+            self._notify_fault(
                 FaultKind.WRONG_FORMAT,
                 "start: mediaFormat is not audio/x-mulaw at 8000 Hz with 1 channel; the audio is "
-                "passed on as if it were",
+                "forwarded unchanged",
             )
         return True
 
-    def _fault(self, kind: FaultKind, what: str) -> None:
+    def _notify_fault(self, kind: FaultKind, what: str) -> None:
         self._outbox.notify_fault(Peer.TWILIO, kind, what)
 
     def close(self) -> None:
@@ -95,5 +105,5 @@ class MediaStream:
             self._outbox.add(Close(Peer.TWILIO, NORMAL_CLOSURE, ""))
 
     def closed(self) -> bool:
-        """The socket is gone. `False` if it was gone before."""
+        """Note that the socket is closed. `False`: it was closed before."""
         return self._lifecycle.step(StreamInput.CLOSED)

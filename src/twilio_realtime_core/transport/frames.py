@@ -16,7 +16,7 @@ __all__ = [
     "BAD_TEXT",
     "CLOSE",
     "MAX_CONTROL_BYTES",
-    "NO_CODE",
+    "NO_STATUS",
     "PING",
     "PONG",
     "PROTOCOL_ERROR",
@@ -34,7 +34,7 @@ MAX_CONTROL_BYTES: Final = 125
 
 PROTOCOL_ERROR: Final = 1002
 """The close code for frames that break the protocol (RFC 6455, section 7.4.1, as the others)."""
-NO_CODE: Final = 1005
+NO_STATUS: Final = 1005
 """Stands for a close frame without a code."""
 BAD_TEXT: Final = 1007
 """The close code for text that is not UTF-8."""
@@ -43,31 +43,31 @@ TOO_LARGE: Final = 1009
 
 # A frame begins with FIN, three reserved bits and the opcode; then MASK and the length, or 126 or
 # 127 where the length follows in 2 or 8 bytes; then the mask (RFC 6455, section 5.2).
-_FIN: Final = 0x80
-_OPCODE: Final = 0x0F
-_CONTROL: Final = 0x08  # the bit of the opcode that control frames have
-_MASKED: Final = 0x80
-_LENGTH: Final = 0x7F
-_MAX_SHORT: Final = 125
-_IN_2_BYTES: Final = 126
-_MAX_2_BYTES: Final = 0xFFFF
-_IN_8_BYTES: Final = 127
+_FIN_BIT: Final = 0x80
+_OPCODE_BITS: Final = 0x0F
+_CONTROL_BIT: Final = 0x08  # the bit of the opcode that control frames have
+_MASK_BIT: Final = 0x80
+_LENGTH_BITS: Final = 0x7F
+_MAX_SHORT_LENGTH: Final = 125
+_LENGTH_IN_2_BYTES: Final = 126
+_MAX_LENGTH_IN_2_BYTES: Final = 0xFFFF
+_LENGTH_IN_8_BYTES: Final = 127
 _MASK_BYTES: Final = 4
 _HEAD_BYTES: Final = tuple(  # of a frame, by its second byte
     2
-    + {_IN_2_BYTES: 2, _IN_8_BYTES: 8}.get(second & _LENGTH, 0)
-    + (_MASK_BYTES if second & _MASKED else 0)
+    + {_LENGTH_IN_2_BYTES: 2, _LENGTH_IN_8_BYTES: 8}.get(second & _LENGTH_BITS, 0)
+    + (_MASK_BYTES if second & _MASK_BIT else 0)
     for second in range(256)
 )
-_PACK_SHORT: Final = Struct("!BB").pack
-_PACK_2_BYTES: Final = Struct("!BBH").pack
-_PACK_8_BYTES: Final = Struct("!BBQ").pack
+_pack_head: Final = Struct("!BB").pack
+_pack_head_2: Final = Struct("!BBH").pack
+_pack_head_8: Final = Struct("!BBQ").pack
 
 # First bytes of whole frames.
-TEXT: Final = _FIN | Opcode.TEXT
-PING: Final = _FIN | Opcode.PING
-PONG: Final = _FIN | Opcode.PONG
-CLOSE: Final = _FIN | Opcode.CLOSE
+TEXT: Final = _FIN_BIT | Opcode.TEXT
+PING: Final = _FIN_BIT | Opcode.PING
+PONG: Final = _FIN_BIT | Opcode.PONG
+CLOSE: Final = _FIN_BIT | Opcode.CLOSE
 
 
 @frozen
@@ -93,102 +93,104 @@ class FrameDecoder:
 
     masked: bool
     max_message_bytes: int
-    _usual_second: int = field(init=False)
-    _usual_head: int = field(init=False)
+    _common_second_byte: int = field(init=False)
+    _common_head_bytes: int = field(init=False)
     _wsproto: FrameProtocol = field(init=False)
-    _partial: bytearray = field(factory=bytearray, init=False)  # a frame cut short, and
-    _needed: int = field(default=0, init=False)  # how many bytes of it to wait for
-    _passing: int = field(default=0, init=False)  # payload bytes that wsproto has yet to get
-    _fragmented: bool = field(default=False, init=False)  # the message goes on after this frame
+    _incomplete_frame: bytearray = field(factory=bytearray, init=False)  # a frame cut short, and
+    _needed_bytes: int = field(default=0, init=False)  # how many bytes of it to wait for
+    _payload_bytes_left: int = field(
+        default=0, init=False
+    )  # payload bytes that wsproto has yet to get
+    _is_fragmented: bool = field(default=False, init=False)  # the message goes on after this frame
     _message_bytes: int = field(default=0, init=False)  # announced by its frames so far
-    _text: StringIO = field(factory=StringIO, init=False)  # decoded so far
+    _fragments: StringIO = field(factory=StringIO, init=False)  # decoded so far
 
     def __attrs_post_init__(self) -> None:
         # A message of a call has nearly always 126 to 65,535 bytes, in one frame.
-        self._usual_second = _IN_2_BYTES | (_MASKED if self.masked else 0)
-        self._usual_head = _HEAD_BYTES[self._usual_second]
+        self._common_second_byte = _LENGTH_IN_2_BYTES | (_MASK_BIT if self.masked else 0)
+        self._common_head_bytes = _HEAD_BYTES[self._common_second_byte]
         self._wsproto = FrameProtocol(client=not self.masked, extensions=[])
 
     def receive(self, data: bytes) -> list[ReceivedFrame]:
         """Take bytes; what they complete, in order, up to the first `Broken` or close frame."""
         received: list[ReceivedFrame] = []
-        if self._partial or self._passing:
-            data = self._resume(data, received)
+        if self._incomplete_frame or self._payload_bytes_left:
+            data = self._continue_frame(data, received)
         position, end = 0, len(data)
-        head, second = self._usual_head, self._usual_second
+        head, second = self._common_head_bytes, self._common_second_byte
         while position < end:
             start = position + head
             if start <= end and data[position] == TEXT and data[position + 1] == second:
                 length = data[position + 2] << 8 | data[position + 3]
-                if _MAX_SHORT < length <= self.max_message_bytes and not self._fragmented:
+                if _MAX_SHORT_LENGTH < length <= self.max_message_bytes and not self._is_fragmented:
                     stop = start + length
                     if stop > end:
-                        self._keep(data[position:], head + length)
+                        self._store_incomplete(data[position:], head + length)
                         return received
                     payload = data[start:stop]
                     if self.masked:
-                        payload = _mask(payload, data[start - _MASK_BYTES : start])
+                        payload = _apply_mask(payload, data[start - _MASK_BYTES : start])
                     try:
                         received.append(payload.decode())
                     except UnicodeDecodeError:
                         return [*received, FrameError(BAD_TEXT)]
                     position = stop
                     continue
-            position = self._pass_on(data, position, received)
+            position = self._delegate_frame(data, position, received)
         return received
 
-    def _resume(self, data: bytes, received: list[ReceivedFrame]) -> bytes:
+    def _continue_frame(self, data: bytes, received: list[ReceivedFrame]) -> bytes:
         """Use `data` for the frame under way; returns what is to be looked at as frames."""
-        if self._passing:
-            payload, data = data[: self._passing], data[self._passing :]
-            self._passing -= len(payload)
-            return data if self._parse(payload, received) else b""
-        self._partial += data
-        if len(self._partial) < self._needed:
+        if self._payload_bytes_left:
+            payload, data = data[: self._payload_bytes_left], data[self._payload_bytes_left :]
+            self._payload_bytes_left -= len(payload)
+            return data if self._feed_wsproto(payload, received) else b""
+        self._incomplete_frame += data
+        if len(self._incomplete_frame) < self._needed_bytes:
             return b""
-        data = bytes(self._partial)
-        self._partial.clear()
+        data = bytes(self._incomplete_frame)
+        self._incomplete_frame.clear()
         return data
 
-    def _keep(self, cut: bytes, needed: int) -> None:
+    def _store_incomplete(self, data: bytes, needed_bytes: int) -> None:
         """Keep what is cut short, and look at it again when there are `needed` bytes of it: a
         frame must not cost more if it comes in more pieces."""
-        self._partial += cut
-        self._needed = needed
+        self._incomplete_frame += data
+        self._needed_bytes = needed_bytes
 
-    def _pass_on(self, data: bytes, position: int, received: list[ReceivedFrame]) -> int:
+    def _delegate_frame(self, data: bytes, position: int, received: list[ReceivedFrame]) -> int:
         """Hand wsproto the frame at `position`: its head, and then its payload as it comes.
         Returns where to go on."""
         end = len(data)
         first, second = data[position], data[position + 1] if position + 1 < end else 0
         start = position + _HEAD_BYTES[second]
         if start > end:
-            self._keep(data[position:], start - position)
+            self._store_incomplete(data[position:], start - position)
             return end
-        if not self._parse(data[position:start], received):
+        if not self._feed_wsproto(data[position:start], received):
             return end
-        length = _length(data[position:start])
-        if not first & _CONTROL:
-            so_far = self._message_bytes if first & _OPCODE == Opcode.CONTINUATION else 0
+        length = _payload_length(data[position:start])
+        if not first & _CONTROL_BIT:
+            so_far = self._message_bytes if first & _OPCODE_BITS == Opcode.CONTINUATION else 0
             self._message_bytes = so_far + length
-            self._fragmented = not first & _FIN
+            self._is_fragmented = not first & _FIN_BIT
             if self._message_bytes > self.max_message_bytes:
                 received.append(FrameError(TOO_LARGE))
                 return end
         payload = data[start : start + length]
-        self._passing = length - len(payload)
-        return start + len(payload) if self._parse(payload, received) else end
+        self._payload_bytes_left = length - len(payload)
+        return start + len(payload) if self._feed_wsproto(payload, received) else end
 
-    def _parse(self, data: bytes, received: list[ReceivedFrame]) -> bool:
+    def _feed_wsproto(self, data: bytes, received: list[ReceivedFrame]) -> bool:
         """Let wsproto take a part of a frame; returns whether frames may follow it."""
         self._wsproto.receive_bytes(data)
         try:
             for frame in self._wsproto.received_frames():
                 if isinstance(frame.payload, str):
-                    self._text.write(frame.payload)
+                    self._fragments.write(frame.payload)
                     if frame.message_finished:
-                        received.append(self._text.getvalue())
-                        self._text = StringIO()
+                        received.append(self._fragments.getvalue())
+                        self._fragments = StringIO()
                 elif frame.message_finished:
                     received.append(frame)
                 if frame.opcode is Opcode.CLOSE:
@@ -199,37 +201,37 @@ class FrameDecoder:
         return True
 
 
-def encode_frame(first: int, payload: bytes, mask: bytes | None) -> bytes:
+def encode_frame(first_byte: int, payload: bytes, mask: bytes | None) -> bytes:
     """A whole frame: `TEXT`, `PING`, `PONG` or `CLOSE`. A client gives a fresh, unpredictable
     mask of 4 bytes, a server none (RFC 6455, section 5.3)."""
     length = len(payload)
-    bit = 0 if mask is None else _MASKED
-    if length <= _MAX_SHORT:
-        head = _PACK_SHORT(first, bit | length)
-    elif length <= _MAX_2_BYTES:
-        head = _PACK_2_BYTES(first, bit | _IN_2_BYTES, length)
+    bit = 0 if mask is None else _MASK_BIT
+    if length <= _MAX_SHORT_LENGTH:
+        head = _pack_head(first_byte, bit | length)
+    elif length <= _MAX_LENGTH_IN_2_BYTES:
+        head = _pack_head_2(first_byte, bit | _LENGTH_IN_2_BYTES, length)
     else:
-        head = _PACK_8_BYTES(first, bit | _IN_8_BYTES, length)
-    return head + payload if mask is None else head + mask + _mask(payload, mask)
+        head = _pack_head_8(first_byte, bit | _LENGTH_IN_8_BYTES, length)
+    return head + payload if mask is None else head + mask + _apply_mask(payload, mask)
 
 
 def encode_close(code: int, reason: str) -> bytes:
     """The payload of a close frame. What does not fit of the reason is left out, whole characters
     of it, since it must be UTF-8 (RFC 6455, section 5.5.1); `NO_CODE` makes it empty."""
-    if code == NO_CODE:
+    if code == NO_STATUS:
         return b""
     words = reason.encode(errors="replace")[: MAX_CONTROL_BYTES - 2].decode(errors="ignore")
     return code.to_bytes(2, "big") + words.encode()
 
 
-def _length(head: bytes) -> int:
-    length = head[1] & _LENGTH
-    if length > _MAX_SHORT:
-        length = int.from_bytes(head[2 : 4 if length == _IN_2_BYTES else 10], "big")
+def _payload_length(head: bytes) -> int:
+    length = head[1] & _LENGTH_BITS
+    if length > _MAX_SHORT_LENGTH:
+        length = int.from_bytes(head[2 : 4 if length == _LENGTH_IN_2_BYTES else 10], "big")
     return length
 
 
-def _mask(payload: bytes, mask: bytes) -> bytes:
+def _apply_mask(payload: bytes, mask: bytes) -> bytes:
     """Mask or unmask (RFC 6455, section 5.3): one exclusive or of two big numbers, which is the
     fastest way that the standard library has."""
     size = len(payload)

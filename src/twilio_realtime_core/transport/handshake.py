@@ -19,15 +19,15 @@ from ..errors import FaultKind, LocalProtocolError
 __all__ = [
     "MAX_HEAD_BYTES",
     "ClientHandshake",
-    "HandshakeAccepted",
+    "HandshakeComplete",
     "HttpRequest",
     "HttpResponse",
     "LinkFault",
     "ServerAddress",
-    "accept",
-    "check_headers",
+    "check_request_headers",
+    "encode_upgrade_response",
+    "find_upgrade_refusal",
     "parse_url",
-    "refusal",
 ]
 
 MAX_HEAD_BYTES: Final = 16 * 1024
@@ -37,9 +37,9 @@ and the Realtime server's response take below 2 KiB; proxies commonly allow 8 to
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 _KEY_BYTES = 16  # RFC 6455, section 4.1, item 7
 _KEY_CHARACTERS = 24  # the same in base64
-_SWITCHING: Final = 101
-_VERSION = "13"  # RFC 6455, section 4.1, item 9
-_OWN_HEADERS = {"host", "connection", "upgrade", "content-length", "transfer-encoding"}
+_SWITCHING_PROTOCOLS: Final = 101
+_WEBSOCKET_VERSION = "13"  # RFC 6455, section 4.1, item 9
+_HANDSHAKE_HEADERS = {"host", "connection", "upgrade", "content-length", "transfer-encoding"}
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}  # RFC 6455, section 3
 
 
@@ -71,7 +71,7 @@ class HttpRequest:
     @property
     def is_upgrade(self) -> bool:
         """Whether it asks for a WebSocket, well or badly (`refusal` tells)."""
-        return self.method == "GET" and "websocket" in _tokens(self.header("upgrade"))
+        return self.method == "GET" and "websocket" in _parse_tokens(self.header("upgrade"))
 
 
 @frozen
@@ -94,31 +94,31 @@ class LinkFault:
     code: str | None = None
 
 
-def refusal(request: HttpRequest) -> HttpResponse | None:
+def find_upgrade_refusal(request: HttpRequest) -> HttpResponse | None:
     """The answer to a request that asks for a WebSocket badly, or not at all; `None`: it can be
     accepted (RFC 6455, section 4.2.1)."""
     version = request.header("sec-websocket-version")
     if not request.is_upgrade:
         return HttpResponse(400, b"no request for a WebSocket\n")
-    if "upgrade" not in _tokens(request.header("connection")):
+    if "upgrade" not in _parse_tokens(request.header("connection")):
         return HttpResponse(400, b"no Connection: Upgrade\n")
-    if version is not None and version != _VERSION:  # RFC 6455, section 4.4
-        wanted = (("Sec-WebSocket-Version", _VERSION),)
+    if version is not None and version != _WEBSOCKET_VERSION:  # RFC 6455, section 4.4
+        wanted = (("Sec-WebSocket-Version", _WEBSOCKET_VERSION),)
         return HttpResponse(426, b"another version of WebSocket is needed\n", headers=wanted)
     if version is None:
         return HttpResponse(400, b"no Sec-WebSocket-Version\n")
-    if not _is_key(request.header("sec-websocket-key") or ""):
+    if not _is_valid_key(request.header("sec-websocket-key") or ""):
         return HttpResponse(400, b"no good Sec-WebSocket-Key\n")
     return None
 
 
-def accept(request: HttpRequest) -> bytes:
+def encode_upgrade_response(request: HttpRequest) -> bytes:
     """The bytes of the `101 Switching Protocols` that grants a WebSocket: no extension (there is
     nothing to gain by compressing base64 of G.711, and it adds latency) and no subprotocol.
 
     Raises `LocalProtocolError` if the request cannot be accepted.
     """
-    if refusal(request) is not None:
+    if find_upgrade_refusal(request) is not None:
         msg = "the request cannot be accepted as a WebSocket"
         raise LocalProtocolError(msg)
     key = (request.header("sec-websocket-key") or "").encode("ascii")
@@ -126,18 +126,18 @@ def accept(request: HttpRequest) -> bytes:
         b"HTTP/1.1 101 Switching Protocols\r\n"
         b"Upgrade: websocket\r\n"
         b"Connection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + _answer_to(key) + b"\r\n\r\n"
+        b"Sec-WebSocket-Accept: " + _compute_accept(key) + b"\r\n\r\n"
     )
 
 
-def check_headers(headers: Iterable[tuple[str, str]]) -> None:
+def check_request_headers(headers: Iterable[tuple[str, str]]) -> None:
     """See that headers may go into a client's request; values are never shown.
 
     Raises `LocalProtocolError` for one that HTTP does not allow, and for one that the handshake
     writes itself.
     """
     for name, value in headers:
-        if name.lower() in _OWN_HEADERS or name.lower().startswith("sec-websocket-"):
+        if name.lower() in _HANDSHAKE_HEADERS or name.lower().startswith("sec-websocket-"):
             msg = f"the header {name!r} is the handshake's own"
             raise LocalProtocolError(msg)
         try:
@@ -189,10 +189,10 @@ def parse_url(url: str) -> ServerAddress:
 
 
 @frozen
-class HandshakeAccepted:
+class HandshakeComplete:
     """The server agreed; `rest` is what came behind its response: the first frames."""
 
-    rest: bytes
+    trailing_data: bytes
 
 
 class ClientHandshake:
@@ -209,41 +209,44 @@ class ClientHandshake:
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
-        self._room = MAX_HEAD_BYTES
+        self._head_bytes_left = MAX_HEAD_BYTES
         key = b2a_base64(random_bytes(_KEY_BYTES), newline=False)
-        self._answer = _answer_to(key)
+        self._expected_accept = _compute_accept(key)
         own = [
             ("Host", address.authority),
             ("Upgrade", "websocket"),
             ("Connection", "Upgrade"),
             ("Sec-WebSocket-Key", key.decode("ascii")),
-            ("Sec-WebSocket-Version", _VERSION),
+            ("Sec-WebSocket-Version", _WEBSOCKET_VERSION),
         ]
         target = address.target
         self.request = self._http.send(
             h11.Request(method="GET", target=target, headers=[*own, *headers])
         )
 
-    def receive(self, data: bytes) -> HandshakeAccepted | LinkFault | None:
+    def receive(self, data: bytes) -> HandshakeComplete | LinkFault | None:
         """Take bytes of the response; `None`: more are needed. Not to be called again once it has
         given an answer."""
         # h11 measures what is incomplete only, and at its own time. Handing it no more than there
         # is room for makes the limit the same however the bytes are cut.
-        taken, late = data[: self._room], data[self._room :]
-        self._room -= len(taken)
+        taken, late = data[: self._head_bytes_left], data[self._head_bytes_left :]
+        self._head_bytes_left -= len(taken)
         if taken:
             self._http.receive_data(taken)
         try:
             event = self._http.next_event()
             # Other interim responses come before the one that counts (RFC 9110, section 15.2).
-            while isinstance(event, h11.InformationalResponse) and event.status_code != _SWITCHING:
+            while (
+                isinstance(event, h11.InformationalResponse)
+                and event.status_code != _SWITCHING_PROTOCOLS
+            ):
                 event = self._http.next_event()
         except h11.RemoteProtocolError:
             return LinkFault(FaultKind.BROKEN_PROTOCOL, "the response to the handshake is no HTTP")
         match event:
             case h11.InformationalResponse():
-                fault = self._objection(event)
-                return fault or HandshakeAccepted(self._http.trailing_data[0] + late)
+                fault = self._find_fault(event)
+                return fault or HandshakeComplete(self._http.trailing_data[0] + late)
             case h11.Response(status_code=status):
                 message = f"the handshake was answered with HTTP status {status}"
                 return LinkFault(FaultKind.REFUSED, message, code=str(status))
@@ -253,7 +256,7 @@ class ClientHandshake:
             case _:
                 return None
 
-    def _objection(self, response: h11.InformationalResponse) -> LinkFault | None:
+    def _find_fault(self, response: h11.InformationalResponse) -> LinkFault | None:
         """What is wrong with a 101 (RFC 6455, section 4.1, last list)."""
         values: dict[bytes, bytes] = {}
         for name, value in response.headers:
@@ -261,7 +264,7 @@ class ClientHandshake:
         tokens = [token.strip() for token in values.get(b"connection", b"").lower().split(b",")]
         if values.get(b"upgrade", b"").lower() != b"websocket" or b"upgrade" not in tokens:
             wrong = "it switches to no WebSocket"
-        elif values.get(b"sec-websocket-accept") != self._answer:
+        elif values.get(b"sec-websocket-accept") != self._expected_accept:
             wrong = "its Sec-WebSocket-Accept does not answer our key"
         elif b"sec-websocket-extensions" in values or b"sec-websocket-protocol" in values:
             wrong = "it has an extension or a subprotocol that was not asked for"
@@ -270,17 +273,17 @@ class ClientHandshake:
         return LinkFault(FaultKind.BROKEN_PROTOCOL, f"the handshake went wrong: {wrong}")
 
 
-def _tokens(value: str | None) -> list[str]:
+def _parse_tokens(value: str | None) -> list[str]:
     return [token.strip().lower() for token in (value or "").split(",")]
 
 
-def _is_key(key: str) -> bool:
+def _is_valid_key(key: str) -> bool:
     try:
         return len(key) == _KEY_CHARACTERS and len(a2b_base64(key, strict_mode=True)) == _KEY_BYTES
     except (Base64Error, ValueError):
         return False
 
 
-def _answer_to(key: bytes) -> bytes:
+def _compute_accept(key: bytes) -> bytes:
     digest = sha1(key + _GUID, usedforsecurity=False).digest()
     return b2a_base64(digest, newline=False)

@@ -18,7 +18,7 @@ from ..machine.actions import Action, ByteAction, Notify, SendBytes, Shutdown
 from ..machine.contract import MessageMachine
 from ..machine.timers import Timer, Timers
 from ..machine.units import SECOND
-from .handshake import MAX_HEAD_BYTES, HttpRequest, HttpResponse, refusal
+from .handshake import MAX_HEAD_BYTES, HttpRequest, HttpResponse, find_upgrade_refusal
 from .stack import Stack
 from .websocket import LinkConfig
 
@@ -29,7 +29,7 @@ __all__ = [
     "HttpConnection",
     "HttpRequest",
     "HttpResponse",
-    "Respond",
+    "RequestHandler",
     "Upgrade",
 ]
 
@@ -56,10 +56,10 @@ class Upgrade:
 
     machine: MessageMachine
     peer: Hashable
-    links: Mapping[Any, LinkConfig]
+    link_configs: Mapping[Any, LinkConfig]
 
 
-Respond: TypeAlias = Callable[[HttpRequest], HttpResponse | Upgrade]
+RequestHandler: TypeAlias = Callable[[HttpRequest], HttpResponse | Upgrade]
 """What the application answers to a request."""
 
 
@@ -81,7 +81,7 @@ class HttpConnection:
     """
 
     _peer: Hashable = field(alias="peer")
-    _respond: Respond = field(alias="respond")
+    _respond: RequestHandler = field(alias="respond")
     _random_bytes: Callable[[int], bytes] = field(alias="random_bytes")
     _http: h11.Connection = field(init=False)
     _head_bytes_left: int = field(
@@ -115,7 +115,7 @@ class HttpConnection:
         stream asked for by the machine is open."""
         if self._stack:
             return self._stack.connected(peer, now)
-        self._check(peer, now, _State.NEW)
+        self._begin_input(peer, now, _State.NEW)
         self._state = _State.READING
         self._timers.set(Timer.HTTP_REQUEST, now + REQUEST_TIMEOUT_NS)
         return []
@@ -131,14 +131,14 @@ class HttpConnection:
         """Bytes have arrived, cut anywhere."""
         if self._stack:
             return self._stack.receive_bytes(peer, data, now)
-        self._check(peer, now, _State.READING, _State.ANSWERED)
+        self._begin_input(peer, now, _State.READING, _State.ANSWERED)
         if self._state is _State.ANSWERED or not data:
             return []
         if self._head_bytes_left == MAX_HEAD_BYTES and data.startswith(_TLS_HANDSHAKE):
             message = "a TLS handshake has come where no TLS is expected"
-            return self._drop(FaultKind.BROKEN_PROTOCOL, message)
+            return self._abort(FaultKind.BROKEN_PROTOCOL, message)
         try:
-            return self._read(data, now)
+            return self._parse(data, now)
         except h11.RemoteProtocolError as error:
             message = "the request is no HTTP/1.1 as it is spoken here"
             return self._refuse(error.error_status_hint, FaultKind.BROKEN_PROTOCOL, message)
@@ -147,21 +147,21 @@ class HttpConnection:
         """The peer will send no more bytes."""
         if self._stack:
             return self._stack.receive_eof(peer, now)
-        self._check(peer, now, _State.READING, _State.ANSWERED)
+        self._begin_input(peer, now, _State.READING, _State.ANSWERED)
         if self._state is _State.ANSWERED:
             return []
         if (
             self._head_bytes_left == MAX_HEAD_BYTES
         ):  # not a byte: somebody looked whether the port is open
-            self._finish()
+            self._mark_answered()
             return [Shutdown(self._peer)]
-        return self._drop(FaultKind.BROKEN_PROTOCOL, "hung up in the middle of the request")
+        return self._abort(FaultKind.BROKEN_PROTOCOL, "hung up in the middle of the request")
 
     def handle_timeout(self, now: int) -> list[ByteAction]:
         """The deadline may have come."""
         if self._stack:
             return self._stack.handle_timeout(now)
-        self._check(self._peer, now, *_State)
+        self._begin_input(self._peer, now, *_State)
         if not self._timers.expire(now):
             return []
         return self._refuse(408, FaultKind.TIMED_OUT, "the request was not whole in time")
@@ -173,7 +173,7 @@ class HttpConnection:
         msg = "no machine has taken over yet, so none can have asked for anything"
         raise LocalProtocolError(msg)
 
-    def _check(self, peer: Hashable, now: int, *states: _State) -> None:
+    def _begin_input(self, peer: Hashable, now: int, *states: _State) -> None:
         if self._now is None or now < self._now:
             msg = "not started yet" if self._now is None else "time runs backwards"
             raise LocalProtocolError(msg)
@@ -182,7 +182,7 @@ class HttpConnection:
             raise LocalProtocolError(msg)
         self._now = now
 
-    def _read(self, data: bytes, now: int) -> list[ByteAction]:
+    def _parse(self, data: bytes, now: int) -> list[ByteAction]:
         # Until the head is whole, h11 gets no more than there is room for: its own limit depends
         # on how the bytes are cut.
         taken, late = (
@@ -199,7 +199,7 @@ class HttpConnection:
                     self._head = head
                     if late:
                         self._http.receive_data(late)
-                    objection = _objection(head)
+                    objection = _find_fault(head)
                     if objection:
                         return self._refuse(*objection)
                 case h11.Data(data=piece):
@@ -207,12 +207,12 @@ class HttpConnection:
                     if len(self._body) > MAX_BODY_BYTES:
                         return self._refuse(*_BODY_TOO_LARGE)
                 case h11.EndOfMessage() if self._head:
-                    return self._answer(self._head, now)
+                    return self._handle_request(self._head, now)
                 case _:
-                    return self._wait(late)
+                    return self._request_more(late)
 
-    def _wait(self, late: bytes) -> list[ByteAction]:
-        if late and self._head is None:
+    def _request_more(self, excess: bytes) -> list[ByteAction]:
+        if excess and self._head is None:
             message = f"the head of the request is longer than {MAX_HEAD_BYTES} bytes"
             return self._refuse(431, FaultKind.TOO_LARGE, message)
         if self._http.they_are_waiting_for_100_continue:
@@ -220,44 +220,49 @@ class HttpConnection:
             return [SendBytes(self._peer, go_on)]
         return []
 
-    def _answer(self, head: h11.Request, now: int) -> list[ByteAction]:
+    def _handle_request(self, head: h11.Request, now: int) -> list[ByteAction]:
         request = HttpRequest(
             method=head.method.decode(),
             target=head.target.decode(),
             headers=tuple((name.decode(), value.decode()) for name, value in head.headers),
             body=bytes(self._body),
         )
-        if request.is_upgrade and (bad := refusal(request)):
+        if request.is_upgrade and (bad := find_upgrade_refusal(request)):
             message = f"a request for a WebSocket had to be refused: {bad.body.decode().strip()}"
-            return [Notify(Fault(self._peer, FaultKind.BROKEN_PROTOCOL, message)), *self._send(bad)]
+            return [
+                Notify(Fault(self._peer, FaultKind.BROKEN_PROTOCOL, message)),
+                *self._send_response(bad),
+            ]
         early = self._http.trailing_data[0]
-        self._finish()  # before the application is asked: never twice, even if it fails
+        self._mark_answered()  # before the application is asked: never twice, even if it fails
         answer = self._respond(request)
         if isinstance(answer, HttpResponse):
-            return self._send(answer)
+            return self._send_response(answer)
         if not request.is_upgrade or answer.peer != self._peer:
             msg = "an Upgrade answers a request for a WebSocket, and for the same peer"
             raise LocalProtocolError(msg)
-        self._stack = Stack(answer.machine, answer.links, self._random_bytes, {self._peer: request})
+        self._stack = Stack(
+            answer.machine, answer.link_configs, self._random_bytes, {self._peer: request}
+        )
         actions = self._stack.start(now)
         # A client may not send frames before it has the answer; one that does is heard anyway.
         return actions + self._stack.receive_bytes(self._peer, early, now)
 
     def _refuse(self, status: int, kind: FaultKind, message: str) -> list[ByteAction]:
         response = HttpResponse(status, f"{message}\n".encode())
-        return [Notify(Fault(self._peer, kind, message)), *self._send(response)]
+        return [Notify(Fault(self._peer, kind, message)), *self._send_response(response)]
 
-    def _drop(self, kind: FaultKind, message: str) -> list[ByteAction]:
-        self._finish()
+    def _abort(self, kind: FaultKind, message: str) -> list[ByteAction]:
+        self._mark_answered()
         return [Notify(Fault(self._peer, kind, message)), Shutdown(self._peer)]
 
-    def _finish(self) -> None:
+    def _mark_answered(self) -> None:
         self._state = _State.ANSWERED
         self._timers.stop_all()
 
-    def _send(self, response: HttpResponse) -> list[ByteAction]:
+    def _send_response(self, response: HttpResponse) -> list[ByteAction]:
         """Answer for good: there is no second request on this byte stream."""
-        self._finish()
+        self._mark_answered()
         headers = [("Connection", "close"), *response.headers]
         if response.status != HTTPStatus.NO_CONTENT:  # RFC 9110, section 8.6
             headers += [
@@ -268,7 +273,9 @@ class HttpConnection:
         try:
             data = self._http.send(
                 h11.Response(
-                    status_code=response.status, headers=headers, reason=_phrase(response.status)
+                    status_code=response.status,
+                    headers=headers,
+                    reason=_reason_phrase(response.status),
                 )
             )
             if response.body and not head_only:
@@ -280,7 +287,7 @@ class HttpConnection:
         return [SendBytes(self._peer, data), Shutdown(self._peer)]
 
 
-def _objection(head: h11.Request) -> tuple[int, FaultKind, str] | None:
+def _find_fault(head: h11.Request) -> tuple[int, FaultKind, str] | None:
     """What is wrong with a request whatever is done about it: status, kind and words."""
     if head.http_version not in (b"1.0", b"1.1"):  # HTTP/2 begins like this (RFC 9113, 3.4)
         return 505, FaultKind.BROKEN_PROTOCOL, "only HTTP/1.1 is spoken here"
@@ -294,7 +301,7 @@ def _objection(head: h11.Request) -> tuple[int, FaultKind, str] | None:
     return None
 
 
-def _phrase(status: int) -> str:
+def _reason_phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:

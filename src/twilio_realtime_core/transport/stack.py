@@ -49,15 +49,17 @@ class Stack:
     """
 
     _machine: MessageMachine = field(alias="machine")
-    _configs: Mapping[Any, LinkConfig] = field(alias="links")
+    _link_configs: Mapping[Any, LinkConfig] = field(alias="link_configs")
     _random_bytes: Callable[[int], bytes] = field(alias="random_bytes")
-    _accepted: Mapping[Any, HttpRequest] = field(factory=dict[Any, HttpRequest], alias="accepted")
+    _accepted_requests: Mapping[Any, HttpRequest] = field(
+        factory=dict[Any, HttpRequest], alias="accepted_requests"
+    )
     _links: dict[Hashable, Link] = field(factory=dict[Hashable, Link], init=False)
     _now: int | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        for peer, request in self._accepted.items():
-            self._links[peer] = Link.server(request, self._config(peer))
+        for peer, request in self._accepted_requests.items():
+            self._links[peer] = Link.server(request, self._require_config(peer))
 
     @property
     def deadline(self) -> int | None:
@@ -76,30 +78,30 @@ class Stack:
             raise LocalProtocolError(msg)
         self._now = now
         out: list[ByteAction] = []
-        self._perform(self._machine.start(now), now, out)
-        for peer in self._accepted:
-            self._follow(peer, self._links[peer].connected(now), now, out)
+        self._perform_all(self._machine.start(now), now, out)
+        for peer in self._accepted_requests:
+            self._forward_events(peer, self._links[peer].connected(now), now, out)
         return out
 
     def connected(self, peer: Hashable, now: int) -> list[ByteAction]:
         """The byte stream asked for by `Connect` is open."""
-        link = self._link(peer, now, connecting=True)
-        return self._follow(peer, link.connected(now), now, [])
+        link = self._begin_input(peer, now, is_connecting=True)
+        return self._forward_events(peer, link.connected(now), now, [])
 
     def connect_failed(self, peer: Hashable, reason: str, now: int) -> list[ByteAction]:
         """The byte stream asked for by `Connect` could not be opened; `reason` is for people."""
-        link = self._link(peer, now, connecting=True)
-        return self._follow(peer, link.connect_failed(reason), now, [])
+        link = self._begin_input(peer, now, is_connecting=True)
+        return self._forward_events(peer, link.connect_failed(reason), now, [])
 
     def receive_bytes(self, peer: Hashable, data: bytes, now: int) -> list[ByteAction]:
         """Bytes have arrived, cut anywhere."""
-        link = self._link(peer, now, connecting=False)
-        return self._follow(peer, link.receive_bytes(data, now), now, [])
+        link = self._begin_input(peer, now, is_connecting=False)
+        return self._forward_events(peer, link.receive_bytes(data, now), now, [])
 
     def receive_eof(self, peer: Hashable, now: int) -> list[ByteAction]:
         """The peer will send no more bytes: it closed its side, or the stream was lost."""
-        link = self._link(peer, now, connecting=False)
-        return self._follow(peer, link.receive_eof(), now, [])
+        link = self._begin_input(peer, now, is_connecting=False)
+        return self._forward_events(peer, link.receive_eof(), now, [])
 
     def handle_timeout(self, now: int) -> list[ByteAction]:
         """The deadline may have come."""
@@ -110,8 +112,8 @@ class Stack:
         while (deadline := self.deadline) is not None and deadline <= now:
             for peer, link in list(self._links.items()):
                 if link.deadline is not None and link.deadline <= now:
-                    self._follow(peer, link.handle_timeout(now), now, out)
-            self._perform(self._machine.handle_timeout(now), now, out)
+                    self._forward_events(peer, link.handle_timeout(now), now, out)
+            self._perform_all(self._machine.handle_timeout(now), now, out)
         return out
 
     def perform(self, actions: list[Action], now: int) -> list[ByteAction]:
@@ -120,7 +122,7 @@ class Stack:
         self._check_time(now)
         self._now = now
         out: list[ByteAction] = []
-        self._perform(actions, now, out)
+        self._perform_all(actions, now, out)
         return out
 
     def _check_time(self, now: int) -> None:
@@ -128,26 +130,26 @@ class Stack:
             msg = "not started yet" if self._now is None else "time runs backwards"
             raise LocalProtocolError(msg)
 
-    def _link(self, peer: Hashable, now: int, *, connecting: bool) -> Link:
+    def _begin_input(self, peer: Hashable, now: int, *, is_connecting: bool) -> Link:
         """The link that the driver speaks of; nothing has changed if there is none."""
         if self._now is None or now < self._now:
             self._check_time(now)
         link = self._links.get(peer)
-        if link is None or (link.is_connecting is not connecting and not link.is_closed):
-            msg = f"{peer} has no byte stream {'to connect' if connecting else 'that is connected'}"
+        if link is None or (link.is_connecting is not is_connecting and not link.is_closed):
+            msg = f"{peer} has no byte stream {'to connect' if is_connecting else 'that is connected'}"
             raise LocalProtocolError(msg)
         self._now = now
         return link
 
-    def _follow(
+    def _forward_events(
         self, peer: Hashable, events: Iterable[LinkEvent], now: int, out: list[ByteAction]
     ) -> list[ByteAction]:
         """Let the machine react to each event before the next one is made."""
         for event in events:
-            self._perform(self._relay(peer, event, now, out), now, out)
+            self._perform_all(self._forward_event(peer, event, now, out), now, out)
         return out
 
-    def _relay(
+    def _forward_event(
         self, peer: Hashable, event: LinkEvent, now: int, out: list[ByteAction]
     ) -> list[Action]:
         """Pass an event on, to the driver or to the machine; returns what the machine asks."""
@@ -168,42 +170,42 @@ class Stack:
                 out.append(Shutdown(peer))
                 return self._machine.closed(peer, event.code, event.reason, now)
 
-    def _perform(self, actions: list[Action], now: int, out: list[ByteAction]) -> None:
+    def _perform_all(self, actions: list[Action], now: int, out: list[ByteAction]) -> None:
         """Carry out actions in order; what the machine asks in answer to them comes after."""
         consequences: list[Action] = []
         for action in actions:
             if isinstance(action, Send):
-                data = self._link_to(action.peer).send_text(action.message.encode())
+                data = self._require_link(action.peer).send_text(action.message.encode())
                 if data:
                     out.append(SendBytes(action.peer, data))
             else:
-                consequences += self._carry_out(action, now, out)
+                consequences += self._perform_one(action, now, out)
         if consequences:
-            self._perform(consequences, now, out)
+            self._perform_all(consequences, now, out)
 
-    def _carry_out(
+    def _perform_one(
         self, action: Open | SendPing | Close | Notify, now: int, out: list[ByteAction]
     ) -> list[Action]:
         match action:
             case Notify():
                 out.append(action)
             case SendPing():
-                data = self._link_to(action.peer).send_ping(action.payload)
+                data = self._require_link(action.peer).send_ping(action.payload)
                 if data:
                     out.append(SendBytes(action.peer, data))
             case Open():
-                out.append(self._dial(action.peer, action.url, now))
+                out.append(self._open_link(action.peer, action.url, now))
             case _:
                 # A link that was not open yet is over at once.
-                events = self._link_to(action.peer).close(action.code, action.reason, now)
+                events = self._require_link(action.peer).close(action.code, action.reason, now)
                 return [
                     answer
                     for event in events
-                    for answer in self._relay(action.peer, event, now, out)
+                    for answer in self._forward_event(action.peer, event, now, out)
                 ]
         return []
 
-    def _link_to(self, peer: Hashable) -> Link:
+    def _require_link(self, peer: Hashable) -> Link:
         """The link that the machine speaks of."""
         link = self._links.get(peer)
         if link is None:
@@ -211,17 +213,17 @@ class Stack:
             raise LocalProtocolError(msg)
         return link
 
-    def _dial(self, peer: Hashable, url: str, now: int) -> Connect:
+    def _open_link(self, peer: Hashable, url: str, now: int) -> Connect:
         if peer in self._links:
             msg = f"{peer} has, or had, a link"
             raise LocalProtocolError(msg)
-        config = self._config(peer)
+        config = self._require_config(peer)
         address = parse_url(url)
         self._links[peer] = Link.client(url, config, now, self._random_bytes)
         return Connect(peer, address.host, address.port, address.tls)
 
-    def _config(self, peer: Hashable) -> LinkConfig:
-        config = self._configs.get(peer)
+    def _require_config(self, peer: Hashable) -> LinkConfig:
+        config = self._link_configs.get(peer)
         if config is None:
             msg = f"no LinkConfig for {peer}"
             raise LocalProtocolError(msg)

@@ -23,7 +23,7 @@ __all__ = [
     "TextPart",
     "UnknownItem",
     "UnknownPart",
-    "as_text",
+    "replace_audio_with_text",
 ]
 
 
@@ -121,7 +121,7 @@ class UnknownItem:
 ConversationItem: TypeAlias = Message | FunctionCall | FunctionOutput | UnknownItem
 
 
-def as_text(item: ConversationItem) -> ConversationItem:
+def replace_audio_with_text(item: ConversationItem) -> ConversationItem:
     """The item with written words in the place of spoken ones, so that it can be created.
 
     Of audio that was cut only the words that were heard are taken, of other audio its transcript;
@@ -129,10 +129,10 @@ def as_text(item: ConversationItem) -> ConversationItem:
     """
     if not isinstance(item, Message):
         return item
-    parts = (_as_text(part) if isinstance(part, AudioPart) else part for part in item.parts)
+    parts = (_to_text_part(part) if isinstance(part, AudioPart) else part for part in item.parts)
     return evolve(item, parts=tuple(part for part in parts if part is not None))
 
 
-def _as_text(part: AudioPart) -> TextPart | None:
+def _to_text_part(part: AudioPart) -> TextPart | None:
     words = part.transcript if part.heard_ms is None else part.heard
     return TextPart(words) if words else None

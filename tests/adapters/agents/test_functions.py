@@ -1,4 +1,4 @@
-"""The model calls Python functions, the same on trio and on asyncio."""
+"""`Functions` in calls, the same on trio and on asyncio."""
 
 import asyncio
 import json
@@ -18,12 +18,11 @@ from hypothesis import strategies as st
 from msgspec import Meta
 from openai.types.realtime import RealtimeFunctionTool
 
-from driving import RUNTIMES, run
-from exchange import Exchange, settle
-from twilio_realtime.agents import functions as module
+from agent_harness import AgentHarness, run_ready_tasks
+from driving import RUNTIMES, run_in_real_time
 from twilio_realtime.agents.call import Call
 from twilio_realtime.agents.failures import ApplicationError
-from twilio_realtime.agents.functions import Functions
+from twilio_realtime.agents.functions import MAX_RUNNING_FUNCTIONS, Functions
 from twilio_realtime_core import HangUp, LocalProtocolError, SessionConfig
 from twilio_realtime_core.commands import SendFunctionOutput
 from twilio_realtime_core.notifications import FunctionCallRequested, KeyPressed, Notification
@@ -34,20 +33,20 @@ SECRET = "my mother's maiden name"
 
 
 class BugError(Exception):
-    """What a function does not foresee."""
+    """A bug of a function."""
 
 
 def request(name: str, arguments: str = "{}", call_id: str = "f1") -> FunctionCallRequested:
     return FunctionCallRequested(call_id, name, arguments, "r", f"item-{call_id}")
 
 
-class Desk:
-    """Functions, the call they are attached to, and what went wrong in them."""
+class FunctionHarness:
+    """Functions, the calls that they are attached to, and their errors."""
 
     def __init__(self, runtime: str) -> None:
         self.errors: list[Exception] = []
         self.functions = Functions(on_error=self.errors.append)
-        self.exchange = Exchange(runtime, self.agent)
+        self.calls = AgentHarness(runtime, self.agent)
         self.read: list[Notification] = []
 
     async def agent(self, call: Call) -> None:
@@ -55,55 +54,59 @@ class Desk:
         async for event in call:
             self.read.append(event)
 
-    def ask(self, *requests: FunctionCallRequested, wait: float = 100) -> list[SendFunctionOutput]:
-        """The model asks, and the caller hangs up much later; what it is answered."""
+    def run_requests(
+        self, *requests: FunctionCallRequested, duration_s: float = 100
+    ) -> list[SendFunctionOutput]:
+        """Run a call in which the model makes `requests`; return the outputs that it gets."""
 
-        async def script(exchange: Exchange) -> None:
-            exchange.tell(*requests)
-            await anyio.sleep(wait)
-            exchange.hang_up()
+        async def script(calls: AgentHarness) -> None:
+            calls.notify(*requests)
+            await anyio.sleep(duration_s)
+            calls.hang_up()
 
-        self.exchange.run(script)
-        assert self.exchange.errors == []
+        self.calls.run(script)
+        assert self.calls.errors == []
         assert list(requests) == [e for e in self.read if isinstance(e, FunctionCallRequested)]
-        return self.exchange.line.outputs
+        return self.calls.connection.outputs
 
-    def ask_in_real_time(self, *requests: FunctionCallRequested) -> list[SendFunctionOutput]:
-        """The same where threads run: virtual time would not wait for them."""
+    def run_requests_in_real_time(
+        self, *requests: FunctionCallRequested
+    ) -> list[SendFunctionOutput]:
+        """Do the same in real time, for threads: virtual time would not wait for them."""
 
-        async def script(exchange: Exchange) -> None:
-            exchange.tell(*requests)
-            while len(exchange.line.outputs) < len(requests):
+        async def script(calls: AgentHarness) -> None:
+            calls.notify(*requests)
+            while len(calls.connection.outputs) < len(requests):
                 await anyio.sleep(0.001)
-            exchange.hang_up()
+            calls.hang_up()
 
-        run(self.exchange.runtime, partial(self.exchange.during_calls, script))
-        return self.exchange.line.outputs
+        run_in_real_time(self.calls.runtime, partial(self.calls.run_during_calls, script))
+        return self.calls.connection.outputs
 
 
 def error_of(output: SendFunctionOutput) -> str:
-    told = json.loads(output.output)
-    assert list(told) == ["error"]
+    content = json.loads(output.output)
+    assert list(content) == ["error"]
     assert output.respond
-    return str(told["error"])
+    return str(content["error"])
 
 
 # Answers
 
 
 @each_runtime
-def test_a_function_is_called_with_what_the_model_gives_and_answers_once(runtime: str) -> None:
+def test_a_function_gets_the_arguments_and_is_answered_once(runtime: str) -> None:
     """S71."""
-    desk = Desk(runtime)
+    harness = FunctionHarness(runtime)
 
-    @desk.functions.add
+    @harness.functions.add
     async def weather(city: str, days: int = 1) -> str:
         await anyio.sleep(1)
         return f"{days} sunny days in {city}"
 
-    outputs = desk.ask(request("weather", '{"city":"Rome","days":3}'))
+    outputs = harness.run_requests(request("weather", '{"city":"Rome","days":3}'))
     assert outputs == [SendFunctionOutput("f1", "3 sunny days in Rome")]
-    assert desk.errors == []
+    assert harness.errors == []
 
 
 class Colour(Enum):
@@ -132,51 +135,51 @@ class Place:
         (7, "7"),
     ],
 )
-def test_a_string_is_sent_as_it_is_and_anything_else_as_json(
+def test_a_string_is_sent_unchanged_and_other_output_as_json(
     runtime: str, result: object, output: str
 ) -> None:
-    desk = Desk(runtime)
+    harness = FunctionHarness(runtime)
 
-    @desk.functions.add
+    @harness.functions.add
     async def give() -> object:
         return result
 
-    assert desk.ask(request("give")) == [SendFunctionOutput("f1", output)]
+    assert harness.run_requests(request("give")) == [SendFunctionOutput("f1", output)]
 
 
 @each_runtime
-def test_arguments_become_what_the_annotations_say(runtime: str) -> None:
-    desk = Desk(runtime)
+def test_arguments_are_converted_to_the_annotated_types(runtime: str) -> None:
+    harness = FunctionHarness(runtime)
     given: list[object] = []
 
-    @desk.functions.add
+    @harness.functions.add
     async def send(place: Place, colour: Colour = Colour.RED, often: float = 1.5) -> None:
         given.append((place, colour, often))
 
-    @desk.functions.add
+    @harness.functions.add
     async def ring() -> None:
         given.append("ring")
 
-    desk.ask(
+    harness.run_requests(
         request("send", '{"place":{"street":"Main","number":1},"often":2}'),
         request("ring", "", "f2"),  # some models write nothing where there are no parameters
     )
     assert sorted(given, key=str) == [(Place("Main", 1), Colour.RED, 2.0), "ring"]
-    assert desk.errors == []
+    assert harness.errors == []
 
 
 @each_runtime
-def test_a_function_says_how_it_is_to_be_answered(runtime: str) -> None:
-    """S81: the answer may wait until the agent was heard; the call itself does that."""
-    desk = Desk(runtime)
+def test_the_options_of_a_function_are_those_of_its_output(runtime: str) -> None:
+    """S81: the output may wait for playback, which the bridge implements."""
+    harness = FunctionHarness(runtime)
 
-    @desk.functions.add(once_heard=True)
+    @harness.functions.add(after_playback=True)
     async def patient() -> None: ...
 
-    @desk.functions.add(respond=False, name="mute-one")
+    @harness.functions.add(respond=False, name="mute-one")
     async def silent() -> None: ...
 
-    outputs = desk.ask(request("patient"), request("mute-one", call_id="f2"))
+    outputs = harness.run_requests(request("patient"), request("mute-one", call_id="f2"))
     assert sorted(outputs, key=lambda each: each.call_id) == [
         SendFunctionOutput("f1", "null", respond=True, after_playback=True),
         SendFunctionOutput("f2", "null", respond=False, after_playback=False),
@@ -184,52 +187,50 @@ def test_a_function_says_how_it_is_to_be_answered(runtime: str) -> None:
 
 
 @each_runtime
-def test_a_function_that_takes_the_call_can_end_it(runtime: str) -> None:
-    desk = Desk(runtime)
+def test_a_function_with_a_call_parameter_can_hang_up(runtime: str) -> None:
+    harness = FunctionHarness(runtime)
 
-    @desk.functions.add(respond=False)
+    @harness.functions.add(respond=False)
     async def hang_up(call: Call, reason: str) -> None:
         assert call.started.call_sid == "CA1"
         call.send(HangUp(after_playback=True))
 
-    desk.exchange.run(ask_and_hang_up(request("hang_up", '{"reason":"done"}')))
-    assert desk.exchange.line.commands == [HangUp(after_playback=True)]
-    assert "call" not in desk.functions.tools[0]["parameters"]["properties"]
+    harness.calls.run(request_and_hang_up(request("hang_up", '{"reason":"done"}')))
+    assert harness.calls.connection.commands == [HangUp(after_playback=True)]
+    assert "call" not in harness.functions.tools[0]["parameters"]["properties"]
 
 
-def ask_and_hang_up(*requests: FunctionCallRequested) -> Callable[[Exchange], Any]:
-    async def script(exchange: Exchange) -> None:
-        exchange.tell(*requests)
-        await settle()
-        exchange.hang_up()
+def request_and_hang_up(*requests: FunctionCallRequested) -> Callable[[AgentHarness], Any]:
+    async def script(calls: AgentHarness) -> None:
+        calls.notify(*requests)
+        await run_ready_tasks()
+        calls.hang_up()
 
     return script
 
 
 @each_runtime
-def test_functions_run_side_by_side_and_hold_up_nothing(runtime: str) -> None:
-    desk = Desk(runtime)
+def test_functions_run_concurrently_and_delay_nothing(runtime: str) -> None:
+    harness = FunctionHarness(runtime)
     read_at: list[float] = []
 
-    @desk.functions.add
+    @harness.functions.add
     async def slow(seconds: float) -> float:
         await anyio.sleep(seconds)
         return anyio.current_time()
 
-    async def script(exchange: Exchange) -> None:
-        exchange.tell(
-            request("slow", '{"seconds":3}', "f1"), request("slow", '{"seconds":2}', "f2")
-        )
+    async def script(calls: AgentHarness) -> None:
+        calls.notify(request("slow", '{"seconds":3}', "f1"), request("slow", '{"seconds":2}', "f2"))
         await anyio.sleep(1)
-        exchange.tell(KeyPressed("5"))
-        await settle()
-        assert desk.read[-1] == KeyPressed("5")
+        calls.notify(KeyPressed("5"))
+        await run_ready_tasks()
+        assert harness.read[-1] == KeyPressed("5")
         read_at.append(anyio.current_time())
         await anyio.sleep(9)
-        exchange.hang_up()
+        calls.hang_up()
 
-    desk.exchange.run(script)
-    assert [(each.call_id, each.output) for each in desk.exchange.line.outputs] == [
+    harness.calls.run(script)
+    assert [(each.call_id, each.output) for each in harness.calls.connection.outputs] == [
         ("f2", "2.0"),
         ("f1", "3.0"),
     ]
@@ -237,40 +238,40 @@ def test_functions_run_side_by_side_and_hold_up_nothing(runtime: str) -> None:
 
 
 @each_runtime
-def test_a_sync_function_runs_in_a_thread_of_its_own(runtime: str) -> None:
-    desk = Desk(runtime)
+def test_a_sync_function_runs_in_a_thread(runtime: str) -> None:
+    harness = FunctionHarness(runtime)
 
-    @desk.functions.add
+    @harness.functions.add
     def where() -> bool:
         return threading.current_thread() is threading.main_thread()
 
-    (output,) = desk.ask_in_real_time(request("where"))
+    (output,) = harness.run_requests_in_real_time(request("where"))
     assert output.output == "false"
 
 
 @each_runtime
-def test_functions_go_on_after_the_agent_has_returned(runtime: str) -> None:
-    desk = Desk(runtime)
+def test_functions_continue_after_the_agent_has_returned(runtime: str) -> None:
+    harness = FunctionHarness(runtime)
 
-    @desk.functions.add
+    @harness.functions.add
     async def late() -> str:
         await anyio.sleep(5)
         return "done"
 
     async def agent(call: Call) -> None:
-        desk.functions.attach(call)
+        harness.functions.attach(call)
 
-    async def script(exchange: Exchange) -> None:
-        await settle()
-        exchange.tell(request("late"))
+    async def script(calls: AgentHarness) -> None:
+        await run_ready_tasks()
+        calls.notify(request("late"))
         await anyio.sleep(6)
-        exchange.hang_up()
+        calls.hang_up()
 
-    exchange = Exchange(runtime, agent).run(script)
-    assert [each.output for each in exchange.line.outputs] == ["done"]
+    calls = AgentHarness(runtime, agent).run(script)
+    assert [each.output for each in calls.connection.outputs] == ["done"]
 
 
-# What goes wrong
+# Errors
 
 
 @each_runtime
@@ -288,41 +289,41 @@ def test_functions_go_on_after_the_agent_has_returned(runtime: str) -> None:
         ("[" * 10_000, "not valid"),
     ],
 )
-def test_the_model_is_told_what_is_wrong_with_its_arguments(
+def test_the_model_gets_the_error_in_its_arguments(
     runtime: str, arguments: str, words: str
 ) -> None:
-    """S80: it may then try again, so it goes on, whatever the function says of its answers."""
-    desk = Desk(runtime)
+    """S80: the model may try again, so a response is requested despite `respond=False`."""
+    harness = FunctionHarness(runtime)
 
-    @desk.functions.add(respond=False, once_heard=True)
+    @harness.functions.add(respond=False, after_playback=True)
     async def weather(city: str, days: Annotated[int, Meta(le=7)] = 1) -> None:
         raise AssertionError("not to be called")
 
-    (output,) = desk.ask(request("weather", arguments))
+    (output,) = harness.run_requests(request("weather", arguments))
     assert words in error_of(output)
     assert output.after_playback
-    assert desk.errors == []
+    assert harness.errors == []
 
 
 @each_runtime
-def test_the_model_is_told_that_there_is_no_such_function(runtime: str) -> None:
-    desk = Desk(runtime)
-    (output,) = desk.ask(request("absent"))
+def test_an_unknown_function_is_answered_with_an_error(runtime: str) -> None:
+    harness = FunctionHarness(runtime)
+    (output,) = harness.run_requests(request("absent"))
     assert error_of(output) == "there is no function of this name"
 
 
 @each_runtime
-def test_a_function_that_raises_is_answered_without_its_words_and_reported(runtime: str) -> None:
+def test_a_failing_function_is_answered_without_details_and_reported(runtime: str) -> None:
     """S71."""
-    desk = Desk(runtime)
+    harness = FunctionHarness(runtime)
 
-    @desk.functions.add(respond=False)
+    @harness.functions.add(respond=False)
     async def broken() -> None:
         raise BugError(SECRET)
 
-    (output,) = desk.ask(request("broken"))
+    (output,) = harness.run_requests(request("broken"))
     assert error_of(output) == "the function has failed"
-    (error,) = desk.errors
+    (error,) = harness.errors
     assert isinstance(error, ApplicationError)
     assert str(error).startswith("the function broken failed: BugError at test_functions.py:")
     assert SECRET not in str(error)
@@ -330,20 +331,20 @@ def test_a_function_that_raises_is_answered_without_its_words_and_reported(runti
 
 
 @each_runtime
-def test_a_sync_function_that_raises_is_answered_as_well(runtime: str) -> None:
-    desk = Desk(runtime)
+def test_a_failing_sync_function_is_answered_too(runtime: str) -> None:
+    harness = FunctionHarness(runtime)
 
-    @desk.functions.add
+    @harness.functions.add
     def broken() -> None:
         raise BugError(SECRET)
 
-    (output,) = desk.ask_in_real_time(request("broken"))
+    (output,) = harness.run_requests_in_real_time(request("broken"))
     assert error_of(output) == "the function has failed"
-    assert len(desk.errors) == 1
+    assert len(harness.errors) == 1
 
 
 async def fail_like_a_cancelled_task() -> None:
-    """What it waits for has been cancelled by somebody else."""
+    """Raise what awaiting a cancelled task raises."""
     raise asyncio.CancelledError
 
 
@@ -361,24 +362,24 @@ async def wait_for_a_cancelled_task() -> None:
         ("trio", fail_like_a_cancelled_task),
     ],
 )
-def test_a_function_that_waits_for_what_was_cancelled_fails_alone(
+def test_awaiting_a_cancelled_task_fails_only_that_function(
     runtime: str, wait: Callable[[], Any]
 ) -> None:
-    desk = Desk(runtime)
+    harness = FunctionHarness(runtime)
 
-    @desk.functions.add
+    @harness.functions.add
     async def shared() -> None:
         await wait()
 
-    @desk.functions.add
+    @harness.functions.add
     async def other() -> str:
         await anyio.sleep(1)
         return "done"
 
-    failed, done = desk.ask(request("shared"), request("other", call_id="f2"))
+    failed, done = harness.run_requests(request("shared"), request("other", call_id="f2"))
     assert error_of(failed) == "the function has failed"
     assert done.output == "done"
-    (error,) = desk.errors
+    (error,) = harness.errors
     assert "shared failed: CancelledError" in str(error)
 
 
@@ -392,48 +393,48 @@ class Table:
 
 
 @each_runtime
-def test_a_class_of_an_annotation_that_raises_is_a_function_that_fails(runtime: str) -> None:
-    desk = Desk(runtime)
+def test_an_exception_in_an_annotated_class_is_a_failed_function(runtime: str) -> None:
+    harness = FunctionHarness(runtime)
 
-    @desk.functions.add
+    @harness.functions.add
     async def book(table: Table) -> None: ...
 
-    (output,) = desk.ask(request("book", '{"table":{"guests":-1}}'))
+    (output,) = harness.run_requests(request("book", '{"table":{"guests":-1}}'))
     assert error_of(output) == "the function has failed"
-    (error,) = desk.errors
+    (error,) = harness.errors
     assert "KeyError" in str(error)
 
 
 @each_runtime
 @pytest.mark.parametrize("seconds", [0, 100])
-def test_the_model_is_answered_though_the_report_fails(runtime: str, seconds: float) -> None:
+def test_the_model_is_answered_even_if_reporting_fails(runtime: str, seconds: float) -> None:
     def report(error: Exception) -> None:
         raise BugError
 
-    desk = Desk(runtime)
-    desk.functions = Functions(on_error=report)
+    harness = FunctionHarness(runtime)
+    harness.functions = Functions(on_error=report)
 
-    @desk.functions.add(timeout_seconds=10)
+    @harness.functions.add(timeout_ms=10_000)
     async def late() -> None:
         await anyio.sleep(seconds)
         raise BugError
 
-    desk.exchange.run(ask_and_wait(request("late")))
-    (output,) = desk.exchange.line.outputs
+    harness.calls.run(request_and_wait(request("late")))
+    (output,) = harness.calls.connection.outputs
     assert "error" in output.output
-    assert len(desk.exchange.errors) == 1
+    assert len(harness.calls.errors) == 1
 
 
-def ask_and_wait(*requests: FunctionCallRequested) -> Callable[[Exchange], Any]:
-    async def script(exchange: Exchange) -> None:
-        exchange.tell(*requests)
+def request_and_wait(*requests: FunctionCallRequested) -> Callable[[AgentHarness], Any]:
+    async def script(calls: AgentHarness) -> None:
+        calls.notify(*requests)
         await anyio.sleep(20)
 
     return script
 
 
 @each_runtime
-def test_an_async_function_that_is_decorated_is_async(runtime: str) -> None:
+def test_a_decorated_async_function_is_async(runtime: str) -> None:
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def decorated(*args: Any, **named: Any) -> Any:
@@ -441,71 +442,74 @@ def test_an_async_function_that_is_decorated_is_async(runtime: str) -> None:
 
         return decorated
 
-    desk = Desk(runtime)
+    harness = FunctionHarness(runtime)
 
-    @desk.functions.add
+    @harness.functions.add
     @decorate
     async def where() -> bool:
         return threading.current_thread() is threading.main_thread()
 
-    assert [each.output for each in desk.ask(request("where"))] == ["true"]
-    assert desk.errors == []
+    assert [each.output for each in harness.run_requests(request("where"))] == ["true"]
+    assert harness.errors == []
 
 
 @each_runtime
-def test_hung_functions_hold_up_no_other_call_and_have_a_limit(runtime: str) -> None:
-    desk = Desk(runtime)
+def test_hung_functions_have_a_limit_and_delay_no_other_call(runtime: str) -> None:
+    harness = FunctionHarness(runtime)
     release, ended = threading.Event(), threading.Semaphore(0)
-    begun: list[int] = []
+    started: list[int] = []
 
-    @desk.functions.add(timeout_seconds=0.05)
-    def hang(line: int) -> None:
-        begun.append(line)
+    @harness.functions.add(timeout_ms=50)
+    def hang(number: int) -> None:
+        started.append(number)
         release.wait()
         ended.release()
 
-    @desk.functions.add
+    @harness.functions.add
     def quick() -> str:
         return "quick"
 
-    async def script(exchange: Exchange) -> None:
-        async def answers(line: int, many: int) -> list[str]:
-            while len(exchange.lines[line].outputs) < many:
+    async def script(calls: AgentHarness) -> None:
+        async def wait_for_outputs(number: int, count: int) -> list[str]:
+            while len(calls.connections[number].outputs) < count:
                 await anyio.sleep(0.001)
-            return [each.output for each in exchange.lines[line].outputs]
+            return [each.output for each in calls.connections[number].outputs]
 
-        async def hang_all(line: int) -> int:
-            """A request whose time is over before its thread begins hangs in none: ask again."""
-            asked = 0
-            while missing := module.MAX_RUNNING - begun.count(line):
-                ids = [f"h{asked + n}" for n in range(missing)]
-                asks = [request("hang", json.dumps({"line": line}), call_id=id_) for id_ in ids]
-                exchange.tell(*asks, number=line)
-                asked += missing
-                await answers(line, asked)
-            return asked
+        async def hang_all(number: int) -> int:
+            """Hang all threads of a call; a request that times out before its thread starts is
+            repeated."""
+            requested = 0
+            while missing := MAX_RUNNING_FUNCTIONS - started.count(number):
+                ids = [f"h{requested + n}" for n in range(missing)]
+                requests = [
+                    request("hang", json.dumps({"number": number}), call_id=id_) for id_ in ids
+                ]
+                calls.notify(*requests, number=number)
+                requested += missing
+                await wait_for_outputs(number, requested)
+            return requested
 
-        asked = [await hang_all(line) for line in (0, 1)]
-        exchange.tell(request("quick"))  # the threads of this call are all taken
-        assert "too many" in (await answers(0, asked[0] + 1))[-1]
-        exchange.tell(request("quick"), number=2)
-        assert await answers(2, 1) == ["quick"]
+        requested = [await hang_all(number) for number in (0, 1)]
+        calls.notify(request("quick"))  # all threads of this call are in use
+        assert "too many" in (await wait_for_outputs(0, requested[0] + 1))[-1]
+        calls.notify(request("quick"), number=2)
+        assert await wait_for_outputs(2, 1) == ["quick"]
         release.set()
-        for _ in begun:
+        for _ in started:
             await anyio.to_thread.run_sync(ended.acquire)
-        answered, answer = asked[0] + 1, ""
-        while answer != "quick":  # each thread is free again soon after
-            exchange.tell(request("quick", call_id=f"again{answered}"))
+        answered, answer = requested[0] + 1, ""
+        while answer != "quick":  # each thread becomes free soon after
+            calls.notify(request("quick", call_id=f"again{answered}"))
             answered += 1
-            answer = (await answers(0, answered))[-1]
-        for line in range(3):
-            exchange.hang_up(line)
+            answer = (await wait_for_outputs(0, answered))[-1]
+        for number in range(3):
+            calls.hang_up(number)
 
     try:
-        run(runtime, partial(desk.exchange.during_calls, script, 3))
+        run_in_real_time(runtime, partial(harness.calls.run_during_calls, script, 3))
     finally:
         release.set()
-    assert desk.exchange.errors == []
+    assert harness.calls.errors == []
 
 
 def circle() -> list[object]:
@@ -516,123 +520,121 @@ def circle() -> list[object]:
 
 @each_runtime
 @pytest.mark.parametrize("result", [object(), circle(), {(1, 2): 3}, "\ud800", ["\ud800"]])
-def test_what_is_no_json_is_answered_with_an_error_and_reported(
-    runtime: str, result: object
-) -> None:
+def test_output_that_is_no_json_is_answered_and_reported(runtime: str, result: object) -> None:
     """S90."""
-    desk = Desk(runtime)
+    harness = FunctionHarness(runtime)
 
-    @desk.functions.add
+    @harness.functions.add
     async def give() -> object:
         return result
 
-    (output,) = desk.ask(request("give"))
+    (output,) = harness.run_requests(request("give"))
     assert error_of(output) == "the function has failed"
-    (error,) = desk.errors
+    (error,) = harness.errors
     assert str(error).startswith("the function give failed: ")
 
 
 @each_runtime
-def test_a_function_that_takes_too_long_is_cancelled_answered_and_reported(runtime: str) -> None:
+def test_a_function_over_its_timeout_is_cancelled_answered_and_reported(runtime: str) -> None:
     """S71."""
-    desk = Desk(runtime)
+    harness = FunctionHarness(runtime)
     cancelled: list[float] = []
 
-    @desk.functions.add(timeout_seconds=2.5)
+    @harness.functions.add(timeout_ms=2500)
     async def slow() -> None:
         try:
             await anyio.sleep_forever()
         finally:
             cancelled.append(anyio.current_time())
 
-    (output,) = desk.ask(request("slow"))
+    (output,) = harness.run_requests(request("slow"))
     assert error_of(output) == "the function was not done in 2.5 s"
     assert cancelled == [2.5]
-    assert [str(each) for each in desk.errors] == ["the function slow was not done in 2.5 s"]
+    assert [str(each) for each in harness.errors] == ["the function slow was not done in 2.5 s"]
 
 
 @each_runtime
-def test_what_a_thread_returns_too_late_is_not_sent(runtime: str) -> None:
-    desk = Desk(runtime)
+def test_output_of_a_thread_after_its_timeout_is_dropped(runtime: str) -> None:
+    harness = FunctionHarness(runtime)
     release, returned = threading.Event(), threading.Event()
 
-    @desk.functions.add(timeout_seconds=0.01)
+    @harness.functions.add(timeout_ms=10)
     def slow() -> str:
         release.wait()
         returned.set()
         return "too late"
 
-    async def script(exchange: Exchange) -> None:
-        exchange.tell(request("slow"))
-        while not exchange.line.outputs:
+    async def script(calls: AgentHarness) -> None:
+        calls.notify(request("slow"))
+        while not calls.connection.outputs:
             await anyio.sleep(0.001)
         release.set()
         while not returned.is_set():
             await anyio.sleep(0.001)
-        await settle()
-        exchange.hang_up()
+        await run_ready_tasks()
+        calls.hang_up()
 
-    run(runtime, partial(desk.exchange.during_calls, script))
-    (output,) = desk.exchange.line.outputs
+    run_in_real_time(runtime, partial(harness.calls.run_during_calls, script))
+    (output,) = harness.calls.connection.outputs
     assert error_of(output) == "the function was not done in 0.01 s"
 
 
 @each_runtime
-def test_when_the_caller_hangs_up_functions_are_cancelled_and_nothing_is_sent(runtime: str) -> None:
+def test_functions_are_cancelled_without_output_when_the_caller_hangs_up(runtime: str) -> None:
     """S71."""
-    desk = Desk(runtime)
+    harness = FunctionHarness(runtime)
     cancelled: list[float] = []
 
-    @desk.functions.add
+    @harness.functions.add
     async def slow() -> None:
         try:
             await anyio.sleep_forever()
         finally:
             cancelled.append(anyio.current_time())
 
-    assert desk.ask(request("slow"), wait=1) == []
+    assert harness.run_requests(request("slow"), duration_s=1) == []
     assert cancelled == [1]
-    assert desk.errors == []
+    assert harness.errors == []
 
 
 @each_runtime
-def test_an_answer_that_somebody_else_has_given_is_reported_and_ends_nothing(runtime: str) -> None:
-    """One request is never answered twice."""
-    desk = Desk(runtime)
+def test_an_output_already_sent_by_the_application_is_only_reported(runtime: str) -> None:
+    """No request is answered twice."""
+    harness = FunctionHarness(runtime)
 
-    @desk.functions.add
+    @harness.functions.add
     async def contested(call: Call) -> str:
         call.send(SendFunctionOutput("f1", "mine"))
         return "too late"
 
-    assert [each.output for each in desk.ask(request("contested"))] == ["mine"]
-    (error,) = desk.errors
+    assert [each.output for each in harness.run_requests(request("contested"))] == ["mine"]
+    (error,) = harness.errors
     assert str(error).startswith("an output of contested could not be sent: LocalProtocolError")
 
 
 @each_runtime
-def test_a_model_that_asks_without_end_does_not_start_tasks_without_end(runtime: str) -> None:
-    desk = Desk(runtime)
+def test_running_functions_of_one_call_are_limited(runtime: str) -> None:
+    harness = FunctionHarness(runtime)
 
-    @desk.functions.add(timeout_seconds=5)
+    @harness.functions.add(timeout_ms=5000)
     async def slow() -> None:
         await anyio.sleep(1)
 
-    many = [request("slow", call_id=str(n)) for n in range(module.MAX_RUNNING + 2)]
+    many = [request("slow", call_id=str(n)) for n in range(MAX_RUNNING_FUNCTIONS + 2)]
 
-    async def script(exchange: Exchange) -> None:
-        exchange.tell(*many)
+    async def script(calls: AgentHarness) -> None:
+        calls.notify(*many)
         await anyio.sleep(2)
-        exchange.tell(request("slow", call_id="later"))  # there is room again
+        calls.notify(request("slow", call_id="later"))  # slots are free again
         await anyio.sleep(2)
-        exchange.hang_up()
+        calls.hang_up()
 
-    desk.exchange.run(script)
-    (*refused,) = (each for each in desk.exchange.line.outputs if each.output != "null")
-    assert [each.call_id for each in refused] == [str(module.MAX_RUNNING + n) for n in range(2)]
+    harness.calls.run(script)
+    (*refused,) = (each for each in harness.calls.connection.outputs if each.output != "null")
+    assert [each.call_id for each in refused] == [str(MAX_RUNNING_FUNCTIONS + n) for n in range(2)]
     assert all(error_of(each).startswith("too many functions") for each in refused)
-    assert desk.exchange.line.outputs[-1] == SendFunctionOutput("later", "null")
-    assert len(desk.exchange.line.outputs) == len(many) + 1
+    assert harness.calls.connection.outputs[-1] == SendFunctionOutput("later", "null")
+    assert len(harness.calls.connection.outputs) == len(many) + 1
 
 
 json_values = st.recursive(
@@ -647,26 +649,26 @@ json_values = st.recursive(
 @each_runtime
 @settings(max_examples=25)
 @given(arguments=st.text(max_size=20) | json_values.map(json.dumps))
-def test_whatever_the_model_writes_it_is_answered_once(runtime: str, arguments: str) -> None:
-    desk = Desk(runtime)
+def test_any_arguments_are_answered_once(runtime: str, arguments: str) -> None:
+    harness = FunctionHarness(runtime)
 
-    @desk.functions.add
+    @harness.functions.add
     async def weather(city: str, days: int | None = None) -> str:
         return f"sunny in {city}"
 
-    (output,) = desk.ask(request("weather", arguments), wait=1)
+    (output,) = harness.run_requests(request("weather", arguments), duration_s=1)
     assert output.call_id == "f1"
-    assert desk.errors == []
+    assert harness.errors == []
 
 
-# What the model is told
+# Tools for the model
 
 
 def nobody(error: Exception) -> None:
     raise error
 
 
-def tool_of(function: Callable[..., Any], **options: Any) -> dict[str, Any]:
+def register_tool(function: Callable[..., Any], **options: Any) -> dict[str, Any]:
     functions = Functions(on_error=nobody)
     functions.add(**options)(function)
     (tool,) = functions.tools
@@ -675,7 +677,7 @@ def tool_of(function: Callable[..., Any], **options: Any) -> dict[str, Any]:
     return dict(tool)
 
 
-def test_the_schema_comes_from_the_signature_and_the_docstring() -> None:
+def test_a_tool_is_made_of_the_signature_and_the_docstring() -> None:
     def book(
         city: Annotated[str, Meta(description="Where to.", min_length=1)],
         kind: Literal["day", "night"] = "day",
@@ -688,7 +690,7 @@ def test_the_schema_comes_from_the_signature_and_the_docstring() -> None:
         Only for the next seven days.
         """
 
-    assert tool_of(book) == {
+    assert register_tool(book) == {
         "type": "function",
         "name": "book",
         "description": "Books a trip.\n\nOnly for the next seven days.",
@@ -714,10 +716,10 @@ def test_the_schema_comes_from_the_signature_and_the_docstring() -> None:
     }
 
 
-def test_a_function_without_parameters_and_docstring_is_told_as_such() -> None:
+def test_a_function_without_parameters_or_docstring_has_a_tool() -> None:
     def ring() -> None: ...
 
-    assert tool_of(ring) == {
+    assert register_tool(ring) == {
         "type": "function",
         "name": "ring",
         "parameters": {
@@ -729,24 +731,24 @@ def test_a_function_without_parameters_and_docstring_is_told_as_such() -> None:
     }
 
 
-def test_a_class_named_as_the_parameters_are_does_not_get_in_their_way() -> None:
+def test_a_class_named_arguments_does_not_clash_with_the_schema() -> None:
     class arguments(msgspec.Struct):  # noqa: N801
         one: int
 
     def give(two: arguments) -> None: ...
 
     give.__annotations__["two"] = arguments
-    schema = tool_of(give)["parameters"]
+    schema = register_tool(give)["parameters"]
     assert list(schema["properties"]) == ["two"]
     assert len(schema["$defs"]) == 1
 
 
-def test_methods_can_be_registered_under_names_of_their_own() -> None:
+def test_methods_can_be_registered_under_other_names() -> None:
     class Shop:
         def order(self, number: int) -> None:
             """Orders one."""
 
-    tool = tool_of(Shop().order, name="order-one")
+    tool = register_tool(Shop().order, name="order-one")
     assert tool["name"] == "order-one"
     assert list(tool["parameters"]["properties"]) == ["number"]
 
@@ -770,7 +772,7 @@ def takes_call(call: Call) -> None: ...
         (takes_call, "takes_call takes the call, so it must be async"),
     ],
 )
-def test_what_the_model_cannot_be_told_is_refused_when_it_is_registered(
+def test_a_function_without_a_schema_cannot_be_registered(
     function: Callable[..., Any], words: str
 ) -> None:
     functions = Functions(on_error=nobody)
@@ -779,7 +781,7 @@ def test_what_the_model_cannot_be_told_is_refused_when_it_is_registered(
     assert functions.tools == ()
 
 
-def test_a_parameter_without_an_annotation_is_refused() -> None:
+def test_a_parameter_without_an_annotation_cannot_be_registered() -> None:
     def give(city: str) -> None: ...
 
     give.__annotations__.clear()
@@ -788,7 +790,7 @@ def test_a_parameter_without_an_annotation_is_refused() -> None:
         Functions(on_error=nobody).add(give)
 
 
-def test_an_annotation_that_the_module_does_not_know_is_refused() -> None:
+def test_an_annotation_with_an_undefined_name_cannot_be_registered() -> None:
     def give(city: str) -> None: ...
 
     give.__annotations__["city"] = "Absent"
@@ -808,7 +810,7 @@ NO_FUNCTIONS: list[Any] = [partial(takes_call), Weather(), print, badly_annotate
 
 
 @pytest.mark.parametrize("function", NO_FUNCTIONS, ids=type)
-def test_what_is_no_function_or_badly_annotated_is_refused(function: Any) -> None:
+def test_objects_that_are_no_functions_cannot_be_registered(function: Any) -> None:
     with pytest.raises(LocalProtocolError):
         Functions(on_error=nobody).add(function)
     with pytest.raises(LocalProtocolError):
@@ -816,12 +818,12 @@ def test_what_is_no_function_or_badly_annotated_is_refused(function: Any) -> Non
 
 
 @pytest.mark.parametrize("name", ["two words", "été", 65 * "x"])
-def test_a_name_that_the_api_does_not_take_is_refused(name: str) -> None:
-    with pytest.raises(LocalProtocolError, match="is none for the API"):
+def test_a_name_that_the_api_rejects_cannot_be_registered(name: str) -> None:
+    with pytest.raises(LocalProtocolError, match="API does not accept the name"):
         Functions(on_error=nobody).add(name=name)(unused)
 
 
-def test_two_functions_of_one_name_are_refused() -> None:
+def test_two_functions_of_one_name_cannot_be_registered() -> None:
     functions = Functions(on_error=nobody)
     assert functions.add(unused) is unused
     with pytest.raises(LocalProtocolError, match="there is a function unused already"):

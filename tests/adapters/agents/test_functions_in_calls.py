@@ -6,10 +6,9 @@ from typing import Any
 import anyio
 import pytest
 
-from driving import RUNTIMES, ignore, run_virtual
-from driving import Call as Parties
+from driving import RUNTIMES, CallParties, ignore, raise_error, run_in_virtual_time
 from twilio_realtime.agents.call import Call
-from twilio_realtime.agents.call_acceptor import answering
+from twilio_realtime.agents.call_acceptor import call_acceptor
 from twilio_realtime.agents.functions import Functions
 from twilio_realtime.server.service import Service, ServiceConfig
 from twilio_realtime.sim import sample_speech
@@ -27,12 +26,8 @@ QUESTION: Cue = After(0, Say(sample_speech.load("caller_interruption").audio))
 ANSWER = sample_speech.load("agent_goodbye")
 
 
-def never(error: Exception) -> None:
-    raise error
-
-
 async def call_with_functions(
-    api: Any, parties: Parties, functions: Functions, read: list[Notification]
+    api: Any, parties: CallParties, functions: Functions, read: list[Notification]
 ) -> None:
     session = SessionConfig(tools=functions.tools)
     service = Service(ServiceConfig(call=CallConfig(url="ws://model/v1/realtime", session=session)))
@@ -51,23 +46,24 @@ async def call_with_functions(
 
         async def dial_service(host: str, port: int) -> Any:
             near, far = api.memory_pair()
-            driver, peer = answering(service, agent, partial(api.Driver, dial=dial_model))()
+            driver, peer = call_acceptor(service, agent, partial(api.Driver, dial=dial_model))()
             tasks.start_soon(driver.run, {peer: far})
             return near
 
         await api.drive(parties.phone_machine(), notify=ignore, dial=dial_service)
 
 
-def answering_model(*replies: Reply, seconds: int = 60) -> Parties:
-    """A caller who asks once, and hangs up much later, and a model that answers so."""
-    parties = Parties((QUESTION, After(seconds * SECOND, HangUpPhone())))
+def call_with_replies(*replies: Reply, duration_s: int = 60) -> CallParties:
+    """The parties of a call: a caller who asks once and hangs up much later, and a model that gives
+    `replies`."""
+    parties = CallParties((QUESTION, After(duration_s * SECOND, HangUpPhone())))
     quick = Pace(item_ns=20 * MS, audio_ns=20 * MS)
     parties.model = RealtimePeer(list(replies), seed=2, pace=quick)
     return parties
 
 
-def outputs(parties: Parties) -> list[tuple[str, str]]:
-    """What functions have returned, in the model's memory."""
+def outputs(parties: CallParties) -> list[tuple[str, str]]:
+    """Return the call ids and outputs of function calls in the model's conversation."""
     return [
         (item.fields["call_id"], item.fields["output"])
         for item in parties.model.conversation
@@ -76,16 +72,16 @@ def outputs(parties: Parties) -> list[tuple[str, str]]:
 
 
 @each_runtime
-def test_the_model_says_what_a_function_has_found_and_a_function_ends_the_call(
+def test_the_model_speaks_an_output_and_a_function_hangs_up(
     runtime: str,
 ) -> None:
-    errors, read, asked = list[Exception](), list[Notification](), list[str]()
+    errors, read, cities = list[Exception](), list[Notification](), list[str]()
     functions = Functions(on_error=errors.append)
 
     @functions.add
     async def weather(city: str) -> str:
         """Tells the weather."""
-        asked.append(city)
+        cities.append(city)
         await anyio.sleep(1)
         return "sunny"
 
@@ -95,34 +91,34 @@ def test_the_model_says_what_a_function_has_found_and_a_function_ends_the_call(
         call.send(HangUp(after_playback=True))
 
     goodbye = Speech(ANSWER.audio, ANSWER.transcript)
-    parties = answering_model(
+    parties = call_with_replies(
         Reply((FunctionCall("weather", '{"city":"Rome"}', "f1"),)),
         Reply((goodbye, FunctionCall("hang_up", "{}", "f2"))),
     )
     api = RUNTIMES[runtime]
-    run_virtual(runtime, partial(call_with_functions, api, parties, functions, read))
-    assert asked == ["Rome"]
+    run_in_virtual_time(runtime, partial(call_with_functions, api, parties, functions, read))
+    assert cities == ["Rome"]
     assert outputs(parties)[0] == ("f1", "sunny")
     assert errors == []
     assert parties.model.complaints == []
     assert isinstance(read[-1], CallEnded)
     assert read[-1].reason is EndReason.HUNG_UP
-    _, heard = parties.phone.recorded(60 * SECOND)
-    assert ANSWER.audio in heard
+    _, audio = parties.phone.recorded(60 * SECOND)
+    assert ANSWER.audio in audio
 
 
 @each_runtime
-def test_several_answers_lead_to_one_response_and_bad_arguments_are_mended(runtime: str) -> None:
+def test_several_outputs_cause_one_response_and_bad_arguments_are_corrected(runtime: str) -> None:
     """S80, S81."""
     read = list[Notification]()
-    functions = Functions(on_error=never)
+    functions = Functions(on_error=raise_error)
 
-    @functions.add(once_heard=True)
+    @functions.add(after_playback=True)
     async def weather(city: str) -> str:
         """Tells the weather."""
         return f"sunny in {city}"
 
-    parties = answering_model(
+    parties = call_with_replies(
         Reply(
             (
                 FunctionCall("weather", '{"city":"Rome"}', "f1"),
@@ -134,7 +130,7 @@ def test_several_answers_lead_to_one_response_and_bad_arguments_are_mended(runti
     )
     api = RUNTIMES[runtime]
     call = partial(call_with_functions, api, parties, functions, read)
-    run_virtual(runtime, call)
+    run_in_virtual_time(runtime, call)
     (first, rome), (second, wrong), third = outputs(parties)
     assert (first, rome) == ("f1", "sunny in Rome")
     assert (second, "unknown field `town`" in wrong) == ("f2", True)
@@ -144,9 +140,9 @@ def test_several_answers_lead_to_one_response_and_bad_arguments_are_mended(runti
 
 
 @each_runtime
-def test_when_the_caller_hangs_up_the_model_gets_no_answer(runtime: str) -> None:
+def test_the_model_gets_no_output_after_the_caller_hangs_up(runtime: str) -> None:
     read, cancelled = list[Notification](), list[bool]()
-    functions = Functions(on_error=never)
+    functions = Functions(on_error=raise_error)
 
     @functions.add
     async def slow() -> None:
@@ -156,10 +152,10 @@ def test_when_the_caller_hangs_up_the_model_gets_no_answer(runtime: str) -> None
         finally:
             cancelled.append(True)
 
-    parties = answering_model(Reply((FunctionCall("slow", "{}", "f1"),)), seconds=5)
+    parties = call_with_replies(Reply((FunctionCall("slow", "{}", "f1"),)), duration_s=5)
     api = RUNTIMES[runtime]
     call = partial(call_with_functions, api, parties, functions, read)
-    run_virtual(runtime, call)
+    run_in_virtual_time(runtime, call)
     assert cancelled == [True]
     assert outputs(parties) == []
     assert isinstance(read[-1], CallEnded)

@@ -1,4 +1,4 @@
-"""What only the driver on asyncio has to show; what both have is in `test_drivers_alike`."""
+"""The driver on asyncio, where it differs from that on trio (see `test_drivers_alike`)."""
 
 import asyncio
 import errno
@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 import twilio_realtime.asyncio as api
-from driving import Call, Recorder, VirtualLoop, call_in_memory, ignore, nothing_left_open
+from driving import (
+    CallParties,
+    RecordingMachine,
+    VirtualLoop,
+    assert_descriptors_closed,
+    ignore,
+    run_call_in_memory,
+)
 from twilio_realtime.asyncio import Driver, dial, drive, listen, memory_pair
 from twilio_realtime_core.machine.actions import ByteAction, Connect
 from twilio_realtime_core.machine.units import MS, SECOND
@@ -23,9 +30,9 @@ def run_in(loop: VirtualLoop, main: Callable[[], Any]) -> None:
 
 
 class EarlyLoop(VirtualLoop):
-    """It wakes before its time, by up to what its clock can tell apart."""
+    """A loop that wakes too early, by less than the resolution of its clock."""
 
-    early = 0.0005
+    early_s = 0.0005
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,22 +42,22 @@ class EarlyLoop(VirtualLoop):
 # Time
 
 
-def test_a_loop_that_wakes_a_hair_early_is_as_good_as_in_time() -> None:
-    def answer(machine: Recorder, told: tuple[object, ...]) -> list[ByteAction] | None:
-        if len(machine.told) < 4:
-            machine.deadline = len(machine.told) * SECOND
+def test_a_timer_that_fires_slightly_early_counts_as_in_time() -> None:
+    def respond(machine: RecordingMachine, event: tuple[object, ...]) -> list[ByteAction] | None:
+        if len(machine.inputs) < 4:
+            machine.deadline = len(machine.inputs) * SECOND
         return None
 
-    machine = Recorder(answer)
+    machine = RecordingMachine(respond)
     loop = EarlyLoop()
     run_in(loop, lambda: drive(machine, notify=ignore))
-    assert machine.times == [0, SECOND, 2 * SECOND, 3 * SECOND]
-    assert loop.seconds < 3
+    assert machine.times_ns == [0, SECOND, 2 * SECOND, 3 * SECOND]
+    assert loop.time_s < 3
 
 
-def test_a_deadline_that_moves_later_with_each_message_sets_no_timer() -> None:
-    def answer(machine: Recorder, told: tuple[object, ...]) -> list[ByteAction] | None:
-        machine.deadline = None if told[0] == "eof" else driver.now() + SECOND
+def test_a_deadline_that_moves_later_sets_no_timer() -> None:
+    def respond(machine: RecordingMachine, event: tuple[object, ...]) -> list[ByteAction] | None:
+        machine.deadline = None if event[0] == "eof" else driver.now() + SECOND
         return None
 
     async def main() -> None:
@@ -63,15 +70,15 @@ def test_a_deadline_that_moves_later_with_each_message_sets_no_timer() -> None:
             near.close()
 
     loop = VirtualLoop()
-    driver = Driver(Recorder(answer), ignore)
+    driver = Driver(RecordingMachine(respond), ignore)
     run_in(loop, main)
-    assert loop.timers < 105  # a hundred sleeps of the test
+    assert loop.timer_count < 105  # a hundred sleeps of the test
 
 
-def test_after_a_failure_no_timer_is_set_any_more() -> None:
-    def answer(machine: Recorder, told: tuple[object, ...]) -> list[ByteAction] | None:
-        machine.deadline = len(machine.told) * MS
-        if told[0] == "timeout":
+def test_no_timer_is_set_after_a_failure() -> None:
+    def respond(machine: RecordingMachine, event: tuple[object, ...]) -> list[ByteAction] | None:
+        machine.deadline = len(machine.inputs) * MS
+        if event[0] == "timeout":
             raise RuntimeError("a bug")
         return None
 
@@ -80,10 +87,10 @@ def test_after_a_failure_no_timer_is_set_any_more() -> None:
             await drive(machine, notify=ignore)
         await asyncio.sleep(1)
 
-    machine, loop = Recorder(answer), VirtualLoop()
+    machine, loop = RecordingMachine(respond), VirtualLoop()
     run_in(loop, main)
-    assert loop.timers == 2
-    assert len(machine.told) == 2
+    assert loop.timer_count == 2
+    assert len(machine.inputs) == 2
 
 
 # Tasks
@@ -91,7 +98,7 @@ def test_after_a_failure_no_timer_is_set_any_more() -> None:
 
 def test_a_cancelled_call_leaves_no_task() -> None:
     async def main() -> int:
-        task = asyncio.create_task(call_in_memory(api, Call(), ignore))
+        task = asyncio.create_task(run_call_in_memory(api, CallParties(), ignore))
         await asyncio.sleep(1)
         assert len(asyncio.all_tasks()) > 2
         task.cancel()
@@ -103,10 +110,10 @@ def test_a_cancelled_call_leaves_no_task() -> None:
         assert runner.run(main()) == 1
 
 
-def test_a_connection_accepted_when_the_listener_is_cancelled_is_closed(
+def test_a_connection_accepted_during_cancellation_is_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A task that is cancelled before its first step never runs, and cannot close anything."""
+    """A task that is cancelled before its first step never runs, so it closes nothing."""
     real, served = socket.socket.accept, list[object]()
 
     async def main() -> None:
@@ -114,7 +121,7 @@ def test_a_connection_accepted_when_the_listener_is_cancelled_is_closed(
 
         def accept() -> tuple[Driver, str]:
             served.append(1)
-            return Driver(Recorder(), ignore), A
+            return Driver(RecordingMachine(), ignore), A
 
         task = asyncio.create_task(
             listen("127.0.0.1", 0, accept, on_error=ignore, on_listening=addresses.extend)
@@ -130,18 +137,18 @@ def test_a_connection_accepted_when_the_listener_is_cancelled_is_closed(
         with socket.create_connection(addresses[0]), pytest.raises(asyncio.CancelledError):
             await task
 
-    with nothing_left_open():
+    with assert_descriptors_closed():
         asyncio.run(main())
     assert served == []
 
 
-# Dialling: the race of the addresses of one host
+# Dialling: the attempts for the addresses of one host
 
 V4, OTHER_V4, V6 = "192.0.2.1", "192.0.2.2", "2001:db8::1"
 
 
 class RacingLoop(VirtualLoop):
-    """`addresses` of a host in order, and what comes of each: an error, or so many seconds."""
+    """A loop with a host whose `addresses` fail with an error or connect after so many seconds."""
 
     def __init__(self, addresses: dict[str, float | OSError]) -> None:
         super().__init__()
@@ -157,17 +164,17 @@ class RacingLoop(VirtualLoop):
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         outcome = self.addresses[address[0]]
-        self.tried.append((round(self.seconds, 3), address[0]))
+        self.tried.append((round(self.time_s, 3), address[0]))
         if isinstance(outcome, OSError):
             raise outcome
         await asyncio.sleep(outcome)
         self.connected[address[0]] = sock
 
-    def winner(self) -> str:
-        """Dial; whose connection it is, all others being closed."""
+    def dial_host(self) -> str:
+        """Dial the host; return the address of the connection, once all others are closed."""
 
         async def main() -> str:
-            with nothing_left_open():
+            with assert_descriptors_closed():
                 transport = await dial("host", 1)
                 (name,) = (name for name, sock in self.connected.items() if sock.fileno() >= 0)
                 transport.close()
@@ -181,56 +188,56 @@ REFUSED = OSError(errno.ECONNREFUSED, "refused")
 UNREACHABLE = OSError(errno.ENETUNREACH, "unreachable")
 
 
-def test_an_address_that_answers_soon_is_the_only_one_tried() -> None:
+def test_only_the_first_address_is_tried_if_it_answers_quickly() -> None:
     loop = RacingLoop({V4: 0.2, V6: 0.0})
-    assert loop.winner() == V4
+    assert loop.dial_host() == V4
     assert loop.tried == [(0, V4)]
 
 
-def test_the_next_address_is_tried_at_once_when_one_fails_and_beside_it_when_one_is_slow() -> None:
+def test_the_next_address_is_tried_after_a_failure_or_delay() -> None:
     loop = RacingLoop({V4: REFUSED, OTHER_V4: 60, V6: 0.5})
-    assert loop.winner() == V6
+    assert loop.dial_host() == V6
     assert loop.tried == [(0, V4), (0, V6), (0.25, OTHER_V4)]
 
 
-def test_whichever_answers_first_wins_and_what_comes_at_the_same_time_is_closed() -> None:
-    assert RacingLoop({V4: 0.5, OTHER_V4: 0.5, V6: 0.1}).winner() == V6
+def test_the_first_connection_is_used_and_a_simultaneous_one_closed() -> None:
+    assert RacingLoop({V4: 0.5, OTHER_V4: 0.5, V6: 0.1}).dial_host() == V6
     tie = RacingLoop({V4: 0.5, OTHER_V4: 0.25})
-    assert tie.winner() in (V4, OTHER_V4)
+    assert tie.dial_host() in (V4, OTHER_V4)
     assert len(tie.tried) == 2
 
 
-def test_the_best_address_of_another_family_comes_second() -> None:
+def test_the_best_address_of_another_family_is_second() -> None:
     loop = RacingLoop({OTHER_V4: REFUSED, V4: REFUSED, V6: 0})
-    assert loop.winner() == V6
+    assert loop.dial_host() == V6
     assert loop.tried == [(0, OTHER_V4), (0, V6)]
 
 
-def test_why_no_address_answers_is_told_once_for_each_reason() -> None:
-    machine = Recorder(lambda machine, told: DIAL if told == ("start",) else None)
+def test_each_reason_of_failed_addresses_is_given_once() -> None:
+    machine = RecordingMachine(lambda machine, event: DIAL if event == ("start",) else None)
     loop = RacingLoop({V4: REFUSED, OTHER_V4: UNREACHABLE, V6: REFUSED})
     run_in(loop, lambda: drive(machine, notify=ignore))
-    assert machine.told[1:] == [("failed", A, "connection refused; network is unreachable")]
+    assert machine.inputs[1:] == [("failed", A, "connection refused; network is unreachable")]
 
 
-def test_a_host_without_addresses_is_no_connection() -> None:
-    machine = Recorder(lambda machine, told: DIAL if told == ("start",) else None)
+def test_a_host_without_addresses_cannot_be_connected() -> None:
+    machine = RecordingMachine(lambda machine, event: DIAL if event == ("start",) else None)
     run_in(RacingLoop({}), lambda: drive(machine, notify=ignore))
-    assert machine.told[1:] == [("failed", A, "no connection")]
+    assert machine.inputs[1:] == [("failed", A, "no connection")]
 
 
 @pytest.mark.parametrize("after", [0, 0.1, 0.3, 0.7])
-def test_a_race_that_is_cancelled_leaves_nothing_open(after: float) -> None:
+def test_a_cancelled_dial_leaves_nothing_open(after: float) -> None:
     async def main() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(after):
                 await dial("host", 1)
 
-    with nothing_left_open():
+    with assert_descriptors_closed():
         run_in(RacingLoop({V4: 60, OTHER_V4: 60, V6: 60}), main)
 
 
-def test_a_race_that_is_cancelled_when_it_is_won_leaves_nothing_open() -> None:
+def test_a_dial_cancelled_when_connected_leaves_nothing_open() -> None:
     class CancellingLoop(RacingLoop):
         async def sock_connect(self, sock: socket.socket, address: Any) -> None:
             await super().sock_connect(sock, address)
@@ -238,7 +245,7 @@ def test_a_race_that_is_cancelled_when_it_is_won_leaves_nothing_open() -> None:
 
     async def main() -> None:
         tasks.append(asyncio.create_task(dial("host", 1)))
-        with nothing_left_open(), pytest.raises(asyncio.CancelledError):
+        with assert_descriptors_closed(), pytest.raises(asyncio.CancelledError):
             await tasks[0]
 
     tasks = list[asyncio.Task[object]]()

@@ -1,12 +1,12 @@
-"""The same call is told in the same order under virtual time and over real sockets.
+"""The notifications of a call have the same order in virtual time and over real sockets.
 
-Causes come before their effects wherever a call runs; only what happens side by side, such as the
-words of a transcript and the echoes of marks, may interleave differently on real clocks.
+Causes come before their effects on any runtime; only concurrent events, such as pieces of a
+transcript and echoes of marks, may interleave differently on real clocks.
 """
 
 import pytest
 
-from driving import RUNTIMES, Call, call_over_sockets, run
+from driving import RUNTIMES, CallParties, run_call_over_sockets, run_in_real_time
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.phone.caller import After, Cue, HangUp, Press, Say, WhenHeard
 from twilio_realtime.sim.world.calls import byte_call, message_call
@@ -41,27 +41,27 @@ SCRIPT: tuple[Cue, ...] = (
 )
 
 
-def causes(told: list[object]) -> list[str]:
-    return [type(event).__name__ for event in told if isinstance(event, CAUSES)]
+def kinds_of_causes(event: list[object]) -> list[str]:
+    return [type(event).__name__ for event in event if isinstance(event, CAUSES)]
 
 
-def simulated(*, level: str) -> list[str]:
-    call = Call(SCRIPT)
+def simulate(*, level: str) -> list[str]:
+    call = CallParties(SCRIPT)
     build = byte_call if level == "bytes" else message_call
     world = build(call.bridge, call.phone, call.model, to_twilio_ns=0, to_model_ns=0)
     world.run(60 * SECOND)
-    return causes([event for _, name, event in world.notifications if name == "bridge"])
+    return kinds_of_causes([event for _, name, event in world.notifications if name == "bridge"])
 
 
 @pytest.mark.parametrize("runtime", ["trio", "asyncio"])
-def test_a_call_over_real_sockets_has_the_causal_order_of_the_simulated_one(runtime: str) -> None:
-    call, told = Call(SCRIPT), list[object]()
+def test_calls_over_sockets_keep_the_causal_order_of_simulated_ones(runtime: str) -> None:
+    call, notifications = CallParties(SCRIPT), list[object]()
 
     async def main() -> None:
-        await call_over_sockets(RUNTIMES[runtime], call, told.append)
+        await run_call_over_sockets(RUNTIMES[runtime], call, notifications.append)
 
-    run(runtime, main)
-    expected = simulated(level="messages")
+    run_in_real_time(runtime, main)
+    expected = simulate(level="messages")
     assert expected.count("Interrupted") == 1
-    assert simulated(level="bytes") == expected
-    assert causes(told) == expected
+    assert simulate(level="bytes") == expected
+    assert kinds_of_causes(notifications) == expected

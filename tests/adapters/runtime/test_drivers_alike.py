@@ -1,5 +1,5 @@
-"""Both drivers behave alike: every test here runs on trio and on asyncio, over real sockets, over
-streams in memory, or in virtual time."""
+"""The behaviour that both drivers share: each test runs on trio and on asyncio, over real sockets,
+over streams in memory, or in virtual time."""
 
 import errno
 import inspect
@@ -21,20 +21,20 @@ from hypothesis import strategies as st
 from driving import (
     LONG_SCRIPT,
     RUNTIMES,
-    Answer,
-    Call,
-    Recorder,
-    Told,
-    beside,
-    call_in_memory,
-    call_over_sockets,
+    CallParties,
+    MachineInput,
+    RecordingMachine,
+    Responder,
+    assert_descriptors_closed,
     ignore,
     listening,
-    nothing_left_open,
-    receive,
-    run,
-    run_virtual,
+    read_socket,
+    run_call_in_memory,
+    run_call_over_sockets,
+    run_in_real_time,
+    run_in_virtual_time,
     tcp_pair,
+    with_background,
 )
 from twilio_realtime.sim.world.calls import byte_call
 from twilio_realtime_core import LocalProtocolError
@@ -50,12 +50,12 @@ T = TypeVar("T")
 
 
 class BugError(Exception):
-    """What a machine or an application does not foresee."""
+    """A bug of a machine or of an application."""
 
 
-def relay(machine: Recorder, told: Told) -> list[ByteAction] | None:
-    """Pass bytes on; when one side ends, end the other."""
-    match told:
+def relay(machine: RecordingMachine, event: MachineInput) -> list[ByteAction] | None:
+    """Pass bytes on; when one side ends, shut down both."""
+    match event:
         case ("bytes", peer, bytes(data)):
             return [SendBytes(B if peer == A else A, data)]
         case ("eof", _):
@@ -64,44 +64,44 @@ def relay(machine: Recorder, told: Told) -> list[ByteAction] | None:
             return None
 
 
-def on(*key: object, do: list[ByteAction]) -> Answer:
-    """An answer to one thing that a machine is told, which `key` begins."""
+def respond_to(*prefix: object, actions: list[ByteAction]) -> Responder:
+    """Return `actions` for inputs that start with `prefix`."""
 
-    def answer(machine: Recorder, told: Told) -> list[ByteAction] | None:
+    def respond(machine: RecordingMachine, event: MachineInput) -> list[ByteAction] | None:
         del machine
-        return do if told[: len(key)] == key else None
+        return actions if event[: len(prefix)] == prefix else None
 
-    return answer
+    return respond
 
 
-def talk(
+def run_with_client(
     runtime: str,
-    machine: Recorder,
+    machine: RecordingMachine,
     client: Callable[[socket.socket], Awaitable[T]],
     notify: Callable[[object], None] = ignore,
 ) -> T:
-    """Drive a machine whose peer A is `client`; what that returns. Not much fits in between."""
+    """Drive a machine whose peer A is `client`, with a small send buffer; return its result."""
 
     async def main() -> T:
         near, far = tcp_pair()
         far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         drive = RUNTIMES[runtime].drive
         with near:
-            return await beside(
+            return await with_background(
                 lambda: drive(machine, {A: far}, notify=notify), lambda: client(near)
             )
 
-    return cast(T, run(runtime, main))
+    return cast(T, run_in_real_time(runtime, main))
 
 
 # The packages
 
 
-def test_both_packages_show_the_same_names_with_the_same_parameters_and_limits() -> None:
-    one, other = RUNTIMES.values()
-    assert one.__all__ == other.__all__
-    for name in one.__all__:
-        first, second = getattr(one, name), getattr(other, name)
+def test_both_packages_have_equal_names_parameters_and_limits() -> None:
+    package, other_package = RUNTIMES.values()
+    assert package.__all__ == other_package.__all__
+    for name in package.__all__:
+        first, second = getattr(package, name), getattr(other_package, name)
         if isinstance(first, int):
             assert first == second
         elif inspect.isfunction(first):
@@ -114,33 +114,33 @@ def test_both_packages_show_the_same_names_with_the_same_parameters_and_limits()
     assert methods == [{"now", "perform", "run"}] * 2
 
 
-# Life and time
+# Start, end and time
 
 
 @each_runtime
-def test_a_machine_without_streams_and_deadline_is_over_at_once(runtime: str) -> None:
-    machine = Recorder()
-    run(runtime, lambda: RUNTIMES[runtime].drive(machine, notify=ignore))
-    assert machine.told == [("start",)]
+def test_a_machine_without_streams_and_deadline_ends_immediately(runtime: str) -> None:
+    machine = RecordingMachine()
+    run_in_real_time(runtime, lambda: RUNTIMES[runtime].drive(machine, notify=ignore))
+    assert machine.inputs == [("start",)]
 
 
 @each_runtime
 def test_the_machine_is_called_at_its_deadlines_to_the_nanosecond(runtime: str) -> None:
-    def answer(machine: Recorder, told: Told) -> None:
-        if told == ("start",):
+    def respond(machine: RecordingMachine, event: MachineInput) -> None:
+        if event == ("start",):
             machine.deadline = 123_456_789
-        elif len(machine.told) < 6:
-            machine.deadline = 1_000_000_007 * len(machine.told)
+        elif len(machine.inputs) < 6:
+            machine.deadline = 1_000_000_007 * len(machine.inputs)
 
-    machine = Recorder(answer)
-    run_virtual(runtime, lambda: RUNTIMES[runtime].drive(machine, notify=ignore))
-    assert machine.told == [("start",)] + [("timeout",)] * 5
-    assert machine.times == [0, 123_456_789, *(1_000_000_007 * n for n in range(2, 6))]
+    machine = RecordingMachine(respond)
+    run_in_virtual_time(runtime, lambda: RUNTIMES[runtime].drive(machine, notify=ignore))
+    assert machine.inputs == [("start",)] + [("timeout",)] * 5
+    assert machine.times_ns == [0, 123_456_789, *(1_000_000_007 * n for n in range(2, 6))]
 
 
 @each_runtime
-def test_a_deadline_that_moves_is_kept(runtime: str) -> None:
-    machine = Recorder(deadline=5 * SECOND)
+def test_a_moved_deadline_is_kept(runtime: str) -> None:
+    machine = RecordingMachine(deadline=5 * SECOND)
 
     async def main() -> None:
         api = RUNTIMES[runtime]
@@ -157,8 +157,8 @@ def test_a_deadline_that_moves_is_kept(runtime: str) -> None:
             machine.deadline = 4 * SECOND
             driver.perform([])
 
-    run_virtual(runtime, main)
-    assert list(zip(machine.told, machine.times, strict=True)) == [
+    run_in_virtual_time(runtime, main)
+    assert list(zip(machine.inputs, machine.times_ns, strict=True)) == [
         (("start",), 0),
         (("timeout",), 4 * SECOND),
     ]
@@ -167,12 +167,12 @@ def test_a_deadline_that_moves_is_kept(runtime: str) -> None:
 @each_runtime
 def test_a_driver_runs_once(runtime: str) -> None:
     async def main() -> None:
-        driver = RUNTIMES[runtime].Driver(Recorder(), ignore)
+        driver = RUNTIMES[runtime].Driver(RecordingMachine(), ignore)
         await driver.run()
         with pytest.raises(LocalProtocolError, match="once"):
             await driver.run()
 
-    run(runtime, main)
+    run_in_real_time(runtime, main)
 
 
 # Bytes
@@ -181,7 +181,7 @@ def test_a_driver_runs_once(runtime: str) -> None:
 @each_runtime
 @settings(max_examples=15)
 @given(cuts=st.lists(st.integers(0, 1000), max_size=20), seed=st.integers(0, 9))
-def test_a_thousand_bytes_cut_anywhere_arrive_whole_and_in_order(
+def test_bytes_cut_anywhere_arrive_complete_and_in_order(
     runtime: str, cuts: list[int], seed: int
 ) -> None:
     data = Random(seed).randbytes(1000)
@@ -191,48 +191,55 @@ def test_a_thousand_bytes_cut_anywhere_arrive_whole_and_in_order(
             near_a.send(data[start:end])
             await anyio.sleep(0)
         near_a.shutdown(socket.SHUT_WR)
-        return await receive(near_b)
+        return await read_socket(near_b)
 
     async def main() -> bytes:
         near_a, far_a = tcp_pair()
         near_b, far_b = tcp_pair()
         drive = partial(
-            RUNTIMES[runtime].drive, Recorder(relay), {A: far_a, B: far_b}, notify=ignore
+            RUNTIMES[runtime].drive, RecordingMachine(relay), {A: far_a, B: far_b}, notify=ignore
         )
         with near_a, near_b:
-            return await beside(drive, lambda: client(near_a, near_b))
+            return await with_background(drive, lambda: client(near_a, near_b))
 
-    assert run(runtime, main) == data
+    assert run_in_real_time(runtime, main) == data
 
 
 @each_runtime
-def test_what_a_slow_peer_does_not_take_waits_and_arrives_later(runtime: str) -> None:
+def test_bytes_for_a_slow_peer_are_queued_and_arrive_later(runtime: str) -> None:
     pieces = [bytes([n]) * 50_000 for n in range(20)]
-    machine = Recorder(on("connected", A, do=[SendBytes(A, piece) for piece in pieces]))
+    machine = RecordingMachine(
+        respond_to("connected", A, actions=[SendBytes(A, piece) for piece in pieces])
+    )
 
     async def client(near: socket.socket) -> bytes:
-        data = await receive(near, 1_000_000)
+        data = await read_socket(near, 1_000_000)
         near.close()
         return data
 
-    assert talk(runtime, machine, client) == b"".join(pieces)
+    assert run_with_client(runtime, machine, client) == b"".join(pieces)
 
 
 @each_runtime
-def test_one_write_may_be_larger_than_the_outbox(runtime: str) -> None:
-    large = bytes(RUNTIMES[runtime].OUTBOX_LIMIT + 500_000)
-    do: list[ByteAction] = [SendBytes(A, large), Shutdown(A)]
-    assert talk(runtime, Recorder(on("connected", do=do)), receive) == large
+def test_one_write_may_exceed_the_limit_of_unsent_bytes(runtime: str) -> None:
+    large = bytes(RUNTIMES[runtime].MAX_UNSENT_BYTES + 500_000)
+    actions: list[ByteAction] = [SendBytes(A, large), Shutdown(A)]
+    assert (
+        run_with_client(
+            runtime, RecordingMachine(respond_to("connected", actions=actions)), read_socket
+        )
+        == large
+    )
 
 
 @each_runtime
-def test_a_peer_that_does_not_read_is_dropped_and_holds_up_nobody(runtime: str) -> None:
-    """A is flooded and reads nothing; what B says is answered at once all the while."""
+def test_a_peer_that_never_reads_is_dropped_without_delaying_others(runtime: str) -> None:
+    """A is flooded and reads nothing; bytes of B are answered at once all the while."""
     api = RUNTIMES[runtime]
     flood = bytes(256 * 1024)
 
-    def answer(machine: Recorder, told: Told) -> list[ByteAction] | None:
-        match told:
+    def respond(machine: RecordingMachine, event: MachineInput) -> list[ByteAction] | None:
+        match event:
             case ("bytes", "b", bytes(data)):
                 return [SendBytes(A, flood), SendBytes(B, data)]
             case ("eof", "a"):
@@ -240,7 +247,7 @@ def test_a_peer_that_does_not_read_is_dropped_and_holds_up_nobody(runtime: str) 
             case _:
                 return None
 
-    machine, told = Recorder(answer), list[object]()
+    machine, notifications = RecordingMachine(respond), list[object]()
 
     async def main() -> None:
         near_a, far_a = api.memory_pair()
@@ -248,23 +255,25 @@ def test_a_peer_that_does_not_read_is_dropped_and_holds_up_nobody(runtime: str) 
         with near_b:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(
-                    lambda: api.drive(machine, {A: far_a, B: far_b}, notify=told.append)
+                    lambda: api.drive(machine, {A: far_a, B: far_b}, notify=notifications.append)
                 )
                 for n in range(10):
                     near_b.send(bytes([n]))
-                    assert await receive(near_b, 1) == bytes([n])
+                    assert await read_socket(near_b, 1) == bytes([n])
                 near_b.close()
         with pytest.raises(ConnectionResetError):
             near_a.recv(1)
 
-    run(runtime, main)
-    assert told == ["a is gone"]
-    assert [each for each in machine.told if each[0] == "eof"] == [("eof", A), ("eof", B)]
+    run_in_real_time(runtime, main)
+    assert notifications == ["a is gone"]
+    assert [each for each in machine.inputs if each[0] == "eof"] == [("eof", A), ("eof", B)]
 
 
 @each_runtime
-def test_a_reset_is_told_once_as_the_end(runtime: str) -> None:
-    machine = Recorder(lambda machine, told: [SendBytes(A, b"x")] if told[0] == "eof" else None)
+def test_a_reset_is_reported_once_as_the_end(runtime: str) -> None:
+    machine = RecordingMachine(
+        lambda machine, event: [SendBytes(A, b"x")] if event[0] == "eof" else None
+    )
 
     async def main() -> None:
         near, far = RUNTIMES[runtime].memory_pair()
@@ -273,28 +282,30 @@ def test_a_reset_is_told_once_as_the_end(runtime: str) -> None:
             await anyio.sleep(0.01)
             near.abort()
 
-    run(runtime, main)
-    assert machine.told == [("start",), ("connected", A), ("eof", A)]
+    run_in_real_time(runtime, main)
+    assert machine.inputs == [("start",), ("connected", A), ("eof", A)]
 
 
 @each_runtime
-def test_a_write_that_fails_is_told_once_as_the_end(runtime: str) -> None:
-    machine = Recorder(on("connected", do=[SendBytes(A, b"x"), SendBytes(A, b"y"), Notify("z")]))
-    told = list[object]()
+def test_a_failed_write_is_reported_once_as_the_end(runtime: str) -> None:
+    machine = RecordingMachine(
+        respond_to("connected", actions=[SendBytes(A, b"x"), SendBytes(A, b"y"), Notify("z")])
+    )
+    notifications = list[object]()
 
     async def main() -> None:
         near, far = RUNTIMES[runtime].memory_pair()
         near.abort()
-        await RUNTIMES[runtime].drive(machine, {A: far}, notify=told.append)
+        await RUNTIMES[runtime].drive(machine, {A: far}, notify=notifications.append)
 
-    run(runtime, main)
-    assert machine.told == [("start",), ("connected", A), ("eof", A)]
-    assert told == ["z"]
+    run_in_real_time(runtime, main)
+    assert machine.inputs == [("start",), ("connected", A), ("eof", A)]
+    assert notifications == ["z"]
 
 
 @each_runtime
-def test_a_peer_that_breaks_while_bytes_wait_for_it_is_not_told_twice(runtime: str) -> None:
-    machine = Recorder(on("eof", do=[SendBytes(A, b"12345678")]))
+def test_a_reset_with_unsent_bytes_is_reported_once(runtime: str) -> None:
+    machine = RecordingMachine(respond_to("eof", actions=[SendBytes(A, b"12345678")]))
 
     async def main() -> None:
         near, far = RUNTIMES[runtime].memory_pair(4)
@@ -304,14 +315,16 @@ def test_a_peer_that_breaks_while_bytes_wait_for_it_is_not_told_twice(runtime: s
             await anyio.sleep(0.01)
             near.abort()
 
-        await beside(lambda: RUNTIMES[runtime].drive(machine, {A: far}, notify=ignore), client)
+        await with_background(
+            lambda: RUNTIMES[runtime].drive(machine, {A: far}, notify=ignore), client
+        )
 
-    run(runtime, main)
-    assert machine.told == [("start",), ("connected", A), ("eof", A)]
+    run_in_real_time(runtime, main)
+    assert machine.inputs == [("start",), ("connected", A), ("eof", A)]
 
 
-class Hesitant:
-    """A transport that has nothing to read, and no room to write, every other time it said so."""
+class HesitantTransport:
+    """A transport whose reads and writes would block every other time."""
 
     def __init__(self, transport: Any) -> None:
         self.transport = transport
@@ -321,22 +334,24 @@ class Hesitant:
         return getattr(self.transport, name)
 
     def recv(self, size: int) -> bytes:
-        self.hesitate("recv")
+        self._block_every_other_time("recv")
         return cast(bytes, self.transport.recv(size))
 
     def send(self, data: bytes) -> int:
-        self.hesitate("send")
+        self._block_every_other_time("send")
         return cast(int, self.transport.send(data))
 
-    def hesitate(self, method: str) -> None:
+    def _block_every_other_time(self, method: str) -> None:
         self.ready[method] = not self.ready[method]
         if self.ready[method]:
             raise BlockingIOError
 
 
 @each_runtime
-def test_a_wake_up_for_nothing_does_no_harm(runtime: str) -> None:
-    machine = Recorder(on("bytes", do=[SendBytes(A, b"1234"), SendBytes(A, b"56")]))
+def test_a_spurious_wake_up_changes_nothing(runtime: str) -> None:
+    machine = RecordingMachine(
+        respond_to("bytes", actions=[SendBytes(A, b"1234"), SendBytes(A, b"56")])
+    )
 
     async def main() -> bytes:
         near, far = RUNTIMES[runtime].memory_pair(4)
@@ -352,16 +367,18 @@ def test_a_wake_up_for_nothing_does_no_harm(runtime: str) -> None:
             near.close()
 
         drive = RUNTIMES[runtime].drive
-        await beside(lambda: drive(machine, {A: Hesitant(far)}, notify=ignore), client)
+        await with_background(
+            lambda: drive(machine, {A: HesitantTransport(far)}, notify=ignore), client
+        )
         return received
 
-    assert run(runtime, main) == b"123456"
-    assert machine.bytes_from(A) == b"x"
+    assert run_in_real_time(runtime, main) == b"123456"
+    assert machine.received_from(A) == b"x"
 
 
 @each_runtime
 @pytest.mark.parametrize("pair", ["memory", "tcp", "unix"])
-def test_a_transport_says_so_rather_than_wait(runtime: str, pair: str) -> None:
+def test_a_transport_raises_instead_of_blocking(runtime: str, pair: str) -> None:
     api = RUNTIMES[runtime]
 
     async def main() -> None:
@@ -379,7 +396,7 @@ def test_a_transport_says_so_rather_than_wait(runtime: str, pair: str) -> None:
         near.close()
         far.close()
 
-    run(runtime, main)
+    run_in_real_time(runtime, main)
 
 
 def flood(transport: Any) -> None:
@@ -388,7 +405,7 @@ def flood(transport: Any) -> None:
 
 
 @each_runtime
-def test_a_closed_transport_refuses_and_may_be_closed_again(runtime: str) -> None:
+def test_a_closed_transport_raises_and_may_be_closed_again(runtime: str) -> None:
     api = RUNTIMES[runtime]
 
     async def main() -> None:
@@ -405,78 +422,82 @@ def test_a_closed_transport_refuses_and_may_be_closed_again(runtime: str) -> Non
                     use()
             far.close()
 
-    run(runtime, main)
+    run_in_real_time(runtime, main)
 
 
 @each_runtime
-def test_a_peer_that_has_said_its_last_word_can_still_be_answered(runtime: str) -> None:
-    machine = Recorder(on("eof", do=[SendBytes(A, b"and good bye"), Shutdown(A)]))
+def test_a_peer_that_has_ended_can_still_be_answered(runtime: str) -> None:
+    machine = RecordingMachine(
+        respond_to("eof", actions=[SendBytes(A, b"and good bye"), Shutdown(A)])
+    )
 
     async def client(near: socket.socket) -> bytes:
         near.send(b"hello")
         near.shutdown(socket.SHUT_WR)
-        return await receive(near)
+        return await read_socket(near)
 
-    assert talk(runtime, machine, client) == b"and good bye"
-    assert machine.bytes_from(A) == b"hello"
+    assert run_with_client(runtime, machine, client) == b"and good bye"
+    assert machine.received_from(A) == b"hello"
 
 
 # The end of a stream
 
 
 @each_runtime
-def test_after_a_shutdown_nothing_is_reported_and_the_last_words_arrive(runtime: str) -> None:
-    """The peer is in the middle of a long message: a socket closed at once would reset it."""
+def test_after_a_shutdown_sent_bytes_arrive_and_input_is_ignored(runtime: str) -> None:
+    """The peer is sending a long message: closing the socket at once would reset the connection."""
     bye = b"no more, please"
-    machine = Recorder(on("bytes", do=[SendBytes(A, bye), Shutdown(A)]))
+    machine = RecordingMachine(respond_to("bytes", actions=[SendBytes(A, bye), Shutdown(A)]))
 
     async def client(near: socket.socket) -> bytes:
         near.send(bytes(200_000))
         await anyio.sleep(0.02)
         near.send(bytes(1000))
-        return await receive(near)
+        return await read_socket(near)
 
-    assert talk(runtime, machine, client) == bye
-    assert [each[0] for each in machine.told] == ["start", "connected", "bytes"]
+    assert run_with_client(runtime, machine, client) == bye
+    assert [each[0] for each in machine.inputs] == ["start", "connected", "bytes"]
 
 
 @each_runtime
-def test_a_shutdown_waits_for_what_is_still_to_be_written(runtime: str) -> None:
+def test_a_shutdown_first_writes_the_unsent_bytes(runtime: str) -> None:
     data = Random(1).randbytes(500_000)
-    machine = Recorder(on("connected", do=[SendBytes(A, data), Shutdown(A), SendBytes(A, b"no")]))
-    assert talk(runtime, machine, receive) == data
+    machine = RecordingMachine(
+        respond_to("connected", actions=[SendBytes(A, data), Shutdown(A), SendBytes(A, b"no")])
+    )
+    assert run_with_client(runtime, machine, read_socket) == data
 
 
 @each_runtime
-def test_a_peer_that_ends_while_its_last_words_wait_gets_them_all(runtime: str) -> None:
+def test_a_peer_that_ends_early_gets_all_unsent_bytes(runtime: str) -> None:
     data = Random(2).randbytes(500_000)
-    machine = Recorder(on("connected", do=[SendBytes(A, data), Shutdown(A)]))
+    machine = RecordingMachine(respond_to("connected", actions=[SendBytes(A, data), Shutdown(A)]))
 
     async def client(near: socket.socket) -> bytes:
         near.shutdown(socket.SHUT_WR)
         await anyio.sleep(0.02)
-        return await receive(near)
+        return await read_socket(near)
 
-    assert talk(runtime, machine, client) == data
+    assert run_with_client(runtime, machine, client) == data
 
 
 @each_runtime
-def test_a_shutdown_of_a_stream_that_is_broken_closes_it(runtime: str) -> None:
-    machine = Recorder(on("connected", do=[Shutdown(A)]))
+def test_a_shutdown_of_a_broken_stream_closes_it(runtime: str) -> None:
+    machine = RecordingMachine(respond_to("connected", actions=[Shutdown(A)]))
     near, far = tcp_pair()
     near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    near.close()  # which is a reset
-    run(runtime, lambda: RUNTIMES[runtime].drive(machine, {A: far}, notify=ignore))
-    assert machine.told == [("start",), ("connected", A)]
+    near.close()  # a reset
+    run_in_real_time(runtime, lambda: RUNTIMES[runtime].drive(machine, {A: far}, notify=ignore))
+    assert machine.inputs == [("start",), ("connected", A)]
 
 
 @each_runtime
 @pytest.mark.parametrize("size", [10, 500_000])
-def test_a_peer_that_does_not_answer_a_shutdown_is_given_up_in_time(
-    runtime: str, size: int
-) -> None:
+def test_a_stream_is_closed_if_its_peer_ignores_a_shutdown(runtime: str, size: int) -> None:
     api = RUNTIMES[runtime]
-    machine = Recorder(on("connected", do=[SendBytes(A, bytes(size)), Shutdown(A)]))
+    machine = RecordingMachine(
+        respond_to("connected", actions=[SendBytes(A, bytes(size)), Shutdown(A)])
+    )
 
     async def main() -> float:
         near, far = api.memory_pair()
@@ -489,17 +510,17 @@ def test_a_peer_that_does_not_answer_a_shutdown_is_given_up_in_time(
                 near.recv(20)
         return anyio.current_time()
 
-    assert run_virtual(runtime, main) == pytest.approx(api.CLOSE_NS / SECOND)
+    assert run_in_virtual_time(runtime, main) == pytest.approx(api.CLOSE_TIMEOUT_NS / SECOND)
 
 
 @each_runtime
-def test_a_peer_may_be_dialled_again_while_its_last_stream_still_closes(runtime: str) -> None:
+def test_a_peer_may_be_dialled_again_while_its_stream_closes(runtime: str) -> None:
     api = RUNTIMES[runtime]
     again: list[ByteAction] = [SendBytes(A, b"1"), Shutdown(A), Connect(A, "host", 1, tls=False)]
-    machine = Recorder(
-        lambda machine, told: (
-            (again if len(machine.told) == 2 else [SendBytes(A, b"2"), Shutdown(A)])
-            if told[0] == "connected"
+    machine = RecordingMachine(
+        lambda machine, event: (
+            (again if len(machine.inputs) == 2 else [SendBytes(A, b"2"), Shutdown(A)])
+            if event[0] == "connected"
             else None
         )
     )
@@ -516,54 +537,58 @@ def test_a_peer_may_be_dialled_again_while_its_last_stream_still_closes(runtime:
         await api.drive(machine, {A: far}, notify=ignore, dial=dial)
         assert [near.recv(9), dialled[0].recv(9)] == [b"1", b"2"]
 
-    run_virtual(runtime, main)
-    assert machine.told == [("start",), ("connected", A), ("connected", A)]
+    run_in_virtual_time(runtime, main)
+    assert machine.inputs == [("start",), ("connected", A), ("connected", A)]
 
 
 # Dialling
 
 
 @define(eq=False)
-class Dialler:
-    """A machine that dials at once."""
+class DialingMachine:
+    """A machine that dials when it starts."""
 
     host: str
     port: int = 1
-    machine: Recorder = field(init=False)
+    machine: RecordingMachine = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.machine = Recorder(on("start", do=[Connect(A, self.host, self.port, tls=False)]))
+        self.machine = RecordingMachine(
+            respond_to("start", actions=[Connect(A, self.host, self.port, tls=False)])
+        )
 
-    def run(self, runtime: str) -> list[Told]:
-        run(runtime, lambda: RUNTIMES[runtime].drive(self.machine, notify=ignore))
-        return self.machine.told
+    def run(self, runtime: str) -> list[MachineInput]:
+        run_in_real_time(runtime, lambda: RUNTIMES[runtime].drive(self.machine, notify=ignore))
+        return self.machine.inputs
 
 
 @each_runtime
-def test_a_server_is_dialled_and_its_bytes_are_told(runtime: str) -> None:
-    async def main() -> list[Told]:
+def test_a_server_is_dialled_and_its_bytes_arrive(runtime: str) -> None:
+    async def main() -> list[MachineInput]:
         accept = lambda: (api.Driver(server, ignore), B)  # noqa: E731
         async with listening(api, accept) as addresses:
-            dialler = Dialler(*addresses[0])
-            await api.drive(dialler.machine, notify=ignore)
-        return dialler.machine.told
+            dialing = DialingMachine(*addresses[0])
+            await api.drive(dialing.machine, notify=ignore)
+        return dialing.machine.inputs
 
     api = RUNTIMES[runtime]
-    server = Recorder(on("connected", do=[SendBytes(B, b"welcome"), Shutdown(B)]))
-    told = run(runtime, main)
-    assert told == [("start",), ("connected", A), ("bytes", A, b"welcome"), ("eof", A)]
+    server = RecordingMachine(
+        respond_to("connected", actions=[SendBytes(B, b"welcome"), Shutdown(B)])
+    )
+    inputs = run_in_real_time(runtime, main)
+    assert inputs == [("start",), ("connected", A), ("bytes", A, b"welcome"), ("eof", A)]
 
 
 @each_runtime
-def test_a_refused_connection_is_told_in_the_systems_words(runtime: str) -> None:
+def test_a_refused_connection_is_reported_with_the_systems_reason(runtime: str) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        told = Dialler(*unused.getsockname()).run(runtime)
-    assert told == [("start",), ("failed", A, "connection refused")]
+        inputs = DialingMachine(*unused.getsockname()).run(runtime)
+    assert inputs == [("start",), ("failed", A, "connection refused")]
 
 
 @each_runtime
-def test_the_next_address_of_a_host_is_tried_when_one_fails(
+def test_the_next_address_of_a_host_is_tried_after_failure(
     runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = socket.getaddrinfo
@@ -578,25 +603,25 @@ def test_the_next_address_of_a_host_is_tried_when_one_fails(
             (socket.AF_INET, *stream, ("127.0.0.1", port)),
         ]
 
-    async def main() -> list[Told]:
-        async with listening(api, lambda: (api.Driver(Recorder(), ignore), B)) as addresses:
-            dialler = Dialler("two.example", addresses[0][1])
-            dialler.machine.answer = lambda machine, told: (
+    async def main() -> list[MachineInput]:
+        async with listening(api, lambda: (api.Driver(RecordingMachine(), ignore), B)) as addresses:
+            dialing = DialingMachine("two.example", addresses[0][1])
+            dialing.machine.respond = lambda machine, event: (
                 [Connect(A, "two.example", addresses[0][1], tls=False)]
-                if told == ("start",)
+                if event == ("start",)
                 else [Shutdown(A)]
-                if told[0] == "connected"
+                if event[0] == "connected"
                 else None
             )
-            await api.drive(dialler.machine, notify=ignore)
-        return dialler.machine.told
+            await api.drive(dialing.machine, notify=ignore)
+        return dialing.machine.inputs
 
     api = RUNTIMES[runtime]
     monkeypatch.setattr(socket, "getaddrinfo", found)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         closed = unused.getsockname()[1]
-        assert run(runtime, main) == [("start",), ("connected", A)]
+        assert run_in_real_time(runtime, main) == [("start",), ("connected", A)]
 
 
 @each_runtime
@@ -607,37 +632,35 @@ def test_the_next_address_of_a_host_is_tried_when_one_fails(
         (OSError(errno.ENETUNREACH, "a secret"), "network is unreachable"),
     ],
 )
-def test_the_words_of_an_unknown_failure_are_not_passed_on(
+def test_the_text_of_an_unknown_error_is_not_passed_on(
     runtime: str, error: OSError, words: str
 ) -> None:
     async def dial(host: str, port: int) -> Any:
         raise error
 
-    machine = Dialler("host").machine
-    run(runtime, lambda: RUNTIMES[runtime].drive(machine, notify=ignore, dial=dial))
-    assert machine.told == [("start",), ("failed", A, words)]
+    machine = DialingMachine("host").machine
+    run_in_real_time(runtime, lambda: RUNTIMES[runtime].drive(machine, notify=ignore, dial=dial))
+    assert machine.inputs == [("start",), ("failed", A, words)]
 
 
 @each_runtime
-def test_a_name_that_cannot_be_looked_up_is_told(
-    runtime: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_name_look_up_is_reported(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def look_up(*args: object, **options: object) -> object:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    told = Dialler("nowhere.example").run(runtime)
-    assert told == [("start",), ("failed", A, "name or service not known")]
+    inputs = DialingMachine("nowhere.example").run(runtime)
+    assert inputs == [("start",), ("failed", A, "name or service not known")]
 
 
 @each_runtime
 @pytest.mark.parametrize("host", ["a" * 70 + ".example", "a..b"])
-def test_what_is_no_host_name_is_told(runtime: str, host: str) -> None:
-    assert Dialler(host).run(runtime) == [("start",), ("failed", A, "not a host name")]
+def test_an_invalid_host_name_is_reported(runtime: str, host: str) -> None:
+    assert DialingMachine(host).run(runtime) == [("start",), ("failed", A, "not a host name")]
 
 
 @each_runtime
-def test_a_shutdown_ends_a_dial_and_nothing_of_it_is_told(runtime: str) -> None:
+def test_a_shutdown_cancels_a_dial_without_a_report(runtime: str) -> None:
     api, cancelled = RUNTIMES[runtime], list[str]()
 
     async def dial(host: str, port: int) -> Any:
@@ -646,20 +669,20 @@ def test_a_shutdown_ends_a_dial_and_nothing_of_it_is_told(runtime: str) -> None:
         finally:
             cancelled.append(f"{host}:{port}")
 
-    def answer(machine: Recorder, told: Told) -> list[ByteAction]:
-        if told == ("start",):
+    def respond(machine: RecordingMachine, event: MachineInput) -> list[ByteAction]:
+        if event == ("start",):
             machine.deadline = 10 * SECOND
             return [Connect(A, "slow", 1, tls=False)]
         return [Shutdown(A)]
 
-    machine = Recorder(answer)
-    run_virtual(runtime, lambda: api.drive(machine, notify=ignore, dial=dial))
-    assert machine.told == [("start",), ("timeout",)]
+    machine = RecordingMachine(respond)
+    run_in_virtual_time(runtime, lambda: api.drive(machine, notify=ignore, dial=dial))
+    assert machine.inputs == [("start",), ("timeout",)]
     assert cancelled == ["slow:1"]
 
 
 @each_runtime
-def test_a_dial_that_succeeds_too_late_is_closed(runtime: str) -> None:
+def test_a_dial_that_succeeds_after_a_shutdown_is_closed(runtime: str) -> None:
     api = RUNTIMES[runtime]
     near, far = api.memory_pair()
 
@@ -667,23 +690,27 @@ def test_a_dial_that_succeeds_too_late_is_closed(runtime: str) -> None:
         driver.perform([Shutdown(A)])
         return far
 
-    machine = Recorder(on("start", do=[Connect(A, "host", 1, tls=False)]), deadline=1)
+    machine = RecordingMachine(
+        respond_to("start", actions=[Connect(A, "host", 1, tls=False)]), deadline=1
+    )
     driver = api.Driver(machine, ignore, dial=dial)
-    run_virtual(runtime, driver.run)
-    assert machine.told == [("start",), ("timeout",)]
+    run_in_virtual_time(runtime, driver.run)
+    assert machine.inputs == [("start",), ("timeout",)]
     assert near.recv(1) == b""
 
 
 @each_runtime
-def test_a_dial_that_fails_too_late_is_not_told(runtime: str) -> None:
+def test_a_dial_that_fails_after_a_shutdown_is_ignored(runtime: str) -> None:
     async def dial(host: str, port: int) -> Any:
         driver.perform([Shutdown(A)])
         raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")
 
-    machine = Recorder(on("start", do=[Connect(A, "host", 1, tls=False)]), deadline=1)
+    machine = RecordingMachine(
+        respond_to("start", actions=[Connect(A, "host", 1, tls=False)]), deadline=1
+    )
     driver = RUNTIMES[runtime].Driver(machine, ignore, dial=dial)
-    run_virtual(runtime, driver.run)
-    assert machine.told == [("start",), ("timeout",)]
+    run_in_virtual_time(runtime, driver.run)
+    assert machine.inputs == [("start",), ("timeout",)]
 
 
 @each_runtime
@@ -694,45 +721,48 @@ def test_a_dial_that_fails_too_late_is_not_told(runtime: str) -> None:
         ([Connect(A, "host", 80, tls=False)] * 2, "already"),
     ],
 )
-def test_a_dial_that_makes_no_sense_is_misuse(
-    runtime: str, actions: list[ByteAction], words: str
-) -> None:
+def test_an_invalid_dial_raises(runtime: str, actions: list[ByteAction], words: str) -> None:
     api = RUNTIMES[runtime]
-    with nothing_left_open(), pytest.raises(LocalProtocolError, match=words):
-        run(runtime, lambda: api.drive(Recorder(on("start", do=actions)), notify=ignore))
+    with assert_descriptors_closed(), pytest.raises(LocalProtocolError, match=words):
+        run_in_real_time(
+            runtime,
+            lambda: api.drive(
+                RecordingMachine(respond_to("start", actions=actions)), notify=ignore
+            ),
+        )
 
 
 # The application
 
 
 @each_runtime
-def test_what_notify_performs_comes_behind_what_is_being_performed(runtime: str) -> None:
-    api, told = RUNTIMES[runtime], list[object]()
+def test_actions_performed_by_notify_come_after_the_current_ones(runtime: str) -> None:
+    api, notifications = RUNTIMES[runtime], list[object]()
 
     def notify(event: object) -> None:
-        told.append(event)
+        notifications.append(event)
         if event == 1:
             driver.perform([Notify("later"), SendBytes(A, b"3"), Shutdown(A)])
-            told.append("still 1")
+            notifications.append("still 1")
 
     async def main() -> bytes:
         near, far = tcp_pair()
         with near:
-            return await beside(lambda: driver.run({A: far}), lambda: receive(near))
+            return await with_background(lambda: driver.run({A: far}), lambda: read_socket(near))
 
-    do: list[ByteAction] = [SendBytes(A, b"1"), Notify(1), SendBytes(A, b"2"), Notify(2)]
-    driver = api.Driver(Recorder(on("connected", do=do)), notify)
-    assert run(runtime, main) == b"123"
-    assert told == [1, "still 1", 2, "later"]
+    actions: list[ByteAction] = [SendBytes(A, b"1"), Notify(1), SendBytes(A, b"2"), Notify(2)]
+    driver = api.Driver(RecordingMachine(respond_to("connected", actions=actions)), notify)
+    assert run_in_real_time(runtime, main) == b"123"
+    assert notifications == [1, "still 1", 2, "later"]
 
 
 @each_runtime
-def test_another_task_performs_at_any_time_but_not_before_the_run(runtime: str) -> None:
-    api, told = RUNTIMES[runtime], list[object]()
+def test_another_task_may_perform_actions_during_the_run(runtime: str) -> None:
+    api, notifications = RUNTIMES[runtime], list[object]()
 
     async def main() -> None:
         near, far = tcp_pair()
-        driver = api.Driver(Recorder(), told.append)
+        driver = api.Driver(RecordingMachine(), notifications.append)
         with pytest.raises(LocalProtocolError, match="not run yet"):
             driver.perform([Notify("too early")])
         with near:
@@ -740,57 +770,60 @@ def test_another_task_performs_at_any_time_but_not_before_the_run(runtime: str) 
                 tasks.start_soon(driver.run, {A: far})
                 await anyio.sleep(0.01)
                 driver.perform([SendBytes(A, b"x"), Notify("in time")])
-                assert await receive(near, 1) == b"x"
+                assert await read_socket(near, 1) == b"x"
                 near.close()
         driver.perform([Notify("too late")])
 
-    run(runtime, main)
-    assert told == ["in time"]
+    run_in_real_time(runtime, main)
+    assert notifications == ["in time"]
 
 
 @each_runtime
-def test_time_does_not_run_backwards(runtime: str) -> None:
+def test_time_never_runs_backwards(runtime: str) -> None:
     async def main() -> list[int]:
-        driver = RUNTIMES[runtime].Driver(Recorder(), ignore)
+        driver = RUNTIMES[runtime].Driver(RecordingMachine(), ignore)
         return [driver.now() for _ in range(1000)]
 
-    times = run(runtime, main)
+    times = run_in_real_time(runtime, main)
     assert times == sorted(times)
 
 
 @each_runtime
 @pytest.mark.parametrize("method", ["start", "connected", "bytes", "eof", "timeout", "notify"])
-def test_an_exception_ends_the_drive_and_closes_its_sockets(runtime: str, method: str) -> None:
-    def answer(machine: Recorder, told: Told) -> list[ByteAction] | None:
-        if told[0] == method:
+def test_an_exception_ends_the_run_and_closes_its_sockets(runtime: str, method: str) -> None:
+    def respond(machine: RecordingMachine, event: MachineInput) -> list[ByteAction] | None:
+        if event[0] == method:
             raise BugError(method)
-        if told[0] == "bytes":
+        if event[0] == "bytes":
             return [Notify("x"), Notify("y"), SendBytes(A, b"never")]
-        if told[0] == "eof":
+        if event[0] == "eof":
             machine.deadline = 1
         return None
 
     def notify(event: object) -> None:
-        told.append(event)
+        notifications.append(event)
         raise BugError("notify")
 
-    told = list[object]()
+    notifications = list[object]()
     near, far = tcp_pair()
     near_b, far_b = tcp_pair()
     with near, near_b:
         near.send(b"x") if method in ("bytes", "notify") else near.shutdown(socket.SHUT_WR)
         accepted = {A: far, B: far_b}
         with pytest.raises(BugError, match=method):
-            run(runtime, lambda: RUNTIMES[runtime].drive(Recorder(answer), accepted, notify=notify))
+            run_in_real_time(
+                runtime,
+                lambda: RUNTIMES[runtime].drive(RecordingMachine(respond), accepted, notify=notify),
+            )
         assert (far.fileno(), far_b.fileno()) == (-1, -1)
-    assert told == (["x"] if method == "notify" else [])
+    assert notifications == (["x"] if method == "notify" else [])
 
 
 @each_runtime
-def test_what_goes_wrong_in_the_answer_to_the_application_ends_the_drive(runtime: str) -> None:
+def test_an_exception_of_performed_actions_ends_the_run(runtime: str) -> None:
     async def main() -> None:
         near, far = tcp_pair()
-        driver = RUNTIMES[runtime].Driver(Recorder(), ignore)
+        driver = RUNTIMES[runtime].Driver(RecordingMachine(), ignore)
 
         async def perform() -> None:
             await anyio.sleep(0.01)
@@ -802,19 +835,19 @@ def test_what_goes_wrong_in_the_answer_to_the_application_ends_the_drive(runtime
                 with pytest.raises(LocalProtocolError, match="no TLS"):
                     await driver.run({A: far})
 
-    run(runtime, main)
+    run_in_real_time(runtime, main)
 
 
 @each_runtime
-def test_after_a_failure_the_machine_is_not_called_any_more(runtime: str) -> None:
-    machine = Recorder(deadline=SECOND)
+def test_the_machine_is_not_called_after_a_failure(runtime: str) -> None:
+    machine = RecordingMachine(deadline=SECOND)
 
     async def main() -> None:
         driver = RUNTIMES[runtime].Driver(machine, ignore)
 
         async def perform() -> None:
             await anyio.sleep(0.5)
-            machine.deadline = 1  # is over
+            machine.deadline = 1  # has passed
             driver.perform([Connect(B, "host", 443, tls=True)])
 
         async with anyio.create_task_group() as tasks:
@@ -822,31 +855,31 @@ def test_after_a_failure_the_machine_is_not_called_any_more(runtime: str) -> Non
             with pytest.raises(LocalProtocolError, match="no TLS"):
                 await driver.run()
 
-    run_virtual(runtime, main)
-    assert machine.told == [("start",)]
+    run_in_virtual_time(runtime, main)
+    assert machine.inputs == [("start",)]
 
 
 # Cancellation
 
 
 @each_runtime
-def test_a_call_cancelled_at_any_moment_leaves_no_socket_and_no_task(runtime: str) -> None:
+def test_a_call_cancelled_at_any_moment_leaves_nothing_open(runtime: str) -> None:
     api, random = RUNTIMES[runtime], Random(3)
 
     async def main() -> None:
-        with nothing_left_open():
+        with assert_descriptors_closed():
             for _ in range(25):
                 with anyio.move_on_after(random.uniform(0, 0.03)) as scope:
-                    await call_over_sockets(api, Call(), ignore)
+                    await run_call_over_sockets(api, CallParties(), ignore)
                 assert scope.cancelled_caught
 
-    run(runtime, main)
+    run_in_real_time(runtime, main)
 
 
 @each_runtime
-def test_a_drive_cancelled_while_it_dials_and_writes_lets_go_of_both(runtime: str) -> None:
+def test_cancellation_ends_a_dial_and_closes_a_stream_being_written(runtime: str) -> None:
     api = RUNTIMES[runtime]
-    do: list[ByteAction] = [SendBytes(A, bytes(9_000_000)), Connect(B, "host", 1, tls=False)]
+    actions: list[ByteAction] = [SendBytes(A, bytes(9_000_000)), Connect(B, "host", 1, tls=False)]
     cancelled: list[str] = []
 
     async def dial(host: str, port: int) -> Any:
@@ -858,32 +891,32 @@ def test_a_drive_cancelled_while_it_dials_and_writes_lets_go_of_both(runtime: st
     async def main() -> None:
         near, far = tcp_pair()
         with near, anyio.move_on_after(0.02):
-            machine = Recorder(on("connected", do=do))
+            machine = RecordingMachine(respond_to("connected", actions=actions))
             await api.drive(machine, {A: far}, notify=ignore, dial=dial)
         assert far.fileno() == -1
 
-    run(runtime, main)
+    run_in_real_time(runtime, main)
     assert cancelled == ["host:1"]
 
 
 # Listening
 
 
-class Servers:
-    """Answers connections, each with a machine of its own that echoes."""
+class EchoServers:
+    """Accepts connections, each with a machine that echoes."""
 
     def __init__(self, api: Any) -> None:
         self.api = api
-        self.machines: list[Recorder] = []
+        self.machines: list[RecordingMachine] = []
 
     def accept(self) -> tuple[Any, Hashable]:
-        self.machines.append(Recorder(self.answer))
+        self.machines.append(RecordingMachine(self.respond))
         return self.api.Driver(self.machines[-1], ignore), A
 
-    def answer(self, machine: Recorder, told: Told) -> list[ByteAction] | None:
-        if told == ("bytes", A, b"bug"):
+    def respond(self, machine: RecordingMachine, event: MachineInput) -> list[ByteAction] | None:
+        if event == ("bytes", A, b"bug"):
             raise BugError("in one call")
-        return [SendBytes(A, data)] if isinstance(data := told[-1], bytes) else None
+        return [SendBytes(A, data)] if isinstance(data := event[-1], bytes) else None
 
 
 def connect(address: tuple[str, int]) -> socket.socket:
@@ -893,28 +926,28 @@ def connect(address: tuple[str, int]) -> socket.socket:
 
 
 @each_runtime
-def test_an_exception_in_one_call_ends_that_call_alone(runtime: str) -> None:
+def test_an_exception_in_one_call_ends_only_that_call(runtime: str) -> None:
     errors = list[Exception]()
 
     async def main() -> None:
-        servers = Servers(RUNTIMES[runtime])
+        servers = EchoServers(RUNTIMES[runtime])
         async with listening(servers.api, servers.accept, on_error=errors.append) as addresses:
-            with connect(addresses[0]) as one, connect(addresses[0]) as other:
-                one.send(b"bug")
-                assert await receive(one) == b""
+            with connect(addresses[0]) as broken, connect(addresses[0]) as other:
+                broken.send(b"bug")
+                assert await read_socket(broken) == b""
                 other.send(b"hello")
-                assert await receive(other, 5) == b"hello"
+                assert await read_socket(other, 5) == b"hello"
 
-    run(runtime, main)
+    run_in_real_time(runtime, main)
     assert [str(error) for error in errors] == ["in one call"]
 
 
 @each_runtime
-def test_an_application_that_cannot_accept_loses_that_connection_alone(runtime: str) -> None:
+def test_an_exception_of_accept_ends_only_that_connection(runtime: str) -> None:
     errors = list[Exception]()
 
     async def main() -> None:
-        servers = Servers(RUNTIMES[runtime])
+        servers = EchoServers(RUNTIMES[runtime])
 
         def accept() -> Any:
             if not errors:
@@ -922,43 +955,41 @@ def test_an_application_that_cannot_accept_loses_that_connection_alone(runtime: 
             return servers.accept()
 
         async with listening(servers.api, accept, on_error=errors.append) as addresses:
-            with connect(addresses[0]) as one:
-                assert await receive(one) == b""
+            with connect(addresses[0]) as refused:
+                assert await read_socket(refused) == b""
             with connect(addresses[0]) as other:
                 other.send(b"hello")
-                assert await receive(other, 5) == b"hello"
+                assert await read_socket(other, 5) == b"hello"
 
-    run(runtime, main)
+    run_in_real_time(runtime, main)
     assert [str(error) for error in errors] == ["not this one"]
 
 
 @each_runtime
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", None])
-def test_every_address_that_is_reported_answers(runtime: str, host: str | None) -> None:
+def test_every_reported_address_answers(runtime: str, host: str | None) -> None:
     async def main() -> None:
-        servers = Servers(RUNTIMES[runtime])
+        servers = EchoServers(RUNTIMES[runtime])
         async with listening(servers.api, servers.accept, host) as addresses:
             assert addresses
             for address in addresses:
                 with connect(address) as client:
                     client.send(b"hello")
-                    assert await receive(client, 5) == b"hello"
+                    assert await read_socket(client, 5) == b"hello"
 
-    run(runtime, main)
+    run_in_real_time(runtime, main)
 
 
 @each_runtime
 @pytest.mark.parametrize(
     ("host", "number"), [("127.0.0.1", errno.EADDRINUSE), ("192.0.2.1", errno.EADDRNOTAVAIL)]
 )
-def test_an_address_that_cannot_be_listened_on_is_the_callers_to_know(
-    runtime: str, host: str, number: int
-) -> None:
-    servers = Servers(RUNTIMES[runtime])
+def test_an_address_that_cannot_be_listened_on_raises(runtime: str, host: str, number: int) -> None:
+    servers = EchoServers(RUNTIMES[runtime])
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with nothing_left_open(), pytest.raises(OSError, match="address") as raised:
-            run(
+        with assert_descriptors_closed(), pytest.raises(OSError, match="address") as raised:
+            run_in_real_time(
                 runtime,
                 lambda: servers.api.listen(host, port, servers.accept, on_error=ignore),
             )
@@ -968,7 +999,7 @@ def test_an_address_that_cannot_be_listened_on_is_the_callers_to_know(
 @each_runtime
 def test_above_the_limit_connections_wait_until_others_end(runtime: str) -> None:
     async def main() -> None:
-        servers = Servers(RUNTIMES[runtime])
+        servers = EchoServers(RUNTIMES[runtime])
         async with listening(servers.api, servers.accept, max_connections=2) as addresses:
             clients = [connect(addresses[0]) for _ in range(3)]
             for client in clients:
@@ -976,16 +1007,16 @@ def test_above_the_limit_connections_wait_until_others_end(runtime: str) -> None
             await anyio.sleep(0.05)
             assert len(servers.machines) == 2
             clients[0].close()
-            assert await receive(clients[2], 5) == b"hello"
+            assert await read_socket(clients[2], 5) == b"hello"
             assert len(servers.machines) == 3
             for client in clients:
                 client.close()
 
-    run(runtime, main)
+    run_in_real_time(runtime, main)
 
 
 @each_runtime
-def test_without_descriptors_accepting_pauses_and_goes_on(
+def test_accepting_pauses_and_continues_without_descriptors(
     runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, errors, exhausted = socket.socket.accept, list[Exception](), 2
@@ -996,21 +1027,21 @@ def test_without_descriptors_accepting_pauses_and_goes_on(
         return real(listener)
 
     async def main() -> float:
-        servers = Servers(RUNTIMES[runtime])
+        servers = EchoServers(RUNTIMES[runtime])
         async with listening(servers.api, servers.accept, on_error=errors.append) as addresses:
-            begun = anyio.current_time()
+            started = anyio.current_time()
             with connect(addresses[0]) as client:
                 monkeypatch.setattr(socket.socket, "accept", accept)
                 client.send(b"hello")
-                assert await receive(client, 5) == b"hello"
-            return anyio.current_time() - begun
+                assert await read_socket(client, 5) == b"hello"
+            return anyio.current_time() - started
 
-    assert run(runtime, main) > 0.19
+    assert run_in_real_time(runtime, main) > 0.19
     assert len(errors) == exhausted
 
 
 @each_runtime
-def test_a_connection_that_did_not_wait_is_passed_over(
+def test_a_connection_closed_before_it_is_accepted_is_skipped(
     runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, failures = socket.socket.accept, [BlockingIOError(), ConnectionAbortedError()]
@@ -1021,69 +1052,71 @@ def test_a_connection_that_did_not_wait_is_passed_over(
         return real(listener)
 
     async def main() -> None:
-        servers = Servers(RUNTIMES[runtime])
+        servers = EchoServers(RUNTIMES[runtime])
         async with listening(servers.api, servers.accept, max_connections=1) as addresses:
             monkeypatch.setattr(socket.socket, "accept", accept)
             with connect(addresses[0]) as client:
                 client.send(b"hello")
-                assert await receive(client, 5) == b"hello"
+                assert await read_socket(client, 5) == b"hello"
 
-    run(runtime, main)
+    run_in_real_time(runtime, main)
 
 
 @each_runtime
 def test_cancelling_ends_the_calls_and_frees_the_port(runtime: str) -> None:
     async def main() -> None:
-        servers = Servers(RUNTIMES[runtime])
-        with nothing_left_open():
+        servers = EchoServers(RUNTIMES[runtime])
+        with assert_descriptors_closed():
             clients = list[socket.socket]()
             async with listening(servers.api, servers.accept) as addresses:
                 clients += [connect(addresses[0]) for _ in range(5)]
                 clients[0].send(b"hello")
-                await receive(clients[0], 5)
+                await read_socket(clients[0], 5)
                 clients += [connect(addresses[0]) for _ in range(5)]
             for client in clients:
                 client.close()
         socket.create_server(addresses[0]).close()
 
-    run(runtime, main)
+    run_in_real_time(runtime, main)
 
 
 # Whole calls
 
 
 @each_runtime
-def test_a_whole_call_over_real_sockets_ends_well(runtime: str) -> None:
-    call, told = Call(), list[object]()
+def test_a_whole_call_over_real_sockets_ends_normally(runtime: str) -> None:
+    call, notifications = CallParties(), list[object]()
 
     async def main() -> None:
-        await call_over_sockets(RUNTIMES[runtime], call, told.append)
+        await run_call_over_sockets(RUNTIMES[runtime], call, notifications.append)
 
-    run(runtime, main)
-    ended = told[-1]
+    run_in_real_time(runtime, main)
+    ended = notifications[-1]
     assert isinstance(ended, CallEnded)
     assert (ended.reason, ended.detail) == (EndReason.CALLER_HUNG_UP, "stop")
-    assert [event for event in told if isinstance(event, Fault)] == []
+    assert [event for event in notifications if isinstance(event, Fault)] == []
     assert call.phone.warnings == []
     assert call.model.complaints == []
 
 
 @each_runtime
-def test_a_call_in_virtual_time_is_told_as_the_simulated_world_tells_it(runtime: str) -> None:
-    call, told = Call(LONG_SCRIPT), list[object]()
+def test_a_call_in_virtual_time_equals_the_simulated_call(runtime: str) -> None:
+    call, notifications = CallParties(LONG_SCRIPT), list[object]()
 
     async def main() -> None:
-        await call_in_memory(RUNTIMES[runtime], call, told.append)
+        await run_call_in_memory(RUNTIMES[runtime], call, notifications.append)
 
-    run_virtual(runtime, main)
-    same = Call(LONG_SCRIPT)
-    world = byte_call(same.bridge, same.phone, same.model, to_twilio_ns=0, to_model_ns=0)
+    run_in_virtual_time(runtime, main)
+    reference = CallParties(LONG_SCRIPT)
+    world = byte_call(
+        reference.bridge, reference.phone, reference.model, to_twilio_ns=0, to_model_ns=0
+    )
     world.run(60 * SECOND)
     expected = [event for _, name, event in world.notifications if name == "bridge"]
-    assert told == expected
-    ended = told[-1]
+    assert notifications == expected
+    ended = notifications[-1]
     assert isinstance(ended, CallEnded)
     assert (ended.reason, ended.detail) == (EndReason.CALLER_HUNG_UP, "stop")
-    assert call.phone.clears == same.phone.clears
+    assert call.phone.clears == reference.phone.clears
     assert call.phone.clears
     assert call.model.complaints == []

@@ -1,4 +1,4 @@
-"""What only the driver on trio has to show; what both have is in `test_drivers_alike`."""
+"""The driver on trio, where it differs from that on asyncio (see `test_drivers_alike`)."""
 
 import socket
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ import trio.testing
 from attrs import define, field
 
 import twilio_realtime.trio as api
-from driving import LONG_SCRIPT, Call, Recorder, call_in_memory, ignore, tcp_pair
+from driving import LONG_SCRIPT, CallParties, RecordingMachine, ignore, run_call_in_memory, tcp_pair
 from twilio_realtime.sim.world.calls import byte_call
 from twilio_realtime.trio import Driver, SocketTransport, Transport, drive, listen, memory_pair
 from twilio_realtime_core.machine.actions import ByteAction, SendBytes
@@ -22,7 +22,7 @@ A = "a"
 
 @define(eq=False)
 class StepCounter(trio.abc.Instrument):
-    """How often each task has run, by name."""
+    """Counts the steps of tasks, by name."""
 
     steps: dict[str, int] = field(factory=dict[str, int])
 
@@ -30,21 +30,26 @@ class StepCounter(trio.abc.Instrument):
         self.steps[task.name] = self.steps.get(task.name, 0) + 1
 
 
-def test_in_whatever_order_trio_runs_its_tasks_a_call_is_told_the_same() -> None:
-    same = Call(LONG_SCRIPT)
-    world = byte_call(same.bridge, same.phone, same.model, to_twilio_ns=0, to_model_ns=0)
+def test_the_task_order_of_trio_does_not_change_a_call() -> None:
+    reference = CallParties(LONG_SCRIPT)
+    world = byte_call(
+        reference.bridge, reference.phone, reference.model, to_twilio_ns=0, to_model_ns=0
+    )
     world.run(60 * SECOND)
     expected = [event for _, name, event in world.notifications if name == "bridge"]
     for _ in range(5):
-        told = list[object]()
+        notifications = list[object]()
         clock = trio.testing.MockClock(autojump_threshold=0)
-        trio.run(partial(call_in_memory, api, Call(LONG_SCRIPT), told.append), clock=clock)
-        assert told == expected
+        trio.run(
+            partial(run_call_in_memory, api, CallParties(LONG_SCRIPT), notifications.append),
+            clock=clock,
+        )
+        assert notifications == expected
 
 
-def test_a_deadline_that_moves_later_with_each_message_wakes_nobody() -> None:
-    def answer(machine: Recorder, told: tuple[object, ...]) -> list[ByteAction] | None:
-        if told[0] == "eof":
+def test_a_deadline_that_moves_later_wakes_no_task() -> None:
+    def respond(machine: RecordingMachine, event: tuple[object, ...]) -> list[ByteAction] | None:
+        if event[0] == "eof":
             machine.deadline = None
             return None
         machine.deadline = driver.now() + SECOND
@@ -62,20 +67,20 @@ def test_a_deadline_that_moves_later_with_each_message_wakes_nobody() -> None:
             near.close()
 
     near, far = tcp_pair()
-    driver = Driver(Recorder(answer), ignore)
+    driver = Driver(RecordingMachine(respond), ignore)
     counter = StepCounter()
     trio.run(main, instruments=[counter])
     assert counter.steps["time"] < 5
 
 
 @pytest.mark.trio
-async def test_one_message_is_read_written_and_answered_in_one_step_of_a_task() -> None:
-    """So no cancellation comes in between."""
+async def test_one_message_is_read_and_answered_in_one_step() -> None:
+    """So a cancellation cannot come in between."""
     counter = StepCounter()
     near, far = tcp_pair()
-    machine = Recorder(
-        lambda machine, told: (
-            [SendBytes(A, b"y"), SendBytes(A, b"z")] if told[0] == "bytes" else None
+    machine = RecordingMachine(
+        lambda machine, event: (
+            [SendBytes(A, b"y"), SendBytes(A, b"z")] if event[0] == "bytes" else None
         )
     )
     trio.lowlevel.add_instrument(counter)
@@ -93,7 +98,7 @@ async def test_one_message_is_read_written_and_answered_in_one_step_of_a_task() 
 
 @pytest.mark.trio
 async def test_a_listener_can_be_started_by_a_nursery() -> None:
-    machine = Recorder()
+    machine = RecordingMachine()
 
     async def start(task_status: trio.TaskStatus[list[tuple[str, int]]]) -> None:
         await listen(
@@ -108,10 +113,10 @@ async def test_a_listener_can_be_started_by_a_nursery() -> None:
         addresses = await nursery.start(start)
         with socket.create_connection(addresses[0]) as client:
             client.send(b"hello")
-            while not machine.bytes_from(A):
+            while not machine.received_from(A):
                 await trio.sleep(0.001)
         nursery.cancel_scope.cancel()
-    assert machine.bytes_from(A) == b"hello"
+    assert machine.received_from(A) == b"hello"
 
 
 def socket_transports() -> tuple[Transport, Transport]:
@@ -121,7 +126,7 @@ def socket_transports() -> tuple[Transport, Transport]:
 
 @pytest.mark.trio
 @pytest.mark.parametrize("build", [memory_pair, socket_transports])
-async def test_who_waits_for_a_transport_that_is_closed_is_told(
+async def test_closing_a_transport_ends_the_waits_for_it(
     build: Callable[[], tuple[Transport, Transport]],
 ) -> None:
     near, far = build()

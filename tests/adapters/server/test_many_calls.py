@@ -1,4 +1,4 @@
-"""A hundred calls at once in one process, over real sockets, while strangers misbehave."""
+"""A hundred calls at once in one process, over real sockets, while other peers misbehave."""
 
 import os
 import socket
@@ -23,14 +23,14 @@ from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 
 CALLS = 100
-PATIENCE_S = 120
+TIMEOUT_S = 120
 """How long all the calls may take on a busy machine; as a rule a few seconds."""
-PATIENCE_MS = 1000 * PATIENCE_S
-LINK = LinkConfig(max_message_bytes=1 << 24, handshake_timeout_ms=PATIENCE_MS)
-SAID_BYTES = 12_000
+TIMEOUT_MS = 1000 * TIMEOUT_S
+LINK = LinkConfig(max_message_bytes=1 << 24, handshake_timeout_ms=TIMEOUT_MS)
+AUDIO_BYTES = 12_000
 SILENCE = b"\xff"
 LAST_FRAME = bytes(160)
-"""The end of what each caller says, which nothing else looks like."""
+"""The end of each caller's audio, which nothing else looks like."""
 
 HOSTILE = {
     "garbage": b"\x00\xff" * 500,
@@ -51,12 +51,12 @@ class Json:
 
 
 @define(eq=False)
-class Listener:
-    """A model that takes any configuration, and only listens, until the caller has said it all."""
+class ListeningModel:
+    """A model that accepts any configuration and only records caller audio."""
 
-    heard: list[str] = field(factory=list[str])
+    received: list[str] = field(factory=list[str])
     is_configured: bool = False
-    has_heard_all: bool = False
+    has_last_frame: bool = False
     deadline: None = None
 
     def start(self, now: int) -> list[Action]:
@@ -68,8 +68,8 @@ class Listener:
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
         event = msgspec.json.decode(text)
         if event["type"] == "input_audio_buffer.append":
-            self.heard.append(event["audio"])
-            self.has_heard_all |= b64decode(event["audio"]) == LAST_FRAME
+            self.received.append(event["audio"])
+            self.has_last_frame |= b64decode(event["audio"]) == LAST_FRAME
             return []
         self.is_configured = True
         return [Send(CLIENT, Json({"type": "session.updated", "session": event["session"]}))]
@@ -85,42 +85,46 @@ class Listener:
 
 
 @define(eq=False)
-class Town:
+class ManyCalls:
     """Phones, one service and one model, all in this process."""
 
     drivers: Any
-    listeners: list[Listener] = field(factory=list[Listener])
+    models: list[ListeningModel] = field(factory=list[ListeningModel])
     phones: list[TwilioPeer] = field(factory=list[TwilioPeer])
-    said: list[bytes] = field(factory=list[bytes])
-    told: list[object] = field(factory=list[object])
+    sent_audio: list[bytes] = field(factory=list[bytes])
+    notifications: list[object] = field(factory=list[object])
     errors: list[Exception] = field(factory=list[Exception])
 
     @property
     def ends(self) -> list[CallEnded]:
-        return [event for event in self.told if isinstance(event, CallEnded)]
+        return [event for event in self.notifications if isinstance(event, CallEnded)]
 
     async def run(self) -> None:
-        with anyio.fail_after(PATIENCE_S):
+        with anyio.fail_after(TIMEOUT_S):
             await self.run_calls()
 
     async def run_calls(self) -> None:
         async with anyio.create_task_group() as tasks:
-            model = await self.listen(tasks, self.accept_model)
+            model_port = await self.listen(tasks, self.accept_model)
             call = CallConfig(
-                url=f"ws://127.0.0.1:{model}/v1/realtime",
-                start_timeout_ms=PATIENCE_MS,
-                session_timeout_ms=PATIENCE_MS,
+                url=f"ws://127.0.0.1:{model_port}/v1/realtime",
+                start_timeout_ms=TIMEOUT_MS,
+                session_timeout_ms=TIMEOUT_MS,
             )
             service = Service(ServiceConfig(call=call))
 
             def accept() -> tuple[Any, Hashable]:
-                return self.drivers.Driver(service.open_connection(), self.told.append), Peer.TWILIO
+                return self.drivers.Driver(
+                    service.open_connection(), self.notifications.append
+                ), Peer.TWILIO
 
             port = await self.listen(tasks, accept)
-            strangers = [self.intrude(port, sent) for sent in HOSTILE.values()]
-            async with anyio.create_task_group() as calls:
+            strangers = [
+                self.connect_stranger(port, request_bytes) for request_bytes in HOSTILE.values()
+            ]
+            async with anyio.create_task_group() as callers:
                 for number in range(CALLS):
-                    calls.start_soon(self.call, port, number)
+                    callers.start_soon(self.call, port, number)
             await wait_until(lambda: len(self.ends) == CALLS)
             for stranger in strangers:
                 stranger.close()
@@ -130,13 +134,13 @@ class Town:
         addresses: list[tuple[str, int]] = []
         ready = anyio.Event()
 
-        def listening(bound: list[tuple[str, int]]) -> None:
+        def on_listening(bound: list[tuple[str, int]]) -> None:
             addresses.extend(bound)
             ready.set()
 
         async def serve() -> None:
             await self.drivers.listen(
-                "127.0.0.1", 0, accept, on_error=self.errors.append, on_listening=listening
+                "127.0.0.1", 0, accept, on_error=self.errors.append, on_listening=on_listening
             )
 
         tasks.start_soon(serve)
@@ -146,42 +150,42 @@ class Town:
     def accept_model(self) -> tuple[Any, Hashable]:
         def respond(request: HttpRequest) -> Upgrade:
             del request
-            self.listeners.append(Listener())
-            return Upgrade(self.listeners[-1], CLIENT, {CLIENT: LINK})
+            self.models.append(ListeningModel())
+            return Upgrade(self.models[-1], CLIENT, {CLIENT: LINK})
 
         return self.drivers.Driver(
-            HttpConnection(CLIENT, respond, os.urandom), self.told.append
+            HttpConnection(CLIENT, respond, os.urandom), self.notifications.append
         ), CLIENT
 
     async def call(self, port: int, number: int) -> None:
-        """One call: it is set up with all others, speaks with them, and ends with them."""
+        """Make one call: all are set up before anybody speaks, and end when all were heard."""
         url = f"ws://127.0.0.1:{port}/media-stream"
-        said = Random(number).randbytes(SAID_BYTES) + LAST_FRAME
+        audio = Random(number).randbytes(AUDIO_BYTES) + LAST_FRAME
         phone = TwilioPeer(url=url, seed=number)
         self.phones.append(phone)
-        self.said.append(said)
+        self.sent_audio.append(audio)
         stack = Stack(phone, {SERVER: LINK}, os.urandom)
         driver = self.drivers.Driver(stack, ignore)
 
-        def act(what: Callable[[int], list[Action]]) -> None:
+        def act(method: Callable[[int], list[Action]]) -> None:
             now = driver.now()
-            driver.perform(stack.perform(what(now), now))
+            driver.perform(stack.perform(method(now), now))
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(driver.run)
-            await self.wait_for_all(lambda listener: listener.is_configured)
-            act(lambda now: phone.say(said, now))
-            await self.wait_for_all(lambda listener: listener.has_heard_all)
+            await self.wait_for_all(lambda model: model.is_configured)
+            act(lambda now: phone.say(audio, now))
+            await self.wait_for_all(lambda model: model.has_last_frame)
             act(phone.hang_up)
 
-    async def wait_for_all(self, is_so: Callable[[Listener], bool]) -> None:
+    async def wait_for_all(self, condition: Callable[[ListeningModel], bool]) -> None:
         await wait_until(
-            lambda: len(self.listeners) == CALLS and all(is_so(each) for each in self.listeners)
+            lambda: len(self.models) == CALLS and all(condition(model) for model in self.models)
         )
 
-    def intrude(self, port: int, sent: bytes) -> socket.socket:
+    def connect_stranger(self, port: int, request_bytes: bytes) -> socket.socket:
         stranger = socket.create_connection(("127.0.0.1", port))
-        stranger.sendall(sent)
+        stranger.sendall(request_bytes)
         return stranger
 
 
@@ -189,20 +193,22 @@ def ignore(event: object) -> None:
     del event
 
 
-async def wait_until(is_so: Callable[[], bool]) -> None:
-    while not is_so():
+async def wait_until(condition: Callable[[], bool]) -> None:
+    while not condition():
         await anyio.sleep(0.1)
 
 
 @pytest.mark.parametrize("runtime", ["trio", "asyncio"])
-def test_a_hundred_calls_lose_no_frame_while_strangers_intrude(runtime: str) -> None:
-    town = Town(import_module(f"twilio_realtime.{runtime}"))
-    anyio.run(town.run, backend=runtime)
-    assert town.ends == [CallEnded(EndReason.CALLER_HUNG_UP, "stop")] * CALLS
-    assert town.errors == []
-    assert all(phone.warnings == [] for phone in town.phones)
-    heard = [b"".join(map(b64decode, listener.heard)) for listener in town.listeners]
-    # Nothing but silence is around what was said.
-    assert sorted(audio.strip(SILENCE) for audio in heard) == sorted(
-        audio.strip(SILENCE) for audio in town.said
+def test_a_hundred_calls_forward_every_frame_despite_hostile_peers(
+    runtime: str,
+) -> None:
+    calls = ManyCalls(import_module(f"twilio_realtime.{runtime}"))
+    anyio.run(calls.run, backend=runtime)
+    assert calls.ends == [CallEnded(EndReason.CALLER_HUNG_UP, "stop")] * CALLS
+    assert calls.errors == []
+    assert all(phone.warnings == [] for phone in calls.phones)
+    received = [b"".join(map(b64decode, model.received)) for model in calls.models]
+    # Only silence surrounds the audio of the callers.
+    assert sorted(audio.strip(SILENCE) for audio in received) == sorted(
+        audio.strip(SILENCE) for audio in calls.sent_audio
     )

@@ -1,4 +1,4 @@
-"""What the service answers, request by request, and a whole call through it."""
+"""The answers of the service, request by request, and a whole call through it."""
 
 import importlib
 import re
@@ -12,7 +12,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certificates import serving, trusting
+from certificates import client_context, server_context
+from twilio_realtime.errors import UsageError
 from twilio_realtime.recordings.recorder import BridgeLike
 from twilio_realtime.runtime.tls import Tls
 from twilio_realtime.server.service import Service, ServiceConfig, check_exposure
@@ -20,10 +21,9 @@ from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
 from twilio_realtime.sim.model.replies import Reply, Speech
 from twilio_realtime.sim.phone.caller import After, Cue, Say, WhenQuiet
-from twilio_realtime.sim.phone.caller import HangUp as Leave
+from twilio_realtime.sim.phone.caller import HangUp as HangUpPhone
 from twilio_realtime.sim.phone.twilio_peer import SERVER, TwilioPeer
 from twilio_realtime.sim.world.byte_world import ByteWorld
-from twilio_realtime.usage_error import UsageError
 from twilio_realtime_core import (
     Bridge,
     CallConfig,
@@ -49,7 +49,7 @@ FORM = {"CallSid": "CA" + 32 * "1", "From": "+15005550006", "Digits": "", "Name"
 
 
 class Validator(Protocol):
-    """What the tests use of Twilio's own helper, which has no types."""
+    """The part of Twilio's helper library that the tests use; it has no types."""
 
     def compute_signature(self, uri: str, params: dict[str, str]) -> str: ...
 
@@ -82,48 +82,48 @@ def form(fields: dict[str, str], target: str = "/incoming-call", **headers: str)
     return request("POST", target, urlencode(fields).encode(), **headers)
 
 
-def signed(one: HttpRequest, url: str, fields: dict[str, str] | None = None) -> HttpRequest:
-    """As Twilio's own helper signs it for `url`."""
+def signed(incoming: HttpRequest, url: str, fields: dict[str, str] | None = None) -> HttpRequest:
+    """Return a request as Twilio's helper library signs it for `url`."""
     signature = VALIDATOR.compute_signature(url, fields or {})
-    return evolve(one, headers=(*one.headers, ("x-twilio-signature", signature)))
+    return evolve(incoming, headers=(*incoming.headers, ("x-twilio-signature", signature)))
 
 
-def answer(one: HttpRequest, config: ServiceConfig | None = None) -> HttpResponse:
-    response = Service(config or ServiceConfig()).respond(one)
+def answer(incoming: HttpRequest, config: ServiceConfig | None = None) -> HttpResponse:
+    response = Service(config or ServiceConfig()).respond(incoming)
     assert isinstance(response, HttpResponse)
     assert response.body.count(b"\n") == (response.status != 200 or response.body == b"ok\n")
     return response
 
 
-def stream_of(response: HttpResponse) -> str:
-    """The URL that the TwiML names."""
+def stream_url_of(response: HttpResponse) -> str:
+    """Return the URL of the stream in the TwiML."""
     assert response.status == 200
     match = re.search(r'<Stream url="([^"]*)">', response.body.decode())
     assert match
     return match[1]
 
 
-GUARDED = ServiceConfig(auth_token=TOKEN, public_url=PUBLIC)
+SIGNED_ONLY = ServiceConfig(auth_token=TOKEN, public_url=PUBLIC)
 
 
 # The answers
 
 
-@pytest.mark.parametrize("one", [request(), form(FORM)])
-def test_the_webhook_is_answered_with_twiml_that_names_the_stream(one: HttpRequest) -> None:
-    response = answer(one, ServiceConfig(public_url=PUBLIC, parameters={"who": "Ann & Co"}))
+@pytest.mark.parametrize("incoming", [request(), form(FORM)])
+def test_the_webhook_is_answered_with_twiml_of_the_stream(incoming: HttpRequest) -> None:
+    response = answer(incoming, ServiceConfig(public_url=PUBLIC, parameters={"who": "Ann & Co"}))
     assert response.content_type == "text/xml"
-    assert stream_of(response) == "wss://calls.example/media-stream"
+    assert stream_url_of(response) == "wss://calls.example/media-stream"
     assert b'<Parameter name="who" value="Ann &amp; Co"/>' in response.body
 
 
-def test_what_twilio_says_of_the_caller_is_not_repeated_in_the_twiml() -> None:
+def test_form_parameters_are_not_repeated_in_the_twiml() -> None:
     assert b"+15005550006" not in answer(form(FORM)).body
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_the_service_says_that_it_runs(method: str) -> None:
-    assert answer(request(method, "/healthz?verbose"), GUARDED) == HttpResponse(200, b"ok\n")
+def test_the_health_check_is_answered(method: str) -> None:
+    assert answer(request(method, "/healthz?verbose"), SIGNED_ONLY) == HttpResponse(200, b"ok\n")
 
 
 @pytest.mark.parametrize("target", ["/", "/incoming-call/", "/Healthz", "*", "", "//healthz"])
@@ -140,12 +140,14 @@ def test_an_unknown_path_is_404(target: str) -> None:
         ("POST", "/healthz", "GET, HEAD"),
     ],
 )
-def test_a_wrong_method_is_405_with_the_right_ones(method: str, target: str, allowed: str) -> None:
+def test_a_wrong_method_is_405_with_the_allowed_ones(
+    method: str, target: str, allowed: str
+) -> None:
     response = answer(request(method, target))
     assert (response.status, response.headers) == (405, (("Allow", allowed),))
 
 
-def test_the_stream_asked_for_without_a_websocket_is_426() -> None:
+def test_a_stream_request_without_upgrade_is_426() -> None:
     connection = Service(ServiceConfig()).open_connection()
     connection.start(0)
     connection.connected(Peer.TWILIO, 0)
@@ -157,7 +159,7 @@ def test_the_stream_asked_for_without_a_websocket_is_426() -> None:
     assert b"\r\nConnection: Upgrade\r\n" in sent.data
 
 
-def test_a_websocket_becomes_a_call_with_a_bridge_of_its_own() -> None:
+def test_each_websocket_becomes_a_call_with_its_bridge() -> None:
     service = Service(ServiceConfig(api_key=KEY, safety_identifier="5f4dcc3b"))
     first, second = service.respond(upgrade()), service.respond(upgrade())
     assert isinstance(first, Upgrade)
@@ -167,9 +169,9 @@ def test_a_websocket_becomes_a_call_with_a_bridge_of_its_own() -> None:
     assert first.peer is Peer.TWILIO
 
 
-def test_only_the_link_to_the_model_has_the_key() -> None:
+def test_only_the_realtime_link_has_the_key() -> None:
     config = ServiceConfig(api_key=KEY, safety_identifier="5f4dcc3b")
-    links = config.links()
+    links = config.link_configs()
     assert links[Peer.TWILIO].headers == ()
     assert links[Peer.TWILIO].max_message_bytes == twilio.MAX_MESSAGE_BYTES
     assert links[Peer.REALTIME].max_message_bytes == realtime.MAX_MESSAGE_BYTES
@@ -177,7 +179,7 @@ def test_only_the_link_to_the_model_has_the_key() -> None:
         ("Authorization", f"Bearer {KEY}"),
         ("OpenAI-Safety-Identifier", "5f4dcc3b"),
     )
-    assert ServiceConfig().links()[Peer.REALTIME].headers == ()
+    assert ServiceConfig().link_configs()[Peer.REALTIME].headers == ()
 
 
 def test_secrets_are_not_shown() -> None:
@@ -193,8 +195,8 @@ def test_secrets_are_not_shown() -> None:
     assert "auth_token=None" in repr(ServiceConfig())
 
 
-def test_accepted_connections_may_be_tls() -> None:
-    connection = Service(ServiceConfig(), server_tls=serving("localhost")).open_connection()
+def test_accepted_connections_can_use_tls() -> None:
+    connection = Service(ServiceConfig(), server_tls=server_context("localhost")).open_connection()
     connection.start(0)
     connection.connected(Peer.TWILIO, 0)
     fault, *_ = connection.receive_bytes(Peer.TWILIO, b"GET / HTTP/1.1\r\n\r\n", 0)
@@ -209,58 +211,60 @@ fields = st.dictionaries(st.text(min_size=1, max_size=8), st.text(max_size=8), m
 
 
 @given(fields)
-def test_a_form_that_twilio_has_signed_is_answered(fields: dict[str, str]) -> None:
-    one = signed(form(fields), f"{PUBLIC}/incoming-call", fields)
-    assert answer(one, GUARDED).status == 200
+def test_a_signed_form_is_answered(fields: dict[str, str]) -> None:
+    incoming = signed(form(fields), f"{PUBLIC}/incoming-call", fields)
+    assert answer(incoming, SIGNED_ONLY).status == 200
 
 
-def test_a_query_is_signed_as_it_is() -> None:
+def test_a_query_is_signed_unchanged() -> None:
     target = "/incoming-call?From=%2B15005550006&b=&a=%20"
-    one = signed(request("GET", target), PUBLIC + target)
-    assert answer(one, GUARDED).status == 200
+    incoming = signed(request("GET", target), PUBLIC + target)
+    assert answer(incoming, SIGNED_ONLY).status == 200
     other = signed(request("GET", "/incoming-call?From=%2B1"), PUBLIC + target)
-    assert answer(other, GUARDED).status == 403
+    assert answer(other, SIGNED_ONLY).status == 403
 
 
 def test_a_json_body_is_signed_by_its_hash() -> None:
     body = b'{"CallSid": "CA1"}'
     target = f"/incoming-call?bodySHA256={sha256(body).hexdigest()}"
-    one = request("POST", target, body, content_type="application/json")
-    assert answer(signed(one, PUBLIC + target), GUARDED).status == 200
-    spoilt = evolve(signed(one, PUBLIC + target), body=b"{}")
-    assert answer(spoilt, GUARDED).status == 403
+    incoming = request("POST", target, body, content_type="application/json")
+    assert answer(signed(incoming, PUBLIC + target), SIGNED_ONLY).status == 200
+    spoilt = evolve(signed(incoming, PUBLIC + target), body=b"{}")
+    assert answer(spoilt, SIGNED_ONLY).status == 403
 
 
 def test_the_stream_is_signed_with_the_url_of_the_twiml() -> None:
     webhook = signed(request(), f"{PUBLIC}/incoming-call")
-    url = stream_of(answer(webhook, GUARDED))
-    assert isinstance(Service(GUARDED).respond(signed(upgrade(), url)), Upgrade)
-    assert answer(signed(upgrade(), f"{PUBLIC}/media-stream"), GUARDED).status == 403
+    url = stream_url_of(answer(webhook, SIGNED_ONLY))
+    assert isinstance(Service(SIGNED_ONLY).respond(signed(upgrade(), url)), Upgrade)
+    assert answer(signed(upgrade(), f"{PUBLIC}/media-stream"), SIGNED_ONLY).status == 403
 
 
-@pytest.mark.parametrize("one", [request(), form(FORM), upgrade()])
-def test_what_is_not_signed_is_refused(one: HttpRequest) -> None:
-    response = answer(one, GUARDED)
+@pytest.mark.parametrize("incoming", [request(), form(FORM), upgrade()])
+def test_an_unsigned_request_is_refused(incoming: HttpRequest) -> None:
+    response = answer(incoming, SIGNED_ONLY)
     assert response.status == 403
     assert b"has no X-Twilio-Signature" in response.body
 
 
-@pytest.mark.parametrize("one", [request(), form(FORM), upgrade()])
-def test_what_is_signed_for_another_url_is_refused_without_saying_which(one: HttpRequest) -> None:
-    config = evolve(GUARDED, public_url=f"{PUBLIC}/t0ken")
-    response = answer(signed(one, f"{PUBLIC}{one.target}"), config)
+@pytest.mark.parametrize("incoming", [request(), form(FORM), upgrade()])
+def test_a_signature_for_another_url_is_refused_without_showing_ours(
+    incoming: HttpRequest,
+) -> None:
+    config = evolve(SIGNED_ONLY, public_url=f"{PUBLIC}/t0ken")
+    response = answer(signed(incoming, f"{PUBLIC}{incoming.target}"), config)
     assert response.status == 403
     assert b"--public-url" in response.body
     assert b"t0ken" not in response.body
     assert b"calls.example" not in response.body
 
 
-def test_a_form_that_cannot_be_read_is_400() -> None:
+def test_an_unreadable_form_is_400() -> None:
     body = b"From=%ff"
-    assert answer(request("POST", "/incoming-call", body), GUARDED).status == 400
+    assert answer(request("POST", "/incoming-call", body), SIGNED_ONLY).status == 400
 
 
-def test_without_a_token_nothing_has_to_be_signed() -> None:
+def test_without_a_token_no_signature_is_required() -> None:
     config = ServiceConfig(public_url=PUBLIC)
     assert answer(form(FORM, x_twilio_signature="wrong"), config).status == 200
     assert isinstance(Service(config).respond(upgrade(host="anything")), Upgrade)
@@ -272,30 +276,30 @@ def test_without_a_token_nothing_has_to_be_signed() -> None:
 @pytest.mark.parametrize(
     "public", [f"{PUBLIC}/voice", f"{PUBLIC}/voice/", "wss://calls.example/voice"]
 )
-@pytest.mark.parametrize("stays", [True, False])
-def test_a_path_of_the_public_url_is_kept_whether_or_not_the_proxy_leaves_it(
-    public: str, *, stays: bool
+@pytest.mark.parametrize("keeps_path", [True, False])
+def test_a_public_path_works_with_and_without_the_proxys_prefix(
+    public: str, *, keeps_path: bool
 ) -> None:
     config = ServiceConfig(auth_token=TOKEN, public_url=public)
-    prefix = "/voice" if stays else ""
+    prefix = "/voice" if keeps_path else ""
     webhook = form(FORM, f"{prefix}/incoming-call?x=1")
     response = answer(signed(webhook, f"{PUBLIC}/voice/incoming-call?x=1", FORM), config)
-    assert stream_of(response) == "wss://calls.example/voice/media-stream"
-    stream = signed(upgrade(f"{prefix}/media-stream"), stream_of(response))
+    assert stream_url_of(response) == "wss://calls.example/voice/media-stream"
+    stream = signed(upgrade(f"{prefix}/media-stream"), stream_url_of(response))
     assert isinstance(Service(config).respond(stream), Upgrade)
 
 
 @pytest.mark.parametrize(
     "host", ["localhost:5050", "localhost", "127.0.0.1:5050", "[::1]:5050", "127.1.2.3"]
 )
-def test_on_loopback_the_host_header_is_the_url(host: str) -> None:
-    assert stream_of(answer(request(host=host))) == f"ws://{host}/media-stream"
+def test_on_loopback_the_url_comes_from_the_host_header(host: str) -> None:
+    assert stream_url_of(answer(request(host=host))) == f"ws://{host}/media-stream"
 
 
 @pytest.mark.parametrize(
     "host", ["calls.example", "localhost.example", "x@localhost", "[::1", "", "10.0.0.1", "a b"]
 )
-def test_a_host_header_that_names_anything_else_is_not_believed(host: str) -> None:
+def test_a_host_header_other_than_loopback_is_not_trusted(host: str) -> None:
     headers = {"x_forwarded_host": "calls.example", "x_forwarded_proto": "https"}
     response = answer(request(host=host, **headers))
     assert response.status == 421
@@ -331,12 +335,12 @@ def test_a_host_header_that_names_anything_else_is_not_believed(host: str) -> No
         ({"x_forwarded_proto": "https"}, "https://localhost:5050"),
     ],
 )
-def test_the_headers_of_a_trusted_proxy_say_what_the_url_is(
+def test_the_url_comes_from_the_headers_of_a_trusted_proxy(
     headers: dict[str, str], url: str
 ) -> None:
     config = ServiceConfig(auth_token=TOKEN, trust_proxy=True)
     webhook = signed(request(**headers), f"{url}/incoming-call")
-    stream = stream_of(answer(webhook, config))
+    stream = stream_url_of(answer(webhook, config))
     assert stream == f"ws{url.removeprefix('http')}/media-stream"
     assert isinstance(Service(config).respond(signed(upgrade(**headers), stream)), Upgrade)
 
@@ -352,12 +356,12 @@ def test_the_headers_of_a_trusted_proxy_say_what_the_url_is(
         {"host": ""},
     ],
 )
-def test_a_url_that_twilio_could_not_dial_is_refused_with_a_sentence(
+def test_a_url_that_twilio_could_not_dial_is_refused(
     headers: dict[str, str],
 ) -> None:
     config = ServiceConfig(auth_token=TOKEN, trust_proxy=True)
-    for one in (request(**headers), upgrade(**headers)):
-        assert answer(one, config).status == 421
+    for incoming in (request(**headers), upgrade(**headers)):
+        assert answer(incoming, config).status == 421
 
 
 header_names = st.sampled_from(
@@ -373,7 +377,7 @@ header_values = st.text(st.sampled_from('hostproto=";,\\ :.[]@/?#1a\u00ff'), max
     st.binary(max_size=20),
     st.booleans(),
 )
-def test_whatever_is_asked_nothing_is_raised(
+def test_no_request_raises(
     headers: dict[str, str],
     method: str,
     target: str,
@@ -385,7 +389,7 @@ def test_whatever_is_asked_nothing_is_raised(
         answer(request(method, target, body, **headers), config)
 
 
-# Settings that make no sense
+# Invalid settings
 
 
 @pytest.mark.parametrize(
@@ -403,27 +407,25 @@ def test_whatever_is_asked_nothing_is_raised(
         ({"call": CallConfig(url="wss://me@model.example")}, "user information"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused_at_once(
-    settings: dict[str, object], words: str
-) -> None:
+def test_invalid_settings_are_refused(settings: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         ServiceConfig(**settings)  # type: ignore[arg-type]
     assert "t0ken" not in str(caught.value)
 
 
-def test_a_server_of_ones_own_may_be_spoken_to_in_the_clear() -> None:
+def test_plain_connections_are_allowed_without_key_or_on_this_machine() -> None:
     assert ServiceConfig(call=CallConfig(url="ws://model.example")).api_key is None
     local = CallConfig(url="ws://127.0.0.1:8000/v1/realtime")
     assert ServiceConfig(api_key=KEY, call=local).api_key == KEY
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.53"])
-def test_on_loopback_the_service_may_go_without_a_token(host: str) -> None:
+def test_on_loopback_no_token_is_required(host: str) -> None:
     check_exposure(host, None, insecure=False)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.5", "calls.example"])  # noqa: S104
-def test_elsewhere_there_has_to_be_a_token_or_the_wish_to_go_without(host: str) -> None:
+def test_other_addresses_require_a_token_or_the_insecure_option(host: str) -> None:
     check_exposure(host, TOKEN, insecure=False)
     check_exposure(host, None, insecure=True)
     with pytest.raises(UsageError, match=r"TWILIO_AUTH_TOKEN.*127\.0\.0\.1.*--insecure"):
@@ -436,10 +438,10 @@ def test_elsewhere_there_has_to_be_a_token_or_the_wish_to_go_without(host: str) 
 QUESTION = sample_speech.load("caller_question").audio
 ANSWER = sample_speech.load("agent_answer")
 VAD = SessionConfig(turn_detection={"type": "server_vad", "silence_duration_ms": 500})
-SCRIPT: tuple[Cue, ...] = (After(500 * MS, Say(QUESTION)), WhenQuiet(9 * SECOND, Leave()))
+SCRIPT: tuple[Cue, ...] = (After(500 * MS, Say(QUESTION)), WhenQuiet(9 * SECOND, HangUpPhone()))
 
 
-class Call:
+class SimulatedCall:
     """Phone, service and model in a world of bytes, cut anywhere."""
 
     def __init__(self, *, tls: bool, script: tuple[Cue, ...] = SCRIPT) -> None:
@@ -450,9 +452,9 @@ class Call:
             public_url=PUBLIC,
             call=CallConfig(url=f"{'wss' if tls else 'ws'}://localhost/v1/realtime", session=VAD),
         )
-        service = Service(config, client_tls=trusting(), random_bytes=random.randbytes)
-        url = stream_of(answer(signed(request(), f"{PUBLIC}/incoming-call"), config))
-        self.told: list[tuple[BridgeLike, HttpRequest]] = []
+        service = Service(config, client_tls=client_context(), random_bytes=random.randbytes)
+        url = stream_url_of(answer(signed(request(), f"{PUBLIC}/incoming-call"), config))
+        self.opened_calls: list[tuple[BridgeLike, HttpRequest]] = []
         self.machine = service.open_connection(self.on_call)
         self.phone = TwilioPeer(url=url, seed=1, script=script)
         self.model = RealtimePeer([Reply((Speech(ANSWER.audio, ANSWER.transcript),))], seed=2)
@@ -469,7 +471,7 @@ class Call:
         )
         model: ByteMachine = HttpConnection(CLIENT, respond, random.randbytes)
         if tls:
-            model = Tls(model, server={CLIENT: serving("localhost")})
+            model = Tls(model, server={CLIENT: server_context("localhost")})
         self.world = ByteWorld(seed=1, segment=True)
         self.world.add("phone", Stack(self.phone, {SERVER: link}, random.randbytes))
         self.world.add("service", self.machine)
@@ -478,7 +480,7 @@ class Call:
         self.world.join(("service", Peer.REALTIME), ("model", CLIENT), latency_ns=25 * MS)
 
     def on_call(self, bridge: BridgeLike, request: HttpRequest) -> None:
-        self.told.append((bridge, request))
+        self.opened_calls.append((bridge, request))
 
     def events(self, *kinds: type) -> list[object]:
         return [event for _, _, event in self.world.notifications if isinstance(event, kinds)]
@@ -488,12 +490,12 @@ class Call:
         self.world.run(60 * SECOND)
 
 
-LEGS = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+each_transport = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 
 
-@LEGS
-def test_a_whole_call_goes_through_the_service(*, tls: bool) -> None:
-    call = Call(tls=tls)
+@each_transport
+def test_a_whole_call_passes_through_the_service(*, tls: bool) -> None:
+    call = SimulatedCall(tls=tls)
     call.run()
     (ended,) = call.events(CallEnded)
     assert isinstance(ended, CallEnded)
@@ -503,17 +505,17 @@ def test_a_whole_call_goes_through_the_service(*, tls: bool) -> None:
     assert call.phone.warnings == []
     assert call.model.complaints == []
     assert call.machine.deadline is None
-    (asked,) = call.requests
-    assert asked.header("authorization") == f"Bearer {KEY}"
-    assert asked.header("openai-beta") is None
-    assert asked.target == "/v1/realtime?model=gpt-realtime"
+    (opening,) = call.requests
+    assert opening.header("authorization") == f"Bearer {KEY}"
+    assert opening.header("openai-beta") is None
+    assert opening.target == "/v1/realtime?model=gpt-realtime"
 
 
-@LEGS
-def test_the_application_gets_the_bridge_of_a_call_and_commands_it(*, tls: bool) -> None:
-    call = Call(tls=tls, script=())
+@each_transport
+def test_the_application_gets_the_bridge_and_sends_it_commands(*, tls: bool) -> None:
+    call = SimulatedCall(tls=tls, script=())
     call.world.run_until(lambda: bool(call.events(CallStarted)), SECOND)
-    ((bridge, opened),) = call.told
+    ((bridge, opened),) = call.opened_calls
     assert opened.path == "/media-stream"
     call.world.run(2 * SECOND)
     call.world.call("service", "perform", bridge.send(HangUp(), call.world.now))

@@ -96,7 +96,7 @@ def test_a_comma_is_half_a_second_of_silence() -> None:
 
 @pytest.mark.parametrize("keys", ["12x", "12 ", "a12", "12٣", "12\n"])
 def test_an_unknown_key_is_misuse_and_is_not_shown(keys: str) -> None:
-    with pytest.raises(LocalProtocolError, match=r"keys\[[02]\] is no key") as misuse:
+    with pytest.raises(LocalProtocolError, match=r"keys\[[02]\] is not a key") as misuse:
         key_tones(keys)
     assert "12" not in str(misuse.value).replace("0 to 9", "")
 

@@ -12,9 +12,9 @@ from calling import PCMU, SESSION
 from session_settings import json_values
 from twilio_realtime_core.config.audio_format import (
     check_encodable,
-    format_fault,
-    pin_event,
-    pin_session,
+    enforce_event_format,
+    enforce_session_format,
+    find_format_fault,
 )
 from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.protocols.realtime import (
@@ -39,7 +39,7 @@ def formats(session: Mapping[str, Any]) -> list[Any]:
 def test_a_session_keeps_all_but_the_format() -> None:
     output = {"voice": "a"}
     session = MappingProxyType({"audio": {"output": output}, "include": []})
-    pinned = pin_session(session)
+    pinned = enforce_session_format(session)
     assert pinned == {
         "type": "realtime",
         "include": [],
@@ -50,11 +50,11 @@ def test_a_session_keeps_all_but_the_format() -> None:
 
 @pytest.mark.parametrize("audio", [None, "x", [], {"input": None, "output": 3}])
 def test_audio_settings_that_are_none_become_the_format(audio: Any) -> None:
-    assert formats(pin_session({"audio": audio})) == [PCMU, PCMU]
+    assert formats(enforce_session_format({"audio": audio})) == [PCMU, PCMU]
 
 
 def test_an_update_of_the_application_is_pinned_and_keeps_its_id() -> None:
-    event = pin_event(UpdateSession({"type": "realtime", "instructions": "x"}, "e"))
+    event = enforce_event_format(UpdateSession({"type": "realtime", "instructions": "x"}, "e"))
     assert isinstance(event, UpdateSession)
     assert (event.event_id, event.session["instructions"]) == ("e", "x")
     assert formats(event.session) == [PCMU, PCMU]
@@ -62,7 +62,7 @@ def test_an_update_of_the_application_is_pinned_and_keeps_its_id() -> None:
 
 def test_an_update_to_another_format_is_misuse() -> None:
     with pytest.raises(LocalProtocolError, match=r"session\.audio\.output\.format"):
-        pin_event(UpdateSession({"audio": {"output": {"format": PCM}}}))
+        enforce_event_format(UpdateSession({"audio": {"output": {"format": PCM}}}))
 
 
 @pytest.mark.parametrize("name", ["input_audio_format", "output_audio_format"])
@@ -70,9 +70,9 @@ def test_an_update_to_another_format_is_misuse() -> None:
 def test_s16_a_format_by_its_beta_name_is_misuse(name: str, value: Any) -> None:
     """S16."""
     with pytest.raises(LocalProtocolError, match=rf"session\.{name} must be left out"):
-        pin_session({name: value})
+        enforce_session_format({name: value})
     with pytest.raises(LocalProtocolError, match=rf"response\.{name} must be left out"):
-        pin_event(CreateResponse({name: value}))
+        enforce_event_format(CreateResponse({name: value}))
 
 
 @pytest.mark.parametrize("way", ["input", "output"])
@@ -80,7 +80,7 @@ def test_s16_a_format_by_its_beta_name_is_misuse(name: str, value: Any) -> None:
 def test_s16_a_session_in_another_format_is_misuse(way: str, format_: Any) -> None:
     """S16."""
     with pytest.raises(LocalProtocolError, match=rf"session\.audio\.{way}\.format must be"):
-        pin_session({"audio": {way: {"format": format_}}})
+        enforce_session_format({"audio": {way: {"format": format_}}})
 
 
 @pytest.mark.parametrize(
@@ -97,17 +97,19 @@ def test_s16_a_session_in_another_format_is_misuse(way: str, format_: Any) -> No
 )
 def test_a_response_that_names_no_other_format_stays_as_it_is(response: Any) -> None:
     event = CreateResponse(response, "e")
-    assert pin_event(event) == event
+    assert enforce_event_format(event) == event
 
 
 def test_a_response_that_leaves_the_format_open_gets_the_phone_s() -> None:
-    event = pin_event(CreateResponse({"audio": {"x": 1, "output": {"format": None, "voice": "a"}}}))
+    event = enforce_event_format(
+        CreateResponse({"audio": {"x": 1, "output": {"format": None, "voice": "a"}}})
+    )
     assert event == CreateResponse({"audio": {"x": 1, "output": {"format": PCMU, "voice": "a"}}})
 
 
 def test_a_response_in_another_format_is_misuse() -> None:
     with pytest.raises(LocalProtocolError, match=r"response\.audio\.output\.format must be"):
-        pin_event(CreateResponse({"audio": {"output": {"format": PCM}}}))
+        enforce_event_format(CreateResponse({"audio": {"output": {"format": PCM}}}))
 
 
 @pytest.mark.parametrize(
@@ -116,26 +118,28 @@ def test_a_response_in_another_format_is_misuse() -> None:
 @pytest.mark.parametrize("named", ["", "harmless"])
 def test_a_raw_event_cannot_hide_a_format_or_audio(type_: str, named: str) -> None:
     with pytest.raises(LocalProtocolError, match=f"{type_} must be given as its own class"):
-        pin_event(RawClientEvent(named or type_, {"type": type_}))
+        enforce_event_format(RawClientEvent(named or type_, {"type": type_}))
 
 
 @pytest.mark.parametrize(
     "event", [CommitAudio("e"), RawClientEvent("session.new", {"type": "session.new"})]
 )
 def test_other_events_stay_as_they_are(event: ClientEvent) -> None:
-    assert pin_event(event) is event
+    assert enforce_event_format(event) is event
 
 
 @pytest.mark.parametrize("item", [{"x": object()}, {"x": {1, object()}}, {"x": "\ud800"}])
 def test_an_event_that_is_no_json_cannot_be_sent(item: dict[str, Any]) -> None:
-    with pytest.raises(LocalProtocolError, match=r"conversation\.item\.create is no JSON"):
+    with pytest.raises(
+        LocalProtocolError, match=r"conversation\.item\.create cannot be encoded as JSON"
+    ):
         check_encodable(CreateItem(item))
 
 
 def test_an_event_that_holds_itself_cannot_be_sent() -> None:
     item: dict[str, Any] = {}
     item["item"] = item
-    with pytest.raises(LocalProtocolError, match="is no JSON"):
+    with pytest.raises(LocalProtocolError, match="cannot be encoded as JSON"):
         check_encodable(CreateItem(item))
 
 
@@ -143,14 +147,14 @@ def test_an_event_that_holds_itself_cannot_be_sent() -> None:
 
 
 def test_a_session_in_our_format_has_no_fault() -> None:
-    assert format_fault(SESSION) is None
+    assert find_format_fault(SESSION) is None
 
 
 @pytest.mark.parametrize("way", ["input", "output"])
 def test_another_format_is_told_in_plain_words(way: str) -> None:
     audio = {**SESSION["audio"], way: {"format": PCM}}
-    assert format_fault({"audio": audio}) == (
-        f"session.updated says 'audio/pcm' for audio.{way}, where 'audio/pcmu' was asked for: "
+    assert find_format_fault({"audio": audio}) == (
+        f"session.updated names 'audio/pcm' for audio.{way}, not 'audio/pcmu': "
         "the call would be noise"
     )
 
@@ -160,26 +164,26 @@ def test_another_format_is_told_in_plain_words(way: str) -> None:
     [{}, {"audio": 1}, {"audio": {"input": []}}, {"audio": {"input": {"format": {"type": 1}}}}],
 )
 def test_a_session_without_a_format_has_a_fault(session: dict[str, Any]) -> None:
-    assert "names no format for audio.input" in (format_fault(session) or "")
+    assert "names no format for audio.input" in (find_format_fault(session) or "")
 
 
 def test_the_words_for_a_fault_stay_short() -> None:
     session = {"audio": {"input": {"format": {"type": "x" * 10_000}}}}
-    assert len(format_fault(session) or "") < 200
+    assert len(find_format_fault(session) or "") < 200
 
 
 @given(st.dictionaries(st.sampled_from(["audio", "type", "x"]), json_values))
 def test_any_session_is_pinned_or_refused(session: dict[str, Any]) -> None:
     try:
-        pinned = pin_session(session)
+        pinned = enforce_session_format(session)
     except LocalProtocolError:
         return
     assert formats(pinned) == [PCMU, PCMU]
-    assert format_fault(pinned) is None
+    assert find_format_fault(pinned) is None
 
 
 @given(json_values)
 def test_any_session_of_the_server_is_judged(audio: Any) -> None:
     session = {"audio": audio}
-    fault = format_fault(session)
+    fault = find_format_fault(session)
     assert fault is None or fault.startswith("session.updated ")

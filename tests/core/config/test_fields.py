@@ -6,9 +6,9 @@ import pytest
 from attrs import field, frozen
 
 from twilio_realtime_core.config.fields import (
-    FLAG,
+    BOOLEAN,
     MAPPING,
-    NAME,
+    NON_EMPTY_TEXT,
     NULL,
     TEXT,
     UNSET,
@@ -21,7 +21,7 @@ from twilio_realtime_core.config.fields import (
     list_of,
     number,
     one_of,
-    present,
+    present_fields,
 )
 from twilio_realtime_core.errors import LocalProtocolError
 
@@ -40,16 +40,16 @@ class Outer(ProtocolObject):
 RANGES: list[tuple[FieldRule, list[Any], list[Any]]] = [
     (NULL, [None], [0, "", UNSET]),
     (TEXT, ["", "x"], [None, 1, b"x"]),
-    (NAME, ["x"], ["", None, 1]),
-    (FLAG, [True, False], [None, 0, 1, "true"]),
+    (NON_EMPTY_TEXT, ["x"], ["", None, 1]),
+    (BOOLEAN, [True, False], [None, 0, 1, "true"]),
     (MAPPING, [{}, {"x": 1}], [None, [], "x"]),
     (number(0.25, 1.5), [0.25, 1, 1.5], [0.24, 1.51, float("nan"), True, "1", None]),
     (integer(1, 4096), [1, 4096], [0, 4097, 1.0, True, "1", None]),
     (one_of("auto", "off"), ["auto", "off"], ["", "aut", None, ["auto"], {}]),
     (list_of(TEXT), [[], ["x"], ("x", "")], [None, "xy", [1], {"x": 1}]),
-    (list_of(TEXT, at_least=1), [["x"]], [[], ()]),
+    (list_of(TEXT, min_length=1), [["x"]], [[], ()]),
     (instance_of(Inner, Outer), [Inner(), Outer()], [Inner, {}, None]),
-    (NULL | TEXT | FLAG, [None, "x", True], [1, {}]),
+    (NULL | TEXT | BOOLEAN, [None, "x", True], [1, {}]),
 ]
 
 
@@ -65,8 +65,8 @@ def test_a_range_holds_what_is_in_it(allowed: FieldRule, good: list[Any], bad: l
         (number(0.25, 1.5), "0.25 to 1.5"),
         (integer(1, 9) | NULL, "a whole number from 1 to 9, or None"),
         (one_of("a", "b"), "'a' or 'b'"),
-        (list_of(NAME), "a list or tuple, any number, each text that is not empty"),
-        (list_of(FLAG, 2), "a list or tuple, at least 2, each True or False"),
+        (list_of(NON_EMPTY_TEXT), "a list or tuple, any number, each text that is not empty"),
+        (list_of(BOOLEAN, 2), "a list or tuple, at least 2, each True or False"),
         (instance_of(Inner, Outer) | MAPPING, "Inner or Outer, or a mapping"),
     ],
 )
@@ -90,7 +90,7 @@ def test_an_object_without_a_type_has_none() -> None:
 
 
 def test_objects_are_plain_all_the_way_down_and_mappings_stay_as_they_are() -> None:
-    assert present({"x": [Outer(Inner(3)), {"y": 1}], "z": (Inner(),), "w": UNSET}) == {
+    assert present_fields({"x": [Outer(Inner(3)), {"y": 1}], "z": (Inner(),), "w": UNSET}) == {
         "x": [{"inner": {"type": "inner", "size": 3}}, {"y": 1}],
         "z": [{"type": "inner"}],
     }

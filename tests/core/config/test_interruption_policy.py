@@ -40,7 +40,7 @@ def detection(session: Any) -> Any:
 
 
 def test_a_session_that_says_nothing_of_turns_leaves_it_to_us_to_interrupt() -> None:
-    owned = disable_server_interruption(SessionConfig().to_update_event().session, first=True)
+    owned = disable_server_interruption(SessionConfig().to_update_event().session, is_initial=True)
     assert detection(owned) == {"type": "server_vad", "interrupt_response": False}
 
 
@@ -48,7 +48,7 @@ def test_the_rest_of_turn_detection_is_kept() -> None:
     asked = (
         SessionConfig(turn_detection=ServerVad(silence_duration_ms=300)).to_update_event().session
     )
-    assert detection(disable_server_interruption(asked, first=True)) == {
+    assert detection(disable_server_interruption(asked, is_initial=True)) == {
         "type": "server_vad",
         "silence_duration_ms": 300,
         "interrupt_response": False,
@@ -57,12 +57,12 @@ def test_the_rest_of_turn_detection_is_kept() -> None:
 
 def test_without_turn_detection_there_is_nothing_to_own() -> None:
     manual = SessionConfig(turn_detection=None).to_update_event().session
-    assert disable_server_interruption(manual, first=True) == manual
+    assert disable_server_interruption(manual, is_initial=True) == manual
 
 
 def test_a_later_update_that_says_nothing_of_turns_is_left_alone() -> None:
     later = SessionConfig(instructions="Be brief.").to_update_event().session
-    assert disable_server_interruption(later, first=False) == later
+    assert disable_server_interruption(later, is_initial=False) == later
 
 
 @pytest.mark.parametrize("given", [{"type": "server_vad", "interrupt_response": True}])

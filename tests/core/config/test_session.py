@@ -61,7 +61,7 @@ def test_every_field_stands_where_the_api_has_it() -> None:
         tracing=Tracing(workflow_name="calls"),
         prompt=Prompt("pmpt_1", version="2", variables={"name": "x"}),
         include=["item.input_audio_transcription.logprobs"],
-        more={"new": 1},
+        extra_fields={"new": 1},
     )
     assert json.loads(config.to_update_event("e").encode()) == {
         "type": "session.update",
@@ -179,7 +179,7 @@ def test_a_configuration_is_changed_by_making_another_of_it() -> None:
         ({"include": ["all"]}, "include"),
         ({"tools": ["f"]}, "tools must be a list or tuple"),
         ({"turn_detection": "server_vad"}, "turn_detection must be ServerVad or SemanticVad"),
-        ({"more": None}, "more must be a mapping"),
+        ({"extra_fields": None}, "extra_fields must be a mapping"),
     ],
 )
 def test_a_value_out_of_its_range_is_misuse(config: dict[str, Any], message: str) -> None:
@@ -251,7 +251,9 @@ def test_s16_nested_audio_settings_are_kept_beside_ours() -> None:
         "reasoning": {"effort": "high", "new": 2},
     }
     session = (
-        SessionConfig(more=more, voice="cedar", reasoning_effort="low").to_update_event("e").session
+        SessionConfig(extra_fields=more, voice="cedar", reasoning_effort="low")
+        .to_update_event("e")
+        .session
     )
     assert session["audio"] == {
         "input": {"new": {"type": "x"}, "turn_detection": None, "format": PCMU},
@@ -259,12 +261,18 @@ def test_s16_nested_audio_settings_are_kept_beside_ours() -> None:
         "new": 1,
     }
     assert session["reasoning"] == {"effort": "low", "new": 2}
-    assert SessionConfig(more=more).to_update_event().session["reasoning"] == more["reasoning"]
+    assert (
+        SessionConfig(extra_fields=more).to_update_event().session["reasoning"] == more["reasoning"]
+    )
 
 
 def test_a_field_of_its_own_name_wins_over_more() -> None:
     more = {"type": "transcription", "instructions": "long", "audio": {"output": {"voice": "a"}}}
-    session = SessionConfig(instructions="brief", voice="b", more=more).to_update_event("e").session
+    session = (
+        SessionConfig(instructions="brief", voice="b", extra_fields=more)
+        .to_update_event("e")
+        .session
+    )
     assert session["type"] == "realtime"
     assert session["instructions"] == "brief"
     assert session["audio"]["output"]["voice"] == "b"
@@ -275,30 +283,30 @@ def test_a_field_of_its_own_name_wins_over_more() -> None:
 def test_s16_a_configuration_in_another_format_cannot_be_made(way: str, format_: Any) -> None:
     """S16: an explicit other format is refused, not overridden."""
     with pytest.raises(LocalProtocolError, match=rf"session\.audio\.{way}\.format must be"):
-        SessionConfig(more={"audio": {way: {"format": format_}}})
+        SessionConfig(extra_fields={"audio": {way: {"format": format_}}})
 
 
 def test_s16_a_configuration_with_a_beta_format_cannot_be_made() -> None:
     """S16: also not one that says µ-law, since this API refuses the name."""
     with pytest.raises(LocalProtocolError, match=r"the beta's name of audio\.input"):
-        SessionConfig(more={"input_audio_format": "g711_ulaw"})
+        SessionConfig(extra_fields={"input_audio_format": "g711_ulaw"})
 
 
 def test_the_model_is_no_part_of_it() -> None:
     with pytest.raises(LocalProtocolError, match=r"named by CallConfig\.model"):
-        SessionConfig(more={"model": "gpt-realtime"})
+        SessionConfig(extra_fields={"model": "gpt-realtime"})
 
 
 @pytest.mark.parametrize(
     "config",
     [
         {"instructions": b"\xff".decode(errors="surrogateescape")},
-        {"more": {"x": object()}},
+        {"extra_fields": {"x": object()}},
         {"tools": [FunctionTool("f", parameters={"x": object()})]},
     ],
 )
 def test_a_configuration_that_is_no_json_cannot_be_made(config: dict[str, Any]) -> None:
-    with pytest.raises(LocalProtocolError, match=r"session\.update is no JSON"):
+    with pytest.raises(LocalProtocolError, match=r"session\.update cannot be encoded as JSON"):
         SessionConfig(**config)
 
 
@@ -309,7 +317,7 @@ def test_what_may_hold_keys_or_business_stays_out_of_repr() -> None:
         prompt={"id": "p", "variables": {"x": "secret"}},
         tracing={"group_id": "secret"},
         transcription={"model": "m", "prompt": "secret"},
-        more={"x": "secret"},
+        extra_fields={"x": "secret"},
     )
     parts = (
         Transcription("m", prompt="secret", keywords=["secret"]),

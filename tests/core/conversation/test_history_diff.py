@@ -23,7 +23,7 @@ from twilio_realtime_core.values.items import (
     Role,
     TextPart,
     UnknownItem,
-    as_text,
+    replace_audio_with_text,
 )
 
 
@@ -160,7 +160,7 @@ def test_what_the_server_adds_is_no_difference(
         (message(ImagePart("x", "low")), message(ImagePart("x", "high"))),
         (FunctionCall("a", "c", "f", "{}"), FunctionCall("a", "c", "g", "{}")),
         (UnknownItem("a", "mcp_call"), UnknownItem("a", "mcp_list_tools")),
-        (spoken("a"), as_text(spoken("a"))),
+        (spoken("a"), replace_audio_with_text(spoken("a"))),
     ],
 )
 def test_what_one_can_choose_is_a_difference(

@@ -9,7 +9,7 @@ from twilio_realtime_core.values.items import AudioPart, ImagePart, TextPart, Un
 
 
 def spoken(text: str) -> Transcript:
-    words = Transcript(spoken=True)
+    words = Transcript(is_spoken=True)
     words.append(text)
     return words
 
@@ -18,7 +18,7 @@ def spoken(text: str) -> Transcript:
 
 
 def test_pieces_make_the_words_and_the_last_event_has_all_of_them() -> None:
-    words = Transcript(spoken=True)
+    words = Transcript(is_spoken=True)
     for delta in ("", "Hel", "lo"):
         words.append(delta)
     assert words.text == "Hello"
@@ -27,7 +27,7 @@ def test_pieces_make_the_words_and_the_last_event_has_all_of_them() -> None:
 
 
 def test_there_may_be_no_words_and_that_is_known_or_not() -> None:
-    words = Transcript(spoken=True)
+    words = Transcript(is_spoken=True)
     assert words.text is None
     words.complete("")
     assert words.text == ""
@@ -43,7 +43,7 @@ def test_nothing_takes_known_words_away() -> None:
 
 
 def test_a_description_tells_the_words_where_none_came() -> None:
-    words = Transcript(spoken=True)
+    words = Transcript(is_spoken=True)
     words.update_from_item("Hello")
     assert words.text == "Hello"
 
@@ -53,7 +53,7 @@ def test_a_description_tells_the_words_where_none_came() -> None:
 )
 def test_words_beyond_the_limit_are_left_out(tell: object) -> None:
     assert callable(tell)
-    words = Transcript(spoken=True)
+    words = Transcript(is_spoken=True)
     tell(words, "x" * (MAX_CHARACTERS + 1))
     tell(words, "x")
     assert len(words.text or "") <= MAX_CHARACTERS
@@ -64,8 +64,8 @@ def test_words_beyond_the_limit_are_left_out(tell: object) -> None:
 
 def test_a_part_is_spoken_or_written_as_its_words_are() -> None:
     assert spoken("Hello").to_part() == AudioPart("Hello")
-    assert Transcript(spoken=False).to_part() == TextPart("")
-    written = Transcript(spoken=False)
+    assert Transcript(is_spoken=False).to_part() == TextPart("")
+    written = Transcript(is_spoken=False)
     written.append("Hello")
     assert written.to_part() == TextPart("Hello")
 
@@ -77,7 +77,7 @@ def test_a_part_that_its_item_describes_keeps_its_kind() -> None:
 
 
 def test_written_words_are_shown_until_their_item_has_them() -> None:
-    words = Transcript(spoken=False)
+    words = Transcript(is_spoken=False)
     words.append("Hel")
     assert words.to_part(TextPart("")) == TextPart("Hel")
     assert words.to_part(TextPart("Hello")) == TextPart("Hello")
@@ -135,7 +135,7 @@ def test_a_word_that_was_not_complete_at_the_cut_was_not_heard() -> None:
 
 
 def test_of_words_that_all_come_after_the_cut_the_proportion_is_taken() -> None:
-    words = Transcript(spoken=True)
+    words = Transcript(is_spoken=True)
     words.cut(500, 1000)
     assert words.split_at_cut() == (None, None)
     words.complete("one two three four")
@@ -158,7 +158,7 @@ def test_where_no_spaces_are_written_each_character_is_a_word() -> None:
 def test_all_words_of_a_part_that_was_not_cut_count_as_heard() -> None:
     assert spoken("one two").split_at_cut() == ("one two", "")
     assert spoken("one two").heard_text is None
-    assert Transcript(spoken=True).split_at_cut() == (None, None)
+    assert Transcript(is_spoken=True).split_at_cut() == (None, None)
 
 
 def test_the_server_s_word_shortens_what_was_heard_and_never_lengthens_it() -> None:

@@ -15,14 +15,14 @@ def test_actions_are_taken_in_the_order_they_were_put_in() -> None:
     outbox.send_to_twilio(Clear("MZ1"))
     outbox.send_to_realtime(DeleteItem("item"))
     outbox.notify(KeyPressed("5"))
-    outbox.notify_fault(Peer.TWILIO, FaultKind.UNEXPECTED, "media while waiting for start")
+    outbox.notify_fault(Peer.TWILIO, FaultKind.UNEXPECTED, "media while awaiting start")
     outbox.notify_fault(Peer.REALTIME, FaultKind.SERVER_ERROR, "no such item", "not_found")
     outbox.add(Close(Peer.REALTIME, 1000, ""))
     assert outbox.take_actions() == [
         Send(Peer.TWILIO, Clear("MZ1")),
         Send(Peer.REALTIME, DeleteItem("item")),
         Notify(KeyPressed("5")),
-        Notify(Fault(Peer.TWILIO, FaultKind.UNEXPECTED, "media while waiting for start", None)),
+        Notify(Fault(Peer.TWILIO, FaultKind.UNEXPECTED, "media while awaiting start", None)),
         Notify(Fault(Peer.REALTIME, FaultKind.SERVER_ERROR, "no such item", "not_found")),
         Close(Peer.REALTIME, 1000, ""),
     ]

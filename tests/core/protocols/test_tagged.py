@@ -35,7 +35,7 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | None"
 Family: TypeAlias = Ping | Pong | Other
 
 DECODER: TaggedDecoder[Family] = TaggedDecoder(
-    Peer.TWILIO, "kind", {"ping": Ping, "pong": Pong}, other=Other
+    Peer.TWILIO, "kind", {"ping": Ping, "pong": Pong}, make_unlisted=Other
 )
 
 
@@ -100,7 +100,7 @@ def test_a_bad_message_is_told_with_its_kind_and_the_field_at_fault(
 )
 def test_what_is_no_object_is_told(text: str) -> None:
     assert DECODER.decode(text) == Fault(
-        Peer.TWILIO, FaultKind.NOT_JSON, "a text message that is no JSON object"
+        Peer.TWILIO, FaultKind.NOT_JSON, "a text message that is not a JSON object"
     )
 
 
@@ -138,7 +138,7 @@ def test_malformed_json_is_told(text: str) -> None:
 )
 def test_lone_surrogates_are_told(text: str) -> None:
     assert DECODER.decode(text) == Fault(
-        Peer.TWILIO, FaultKind.NOT_JSON, "a text message that is no JSON: it holds lone surrogates"
+        Peer.TWILIO, FaultKind.NOT_JSON, "a text message that is not JSON: it has lone surrogates"
     )
 
 
@@ -152,7 +152,7 @@ def test_lone_surrogates_are_told(text: str) -> None:
 )
 def test_deep_nesting_is_told(frame: str) -> None:
     assert DECODER.decode(frame % ("[" * 30_000 + "]" * 30_000)) == Fault(
-        Peer.TWILIO, FaultKind.NOT_JSON, "JSON nested too deeply to be read"
+        Peer.TWILIO, FaultKind.NOT_JSON, "a text message whose JSON is nested too deeply"
     )
 
 

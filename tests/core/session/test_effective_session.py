@@ -82,7 +82,7 @@ def test_two_updates_without_an_answer_cannot_have_the_same_id() -> None:
     session = view()
     session.submit("e", {})
     for event_id in ("first", "e"):
-        with pytest.raises(LocalProtocolError, match="no answer yet; give each its own"):
+        with pytest.raises(LocalProtocolError, match="no answer yet; give each a different id"):
             session.submit(event_id, {})
     session.acknowledge({})
     session.acknowledge({})

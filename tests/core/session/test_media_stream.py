@@ -42,9 +42,7 @@ def test_a_message_before_start_is_a_fault_and_has_no_effect(
     name: str, message: dict[str, Any]
 ) -> None:
     done = Call.answered().phone(message)
-    assert done.events == [
-        Fault(Peer.TWILIO, FaultKind.UNEXPECTED, f"{name} while waiting for start")
-    ]
+    assert done.events == [Fault(Peer.TWILIO, FaultKind.UNEXPECTED, f"{name} while awaiting start")]
     assert len(done.actions) == 1
 
 

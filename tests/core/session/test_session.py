@@ -31,9 +31,8 @@ from twilio_realtime_core import (
     SendEvent,
     SessionConfig,
 )
-from twilio_realtime_core.config.audio_format import pin_session
+from twilio_realtime_core.config.audio_format import enforce_session_format
 from twilio_realtime_core.machine.outbox import Outbox
-from twilio_realtime_core.machine.units import SECOND
 from twilio_realtime_core.notifications import (
     CallEnded,
     CallerAudioDropped,
@@ -168,7 +167,7 @@ def test_a_second_start_is_told_and_does_not_open_twice() -> None:
 
 def test_configure_too_late_is_misuse() -> None:
     call = Call.streaming()
-    with pytest.raises(LocalProtocolError, match="await_configuration_ns"):
+    with pytest.raises(LocalProtocolError, match="configure_timeout_ms"):
         call.send(Configure(model="m"))
 
 
@@ -225,7 +224,7 @@ def test_s41_events_of_the_application_wait_in_their_places() -> None:
     assert session.done.to_model == [
         CreateResponse(),
         AppendAudio(audio(160, 1)),
-        UpdateSession(pin_session({"instructions": "x"}), "e"),
+        UpdateSession(enforce_session_format({"instructions": "x"}), "e"),
         CommitAudio(),
     ]
 
@@ -256,7 +255,7 @@ def test_one_event_too_many_is_misuse_and_leaves_the_others() -> None:
     assert session.done.to_model == [CommitAudio()] * MAX_PENDING_EVENTS
     session.check_capacity()
     session.send_update(UpdateSession({}, "e"))
-    assert session.done.to_model == [UpdateSession(pin_session({}), "e")]
+    assert session.done.to_model == [UpdateSession(enforce_session_format({}), "e")]
 
 
 @given(st.lists(st.integers(1, 30_000), max_size=12))
@@ -337,7 +336,7 @@ def test_s16_a_later_update_is_pinned_and_gets_an_id_if_it_has_none() -> None:
     [
         ({"audio": {"input": {"format": {"type": "audio/pcm", "rate": 24000}}}}, "must be"),
         ({"output_audio_format": "g711_ulaw"}, "the beta's name"),
-        ({"x": object()}, "is no JSON"),
+        ({"x": object()}, "cannot be encoded as JSON"),
         ({"model": "another"}, "cannot be changed"),
         ({"tracing": {"workflow_name": "x"}}, "fixed once it is on"),
         ({"audio": {"output": {"voice": "cedar"}}}, "once the agent has spoken"),
@@ -371,7 +370,7 @@ def test_a_refused_update_is_told_by_its_id_and_changes_nothing(code: str | None
     session.send_update(UpdateSession({"tracing": "auto"}, "e"))
     assert session.done.to_model
     error = ServerError("No.", code=code, event_id="e")
-    assert not session.is_refusal(error)
+    assert not session.is_configuration_refusal(error)
     assert session.take_refused_update(error)
     assert session.done.events == [
         Fault(Peer.REALTIME, FaultKind.SERVER_ERROR, "session.update e: No.", code)
@@ -384,10 +383,10 @@ def test_a_refused_update_is_told_by_its_id_and_changes_nothing(code: str | None
 def test_a_refusal_of_the_first_is_no_later_one_and_the_other_way_round() -> None:
     first = ServerError("No.", event_id=OURS)
     session = Alone.waiting()
-    assert session.is_refusal(first)
+    assert session.is_configuration_refusal(first)
     assert not session.take_refused_update(first)
     session.tell()
-    assert not session.is_refusal(first)
+    assert not session.is_configuration_refusal(first)
     assert not session.take_refused_update(first)
     assert session.done.faults == []
 

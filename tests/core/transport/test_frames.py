@@ -12,7 +12,7 @@ from wsproto.frame_protocol import Frame, Opcode
 from twilio_realtime_core.transport.frames import (
     BAD_TEXT,
     CLOSE,
-    NO_CODE,
+    NO_STATUS,
     PING,
     PROTOCOL_ERROR,
     TEXT,
@@ -270,7 +270,7 @@ def test_a_close_reason_is_cut_between_characters(reason: str) -> None:
 
 
 def test_a_close_without_a_code_is_empty() -> None:
-    assert encode_close(NO_CODE, "") == b""
+    assert encode_close(NO_STATUS, "") == b""
 
 
 def test_a_close_reason_with_half_a_surrogate_pair_is_still_sent() -> None:

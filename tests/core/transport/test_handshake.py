@@ -9,15 +9,15 @@ from twilio_realtime_core.errors import FaultKind, LocalProtocolError
 from twilio_realtime_core.transport.handshake import (
     MAX_HEAD_BYTES,
     ClientHandshake,
-    HandshakeAccepted,
+    HandshakeComplete,
     HttpRequest,
     HttpResponse,
     LinkFault,
     ServerAddress,
-    accept,
-    check_headers,
+    check_request_headers,
+    encode_upgrade_response,
+    find_upgrade_refusal,
     parse_url,
-    refusal,
 )
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # of the example in RFC 6455, section 1.3, as is its answer
@@ -64,13 +64,13 @@ def test_a_request_shows_neither_its_headers_nor_its_body() -> None:
 
 
 def test_a_good_request_is_accepted_with_the_answer_of_the_rfc() -> None:
-    assert refusal(request()) is None
-    assert f"Sec-WebSocket-Accept: {ANSWER}\r\n".encode() in accept(request())
+    assert find_upgrade_refusal(request()) is None
+    assert f"Sec-WebSocket-Accept: {ANSWER}\r\n".encode() in encode_upgrade_response(request())
 
 
 def test_neither_extension_nor_subprotocol_is_accepted() -> None:
     offer = request(sec_websocket_extensions="permessage-deflate", sec_websocket_protocol="x")
-    assert accept(offer) == accept(request())
+    assert encode_upgrade_response(offer) == encode_upgrade_response(request())
 
 
 @pytest.mark.parametrize(
@@ -90,15 +90,15 @@ def test_neither_extension_nor_subprotocol_is_accepted() -> None:
     ],
 )
 def test_a_bad_request_for_a_websocket_is_refused(asked: HttpRequest, status: int) -> None:
-    refused = refusal(asked)
+    refused = find_upgrade_refusal(asked)
     assert refused is not None
     assert refused.status == status
     with pytest.raises(LocalProtocolError):
-        accept(asked)
+        encode_upgrade_response(asked)
 
 
 def test_a_client_of_another_version_is_told_which_one_is_spoken() -> None:
-    refused = refusal(request(sec_websocket_version="8"))
+    refused = find_upgrade_refusal(request(sec_websocket_version="8"))
     assert isinstance(refused, HttpResponse)
     assert ("Sec-WebSocket-Version", "13") in refused.headers
 
@@ -161,13 +161,13 @@ def test_a_header_that_cannot_be_sent_is_misuse_and_its_value_is_not_shown(
     header: tuple[str, str],
 ) -> None:
     with pytest.raises(LocalProtocolError) as raised:
-        check_headers([header])
+        check_request_headers([header])
     assert "cret" not in str(raised.value)
 
 
 def test_headers_of_the_application_are_sent_with_those_of_the_handshake() -> None:
     headers = (("Authorization", "Bearer k"),)
-    check_headers(headers)
+    check_request_headers(headers)
     lines = handshake(headers).request.decode().split("\r\n")
     assert lines[0] == "GET /v1/realtime?model=m HTTP/1.1"
     assert {"Host: api.example.com", "Authorization: Bearer k"} <= set(lines)
@@ -180,7 +180,7 @@ def test_the_key_that_is_sent_is_the_one_whose_answer_is_expected() -> None:
     guid = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     digest = hashlib.sha1(sent.encode() + guid, usedforsecurity=False)
     answer = base64.b64encode(digest.digest()).decode()
-    assert isinstance(handshake().receive(response(Sec_WebSocket_Accept=answer)), HandshakeAccepted)
+    assert isinstance(handshake().receive(response(Sec_WebSocket_Accept=answer)), HandshakeComplete)
 
 
 @given(st.integers(0, 400), st.integers(0, 400))
@@ -195,8 +195,8 @@ def test_an_accepting_response_cut_anywhere_gives_what_comes_behind_it(a: int, b
             accepted = client.receive(piece)
         else:
             rest += piece
-    assert isinstance(accepted, HandshakeAccepted)
-    assert accepted.rest + rest == b"\x81\x00frames"
+    assert isinstance(accepted, HandshakeComplete)
+    assert accepted.trailing_data + rest == b"\x81\x00frames"
 
 
 @pytest.mark.parametrize(
@@ -224,12 +224,12 @@ def test_every_other_response_is_a_fault(data: bytes, kind: FaultKind, code: str
 
 
 def test_headers_in_a_non_ascii_encoding_do_no_harm() -> None:
-    assert handshake().receive(response(Server="caf\xe9")) == HandshakeAccepted(b"")
+    assert handshake().receive(response(Server="caf\xe9")) == HandshakeComplete(b"")
 
 
 def test_repeated_headers_count_together() -> None:
     twice = response().replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n")
-    assert handshake().receive(twice) == HandshakeAccepted(b"")
+    assert handshake().receive(twice) == HandshakeComplete(b"")
 
 
 @pytest.mark.parametrize("piece", [1000, MAX_HEAD_BYTES, 10 * MAX_HEAD_BYTES])
@@ -245,4 +245,4 @@ def test_the_limit_of_a_response_is_exact_however_it_is_cut(piece: int, excess: 
         assert isinstance(answer, LinkFault)
         assert answer.kind is FaultKind.TOO_LARGE
     else:
-        assert isinstance(answer, HandshakeAccepted)
+        assert isinstance(answer, HandshakeComplete)

@@ -28,7 +28,7 @@ from twilio_realtime_core.transport.frames import (
     encode_close,
     encode_frame,
 )
-from twilio_realtime_core.transport.handshake import HttpRequest, accept
+from twilio_realtime_core.transport.handshake import HttpRequest, encode_upgrade_response
 from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 
@@ -120,7 +120,7 @@ def new_scene(answers: dict[tuple[object, ...], list[Action]] | None = None) -> 
     stack = Stack(machine, {"client": CONFIG, "server": CONFIG}, ones, {"client": REQUEST})
     started = stack.start(0)
     stack.connected("server", 0)
-    stack.receive_bytes("server", accept(REQUEST), 0)
+    stack.receive_bytes("server", encode_upgrade_response(REQUEST), 0)
     return Scene(machine, stack, started)
 
 
@@ -134,7 +134,7 @@ def test_a_stack_makes_a_byte_machine_of_a_message_machine() -> None:
 def test_start_begins_with_the_machine_and_then_accepts(scene: Scene) -> None:
     assert scene.started == [
         Connect("server", "h", 443, tls=True),
-        SendBytes("client", accept(REQUEST)),
+        SendBytes("client", encode_upgrade_response(REQUEST)),
     ]
     assert scene.machine.told == [("start",), ("opened", "client"), ("opened", "server")]
 

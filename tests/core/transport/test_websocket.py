@@ -14,7 +14,7 @@ from twilio_realtime_core.transport.frames import (
     encode_close,
     encode_frame,
 )
-from twilio_realtime_core.transport.handshake import HttpRequest, accept
+from twilio_realtime_core.transport.handshake import HttpRequest, encode_upgrade_response
 from twilio_realtime_core.transport.websocket import (
     Link,
     LinkClosed,
@@ -52,13 +52,13 @@ def new_client(config: LinkConfig = CONFIG) -> Link:
 def open_client(config: LinkConfig = CONFIG) -> Link:
     link = new_client(config)
     link.connected(0)
-    assert list(link.receive_bytes(accept(REQUEST), 0)) == [LinkOpened()]
+    assert list(link.receive_bytes(encode_upgrade_response(REQUEST), 0)) == [LinkOpened()]
     return link
 
 
 def open_server(config: LinkConfig = CONFIG) -> Link:
     link = Link.server(REQUEST, config)
-    assert link.connected(0) == [accept(REQUEST), LinkOpened()]
+    assert link.connected(0) == [encode_upgrade_response(REQUEST), LinkOpened()]
     return link
 
 
@@ -91,7 +91,7 @@ def test_client_and_server_open_and_talk() -> None:
 def test_frames_right_behind_the_response_are_taken() -> None:
     link = new_client()
     link.connected(0)
-    early = accept(REQUEST) + encode_frame(TEXT, b"early", None)
+    early = encode_upgrade_response(REQUEST) + encode_frame(TEXT, b"early", None)
     assert list(link.receive_bytes(early, 0)) == [LinkOpened(), "early"]
 
 
@@ -132,7 +132,9 @@ def test_a_refusal_is_a_fault_with_its_status_and_the_end() -> None:
 def test_a_response_with_headers_that_are_not_ascii_is_a_fault(name: bytes, value: bytes) -> None:
     link = new_client()
     link.connected(0)
-    response = accept(REQUEST).replace(b"\r\n\r\n", b"\r\n" + name + b": " + value + b"\r\n\r\n")
+    response = encode_upgrade_response(REQUEST).replace(
+        b"\r\n\r\n", b"\r\n" + name + b": " + value + b"\r\n\r\n"
+    )
     events = list(link.receive_bytes(response.replace(b"Upgrade: websocket\r\n", b""), 0))
     assert isinstance(events[0], LinkFault)
     assert events[0].kind is FaultKind.BROKEN_PROTOCOL
@@ -229,7 +231,7 @@ def test_a_link_without_keepalive_has_no_deadline() -> None:
     assert take(link, (PONG, b"keepalive")) == []
 
 
-@pytest.mark.parametrize("answer", [b"", accept(REQUEST)[:-1]])
+@pytest.mark.parametrize("answer", [b"", encode_upgrade_response(REQUEST)[:-1]])
 def test_half_a_handshake_and_then_silence_times_out(answer: bytes) -> None:
     link = new_client()
     link.connected(SECOND)
@@ -317,7 +319,7 @@ def test_a_link_that_is_closed_before_it_is_open_is_over_at_once() -> None:
     link = new_client()
     link.connected(0)
     assert link.close(1000, "", 0) == [LOST]
-    assert list(link.receive_bytes(accept(REQUEST), 0)) == []
+    assert list(link.receive_bytes(encode_upgrade_response(REQUEST), 0)) == []
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 2999, 5000])
@@ -381,7 +383,7 @@ def test_a_stream_that_ends_while_closing_is_lost() -> None:
 
 
 SESSION = (
-    accept(REQUEST)
+    encode_upgrade_response(REQUEST)
     + encode_frame(TEXT, b"short", None)
     + encode_frame(TEXT, b"x" * 300, None)
     + encode_frame(0x01, b"frag", None)

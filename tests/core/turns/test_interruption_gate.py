@@ -252,7 +252,7 @@ def test_the_application_s_own_word_is_asked_last() -> None:
     call.model(speech_started())
     assert call.wait(100).told(Interrupted)
     assert [each.speech_ms for each in attempts] == [100, 100]
-    assert attempts[0].recent == 0
+    assert attempts[0].recent_interruptions == 0
 
 
 def test_a_turn_that_was_completed_while_the_agent_was_protected_is_answered_afterwards() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twilio_realtime_core.audio.payload import count_samples
+from twilio_realtime_core.audio.pcmu import count_samples
 from twilio_realtime_core.machine.units import FRAME_SAMPLES, MS, SECOND
 from twilio_realtime_core.uplink.caller_audio import (
     INACTIVITY_SAMPLES,

@@ -29,7 +29,7 @@ from twilio_realtime_core.values.items import (
     TextPart,
     UnknownItem,
     UnknownPart,
-    as_text,
+    replace_audio_with_text,
 )
 
 IMAGE = "data:image/png;base64,AAAA"
@@ -210,7 +210,7 @@ def test_audio_becomes_the_words_that_were_heard() -> None:
         (AudioPart("All heard."), AudioPart("Cut here.", "Cut", 300), TextPart("Written.")),
     )
     expected = (TextPart("All heard."), TextPart("Cut"), TextPart("Written."))
-    assert as_text(spoken) == Message("i", Role.ASSISTANT, expected)
+    assert replace_audio_with_text(spoken) == Message("i", Role.ASSISTANT, expected)
 
 
 def test_audio_without_words_heard_is_left_out() -> None:
@@ -220,11 +220,11 @@ def test_audio_without_words_heard_is_left_out() -> None:
         AudioPart("Unheard.", "", 0),
         AudioPart("Who knows", None, 9),
     )
-    assert as_text(Message("i", Role.USER, parts)) == Message("i", Role.USER)
+    assert replace_audio_with_text(Message("i", Role.USER, parts)) == Message("i", Role.USER)
 
 
 def test_what_is_no_message_is_text_already() -> None:
-    assert as_text(FunctionOutput("i", "c", "{}")) == FunctionOutput("i", "c", "{}")
+    assert replace_audio_with_text(FunctionOutput("i", "c", "{}")) == FunctionOutput("i", "c", "{}")
 
 
 def test_what_is_nested_beyond_all_sense_is_left_out() -> None:

@@ -185,8 +185,8 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "session/pending_events",
-                "return [event for event, _ in waiting]",
-                "return [event for event, _ in sorted(waiting, key=lambda each: each[1])]",
+                "return [event for event, _ in queue]",
+                "return [event for event, _ in sorted(queue, key=lambda each: each[1])]",
             ),
         ],
     ),
@@ -331,19 +331,19 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
     ),
     # The session, and the end.
     Bug(
-        "the format is not pinned in an update",
+        "an update does not name the audio format",
         [
             Edit(
                 "config/audio_format",
                 """\
-            return UpdateSession(pin_session(event.session), event.event_id)
+            return UpdateSession(enforce_session_format(event.session), event.event_id)
 """,
                 "            return event\n",
             ),
             Edit(
                 "session/session",
-                "self._owned(pin_session(event.session), first=False)",
-                "self._owned(event.session, first=False)",
+                "enforce_session_format(event.session), is_initial=False",
+                "event.session, is_initial=False",
             ),
         ],
     ),
@@ -906,7 +906,7 @@ TruncateItem(
         "samples are counted with their padding",
         [
             Edit(
-                "audio/payload",
+                "audio/pcmu",
                 "return len(payload) // 4 * 3 - padding",
                 "return len(payload) // 4 * 3",
             ),

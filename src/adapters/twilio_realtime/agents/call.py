@@ -1,9 +1,9 @@
-"""The application's view of a call: what happens in it, and what it may be told to do.
+"""A call as the application sees it: its notifications, and the commands that it takes.
 
     async def agent(call: Call) -> None:
         async for event in call:
             if isinstance(event, KeyPressed):
-                call.send(HangUp(once_heard=True))
+                call.send(HangUp(after_playback=True))
 
 The same on trio and on asyncio. A slow agent never delays audio.
 """
@@ -23,103 +23,114 @@ from twilio_realtime_core.notifications import CallEnded, CallStarted, Notificat
 from twilio_realtime_core.values.items import ConversationItem
 from twilio_realtime_core.values.playback_position import PlaybackPosition
 
-from .failures import ApplicationError, is_failure, place
-from .mailbox import LIMIT, Mailbox
+from .failures import ApplicationError, describe_error, is_failure
+from .mailbox import MAX_QUEUED_NOTIFICATIONS, Mailbox
 
-__all__ = ["GRACE_SECONDS", "MAX_PROBLEMS", "Agent", "Call"]
+__all__ = ["GRACE_MS", "MAX_REPORTED_FAILURES", "Call", "CallHandler"]
 
-GRACE_SECONDS: Final = 5.0
-"""How long an agent may go on after its call has ended: enough to write down how it went, in a
-database that is slow for once. Its connection counts as open until then."""
+GRACE_MS: Final = 5_000
+"""How long (ms) an agent may run after its call has ended: enough to store a result in a slow
+database. Its connection counts as open until then."""
 
-MAX_PROBLEMS: Final = 8
-"""Failures of one call that are told. What is broken may fail with each event; the first ones say
-why."""
+MAX_REPORTED_FAILURES: Final = 8
+"""Failures of one call that are reported. Broken code may fail with each event; the first failures
+show why."""
 
 Ts = TypeVarTuple("Ts")
 
 
 @define(eq=False, repr=False)
 class Call:
-    """One call, from `CallStarted` on. To iterate over it gives its notifications in order, and
-    ends after `CallEnded`; one task at a time may do so.
+    """One call, from `CallStarted` on.
 
-    Notifications wait for who is slow: see `mailbox` for how many, and which are dropped then.
-    Where more would wait, the call is ended, and the last notifications are a `Fault` of the kind
-    `OVERFLOW` and `CallEnded`.
+    An async iterator over its notifications in order, which ends after `CallEnded`; one task at a
+    time may iterate. Notifications are queued for a slow agent: see `mailbox` for how many, and for
+    those that are dropped. If the queue overflows, the call is hung up, and the last notifications
+    are a `Fault` of the kind `OVERFLOW` and `CallEnded`.
 
-    All of it is for tasks of the call's event loop, not for other threads.
+    A call may only be used by tasks of its event loop, not by other threads.
     """
 
     started: CallStarted
-    """How the call began. If the same socket begins another stream: how that one did."""
-    _command: Callable[[Command], None]
-    """Gives a command to the call's machine, and carries out what that asks for."""
-    _items: Callable[[], tuple[ConversationItem, ...]] = tuple
-    _heard: Callable[[], tuple[PlaybackPosition, ...]] = tuple
+    """How the call started; if the same socket starts another stream, how that one did."""
+    _send_command: Callable[[Command], None]
+    """Passes a command to the bridge, and performs the actions that it returns."""
+    _get_items: Callable[[], tuple[ConversationItem, ...]] = tuple
+    _get_playback_positions: Callable[[], tuple[PlaybackPosition, ...]] = tuple
     ended: CallEnded | None = field(init=False, default=None)
-    """How it ended, once it has; the agent may not have read so far."""
-    _mailbox: Mailbox = field(init=False, factory=Mailbox)
+    """How the call ended, as soon as it has; the agent may not have read that far."""
+    _mailbox: Mailbox = field(init=False)
     _watchers: list[Callable[[Notification], None]] = field(
         init=False, factory=list[Callable[[Notification], None]]
     )
-    _wanted: deque[Callable[[], Awaitable[object]]] = field(
+    _pending_tasks: deque[Callable[[], Awaitable[object]]] = field(
         init=False, factory=deque[Callable[[], Awaitable[object]]]
     )
-    """Tasks to be started, in the next turn of the loop. A callback of the loop, which asyncio's
-    driver notifies from, cannot start any; so `run` does."""
-    _over: bool = field(init=False, default=False)
-    _stirred: anyio.Event | None = field(init=False, default=None)
-    """Set when there are such tasks, or the call is over."""
-    _problems: list[ApplicationError] = field(init=False, factory=list[ApplicationError])
+    """Tasks for `run` to start. `start_soon` cannot start them itself: on asyncio, watchers are
+    called from callbacks of the loop, outside of any task."""
+    _is_closed: bool = field(init=False, default=False)
+    _wake_event: anyio.Event | None = field(init=False, default=None)
+    """Set when a task is pending or the call is closed."""
+    _failures: list[ApplicationError] = field(init=False, factory=list[ApplicationError])
+
+    def __attrs_post_init__(self) -> None:
+        self._mailbox = Mailbox(self._handle_overflow)
 
     # For agents.
 
     @property
-    def dropped(self) -> int:
-        """How many notifications the agent missed because it was slow."""
-        return self._mailbox.dropped
+    def dropped_count(self) -> int:
+        """Number of notifications that were dropped because the agent was slow."""
+        return self._mailbox.dropped_count
 
     @property
     def items(self) -> tuple[ConversationItem, ...]:
-        """The conversation so far, in its order, with what was heard of each item."""
-        return self._items()
+        """The conversation so far in its order, each item with what the caller heard of it."""
+        return self._get_items()
 
     @property
     def playback_positions(self) -> tuple[PlaybackPosition, ...]:
-        """How far each content part that was not heard to the end has been (`Bridge.heard`)."""
-        return self._heard()
+        """The position of each content part that has not been heard to its end
+        (`Bridge.playback_positions`)."""
+        return self._get_playback_positions()
 
     def send(self, command: Command) -> None:
-        """Give a command. What it leads to is done behind all that the call asked for before.
+        """Send a command to the bridge. Its actions are performed after all earlier ones.
 
-        Raises `LocalProtocolError` where it cannot be carried out, before anything has changed.
-        After the end it does nothing: the caller may hang up at any moment.
+        Once the call has ended this does nothing, since the caller may hang up at any moment.
+        Raises `LocalProtocolError` if the command is not possible now; nothing has changed then.
         """
-        if not self._over:
-            self._command(command)
+        if not self._is_closed:
+            self._send_command(command)
 
     def __aiter__(self) -> AsyncIterator[Notification]:
         return self._mailbox
 
     def watch(self, watcher: Callable[[Notification], None]) -> None:
-        """From now on, have `watcher` called with each notification as it happens, before the agent
-        reads it. None is dropped; so it must not wait. It may `send`. An exception of it ends the
-        call, as one of the agent does."""
+        """Call `watcher` with each notification from now on, before the agent reads it.
+
+        Watchers get every notification, dropped ones too. They must not block, and they may `send`.
+        An exception of a watcher ends the call, as one of the agent does.
+        """
         self._watchers.append(watcher)
 
     def start_soon(self, function: Callable[[Unpack[Ts]], Awaitable[object]], *args: *Ts) -> None:
-        """Run `function` beside the agent until the call has ended, and then cancel it. An
-        exception of it ends the call, as one of the agent does. After the end it does nothing."""
-        if not self._over:
-            self._wanted.append(partial(function, *args))
-            self._stir()
+        """Run `function(*args)` as a task of the call, which is cancelled when the call ends.
 
-    # For whoever drives the call.
+        An exception of the task ends the call, as one of the agent does. Once the call has ended
+        this does nothing.
+        """
+        if not self._is_closed:
+            self._pending_tasks.append(partial(function, *args))
+            self._wake()
+
+    # For the code that runs the call.
 
     def notify(self, event: Notification) -> None:
-        """Something has happened. It never waits or raises, and may be called by a callback of the
-        event loop."""
+        """Pass a notification to the watchers and queue it for the agent.
+
+        Never waits or raises; callbacks of the event loop may call it.
+        """
         match event:
             case CallStarted():
                 self.started = event
@@ -127,47 +138,49 @@ class Call:
                 self.ended = event
             case _:
                 pass
-        self._tell_watchers(event)
+        self._notify_watchers(event)
         if self.ended is None:
-            self._put(event)
+            self._mailbox.put(event)
         else:
             self._mailbox.close(self.ended)
             self.close()
 
     def close(self) -> None:
-        """Nothing will happen any more: what is there to be read is the last. `CallEnded` says so
-        by itself."""
-        self._over = True
+        """End the call without further notifications; `CallEnded` does so by itself."""
+        self._is_closed = True
         self._mailbox.close()
-        self._stir()
+        self._wake()
 
-    async def run(self, agent: "Agent", grace_seconds: float = GRACE_SECONDS) -> None:
-        """Run the agent, once, until the call is over and the agent is done; it is cancelled if it
-        takes more than `grace_seconds` for that.
+    async def run(self, agent: "CallHandler", grace_ms: int = GRACE_MS) -> None:
+        """Run the agent, once, until the call is closed and the agent has returned.
 
-        If the agent returns earlier, the call goes on without it, and with all that it started. If
-        it raises, the call is hung up. What went wrong is raised at the end, an
-        `ApplicationError`, or an `ExceptionGroup` of several in their order.
+        An agent that still runs `grace_ms` after the call was closed is cancelled. If the agent
+        returns earlier, the call goes on without it, and so do the tasks that it started. If the
+        agent raises, the call is hung up.
+
+        Raises at the end an `ApplicationError` for a failure of the application, and an
+        `ExceptionGroup` for several, in their order.
         """
         grace = anyio.CancelScope()
-        # The agent outlives the tasks that it has started. Its time does not wait for them: they
-        # may be slow to end, too.
+        # The agent's task group is the outer one: its grace period does not wait for the tasks of
+        # the call, which may be slow to end, too.
         async with anyio.create_task_group() as agents, anyio.create_task_group() as tasks:
-            agents.start_soon(self._attend, agent, grace)
-            await self._start_tasks(tasks)
+            agents.start_soon(self._run_agent, agent, grace)
+            await self._start_pending_tasks(tasks)
             tasks.cancel_scope.cancel()
-            grace.deadline = anyio.current_time() + grace_seconds
+            grace.deadline = anyio.current_time() + grace_ms / 1000
         if grace.cancelled_caught:
-            self._report(f"the agent still ran {grace_seconds:g} s after its call had ended")
-        match self._problems:
+            seconds = f"{grace_ms / 1000:g} s"
+            self._add_failure(f"the agent still ran {seconds} after its call had ended")
+        match self._failures:
             case []:
                 pass
-            case [problem]:
-                raise problem
+            case [failure]:
+                raise failure
             case several:
-                raise ExceptionGroup("the application has gone wrong", several)
+                raise ExceptionGroup("the application has failed", several)
 
-    async def _attend(self, agent: "Agent", grace: anyio.CancelScope) -> None:
+    async def _run_agent(self, agent: "CallHandler", grace: anyio.CancelScope) -> None:
         try:
             with grace:
                 await agent(self)
@@ -175,21 +188,21 @@ class Call:
             if not is_failure(error):
                 raise
             self._fail("the agent", error)
-        self._mailbox.abandon()
+        self._mailbox.discard()
 
-    async def _start_tasks(self, tasks: TaskGroup) -> None:
-        """Start what is wanted, until the call is over."""
-        while not self._over:
-            self._stirred = anyio.Event()
-            while self._wanted:
-                tasks.start_soon(self._run_beside, self._wanted.popleft())
-            await self._stirred.wait()
+    async def _start_pending_tasks(self, tasks: TaskGroup) -> None:
+        """Start pending tasks until the call is closed."""
+        while not self._is_closed:
+            self._wake_event = anyio.Event()
+            while self._pending_tasks:
+                tasks.start_soon(self._run_task, self._pending_tasks.popleft())
+            await self._wake_event.wait()
 
-    def _stir(self) -> None:
-        if self._stirred is not None:
-            self._stirred.set()
+    def _wake(self) -> None:
+        if self._wake_event is not None:
+            self._wake_event.set()
 
-    async def _run_beside(self, function: Callable[[], Awaitable[object]]) -> None:
+    async def _run_task(self, function: Callable[[], Awaitable[object]]) -> None:
         try:
             await function()
         except BaseException as error:
@@ -197,39 +210,40 @@ class Call:
                 raise
             self._fail("a task of the call", error)
 
-    def _tell_watchers(self, event: Notification) -> None:
+    def _notify_watchers(self, event: Notification) -> None:
         for watcher in self._watchers:
             try:
                 watcher(event)
             except Exception as error:
-                if not _is_own(event):  # else it would be told of its failure, and fail, for ever
+                # A watcher that fails with its own failure would fail without end.
+                if not _is_application_fault(event):
                     self._fail("a watcher of the call", error)
 
-    def _put(self, event: Notification) -> None:
-        if not self._mailbox.put(event):
-            self._report(f"the agent does not keep up: {LIMIT} notifications wait for it")
-            self.send(HangUp())
-
-    def _fail(self, who: str, error: BaseException) -> None:
-        """The application has gone wrong: that ends the call."""
-        what = f"{who} raised {place(error)}"
-        self._report(what, error)
-        fault = Fault(None, FaultKind.APPLICATION, what)
-        self._tell_watchers(fault)
-        self._put(fault)
+    def _handle_overflow(self) -> None:
+        self._add_failure(
+            f"the agent does not keep up: {MAX_QUEUED_NOTIFICATIONS} notifications wait for it"
+        )
         self.send(HangUp())
 
-    def _report(self, what: str, cause: BaseException | None = None) -> None:
-        if len(self._problems) < MAX_PROBLEMS:
-            problem = ApplicationError(what)
-            problem.__cause__ = cause
-            self._problems.append(problem)
+    def _fail(self, source: str, error: BaseException) -> None:
+        """Report a failure of the application, and hang up."""
+        message = f"{source} raised {describe_error(error)}"
+        self._add_failure(message, error)
+        fault = Fault(None, FaultKind.APPLICATION, message)
+        self._notify_watchers(fault)
+        self._mailbox.put(fault)
+        self.send(HangUp())
+
+    def _add_failure(self, message: str, cause: BaseException | None = None) -> None:
+        if len(self._failures) < MAX_REPORTED_FAILURES:
+            failure = ApplicationError(message)
+            failure.__cause__ = cause
+            self._failures.append(failure)
 
 
-def _is_own(event: Notification) -> bool:
-    """Whether it tells that the application has gone wrong."""
+def _is_application_fault(event: Notification) -> bool:
     return isinstance(event, Fault) and event.kind is FaultKind.APPLICATION
 
 
-Agent: TypeAlias = Callable[[Call], Awaitable[None]]
-"""Looks after one call, in a task of its own."""
+CallHandler: TypeAlias = Callable[[Call], Awaitable[None]]
+"""An async function that handles one call; each call runs it in its own task."""

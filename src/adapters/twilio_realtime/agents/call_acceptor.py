@@ -1,9 +1,9 @@
-"""Joins a service and an agent: what `listen` of either runtime needs to answer calls.
+"""Answers the calls of a service with an agent: what `listen` of either runtime needs.
 
-await listen(host, port, answering(Service(config), agent, Driver), on_error=report)
+await listen(host, port, call_acceptor(Service(config), agent, Driver), on_error=report)
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Any, Protocol, TypeAlias, cast
 
@@ -16,16 +16,25 @@ from twilio_realtime_core.transport.http import HttpRequest
 from twilio_realtime_core.values.items import ConversationItem
 from twilio_realtime_core.values.playback_position import PlaybackPosition
 
-from .call import GRACE_SECONDS, Agent, Call
+from ..runtime.base_driver import AnyDriver
+from ..runtime.tcp_acceptor import Accept, ConnectionRunner
+from .call import GRACE_MS, Call, CallHandler
 
-__all__ = ["CommandTarget", "Connection", "Connections", "MakeDriver", "RunningDriver", "answering"]
+__all__ = [
+    "CommandTarget",
+    "ConnectionFactory",
+    "ConnectionMachine",
+    "DriverFactory",
+    "call_acceptor",
+]
 
 
 class CommandTarget(Protocol):
-    """What takes the commands of a call: its `Bridge`."""
+    """The part of a `Bridge` that a `Call` uses."""
 
     def send(self, command: Command, now: int) -> list[Action]:
-        """What a command leads to. Raises `LocalProtocolError` if it cannot be carried out."""
+        """Return the actions that a command leads to. Raises `LocalProtocolError` if the command
+        is not possible now."""
         ...
 
     @property
@@ -34,120 +43,113 @@ class CommandTarget(Protocol):
         ...
 
     def playback_positions(self, now: int) -> tuple[PlaybackPosition, ...]:
-        """How far each content part has been heard."""
+        """Return the position of each content part that has not been heard to its end."""
         ...
 
 
-class Connection(ByteMachine, Protocol):
+class ConnectionMachine(ByteMachine, Protocol):
     """The machine of an accepted connection."""
 
     def perform(self, actions: list[Action], now: int) -> list[ByteAction]:
-        """What is to be done to carry out what the bridge asks for."""
+        """Return the byte actions that carry out actions of the bridge."""
         ...
 
 
-class Connections(Protocol):
-    """What answers: a `Service`."""
+class ConnectionFactory(Protocol):
+    """The part of a `Service` that `call_acceptor` uses."""
 
-    def open_connection(self, on_call: Callable[[CommandTarget, HttpRequest], None]) -> Connection:
-        """The machine for an accepted connection; if it becomes a call, `on_call` is told."""
+    def open_connection(
+        self, on_call: Callable[[CommandTarget, HttpRequest], None]
+    ) -> ConnectionMachine:
+        """Return the machine of an accepted connection, which calls `on_call` if the connection
+        becomes a call."""
         ...
 
 
-class RunningDriver(Protocol):
-    """The `Driver` of either runtime."""
-
-    async def run(self, accepted: Mapping[Any, Any], /) -> None:
-        """Run the machine to its end."""
-        ...
-
-    def now(self) -> int:
-        """The time (ns)."""
-        ...
-
-    def perform(self, actions: Iterable[ByteAction], /) -> None:
-        """Do what the machine asks of somebody else than the driver."""
-        ...
-
-
-MakeDriver: TypeAlias = Callable[[ByteMachine, Callable[[object], None]], RunningDriver]
-"""Makes a driver of a machine and of who is to be notified."""
+DriverFactory: TypeAlias = Callable[[ByteMachine, Callable[[object], None]], AnyDriver]
+"""Makes a driver of a machine and a callback for notifications, as the class `Driver` does."""
 
 
 def _ignore(event: object) -> None:
-    """Nobody is told."""
+    """Ignore a notification."""
 
 
-def answering(
-    service: Connections,
-    agent: Agent,
-    driver: MakeDriver,
+def call_acceptor(
+    service: ConnectionFactory,
+    agent: CallHandler,
+    make_driver: DriverFactory,
     *,
-    grace_seconds: float = GRACE_SECONDS,
-    on_stray: Callable[[object], None] = _ignore,
-) -> Callable[[], tuple[Any, Hashable]]:
-    """The `accept` of `listen`: each call that comes in by way of `service` gets an `agent`.
+    grace_ms: int = GRACE_MS,
+    on_unhandled: Callable[[object], None] = _ignore,
+) -> Accept:
+    """Return the `accept` of `listen` that runs `agent` for each call of `service`.
 
-    `driver` is the `Driver` of the runtime (or what makes one, for example with a `dial` of its
-    own). The agent of a call begins with its `CallStarted`; see `Call.run` for its end. What goes
-    wrong in it is raised as `Call.run` says, which `listen` passes to its `on_error`. `on_stray` is
-    told what no agent is: faults of connections that are no calls, and of calls that never began.
+    `make_driver` is the `Driver` of the runtime, or for example `partial(Driver, dial=...)`. An
+    agent starts at its call's `CallStarted`, and has `grace_ms` to return once the call has ended;
+    failures are raised as `Call.run` says, and `listen` passes them to its `on_error`.
+
+    `on_unhandled` gets the notifications that no agent gets: faults of connections that are no
+    calls, and of calls that never started.
     """
 
-    def accept() -> tuple[Any, Hashable]:
-        return _Answered(service, agent, driver, grace_seconds, on_stray), Peer.TWILIO
+    def accept() -> tuple[ConnectionRunner, Hashable]:
+        connection = _AcceptedConnection(service, agent, make_driver, grace_ms, on_unhandled)
+        return connection, Peer.TWILIO
 
     return accept
 
 
 @define(eq=False, repr=False)
-class _Answered:
+class _AcceptedConnection:
     """An accepted connection, its driver, and, if it becomes a call, the agent."""
 
-    _service: Connections
-    _agent: Agent
-    _make_driver: MakeDriver
-    _grace_seconds: float
-    _on_stray: Callable[[object], None]
-    _machine: Connection = field(init=False)
-    _driver: RunningDriver = field(init=False)
-    _known: anyio.Event = field(init=False)
-    """Set when it is a call, or over."""
+    _service: ConnectionFactory
+    _agent: CallHandler
+    _make_driver: DriverFactory
+    _grace_ms: int
+    _on_unhandled: Callable[[object], None]
+    _machine: ConnectionMachine = field(init=False)
+    _driver: AnyDriver = field(init=False)
+    _started_or_ended: anyio.Event = field(init=False)
+    """Set when the call has started, or the connection has ended."""
     _bridge: CommandTarget | None = field(init=False, default=None)
     _call: Call | None = field(init=False, default=None)
     _failure: Exception | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
-        self._machine = self._service.open_connection(self._begin)
+        self._machine = self._service.open_connection(self._set_bridge)
         self._driver = self._make_driver(self._machine, self._notify)
 
-    async def run(self, accepted: Mapping[Any, Any]) -> None:
-        """As that of a driver. Raises what ended the call without need, once all is over."""
-        self._known = anyio.Event()
+    async def run(self, accepted: Mapping[Any, Any], /) -> None:
+        """Run the driver, and the agent of the call, to their ends.
+
+        Raises at the end the exception of the driver, or else what `Call.run` raised.
+        """
+        self._started_or_ended = anyio.Event()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._drive, accepted)
-            await self._known.wait()
+            tasks.start_soon(self._run_driver, accepted)
+            await self._started_or_ended.wait()
             if self._call is not None:
-                await self._attend(self._call)
+                await self._run_agent(self._call)
         if self._failure is not None:
             raise self._failure
 
-    async def _drive(self, accepted: Mapping[Any, Any]) -> None:
+    async def _run_driver(self, accepted: Mapping[Any, Any]) -> None:
         try:
             await self._driver.run(accepted)
         except Exception as error:  # a bug; the agent may finish all the same
             self._failure = error
         if self._call is not None:
             self._call.close()
-        self._known.set()
+        self._started_or_ended.set()
 
-    async def _attend(self, call: Call) -> None:
+    async def _run_agent(self, call: Call) -> None:
         try:
-            await call.run(self._agent, self._grace_seconds)
+            await call.run(self._agent, self._grace_ms)
         except Exception as error:  # raised now it would tear down sockets that are closing
             self._failure = self._failure or error
 
-    def _begin(self, bridge: CommandTarget, request: HttpRequest) -> None:
+    def _set_bridge(self, bridge: CommandTarget, request: HttpRequest) -> None:
         del request
         self._bridge = bridge
 
@@ -156,17 +158,17 @@ class _Answered:
             bridge = self._bridge
             self._call = Call(
                 event,
-                partial(self._command, bridge),
+                partial(self._send_command, bridge),
                 lambda: bridge.items,
                 lambda: bridge.playback_positions(self._driver.now()),
             )
-            self._known.set()
+            self._started_or_ended.set()
         if self._call is None:
-            self._on_stray(event)
+            self._on_unhandled(event)
         else:
             self._call.notify(cast(Notification, event))
 
-    def _command(self, bridge: CommandTarget, command: Command) -> None:
+    def _send_command(self, bridge: CommandTarget, command: Command) -> None:
         now = self._driver.now()
         actions = bridge.send(command, now)
         self._driver.perform(self._machine.perform(actions, now))

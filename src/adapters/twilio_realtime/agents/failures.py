@@ -1,4 +1,4 @@
-"""What goes wrong in the application's own code, told without what people said."""
+"""Failures of the application's code, described without anything that people said."""
 
 import asyncio
 import site
@@ -9,32 +9,33 @@ from typing import Final
 
 import anyio
 
-__all__ = ["ApplicationError", "is_failure", "place"]
+__all__ = ["ApplicationError", "describe_error", "is_failure"]
 
-_OF_OTHERS: Final = tuple(
+_LIBRARY_PREFIXES: Final = tuple(
     f"{folder}/"
     for folder in {
         *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
         *site.getsitepackages(),
     }
 )
-"""Where the code of the standard library and of installed packages is."""
+"""The folders of the standard library and of installed packages."""
 
 
 class ApplicationError(Exception):
-    """An agent, a handler or a function of the application has gone wrong.
+    """An agent, a handler or a function of the application has failed.
 
-    The text says which, and where in the code; never what an exception said, since that may hold
-    what people said. Whoever may see it finds the exception in `__cause__`.
+    The text says which, with the type of the exception and the line of the code. It never contains
+    the exception's text, since that may quote what people said; the exception is `__cause__`.
     """
 
 
 def is_failure(error: BaseException) -> bool:
-    """Whether what a task of a call has raised is a failure of the application; else it is to be
-    raised again, such as that the task itself is cancelled.
+    """Whether an exception of a task of a call is a failure of the application. Any other must be
+    raised again, such as the cancellation of the task itself.
 
-    Asyncio has one exception for two things: who awaits a task that somebody has cancelled gets the
-    same as who is cancelled. Only then is somebody waiting for the task to end (`Task.cancelling`).
+    On asyncio both look alike: awaiting a task that was cancelled raises the same exception as
+    being cancelled. Only in the second case is a cancellation of the current task requested
+    (`Task.cancelling`).
     """
     if not isinstance(error, asyncio.CancelledError):
         return isinstance(error, Exception)
@@ -44,15 +45,19 @@ def is_failure(error: BaseException) -> bool:
     return task is not None and not task.cancelling()
 
 
-def place(error: BaseException) -> str:
-    """The type of an exception, and the file and line of the application that it comes from: the
-    last that is not in a library, if there is one."""
+def describe_error(error: BaseException) -> str:
+    """Return the type of an exception, and the file and line that raised it: the innermost of the
+    application, else the innermost of a library. The exception's text is left out."""
     match error:
         case BaseExceptionGroup(exceptions=(BaseException() as cause,)):  # of a task group
-            return place(cause)
+            return describe_error(cause)
         case _:
             pass
     frames = traceback.extract_tb(error.__traceback__)
-    own = [each for each in frames if not each.filename.startswith((*_OF_OTHERS, "<"))]
-    at = [f" at {Path(each.filename).name}:{each.lineno}" for each in (own or frames)[-1:]]
-    return "".join([type(error).__name__, *at])
+    in_application = [
+        each for each in frames if not each.filename.startswith((*_LIBRARY_PREFIXES, "<"))
+    ]
+    location = [
+        f" at {Path(each.filename).name}:{each.lineno}" for each in (in_application or frames)[-1:]
+    ]
+    return "".join([type(error).__name__, *location])

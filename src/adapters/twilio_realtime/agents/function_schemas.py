@@ -1,5 +1,4 @@
-"""What a Python function takes, as the JSON schema that the model is told, and as the check of what
-the model then gives."""
+"""The parameters of Python functions as JSON schemas, and the check of arguments against them."""
 
 import inspect
 from collections.abc import Callable
@@ -12,36 +11,37 @@ from twilio_realtime_core import LocalProtocolError
 
 from .call import Call
 
-__all__ = ["Signature"]
+__all__ = ["FunctionSchema"]
 
-_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_NAMED_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 @frozen(eq=False)
-class Signature:
+class FunctionSchema:
     """The parameters of a function.
 
-    `schema` is the JSON schema of an object of them. `takes_call` names those that are annotated
-    `Call`: they are no business of the model's.
+    `parameters` is the JSON schema of an object of them, as the model gets it. `call_parameters`
+    names those that are annotated `Call`, which are not part of the schema.
     """
 
-    schema: dict[str, Any]
-    takes_call: tuple[str, ...]
+    parameters: dict[str, Any]
+    call_parameters: tuple[str, ...]
     _decoder: msgspec.json.Decoder[Any] = field(repr=False)
 
     @classmethod
-    def of(cls, function: Callable[..., Any]) -> Self:
-        """That of `function`. Annotations are those that msgspec knows; `Annotated[..., Meta(...)]`
-        adds descriptions and bounds.
+    def from_function(cls, function: Callable[..., Any]) -> Self:
+        """Make the schema of `function` from its annotations, which can be all that msgspec
+        supports; `Annotated[..., Meta(...)]` adds descriptions and bounds.
 
-        Raises `LocalProtocolError` for what is no function or method, and for a parameter that has
-        no annotation, or one of which there is no schema, or that cannot be given by name.
+        Raises `LocalProtocolError` if `function` is no function or method, and for a parameter
+        without an annotation, with an annotation that has no JSON schema, or that cannot be passed
+        by name.
         """
         inner = inspect.unwrap(function)
         if not (inspect.isfunction(inner) or inspect.ismethod(inner)):
             kind = type(inner).__name__
             raise LocalProtocolError(
-                f"a {kind} is no function that can be told to the model: write a def around it"
+                f"a {kind} is no function that the model can call: write a def around it"
             )
         name = function.__name__
         try:
@@ -52,43 +52,47 @@ class Signature:
             ) from None
         parameters = inspect.signature(function).parameters.values()
         for each in parameters:
-            if each.kind not in _BY_NAME or each.name not in hints:
+            if each.kind not in _NAMED_KINDS or each.name not in hints:
                 raise LocalProtocolError(
                     f"{name}: {each.name} must be a parameter with a name and an annotation"
                 )
-        given = [each for each in parameters if hints[each.name] is not Call]
+        model_parameters = [each for each in parameters if hints[each.name] is not Call]
         try:
             arguments = msgspec.defstruct(
                 "arguments",
-                [_field(each, hints[each.name]) for each in given],
+                [_struct_field(each, hints[each.name]) for each in model_parameters],
                 forbid_unknown_fields=True,
                 kw_only=True,
             )
-            schema = _schema(arguments)
+            schema = _object_schema(arguments)
             decoder = msgspec.json.Decoder(arguments)
         except (TypeError, ValueError) as error:
             raise LocalProtocolError(f"{name}: there is no JSON schema: {error}") from None
-        takes_call = tuple(each.name for each in parameters if hints[each.name] is Call)
-        return cls(schema, takes_call, decoder)
+        call_parameters = tuple(each.name for each in parameters if hints[each.name] is Call)
+        return cls(schema, call_parameters, decoder)
 
-    def arguments(self, text: str, call: Call) -> dict[str, Any]:
-        """What to call the function with, from the JSON that the model wrote.
+    def decode_arguments(self, text: str, call: Call) -> dict[str, Any]:
+        """Return the function's keyword arguments: those in `text`, the JSON of the model, and
+        `call` for each of `call_parameters`.
 
-        Raises `ValueError` or `RecursionError` for what does not match the schema.
+        Raises `ValueError` or `RecursionError` if `text` does not match the schema.
         """
         # For a function without parameters, some models write nothing.
-        given: dict[str, Any] = msgspec.structs.asdict(self._decoder.decode(text or "{}"))
-        return {**given, **dict.fromkeys(self.takes_call, call)}
+        arguments: dict[str, Any] = msgspec.structs.asdict(self._decoder.decode(text or "{}"))
+        return {**arguments, **dict.fromkeys(self.call_parameters, call)}
 
 
-def _field(parameter: inspect.Parameter, kind: Any) -> tuple[str, Any] | tuple[str, Any, Any]:
+def _struct_field(
+    parameter: inspect.Parameter, annotation: Any
+) -> tuple[str, Any] | tuple[str, Any, Any]:
     if parameter.default is inspect.Parameter.empty:
-        return parameter.name, kind
-    return parameter.name, kind, parameter.default
+        return parameter.name, annotation
+    return parameter.name, annotation, parameter.default
 
 
-def _schema(arguments: type[msgspec.Struct]) -> dict[str, Any]:
-    """An object at the top, as the API wants it, and not a reference to one."""
+def _object_schema(arguments: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return a schema whose top level is the object itself, as the API requires, instead of a
+    reference to it."""
     (reference,), components = msgspec.json.schema_components(
         [arguments], ref_template="#/$defs/{name}"
     )

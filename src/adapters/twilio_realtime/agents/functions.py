@@ -1,4 +1,4 @@
-"""Python functions that the model may call.
+"""Python functions that the model can call.
 
 functions = Functions(on_error=report)
 
@@ -7,10 +7,10 @@ async def weather(city: str) -> str:
     '''Tells the weather of a city.'''
     return await forecast(city)
 
-SessionConfig(tools=functions.tools)    # the model is told
-functions.attach(call)                  # by the agent: its calls are answered
+SessionConfig(tools=functions.tools)    # describes them to the model
+functions.attach(call)                  # by the agent: answers the function calls of `call`
 
-They run in tasks of the call: they delay neither audio nor what the agent reads.
+Functions run in tasks of the call. They delay neither audio nor the notifications of the agent.
 """
 
 import inspect
@@ -29,19 +29,18 @@ from twilio_realtime_core.commands import SendFunctionOutput
 from twilio_realtime_core.notifications import FunctionCallRequested, Notification
 
 from .call import Call
-from .failures import ApplicationError, is_failure, place
-from .function_schemas import Signature
+from .failures import ApplicationError, describe_error, is_failure
+from .function_schemas import FunctionSchema
 
-__all__ = ["MAX_RUNNING", "TIMEOUT_SECONDS", "Functions"]
+__all__ = ["MAX_RUNNING_FUNCTIONS", "TIMEOUT_MS", "Functions"]
 
-TIMEOUT_SECONDS: Final = 15.0
-"""How long a function may take, unless it says otherwise: a caller who hears nothing for longer
-takes the line for dead."""
+TIMEOUT_MS: Final = 15_000
+"""Default of a function's `timeout_ms`: callers who hear nothing for longer assume
+that the line is dead."""
 
-MAX_RUNNING: Final = 32
-"""Functions of one call that may run at a time, with the threads that nobody waits for any more. A
-response asks for a handful; a model that goes on asking must not start tasks or threads without
-end."""
+MAX_RUNNING_FUNCTIONS: Final = 32
+"""Functions of one call that may run at a time, abandoned threads included. A response requests a
+handful; a model that requests calls without end must not start tasks or threads without end."""
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 """API reference, "Realtime": the name of a function."""
@@ -51,19 +50,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @define(eq=False, repr=False)
 class Functions:
-    """The functions of an application; one for all calls, or one for each.
+    """A registry of functions that the model can call, for all calls or for each.
 
-    Each request of the model is answered once, by a `SendFunctionOutput`: with what the function
-    returned, a string as it is and anything else as JSON; or with `{"error": ...}`, where the name
-    or the arguments are wrong (the model is told what is, and may try again), or where the function
-    raised, returned what is no JSON, or took too long (of these it is told no more than that).
-    When the call ends, functions are cancelled, and nothing is sent.
+    Each function call of the model is answered once, by a `SendFunctionOutput` of what the function
+    returned: a string as it is, anything else as JSON. The output is `{"error": ...}` if the name
+    or the arguments are wrong (it says how, so that the model can try again), and if the function
+    raised, returned what is no JSON, or took too long (it says no more than that). When the call
+    ends, running functions are cancelled, and nothing is sent.
 
-    `on_error` is told what went wrong in a function, an `ApplicationError`; the call goes on.
+    `on_error` gets an `ApplicationError` for each function that failed; the call goes on.
     """
 
     _on_error: Callable[[Exception], None] = field(kw_only=True, alias="on_error")
-    _functions: dict[str, "_Function"] = field(init=False, factory=dict[str, "_Function"])
+    _functions: dict[str, "_RegisteredFunction"] = field(
+        init=False, factory=dict[str, "_RegisteredFunction"]
+    )
 
     @overload
     def add(self, function: F, /) -> F: ...
@@ -74,8 +75,8 @@ class Functions:
         /,
         *,
         name: str | None = None,
-        timeout_seconds: float = TIMEOUT_SECONDS,
-        once_heard: bool = False,
+        timeout_ms: int = TIMEOUT_MS,
+        after_playback: bool = False,
         respond: bool = True,
     ) -> Callable[[F], F]: ...
 
@@ -85,76 +86,77 @@ class Functions:
         /,
         *,
         name: str | None = None,
-        timeout_seconds: float = TIMEOUT_SECONDS,
-        once_heard: bool = False,
+        timeout_ms: int = TIMEOUT_MS,
+        after_playback: bool = False,
         respond: bool = True,
     ) -> F | Callable[[F], F]:
-        """Register the function that is decorated, sync or async; its docstring tells the model
-        what it does, and `Signature` how it is to be called.
+        """Register the decorated function, sync or async, with its docstring as the description and
+        the schema that `FunctionSchema` makes of its parameters.
 
-        A parameter annotated `Call` gets the call. A sync function runs in a thread of its own, so
-        it cannot take the call; nothing can stop it, but what it returns too late is not sent, and
-        until it ends it is one of the `MAX_RUNNING` of its call.
+        A parameter annotated `Call` gets the call. A sync function runs in a thread, so it cannot
+        take the call. A thread cannot be cancelled: output that comes too late is not sent, and
+        until the thread ends it counts as one of the `MAX_RUNNING_FUNCTIONS` of its call.
 
-        `name` for the model, if not the function's own. `once_heard`: the answer waits until all
-        that the agent has said was heard. `respond=False`: the model does not go on at once; after
-        an error it does, since it may have to mend something. Raises `LocalProtocolError` for what
-        cannot be told to the model.
+        `name`: the name for the model (default: the function's). `timeout_ms`: how long the
+        function may run. `after_playback`: send the output once all audio of the agent so far has
+        been heard. `respond=False`: do not request a response to the output; a response to an error
+        is always requested, since the model may have to correct something.
+
+        Raises `LocalProtocolError` if the name is not valid or is in use, and if the function
+        cannot be described to the model (`FunctionSchema.from_function`).
         """
 
         def register(function: F) -> F:
-            signature = Signature.of(function)
-            own = _Function(
-                function,
-                name or function.__name__,
-                signature,
-                timeout_seconds,
-                once_heard,
-                respond,
+            schema = FunctionSchema.from_function(function)
+            registered = _RegisteredFunction(
+                function, name or function.__name__, schema, timeout_ms, after_playback, respond
             )
-            if own.name in self._functions:
-                raise LocalProtocolError(f"there is a function {own.name} already")
-            self._functions[own.name] = own
+            if registered.name in self._functions:
+                raise LocalProtocolError(f"there is a function {registered.name} already")
+            self._functions[registered.name] = registered
             return function
 
         return register if function is None else register(function)
 
     @property
     def tools(self) -> tuple[Mapping[str, Any], ...]:
-        """The functions, as `SessionConfig.tools` are written."""
+        """The functions as `SessionConfig.tools`."""
         return tuple(each.tool for each in self._functions.values())
 
     def attach(self, call: Call) -> None:
-        """Answer the requests of a call from now on: so it is the first that an agent does. All
-        functions of a call are in one registry, since what that does not know is answered with an
-        error."""
-        call.watch(_Answering(call, self._functions, self._on_error).hear)
+        """Answer the function calls of `call` from now on.
+
+        Attach first in an agent: function calls that come earlier go unanswered. Attach one
+        registry to a call, since it answers function calls that it does not know with an error.
+        """
+        call.watch(_FunctionCallResponder(call, self._functions, self._on_error).on_notification)
 
 
 @frozen(eq=False)
-class _Function:
-    """A function, and how it is to be answered."""
+class _RegisteredFunction:
+    """A function, and how its calls are answered."""
 
     function: Callable[..., Any]
     name: str
-    signature: Signature
-    timeout_seconds: float
-    once_heard: bool
+    schema: FunctionSchema
+    timeout_ms: int
+    after_playback: bool
     respond: bool
 
     def __attrs_post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise LocalProtocolError(
-                f"the name {self.name} is none for the API: letters, digits, _ and -, at most 64"
+                f"the API does not accept the name {self.name}: use letters, digits, _ and -"
+                " (at most 64)"
             )
-        if self.signature.takes_call and not self.is_async:
+        if self.schema.call_parameters and not self.is_async:
             raise LocalProtocolError(
                 f"{self.name} takes the call, so it must be async: no thread may touch a call"
             )
 
     @property
     def is_async(self) -> bool:
-        """Also where a decorator has wrapped it, as `functools.wraps` tells."""
+        """Whether the function, or the one that it wraps (`functools.wraps`), is async."""
         function = self.function
         return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
             inspect.unwrap(function)
@@ -162,142 +164,159 @@ class _Function:
 
     @property
     def tool(self) -> Mapping[str, Any]:
-        tool = {"type": "function", "name": self.name, "parameters": self.signature.schema}
+        tool = {"type": "function", "name": self.name, "parameters": self.schema.parameters}
         description = inspect.getdoc(self.function)
         return tool if description is None else tool | {"description": description}
 
-    async def run(self, arguments: Mapping[str, Any], in_thread: "_InThread") -> str:
-        """What it returns, as text. Raises what it raises, and `Exception` for what is no JSON."""
+    async def run(self, arguments: Mapping[str, Any], run_in_thread: "_ThreadRunner") -> str:
+        """Return the function's output as text. Raises what the function raises, and an `Exception`
+        if the output is no JSON."""
         call = partial(self.function, **arguments)
-        result: object = await (call() if self.is_async else in_thread(call))
-        if isinstance(result, str):
-            result.encode()  # a lone surrogate cannot be sent
-            return result
-        return msgspec.json.encode(result, order="deterministic").decode()
+        output: object = await (call() if self.is_async else run_in_thread(call))
+        if isinstance(output, str):
+            output.encode()  # a lone surrogate cannot be sent
+            return output
+        return msgspec.json.encode(output, order="deterministic").decode()
 
 
-_InThread: TypeAlias = Callable[[Callable[[], object]], Awaitable[object]]
+_ThreadRunner: TypeAlias = Callable[[Callable[[], object]], Awaitable[object]]
+"""Runs a function in a thread and returns what it returns."""
 
 
 @define(eq=False, repr=False)
-class _Running:
-    """The requests of one call that are not answered yet, and its threads, by tokens.
+class _RunningFunctions:
+    """The running functions of one call, each of which holds one of `MAX_RUNNING_FUNCTIONS` slots
+    until both its function call is answered and its thread has ended.
 
-    A call has a limiter of its own: with that of the process, the hung functions of one call would
-    hold up those of all others.
+    The limiter of threads belongs to the call: with one for the process, hung functions of one call
+    would delay those of all others.
     """
 
-    _requests: set[object] = field(init=False, factory=set[object])
-    _threads: set[object] = field(init=False, factory=set[object])
-    """Those that run; each takes itself out."""
-    _limiter: CapacityLimiter = field(init=False, factory=lambda: CapacityLimiter(MAX_RUNNING))
+    _unanswered: set[object] = field(init=False, factory=set[object])
+    _in_threads: set[object] = field(init=False, factory=set[object])
+    _limiter: CapacityLimiter = field(
+        init=False, factory=lambda: CapacityLimiter(MAX_RUNNING_FUNCTIONS)
+    )
 
-    def begin(self) -> object | None:
-        """The token of a new request; `None`: there are too many."""
-        if len(self._requests | self._threads) >= MAX_RUNNING:
+    def claim_slot(self) -> object | None:
+        """Return the token of a new slot, or `None` if all slots are in use."""
+        if len(self._unanswered | self._in_threads) >= MAX_RUNNING_FUNCTIONS:
             return None
-        self._requests.add(token := object())
-        return token
+        self._unanswered.add(slot := object())
+        return slot
 
-    def end(self, token: object) -> None:
-        """A request is answered. Its thread may go on."""
-        self._requests.discard(token)
+    def mark_answered(self, slot: object) -> None:
+        """Release a slot, unless its thread still runs."""
+        self._unanswered.discard(slot)
 
-    async def in_thread(self, token: object, function: Callable[[], object]) -> object:
-        """What `function` returns, in a thread that is left to itself if we are cancelled."""
+    async def run_in_thread(self, slot: object, function: Callable[[], object]) -> object:
+        """Return what `function` returns, from a thread that is abandoned on cancellation."""
 
         def run() -> object:
-            self._threads.add(token)
+            self._in_threads.add(slot)
             try:
                 return function()
             finally:
-                self._threads.discard(token)
+                self._in_threads.discard(slot)
 
         return await to_thread.run_sync(run, abandon_on_cancel=True, limiter=self._limiter)
 
 
 @define(eq=False, repr=False)
-class _Answering:
-    """Answers the requests of one call."""
+class _FunctionCallResponder:
+    """Answers the function calls of one call."""
 
     _call: Call
-    _functions: Mapping[str, _Function]
+    _functions: Mapping[str, _RegisteredFunction]
     _on_error: Callable[[Exception], None]
-    _running: _Running = field(init=False, factory=_Running)
+    _running: _RunningFunctions = field(init=False, factory=_RunningFunctions)
 
-    def hear(self, event: Notification) -> None:
-        """A watcher of the call."""
+    def on_notification(self, event: Notification) -> None:
+        """Start the requested function; a watcher of the call."""
         match event:
             case FunctionCallRequested(name=name):
                 function = self._functions.get(name)
                 if function is None:
-                    self._refuse(event, "there is no function of this name")
-                elif (token := self._running.begin()) is None:
-                    self._refuse(event, "too many functions are running: try again later")
+                    self._send_error(event, "there is no function of this name")
+                elif (slot := self._running.claim_slot()) is None:
+                    self._send_error(event, "too many functions are running: try again later")
                 else:
-                    self._call.start_soon(self._answer, function, event, token)
+                    self._call.start_soon(self._answer, function, event, slot)
             case _:
                 pass
 
     async def _answer(
-        self, function: _Function, event: FunctionCallRequested, token: object
+        self, function: _RegisteredFunction, event: FunctionCallRequested, slot: object
     ) -> None:
         try:
-            arguments = function.signature.arguments(event.arguments, self._call)
+            arguments = function.schema.decode_arguments(event.arguments, self._call)
         except (ValueError, RecursionError) as error:
-            self._refuse(event, f"the arguments are not valid: {error}", function)
+            self._send_error(event, f"the arguments are not valid: {error}", function)
         except Exception as error:  # of a class of the application that an annotation names
-            self._failed(function, event, error)
+            self._handle_failure(function, event, error)
         else:
-            await self._run(function, event, arguments, partial(self._running.in_thread, token))
+            run_in_thread = partial(self._running.run_in_thread, slot)
+            await self._run(function, event, arguments, run_in_thread)
         finally:
-            self._running.end(token)
+            self._running.mark_answered(slot)
 
     async def _run(
         self,
-        function: _Function,
+        function: _RegisteredFunction,
         event: FunctionCallRequested,
         arguments: Mapping[str, Any],
-        in_thread: _InThread,
+        run_in_thread: _ThreadRunner,
     ) -> None:
         output: str | None = None
         try:
-            with anyio.move_on_after(function.timeout_seconds):
-                output = await function.run(arguments, in_thread)
+            with anyio.move_on_after(function.timeout_ms / 1000):
+                output = await function.run(arguments, run_in_thread)
         except BaseException as error:
             if not is_failure(error):
                 raise
-            self._failed(function, event, error)
+            self._handle_failure(function, event, error)
             return
         if output is None:
-            seconds = f"{function.timeout_seconds:g} s"
-            self._refuse(event, f"the function was not done in {seconds}", function)
+            seconds = f"{function.timeout_ms / 1000:g} s"
+            self._send_error(event, f"the function was not done in {seconds}", function)
             self._report(f"the function {function.name} was not done in {seconds}")
         else:
-            self._send(event, output, respond=function.respond, once_heard=function.once_heard)
+            self._send_output(
+                event, output, respond=function.respond, after_playback=function.after_playback
+            )
 
-    def _failed(
-        self, function: _Function, event: FunctionCallRequested, error: BaseException
+    def _handle_failure(
+        self, function: _RegisteredFunction, event: FunctionCallRequested, error: BaseException
     ) -> None:
-        """The model is answered first: who is told of the error may fail as well."""
-        self._refuse(event, "the function has failed", function)
-        self._report(f"the function {function.name} failed: {place(error)}", error)
+        """Answer the model, and then report: `on_error` may fail as well."""
+        self._send_error(event, "the function has failed", function)
+        self._report(f"the function {function.name} failed: {describe_error(error)}", error)
 
-    def _refuse(
-        self, event: FunctionCallRequested, why: str, function: _Function | None = None
+    def _send_error(
+        self,
+        event: FunctionCallRequested,
+        message: str,
+        function: _RegisteredFunction | None = None,
     ) -> None:
-        output = msgspec.json.encode({"error": why}).decode()
-        self._send(event, output, once_heard=function is not None and function.once_heard)
+        output = msgspec.json.encode({"error": message}).decode()
+        after_playback = function is not None and function.after_playback
+        self._send_output(event, output, after_playback=after_playback)
 
-    def _send(
-        self, event: FunctionCallRequested, output: str, *, respond: bool = True, once_heard: bool
+    def _send_output(
+        self,
+        event: FunctionCallRequested,
+        output: str,
+        *,
+        respond: bool = True,
+        after_playback: bool,
     ) -> None:
         try:
-            self._call.send(SendFunctionOutput(event.call_id, output, respond, once_heard))
-        except LocalProtocolError as error:  # such as that somebody else has answered
-            self._report(f"an output of {event.name} could not be sent: {place(error)}", error)
+            self._call.send(SendFunctionOutput(event.call_id, output, respond, after_playback))
+        except LocalProtocolError as error:  # for example, the application has answered already
+            message = f"an output of {event.name} could not be sent: {describe_error(error)}"
+            self._report(message, error)
 
-    def _report(self, what: str, cause: BaseException | None = None) -> None:
-        error = ApplicationError(what)
+    def _report(self, message: str, cause: BaseException | None = None) -> None:
+        error = ApplicationError(message)
         error.__cause__ = cause
         self._on_error(error)

@@ -1,4 +1,4 @@
-"""Callbacks by kind of notification, for who prefers them to a loop.
+"""An agent made of callbacks, each for one kind of notification.
 
 handlers = Handlers()
 
@@ -16,39 +16,40 @@ from twilio_realtime_core.notifications import Notification
 
 from .call import Call
 
-__all__ = ["Handler", "Handlers"]
+__all__ = ["Handlers", "NotificationHandler"]
 
 E = TypeVar("E", bound=Notification)
-Handler: TypeAlias = Callable[[Call, E], Awaitable[None] | None]
+NotificationHandler: TypeAlias = Callable[[Call, E], Awaitable[None] | None]
+"""A callback of `Handlers`, sync or async."""
 
 
 @define(eq=False, repr=False)
 class Handlers:
-    """An agent made of callbacks. They are called one after the other, each with the call and what
-    has happened, in the order of the notifications, then of registration; the next one waits for
-    an async one to end. What waits long is better given to `Call.start_soon`.
+    """An agent made of callbacks, to be passed wherever a `CallHandler` is.
 
-    A call's `Handlers` end with it; an exception of one ends the call, as one of any agent does.
+    Handlers are called one after the other, in the order of the notifications and then of their
+    registration; an async one is awaited before the next is called. Run what takes long by
+    `Call.start_soon`. An exception of a handler ends the call, as one of any agent does.
     """
 
-    _handlers: list[tuple[type[Any], Handler[Any]]] = field(
-        init=False, factory=list[tuple[type[Any], "Handler[Any]"]]
+    _handlers: list[tuple[type[Any], NotificationHandler[Any]]] = field(
+        init=False, factory=list[tuple[type[Any], "NotificationHandler[Any]"]]
     )
 
-    def on(self, kind: type[E]) -> Callable[[Handler[E]], Handler[E]]:
-        """Register the function that is decorated, sync or async, for notifications of a kind."""
+    def on(self, kind: type[E]) -> Callable[[NotificationHandler[E]], NotificationHandler[E]]:
+        """Register the decorated function, sync or async, for notifications of the class `kind`."""
 
-        def register(handler: Handler[E]) -> Handler[E]:
+        def register(handler: NotificationHandler[E]) -> NotificationHandler[E]:
             self._handlers.append((kind, handler))
             return handler
 
         return register
 
     async def __call__(self, call: Call) -> None:
-        """Look after a call: this is an `Agent`."""
+        """Handle the notifications of a call until it has ended."""
         async for event in call:
             for kind, handler in self._handlers:
                 if isinstance(event, kind):
-                    waiting = handler(call, event)
-                    if waiting is not None:
-                        await waiting
+                    result = handler(call, event)
+                    if result is not None:
+                        await result

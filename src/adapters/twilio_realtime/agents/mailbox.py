@@ -1,6 +1,7 @@
-"""What waits for a reader who may be slow, so that the call does not wait for him."""
+"""The queue of notifications between a call and its reader. The call never waits for the reader."""
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from anyio import Event
@@ -20,21 +21,21 @@ from twilio_realtime_core.notifications import (
     TwilioMessage,
 )
 
-__all__ = ["LIMIT", "LOSSY_LIMIT", "Mailbox", "is_lossy"]
+__all__ = ["DROP_THRESHOLD", "MAX_QUEUED_NOTIFICATIONS", "Mailbox", "is_droppable"]
 
-LOSSY_LIMIT: Final = 512
-"""Notifications that may wait before lossy ones are dropped: ten seconds of raw messages of Twilio,
-50 a second."""
+DROP_THRESHOLD: Final = 512
+"""Queued notifications from which on droppable ones are dropped: ten seconds of raw messages of
+Twilio, 50 a second."""
 
-LIMIT: Final = 1024
-"""Notifications that may wait before the call is given up. A lively conversation makes some ten a
-second of those that are never dropped; who is a minute behind will not catch up. There is room for
-what one read can bring above the lossy ones: 64 KiB hold 500 of the shortest events."""
+MAX_QUEUED_NOTIFICATIONS: Final = 1024
+"""Queued notifications above which the mailbox overflows. A lively conversation makes about ten a
+second of those that are never dropped; a reader who is a minute behind will not catch up. The space
+above `DROP_THRESHOLD` holds what one read can bring: 64 KiB contain 500 of the shortest events."""
 
 
-def is_lossy(event: Notification) -> bool:
-    """Whether a reader who is slow can do without it: sound, pieces of what is told in full later,
-    raw messages, and what a peer could make without end by doing wrong."""
+def is_droppable(event: Notification) -> bool:
+    """Whether a slow reader can do without `event`: audio, pieces of a text that is notified whole
+    later, raw messages, and what a faulty peer could cause without limit."""
     match event:
         case AgentText() | AgentTranscript() | CallerTranscript():
             return not event.final
@@ -46,57 +47,70 @@ def is_lossy(event: Notification) -> bool:
             return False
 
 
+def _ignore() -> None:
+    """Ignore an overflow."""
+
+
 @define(eq=False, repr=False)
 class Mailbox:
-    """Notifications in order, for one reader at a time. `dropped` counts those that he missed."""
+    """A bounded queue of notifications, an async iterator for one reading task at a time.
 
-    dropped: int = field(init=False, default=0)
-    _waiting: deque[Notification] = field(init=False, factory=deque[Notification])
-    _full: bool = field(init=False, default=False)
-    _closed: bool = field(init=False, default=False)
+    `on_overflow` is called once, when a notification that must not be dropped does not fit. From
+    then on only the notifications of `close` are accepted.
+    """
+
+    _on_overflow: Callable[[], None] = _ignore
+    dropped_count: int = field(init=False, default=0)
+    """Notifications that were not queued."""
+    _queue: deque[Notification] = field(init=False, factory=deque[Notification])
+    _has_overflowed: bool = field(init=False, default=False)
+    _is_closed: bool = field(init=False, default=False)
     _arrival: Event | None = field(init=False, default=None)
+    """Set when something arrives; present while a task waits for that."""
 
-    def put(self, event: Notification) -> bool:
-        """Add what has happened. False, once: it is full, so that nothing but the end is added any
-        more; the reader is told by a `Fault`."""
-        waiting = len(self._waiting)
-        if self._closed:
-            return True
-        if self._full or (waiting >= LOSSY_LIMIT and is_lossy(event)):
-            self.dropped += 1
-            return True
-        if waiting >= LIMIT:
-            self._full = True
-            self.dropped += 1
-            event = Fault(None, FaultKind.OVERFLOW, f"{LIMIT} notifications wait to be read")
-        self._waiting.append(event)
-        self._wake()
-        return not self._full
+    def put(self, event: Notification) -> None:
+        """Queue `event`, or drop it; after `close` it is ignored.
+
+        If it overflows the queue, a `Fault` of the kind `OVERFLOW` takes its place.
+        """
+        if self._is_closed:
+            return
+        queued = len(self._queue)
+        if self._has_overflowed or (queued >= DROP_THRESHOLD and is_droppable(event)):
+            self.dropped_count += 1
+        elif queued < MAX_QUEUED_NOTIFICATIONS:
+            self._append(event)
+        else:
+            self._has_overflowed = True
+            self.dropped_count += 1
+            message = f"{MAX_QUEUED_NOTIFICATIONS} notifications wait to be read"
+            self._append(Fault(None, FaultKind.OVERFLOW, message))
+            self._on_overflow()
 
     def close(self, *last: Notification) -> None:
-        """Nothing comes any more but `last`, for which there is always room."""
-        if not self._closed:
-            self._closed = True
-            self._waiting.extend(last)
-            self._wake()
+        """Queue `last`, whatever the limit, and end the iteration after it."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._queue.extend(last)
+            self._wake_reader()
 
-    def abandon(self) -> None:
-        """Nobody reads any more."""
+    def discard(self) -> None:
+        """Close the mailbox and drop what is queued: there is no reader any more."""
         self.close()
-        self._waiting.clear()
+        self._queue.clear()
 
     def __aiter__(self) -> "Mailbox":
         return self
 
     async def __anext__(self) -> Notification:
         await checkpoint()  # a reader who only reads must leave the loop to others
-        while not self._waiting:
-            if self._closed:
+        while not self._queue:
+            if self._is_closed:
                 raise StopAsyncIteration
-            await self._wait()
-        return self._waiting.popleft()
+            await self._wait_for_arrival()
+        return self._queue.popleft()
 
-    async def _wait(self) -> None:
+    async def _wait_for_arrival(self) -> None:
         if self._arrival is not None:
             raise LocalProtocolError("another task reads the notifications of this call already")
         self._arrival = Event()
@@ -105,6 +119,10 @@ class Mailbox:
         finally:
             self._arrival = None
 
-    def _wake(self) -> None:
+    def _append(self, event: Notification) -> None:
+        self._queue.append(event)
+        self._wake_reader()
+
+    def _wake_reader(self) -> None:
         if self._arrival is not None:
             self._arrival.set()

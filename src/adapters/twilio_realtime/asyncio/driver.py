@@ -1,5 +1,4 @@
-"""The driver on asyncio: the loop calls back for each stream and for the timer; only dialling has
-tasks."""
+"""The driver on asyncio: the loop calls back for streams and the timer; only dials are tasks."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -12,10 +11,17 @@ from attrs import define, field
 from twilio_realtime_core.machine.contract import ByteMachine
 from twilio_realtime_core.machine.units import SECOND
 
-from ..runtime.base_driver import CLOSE_NS, OUTBOX_LIMIT, READ_BYTES, BaseDriver, Dialling, Stream
+from ..runtime.base_driver import (
+    CLOSE_TIMEOUT_NS,
+    MAX_UNSENT_BYTES,
+    READ_BYTES,
+    BaseDriver,
+    DrivenStream,
+    PendingDial,
+)
 from .transport import Dial, SocketTransport, Transport, dial
 
-__all__ = ["CLOSE_NS", "OUTBOX_LIMIT", "READ_BYTES", "Driver", "drive"]
+__all__ = ["CLOSE_TIMEOUT_NS", "MAX_UNSENT_BYTES", "READ_BYTES", "Driver", "drive"]
 
 
 async def drive(
@@ -25,65 +31,69 @@ async def drive(
     notify: Callable[[object], None],
     dial: Dial = dial,
 ) -> None:
-    """Run one machine until no stream is left and its deadline is `None`: see `Driver`."""
+    """Run one machine until no stream is left and its deadline is `None`: see `Driver`.
+
+    Raises what the machine or `notify` raises.
+    """
     await Driver(machine, notify, dial).run(accepted)
 
 
 @define(eq=False, repr=False)
 class Driver(BaseDriver[Transport]):
-    """Runs one machine. `notify` gets every notification; `dial` opens the streams asked for.
+    """Runs one machine. `notify` is called with every notification; `dial` opens streams.
 
-    `notify` must not wait. It and the application's other tasks may use `perform` at any time.
+    `notify` must not block. Like all tasks of the application, it may call `perform`.
     """
 
-    _connect: Dial = field(default=dial, alias="dial")
+    _open_transport: Dial = field(default=dial, alias="dial")
     _tasks: asyncio.TaskGroup = field(init=False)
-    _over: asyncio.Event = field(init=False, factory=asyncio.Event)
+    _stopped: asyncio.Event = field(init=False, factory=asyncio.Event)
     _timer: asyncio.TimerHandle | None = field(init=False, default=None)
 
-    def _own(self, connection: socket) -> Transport:
+    def _make_transport(self, connection: socket) -> Transport:
         return SocketTransport(connection)
 
-    async def _live(self) -> None:
+    async def _run_until_stopped(self) -> None:
         async with asyncio.TaskGroup() as self._tasks:
             try:
-                self._start()
-                await self._over.wait()
+                self._start_machine()
+                await self._stopped.wait()
             finally:
                 self._stop()
 
-    def _end(self) -> None:
+    def _signal_stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._over.set()
+        self._stopped.set()
 
     # Time.
 
-    def _time(self) -> float:
+    def _loop_time_s(self) -> float:
         return asyncio.get_running_loop().time()
 
-    def _set_timer(self, deadline: int) -> None:
+    def _set_timer(self, deadline_ns: int) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(deadline / SECOND, self._expire)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(deadline_ns / SECOND, self._handle_timer)
 
     # Streams.
 
-    def _start_dialling(self, dialling: Dialling) -> None:
-        dialling.cancel = self._tasks.create_task(self._dial(dialling)).cancel
+    def _start_dial(self, pending: PendingDial) -> None:
+        pending.cancel = self._tasks.create_task(self._dial(pending)).cancel
 
-    def _start_reading(self, stream: Stream[Transport]) -> None:
+    def _start_reading(self, stream: DrivenStream[Transport]) -> None:
         stream.transport.on_readable(partial(self._read, stream))
 
-    def _read(self, stream: Stream[Transport]) -> None:
+    def _read(self, stream: DrivenStream[Transport]) -> None:
         self._receive(stream)
-        if stream.ended:
+        if stream.has_ended:
             stream.transport.on_readable(None)
 
-    def _start_writing(self, stream: Stream[Transport]) -> None:
+    def _start_writing(self, stream: DrivenStream[Transport]) -> None:
         stream.transport.on_writable(partial(self._write, stream))
 
-    def _write(self, stream: Stream[Transport]) -> None:
+    def _write(self, stream: DrivenStream[Transport]) -> None:
         self._flush(stream)
-        if not stream.outbox:
+        if not stream.unsent:
             stream.transport.on_writable(None)

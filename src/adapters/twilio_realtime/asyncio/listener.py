@@ -1,16 +1,19 @@
-"""Accepts TCP connections, and drives a machine for each."""
+"""The TCP listener on asyncio, which drives a machine for each connection."""
 
 import asyncio
 import socket
-from collections.abc import Callable, Hashable
-from typing import TypeAlias
+from collections.abc import Callable
 
-from ..runtime.listening import MAX_CONNECTIONS, Reception, addresses, bind, close
-from .driver import Driver
+from ..runtime.tcp_acceptor import (
+    MAX_CONNECTIONS,
+    Accept,
+    Acceptor,
+    bind_listeners,
+    close_listeners,
+    listener_addresses,
+)
 
 __all__ = ["MAX_CONNECTIONS", "listen"]
-
-Accept: TypeAlias = Callable[[], tuple[Driver, Hashable]]
 
 
 async def listen(
@@ -22,34 +25,36 @@ async def listen(
     on_listening: Callable[[list[tuple[str, int]]], None] = lambda addresses: None,
     max_connections: int = MAX_CONNECTIONS,
 ) -> None:
-    """Accept connections on each address of `host` (`None`: all of this machine) until cancelled,
-    which ends the calls as well.
+    """Accept connections on each address of `host` (`None`: all addresses of this machine) until
+    cancelled, which ends the calls as well.
 
-    For each connection `accept` gives a new driver, and the peer that its machine knows the
-    connection by. An exception of one call ends that call alone, and goes to `on_error`; so does
-    the reason why a connection could not be accepted. `on_listening` is told the addresses, with
-    the port that the system chose for port 0 (one for each address). Above `max_connections` new
-    ones wait until others end. Raises `OSError` if an address cannot be listened on.
+    For each connection, `accept` returns a new driver and its machine's key of the connection. An
+    exception of one call ends that call alone and is passed to `on_error`, and so is an error that
+    keeps a connection from being accepted. `on_listening` gets the addresses, with the port that
+    the system chose for port 0 (one for each address). Above `max_connections`, new connections
+    wait until others end.
+
+    Raises `OSError` if an address cannot be listened on.
     """
-    loop = asyncio.get_running_loop()
-    listeners = bind(
-        await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    address_infos = await asyncio.get_running_loop().getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
-    room = asyncio.Semaphore(max_connections)
-    reception = Reception(accept, on_error, room, _wait_readable, asyncio.sleep)
+    listeners = bind_listeners(address_infos)
+    slots = asyncio.Semaphore(max_connections)
+    acceptor = Acceptor(accept, on_error, slots, _wait_readable, asyncio.sleep)
 
-    def serve(connection: socket.socket) -> None:
-        task = tasks.create_task(reception.serve(connection))
-        # For a task that is cancelled before it begins.
+    def start_serving(connection: socket.socket) -> None:
+        task = tasks.create_task(acceptor.serve(connection))
+        # For a task that is cancelled before its first step.
         task.add_done_callback(lambda _: connection.close())
 
     try:
         async with asyncio.TaskGroup() as tasks:
             for listener in listeners:
-                tasks.create_task(reception.accept_all(listener, serve))
-            on_listening(addresses(listeners))
+                tasks.create_task(acceptor.accept_all(listener, start_serving))
+            on_listening(listener_addresses(listeners))
     finally:
-        close(listeners)
+        close_listeners(listeners)
 
 
 async def _wait_readable(listener: socket.socket) -> None:

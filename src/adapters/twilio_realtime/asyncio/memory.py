@@ -1,59 +1,61 @@
-"""Byte streams without sockets: for tests, under a loop with virtual time too."""
+"""Byte streams in memory, for tests; they work under a loop with virtual time too."""
 
 import asyncio
 from collections.abc import Callable
 
 from attrs import define, field
 
-from ..runtime.streams import CAPACITY, MemoryStream, Pipe
+from ..runtime.streams import PIPE_CAPACITY_BYTES, MemoryStream, Pipe
 
 __all__ = ["MemoryTransport", "memory_pair"]
 
 
-def memory_pair(capacity: int = CAPACITY) -> "tuple[MemoryTransport, MemoryTransport]":
-    """Two ends of a stream. `capacity` (bytes) is what may be under way in each direction."""
-    there, back = _Pipe(capacity), _Pipe(capacity)
+def memory_pair(
+    capacity_bytes: int = PIPE_CAPACITY_BYTES,
+) -> "tuple[MemoryTransport, MemoryTransport]":
+    """Return the two ends of a stream that holds up to `capacity_bytes` in each direction."""
+    there, back = _Pipe(capacity_bytes), _Pipe(capacity_bytes)
     return MemoryTransport(back, there), MemoryTransport(there, back)
 
 
 @define(eq=False)
-class _Watch:
-    """Calls back while what it watches for holds."""
+class _ReadinessCallback:
+    """Calls a callback again and again, in turns of the loop, while `is_ready` returns true."""
 
-    holds: Callable[[], bool]
+    is_ready: Callable[[], bool]
     callback: Callable[[], None] | None = field(init=False, default=None)
-    scheduled: bool = field(init=False, default=False)
+    is_scheduled: bool = field(init=False, default=False)
 
-    def set(self, callback: Callable[[], None] | None) -> None:
+    def set_callback(self, callback: Callable[[], None] | None) -> None:
         self.callback = callback
-        self.check()
+        self.schedule_if_ready()
 
-    def check(self) -> None:
-        if self.callback is not None and not self.scheduled and self.holds():
-            self.scheduled = True
+    def schedule_if_ready(self) -> None:
+        if self.callback is not None and not self.is_scheduled and self.is_ready():
+            self.is_scheduled = True
             asyncio.get_running_loop().call_soon(self._call)
 
     def _call(self) -> None:
-        self.scheduled = False
-        if self.callback is not None and self.holds():
+        self.is_scheduled = False
+        if self.callback is not None and self.is_ready():
             self.callback()
-            self.check()
+            self.schedule_if_ready()
 
 
 @define(eq=False)
 class _Pipe(Pipe):
-    """One direction."""
+    """One direction, with the callbacks of its reader and writer."""
 
-    reader: _Watch = field(init=False)
-    writer: _Watch = field(init=False)
+    reader: _ReadinessCallback = field(init=False)
+    writer: _ReadinessCallback = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.reader = _Watch(lambda: self.is_readable)
-        self.writer = _Watch(lambda: self.is_writable)
+        self.reader = _ReadinessCallback(lambda: self.is_readable)
+        self.writer = _ReadinessCallback(lambda: self.is_writable)
 
     def wake(self) -> None:
-        self.reader.check()
-        self.writer.check()
+        self.reader.schedule_if_ready()
+        self.writer.schedule_if_ready()
 
 
 @define(eq=False)
@@ -68,8 +70,8 @@ class MemoryTransport(MemoryStream[_Pipe]):
 
     def on_readable(self, callback: Callable[[], None] | None) -> None:
         """See `Transport`."""
-        self._inbound.reader.set(callback)
+        self._inbound.reader.set_callback(callback)
 
     def on_writable(self, callback: Callable[[], None] | None) -> None:
         """See `Transport`."""
-        self._outbound.writer.set(callback)
+        self._outbound.writer.set_callback(callback)

@@ -1,4 +1,4 @@
-"""A byte stream as the driver sees it, and the one that most have: a TCP socket."""
+"""The transports of the driver on asyncio, with the one over a TCP socket."""
 
 import asyncio
 import socket
@@ -12,16 +12,19 @@ from ..runtime.streams import ByteStream, SocketStream
 
 __all__ = ["Dial", "SocketTransport", "Transport", "dial"]
 
-_ATTEMPT_SECONDS: Final = 0.25
-"""How long one address has to answer before the next is tried beside it (RFC 8305, section 5)."""
+_ATTEMPT_DELAY_S: Final = 0.25
+"""How long one address may take to answer before the next is tried at the same time (RFC 8305,
+section 5)."""
 
 
 class Transport(ByteStream, Protocol):
-    """A byte stream: what a `ByteStream` does at once, and calling back. Nothing waits."""
+    """A byte stream of the driver: the operations of `ByteStream`, and callbacks for them."""
 
     def on_readable(self, callback: Callable[[], None] | None) -> None:
-        """Call `callback` again and again while `recv` need not wait; `None`: no more, which
-        closing means as well, and may be said again after it."""
+        """Call `callback` again and again while `recv` does not have to wait; `None` stops that.
+
+        Closing stops it too. `None` may be set again after it.
+        """
         ...
 
     def on_writable(self, callback: Callable[[], None] | None) -> None:
@@ -34,39 +37,42 @@ Dial: TypeAlias = Callable[[str, int], Awaitable[Transport]]
 
 
 async def dial(host: str, port: int) -> "SocketTransport":
-    """Open a TCP connection, to whichever address of `host` answers first (RFC 8305). Raises
-    `OSError`."""
+    """Open a TCP connection to the address of `host` that answers first (RFC 8305).
+
+    Raises `OSError` if none does.
+    """
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return SocketTransport(await _connect_first([(each[0], each[4]) for each in found]))
+    address_infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return SocketTransport(await _connect_first([(each[0], each[4]) for each in address_infos]))
 
 
 async def _connect_first(addresses: list[tuple[int, Any]]) -> socket.socket:
-    """Try one address after the other, not waiting long for any, until one answers."""
+    """Connect to the address that answers first; a new one is tried after `_ATTEMPT_DELAY_S`, or
+    at once after a failure."""
     connected: list[socket.socket] = []
     failures: list[OSError] = []
     attempts: list[asyncio.Task[None]] = []
 
-    async def attempt(family: int, address: Any, settled: asyncio.Event) -> None:
+    async def attempt(family: int, address: Any, finished: asyncio.Event) -> None:
         try:
             connection = await _connect(family, address)
         except OSError as error:
             failures.append(error)
         else:
             connected.append(connection)
-            for other in attempts:
-                if other is not asyncio.current_task():
-                    other.cancel()
-        settled.set()
+            for task in attempts:
+                if task is not asyncio.current_task():
+                    task.cancel()
+        finished.set()
 
     try:
         async with asyncio.TaskGroup() as group:
-            for family, address in _alternate(addresses):
-                settled = asyncio.Event()
-                attempts.append(group.create_task(attempt(family, address, settled)))
+            for family, address in _alternate_families(addresses):
+                finished = asyncio.Event()
+                attempts.append(group.create_task(attempt(family, address, finished)))
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_ATTEMPT_SECONDS):
-                        await settled.wait()
+                    async with asyncio.timeout(_ATTEMPT_DELAY_S):
+                        await finished.wait()
                 if connected:
                     break
         if not connected:
@@ -74,7 +80,7 @@ async def _connect_first(addresses: list[tuple[int, Any]]) -> socket.socket:
             raise OSError("no address answers") from cause
         return connected.pop(0)
     finally:
-        for connection in connected:  # too late, or for nobody
+        for connection in connected:  # of attempts that were too late, or after a cancellation
             connection.close()
 
 
@@ -89,18 +95,19 @@ async def _connect(family: int, address: Any) -> socket.socket:
     return connection
 
 
-def _alternate(addresses: list[tuple[int, Any]]) -> Iterable[tuple[int, Any]]:
-    """The best address, then the best one of another family: a network that has no way for the
-    first family costs one attempt (RFC 8305, section 4)."""
-    for place, (family, _) in enumerate(addresses):
+def _alternate_families(addresses: list[tuple[int, Any]]) -> Iterable[tuple[int, Any]]:
+    """Return the addresses with the first one of another family in second place: a network without
+    a route for the first family then costs one attempt (RFC 8305, section 4)."""
+    for index, (family, _) in enumerate(addresses):
         if family != addresses[0][0]:
-            return [addresses[0], addresses[place], *addresses[1:place], *addresses[place + 1 :]]
+            return [addresses[0], addresses[index], *addresses[1:index], *addresses[index + 1 :]]
     return addresses
 
 
 @define(eq=False)
 class SocketTransport(SocketStream):
-    """A connected socket. It owns it, makes it non-blocking, and lets small writes go at once."""
+    """A `Transport` over a connected socket, which it owns and makes non-blocking. Small writes are
+    sent without delay."""
 
     def close(self) -> None:
         """See `Transport`."""

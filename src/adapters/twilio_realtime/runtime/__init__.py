@@ -1,1 +1,1 @@
-"""What the drivers of all runtimes share: the base of a driver, byte streams, TLS."""
+"""What the drivers of all runtimes share: their base class, byte streams, TLS, accepting TCP."""

@@ -1,8 +1,8 @@
-"""One machine, its byte streams, and its timer; all of driving it that no event loop owns.
+"""The base class of the drivers: one machine, its byte streams and its timer, without a loop.
 
-An input and all that it leads to are one step without a wait in between, so that no cancellation
-can tear them apart. Bytes go straight to the socket; only what the kernel does not take waits, so
-a slow peer holds up nobody but itself.
+An input and all actions that it leads to are one step without an await, so that a cancellation
+cannot come in between. Bytes are written to the socket at once; only those that the kernel does not
+take are queued, so that a slow peer delays only itself.
 """
 
 from abc import ABC, abstractmethod
@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from enum import Enum, unique
 from socket import socket
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from attrs import define, field
 
@@ -19,20 +19,29 @@ from twilio_realtime_core.machine.actions import ByteAction, Connect, Notify, Se
 from twilio_realtime_core.machine.contract import ByteMachine
 from twilio_realtime_core.machine.units import SECOND
 
-from .streams import ByteStream, explain
+from .streams import ByteStream, describe_dial_error
 
-__all__ = ["CLOSE_NS", "OUTBOX_LIMIT", "READ_BYTES", "BaseDriver", "Dialling", "State", "Stream"]
+__all__ = [
+    "CLOSE_TIMEOUT_NS",
+    "MAX_UNSENT_BYTES",
+    "READ_BYTES",
+    "AnyDriver",
+    "BaseDriver",
+    "DrivenStream",
+    "DriverState",
+    "PendingDial",
+]
 
 READ_BYTES: Final = 64 * 1024
 """Bytes of one read: a message of audio fits several times, and the allocation stays below the
-128 KiB from which the C library asks the kernel for memory at each read."""
+128 KiB from which on the C library asks the kernel for memory at each read."""
 
-OUTBOX_LIMIT: Final = 1024 * 1024
-"""Bytes that may wait for a peer when more are to be written (which may be one large message): 50 s
-of caller audio as the model gets it, 100 s of the agent's as Twilio does. Who is as far behind as
-that will not catch up within the call."""
+MAX_UNSENT_BYTES: Final = 1024 * 1024
+"""Bytes queued for a peer above which a further write aborts its stream (one write may be larger):
+50 s of caller audio in the form that the model gets, 100 s of the agent's in the form that Twilio
+gets. A peer as far behind as that will not catch up within the call."""
 
-CLOSE_NS: Final = 2 * SECOND
+CLOSE_TIMEOUT_NS: Final = 2 * SECOND
 """From `Shutdown` until the stream is closed at the latest: a round trip, and one segment lost on
 the way (RFC 6298, section 2: sent again after 1 s)."""
 
@@ -42,33 +51,33 @@ T = TypeVar("T", bound=ByteStream)
 
 
 @unique
-class State(Enum):
-    """Whether a driver runs: it does so once."""
+class DriverState(Enum):
+    """The state of a driver, which runs once."""
 
     NEW = "new"
     RUNNING = "running"
-    OVER = "over"
+    ENDED = "ended"
 
 
-_RUNNING: Final = State.RUNNING  # asked for at each step: looking it up takes 0.1 µs a time
+_RUNNING: Final = DriverState.RUNNING  # read at each step: the look-up takes 0.1 µs a time
 
 
 @define(eq=False)
-class Stream(Generic[T]):
-    """An open byte stream."""
+class DrivenStream(Generic[T]):
+    """An open byte stream of a driver."""
 
     peer: Hashable
     transport: T
-    outbox: bytearray = field(init=False, factory=bytearray)
-    """What the kernel did not take. While it holds anything, it is written as the peer takes it."""
-    ended: bool = field(init=False, default=False)
-    """Nothing more can be read."""
-    shut: bool = field(init=False, default=False)
-    """The machine has asked for the end; nothing is reported any more."""
+    unsent: bytearray = field(init=False, factory=bytearray)
+    """Bytes that the kernel did not take. They are written as soon as it does."""
+    has_ended: bool = field(init=False, default=False)
+    """Whether nothing more can be read."""
+    is_shut_down: bool = field(init=False, default=False)
+    """Whether the machine has shut the stream down; it gets nothing of the stream any more."""
 
 
 @define(eq=False)
-class Dialling:
+class PendingDial:
     """A stream that is being opened."""
 
     action: Connect
@@ -77,216 +86,226 @@ class Dialling:
 
 @define(eq=False, repr=False)
 class BaseDriver(ABC, Generic[T]):
-    """A driver, but for what only a loop can do: the methods at the end, which a driver adds.
+    """A driver without its event loop, for which a subclass adds the abstract methods at the end.
 
-    `notify` gets every notification, and must not wait; `dial` opens the streams asked for.
+    `notify` is called with every notification and must not block; `dial` opens streams.
     """
 
     _machine: ByteMachine
     _notify: Callable[[object], None]
-    _connect: Callable[[str, int], Awaitable[T]] = field(alias="dial")
-    _state: State = field(init=False, default=State.NEW)
-    _now: int = field(init=False, default=0)
+    _open_transport: Callable[[str, int], Awaitable[T]] = field(alias="dial")
+    _state: DriverState = field(init=False, default=DriverState.NEW)
+    _earliest_now_ns: int = field(init=False, default=0)
+    """The time of the last timer; `now` is never before it."""
     _actions: deque[ByteAction] = field(init=False, factory=deque[ByteAction])
-    _performing: bool = field(init=False, default=False)
-    _streams: dict[Hashable, Stream[T]] = field(init=False, factory=dict[Hashable, Stream[T]])
-    _dials: dict[Hashable, Dialling] = field(init=False, factory=dict[Hashable, Dialling])
-    _closing: dict[Stream[T], int] = field(init=False, factory=dict[Stream[T], int])
-    _wake_at: int = field(init=False, default=_NEVER)
+    _is_performing: bool = field(init=False, default=False)
+    _streams: dict[Hashable, DrivenStream[T]] = field(
+        init=False, factory=dict[Hashable, DrivenStream[T]]
+    )
+    _dials: dict[Hashable, PendingDial] = field(init=False, factory=dict[Hashable, PendingDial])
+    _close_deadlines_ns: dict[DrivenStream[T], int] = field(
+        init=False, factory=dict[DrivenStream[T], int]
+    )
+    """The streams that are shut down and not yet closed."""
+    _timer_ns: int = field(init=False, default=_NEVER)
+    """When the timer fires."""
     _failure: BaseException | None = field(init=False, default=None)
 
     async def run(self, accepted: Mapping[Any, socket | T] = {}) -> None:
-        """Start the machine, tell it that the `accepted` streams are connected, and run it until no
-        stream is left and its deadline is `None`. Once.
+        """Start the machine, with the `accepted` streams connected, and run it until no stream is
+        left and its deadline is `None`.
 
-        Whatever ends it, the streams are closed, those accepted too. An exception of the machine
-        or of `notify` ends it, and is raised here. Raises `LocalProtocolError` if it has run.
+        All streams are closed at the end, the accepted ones too. An exception of the machine or of
+        `notify` ends the run and is raised here. Raises `LocalProtocolError` if called twice.
         """
-        if self._state is not State.NEW:
+        if self._state is not DriverState.NEW:
             raise LocalProtocolError("a driver runs once")
         self._streams = {
-            peer: Stream(peer, self._own(each) if isinstance(each, socket) else each)
+            peer: DrivenStream(
+                peer, self._make_transport(each) if isinstance(each, socket) else each
+            )
             for peer, each in accepted.items()
         }
         self._state = _RUNNING
         try:
-            await self._live()
+            await self._run_until_stopped()
         finally:
             if self._failure is not None:
                 raise self._failure
 
     def now(self) -> int:
-        """The time in ns, to be passed to the machine. It never runs backwards."""
-        now = int(self._time() * SECOND + 0.5)
-        self._now = max(self._now, now)
-        return self._now
+        """Return the time (ns) for the methods of the machine. It never runs backwards."""
+        return max(self._earliest_now_ns, int(self._loop_time_s() * SECOND + 0.5))
 
     def perform(self, actions: Iterable[ByteAction]) -> None:
-        """Do what the machine asks for, in order, behind all that it has asked for before.
+        """Perform actions that the machine returned to others than the driver, such as those of a
+        command, after all earlier ones.
 
-        For what it asks of somebody else than the driver, such as the answer to a command. Once the
-        run is over it does nothing; before, it raises `LocalProtocolError`. What goes wrong is
-        raised by `run`.
+        Once the run is over this does nothing. An exception of the machine is raised by `run`.
+        Raises `LocalProtocolError` before the run.
         """
-        if self._state is State.NEW:
+        if self._state is DriverState.NEW:
             raise LocalProtocolError("the driver does not run yet")
         if self._state is _RUNNING:
             try:
-                self._perform(actions)
+                self._perform_actions(actions)
             except BaseException as error:
                 self._fail(error)
 
-    # A step: one input, and all it leads to.
+    # A step: one input, and all actions that it leads to.
 
-    def _start(self) -> None:
+    def _start_machine(self) -> None:
         accepted = list(self._streams.values())
-        self._tell(self._machine.start)
+        self._call_machine(self._machine.start)
         for stream in accepted:
-            self._open(stream)
+            self._handle_connected(stream)
 
-    def _tell(self, method: Callable[..., Iterable[ByteAction]], *arguments: object) -> None:
+    def _call_machine(
+        self, method: Callable[..., Iterable[ByteAction]], *arguments: object
+    ) -> None:
         if self._state is _RUNNING:
             try:
-                self._perform(method(*arguments, self.now()))
+                self._perform_actions(method(*arguments, self.now()))
             except BaseException as error:
                 self._fail(error)
 
-    def _perform(self, actions: Iterable[ByteAction]) -> None:
+    def _perform_actions(self, actions: Iterable[ByteAction]) -> None:
         self._actions.extend(actions)
-        if self._performing:
-            return  # called from `_carry_out`: the loop below goes on
-        self._performing = True
+        if self._is_performing:
+            return  # called from `_perform_action`, whose caller goes on with the queue
+        self._is_performing = True
         while self._actions:
-            self._carry_out(self._actions.popleft())
-        self._performing = False
-        self._settle()
+            self._perform_action(self._actions.popleft())
+        self._is_performing = False
+        self._finish_step()
 
-    def _carry_out(self, action: ByteAction) -> None:
+    def _perform_action(self, action: ByteAction) -> None:
         match action:
             case SendBytes():
                 stream = self._streams.get(action.peer)
-                if stream is not None:  # else it is lost, as the machine has heard
+                if stream is not None:  # else it is lost, and the machine was notified of its end
                     self._send(stream, action.data)
             case Notify():
                 self._notify(action.event)
             case Connect():
-                self._connect_to(action)
+                self._handle_connect(action)
             case Shutdown():
                 self._shut_down(action.peer)
 
-    def _settle(self) -> None:
-        """After each step: wake earlier if need be, or find that all is over.
+    def _finish_step(self) -> None:
+        """After each step: set the timer earlier if necessary, or stop if nothing is left to do.
 
-        Most messages move the deadline, and to later: so that is noticed only on waking.
+        Most messages move the deadline later, which is noticed only when the timer fires.
         """
-        if self._performing or self._state is not _RUNNING:
+        if self._is_performing or self._state is not _RUNNING:
             return  # the step goes on, or was the last
         deadline = self._machine.deadline
-        if self._closing:
-            first = min(self._closing.values())
+        if self._close_deadlines_ns:
+            first = min(self._close_deadlines_ns.values())
             deadline = first if deadline is None else min(deadline, first)
         if deadline is None:
             if not self._streams and not self._dials:
                 self._stop()
-        elif deadline < self._wake_at:
-            self._wake_at = deadline
+        elif deadline < self._timer_ns:
+            self._timer_ns = deadline
             self._set_timer(deadline)
 
-    def _expire(self) -> None:
-        """The timer has fired: call the machine, if its deadline has come."""
-        # A loop may wake a hair before the time it was given; that is as good as in time.
-        self._now = now = max(self.now(), self._wake_at)
-        self._wake_at = _NEVER
-        for stream in [stream for stream, due in self._closing.items() if due <= now]:
-            (self._lose if stream.outbox else self._close)(stream)
+    def _handle_timer(self) -> None:
+        """The timer has fired: close what is due, and call the machine if its deadline has come."""
+        # A loop may wake slightly before the time of the timer; that counts as in time.
+        self._earliest_now_ns = now = max(self.now(), self._timer_ns)
+        self._timer_ns = _NEVER
+        for stream in [stream for stream, due in self._close_deadlines_ns.items() if due <= now]:
+            (self._abort_stream if stream.unsent else self._close_stream)(stream)
         deadline = self._machine.deadline
         if deadline is not None and deadline <= now:
-            self._tell(self._machine.handle_timeout)
-        self._settle()
+            self._call_machine(self._machine.handle_timeout)
+        self._finish_step()
 
     # Streams: opened, read, written.
 
-    def _connect_to(self, action: Connect) -> None:
+    def _handle_connect(self, action: Connect) -> None:
         if action.tls:
-            raise LocalProtocolError("a driver speaks no TLS: wrap the machine in one that does")
+            raise LocalProtocolError("a driver has no TLS: wrap the machine in Tls")
         if action.peer in self._streams or action.peer in self._dials:
             raise LocalProtocolError(f"{action.peer} has a byte stream already")
-        self._dials[action.peer] = dialling = Dialling(action)
-        self._start_dialling(dialling)
+        self._dials[action.peer] = pending = PendingDial(action)
+        self._start_dial(pending)
 
-    async def _dial(self, dialling: Dialling) -> None:
-        action, transport, reason = dialling.action, None, ""
+    async def _dial(self, pending: PendingDial) -> None:
+        action, transport, reason = pending.action, None, ""
         try:
-            transport = await self._connect(action.host, action.port)
+            transport = await self._open_transport(action.host, action.port)
         except (OSError, UnicodeError) as error:
-            reason = explain(error)
-        if self._dials.get(action.peer) is not dialling:
-            if transport is not None:  # shut down, too late
+            reason = describe_dial_error(error)
+        if self._dials.get(action.peer) is not pending:
+            if transport is not None:  # shut down meanwhile
                 transport.close()
             return
         del self._dials[action.peer]
         if transport is not None:
-            self._streams[action.peer] = stream = Stream(action.peer, transport)
-            self._open(stream)
+            self._streams[action.peer] = stream = DrivenStream(action.peer, transport)
+            self._handle_connected(stream)
         else:
-            self._tell(self._machine.connect_failed, action.peer, reason)
+            self._call_machine(self._machine.connect_failed, action.peer, reason)
 
-    def _open(self, stream: Stream[T]) -> None:
-        if not stream.ended and not stream.shut:  # by what the machine did on another's opening
+    def _handle_connected(self, stream: DrivenStream[T]) -> None:
+        # The machine may have shut it down when another accepted stream was connected.
+        if not stream.has_ended and not stream.is_shut_down:
             self._start_reading(stream)
-            self._tell(self._machine.connected, stream.peer)
+            self._call_machine(self._machine.connected, stream.peer)
 
-    def _receive(self, stream: Stream[T]) -> None:
-        """One read for each time that there is something, so that no peer starves another."""
+    def _receive(self, stream: DrivenStream[T]) -> None:
+        """Read once, each time that the stream is readable, so that no peer starves another."""
         try:
             data = stream.transport.recv(READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
-            self._lose(stream)
+            self._abort_stream(stream)
             return
         if not data:
-            self._hear_end(stream)
-        elif not stream.shut:
-            self._tell(self._machine.receive_bytes, stream.peer, data)
+            self._handle_eof(stream)
+        elif not stream.is_shut_down:
+            self._call_machine(self._machine.receive_bytes, stream.peer, data)
 
-    def _hear_end(self, stream: Stream[T]) -> None:
-        stream.ended = True
-        if not stream.shut:
-            self._tell(self._machine.receive_eof, stream.peer)
-        elif not stream.outbox:
-            self._close(stream)
+    def _handle_eof(self, stream: DrivenStream[T]) -> None:
+        stream.has_ended = True
+        if not stream.is_shut_down:
+            self._call_machine(self._machine.receive_eof, stream.peer)
+        elif not stream.unsent:
+            self._close_stream(stream)
 
-    def _send(self, stream: Stream[T], data: bytes) -> None:
-        outbox = stream.outbox
-        if outbox:
-            if len(outbox) > OUTBOX_LIMIT:
-                self._lose(stream)
+    def _send(self, stream: DrivenStream[T], data: bytes) -> None:
+        unsent = stream.unsent
+        if unsent:
+            if len(unsent) > MAX_UNSENT_BYTES:
+                self._abort_stream(stream)
             else:
-                outbox += data
+                unsent += data
             return
         try:
-            sent = stream.transport.send(data)
+            sent_bytes = stream.transport.send(data)
         except BlockingIOError:
-            sent = 0
+            sent_bytes = 0
         except OSError:
-            self._lose(stream)
+            self._abort_stream(stream)
             return
-        if sent < len(data):
-            outbox += data[sent:]
+        if sent_bytes < len(data):
+            unsent += data[sent_bytes:]
             self._start_writing(stream)
 
-    def _flush(self, stream: Stream[T]) -> None:
-        """Write what waits, as far as the peer takes it."""
-        outbox = stream.outbox
+    def _flush(self, stream: DrivenStream[T]) -> None:
+        """Write unsent bytes, as many as the kernel takes."""
+        unsent = stream.unsent
         try:
-            del outbox[: stream.transport.send(outbox)]
+            del unsent[: stream.transport.send(unsent)]
         except BlockingIOError:
             return
         except OSError:
-            self._lose(stream)
+            self._abort_stream(stream)
             return
-        if stream.shut and not outbox:
+        if stream.is_shut_down and not unsent:
             self._send_eof(stream)
 
     # Streams: ended.
@@ -296,93 +315,99 @@ class BaseDriver(ABC, Generic[T]):
             self._dials.pop(peer).cancel()
         stream = self._streams.pop(peer, None)
         if stream is not None:
-            stream.shut = True
-            self._closing[stream] = self.now() + CLOSE_NS
-            if not stream.outbox:
+            stream.is_shut_down = True
+            self._close_deadlines_ns[stream] = self.now() + CLOSE_TIMEOUT_NS
+            if not stream.unsent:
                 self._send_eof(stream)
 
-    def _send_eof(self, stream: Stream[T]) -> None:
-        """All is written. The socket is closed when the peer has closed as well: closed with
-        bytes unread, it would reset the connection, and what the peer has not read yet would be
-        lost to it (RFC 9112, section 9.6)."""
-        if not stream.ended:
+    def _send_eof(self, stream: DrivenStream[T]) -> None:
+        """End our side of a stream. It is closed when the peer has ended its side as well: closing
+        it with bytes unread would reset the connection, and the peer would lose what it has not
+        read yet (RFC 9112, section 9.6)."""
+        if not stream.has_ended:
             try:
                 stream.transport.send_eof()
             except OSError:
                 pass
             else:
                 return
-        self._close(stream)
+        self._close_stream(stream)
 
-    def _close(self, stream: Stream[T]) -> None:
+    def _close_stream(self, stream: DrivenStream[T]) -> None:
         """Close a stream that was shut down."""
-        stream.ended = True
+        stream.has_ended = True
         stream.transport.close()
-        self._closing.pop(stream, None)
-        self._settle()
+        self._close_deadlines_ns.pop(stream, None)
+        self._finish_step()
 
-    def _lose(self, stream: Stream[T]) -> None:
-        """A stream is broken, or too slow: the machine hears its end, if it has not yet."""
-        unheard = not stream.ended
-        stream.ended = True
-        stream.outbox.clear()
+    def _abort_stream(self, stream: DrivenStream[T]) -> None:
+        """Close a stream that is broken or too slow, and pass its end to the machine unless that
+        was done before."""
+        is_end_unreported = not stream.has_ended
+        stream.has_ended = True
+        stream.unsent.clear()
         stream.transport.abort()
-        self._closing.pop(stream, None)
+        self._close_deadlines_ns.pop(stream, None)
         if self._streams.get(stream.peer) is stream:
             del self._streams[stream.peer]
-            if unheard:
-                self._tell(self._machine.receive_eof, stream.peer)
-        self._settle()
+            if is_end_unreported:
+                self._call_machine(self._machine.receive_eof, stream.peer)
+        self._finish_step()
 
     def _fail(self, error: BaseException) -> None:
         self._failure = error
         self._stop()
 
     def _stop(self) -> None:
-        """Let go of everything; nothing is told or done any more."""
-        self._state = State.OVER
+        """Close everything; the machine is not called any more, and no action is performed."""
+        self._state = DriverState.ENDED
         self._actions.clear()
-        for dialling in self._dials.values():
-            dialling.cancel()
+        for pending in self._dials.values():
+            pending.cancel()
         self._dials.clear()
-        for stream in [*self._streams.values(), *self._closing]:
-            stream.ended = True
-            stream.outbox.clear()
+        for stream in [*self._streams.values(), *self._close_deadlines_ns]:
+            stream.has_ended = True
+            stream.unsent.clear()
             stream.transport.close()
         self._streams.clear()
-        self._closing.clear()
-        self._end()
+        self._close_deadlines_ns.clear()
+        self._signal_stop()
 
-    # What only a loop can do.
-
-    @abstractmethod
-    def _own(self, connection: socket) -> T:
-        """The transport of a connection."""
+    # What depends on the loop.
 
     @abstractmethod
-    async def _live(self) -> None:
-        """Open what holds the tasks, `_start`, wait for `_end`; however that ends, `_stop`."""
+    def _make_transport(self, connection: socket) -> T:
+        """Return the transport of a connected socket."""
 
     @abstractmethod
-    def _end(self) -> None:
-        """Let `_live` end. A second time it does nothing."""
+    async def _run_until_stopped(self) -> None:
+        """Open the task group, `_start_machine`, wait for `_signal_stop`, and `_stop` in any
+        case."""
 
     @abstractmethod
-    def _time(self) -> float:
-        """The loop's clock (seconds)."""
+    def _signal_stop(self) -> None:
+        """Make `_run_until_stopped` return. A second call does nothing."""
 
     @abstractmethod
-    def _set_timer(self, deadline: int) -> None:
-        """At `deadline` (ns), and no more when it was set before, `_expire`."""
+    def _loop_time_s(self) -> float:
+        """Return the time of the loop's monotonic clock (s)."""
 
     @abstractmethod
-    def _start_dialling(self, dialling: Dialling) -> None:
-        """Start a task that does `_dial`, and set what cancels it."""
+    def _set_timer(self, deadline_ns: int) -> None:
+        """Call `_handle_timer` at `deadline_ns`, in place of the time set before."""
 
     @abstractmethod
-    def _start_reading(self, stream: Stream[T]) -> None:
-        """Until the stream has `ended`: `_receive` whenever it is readable."""
+    def _start_dial(self, pending: PendingDial) -> None:
+        """Start a task that runs `_dial`, and set `pending.cancel` to what cancels it."""
 
     @abstractmethod
-    def _start_writing(self, stream: Stream[T]) -> None:
-        """While its `outbox` holds anything: `_flush` whenever it is writable."""
+    def _start_reading(self, stream: DrivenStream[T]) -> None:
+        """Call `_receive` whenever the stream is readable, until it `has_ended`."""
+
+    @abstractmethod
+    def _start_writing(self, stream: DrivenStream[T]) -> None:
+        """Call `_flush` whenever the stream is writable, while it has `unsent` bytes."""
+
+
+AnyDriver: TypeAlias = BaseDriver[Any]
+"""The `Driver` of any runtime."""

@@ -1,4 +1,4 @@
-"""Byte streams, but for the waiting: what a driver asks of one, over a socket, and in memory."""
+"""Byte streams whose operations never wait: over a socket and in memory."""
 
 import errno
 import os
@@ -10,57 +10,65 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from attrs import define, field
 
-__all__ = ["CAPACITY", "ByteStream", "MemoryStream", "Pipe", "SocketStream", "explain"]
+__all__ = [
+    "PIPE_CAPACITY_BYTES",
+    "ByteStream",
+    "MemoryStream",
+    "Pipe",
+    "SocketStream",
+    "describe_dial_error",
+]
 
-CAPACITY: Final = 64 * 1024
-"""Bytes under way in one direction in memory: about as many as a kernel takes at least."""
+PIPE_CAPACITY_BYTES: Final = 64 * 1024
+"""Default capacity of one direction of a stream in memory: about the least that kernels provide."""
 
-_RESET: Final = struct.pack("ii", 1, 0)
-"""`SO_LINGER` for no time at all: a close is a reset."""
+_LINGER_RESET: Final = struct.pack("ii", 1, 0)
+"""`SO_LINGER` with a time of 0, which makes a close a reset."""
 
 
 class ByteStream(Protocol):
-    """What each transport does at once.
+    """The operations of a transport that never wait.
 
-    `recv` and `send` raise `BlockingIOError` when they would have to wait, and any other `OSError`
-    when the stream is broken, or closed on this side.
+    `recv` and `send` raise `BlockingIOError` if they would have to wait, and any other `OSError`
+    if the stream is broken, or closed on this side.
     """
 
     def recv(self, size: int, /) -> bytes:
-        """From 1 to `size` bytes that have arrived; none at all: the peer will send no more."""
+        """Return 1 to `size` bytes that have arrived; none if the peer has ended its side."""
         ...
 
     def send(self, data: bytes | bytearray, /) -> int:
-        """Write as much of `data` as there is room for; how many bytes that was."""
+        """Write as much of `data` as fits, and return how many bytes that was."""
         ...
 
     def send_eof(self) -> None:
-        """Tell the peer that no more comes. Raises `OSError` if the stream is broken."""
+        """End our side of the stream. Raises `OSError` if the stream is broken."""
         ...
 
     def close(self) -> None:
-        """Close both ways; what is written still goes. A second time it does nothing."""
+        """Close both sides; written bytes are still delivered. A second call does nothing."""
         ...
 
     def abort(self) -> None:
-        """Close both ways; the peer finds the stream broken."""
+        """Close both sides; the peer finds the stream broken."""
         ...
 
 
-def explain(error: OSError | UnicodeError) -> str:
-    """Why a stream could not be opened: the system's words, each once, without addresses."""
+def describe_dial_error(error: OSError | UnicodeError) -> str:
+    """Return why a stream could not be opened: the system's reasons, each once, without
+    addresses."""
     match error.__cause__:
         case BaseExceptionGroup(exceptions=causes):  # one for each address tried
             pass
         case _:
             causes = (error,)
-    return "; ".join(dict.fromkeys(map(_words, causes)))
+    return "; ".join(dict.fromkeys(map(_describe_cause, causes)))
 
 
-def _words(error: BaseException) -> str:
+def _describe_cause(error: BaseException) -> str:
     match error:
-        case socket.gaierror(strerror=str(words)):  # the name look-up has numbers of its own
-            return words.lower()
+        case socket.gaierror(strerror=str(text)):  # its numbers are not those of `os.strerror`
+            return text.lower()
         case OSError(errno=int(number)):
             return os.strerror(number).lower()
         case UnicodeError():
@@ -71,14 +79,15 @@ def _words(error: BaseException) -> str:
 
 @define(eq=False)
 class SocketStream:
-    """A connected socket. It owns it, makes it non-blocking, and lets small writes go at once."""
+    """A byte stream over a connected socket, which it owns and makes non-blocking. Small writes are
+    sent without delay."""
 
     _socket: socket.socket = field()
 
     def __attrs_post_init__(self) -> None:
         self._socket.settimeout(0)
         if self._socket.family in (socket.AF_INET, socket.AF_INET6):
-            with suppress(OSError):  # where it is gone already, which the first read will tell
+            with suppress(OSError):  # if it is broken already, the first read reports that
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def recv(self, size: int, /) -> bytes:
@@ -94,40 +103,40 @@ class SocketStream:
         self._socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """See `ByteStream`. Who waits for the socket has to be told before."""
+        """See `ByteStream`. A subclass first ends the waits for the socket."""
         self._socket.close()
 
     def abort(self) -> None:
         """See `ByteStream`."""
         with suppress(OSError):  # closed already
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
         self.close()
 
 
 @define(eq=False)
 class Pipe(ABC):
-    """One direction of a stream in memory. `capacity` (bytes) is what may be under way."""
+    """One direction of a stream in memory, which holds up to `capacity_bytes`."""
 
-    capacity: int
+    capacity_bytes: int
     data: bytearray = field(init=False, factory=bytearray)
-    ended: bool = field(init=False, default=False)
-    """No more is written."""
-    broken: bool = field(init=False, default=False)
-    """What is under way is lost."""
+    is_ended: bool = field(init=False, default=False)
+    """Whether the writer has ended it."""
+    is_broken: bool = field(init=False, default=False)
+    """Whether either end has broken it, so that its data is lost."""
 
     @property
     def is_readable(self) -> bool:
-        """Whether reading need not wait."""
-        return bool(self.data) or self.ended or self.broken
+        """Whether reading does not have to wait."""
+        return bool(self.data) or self.is_ended or self.is_broken
 
     @property
     def is_writable(self) -> bool:
-        """Whether writing need not wait."""
-        return len(self.data) < self.capacity or self.broken
+        """Whether writing does not have to wait."""
+        return len(self.data) < self.capacity_bytes or self.is_broken
 
     @abstractmethod
     def wake(self) -> None:
-        """Something has changed: whoever waits for either has to look again."""
+        """Let all waiting readers and writers check again, after a change."""
 
 
 P = TypeVar("P", bound=Pipe)
@@ -139,15 +148,15 @@ class MemoryStream(Generic[P]):
 
     _inbound: P
     _outbound: P
-    _closed: bool = field(init=False, default=False)
+    _is_closed: bool = field(init=False, default=False)
 
     def recv(self, size: int, /) -> bytes:
         """See `ByteStream`."""
         self._check_open()
         pipe = self._inbound
-        if pipe.broken:
+        if pipe.is_broken:
             raise ConnectionResetError(errno.ECONNRESET, "reset by the other end")
-        if not pipe.data and not pipe.ended:
+        if not pipe.data and not pipe.is_ended:
             raise BlockingIOError(errno.EAGAIN, "nothing has arrived")
         data = bytes(pipe.data[:size])
         del pipe.data[:size]
@@ -158,36 +167,36 @@ class MemoryStream(Generic[P]):
         """See `ByteStream`."""
         self._check_open()
         pipe = self._outbound
-        if pipe.broken or pipe.ended:
+        if pipe.is_broken or pipe.is_ended:
             raise BrokenPipeError(errno.EPIPE, "nobody reads this any more")
-        if data and len(pipe.data) >= pipe.capacity:
+        if data and len(pipe.data) >= pipe.capacity_bytes:
             raise BlockingIOError(errno.EAGAIN, "no room")
-        taken = data[: pipe.capacity - len(pipe.data)]
-        pipe.data += taken
+        accepted = data[: pipe.capacity_bytes - len(pipe.data)]
+        pipe.data += accepted
         pipe.wake()
-        return len(taken)
+        return len(accepted)
 
     def send_eof(self) -> None:
         """See `ByteStream`."""
         self._check_open()
-        self._outbound.ended = True
+        self._outbound.is_ended = True
         self._outbound.wake()
 
     def close(self) -> None:
         """See `ByteStream`."""
-        if not self._closed:
-            self._closed = True
-            self._outbound.ended = True
-            self._inbound.broken = True
+        if not self._is_closed:
+            self._is_closed = True
+            self._outbound.is_ended = True
+            self._inbound.is_broken = True
             self._outbound.wake()
             self._inbound.wake()
 
     def abort(self) -> None:
         """See `ByteStream`."""
-        if not self._closed:
-            self._outbound.broken = True
+        if not self._is_closed:
+            self._outbound.is_broken = True
             self.close()
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self._is_closed:
             raise OSError(errno.EBADF, "closed")

@@ -1,1 +1,1 @@
-"""The web server for Twilio: webhook, media streams, settings, public URL."""
+"""The web service for Twilio: webhook, media streams, settings, public URL."""

@@ -1,4 +1,4 @@
-"""The settings that come from the environment: secrets, and where the Realtime server is."""
+"""The settings in environment variables: secrets, and the URL of the Realtime server."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -9,67 +9,78 @@ from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.protocols import realtime
 from twilio_realtime_core.transport.handshake import parse_url
 
-from ..usage_error import UsageError
+from ..errors import UsageError
 from .public_url import is_loopback
 
-__all__ = ["API_KEY", "AUTH_TOKEN", "REALTIME_URL", "Settings", "read_settings"]
+__all__ = [
+    "API_KEY_VARIABLE",
+    "AUTH_TOKEN_VARIABLE",
+    "REALTIME_URL_VARIABLE",
+    "Settings",
+    "hide_secret",
+    "read_settings",
+]
 
-API_KEY: Final = "OPENAI_API_KEY"
-"""The key of the OpenAI API."""
-AUTH_TOKEN: Final = "TWILIO_AUTH_TOKEN"  # noqa: S105 - a name
-"""The auth token of the Twilio account, which signs its requests."""
-REALTIME_URL: Final = "OPENAI_REALTIME_URL"
-"""Where the Realtime server is, if elsewhere than at OpenAI."""
+API_KEY_VARIABLE: Final = "OPENAI_API_KEY"
+"""Name of the variable with the key of the OpenAI API."""
+AUTH_TOKEN_VARIABLE: Final = "TWILIO_AUTH_TOKEN"  # noqa: S105 - a name
+"""Name of the variable with the auth token of the Twilio account, which signs its requests."""
+REALTIME_URL_VARIABLE: Final = "OPENAI_REALTIME_URL"
+"""Name of the variable with the URL of the Realtime server, if it is not OpenAI's."""
 
 
-def _hide(secret: str | None) -> str:
+def hide_secret(secret: str | None) -> str:
+    """Return what a `repr` shows of a secret: whether there is one."""
     return "None" if secret is None else "<hidden>"
 
 
 @frozen(kw_only=True)
 class Settings:
-    """What the environment says. `None`: nothing. The URL may hold a token too."""
+    """The settings of the environment; `None` where one is not set."""
 
-    api_key: str | None = field(default=None, repr=_hide)
-    auth_token: str | None = field(default=None, repr=_hide)
-    realtime_url: str = field(default=realtime.URL, repr=_hide)
+    api_key: str | None = field(default=None, repr=hide_secret)
+    auth_token: str | None = field(default=None, repr=hide_secret)
+    realtime_url: str = field(default=realtime.URL, repr=hide_secret)  # it may hold a token
 
 
 def read_settings(environment: Mapping[str, str], realtime_url: str | None = None) -> Settings:
-    """The settings in `environment`, as a rule `os.environ`. `realtime_url`, if given, goes before
-    that of the environment. What is empty counts as not set; space around a value is left out.
+    """Return the settings in `environment`, as a rule `os.environ`. A `realtime_url` takes
+    precedence over that of the environment. Empty values count as not set; space around a value is
+    removed.
 
-    Raises `UsageError` if the URL is none, if the key or the token cannot be one, and if there is
-    no key though the Realtime server needs one, as all do that are reached by wss:// and are not
-    on this machine.
+    Raises `UsageError` if the URL is not valid, if the key or the token contains characters that it
+    cannot contain, and if there is no key for a Realtime server that is reached by wss:// and is
+    not on this machine.
     """
-    url = realtime_url or _value(environment, REALTIME_URL) or realtime.URL
+    url = realtime_url or _read_value(environment, REALTIME_URL_VARIABLE) or realtime.URL
     try:
         address = parse_url(url)
     except LocalProtocolError as error:
-        raise UsageError(f"--realtime-url, or {REALTIME_URL}, makes no sense: {error}") from None
+        raise UsageError(
+            f"--realtime-url, or {REALTIME_URL_VARIABLE}, is not valid: {error}"
+        ) from None
     settings = Settings(
-        api_key=_secret(environment, API_KEY),
-        auth_token=_secret(environment, AUTH_TOKEN),
+        api_key=_read_secret(environment, API_KEY_VARIABLE),
+        auth_token=_read_secret(environment, AUTH_TOKEN_VARIABLE),
         realtime_url=url,
     )
     if settings.api_key is None and address.tls and not is_loopback(address.host):
         raise UsageError(
-            f"{API_KEY} is not set: make a key at platform.openai.com/api-keys, and set it with "
-            f"export {API_KEY}=..."
+            f"{API_KEY_VARIABLE} is not set: make a key at platform.openai.com/api-keys, and set "
+            f"it with export {API_KEY_VARIABLE}=..."
         )
     return settings
 
 
-def _value(environment: Mapping[str, str], name: str) -> str | None:
+def _read_value(environment: Mapping[str, str], name: str) -> str | None:
     return environment.get(name, "").strip() or None
 
 
-def _secret(environment: Mapping[str, str], name: str) -> str | None:
-    secret = _value(environment, name)
+def _read_secret(environment: Mapping[str, str], name: str) -> str | None:
+    secret = _read_value(environment, name)
     if secret is not None and not (secret.isascii() and secret.isprintable() and " " not in secret):
         raise UsageError(
-            f"{name} holds a space, a line break or another character that it cannot hold: see how "
-            "it was copied"
+            f"{name} contains a space, a line break or another character that it cannot contain: "
+            "check how it was copied"
         )
     return secret

@@ -1,4 +1,4 @@
-"""What the calls of a process have shown of telephone lines, for the calls that follow."""
+"""The start delays that the calls of a process have measured, for the calls that follow."""
 
 from typing import Final
 
@@ -7,31 +7,39 @@ from attrs import define, field
 from twilio_realtime_core import Bridge, CallConfig
 from twilio_realtime_core.config.start_delay_history import StartDelayHistory
 
-__all__ = ["MAX_CALLS", "Lines"]
+__all__ = ["MAX_TRACKED_CALLS", "StartDelayStore"]
 
-MAX_CALLS: Final = 400
-"""Calls that are waited for: twice as many as a process takes at a time. Only of calls whose driver
-has failed, so that they never end, are there more; then the oldest counts as ended."""
+MAX_TRACKED_CALLS: Final = 400
+"""Calls tracked until they end: twice as many as a process handles at a time. There are more only
+if drivers have failed, so that their calls never end; then the oldest count as ended."""
 
 
 @define(eq=False)
-class Lines:
-    """The history of all calls that are over."""
+class StartDelayStore:
+    """The start delays of all calls that have ended, and the bridges of those that have not."""
 
-    _known: StartDelayHistory = field(init=False, factory=StartDelayHistory)
-    _calls: list[Bridge] = field(init=False, factory=list[Bridge])
+    _history: StartDelayHistory = field(init=False, factory=StartDelayHistory)
+    _bridges: list[Bridge] = field(init=False, factory=list[Bridge])
 
-    def bridge(self, config: CallConfig) -> Bridge:
-        """A bridge that is learned of once its call is over."""
+    @property
+    def history(self) -> StartDelayHistory:
+        """The start delays of the calls that were collected so far."""
+        return self._history
+
+    def create_bridge(self, config: CallConfig) -> Bridge:
+        """Return a new bridge, whose start delays are collected once its call has ended."""
         bridge = Bridge(config)
-        self._calls.append(bridge)
+        self._bridges.append(bridge)
         return bridge
 
-    def known(self) -> StartDelayHistory:
-        """What is known by now."""
-        too_many = len(self._calls) - MAX_CALLS
-        over = [each for n, each in enumerate(self._calls) if each.has_ended or n < too_many]
-        for each in over:
-            self._calls.remove(each)
-            self._known = self._known.merged_with(each.start_delay_history)
-        return self._known
+    def collect_ended(self) -> None:
+        """Add the start delays of calls that have ended to `history`."""
+        excess = len(self._bridges) - MAX_TRACKED_CALLS
+        ended = [
+            bridge
+            for index, bridge in enumerate(self._bridges)
+            if bridge.has_ended or index < excess
+        ]
+        for bridge in ended:
+            self._bridges.remove(bridge)
+            self._history = self._history.merged_with(bridge.start_delay_history)

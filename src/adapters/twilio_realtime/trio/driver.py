@@ -1,4 +1,4 @@
-"""The driver on trio: a task reads each stream, another writes what waits, and one keeps time."""
+"""The driver on trio: one task reads a stream, another writes unsent bytes, and one keeps time."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,17 +12,17 @@ from twilio_realtime_core.machine.contract import ByteMachine
 from twilio_realtime_core.machine.units import SECOND
 
 from ..runtime.base_driver import (
-    CLOSE_NS,
-    OUTBOX_LIMIT,
+    CLOSE_TIMEOUT_NS,
+    MAX_UNSENT_BYTES,
     READ_BYTES,
     BaseDriver,
-    Dialling,
-    State,
-    Stream,
+    DrivenStream,
+    DriverState,
+    PendingDial,
 )
 from .transport import Dial, SocketTransport, Transport, dial
 
-__all__ = ["CLOSE_NS", "OUTBOX_LIMIT", "READ_BYTES", "Driver", "drive"]
+__all__ = ["CLOSE_TIMEOUT_NS", "MAX_UNSENT_BYTES", "READ_BYTES", "Driver", "drive"]
 
 
 async def drive(
@@ -32,75 +32,78 @@ async def drive(
     notify: Callable[[object], None],
     dial: Dial = dial,
 ) -> None:
-    """Run one machine until no stream is left and its deadline is `None`: see `Driver`."""
+    """Run one machine until no stream is left and its deadline is `None`: see `Driver`.
+
+    Raises what the machine or `notify` raises.
+    """
     await Driver(machine, notify, dial).run(accepted)
 
 
 @define(eq=False, repr=False)
 class Driver(BaseDriver[Transport]):
-    """Runs one machine. `notify` gets every notification; `dial` opens the streams asked for.
+    """Runs one machine. `notify` is called with every notification; `dial` opens streams.
 
-    `notify` must not wait. It and the application's other tasks may use `perform` at any time.
+    `notify` must not block. Like all tasks of the application, it may call `perform`.
     """
 
-    _connect: Dial = field(default=dial, alias="dial")
+    _open_transport: Dial = field(default=dial, alias="dial")
     _nursery: trio.Nursery = field(init=False)
-    _sleep: trio.CancelScope = field(init=False, factory=trio.CancelScope)
+    _timer: trio.CancelScope = field(init=False, factory=trio.CancelScope)
 
-    def _own(self, connection: socket) -> Transport:
+    def _make_transport(self, connection: socket) -> Transport:
         return SocketTransport(connection)
 
-    async def _live(self) -> None:
+    async def _run_until_stopped(self) -> None:
         async with trio.open_nursery() as self._nursery:
             try:
-                self._start()
+                self._start_machine()
                 await self._keep_time()
             finally:
                 self._stop()
 
-    def _end(self) -> None:
-        self._sleep.cancel()
+    def _signal_stop(self) -> None:
+        self._timer.cancel()
 
     # Time.
 
-    def _time(self) -> float:
+    def _loop_time_s(self) -> float:
         return trio.current_time()
 
-    def _set_timer(self, deadline: int) -> None:
-        self._sleep.deadline = deadline / SECOND
+    def _set_timer(self, deadline_ns: int) -> None:
+        self._timer.deadline = deadline_ns / SECOND
 
     async def _keep_time(self) -> None:
-        while self._state is State.RUNNING:
-            with self._sleep:
+        while self._state is DriverState.RUNNING:
+            with self._timer:
                 await trio.sleep_forever()
-            self._sleep = trio.CancelScope()
-            self._expire()
+            self._timer = trio.CancelScope()
+            self._handle_timer()
 
     # Streams.
 
-    def _start_dialling(self, dialling: Dialling) -> None:
+    def _start_dial(self, pending: PendingDial) -> None:
         scope = trio.CancelScope()
-        dialling.cancel = scope.cancel
-        self._nursery.start_soon(self._dial_within, scope, dialling)
+        pending.cancel = scope.cancel
+        self._nursery.start_soon(self._dial_in_scope, scope, pending)
 
-    async def _dial_within(self, scope: trio.CancelScope, dialling: Dialling) -> None:
+    async def _dial_in_scope(self, scope: trio.CancelScope, pending: PendingDial) -> None:
         with scope:
-            await self._dial(dialling)
+            await self._dial(pending)
 
-    def _start_reading(self, stream: Stream[Transport]) -> None:
+    def _start_reading(self, stream: DrivenStream[Transport]) -> None:
         self._nursery.start_soon(self._read, stream)
 
-    async def _read(self, stream: Stream[Transport]) -> None:
+    async def _read(self, stream: DrivenStream[Transport]) -> None:
         with suppress(trio.ClosedResourceError):
-            while not stream.ended:
+            while not stream.has_ended:
                 await stream.transport.wait_readable()
                 self._receive(stream)
 
-    def _start_writing(self, stream: Stream[Transport]) -> None:
+    def _start_writing(self, stream: DrivenStream[Transport]) -> None:
         self._nursery.start_soon(self._write, stream)
 
-    async def _write(self, stream: Stream[Transport]) -> None:
+    async def _write(self, stream: DrivenStream[Transport]) -> None:
         with suppress(trio.ClosedResourceError):
-            while stream.outbox:
+            while stream.unsent:
                 await stream.transport.wait_writable()
                 self._flush(stream)

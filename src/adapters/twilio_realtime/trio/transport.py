@@ -1,4 +1,4 @@
-"""A byte stream as the driver sees it, and the one that most have: a TCP socket."""
+"""The transports of the driver on trio, with the one over a TCP socket."""
 
 import socket
 from collections.abc import Awaitable, Callable
@@ -13,14 +13,16 @@ __all__ = ["Dial", "SocketTransport", "Transport", "dial"]
 
 
 class Transport(ByteStream, Protocol):
-    """A byte stream: what a `ByteStream` does at once, and the waiting for it."""
+    """A byte stream of the driver: the operations of `ByteStream`, and waiting for them."""
 
     def wait_readable(self) -> Awaitable[None]:
-        """Wait until `recv` need not; `trio.ClosedResourceError` once closed on this side."""
+        """Wait until `recv` does not have to. Raises `trio.ClosedResourceError` once closed on this
+        side."""
         ...
 
     def wait_writable(self) -> Awaitable[None]:
-        """Wait until `send` need not; `trio.ClosedResourceError` once closed on this side."""
+        """Wait until `send` does not have to. Raises `trio.ClosedResourceError` once closed on this
+        side."""
         ...
 
 
@@ -29,8 +31,10 @@ Dial: TypeAlias = Callable[[str, int], Awaitable[Transport]]
 
 
 async def dial(host: str, port: int) -> "SocketTransport":
-    """Open a TCP connection, to whichever address of `host` answers first (RFC 8305). Raises
-    `OSError`."""
+    """Open a TCP connection to the address of `host` that answers first (RFC 8305).
+
+    Raises `OSError` if none does.
+    """
     stream = await trio.open_tcp_stream(host, port)
     # From here on without trio's socket: its checkpoints would double the cost of a message.
     return SocketTransport(socket.socket(fileno=stream.socket.detach()))
@@ -38,7 +42,8 @@ async def dial(host: str, port: int) -> "SocketTransport":
 
 @define(eq=False)
 class SocketTransport(SocketStream):
-    """A connected socket. It owns it, makes it non-blocking, and lets small writes go at once."""
+    """A `Transport` over a connected socket, which it owns and makes non-blocking. Small writes are
+    sent without delay."""
 
     def close(self) -> None:
         """See `Transport`."""

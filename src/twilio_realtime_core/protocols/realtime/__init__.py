@@ -1,8 +1,11 @@
-"""OpenAI Realtime events, both directions.
+"""OpenAI Realtime events (GA, over WebSocket), in both directions.
 
-Source: OpenAI API reference, "Realtime", client events and server events (GA, over WebSocket).
-Every event is JSON text told apart by `type`. Sessions and what is said stay out of every `repr`:
-tools of a session can hold keys.
+Every event is JSON text with a `type`. Sessions and what people say stay out of every `repr`: a
+session's tools can contain keys.
+
+Source: OpenAI API reference, "Realtime", client events and server events,
+https://platform.openai.com/docs/api-reference/realtime-client-events,
+https://platform.openai.com/docs/api-reference/realtime-server-events.
 """
 
 from typing import Final
@@ -116,8 +119,8 @@ __all__ = [
 ]
 
 URL: Final = "wss://api.openai.com/v1/realtime"
-"""Where the Realtime API answers; `?model=` names the model."""
+"""The endpoint of the Realtime API; its query `?model=` names the model."""
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
-"""The longest message to accept: a retrieved item holds its audio, and 16 MiB of base64 is the
-longest answer the API can give (4,096 tokens) several times over, in any of its formats."""
+"""The longest message that is accepted from the Realtime server. A retrieved item contains its
+audio; 16 MiB of base64 is several times the longest response (4,096 tokens), in any format."""

@@ -1,8 +1,10 @@
-"""What is said to the Realtime server.
+"""Realtime client events: those that are sent to the server (GA, over WebSocket).
 
-Source: OpenAI API reference, "Realtime", client events (GA, over WebSocket). The fields of a class
-are the fields of the event; `None` leaves one out. Each may carry an `event_id`, which comes back
-only inside an `error`.
+The fields of a class are the fields of the event; `None` leaves a field out. Each event can have an
+`event_id`, which comes back only in an `error` event.
+
+Source: OpenAI API reference, "Realtime", client events,
+https://platform.openai.com/docs/api-reference/realtime-client-events.
 """
 
 from collections.abc import Mapping
@@ -12,7 +14,7 @@ import attrs
 import msgspec
 from attrs import define, field, frozen
 
-from twilio_realtime_core.audio.payload import count_samples
+from twilio_realtime_core.audio.pcmu import count_samples
 from twilio_realtime_core.errors import LocalProtocolError
 
 __all__ = [
@@ -33,15 +35,15 @@ __all__ = [
 ]
 
 
-class _Encoded:
-    """Encodes an event from its fields."""
+class _EncodableEvent:
+    """The base of events that are encoded from their fields."""
 
     __slots__ = ()
     type: ClassVar[str]
     __attrs_attrs__: ClassVar[tuple[Any, ...]]
 
     def encode(self) -> str:
-        """The JSON text."""
+        """Return the JSON text."""
         body = {"type": self.type}
         for each in self.__attrs_attrs__:
             value = getattr(self, each.name)
@@ -51,8 +53,9 @@ class _Encoded:
 
 
 @frozen
-class UpdateSession(_Encoded):
-    """`session.update`: changes the fields present. `session` must hold `type`."""
+class UpdateSession(_EncodableEvent):
+    """`session.update`: change the fields of the session that are present. `session` must contain
+    `type`."""
 
     type = "session.update"
     session: Mapping[str, Any] = field(repr=False)
@@ -60,10 +63,11 @@ class UpdateSession(_Encoded):
 
 
 @define
-class AppendAudio(_Encoded):
-    """`input_audio_buffer.append`: caller audio for the model; never acknowledged.
+class AppendAudio(_EncodableEvent):
+    """`input_audio_buffer.append`: append audio of the caller. The server never acknowledges it.
 
-    `audio` must be base64 in the session's input format. (A value: do not change it.)
+    `audio` is base64 in the session's input format; it is not checked. Treat the event as
+    immutable.
     """
 
     type = "input_audio_buffer.append"
@@ -71,39 +75,41 @@ class AppendAudio(_Encoded):
     event_id: str | None = None
 
     def encode(self) -> str:
-        """The JSON text."""
-        if self.event_id is None:  # fifty a second: spliced
+        """Return the JSON text."""
+        if self.event_id is None:  # 50 a second, so the text is spliced
             return '{"type":"input_audio_buffer.append","audio":"' + self.audio + '"}'
         return super().encode()
 
 
 @frozen
-class CommitAudio(_Encoded):
-    """`input_audio_buffer.commit`: ends the user's turn by hand; at least 100 ms are needed."""
+class CommitAudio(_EncodableEvent):
+    """`input_audio_buffer.commit`: end the caller's turn; it must have at least 100 ms of audio."""
 
     type = "input_audio_buffer.commit"
     event_id: str | None = None
 
 
 @frozen
-class ClearInputAudio(_Encoded):
-    """`input_audio_buffer.clear`: forgets the audio appended and not committed."""
+class ClearInputAudio(_EncodableEvent):
+    """`input_audio_buffer.clear`: discard the audio that was appended and not committed."""
 
     type = "input_audio_buffer.clear"
     event_id: str | None = None
 
 
 @frozen
-class ClearOutputAudio(_Encoded):
-    """`output_audio_buffer.clear`: for WebRTC and SIP; over WebSocket the server refuses it."""
+class ClearOutputAudio(_EncodableEvent):
+    """`output_audio_buffer.clear`: discard output audio; the server refuses it over WebSocket, it
+    is for WebRTC and SIP."""
 
     type = "output_audio_buffer.clear"
     event_id: str | None = None
 
 
 @frozen
-class CreateItem(_Encoded):
-    """`conversation.item.create`: adds an item, at the end or after `previous_item_id`."""
+class CreateItem(_EncodableEvent):
+    """`conversation.item.create`: add an item to the conversation, at the end or after
+    `previous_item_id` ("root": at the front)."""
 
     type = "conversation.item.create"
     item: Mapping[str, Any] = field(repr=False)
@@ -112,8 +118,8 @@ class CreateItem(_Encoded):
 
 
 @frozen
-class RetrieveItem(_Encoded):
-    """`conversation.item.retrieve`: asks for an item with its audio."""
+class RetrieveItem(_EncodableEvent):
+    """`conversation.item.retrieve`: request an item with its audio."""
 
     type = "conversation.item.retrieve"
     item_id: str
@@ -121,9 +127,9 @@ class RetrieveItem(_Encoded):
 
 
 @frozen
-class TruncateItem(_Encoded):
-    """`conversation.item.truncate`: forgets the audio of an assistant's item after `audio_end_ms`,
-    and its transcript. More than the audio sent so far is refused."""
+class TruncateItem(_EncodableEvent):
+    """`conversation.item.truncate`: discard an assistant item's audio after `audio_end_ms`, and its
+    transcript. The server refuses it for more audio than it has sent."""
 
     type = "conversation.item.truncate"
     item_id: str
@@ -133,8 +139,8 @@ class TruncateItem(_Encoded):
 
 
 @frozen
-class DeleteItem(_Encoded):
-    """`conversation.item.delete`: takes an item out of the conversation."""
+class DeleteItem(_EncodableEvent):
+    """`conversation.item.delete`: delete an item from the conversation."""
 
     type = "conversation.item.delete"
     item_id: str
@@ -142,8 +148,8 @@ class DeleteItem(_Encoded):
 
 
 @frozen
-class CreateResponse(_Encoded):
-    """`response.create`: asks the model to answer; `response` holds parameters for this once."""
+class CreateResponse(_EncodableEvent):
+    """`response.create`: request a response; `response` has parameters for this response only."""
 
     type = "response.create"
     response: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -151,8 +157,8 @@ class CreateResponse(_Encoded):
 
 
 @frozen
-class CancelResponse(_Encoded):
-    """`response.cancel`: ends a response; without an id, that of the default conversation."""
+class CancelResponse(_EncodableEvent):
+    """`response.cancel`: cancel a response; without an id, that of the default conversation."""
 
     type = "response.cancel"
     response_id: str | None = None
@@ -161,13 +167,13 @@ class CancelResponse(_Encoded):
 
 @frozen
 class RawClientEvent:
-    """An event of a type that this version does not know, sent as it is."""
+    """An event of a type or with fields that this version does not know; it is sent as it is."""
 
     type: str
     body: Mapping[str, Any] = field(repr=False)
 
     def encode(self) -> str:
-        """The JSON text."""
+        """Return the JSON text."""
         return msgspec.json.encode(self.body).decode()
 
 
@@ -186,40 +192,43 @@ ClientEvent: TypeAlias = (
     | RawClientEvent
 )
 
-_CLIENT_EVENTS: dict[str, type[Any]] = {
+_KINDS_BY_TYPE: dict[str, type[Any]] = {
     kind.type: kind for kind in get_args(ClientEvent) if kind is not RawClientEvent
 }
 
 
-_UNDERSTOOD = (AppendAudio, CreateResponse, UpdateSession)
-"""What the bridge must be able to read, since audio is counted and formats are pinned in them."""
+_STRICT_KINDS = (AppendAudio, CreateResponse, UpdateSession)
+"""Events that must have the documented fields only: the bridge counts their audio, or sets their
+formats."""
 
 
 def client_event(body: Mapping[str, Any]) -> ClientEvent:
-    """The typed value of a client event given as plain data, `{"type": ..., ...}`.
+    """Return the typed event for JSON data, `{"type": ..., ...}`.
 
-    An event of an unknown type, or with fields that its class does not have, becomes an
-    `OtherClientEvent` and is sent as it is; but `input_audio_buffer.append`, `response.create`
-    and `session.update` must have the documented fields only. Raises `LocalProtocolError` where
-    they do not, `type` is missing, a field is missing or of the wrong type, audio is no base64 or
-    empty, or the data is no JSON.
+    An event of an unknown type, or with fields that its class does not have, becomes a
+    `RawClientEvent`, which is sent as it is. But `input_audio_buffer.append`, `response.create` and
+    `session.update` must have the documented fields only.
+
+    Raises `LocalProtocolError` where they do not, where `type` or another field is missing or of
+    the wrong type, where audio is empty or not base64, and where the data cannot be encoded as
+    JSON.
     """
     type_ = body.get("type")
     if not isinstance(type_, str):
         raise LocalProtocolError("a client event needs a 'type', such as 'response.create'")
     try:
         msgspec.json.encode(body)
-        kind = _CLIENT_EVENTS.get(type_)
+        kind = _KINDS_BY_TYPE.get(type_)
         if kind is None:
             return RawClientEvent(type_, body)
         unknown = body.keys() - {"type", *attrs.fields_dict(kind)}
-        if unknown and kind not in _UNDERSTOOD:
+        if unknown and kind not in _STRICT_KINDS:
             return RawClientEvent(type_, body)
-        typed: ClientEvent = msgspec.convert(body, kind)
+        event: ClientEvent = msgspec.convert(body, kind)
     except (TypeError, ValueError, RecursionError) as error:
         raise LocalProtocolError(f"{type_} cannot be sent: {error}") from None
     if unknown:
-        raise LocalProtocolError(f"{type_} has no field {sorted(unknown)}: take it out")
-    if isinstance(typed, AppendAudio) and count_samples(typed.audio) is None:
-        raise LocalProtocolError(f"{type_} cannot be sent: its audio is no base64, or empty")
-    return typed
+        raise LocalProtocolError(f"{type_} has no field {sorted(unknown)}: leave it out")
+    if isinstance(event, AppendAudio) and count_samples(event.audio) is None:
+        raise LocalProtocolError(f"{type_} cannot be sent: its audio is empty, or not base64")
+    return event

@@ -1,7 +1,10 @@
-"""What the Realtime server says.
+"""Realtime server events: those that are received from the server (GA, over WebSocket).
 
-Source: OpenAI API reference, "Realtime", server events (GA, over WebSocket). Events that the bridge
-acts on are typed and carry only the fields it uses; all others pass through as `OtherEvent`.
+Events that the bridge acts on are typed, with only the fields that it uses. Every other event is an
+`UnknownServerEvent`.
+
+Source: OpenAI API reference, "Realtime", server events,
+https://platform.openai.com/docs/api-reference/realtime-server-events.
 """
 
 from typing import Any, TypeAlias
@@ -54,21 +57,22 @@ __all__ = [
 
 @frozen
 class SessionCreatedEvent:
-    """`session.created`: the first event on the socket, unprompted."""
+    """`session.created`: the first event on the socket."""
 
     session: dict[str, Any] = field(repr=False)
 
 
 @frozen
 class SessionUpdatedEvent:
-    """`session.updated`: the whole configuration now in effect, in answer to `session.update`."""
+    """`session.updated`: the answer to `session.update`, with the whole configuration in effect."""
 
     session: dict[str, Any] = field(repr=False)
 
 
 @frozen
 class ServerError:
-    """What an `error` event says. `event_id` is that of the client event it answers, if any."""
+    """The content of an `error` event. `event_id` is that of the client event that it refuses, if
+    it refuses one."""
 
     message: str = ""
     type: str | None = None
@@ -79,41 +83,44 @@ class ServerError:
 
 @frozen
 class ErrorEvent:
-    """`error`: a client event was refused, or the server failed. The session goes on, unless the
-    server closes it."""
+    """`error`: the server has refused a client event, or has failed. The session continues unless
+    the server closes it."""
 
     error: ServerError
 
 
 @frozen
 class SpeechStartedEvent:
-    """`input_audio_buffer.speech_started`: turn detection heard the caller begin to speak.
-
-    `audio_start_ms` counts the audio appended since the session began, prefix padding included.
-    """
+    """`input_audio_buffer.speech_started`: turn detection heard the caller start to speak."""
 
     item_id: str | None = None
     audio_start_ms: float | None = None
+    """The position in the audio appended since the session started; it includes the prefix
+    padding."""
 
 
 @frozen
 class SpeechStoppedEvent:
-    """`input_audio_buffer.speech_stopped`: turn detection heard the caller pause long enough."""
+    """`input_audio_buffer.speech_stopped`: turn detection heard the caller stop, for as long as
+    ends a turn."""
 
     item_id: str | None = None
     audio_end_ms: float | None = None
+    """The position in the audio appended since the session started."""
 
 
 @frozen
 class AudioCommittedEvent:
-    """`input_audio_buffer.committed`: the audio so far has become the user's item `item_id`."""
+    """`input_audio_buffer.committed`: the audio appended so far is now the user's item
+    `item_id`."""
 
     item_id: str
 
 
 @frozen
 class InputTranscriptDeltaEvent:
-    """`conversation.item.input_audio_transcription.delta`: more of what the caller said."""
+    """`conversation.item.input_audio_transcription.delta`: a piece of the transcript of
+    what the caller said."""
 
     item_id: str
     delta: str | None = field(default=None, repr=False)
@@ -121,7 +128,8 @@ class InputTranscriptDeltaEvent:
 
 @frozen
 class InputTranscriptCompletedEvent:
-    """`conversation.item.input_audio_transcription.completed`: all of what the caller said."""
+    """`conversation.item.input_audio_transcription.completed`: the whole transcript of
+    what the caller said."""
 
     item_id: str
     transcript: str = field(repr=False)
@@ -129,8 +137,8 @@ class InputTranscriptCompletedEvent:
 
 @frozen
 class InputTranscriptFailedEvent:
-    """`conversation.item.input_audio_transcription.failed`: what the caller said could not be
-    written down; the conversation goes on."""
+    """`conversation.item.input_audio_transcription.failed`: what the caller said could not
+    be transcribed. The conversation continues."""
 
     item_id: str
     error: ServerError = ServerError()
@@ -138,40 +146,36 @@ class InputTranscriptFailedEvent:
 
 @frozen
 class Response:
-    """A response, as its first and last events describe it.
-
-    `conversation_id` is `None` for a response outside the conversation (`conversation: "none"`);
-    where a server leaves the field out, the response counts as inside.
-    """
+    """A response, as `response.created` and `response.done` describe it."""
 
     id: str
     status: str | None = None
     conversation_id: str | None = ""
+    """`None`: the response is out-of-band (`conversation: "none"`). Empty: the server has left the
+    field out, and the response counts as part of the conversation."""
     status_details: Any = None
     usage: Any = None
 
 
 @frozen
 class ResponseCreatedEvent:
-    """`response.created`: a response has begun, asked for by us or by turn detection."""
+    """`response.created`: a response has started, requested by us or by turn detection."""
 
     response: Response
 
 
 @frozen
 class ResponseDoneEvent:
-    """`response.done`: generation has ended. Most of the audio may still wait to be played."""
+    """`response.done`: a response is generated. Most of its audio may not have been played yet."""
 
     response: Response
 
 
 @frozen
 class Item:
-    """An item of the conversation, or of a response.
+    """An item of the conversation, or of a response, as the server describes it.
 
-    Which fields it has depends on its `type`; those that it has not are `None`. `content` is a list
-    of parts: in items they are named `input_text`, `input_audio`, `input_image`, `output_text` and
-    `output_audio` (API reference, "Realtime", conversation items).
+    The fields depend on its `type`; the others are `None`.
     """
 
     id: str
@@ -179,6 +183,8 @@ class Item:
     role: str | None = None
     status: str | None = None
     content: Any = field(default=None, repr=False)
+    """A list of parts. In items their types are `input_text`, `input_audio`, `input_image`,
+    `output_text` and `output_audio`."""
     call_id: str | None = None
     name: str | None = None
     arguments: str | None = field(default=None, repr=False)
@@ -192,39 +198,42 @@ class Item:
 
 @frozen
 class ItemAddedEvent:
-    """`conversation.item.added`: an item has its place, after `previous_item_id` (`None`: it is the
-    first; empty: the server does not tell). It may still be empty."""
+    """`conversation.item.added`: an item was added to the conversation. It may still be empty."""
 
     item: Item
     previous_item_id: str | None = ""
+    """The item before it. `None`: it is the first. Empty: the server has left the field out."""
 
 
 @frozen
 class ItemDoneEvent:
-    """`conversation.item.done`: an item is complete. Its `previous_item_id` is not to be trusted:
-    the server often leaves it out where `conversation.item.added` told it."""
+    """`conversation.item.done`: an item is complete.
+
+    Its `previous_item_id` is not read: the server often sends null, where
+    `conversation.item.added` named the item before it.
+    """
 
     item: Item
 
 
 @frozen
 class ItemDeletedEvent:
-    """`conversation.item.deleted`: an item is gone, as was asked."""
+    """`conversation.item.deleted`: an item was deleted, as requested."""
 
     item_id: str
 
 
 @frozen
 class ItemRetrievedEvent:
-    """`conversation.item.retrieved`: an item as the server holds it, with its audio."""
+    """`conversation.item.retrieved`: a retrieved item, with its audio."""
 
     item: Item
 
 
 @frozen
 class ItemTruncatedEvent:
-    """`conversation.item.truncated`: the audio after `audio_end_ms` is forgotten, and the whole
-    transcript of the part."""
+    """`conversation.item.truncated`: the server has discarded the audio of a part after
+    `audio_end_ms`, and the whole transcript of the part."""
 
     item_id: str
     content_index: int
@@ -233,7 +242,7 @@ class ItemTruncatedEvent:
 
 @frozen
 class OutputItemDoneEvent:
-    """`response.output_item.done`: an item of a response is complete, or was cut short."""
+    """`response.output_item.done`: an item of a response is complete, or was cancelled."""
 
     response_id: str
     item: Item
@@ -241,20 +250,18 @@ class OutputItemDoneEvent:
 
 @define
 class OutputAudioDeltaEvent:
-    """`response.output_audio.delta`: more audio of one content part. (A value: do not change it.)
-
-    `delta` is base64 in the session's output format, not yet checked.
-    """
+    """`response.output_audio.delta`: a piece of a content part's audio. Treat it as immutable."""
 
     response_id: str
     item_id: str
     delta: str = field(repr=False)
+    """Base64 in the session's output format, not yet checked."""
     content_index: int = 0
 
 
 @frozen
 class OutputAudioDoneEvent:
-    """`response.output_audio.done`: all audio of one content part has come."""
+    """`response.output_audio.done`: all audio of a content part was sent."""
 
     response_id: str
     item_id: str
@@ -263,7 +270,8 @@ class OutputAudioDoneEvent:
 
 @frozen
 class OutputTranscriptDeltaEvent:
-    """`response.output_audio_transcript.delta`: more of the words; they run ahead of the audio."""
+    """`response.output_audio_transcript.delta`: a piece of a content part's transcript, which is
+    ahead of the audio."""
 
     response_id: str
     item_id: str
@@ -273,7 +281,7 @@ class OutputTranscriptDeltaEvent:
 
 @frozen
 class OutputTranscriptDoneEvent:
-    """`response.output_audio_transcript.done`: all the words of one content part."""
+    """`response.output_audio_transcript.done`: the whole transcript of a content part."""
 
     response_id: str
     item_id: str
@@ -283,7 +291,7 @@ class OutputTranscriptDoneEvent:
 
 @frozen
 class OutputTextDeltaEvent:
-    """`response.output_text.delta`: more of an answer in text."""
+    """`response.output_text.delta`: a piece of a content part's text."""
 
     response_id: str
     item_id: str
@@ -293,7 +301,7 @@ class OutputTextDeltaEvent:
 
 @frozen
 class OutputTextDoneEvent:
-    """`response.output_text.done`: the whole text of one content part."""
+    """`response.output_text.done`: the whole text of a content part."""
 
     response_id: str
     item_id: str
@@ -303,7 +311,7 @@ class OutputTextDoneEvent:
 
 @frozen
 class OutputItemAddedEvent:
-    """`response.output_item.added`: a response has begun an item."""
+    """`response.output_item.added`: a response has started an item."""
 
     response_id: str
     item: Item
@@ -311,7 +319,8 @@ class OutputItemAddedEvent:
 
 @frozen
 class McpToolsCompletedEvent:
-    """`mcp_list_tools.completed`: the tools of an MCP server are known; they are in the item."""
+    """`mcp_list_tools.completed`: the tools of an MCP server were listed; the item contains
+    them."""
 
     item_id: str
 
@@ -325,14 +334,14 @@ class McpToolsFailedEvent:
 
 @frozen
 class McpCallInProgressEvent:
-    """`response.mcp_call.in_progress`: the server calls a tool of an MCP server."""
+    """`response.mcp_call.in_progress`: the server has started to call a tool of an MCP server."""
 
     item_id: str
 
 
 @frozen
 class McpCallCompletedEvent:
-    """`response.mcp_call.completed`: the tool has answered; what it said is in the item."""
+    """`response.mcp_call.completed`: the tool was called; the item contains its output."""
 
     item_id: str
 
@@ -346,7 +355,7 @@ class McpCallFailedEvent:
 
 @frozen
 class UnknownServerEvent:
-    """An event that the bridge does not act on, known or not."""
+    """An event that the bridge does not act on, documented or not."""
 
     type: str
 
@@ -386,7 +395,7 @@ ServerEvent: TypeAlias = (
 
 
 def decode(text: str) -> ServerEvent | Fault:
-    """One event from the server, or what is wrong with it."""
+    """Return one event from the server, or a fault."""
     return _decoder.decode(text)
 
 
@@ -425,5 +434,5 @@ _decoder: TaggedDecoder[ServerEvent] = TaggedDecoder(
         "response.mcp_call.completed": McpCallCompletedEvent,
         "response.mcp_call.failed": McpCallFailedEvent,
     },
-    other=UnknownServerEvent,
+    make_unlisted=UnknownServerEvent,
 )

@@ -88,4 +88,6 @@ def _draw_policy(choices: Choices) -> InterruptionPolicy:
 
 
 def _has_heard_enough(attempt: InterruptionAttempt) -> bool:
-    return max(attempt.heard_ms, attempt.speech_ms) >= _ENOUGH_MS or attempt.recent > 0
+    return (
+        max(attempt.heard_ms, attempt.speech_ms) >= _ENOUGH_MS or attempt.recent_interruptions > 0
+    )

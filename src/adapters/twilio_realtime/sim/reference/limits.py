@@ -1,6 +1,6 @@
 """What is always true of formats and of queues."""
 
-from twilio_realtime_core.audio.payload import PCMU
+from twilio_realtime_core.audio.pcmu import PCMU_FORMAT
 from twilio_realtime_core.downlink.playout import MAX_QUEUED_SAMPLES
 from twilio_realtime_core.machine.actions import Encodable
 from twilio_realtime_core.notifications import SessionReady
@@ -52,11 +52,11 @@ class Formats(Invariant):
 def _is_pinned(message: Encodable) -> bool:
     match plain(message):
         case {"type": "session.update", "session": {"audio": {"input": heard, "output": said}}}:
-            return bool(heard.get("format") == said.get("format") == PCMU)
+            return bool(heard.get("format") == said.get("format") == PCMU_FORMAT)
         case {"type": "session.update"}:
             return False
         case {"type": "response.create", "response": {"audio": {"output": {"format": named}}}}:
-            return bool(named == PCMU)
+            return bool(named == PCMU_FORMAT)
         case _:
             return True
 

@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 from attrs import define, field
 
-from twilio_realtime_core.audio.payload import PCMU
+from twilio_realtime_core.audio.pcmu import PCMU_FORMAT
 from twilio_realtime_core.machine.actions import Close, Open, Peer
 from twilio_realtime_core.notifications import CallEnded
 from twilio_realtime_core.protocols import realtime, twilio
@@ -108,7 +108,9 @@ class Line(Fact):
 
 def speaks_pcmu(session: Mapping[str, Any]) -> bool:
     """Whether a session, as the server describes it, is in G.711 µ-law both ways."""
-    return all(_format(session, way).get("type") == PCMU["type"] for way in ("input", "output"))
+    return all(
+        _format(session, way).get("type") == PCMU_FORMAT["type"] for way in ("input", "output")
+    )
 
 
 def _interrupts_by_itself(session: Mapping[str, Any]) -> bool:

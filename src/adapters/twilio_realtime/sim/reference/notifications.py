@@ -7,7 +7,7 @@ says by itself.
 from collections.abc import Callable, Mapping
 from typing import Any, Final, get_args
 
-from twilio_realtime_core.audio.payload import count_samples
+from twilio_realtime_core.audio.pcmu import count_samples
 from twilio_realtime_core.errors import Fault, FaultKind, redact
 from twilio_realtime_core.machine.actions import Peer
 from twilio_realtime_core.notifications import (

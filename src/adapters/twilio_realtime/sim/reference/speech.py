@@ -9,7 +9,7 @@ from typing import Any
 from attrs import define, field
 
 from twilio_realtime_core.audio.dtmf import key_tones
-from twilio_realtime_core.audio.payload import count_samples
+from twilio_realtime_core.audio.pcmu import count_samples
 from twilio_realtime_core.commands import Interrupt, Play, PressKeys
 from twilio_realtime_core.errors import Fault, FaultKind
 from twilio_realtime_core.machine.actions import Peer

@@ -1,5 +1,5 @@
-"""A telephone exchange for tests of agents: each connection is a call at once, and the test says
-what happens in it. The drivers are the real ones, over streams in memory."""
+"""A harness for tests of agents: each connection becomes a call, whose notifications come from the
+test. The drivers are real, over streams in memory."""
 
 from collections.abc import Awaitable, Callable, Hashable
 from functools import partial
@@ -9,9 +9,9 @@ import anyio
 from anyio.lowlevel import checkpoint
 from attrs import define, field
 
-from driving import RUNTIMES, run_virtual
-from twilio_realtime.agents.call import Agent
-from twilio_realtime.agents.call_acceptor import CommandTarget, answering
+from driving import RUNTIMES, run_in_virtual_time
+from twilio_realtime.agents.call import CallHandler
+from twilio_realtime.agents.call_acceptor import CommandTarget, call_acceptor
 from twilio_realtime_core import (
     Action,
     ByteAction,
@@ -35,16 +35,16 @@ CALLER_HUNG_UP = CallEnded(EndReason.CALLER_HUNG_UP)
 
 
 @define(eq=False)
-class Line:
-    """The machine of a connection, and the bridge of its call. It answers each function once, as a
-    bridge does, and ends when either side hangs up."""
+class FakeConnection:
+    """The machine of a connection and the bridge of its call in one. Like a bridge it takes one
+    output for each function call, and it ends when either side hangs up."""
 
     on_call: Callable[[CommandTarget, HttpRequest], None]
     commands: list[Command] = field(init=False, factory=list[Command])
-    lingers: bool = False
-    """It takes `HangUp` and does not end, as if a peer did not let go."""
+    ignores_hang_up: bool = False
+    """Whether `HangUp` does not end it, as if a peer kept its connection open."""
     deadline: int | None = field(init=False, default=None)
-    _ended: bool = field(init=False, default=False)
+    _has_ended: bool = field(init=False, default=False)
     _outputs: set[str] = field(init=False, factory=set[str])
 
     def start(self, now: int) -> list[ByteAction]:
@@ -61,9 +61,9 @@ class Line:
         raise ValueError(data.decode())  # a bug of a machine
 
     def receive_eof(self, peer: Hashable, now: int) -> list[ByteAction]:
-        told: list[ByteAction] = [] if self._ended else [Notify(CALLER_HUNG_UP)]
-        self._ended = True
-        return [*told, Shutdown(peer)]
+        end: list[ByteAction] = [] if self._has_ended else [Notify(CALLER_HUNG_UP)]
+        self._has_ended = True
+        return [*end, Shutdown(peer)]
 
     def handle_timeout(self, now: int) -> list[ByteAction]:
         return []
@@ -76,19 +76,19 @@ class Line:
         return (PlaybackPosition(PartKey(1, "r", "i", 0), 0, 80, 160, is_complete=False),)
 
     def send(self, command: Command, now: int) -> list[Action]:
-        if self._ended:
+        if self._has_ended:
             return []
         match command:
             case SendFunctionOutput(call_id=call_id):
                 if call_id in self._outputs:
                     raise LocalProtocolError(f"{call_id} has its answer")
                 self._outputs.add(call_id)
-            case HangUp() if not self.lingers:
-                self._ended = True
+            case HangUp() if not self.ignores_hang_up:
+                self._has_ended = True
             case _:
                 pass
         self.commands.append(command)
-        return [Notify(HUNG_UP), Close(Peer.TWILIO, 1000, "")] if self._ended else []
+        return [Notify(HUNG_UP), Close(Peer.TWILIO, 1000, "")] if self._has_ended else []
 
     def perform(self, actions: list[Action], now: int) -> list[ByteAction]:
         return [
@@ -103,55 +103,57 @@ class Line:
 
 
 @define(eq=False)
-class Exchange:
-    """Answers connections with an agent."""
+class AgentHarness:
+    """Runs an agent in calls, on one runtime. `options` are those of `call_acceptor`."""
 
     runtime: str
-    agent: Agent
+    agent: CallHandler
     options: dict[str, Any] = field(factory=dict[str, Any])
-    lines: list[Line] = field(init=False, factory=list[Line])
+    connections: list[FakeConnection] = field(init=False, factory=list[FakeConnection])
     errors: list[Exception] = field(init=False, factory=list[Exception])
-    stray: list[object] = field(init=False, factory=list[object])
+    unhandled: list[object] = field(init=False, factory=list[object])
     _drivers: list[Any] = field(init=False, factory=list[Any])
     _ends: list[Any] = field(init=False, factory=list[Any])
 
-    def open_connection(self, on_call: Callable[[CommandTarget, HttpRequest], None]) -> Line:
-        self.lines.append(Line(on_call))
-        return self.lines[-1]
+    def open_connection(
+        self, on_call: Callable[[CommandTarget, HttpRequest], None]
+    ) -> FakeConnection:
+        self.connections.append(FakeConnection(on_call))
+        return self.connections[-1]
 
     def make_driver(self, machine: Any, notify: Callable[[object], None]) -> Any:
-        self._drivers.append(self.api.Driver(machine, notify))
+        self._drivers.append(self.package.Driver(machine, notify))
         return self._drivers[-1]
 
     @property
-    def api(self) -> Any:
+    def package(self) -> Any:
         return RUNTIMES[self.runtime]
 
     @property
-    def line(self) -> Line:
-        """That of the only call."""
-        (line,) = self.lines
-        return line
+    def connection(self) -> FakeConnection:
+        """The connection of the only call."""
+        (connection,) = self.connections
+        return connection
 
-    def tell(self, *events: Notification, number: int = 0) -> None:
-        """Something happens in a call, all in one step."""
+    def notify(self, *events: Notification, number: int = 0) -> None:
+        """Notify `events` in a call, all in one step."""
         self._drivers[number].perform([Notify(event) for event in events])
 
     def hang_up(self, number: int = 0) -> None:
-        """The caller hangs up."""
+        """Hang up as the caller."""
         self._ends[number].send_eof()
 
-    def say(self, data: bytes, number: int = 0) -> None:
-        """The caller sends bytes."""
+    def send_bytes(self, data: bytes, number: int = 0) -> None:
+        """Send bytes as the caller."""
         self._ends[number].send(data)
 
-    async def call(self) -> None:
-        """A caller calls; until the call is over."""
-        accept = answering(
-            self, self.agent, self.make_driver, on_stray=self.stray.append, **self.options
+    async def run_call(self) -> None:
+        """Run one call to its end."""
+        accept = call_acceptor(
+            self, self.agent, self.make_driver, on_unhandled=self.unhandled.append, **self.options
         )
         driver, peer = accept()
-        near, far = self.api.memory_pair()
+        near, far = self.package.memory_pair()
         self._ends.append(near)
         try:
             await driver.run({peer: far})
@@ -160,24 +162,24 @@ class Exchange:
         finally:
             near.close()
 
-    async def during_calls(self, script: "Script", calls: int = 1) -> None:
-        """Do `script` while so many callers call, and wait for all of them to be done."""
+    async def run_during_calls(self, script: "Script", calls: int = 1) -> None:
+        """Run `script` during `calls` calls, and wait for the calls to end."""
         async with anyio.create_task_group() as tasks:
             for _ in range(calls):
-                tasks.start_soon(self.call)
-                await settle()
+                tasks.start_soon(self.run_call)
+                await run_ready_tasks()
             await script(self)
 
-    def run(self, script: "Script", calls: int = 1) -> "Exchange":
-        """The same, in a loop with virtual time."""
-        run_virtual(self.runtime, partial(self.during_calls, script, calls))
+    def run(self, script: "Script", calls: int = 1) -> "AgentHarness":
+        """Do the same in virtual time."""
+        run_in_virtual_time(self.runtime, partial(self.run_during_calls, script, calls))
         return self
 
 
-Script: TypeAlias = Callable[[Exchange], Awaitable[object]]
+Script: TypeAlias = Callable[[AgentHarness], Awaitable[object]]
 
 
-async def settle() -> None:
-    """Let all others do what they can without time passing."""
-    for _ in range(20):  # turns of the loop: more than any answer here takes
+async def run_ready_tasks() -> None:
+    """Let all other tasks run until they wait for time to pass."""
+    for _ in range(20):  # turns of the loop: more than any reaction here takes
         await checkpoint()
