@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from attrs import define, field, frozen
 
+from timeouts import HANG_S
 from twilio_realtime.server.service import Service, ServiceConfig
 from twilio_realtime.sim.model.realtime_peer import CLIENT
 from twilio_realtime.sim.phone.twilio_peer import SERVER, TwilioPeer
@@ -23,9 +24,7 @@ from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 
 CALLS = 100
-TIMEOUT_S = 120
-"""How long all the calls may take on a busy machine; as a rule a few seconds."""
-TIMEOUT_MS = 1000 * TIMEOUT_S
+TIMEOUT_MS = 1000 * HANG_S
 LINK = LinkConfig(max_message_bytes=1 << 24, handshake_timeout_ms=TIMEOUT_MS)
 AUDIO_BYTES = 12_000
 SILENCE = b"\xff"
@@ -100,7 +99,7 @@ class ManyCalls:
         return [event for event in self.notifications if isinstance(event, CallEnded)]
 
     async def run(self) -> None:
-        with anyio.fail_after(TIMEOUT_S):
+        with anyio.fail_after(HANG_S):
             await self.run_calls()
 
     async def run_calls(self) -> None:
