@@ -45,7 +45,7 @@ SCRIPT: tuple[Cue, ...] = (
     After(100 * MS, Say(sample_speech.load("caller_interruption").audio)),
     WhenHeard(300, Say(sample_speech.load("caller_interruption").audio)),
     After(100 * MS, Press("5")),
-    After(100 * MS, HangUp()),
+    After(2 * SECOND, HangUp()),  # a busy machine interrupts late
 )
 
 
