@@ -1,4 +1,4 @@
-"""Writes lifecycles.md from the tables of `twilio_realtime_core.machine.lifecycles`.
+"""Writes states.md from the tables of `twilio_realtime_core.machine.lifecycles`.
 
 python docs/make_states.py           writes the page
 python docs/make_states.py --check   fails if the page is out of date
@@ -20,14 +20,13 @@ from twilio_realtime_core.machine import lifecycles
 PAGE = Path(__file__).with_name("states.md")
 
 INTRODUCTION = """\
-# Which states does a call go through?
+# Lifecycles
 
-Five things of a call have a life of their own. Each is a table in
-[`lifecycles.py`](../src/twilio_realtime_core/machine/lifecycles.py), and nothing else decides what follows what.
-An input that has no arrow from a state makes no sense there: nothing changes, and whoever caused it
-hears of it.
+Six things in a call have a lifecycle. Each is a table in
+[`lifecycles.py`](../src/twilio_realtime_core/machine/lifecycles.py), and nothing else decides the
+transitions. An input without an arrow from a state changes nothing there, and is reported.
 
-[`make_states.py`](make_states.py) writes this page from the tables; a test holds it to them.
+[`make_states.py`](make_states.py) writes this page from the tables; a test keeps it up to date.
 """
 
 
@@ -52,6 +51,12 @@ CHAPTERS = (
         lifecycles.ActiveResponseInput,
     ),
     Chapter("Turn", lifecycles.TURN, lifecycles.TurnState, lifecycles.TurnInput),
+    Chapter(
+        "Function call",
+        lifecycles.FUNCTION_CALL,
+        lifecycles.FunctionCallState,
+        lifecycles.FunctionCallInput,
+    ),
 )
 
 

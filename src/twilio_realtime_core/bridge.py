@@ -12,7 +12,7 @@ sound and tells the model what was heard; the end of either side ends both.
 """
 
 from collections.abc import Hashable
-from typing import Final
+from typing import Final, assert_never
 
 from .call import on_command, on_realtime, on_twilio
 from .call.state import CallState
@@ -199,8 +199,8 @@ class Bridge:
                 on_twilio.measure_round_trip(call, now)
             case Timer.PLAYBACK_END:
                 pass  # what is deferred until then is run at the end of each step
-            case _:  # pragma: no cover - timers of the transport
-                pass
+            case _:
+                assert_never(timer)
 
     # The pipeline.
 

@@ -59,6 +59,6 @@ def test_what_people_say_press_and_are_called_stays_out_of_repr(event: object) -
 
 
 def test_the_union_holds_every_notification() -> None:
-    others = {"EndReason", "HeardItem", "InterruptionCause", "Notification", "PaddingCause"}
+    others = {"EndReason", "InterruptedItem", "InterruptionCause", "Notification", "PaddingCause"}
     named = {getattr(notifications, name) for name in set(notifications.__all__) - others}
     assert set(get_args(Notification)) == named | {Fault}

@@ -10,26 +10,16 @@ __all__ = ["REMARKS", "TESTS"]
 
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     # An interruption: what it clears, cancels, truncates and drops.
-    "S01": (
-        "core/downlink/test_agent_speech.py::test_s01_with_nothing_ever_played_an_interruption_sends_nothing",
-    ),
-    "S02": (
-        "core/downlink/test_agent_speech.py::test_s02_an_item_sent_whole_is_truncated_where_it_was_when_the_clear_takes_effect",
-    ),
+    "S01": ("core/turns/test_turn.py::test_s01_an_interruption_of_nothing_sends_nothing",),
+    "S02": ("core/turns/test_turn.py::test_s02_a_whole_item_is_truncated_where_it_was_cleared",),
     "S03": (
-        "core/downlink/test_agent_speech.py::test_s03_interrupting_twice_sends_one_clear_one_cancel_one_truncate",
+        "core/turns/test_turn.py::test_s03_two_interruptions_send_one_clear_cancel_and_truncate",
     ),
-    "S04": (
-        "core/downlink/test_agent_speech.py::test_s04_a_position_is_a_whole_number_of_ms_rounded_down",
-    ),
-    "S05": (
-        "core/downlink/test_agent_speech.py::test_s05_queued_items_are_each_corrected_by_their_own_position",
-    ),
-    "S06": (
-        "core/downlink/test_agent_speech.py::test_s06_the_echo_of_a_cleared_mark_says_nothing_of_what_comes_next",
-    ),
+    "S04": ("core/turns/test_turn.py::test_s04_a_position_is_in_ms_rounded_down",),
+    "S05": ("core/turns/test_turn.py::test_s05_queued_items_are_each_corrected_by_their_position",),
+    "S06": ("core/turns/test_turn.py::test_s06_the_echo_of_a_cleared_mark_changes_nothing",),
     "S08": (
-        "core/downlink/test_agent_speech.py::test_s08_audio_of_a_response_that_was_interrupted_before_any_is_dropped",
+        "core/turns/test_turn.py::test_s08_audio_of_a_response_interrupted_before_it_is_dropped",
     ),
     "S09": (
         "scenarios/test_sockets.py::test_s09_an_interruption_after_the_application_hung_up_raises_and_sends_nothing",
@@ -43,7 +33,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "scenarios/test_interruptions.py::test_s11_a_call_after_another_corrects_its_own_item_and_passes_each_frame_on_once",
         "scenarios/test_interruptions.py::test_s11_another_stream_of_the_same_socket_is_cleared_and_its_caller_passed_on",
     ),
-    "S13": ("core/downlink/test_agent_speech.py::test_s13_an_item_heard_to_the_end_is_left_alone",),
+    "S13": ("core/turns/test_turn.py::test_s13_an_item_heard_to_the_end_is_left_alone",),
     # The caller: formats, gaps, streams, and messages that are wrong.
     "S16": (
         "scenarios/test_caller.py::test_s16_a_raw_update_to_another_format_is_refused_and_nothing_is_sent",
@@ -63,7 +53,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "S18": (
         "scenarios/test_caller.py::test_s18_frames_from_before_the_session_wait_and_go_out_in_order_once_it_is_ready",
         "scenarios/test_caller.py::test_s18_the_end_of_twilio_s_socket_closes_the_model_s",
-        "core/downlink/test_agent_speech.py::test_s18_an_echo_of_a_mark_that_is_not_under_way_is_a_fault_that_keeps_its_name",
+        "core/downlink/test_downlink.py::test_s18_the_echo_of_an_unknown_mark_is_a_fault",
         "core/session/test_media_stream.py::test_s18_a_bad_message_is_a_fault_and_the_call_goes_on",
     ),
     "S19": (
@@ -105,8 +95,8 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "scenarios/test_model.py::test_s36_s38_an_error_of_something_else_leaves_the_request_and_its_own_error_releases_it",
     ),
     "S37": (
-        "core/responses/test_requests.py::test_a_request_that_met_an_active_response_is_made_again_when_that_is_done",
-        "core/responses/test_requests.py::test_an_error_with_no_event_id_that_names_response_create_is_of_the_request",
+        "core/responses/test_requests.py::test_a_request_that_met_an_active_response_is_sent_again",
+        "core/responses/test_requests.py::test_an_error_without_event_id_may_name_response_create",
     ),
     "S38": (
         "scenarios/test_model.py::test_s36_s38_an_error_of_something_else_leaves_the_request_and_its_own_error_releases_it",
@@ -121,14 +111,12 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "S43": (
         "core/call/test_on_realtime.py::test_a_request_that_is_refused_for_good_is_told_and_the_next_is_made",
-        "core/responses/test_requests.py::test_an_error_releases_the_request_that_it_names_and_the_next_goes",
+        "core/responses/test_requests.py::test_an_error_releases_its_request_and_sends_the_next",
     ),
     "S44": (
         "scenarios/test_model.py::test_s44_a_request_with_parameters_is_not_taken_for_an_automatic_one",
     ),
-    "S46": (
-        "core/downlink/test_agent_speech.py::test_s46_after_all_was_heard_and_done_an_interruption_sends_nothing",
-    ),
+    "S46": ("core/turns/test_turn.py::test_s46_an_interruption_after_all_was_heard_sends_nothing",),
     "S47": (
         "scenarios/test_interruptions.py::test_s47_a_position_is_whole_rounded_down_and_never_beyond_the_audio",
     ),
@@ -166,12 +154,8 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "S55": (
         "scenarios/test_interruptions.py::test_s55_between_two_answers_there_is_nothing_to_interrupt",
     ),
-    "S56": (
-        "core/downlink/test_agent_speech.py::test_s56_what_has_been_heard_by_the_clock_though_no_echo_says_so_is_cleared_not_cut",
-    ),
-    "S57": (
-        "core/downlink/test_agent_speech.py::test_s57_while_the_model_goes_on_the_position_is_at_most_what_was_sent",
-    ),
+    "S56": ("core/turns/test_turn.py::test_s56_audio_heard_without_an_echo_is_not_truncated",),
+    "S57": ("core/turns/test_turn.py::test_s57_the_position_is_at_most_what_was_sent",),
     "S58": (
         "scenarios/test_interruptions.py::test_s58_audio_that_comes_before_the_session_is_confirmed_is_played_and_can_be_cut",
     ),
@@ -185,8 +169,8 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "S61": (
         "core/turns/test_interruption_gate.py::test_the_session_is_told_to_leave_it_to_us_and_then_we_cancel",
         "core/session/test_effective_session.py::test_s61_who_cancels_is_as_the_server_last_told_and_the_server_before",
-        "core/downlink/test_agent_speech.py::test_s61_the_application_cancels_even_where_the_server_would",
-        "core/downlink/test_agent_speech.py::test_s61_the_server_cancels_by_itself_when_it_hears_the_caller",
+        "core/turns/test_turn.py::test_s61_the_bridge_cancels_for_the_application",
+        "core/turns/test_turn.py::test_s61_the_server_cancels_for_the_caller",
     ),
     "S62": (
         "scenarios/test_interruptions.py::test_s62_a_cancel_of_the_response_alone_leaves_its_audio_and_is_not_sent_again",
@@ -214,7 +198,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "scenarios/test_model.py::test_s70_an_answer_in_text_is_told_as_text",
         "scenarios/test_model.py::test_s70_an_item_at_the_front_says_so_and_one_that_is_none_is_a_fault_and_no_end",
         "scenarios/test_model.py::test_s70_usage_is_told_with_the_end_of_its_response_and_none_where_there_is_none",
-        "core/conversation/test_conversation.py::test_s70_no_previous_item_is_the_front",
+        "core/conversation/test_conversation.py::test_s70_an_item_without_a_previous_one_is_first",
         "core/values/test_usage.py::test_what_is_no_usage_tells_nothing",
     ),
     "S71": (
@@ -224,13 +208,13 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "adapters/agents/test_functions.py::test_a_failing_function_is_answered_without_details_and_reported",
         "adapters/agents/test_functions.py::test_a_function_over_its_timeout_is_cancelled_answered_and_reported",
         "adapters/agents/test_functions.py::test_functions_are_cancelled_without_output_when_the_caller_hangs_up",
-        "core/conversation/test_conversation.py::test_s71_a_recorded_session_leaves_its_items_in_order_with_their_words",
-        "core/conversation/test_conversation.py::test_s71_an_item_has_its_place_behind_the_one_that_added_names",
-        "core/conversation/test_conversation.py::test_s71_no_description_takes_known_words_away",
-        "core/conversation/test_conversation.py::test_s71_the_agent_s_words_are_told_when_they_are_complete_and_shown_before",
-        "core/conversation/test_conversation.py::test_s71_the_caller_s_words_come_before_or_after_their_item",
+        "core/conversation/test_conversation.py::test_s71_a_recorded_session_leaves_its_items_in_order",
+        "core/conversation/test_conversation.py::test_s71_an_item_is_added_behind_the_item_named",
+        "core/conversation/test_conversation.py::test_s71_no_description_removes_known_words",
+        "core/conversation/test_conversation.py::test_s71_words_of_the_agent_are_notified_when_complete",
+        "core/conversation/test_conversation.py::test_s71_words_of_the_caller_precede_or_follow_their_item",
         "core/call/test_on_realtime.py::test_items_are_told_as_they_come_are_completed_and_go",
-        "core/responses/test_function_calls.py::test_a_call_is_announced_once",
+        "core/responses/test_function_calls.py::test_a_call_is_notified_once",
         "core/test_traces.py::test_items_are_told_in_the_recorded_order",
     ),
     "S72": (
@@ -254,8 +238,8 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "S78": (
         "core/call/test_on_realtime.py::test_a_caller_who_may_not_interrupt_is_answered_once_the_agent_has_ended",
-        "core/turns/test_interruption_gate.py::test_a_turn_that_the_server_answers_is_not_answered_twice",
-        "core/turns/test_interruption_gate.py::test_a_turn_that_was_completed_while_the_agent_was_protected_is_answered_afterwards",
+        "core/turns/test_turn.py::test_a_turn_that_the_server_answers_is_answered_once",
+        "core/turns/test_turn.py::test_a_turn_during_a_protected_response_is_answered_afterwards",
     ),
     "S79": (
         "scenarios/test_interruptions.py::test_s79_where_the_server_cancels_by_itself_the_audio_is_cleared_and_nothing_cancelled",
@@ -270,8 +254,8 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "adapters/agents/test_functions_in_calls.py::test_several_outputs_cause_one_response_and_bad_arguments_are_corrected",
         "core/call/test_on_command.py::test_an_output_that_waits_is_given_when_all_was_heard_and_one_response_follows",
         "core/call/test_on_command.py::test_several_outputs_cause_one_response_once_all_are_given",
-        "core/responses/test_function_calls.py::test_the_model_goes_on_once_when_all_calls_of_a_response_have_outputs",
-        "core/responses/test_requests.py::test_automatic_requests_that_wait_are_one",
+        "core/call/test_state.py::test_one_follow_up_is_requested_once_all_outputs_are_sent",
+        "core/responses/test_requests.py::test_queued_automatic_requests_are_one",
     ),
     "S82": (
         "scenarios/test_agent.py::test_s82_keys_that_are_played_are_heard_before_the_line_is_closed",
@@ -310,7 +294,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "S91": (
         "scenarios/test_interruptions.py::test_s91_the_cancel_that_came_too_late_does_not_hold_up_the_next_request",
         "core/call/test_on_realtime.py::test_a_cancel_that_came_too_late_is_silent",
-        "core/downlink/test_agent_speech.py::test_s91_a_cancel_that_came_too_late_is_no_fault",
+        "core/turns/test_turn.py::test_s91_a_late_cancel_is_no_fault",
     ),
     "S92": ("core/session/test_media_stream.py::test_s92_a_token_comes_in_the_custom_parameters",),
 }

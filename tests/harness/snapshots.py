@@ -13,14 +13,29 @@ from typing import Any, Final
 
 from twilio_realtime.sim.reference.step_record import ByKind, Ends
 from twilio_realtime_core import CallConfig
-from twilio_realtime_core.machine.lifecycles import ACTIVE_RESPONSE, RESPONSE, SESSION, STREAM, TURN
+from twilio_realtime_core.machine.lifecycles import (
+    ACTIVE_RESPONSE,
+    FUNCTION_CALL,
+    RESPONSE,
+    SESSION,
+    STREAM,
+    TURN,
+)
 
 __all__ = ["CONFIG", "freeze", "thaw"]
 
 CONFIG: Final = CallConfig(inactivity_timeout_ms=None)
 """Of the calls that are frozen; it is not part of the bytes."""
 
-_CONSTANTS: Final[tuple[object, ...]] = (CONFIG, RESPONSE, SESSION, ACTIVE_RESPONSE, STREAM, TURN)
+_CONSTANTS: Final[tuple[object, ...]] = (
+    CONFIG,
+    RESPONSE,
+    SESSION,
+    ACTIVE_RESPONSE,
+    STREAM,
+    TURN,
+    FUNCTION_CALL,
+)
 
 
 def freeze(call: object) -> bytes:

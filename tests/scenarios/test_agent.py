@@ -89,7 +89,7 @@ def test_s73_a_greeting_of_the_application_s_own_is_told_with_all_its_300_ms() -
 
 def test_s87_while_a_greeting_plays_a_muted_caller_cannot_interrupt_it() -> None:
     """S87: the model hears silence, so it hears no speech; what the greeting is followed by is the
-    application's to say, and `OwnAudioFinished` comes whether or not a mark does."""
+    application's to say, and `ClipFinished` comes whether or not a mark does."""
     call = Phone.ready()
     call.send(Mute())
     call.send(Play(b"\0" * 8000, "greeting"))

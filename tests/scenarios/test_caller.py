@@ -32,7 +32,6 @@ from twilio_realtime_core import (
     SendEvent,
     SessionConfig,
 )
-from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.notifications import CallEnded, CallerAudioPadded, EndReason, PaddingCause
 from twilio_realtime_core.protocols.realtime import AppendAudio, TruncateItem, UpdateSession
 from twilio_realtime_core.protocols.twilio import Clear
@@ -59,9 +58,9 @@ def of_frames(call: Call, *timestamps: str | None) -> list[Any]:
     return [each for stamp in timestamps for each in call.phone(frame(stamp)).to_model]
 
 
-def speaking(timeout_ns: int | None = 750 * MS) -> Call:
+def speaking(timeout_ms: int | None = 750) -> Call:
     """A caller who speaks, and whose last frame has just come."""
-    call = Call.ready(CallConfig(inactivity_timeout_ms=timeout_ns))
+    call = Call.ready(CallConfig(inactivity_timeout_ms=timeout_ms))
     call.model(speech_started())
     call.phone(frame("100"))
     return call
@@ -204,7 +203,7 @@ def test_s26_nothing_follows_a_speaker_who_has_stopped_in_time() -> None:
 
 
 def test_s27_the_time_is_as_configured() -> None:
-    call = speaking(250 * MS)
+    call = speaking(250)
     assert padded(call.wait(250)) == [CallerAudioPadded(8000, PaddingCause.INACTIVITY)]
 
 

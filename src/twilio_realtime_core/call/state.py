@@ -52,7 +52,7 @@ class CallState:
     config: CallConfig
     _make_lifecycle: LifecycleFactory = Lifecycle
     outbox: Outbox = field(init=False, factory=Outbox)
-    timers: Timers = field(init=False, factory=Timers)
+    timers: Timers[Timer] = field(init=False, factory=lambda: Timers(Timer))
     stream: MediaStream = field(init=False)
     session: Session = field(init=False)
     caller_audio: CallerAudio = field(init=False)

@@ -1,1 +1,1 @@
-"""The conversation as the server holds it, with the words that the caller heard."""
+"""The conversation as the server has it, with the words that the caller heard."""

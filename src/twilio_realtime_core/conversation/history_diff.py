@@ -1,10 +1,11 @@
-"""What makes the server's conversation hold other items: the fewest deletions and creations.
+"""The difference between two conversations: the fewest deletions and creations of items.
 
-An item cannot be changed or moved on the server: it is deleted, and created again under the same
-id. Sound cannot be created. So of the items that are the same in both, as many stay as can in the
-wanted order, and those with sound always do.
+An item cannot be changed or moved on the server; it must be deleted, and created again with the
+same id. Audio cannot be created. So of the items that are the same in both conversations, as many
+are kept as the target order allows, and those with audio always are.
 
-Source: OpenAI API reference, "Realtime", `conversation.item.create`, `conversation.item.delete`.
+Source: OpenAI API reference, "Realtime", `conversation.item.create`, `conversation.item.delete`,
+https://platform.openai.com/docs/api-reference/realtime-client-events.
 """
 
 import math
@@ -34,67 +35,67 @@ Edit: TypeAlias = DeleteItem | CreateItem
 
 
 def diff(current: Sequence[ConversationItem], target: Sequence[ConversationItem]) -> list[Edit]:
-    """The events that turn `current` into `wanted`: deletions, then creations from the front.
+    """Return the events that turn `current` into `target`: deletions, then creations in order.
 
-    Items of one id are the same if all is the same that one can choose. So what the server adds
-    does not count: status, what was heard, the transcript of the caller (a note that the model does
-    not read), and of the agent's if none is given. Of an item given as incomplete nothing counts:
-    it is an earlier view of one that has grown.
+    Items with the same id are the same if they agree in everything that the application can choose.
+    What the server adds is not compared: status, what was heard, the caller's transcript (which the
+    model does not read), and the agent's transcript where the target has none. An incomplete item
+    of the target is an earlier state of one that has grown, so its content is not compared.
 
-    Raises `LocalProtocolError` for an id that is missing or used twice, and where an item would be
-    created that cannot be: one with audio, a message without content, the output of a call that is
-    not among the items before it.
+    Raises `LocalProtocolError` for an id that is missing or used twice, and for an item that must
+    be created and cannot be: one with audio, a message without content, the output of a function
+    call that is not among the items before it.
     """
     _check_ids(target)
-    places = {item.id: (index, item) for index, item in enumerate(current)}
-    same: list[tuple[int, bool]] = []
+    current_by_id = {item.id: (index, item) for index, item in enumerate(current)}
+    unchanged: list[tuple[int, bool]] = []
     for item in target:
-        index, known = places.get(item.id, (0, None))
-        if known is not None and _is_same(known, item):
-            same.append((index, _has_audio(known)))
-    staying = {current[index].id for index in _choose_kept(same)}
-    _check_creatable(target, staying)
-    before = ["root", *(item.id for item in target)]
+        index, current_item = current_by_id.get(item.id, (0, None))
+        if current_item is not None and _is_same(current_item, item):
+            unchanged.append((index, _has_audio(current_item)))
+    kept_ids = {current[index].id for index in _choose_kept(unchanged)}
+    _check_creatable(target, kept_ids)
+    previous_ids = ["root", *(item.id for item in target)]
     return [
-        *(DeleteItem(item.id) for item in current if item.id not in staying),
+        *(DeleteItem(item.id) for item in current if item.id not in kept_ids),
         *(
-            CreateItem(_to_item_body(item), before[index])
+            CreateItem(_to_item_body(item), previous_ids[index])
             for index, item in enumerate(target)
-            if item.id not in staying
+            if item.id not in kept_ids
         ),
     ]
 
 
 def item_id_of(edit: Edit) -> str:
-    """The id of the item that is deleted or created."""
+    """Return the id of the item that an edit deletes or creates."""
     return edit.item_id if isinstance(edit, DeleteItem) else str(edit.item["id"])
 
 
 def apply_edits(edits: Iterable[Edit], items: Sequence[ConversationItem]) -> list[ConversationItem]:
-    """What `items` become by edits; those that the server would refuse do nothing."""
+    """Return `items` after edits; an edit that the server would refuse has no effect."""
     by_id = {item.id: item for item in items}
-    ring = ["root", *by_id]  # so that edits, which may be many, cost the same wherever they are
-    behind = dict(zip(ring, [*by_id, "root"], strict=True))
-    before = {later: earlier for earlier, later in behind.items()}
+    # A linked list, closed by "root", so that each of many edits costs the same at any place.
+    after = dict(zip(["root", *by_id], [*by_id, "root"], strict=True))
+    before = {later: earlier for earlier, later in after.items()}
     for edit in edits:
         id_ = item_id_of(edit)
         match edit:
             case DeleteItem() if id_ in by_id:
                 del by_id[id_]
-                earlier, later = before.pop(id_), behind.pop(id_)
-                behind[earlier], before[later] = later, earlier
+                earlier, later = before.pop(id_), after.pop(id_)
+                after[earlier], before[later] = later, earlier
             case CreateItem(item=body, previous_item_id=str(earlier)) if (
-                earlier in behind and id_ not in by_id
+                earlier in after and id_ not in by_id
             ):
                 by_id[id_] = item_from_json(body)
-                later = behind[earlier]
-                behind[earlier] = before[later] = id_
-                before[id_], behind[id_] = earlier, later
+                later = after[earlier]
+                after[earlier] = before[later] = id_
+                before[id_], after[id_] = earlier, later
             case _:
                 pass
     result: list[ConversationItem] = []
     id_ = "root"
-    while (id_ := behind[id_]) != "root":
+    while (id_ := after[id_]) != "root":
         result.append(by_id[id_])
     return result
 
@@ -103,9 +104,11 @@ def _check_ids(target: Sequence[ConversationItem]) -> None:
     seen: set[str] = set()
     for index, item in enumerate(target):
         if item.id in ("", "root"):  # "root" names the front of a conversation
-            raise LocalProtocolError(f"items[{index}] needs an id of its own: choose any")
+            raise LocalProtocolError(f"items[{index}] needs an id: choose one that is not used")
         if item.id in seen:
-            raise LocalProtocolError(f"items[{index}] has the id of one before it: choose another")
+            raise LocalProtocolError(
+                f"items[{index}] has the id of an earlier item: choose another"
+            )
         seen.add(item.id)
 
 
@@ -113,46 +116,48 @@ def _to_item_body(item: ConversationItem) -> dict[str, Any]:
     return {name: value for name, value in item_to_json(item).items() if name != "status"}
 
 
-# What is the same.
+# Comparison of items.
 
 
-def _is_same(known: ConversationItem, given: ConversationItem) -> bool:
-    match known, given:
+def _is_same(current: ConversationItem, target: ConversationItem) -> bool:
+    match current, target:
         case Message(), Message():
-            return known.role is given.role and (
-                not given.is_complete or _has_same_parts(known, given)
-            )
+            is_same_content = not target.is_complete or _has_same_parts(current, target)
+            return current.role is target.role and is_same_content
         case FunctionCall(), FunctionCall():
-            chosen = known.call_id, known.name, known.arguments
-            return not given.is_complete or chosen == (given.call_id, given.name, given.arguments)
-        case UnknownItem(), UnknownItem():  # the server's own, and it goes on with it
-            return known.type == given.type
+            before = current.call_id, current.name, current.arguments
+            after = target.call_id, target.name, target.arguments
+            return not target.is_complete or before == after
+        case UnknownItem(), UnknownItem():  # made by the server, which may change it further
+            return current.type == target.type
         case _:
-            return known == given
+            return current == target
 
 
-def _has_same_parts(known: Message, given: Message) -> bool:
-    return len(known.parts) == len(given.parts) and all(
-        _is_same_part(known.role, *parts) for parts in zip(known.parts, given.parts, strict=True)
+def _has_same_parts(current: Message, target: Message) -> bool:
+    return len(current.parts) == len(target.parts) and all(
+        _is_same_part(current.role, *parts)
+        for parts in zip(current.parts, target.parts, strict=True)
     )
 
 
-def _is_same_part(role: Role, known: ContentPart, given: ContentPart) -> bool:
-    match known, given:
+def _is_same_part(role: Role, current: ContentPart, target: ContentPart) -> bool:
+    match current, target:
         case AudioPart(), AudioPart():
-            return role is Role.USER or given.transcript in (None, known.transcript)
+            return role is Role.USER or target.transcript in (None, current.transcript)
         case ImagePart(), ImagePart():
-            return known.image_url == given.image_url and given.detail in (None, known.detail)
+            is_same_detail = target.detail in (None, current.detail)
+            return current.image_url == target.image_url and is_same_detail
         case _:
-            return known == given
+            return current == target
 
 
-# What stays.
+# The choice of the items that are kept.
 
 
 def _choose_kept(places: Sequence[tuple[int, bool]]) -> list[int]:
-    """The longest rising choice of places that has all those which must stay (`True`), if they
-    rise themselves."""
+    """Return the longest increasing selection of places that includes all those that must be kept
+    (`True`), provided that these increase."""
     floors = accumulate((place if must else -1 for place, must in places), max, initial=-1)
     ceilings = accumulate(
         (place if must else math.inf for place, must in reversed(places)), min, initial=math.inf
@@ -162,8 +167,8 @@ def _choose_kept(places: Sequence[tuple[int, bool]]) -> list[int]:
 
 
 def _longest_increasing(places: Sequence[int]) -> list[int]:
-    """The longest rising subsequence, in any order, by patience sorting."""
-    ends: list[int] = []  # the least end of a rising run of each length
+    """Return the longest increasing subsequence, in any order, by patience sorting."""
+    ends: list[int] = []  # the least last place of an increasing subsequence of each length
     before: dict[int, int | None] = {}
     for place in places:
         length = bisect_left(ends, place)
@@ -181,7 +186,7 @@ def _has_audio(item: ConversationItem) -> bool:
     return isinstance(item, Message) and any(isinstance(part, AudioPart) for part in item.parts)
 
 
-# What can be created.
+# The check of the items that are created.
 
 
 def _check_creatable(target: Sequence[ConversationItem], kept_ids: Set[str]) -> None:
@@ -198,12 +203,12 @@ def _find_obstacle(item: ConversationItem, calls: Set[str]) -> str | None:
     match item:
         case Message() if _has_audio(item):
             return (
-                "it has audio that is new, changed or moved; the server takes none of the agent,"
-                " and that of the caller is not kept: give `as_text` of it"
+                "it has audio that is new, changed or moved; the server accepts no audio of the"
+                " agent, and the caller's is not kept: use `replace_audio_with_text`"
             )
         case Message(parts=()):
             return "it has no content: leave it out"
         case FunctionOutput() if item.call_id not in calls:
-            return "the call that it answers is not among the items before it: give that too"
+            return "its function call is not among the items before it: add the call"
         case _:
             return None

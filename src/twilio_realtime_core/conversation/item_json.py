@@ -1,10 +1,11 @@
-"""Conversation items from the server's events and from JSON, and to JSON.
+"""Conversion of conversation items from the server's events, to JSON data, and from JSON data.
 
-`item_from_server` accepts whatever a server sends. `item_to_json` and `item_from_json` keep a
-conversation: JSON data in the protocol's own shape, with `heard` and `heard_ms` beside the
-transcript of audio that was cut.
+`item_from_server` accepts whatever a server sends. `item_to_json` and `item_from_json` are for
+storing a conversation. The data have the shape of the protocol's items; a part that was interrupted
+also has `heard` and `heard_ms`.
 
-Source: OpenAI API reference, "Realtime", conversation items.
+Source: OpenAI API reference, "Realtime", conversation items,
+https://platform.openai.com/docs/api-reference/realtime-client-events/conversation/item/create.
 """
 
 from collections.abc import Mapping
@@ -32,30 +33,30 @@ from ..values.items import (
 __all__ = ["item_from_json", "item_from_server", "item_to_json"]
 
 _MAX_DEPTH: Final = 32
-"""Levels of what is nested in an item of another kind: schemas of tools have a dozen, and what has
-a thousand cannot be compared."""
+"""The deepest nesting that is kept of an item of another type. The schemas of tools have a dozen
+levels; data with a thousand cannot be compared."""
 
 _ROLES: Final[Mapping[str | None, Role]] = {role.value: role for role in Role}
 
 
-# Read from the server.
+# From the server.
 
 
 def item_from_server(item: Item) -> ConversationItem:
-    """An item as an event describes it; its audio is dropped.
+    """Return the item that an event describes, without its audio.
 
-    It takes what comes: text that is missing, or none, is empty; what this version does not know is
-    an `OtherItem`, or an `OtherPart`.
+    Text that is missing or not a string is empty. An item or a part that this version does not know
+    is an `UnknownItem` or an `UnknownPart`.
     """
-    complete = item.status != "in_progress"
+    is_complete = item.status != "in_progress"
     content = _without_audio(item.content)
     match item.type:
         case "message" if item.role in _ROLES:
             parts = tuple(_part_from_server(part) for part in content)
-            return Message(item.id, _ROLES[item.role], parts, complete)
+            return Message(item.id, _ROLES[item.role], parts, is_complete)
         case "function_call":
             call_id, name, arguments = item.call_id or "", item.name or "", item.arguments or ""
-            return FunctionCall(item.id, call_id, name, arguments, complete)
+            return FunctionCall(item.id, call_id, name, arguments, is_complete)
         case "function_call_output":
             return FunctionOutput(item.id, item.call_id or "", _text_or_none(item.output) or "")
         case _:
@@ -104,7 +105,7 @@ def _without_keys(data: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _limit_depth(value: Any, depth: int = 0) -> Any:
-    """A value without what is nested too deeply to mean anything."""
+    """Return a value in which everything nested too deeply is null."""
     if depth > _MAX_DEPTH:
         return None
     if _is_object(value):
@@ -116,15 +117,15 @@ def _limit_depth(value: Any, depth: int = 0) -> Any:
             return value
 
 
-# JSON.
+# To JSON data, and from it.
 
 
 def item_to_json(item: ConversationItem) -> dict[str, Any]:
-    """An item as JSON data, of which `item_from_json` makes the same item again."""
+    """Return an item as JSON data, from which `item_from_json` makes the same item again."""
     match item:
-        case Message(id=id_, role=role, parts=parts, is_complete=complete):
+        case Message(id=id_, role=role, parts=parts, is_complete=is_complete):
             fields = {"role": role.value, "content": [_part_to_json(role, part) for part in parts]}
-            return {"id": id_, "type": "message", "status": _status_of(complete), **fields}
+            return {"id": id_, "type": "message", "status": _status_of(is_complete), **fields}
         case FunctionCall(id=id_, call_id=call_id, name=name, arguments=arguments):
             fields = {"call_id": call_id, "name": name, "arguments": arguments}
             status = _status_of(item.is_complete)
@@ -136,18 +137,18 @@ def item_to_json(item: ConversationItem) -> dict[str, Any]:
             return {"id": item.id, "type": item.type, **item.data}
 
 
-def _status_of(complete: bool) -> str:  # noqa: FBT001
-    return "completed" if complete else "in_progress"
+def _status_of(is_complete: bool) -> str:  # noqa: FBT001
+    return "completed" if is_complete else "in_progress"
 
 
 def _part_to_json(role: Role, part: ContentPart) -> dict[str, Any]:
-    way = "output" if role is Role.ASSISTANT else "input"
+    direction = "output" if role is Role.ASSISTANT else "input"
     match part:
         case TextPart(text=text):
-            return {"type": f"{way}_text", "text": text}
+            return {"type": f"{direction}_text", "text": text}
         case AudioPart(transcript=transcript, heard=heard, heard_ms=heard_ms):
-            cut = {} if heard_ms is None else {"heard": heard, "heard_ms": heard_ms}
-            return {"type": f"{way}_audio", "transcript": transcript, **cut}
+            heard_fields = {} if heard_ms is None else {"heard": heard, "heard_ms": heard_ms}
+            return {"type": f"{direction}_audio", "transcript": transcript, **heard_fields}
         case ImagePart(image_url=url, detail=detail):
             detail_field = {} if detail is None else {"detail": detail}
             return {"type": "input_image", "image_url": url, **detail_field}
@@ -156,33 +157,27 @@ def _part_to_json(role: Role, part: ContentPart) -> dict[str, Any]:
 
 
 def item_from_json(data: Mapping[str, Any]) -> ConversationItem:
-    """Return the item of its JSON data; keys that `item_to_json` does not write are left out.
+    """Return the item of JSON data; keys that `item_to_json` does not write are ignored.
 
-    Raises `LocalProtocolError`, with the place, where a field is missing or of the wrong type.
+    Raises `LocalProtocolError`, which names the place, if a field is missing or of the wrong type.
     """
     _check_mapping(data, "item")
     kind, id_ = _require_string(data, "type", "item"), _require_string(data, "id", "item")
-    complete = data.get("status") != "in_progress"
+    is_complete = data.get("status") != "in_progress"
     match kind:
         case "message":
             role = _ROLES.get(_require_string(data, "role", "item"))
             if role is None:
                 _raise_invalid("item.role", "'system', 'user' or 'assistant'")
-            return Message(id_, role, _parts_from_json(data.get("content")), complete)
+            return Message(id_, role, _parts_from_json(data.get("content")), is_complete)
         case "function_call":
-            call_id, name = (
-                _require_string(data, "call_id", "item"),
-                _require_string(data, "name", "item"),
-            )
-            return FunctionCall(
-                id_, call_id, name, _require_string(data, "arguments", "item"), complete
-            )
+            call_id = _require_string(data, "call_id", "item")
+            name = _require_string(data, "name", "item")
+            arguments = _require_string(data, "arguments", "item")
+            return FunctionCall(id_, call_id, name, arguments, is_complete)
         case "function_call_output":
-            return FunctionOutput(
-                id_,
-                _require_string(data, "call_id", "item"),
-                _require_string(data, "output", "item"),
-            )
+            call_id = _require_string(data, "call_id", "item")
+            return FunctionOutput(id_, call_id, _require_string(data, "output", "item"))
         case _:
             return UnknownItem(id_, kind, _without_keys(data, "id", "type"))
 
@@ -229,5 +224,5 @@ def _require_string_or_null(data: Mapping[str, Any], name: str, place: str) -> s
     return None if data.get(name) is None else _require_string(data, name, place)
 
 
-def _raise_invalid(place: str, needed: str) -> NoReturn:
-    raise LocalProtocolError(f"{place} must be {needed}")
+def _raise_invalid(place: str, expected: str) -> NoReturn:
+    raise LocalProtocolError(f"{place} must be {expected}")

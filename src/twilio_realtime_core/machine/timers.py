@@ -6,13 +6,16 @@ so spurious wake-ups change nothing.
 """
 
 from enum import Enum, unique
+from typing import Generic, TypeVar
 
-__all__ = ["Timer", "Timers"]
+__all__ = ["Timer", "Timers", "TransportTimer"]
+
+T = TypeVar("T", bound=Enum)
 
 
 @unique
-class Timer(Enum):
-    """The name of a timer: what it is that expires, or is due."""
+class TransportTimer(Enum):
+    """The name of a timer of a link: what it is that expires, or is due."""
 
     HTTP_REQUEST = "HTTP request"
     """An accepted connection must have sent its whole HTTP request."""
@@ -24,6 +27,12 @@ class Timer(Enum):
     """The pong for such a ping must have been received."""
     CLOSE = "close"
     """The answer to our close frame must have been received."""
+
+
+@unique
+class Timer(Enum):
+    """The name of a timer of a call: what it is that expires, or is due."""
+
     START = "start"
     """Twilio's `start` message must have been received."""
     CONFIGURATION = "configuration"
@@ -44,25 +53,27 @@ class Timer(Enum):
     """Both links must be closed; otherwise the call ends without waiting for them."""
 
 
-class Timers:
-    """The deadlines of a machine's timers. `deadline` is the earliest (ns), or `None`."""
+class Timers(Generic[T]):
+    """The deadlines of a machine's timers, which are members of the enum `timers`. `deadline` is
+    the earliest (ns), or `None`."""
 
-    __slots__ = ("_deadlines_ns", "deadline")
+    __slots__ = ("_deadlines_ns", "_timers", "deadline")
 
-    def __init__(self) -> None:
-        self._deadlines_ns: dict[Timer, int] = {}
+    def __init__(self, timers: type[T]) -> None:
+        self._timers = timers
+        self._deadlines_ns: dict[T, int] = {}
         self.deadline: int | None = None
 
-    def set(self, timer: Timer, deadline_ns: int) -> None:
+    def set(self, timer: T, deadline_ns: int) -> None:
         """Let `timer` expire at `deadline_ns`, whether or not it was set before."""
         self._deadlines_ns[timer] = deadline_ns
         self.deadline = min(self._deadlines_ns.values())
 
-    def is_set(self, timer: Timer) -> bool:
+    def is_set(self, timer: T) -> bool:
         """Whether `timer` is set."""
         return timer in self._deadlines_ns
 
-    def stop(self, timer: Timer) -> None:
+    def stop(self, timer: T) -> None:
         """Stop `timer`, if it is set."""
         if self._deadlines_ns.pop(timer, None) is not None:
             self.deadline = min(self._deadlines_ns.values(), default=None)
@@ -72,14 +83,14 @@ class Timers:
         self._deadlines_ns.clear()
         self.deadline = None
 
-    def expire(self, now: int) -> list[Timer]:
+    def expire(self, now: int) -> list[T]:
         """Stop and return the timers that have expired at `now`, earliest first.
 
         Those with the same deadline are in the order of the enum.
         """
         if self.deadline is None or now < self.deadline:
             return []
-        expired = [timer for timer in Timer if self._deadlines_ns.get(timer, now + 1) <= now]
+        expired = [timer for timer in self._timers if self._deadlines_ns.get(timer, now + 1) <= now]
         expired.sort(key=self._deadlines_ns.__getitem__)
         for timer in expired:
             self.stop(timer)

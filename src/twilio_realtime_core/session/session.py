@@ -30,7 +30,10 @@ _READY: Final = SessionState.READY  # used for every event; a look-up in the enu
 
 class Session:
     """A session. `disables_server_interruption`: every update that is sent switches the server's
-    interruption off, so that the bridge alone interrupts."""
+    interruption off, so that the bridge alone interrupts.
+
+    Raises `LocalProtocolError` if `config` leaves interruption to the server all the same.
+    """
 
     def __init__(
         self,
@@ -78,7 +81,11 @@ class Session:
             )
 
     def configure(self, config: SessionConfig) -> None:
-        """Replace the initial configuration."""
+        """Replace the initial configuration, before the session is opened.
+
+        Raises `LocalProtocolError` if it leaves interruption to the server, and the server's
+        interruption must be off.
+        """
         self._initial_update = self._make_initial_update(config)
         self._effective.set_initial(_INITIAL_UPDATE_ID, self._initial_update.session)
 

@@ -1,1 +1,1 @@
-"""From messages to bytes: WebSocket links, handshakes, the first HTTP request."""
+"""WebSocket over byte streams: frames, handshakes, links, and the first HTTP request."""

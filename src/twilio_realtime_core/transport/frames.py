@@ -1,8 +1,8 @@
-"""WebSocket frames, in and out (RFC 6455, section 5).
+"""WebSocket frames: decoding of received bytes, encoding of frames to send (RFC 6455, section 5).
 
-Whole text frames of 126 to 65,535 bytes, which is what both peers of a call send up to 100 times
-a second, are taken apart right here. Every other frame goes, byte for byte, to wsproto, which
-knows the rest of the protocol and gives up on what breaks it. Frames out are simple enough.
+Text frames of 126 to 65,535 bytes that are whole messages are decoded here: both peers of a call
+send up to 100 of them a second. Every other frame is passed byte for byte to wsproto, which
+implements the rest of the protocol and rejects what violates it.
 """
 
 from io import StringIO
@@ -12,11 +12,12 @@ from typing import Final, TypeAlias
 from attrs import define, field, frozen
 from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
 
+from ..machine.actions import NO_STATUS
+
 __all__ = [
     "BAD_TEXT",
     "CLOSE",
     "MAX_CONTROL_BYTES",
-    "NO_STATUS",
     "PING",
     "PONG",
     "PROTOCOL_ERROR",
@@ -30,22 +31,21 @@ __all__ = [
 ]
 
 MAX_CONTROL_BYTES: Final = 125
-"""The most payload of a ping, a pong and a close frame (RFC 6455, section 5.5)."""
+"""The longest payload of a ping, a pong and a close frame (RFC 6455, section 5.5)."""
 
+# Close codes (RFC 6455, section 7.4.1).
 PROTOCOL_ERROR: Final = 1002
-"""The close code for frames that break the protocol (RFC 6455, section 7.4.1, as the others)."""
-NO_STATUS: Final = 1005
-"""Stands for a close frame without a code."""
+"""The close code for frames that violate the protocol."""
 BAD_TEXT: Final = 1007
 """The close code for text that is not UTF-8."""
 TOO_LARGE: Final = 1009
 """The close code for a message that is longer than the limit."""
 
-# A frame begins with FIN, three reserved bits and the opcode; then MASK and the length, or 126 or
+# A frame starts with FIN, three reserved bits and the opcode; then MASK and the length, or 126 or
 # 127 where the length follows in 2 or 8 bytes; then the mask (RFC 6455, section 5.2).
 _FIN_BIT: Final = 0x80
 _OPCODE_BITS: Final = 0x0F
-_CONTROL_BIT: Final = 0x08  # the bit of the opcode that control frames have
+_CONTROL_BIT: Final = 0x08  # the bit of the opcode that only control frames have
 _MASK_BIT: Final = 0x80
 _LENGTH_BITS: Final = 0x7F
 _MAX_SHORT_LENGTH: Final = 125
@@ -53,17 +53,17 @@ _LENGTH_IN_2_BYTES: Final = 126
 _MAX_LENGTH_IN_2_BYTES: Final = 0xFFFF
 _LENGTH_IN_8_BYTES: Final = 127
 _MASK_BYTES: Final = 4
-_HEAD_BYTES: Final = tuple(  # of a frame, by its second byte
+_HEAD_BYTES: Final = tuple(  # the length of a frame's head, by the frame's second byte
     2
-    + {_LENGTH_IN_2_BYTES: 2, _LENGTH_IN_8_BYTES: 8}.get(second & _LENGTH_BITS, 0)
-    + (_MASK_BYTES if second & _MASK_BIT else 0)
-    for second in range(256)
+    + {_LENGTH_IN_2_BYTES: 2, _LENGTH_IN_8_BYTES: 8}.get(second_byte & _LENGTH_BITS, 0)
+    + (_MASK_BYTES if second_byte & _MASK_BIT else 0)
+    for second_byte in range(256)
 )
 _pack_head: Final = Struct("!BB").pack
 _pack_head_2: Final = Struct("!BBH").pack
 _pack_head_8: Final = Struct("!BBQ").pack
 
-# First bytes of whole frames.
+# The first bytes of unfragmented frames.
 TEXT: Final = _FIN_BIT | Opcode.TEXT
 PING: Final = _FIN_BIT | Opcode.PING
 PONG: Final = _FIN_BIT | Opcode.PONG
@@ -72,63 +72,62 @@ CLOSE: Final = _FIN_BIT | Opcode.CLOSE
 
 @frozen
 class FrameError:
-    """The connection cannot go on; `code` is the one to close it with."""
+    """Bytes that violate the protocol or the limit, so the connection must be closed. `code` is the
+    close code for it."""
 
     code: int
 
 
 ReceivedFrame: TypeAlias = str | Frame | FrameError
-"""What a decoder makes of bytes: a `str` is a whole text message; a `Frame` is a ping, a pong, a
-close, or the end of a binary message."""
+"""What a decoder returns: a `str` is a whole text message; a `Frame` is a ping, a pong, a close, or
+the end of a binary message."""
 
 
 @define(eq=False, repr=False)
 class FrameDecoder:
-    """Makes messages and control frames out of bytes cut anywhere.
+    """A decoder of messages and control frames from bytes that are split anywhere.
 
-    `masked` says whether the peer has to mask: clients do, servers do not (RFC 6455, section
-    5.1). Holds at most one message of `max_message_bytes`, and one piece of data. Not to be used
-    any more once it has given `Broken` or a close frame.
+    `is_masked`: the peer masks its frames, as clients do and servers do not (RFC 6455, section
+    5.1). The decoder buffers at most one message of `max_message_bytes`, and one piece of data. It
+    must not be used after it has returned a `FrameError` or a close frame.
     """
 
-    masked: bool
+    is_masked: bool
     max_message_bytes: int
     _common_second_byte: int = field(init=False)
     _common_head_bytes: int = field(init=False)
     _wsproto: FrameProtocol = field(init=False)
-    _incomplete_frame: bytearray = field(factory=bytearray, init=False)  # a frame cut short, and
-    _needed_bytes: int = field(default=0, init=False)  # how many bytes of it to wait for
-    _payload_bytes_left: int = field(
-        default=0, init=False
-    )  # payload bytes that wsproto has yet to get
-    _is_fragmented: bool = field(default=False, init=False)  # the message goes on after this frame
+    _incomplete_frame: bytearray = field(factory=bytearray, init=False)
+    _needed_bytes: int = field(default=0, init=False)  # of the incomplete frame
+    _payload_bytes_left: int = field(default=0, init=False)  # for wsproto, not received yet
+    _is_fragmented: bool = field(default=False, init=False)  # more frames of the message follow
     _message_bytes: int = field(default=0, init=False)  # announced by its frames so far
     _fragments: StringIO = field(factory=StringIO, init=False)  # decoded so far
 
     def __attrs_post_init__(self) -> None:
-        # A message of a call has nearly always 126 to 65,535 bytes, in one frame.
-        self._common_second_byte = _LENGTH_IN_2_BYTES | (_MASK_BIT if self.masked else 0)
+        # Nearly every message of a call has 126 to 65,535 bytes, in one frame.
+        self._common_second_byte = _LENGTH_IN_2_BYTES | (_MASK_BIT if self.is_masked else 0)
         self._common_head_bytes = _HEAD_BYTES[self._common_second_byte]
-        self._wsproto = FrameProtocol(client=not self.masked, extensions=[])
+        self._wsproto = FrameProtocol(client=not self.is_masked, extensions=[])
 
     def receive(self, data: bytes) -> list[ReceivedFrame]:
-        """Take bytes; what they complete, in order, up to the first `Broken` or close frame."""
+        """Return what `data` completes, in order, up to the first `FrameError` or close frame."""
         received: list[ReceivedFrame] = []
         if self._incomplete_frame or self._payload_bytes_left:
             data = self._continue_frame(data, received)
         position, end = 0, len(data)
-        head, second = self._common_head_bytes, self._common_second_byte
+        head_bytes, second_byte = self._common_head_bytes, self._common_second_byte
         while position < end:
-            start = position + head
-            if start <= end and data[position] == TEXT and data[position + 1] == second:
+            start = position + head_bytes
+            if start <= end and data[position] == TEXT and data[position + 1] == second_byte:
                 length = data[position + 2] << 8 | data[position + 3]
                 if _MAX_SHORT_LENGTH < length <= self.max_message_bytes and not self._is_fragmented:
                     stop = start + length
                     if stop > end:
-                        self._store_incomplete(data[position:], head + length)
+                        self._store_incomplete(data[position:], head_bytes + length)
                         return received
                     payload = data[start:stop]
-                    if self.masked:
+                    if self.is_masked:
                         payload = _apply_mask(payload, data[start - _MASK_BYTES : start])
                     try:
                         received.append(payload.decode())
@@ -140,7 +139,7 @@ class FrameDecoder:
         return received
 
     def _continue_frame(self, data: bytes, received: list[ReceivedFrame]) -> bytes:
-        """Use `data` for the frame under way; returns what is to be looked at as frames."""
+        """Use `data` for the frame that is incomplete; return what is to be decoded as frames."""
         if self._payload_bytes_left:
             payload, data = data[: self._payload_bytes_left], data[self._payload_bytes_left :]
             self._payload_bytes_left -= len(payload)
@@ -153,27 +152,31 @@ class FrameDecoder:
         return data
 
     def _store_incomplete(self, data: bytes, needed_bytes: int) -> None:
-        """Keep what is cut short, and look at it again when there are `needed` bytes of it: a
-        frame must not cost more if it comes in more pieces."""
+        """Store the start of a frame until `needed_bytes` of it are received.
+
+        Before that it is not looked at again, so a frame does not cost more in more pieces.
+        """
         self._incomplete_frame += data
         self._needed_bytes = needed_bytes
 
     def _delegate_frame(self, data: bytes, position: int, received: list[ReceivedFrame]) -> int:
-        """Hand wsproto the frame at `position`: its head, and then its payload as it comes.
-        Returns where to go on."""
+        """Pass the frame at `position` to wsproto: its head, then its payload as it is received.
+
+        Return the position at which to continue.
+        """
         end = len(data)
-        first, second = data[position], data[position + 1] if position + 1 < end else 0
-        start = position + _HEAD_BYTES[second]
+        first_byte, second_byte = data[position], data[position + 1] if position + 1 < end else 0
+        start = position + _HEAD_BYTES[second_byte]
         if start > end:
             self._store_incomplete(data[position:], start - position)
             return end
         if not self._feed_wsproto(data[position:start], received):
             return end
         length = _payload_length(data[position:start])
-        if not first & _CONTROL_BIT:
-            so_far = self._message_bytes if first & _OPCODE_BITS == Opcode.CONTINUATION else 0
-            self._message_bytes = so_far + length
-            self._is_fragmented = not first & _FIN_BIT
+        if not first_byte & _CONTROL_BIT:
+            is_continuation = first_byte & _OPCODE_BITS == Opcode.CONTINUATION
+            self._message_bytes = (self._message_bytes if is_continuation else 0) + length
+            self._is_fragmented = not first_byte & _FIN_BIT
             if self._message_bytes > self.max_message_bytes:
                 received.append(FrameError(TOO_LARGE))
                 return end
@@ -182,7 +185,7 @@ class FrameDecoder:
         return start + len(payload) if self._feed_wsproto(payload, received) else end
 
     def _feed_wsproto(self, data: bytes, received: list[ReceivedFrame]) -> bool:
-        """Let wsproto take a part of a frame; returns whether frames may follow it."""
+        """Pass a part of a frame to wsproto; return whether more frames may follow."""
         self._wsproto.receive_bytes(data)
         try:
             for frame in self._wsproto.received_frames():
@@ -202,26 +205,31 @@ class FrameDecoder:
 
 
 def encode_frame(first_byte: int, payload: bytes, mask: bytes | None) -> bytes:
-    """A whole frame: `TEXT`, `PING`, `PONG` or `CLOSE`. A client gives a fresh, unpredictable
-    mask of 4 bytes, a server none (RFC 6455, section 5.3)."""
+    """Return an unfragmented frame; `first_byte` is `TEXT`, `PING`, `PONG` or `CLOSE`.
+
+    A client passes a fresh, unpredictable mask of 4 bytes, a server none (RFC 6455, section 5.3).
+    """
     length = len(payload)
-    bit = 0 if mask is None else _MASK_BIT
+    mask_bit = 0 if mask is None else _MASK_BIT
     if length <= _MAX_SHORT_LENGTH:
-        head = _pack_head(first_byte, bit | length)
+        head = _pack_head(first_byte, mask_bit | length)
     elif length <= _MAX_LENGTH_IN_2_BYTES:
-        head = _pack_head_2(first_byte, bit | _LENGTH_IN_2_BYTES, length)
+        head = _pack_head_2(first_byte, mask_bit | _LENGTH_IN_2_BYTES, length)
     else:
-        head = _pack_head_8(first_byte, bit | _LENGTH_IN_8_BYTES, length)
+        head = _pack_head_8(first_byte, mask_bit | _LENGTH_IN_8_BYTES, length)
     return head + payload if mask is None else head + mask + _apply_mask(payload, mask)
 
 
 def encode_close(code: int, reason: str) -> bytes:
-    """The payload of a close frame. What does not fit of the reason is left out, whole characters
-    of it, since it must be UTF-8 (RFC 6455, section 5.5.1); `NO_CODE` makes it empty."""
+    """Return the payload of a close frame; for `NO_STATUS` it is empty.
+
+    A reason that is too long is cut after a whole character, since it must be UTF-8 (RFC 6455,
+    section 5.5.1).
+    """
     if code == NO_STATUS:
         return b""
-    words = reason.encode(errors="replace")[: MAX_CONTROL_BYTES - 2].decode(errors="ignore")
-    return code.to_bytes(2, "big") + words.encode()
+    short = reason.encode(errors="replace")[: MAX_CONTROL_BYTES - 2].decode(errors="ignore")
+    return code.to_bytes(2, "big") + short.encode()
 
 
 def _payload_length(head: bytes) -> int:
@@ -232,8 +240,10 @@ def _payload_length(head: bytes) -> int:
 
 
 def _apply_mask(payload: bytes, mask: bytes) -> bytes:
-    """Mask or unmask (RFC 6455, section 5.3): one exclusive or of two big numbers, which is the
-    fastest way that the standard library has."""
+    """Mask or unmask a payload (RFC 6455, section 5.3).
+
+    One exclusive or of two large numbers is the fastest way in the standard library.
+    """
     size = len(payload)
     pattern = (mask * (size // _MASK_BYTES + 1))[:size]
     number = int.from_bytes(payload, "little") ^ int.from_bytes(pattern, "little")

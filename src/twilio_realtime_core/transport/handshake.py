@@ -1,7 +1,7 @@
-"""The HTTP half of a WebSocket: how a link is asked for, granted and refused (RFC 6455, section 4).
+"""The opening handshake of a WebSocket over HTTP, for clients and servers (RFC 6455, section 4).
 
-Both ends, over h11, in bytes: header values are peers' own and need not be text. `Request` and
-`Response` are what an application sees of the server's end.
+`ClientHandshake` is the client's end. `HttpRequest` and `HttpResponse` are the server's end, as an
+application sees it.
 """
 
 from binascii import Error as Base64Error
@@ -31,8 +31,8 @@ __all__ = [
 ]
 
 MAX_HEAD_BYTES: Final = 16 * 1024
-"""The most bytes of one request or response before its body, in either direction. Twilio's request
-and the Realtime server's response take below 2 KiB; proxies commonly allow 8 to 16 KiB."""
+"""The longest head of a request or response, which is all before its body. Twilio's request and the
+Realtime server's response have less than 2 KiB; proxies commonly allow 8 to 16 KiB."""
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 _KEY_BYTES = 16  # RFC 6455, section 4.1, item 7
@@ -49,35 +49,35 @@ def _count_bytes(data: bytes) -> str:
 
 @frozen
 class HttpRequest:
-    """A whole HTTP request. `target` is the path and the query as they came; names in `headers`
-    are lower case. Headers and body may hold secrets, so neither is shown by `repr`."""
+    """A whole HTTP request. Headers and body may contain secrets, so they are not in the `repr`."""
 
     method: str
     target: str
+    """The path and the query, as they were received."""
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Names, in lower case, and values."""
     body: bytes = field(default=b"", repr=_count_bytes)
 
     def header(self, name: str) -> str | None:
-        """The value of a header; of several of that name, their values joined by commas
-        (RFC 9110, section 5.3); `None` if there is none."""
+        """Return the value of a header, or `None`; the values of several headers with that name are
+        joined by commas (RFC 9110, section 5.3)."""
         values = [value for key, value in self.headers if key == name.lower()]
         return ", ".join(values) if values else None
 
     @property
     def path(self) -> str:
-        """The target without its query."""
+        """The path, without the query."""
         return self.target.partition("?")[0]
 
     @property
     def is_upgrade(self) -> bool:
-        """Whether it asks for a WebSocket, well or badly (`refusal` tells)."""
+        """Whether it requests a WebSocket, validly or not (see `find_upgrade_refusal`)."""
         return self.method == "GET" and "websocket" in _parse_tokens(self.header("upgrade"))
 
 
 @frozen
 class HttpResponse:
-    """What to answer to a request. `headers` are additional to those of length, type and
-    connection."""
+    """The response to a request. `headers` are added to those of length, type and connection."""
 
     status: int
     body: bytes = field(default=b"", repr=_count_bytes)
@@ -87,7 +87,7 @@ class HttpResponse:
 
 @frozen
 class LinkFault:
-    """What the peer of a link did wrong; a `Fault` that does not know the peer's name yet."""
+    """A fault of the peer of a link: a `Fault` without its peer, which a link does not know."""
 
     kind: FaultKind
     message: str
@@ -95,26 +95,30 @@ class LinkFault:
 
 
 def find_upgrade_refusal(request: HttpRequest) -> HttpResponse | None:
-    """The answer to a request that asks for a WebSocket badly, or not at all; `None`: it can be
-    accepted (RFC 6455, section 4.2.1)."""
+    """Return the response that refuses a request which does not validly request a WebSocket.
+
+    `None`: the request can be accepted (RFC 6455, section 4.2.1).
+    """
     version = request.header("sec-websocket-version")
     if not request.is_upgrade:
-        return HttpResponse(400, b"no request for a WebSocket\n")
+        return HttpResponse(400, b"not a request for a WebSocket\n")
     if "upgrade" not in _parse_tokens(request.header("connection")):
         return HttpResponse(400, b"no Connection: Upgrade\n")
     if version is not None and version != _WEBSOCKET_VERSION:  # RFC 6455, section 4.4
-        wanted = (("Sec-WebSocket-Version", _WEBSOCKET_VERSION),)
-        return HttpResponse(426, b"another version of WebSocket is needed\n", headers=wanted)
+        supported = (("Sec-WebSocket-Version", _WEBSOCKET_VERSION),)
+        return HttpResponse(426, b"unsupported WebSocket version\n", headers=supported)
     if version is None:
         return HttpResponse(400, b"no Sec-WebSocket-Version\n")
     if not _is_valid_key(request.header("sec-websocket-key") or ""):
-        return HttpResponse(400, b"no good Sec-WebSocket-Key\n")
+        return HttpResponse(400, b"invalid Sec-WebSocket-Key\n")
     return None
 
 
 def encode_upgrade_response(request: HttpRequest) -> bytes:
-    """The bytes of the `101 Switching Protocols` that grants a WebSocket: no extension (there is
-    nothing to gain by compressing base64 of G.711, and it adds latency) and no subprotocol.
+    """Return the `101 Switching Protocols` response that accepts a request for a WebSocket.
+
+    It has no subprotocol and no extension: compressing base64 of G.711 gains nothing, and adds
+    latency.
 
     Raises `LocalProtocolError` if the request cannot be accepted.
     """
@@ -131,52 +135,55 @@ def encode_upgrade_response(request: HttpRequest) -> bytes:
 
 
 def check_request_headers(headers: Iterable[tuple[str, str]]) -> None:
-    """See that headers may go into a client's request; values are never shown.
+    """Check headers that are to be added to a client's request.
 
-    Raises `LocalProtocolError` for one that HTTP does not allow, and for one that the handshake
-    writes itself.
+    Raises `LocalProtocolError` for a header that HTTP does not allow, and for one that the
+    handshake sets. The message does not contain the value.
     """
     for name, value in headers:
         if name.lower() in _HANDSHAKE_HEADERS or name.lower().startswith("sec-websocket-"):
-            msg = f"the header {name!r} is the handshake's own"
+            msg = f"the header {name!r} is set by the handshake: leave it out"
             raise LocalProtocolError(msg)
         try:
             h11.Request(method="GET", target="/", headers=[("Host", "check"), (name, value)])
         except (h11.LocalProtocolError, UnicodeEncodeError):
-            msg = f"the header {name!r} has a value, or a name, that HTTP does not allow"
+            msg = f"the header {name!r} has a name or a value that HTTP does not allow"
             raise LocalProtocolError(msg) from None
 
 
 @frozen
 class ServerAddress:
-    """Where a WebSocket URL points. `host` is without brackets; `authority` is as the Host header
-    has it; `target` is the path and the query."""
+    """The server and the resource that a WebSocket URL names."""
 
     host: str
+    """The host name or IP address, without brackets."""
     port: int
     tls: bool
     authority: str
+    """The value of the Host header."""
     target: str = field(repr=False)
+    """The path and the query, which may contain a token."""
 
 
 def parse_url(url: str) -> ServerAddress:
-    """Take a ws:// or wss:// URL apart (RFC 6455, section 3).
+    """Parse a ws:// or wss:// URL (RFC 6455, section 3).
 
-    Raises `LocalProtocolError` if it is none: it needs a host, in ASCII, and may have neither
-    user information nor a fragment. The URL is not shown, since it may hold a token.
+    Raises `LocalProtocolError` if it is not one: it must be ASCII, have a host, and have neither
+    user information nor a fragment. The message does not contain the URL, which may contain a
+    token.
     """
-    # urlsplit drops some control characters instead of refusing them.
+    # `urlsplit` drops some control characters and does not refuse them.
     if not url.isascii() or not url.isprintable() or " " in url:
-        msg = "the URL holds a character that a URL cannot"
+        msg = "the URL has a character that a URL cannot have"
         raise LocalProtocolError(msg)
     try:
         parts = urlsplit(url)
         host, port, default = parts.hostname, parts.port, _DEFAULT_PORTS[parts.scheme]
     except (ValueError, KeyError):
-        msg = "the URL is no ws:// or wss:// URL"
+        msg = "the URL is not a ws:// or wss:// URL"
         raise LocalProtocolError(msg) from None
     if not host or port == 0 or "@" in parts.netloc or "#" in url:
-        msg = "the URL needs a host, and may have no user information and no fragment"
+        msg = "the URL must have a host, and neither user information nor a fragment"
         raise LocalProtocolError(msg)
     name = f"[{host}]" if ":" in host else host
     return ServerAddress(
@@ -190,16 +197,17 @@ def parse_url(url: str) -> ServerAddress:
 
 @frozen
 class HandshakeComplete:
-    """The server agreed; `rest` is what came behind its response: the first frames."""
+    """The server has accepted the request for a WebSocket."""
 
     trailing_data: bytes
+    """The bytes received after the response: the first frames."""
 
 
 class ClientHandshake:
-    """A client's request for a WebSocket, and the server's response to it.
+    """A client's request for a WebSocket, and the parser of the server's response.
 
-    `random_bytes` gives the nonce, which need not be secret (RFC 6455, section 10.3).
-    Extra headers must have passed `check_headers`.
+    `request` is the bytes to send. `random_bytes` makes the nonce, which need not be secret (RFC
+    6455, section 10.3). `headers` are added; `check_request_headers` must have accepted them.
     """
 
     def __init__(
@@ -212,7 +220,7 @@ class ClientHandshake:
         self._head_bytes_left = MAX_HEAD_BYTES
         key = b2a_base64(random_bytes(_KEY_BYTES), newline=False)
         self._expected_accept = _compute_accept(key)
-        own = [
+        handshake_headers = [
             ("Host", address.authority),
             ("Upgrade", "websocket"),
             ("Connection", "Upgrade"),
@@ -221,56 +229,60 @@ class ClientHandshake:
         ]
         target = address.target
         self.request = self._http.send(
-            h11.Request(method="GET", target=target, headers=[*own, *headers])
+            h11.Request(method="GET", target=target, headers=[*handshake_headers, *headers])
         )
 
     def receive(self, data: bytes) -> HandshakeComplete | LinkFault | None:
-        """Take bytes of the response; `None`: more are needed. Not to be called again once it has
-        given an answer."""
-        # h11 measures what is incomplete only, and at its own time. Handing it no more than there
-        # is room for makes the limit the same however the bytes are cut.
-        taken, late = data[: self._head_bytes_left], data[self._head_bytes_left :]
-        self._head_bytes_left -= len(taken)
-        if taken:
-            self._http.receive_data(taken)
+        """Parse bytes of the response; `None`: more are needed.
+
+        It must not be called again after it has returned a result.
+        """
+        # h11 checks its limit for incomplete heads only, and at times of its choice. To pass it no
+        # more bytes than a head may have makes the limit independent of how the bytes are split.
+        head, excess = data[: self._head_bytes_left], data[self._head_bytes_left :]
+        self._head_bytes_left -= len(head)
+        if head:
+            self._http.receive_data(head)
         try:
             event = self._http.next_event()
-            # Other interim responses come before the one that counts (RFC 9110, section 15.2).
+            # Other interim responses may precede the final one (RFC 9110, section 15.2).
             while (
                 isinstance(event, h11.InformationalResponse)
                 and event.status_code != _SWITCHING_PROTOCOLS
             ):
                 event = self._http.next_event()
         except h11.RemoteProtocolError:
-            return LinkFault(FaultKind.BROKEN_PROTOCOL, "the response to the handshake is no HTTP")
+            return LinkFault(FaultKind.BROKEN_PROTOCOL, "the response to the handshake is not HTTP")
         match event:
             case h11.InformationalResponse():
                 fault = self._find_fault(event)
-                return fault or HandshakeComplete(self._http.trailing_data[0] + late)
+                return fault or HandshakeComplete(self._http.trailing_data[0] + excess)
             case h11.Response(status_code=status):
                 message = f"the handshake was answered with HTTP status {status}"
                 return LinkFault(FaultKind.REFUSED, message, code=str(status))
-            case _ if late:
+            case _ if excess:
                 message = f"the response to the handshake is longer than {MAX_HEAD_BYTES} bytes"
                 return LinkFault(FaultKind.TOO_LARGE, message)
             case _:
                 return None
 
     def _find_fault(self, response: h11.InformationalResponse) -> LinkFault | None:
-        """What is wrong with a 101 (RFC 6455, section 4.1, last list)."""
+        """Return what is wrong with a 101 response (RFC 6455, section 4.1, last list)."""
         values: dict[bytes, bytes] = {}
         for name, value in response.headers:
             values[name] = values[name] + b"," + value if name in values else value
         tokens = [token.strip() for token in values.get(b"connection", b"").lower().split(b",")]
         if values.get(b"upgrade", b"").lower() != b"websocket" or b"upgrade" not in tokens:
-            wrong = "it switches to no WebSocket"
+            reason = "it does not switch to WebSocket"
         elif values.get(b"sec-websocket-accept") != self._expected_accept:
-            wrong = "its Sec-WebSocket-Accept does not answer our key"
+            reason = "its Sec-WebSocket-Accept does not match our key"
         elif b"sec-websocket-extensions" in values or b"sec-websocket-protocol" in values:
-            wrong = "it has an extension or a subprotocol that was not asked for"
+            reason = "it has an extension or a subprotocol that was not requested"
         else:
             return None
-        return LinkFault(FaultKind.BROKEN_PROTOCOL, f"the handshake went wrong: {wrong}")
+        return LinkFault(
+            FaultKind.BROKEN_PROTOCOL, f"the response to the handshake is invalid: {reason}"
+        )
 
 
 def _parse_tokens(value: str | None) -> list[str]:

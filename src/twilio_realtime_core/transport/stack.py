@@ -1,8 +1,8 @@
-"""Lifts a machine that speaks in messages to one that speaks in bytes, a link for each peer.
+"""A stack: it turns a machine of messages into a machine of bytes, with a WebSocket for each peer.
 
     bytes -> Link -> text -> MessageMachine -> message -> Link -> bytes
 
-It knows neither what the peers are nor what they say.
+It does not know who the peers are, nor what the messages mean.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -32,18 +32,17 @@ __all__ = ["Stack"]
 
 @define(eq=False, repr=False)
 class Stack:
-    """A `ByteMachine` made of a `MessageMachine`.
+    """A `ByteMachine` that runs a `MessageMachine` over WebSocket links.
 
-    `links` holds the limits and times for every peer that the machine may open, or that has been
-    accepted. `accepted` holds the opening requests of byte streams that are open already:
-    `start` accepts them, and tells the machine that their links are open, so that nobody calls
-    `connected` for them (drivers do; they drive an `Opening`). `random_bytes(n)` gives
-    n unpredictable bytes.
+    `link_configs` has a `LinkConfig` for every peer that the machine may open, or that is accepted.
+    `accepted_requests` has the upgrade requests of byte streams that are open already: `start`
+    accepts them, and `connected` must not be called for them. (An `HttpConnection` makes such a
+    stack.) `random_bytes(n)` returns n unpredictable bytes.
 
-    A peer has one link: the machine may open it once. What the machine asks of a link that is
-    closing or closed is left out, since the peer may close at any time; asking it of a link that
-    is not open yet, or of an unknown peer, raises `LocalProtocolError`, as does a bad URL.
-    What comes from a byte stream after its `Shutdown` is ignored.
+    A peer has one link, which the machine may open once. An action for a link that is closing or
+    closed is ignored, since the peer may close it at any time. An action for a link that is not
+    open yet, or for an unknown peer, raises `LocalProtocolError`, as does an invalid URL. What is
+    received from a byte stream after its `Shutdown` is ignored.
 
     Raises `LocalProtocolError` if a request cannot be accepted, or has no `LinkConfig`.
     """
@@ -63,7 +62,7 @@ class Stack:
 
     @property
     def deadline(self) -> int | None:
-        """When to call `handle_timeout` at the latest (ns); `None`: not needed."""
+        """The instant by which to call `handle_timeout` (ns); `None`: it need not be called."""
         earliest = self._machine.deadline
         for link in self._links.values():
             deadline = link.deadline
@@ -72,7 +71,7 @@ class Stack:
         return earliest
 
     def start(self, now: int) -> list[ByteAction]:
-        """Begin, with the machine; then accept what was accepted. Called once, before all else."""
+        """Start the machine, then accept the requests. Called once, before anything else."""
         if self._now is not None:
             msg = "the stack has been started already"
             raise LocalProtocolError(msg)
@@ -84,17 +83,17 @@ class Stack:
         return out
 
     def connected(self, peer: Hashable, now: int) -> list[ByteAction]:
-        """The byte stream asked for by `Connect` is open."""
+        """The byte stream that `Connect` requested is open."""
         link = self._begin_input(peer, now, is_connecting=True)
         return self._forward_events(peer, link.connected(now), now, [])
 
     def connect_failed(self, peer: Hashable, reason: str, now: int) -> list[ByteAction]:
-        """The byte stream asked for by `Connect` could not be opened; `reason` is for people."""
+        """The byte stream that `Connect` requested could not be opened; `reason` is for people."""
         link = self._begin_input(peer, now, is_connecting=True)
         return self._forward_events(peer, link.connect_failed(reason), now, [])
 
     def receive_bytes(self, peer: Hashable, data: bytes, now: int) -> list[ByteAction]:
-        """Bytes have arrived, cut anywhere."""
+        """Bytes were received, split anywhere."""
         link = self._begin_input(peer, now, is_connecting=False)
         return self._forward_events(peer, link.receive_bytes(data, now), now, [])
 
@@ -104,11 +103,11 @@ class Stack:
         return self._forward_events(peer, link.receive_eof(), now, [])
 
     def handle_timeout(self, now: int) -> list[ByteAction]:
-        """The deadline may have come."""
+        """The deadline may have been reached."""
         self._check_time(now)
         self._now = now
         out: list[ByteAction] = []
-        # More than once only if an answer to one time-out is due at once itself.
+        # The loop runs again only if handling a time-out has set another that is already due.
         while (deadline := self.deadline) is not None and deadline <= now:
             for peer, link in list(self._links.items()):
                 if link.deadline is not None and link.deadline <= now:
@@ -117,8 +116,8 @@ class Stack:
         return out
 
     def perform(self, actions: list[Action], now: int) -> list[ByteAction]:
-        """Carry out what the machine asked of somebody else: of the application, as a rule, in
-        answer to a command that it gave to the machine itself."""
+        """Carry out actions that the machine has returned to another caller, usually to the
+        application for a command."""
         self._check_time(now)
         self._now = now
         out: list[ByteAction] = []
@@ -127,16 +126,20 @@ class Stack:
 
     def _check_time(self, now: int) -> None:
         if self._now is None or now < self._now:
-            msg = "not started yet" if self._now is None else "time runs backwards"
+            msg = "the stack is not started yet" if self._now is None else "time runs backwards"
             raise LocalProtocolError(msg)
 
     def _begin_input(self, peer: Hashable, now: int, *, is_connecting: bool) -> Link:
-        """The link that the driver speaks of; nothing has changed if there is none."""
+        """Check an input from the driver and note its time; return the link of the peer.
+
+        Raises `LocalProtocolError`, before anything has changed, if the peer has no such link.
+        """
         if self._now is None or now < self._now:
             self._check_time(now)
         link = self._links.get(peer)
         if link is None or (link.is_connecting is not is_connecting and not link.is_closed):
-            msg = f"{peer} has no byte stream {'to connect' if is_connecting else 'that is connected'}"
+            what = "to be connected" if is_connecting else "that is connected"
+            msg = f"{peer} has no byte stream {what}"
             raise LocalProtocolError(msg)
         self._now = now
         return link
@@ -144,7 +147,7 @@ class Stack:
     def _forward_events(
         self, peer: Hashable, events: Iterable[LinkEvent], now: int, out: list[ByteAction]
     ) -> list[ByteAction]:
-        """Let the machine react to each event before the next one is made."""
+        """Forward events to the machine, and perform its actions before the next event."""
         for event in events:
             self._perform_all(self._forward_event(peer, event, now, out), now, out)
         return out
@@ -152,7 +155,7 @@ class Stack:
     def _forward_event(
         self, peer: Hashable, event: LinkEvent, now: int, out: list[ByteAction]
     ) -> list[Action]:
-        """Pass an event on, to the driver or to the machine; returns what the machine asks."""
+        """Forward an event to the driver or to the machine; return the machine's actions."""
         match event:
             case str():
                 return self._machine.receive_text(peer, event, now)
@@ -171,21 +174,22 @@ class Stack:
                 return self._machine.closed(peer, event.code, event.reason, now)
 
     def _perform_all(self, actions: list[Action], now: int, out: list[ByteAction]) -> None:
-        """Carry out actions in order; what the machine asks in answer to them comes after."""
-        consequences: list[Action] = []
+        """Perform actions in order, then the actions that the machine returns in response."""
+        further_actions: list[Action] = []
         for action in actions:
             if isinstance(action, Send):
                 data = self._require_link(action.peer).send_text(action.message.encode())
                 if data:
                     out.append(SendBytes(action.peer, data))
             else:
-                consequences += self._perform_one(action, now, out)
-        if consequences:
-            self._perform_all(consequences, now, out)
+                further_actions += self._perform_one(action, now, out)
+        if further_actions:
+            self._perform_all(further_actions, now, out)
 
     def _perform_one(
         self, action: Open | SendPing | Close | Notify, now: int, out: list[ByteAction]
     ) -> list[Action]:
+        """Perform an action; return the actions that the machine returns in response."""
         match action:
             case Notify():
                 out.append(action)
@@ -196,17 +200,16 @@ class Stack:
             case Open():
                 out.append(self._open_link(action.peer, action.url, now))
             case _:
-                # A link that was not open yet is over at once.
+                # A link that is not open yet is closed at once.
                 events = self._require_link(action.peer).close(action.code, action.reason, now)
                 return [
-                    answer
+                    further_action
                     for event in events
-                    for answer in self._forward_event(action.peer, event, now, out)
+                    for further_action in self._forward_event(action.peer, event, now, out)
                 ]
         return []
 
     def _require_link(self, peer: Hashable) -> Link:
-        """The link that the machine speaks of."""
         link = self._links.get(peer)
         if link is None:
             msg = f"the machine has not opened a link to {peer}"
@@ -215,7 +218,7 @@ class Stack:
 
     def _open_link(self, peer: Hashable, url: str, now: int) -> Connect:
         if peer in self._links:
-            msg = f"{peer} has, or had, a link"
+            msg = f"{peer} already has, or had, a link"
             raise LocalProtocolError(msg)
         config = self._require_config(peer)
         address = parse_url(url)
@@ -225,6 +228,6 @@ class Stack:
     def _require_config(self, peer: Hashable) -> LinkConfig:
         config = self._link_configs.get(peer)
         if config is None:
-            msg = f"no LinkConfig for {peer}"
+            msg = f"there is no LinkConfig for {peer}"
             raise LocalProtocolError(msg)
         return config

@@ -1,7 +1,7 @@
-"""One WebSocket link: bytes of a stream <-> whole text messages (RFC 6455).
+"""A WebSocket link: a state machine between a stream of bytes and whole text messages (RFC 6455).
 
-A `Link` goes through the life of a WebSocket: handshake, messages, keepalive, close. It knows its
-own role, limits and times, and neither its peer nor what the messages say.
+A `Link` implements handshake, messages, keepalive and close. It has a role, limits and time-outs;
+it does not know which peer it belongs to, nor what the messages mean.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -12,7 +12,8 @@ from attrs import Attribute, define, field, frozen
 from wsproto.frame_protocol import Frame, Opcode
 
 from ..errors import FaultKind, LocalProtocolError
-from ..machine.timers import Timer, Timers
+from ..machine.actions import ABNORMAL_CLOSURE
+from ..machine.timers import Timers, TransportTimer
 from ..machine.units import MS
 from .frames import (
     BAD_TEXT,
@@ -43,7 +44,7 @@ __all__ = ["Link", "LinkClosed", "LinkConfig", "LinkEvent", "LinkFault", "LinkOp
 
 def _check_positive(_: object, attribute: "Attribute[Any]", value: int | None) -> None:
     if value is not None and value <= 0:
-        msg = f"{attribute.name} must be more than 0, not {value}"
+        msg = f"LinkConfig.{attribute.name} must be more than 0, not {value}"
         raise LocalProtocolError(msg)
 
 
@@ -53,23 +54,28 @@ def _check_headers(_: object, __: object, headers: tuple[tuple[str, str], ...]) 
 
 @frozen(kw_only=True)
 class LinkConfig:
-    """Limits and times of one link. Raises `LocalProtocolError` for what makes no sense."""
+    """Limits and time-outs of a link.
+
+    Raises `LocalProtocolError` for a number below 1, and for a header that HTTP does not allow or
+    that the handshake sets.
+    """
 
     max_message_bytes: int = field(validator=_check_positive)
-    """The most bytes of a message from the peer, over all of its fragments."""
+    """The longest message that is accepted from the peer, over all of its fragments."""
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False, validator=_check_headers)
-    """Additional headers of a client's request; they may hold a key."""
+    """Headers that are added to a client's request. They may contain a key, so they are not in the
+    `repr`."""
     handshake_timeout_ms: int = field(default=10_000, validator=_check_positive)
-    """From the wish to open until the link is open: name look-up, TCP, TLS and HTTP take a few
-    round trips, and no caller waits longer in silence."""
+    """How long a link may take to be open: name look-up, TCP, TLS and HTTP take a few round trips,
+    and no caller waits longer in silence."""
     ping_interval_ms: int | None = field(default=20_000, validator=_check_positive)
-    """From a pong to the next ping that keeps the link alive: well below the 60 s after which
-    common proxies drop a silent connection. `None`: no such pings."""
+    """The time from a pong to the next ping that keeps the link alive: well below the 60 s after
+    which common proxies drop a silent connection. `None`: no such pings are sent."""
     pong_timeout_ms: int = field(default=20_000, validator=_check_positive)
     """How long a pong may take: longer than any stall that a call survives."""
     close_timeout_ms: int = field(default=2_000, validator=_check_positive)
-    """How long the answer to a close frame may take: a round trip, and one segment lost on the
-    way (RFC 6298, section 2: sent again after 1 s). Nothing useful comes any more."""
+    """How long the answer to a close frame may take: a round trip, and one lost segment, which is
+    retransmitted after 1 s (RFC 6298, section 2). Nothing useful is received in this time."""
 
 
 @frozen
@@ -79,17 +85,17 @@ class LinkOpened:
 
 @frozen
 class LinkPong:
-    """A pong, other than that of a ping of the link's own."""
+    """A pong was received, for a ping that the link did not send by itself."""
 
     payload: bytes
 
 
 @frozen
 class LinkClosed:
-    """The link is over and its byte stream is to be shut down; the last event, and only once.
+    """The link is closed, and its byte stream must be shut down. It is the last event of a link.
 
-    `code` and `reason` are the peer's (RFC 6455, section 7.1.5): 1005 if it closed without a
-    code, 1006 if the link ended without a close frame from it.
+    `code` and `reason` are the peer's (RFC 6455, section 7.1.5): 1005 if its close frame had no
+    code, 1006 if it sent no close frame.
     """
 
     code: int
@@ -97,99 +103,105 @@ class LinkClosed:
 
 
 LinkEvent: TypeAlias = str | bytes | LinkOpened | LinkPong | LinkFault | LinkClosed
-"""What comes out of a link: a `str` is a whole text message, `bytes` are to be written."""
+"""The outputs of a link: a `str` is a received text message, `bytes` must be written to the byte
+stream."""
 
 
 @unique
 class _State(Enum):
     CONNECTING = "connecting"  # the byte stream is not open yet
-    HANDSHAKE = "handshake"  # a client waits for the response to its request
+    HANDSHAKE = "handshake"  # a client has sent its request
     OPEN = "open"
-    CLOSING = "closing"  # our close frame is sent, the peer's has not come
+    CLOSING = "closing"  # our close frame is sent, the peer's is not received yet
     CLOSED = "closed"
 
 
-# Asked for with every message; looking them up in the enum would take 0.1 µs a time.
+# Used for every message; a look-up in the enum takes 0.1 µs.
 _CONNECTING: Final = _State.CONNECTING
 _OPEN: Final = _State.OPEN
 
-_LOST: Final = 1006
 _SENDABLE_CODES: Final = frozenset((1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)))
-"""Codes that an endpoint may send (RFC 6455, section 7.4, and its registry at IANA)."""
+"""The close codes that an endpoint may send (RFC 6455, section 7.4, and the registry at
+https://www.iana.org/assignments/websocket)."""
 _KEEPALIVE_PAYLOAD: Final = b"keepalive"
-"""The payload of the link's own pings, by which their pongs are known."""
+"""The payload of pings that the link sends by itself, by which their pongs are recognised."""
 _FRAME_FAULTS: Final = {
-    PROTOCOL_ERROR: (FaultKind.BROKEN_PROTOCOL, "a frame that breaks the WebSocket protocol"),
-    BAD_TEXT: (FaultKind.BROKEN_PROTOCOL, "a text that is not UTF-8"),
-    TOO_LARGE: (FaultKind.TOO_LARGE, "a message longer than the limit"),
+    PROTOCOL_ERROR: (FaultKind.BROKEN_PROTOCOL, "a frame that violates the WebSocket protocol"),
+    BAD_TEXT: (FaultKind.BROKEN_PROTOCOL, "a text message that is not UTF-8"),
+    TOO_LARGE: (FaultKind.TOO_LARGE, "a message that is longer than the limit"),
 }
 _TIMEOUT_MESSAGES: Final = {
-    Timer.HANDSHAKE: "the link was not open in time",
-    Timer.PONG: "a ping was not answered in time",
-    Timer.CLOSE: "the close frame was not answered in time",
+    TransportTimer.HANDSHAKE: "the link was not open in time",
+    TransportTimer.PONG: "a ping was not answered in time",
+    TransportTimer.CLOSE: "the close frame was not answered in time",
 }
 
 
 @define(eq=False, repr=False)
 class Link:
-    """One end of a WebSocket; made by `Link.client` or `Link.server`.
+    """One end of a WebSocket, made by `Link.client` or `Link.server`.
 
-    What its methods return is to be carried out in order: nothing, or bytes, or events. Times
-    (ns) are of one monotonic clock, which whoever uses the link keeps from running backwards.
+    Its methods return events, or bytes to write, which must be handled in order. `now` is in ns of
+    a monotonic clock, and must not run backwards.
     """
 
     _config: LinkConfig
-    _handshake_bytes: bytes  # what the link sends first
+    _handshake_bytes: bytes  # the request of a client, or the response of a server
     _handshake: ClientHandshake | None
     # Clients mask what they send, servers do not (RFC 6455, section 5.1).
     _random_bytes: Callable[[int], bytes] | None
     _decoder: FrameDecoder
-    _timers: Timers = field(factory=Timers, init=False)
+    _timers: Timers[TransportTimer] = field(factory=lambda: Timers(TransportTimer), init=False)
     _state: _State = field(default=_State.CONNECTING, init=False)
 
     @classmethod
     def client(
         cls, url: str, config: LinkConfig, now: int, random_bytes: Callable[[int], bytes]
     ) -> "Link":
-        """A link to the server at `url` (ws:// or wss://). The time for connecting a byte stream
-        to it, and for the handshake, begins `now`.
+        """Return a link to the server at `url` (ws:// or wss://). Its handshake time-out starts at
+        `now`.
 
-        `random_bytes` gives the nonce and the masks, which must be unpredictable (RFC 6455,
-        section 5.3). Raises `LocalProtocolError` for a bad URL.
+        `random_bytes` makes the nonce and the masks, which must be unpredictable (RFC 6455, section
+        5.3).
+
+        Raises `LocalProtocolError` for an invalid URL.
         """
         handshake = ClientHandshake(parse_url(url), config.headers, random_bytes)
-        decoder = FrameDecoder(masked=False, max_message_bytes=config.max_message_bytes)
+        decoder = FrameDecoder(is_masked=False, max_message_bytes=config.max_message_bytes)
         link = cls(config, handshake.request, handshake, random_bytes, decoder)
-        link._timers.set(Timer.HANDSHAKE, now + config.handshake_timeout_ms * MS)
+        link._timers.set(TransportTimer.HANDSHAKE, now + config.handshake_timeout_ms * MS)
         return link
 
     @classmethod
     def server(cls, request: HttpRequest, config: LinkConfig) -> "Link":
-        """The accepting end of a byte stream on which `request` has come.
+        """Return the link of a server that accepts `request`.
 
-        Raises `LocalProtocolError` for a request that is to be refused.
+        Raises `LocalProtocolError` if the request cannot be accepted.
         """
-        decoder = FrameDecoder(masked=True, max_message_bytes=config.max_message_bytes)
+        decoder = FrameDecoder(is_masked=True, max_message_bytes=config.max_message_bytes)
         return cls(config, encode_upgrade_response(request), None, None, decoder)
 
     @property
     def deadline(self) -> int | None:
-        """When to call `handle_timeout` at the latest (ns); `None`: not needed."""
+        """The instant by which to call `handle_timeout` (ns); `None`: it need not be called."""
         return self._timers.deadline
 
     @property
     def is_connecting(self) -> bool:
-        """Whether `connected` has yet to be called."""
+        """Whether the byte stream is not connected yet."""
         return self._state is _CONNECTING
 
     @property
     def is_closed(self) -> bool:
-        """Whether `Closed` has been given."""
+        """Whether `LinkClosed` was returned."""
         return self._state is _State.CLOSED
 
     def connected(self, now: int) -> list[LinkEvent]:
-        """The byte stream is open: a client sends its request, a server accepts the one it has.
-        Nothing happens if the link has been closed meanwhile."""
+        """The byte stream is open: a client sends its request, a server its response. Nothing
+        happens if the link was closed before.
+
+        Raises `LocalProtocolError` if it is connected already.
+        """
         match self._state:
             case _State.CONNECTING if self._handshake is None:
                 return [self._handshake_bytes, self._enter_open(now)]
@@ -210,10 +222,13 @@ class Link:
         return self._enter_closed(fault, reason=reason)
 
     def receive_bytes(self, data: bytes, now: int) -> Iterator[LinkEvent]:
-        """Take bytes from the peer, cut anywhere. To be iterated to the end.
+        """Iterate over the events of bytes from the peer, which are split anywhere. The iterator
+        must be exhausted.
 
-        What is done about one event (a close, say) is true before the next event is made, so that
-        it makes no difference how the bytes are cut. Bytes after `Closed` are ignored.
+        Calls that an event causes, such as `close`, take effect before the next event is produced,
+        so it makes no difference how the bytes are split. Bytes after `LinkClosed` are ignored.
+
+        Raises `LocalProtocolError` before the byte stream is connected.
         """
         if self._state is not _OPEN:
             data = yield from self._receive_while_not_open(data, now)
@@ -224,7 +239,7 @@ class Link:
                 yield received
 
     def receive_eof(self) -> list[LinkEvent]:
-        """The peer will send nothing more."""
+        """The peer will send no more bytes."""
         match self._state:
             case _State.OPEN | _State.CLOSING:
                 return self._enter_closed()
@@ -232,28 +247,31 @@ class Link:
                 return []
             case _:
                 return self._enter_closed(
-                    LinkFault(FaultKind.REFUSED, "hung up during the handshake")
+                    LinkFault(
+                        FaultKind.REFUSED, "the peer closed the connection during the handshake"
+                    )
                 )
 
     def send_text(self, text: str) -> bytes:
-        """The bytes that send a message; none if the link is closing or closed, which the peer
-        may do at any time.
+        """Return the bytes that send a text message; none if the link is closing or closed, which
+        the peer may cause at any time.
 
-        Raises `LocalProtocolError` before the link is open, and for text that UTF-8 cannot hold.
+        Raises `LocalProtocolError` before the link is open, and for text that UTF-8 cannot encode.
         """
         if self._state is not _OPEN:
-            return self._send_nothing()
+            self._check_was_open()
+            return b""
         try:
             return self._encode_frame(TEXT, text.encode())
         except UnicodeEncodeError:
-            msg = "the text holds half a surrogate pair"
+            msg = "the text has a lone surrogate, which UTF-8 cannot encode"
             raise LocalProtocolError(msg) from None
 
     def send_ping(self, payload: bytes) -> bytes:
-        """The bytes that send a ping; otherwise as `send_text`.
+        """Return the bytes that send a ping; none if the link is closing or closed.
 
-        Raises `LocalProtocolError` also for a payload of more than 125 bytes, and for that of the
-        link's own pings.
+        Raises `LocalProtocolError` before the link is open, for a payload of more than 125 bytes,
+        and for the payload of the pings that the link sends by itself.
         """
         if len(payload) > MAX_CONTROL_BYTES or payload == _KEEPALIVE_PAYLOAD:
             msg = (
@@ -261,23 +279,24 @@ class Link:
             )
             raise LocalProtocolError(msg)
         if self._state is not _OPEN:
-            return self._send_nothing()
+            self._check_was_open()
+            return b""
         return self._encode_frame(PING, payload)
 
     def close(self, code: int, reason: str, now: int) -> list[LinkEvent]:
-        """Begin to close: no message is given from now on. A link that is not open yet is over at
-        once. Of a reason longer than 123 bytes of UTF-8, the first whole characters are sent.
+        """Start to close the link, which returns no more messages. A link that is not open yet is
+        closed at once. A reason longer than 123 bytes of UTF-8 is cut after a whole character.
 
-        Raises `LocalProtocolError` for a code that may not be sent (RFC 6455, section 7.4).
+        Raises `LocalProtocolError` for a code that must not be sent (RFC 6455, section 7.4).
         """
         if code not in _SENDABLE_CODES:
-            msg = f"{code} is no code to close with"
+            msg = f"{code} is not a close code that may be sent"
             raise LocalProtocolError(msg)
         match self._state:
             case _State.OPEN:
                 self._state = _State.CLOSING
                 self._timers.stop_all()
-                self._timers.set(Timer.CLOSE, now + self._config.close_timeout_ms * MS)
+                self._timers.set(TransportTimer.CLOSE, now + self._config.close_timeout_ms * MS)
                 return [self._encode_frame(CLOSE, encode_close(code, reason))]
             case _State.CLOSING | _State.CLOSED:
                 return []
@@ -285,11 +304,11 @@ class Link:
                 return self._enter_closed()
 
     def handle_timeout(self, now: int) -> list[LinkEvent]:
-        """The deadline may have come."""
+        """The deadline may have been reached."""
         events: list[LinkEvent] = []
         for timer in self._timers.expire(now):
-            if timer is Timer.KEEPALIVE:
-                self._timers.set(Timer.PONG, now + self._config.pong_timeout_ms * MS)
+            if timer is TransportTimer.KEEPALIVE:
+                self._timers.set(TransportTimer.PONG, now + self._config.pong_timeout_ms * MS)
                 events.append(self._encode_frame(PING, _KEEPALIVE_PAYLOAD))
             else:
                 events += self._enter_closed(
@@ -298,17 +317,17 @@ class Link:
         return events
 
     def _receive_while_not_open(self, data: bytes, now: int) -> Generator[LinkEvent, None, bytes]:
-        """Use `data` for the handshake; returns what is left of it for the frames."""
+        """Use `data` for the handshake; return the part of it that is frames."""
         if self._handshake is not None and self._state is _State.HANDSHAKE:
-            answer = self._handshake.receive(data)
-            if isinstance(answer, HandshakeComplete):
+            result = self._handshake.receive(data)
+            if isinstance(result, HandshakeComplete):
                 yield self._enter_open(now)
-                return answer.trailing_data
-            if answer is not None:
-                yield from self._enter_closed(answer)
+                return result.trailing_data
+            if result is not None:
+                yield from self._enter_closed(result)
             return b""
         if self._state is _CONNECTING:
-            msg = "bytes have come before the byte stream was connected"
+            msg = "bytes were received before the byte stream was connected"
             raise LocalProtocolError(msg)
         return data if self._state is _State.CLOSING else b""
 
@@ -320,7 +339,7 @@ class Link:
 
     def _schedule_keepalive(self, now: int) -> None:
         if self._config.ping_interval_ms is not None:
-            self._timers.set(Timer.KEEPALIVE, now + self._config.ping_interval_ms * MS)
+            self._timers.set(TransportTimer.KEEPALIVE, now + self._config.ping_interval_ms * MS)
 
     def _on_frame(self, received: Frame | FrameError, now: int) -> list[LinkEvent]:
         is_open = self._state is _OPEN
@@ -333,11 +352,11 @@ class Link:
                     *self._enter_closed(code=int(code), reason=reason),
                 ]
             case FrameError(code):
-                # Say why, and wait for nothing (RFC 6455, section 7.1.7).
+                # Send the reason, and do not wait for an answer (RFC 6455, section 7.1.7).
                 kind, message = _FRAME_FAULTS[code]
-                parting = self._encode_frame(CLOSE, encode_close(code, message))
+                close = self._encode_frame(CLOSE, encode_close(code, message))
                 fault = LinkFault(kind, message)
-                return [*([parting] if is_open else []), *self._enter_closed(fault)]
+                return [*([close] if is_open else []), *self._enter_closed(fault)]
             case _ if not is_open:
                 return []
             case (Opcode.PING, bytes(payload), _, _):
@@ -349,20 +368,19 @@ class Link:
                 self._schedule_keepalive(now)
                 return []
             case _:
-                return [LinkFault(FaultKind.BINARY_MESSAGE, "a binary message was left out")]
+                return [LinkFault(FaultKind.BINARY_MESSAGE, "a binary message was ignored")]
 
     def _enter_closed(
-        self, fault: LinkFault | None = None, *, code: int = _LOST, reason: str = ""
+        self, fault: LinkFault | None = None, *, code: int = ABNORMAL_CLOSURE, reason: str = ""
     ) -> list[LinkEvent]:
         self._state = _State.CLOSED
         self._timers.stop_all()
         return [*([fault] if fault else []), LinkClosed(code, reason)]
 
-    def _send_nothing(self) -> bytes:
+    def _check_was_open(self) -> None:
         if self._state in (_State.CONNECTING, _State.HANDSHAKE):
             msg = "the link is not open yet"
             raise LocalProtocolError(msg)
-        return b""
 
     def _encode_frame(self, first_byte: int, payload: bytes) -> bytes:
         mask = None if self._random_bytes is None else self._random_bytes(4)

@@ -48,7 +48,7 @@ class TurnController:
 
     gate: InterruptionGate
     _outbox: Outbox
-    _timers: Timers
+    _timers: Timers[Timer]
     _session: Session
     _responses: Responses
     _requests: Requests

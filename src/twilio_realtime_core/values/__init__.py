@@ -1,1 +1,1 @@
-"""Values that several domains share: conversation items, token usage, playback positions."""
+"""Values that several parts share: conversation items, token usage, playback positions."""

@@ -1,4 +1,4 @@
-"""Why a caller who spoke did not interrupt the agent."""
+"""The reason why a caller who spoke did not interrupt the agent."""
 
 from enum import Enum, unique
 
@@ -7,17 +7,17 @@ __all__ = ["BlockCause"]
 
 @unique
 class BlockCause(Enum):
-    """Why a caller who spoke has not interrupted the agent."""
+    """The reason why a caller who spoke did not interrupt the agent, by the policy of the call."""
 
     NEVER = "never"
-    """The policy lets nobody interrupt."""
+    """The policy does not allow interruptions."""
     SHORT_SPEECH = "short speech"
-    """The caller stopped before `after_speech_ms`."""
+    """The caller stopped before they had spoken for `after_speech_ms`."""
     LITTLE_HEARD = "little heard"
     """Less than `after_heard_ms` of the reply had been heard."""
     FIRST_WORDS = "first words"
-    """The agent's first words are protected, and were not yet heard to the end."""
+    """The agent's first speech is protected, and was not heard to the end yet."""
     LIMIT = "limit"
     """There were as many interruptions as the limit allows."""
     APPLICATION = "application"
-    """The application's own predicate said no."""
+    """The application's predicate returned false."""

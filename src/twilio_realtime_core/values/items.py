@@ -1,8 +1,10 @@
-"""The items of a conversation, as values.
+"""The items of a conversation, as values. What people say is not in their `repr`.
 
-`conversation.item_json` reads them from the server's events and from JSON, and writes them.
+`conversation.item_json` makes them from the server's events and from JSON data, and writes them as
+JSON data.
 
-Source: OpenAI API reference, "Realtime", conversation items. What is said stays out of `repr`.
+Source: OpenAI API reference, "Realtime", conversation items,
+https://platform.openai.com/docs/api-reference/realtime-client-events/conversation/item/create.
 """
 
 from collections.abc import Mapping
@@ -29,7 +31,7 @@ __all__ = [
 
 @unique
 class Role(Enum):
-    """Who says a message."""
+    """The author of a message."""
 
     SYSTEM = "system"
     USER = "user"
@@ -38,38 +40,38 @@ class Role(Enum):
 
 @frozen
 class TextPart:
-    """Words that were written, not spoken."""
+    """Text that is written, not spoken."""
 
     text: str = field(repr=False)
 
 
 @frozen
 class AudioPart:
-    """Words that were spoken. The sound itself is not kept.
-
-    `transcript` is what was said, as far as it is known; of the agent's, all that it meant to say.
-    `heard_ms` is `None` for the caller's, and where the agent was not interrupted: all of it was,
-    or will be, heard. Else it is how much of the audio was, and `heard` the beginning of
-    `transcript` that goes with it, in proportion to the audio (nothing better is known of where a
-    word lies); `None` where the proportion is not known either.
-    """
+    """Speech: its transcript, and how much of it was heard. The audio is not kept."""
 
     transcript: str | None = field(default=None, repr=False)
+    """The words, as far as they are known. Those of the agent include words that were not heard."""
     heard: str | None = field(default=None, repr=False)
+    """The beginning of `transcript` that was heard, in proportion to the audio, since nothing shows
+    where a word is. `None`: the part was not interrupted, or the proportion is unknown."""
     heard_ms: int | None = None
+    """How much of the audio was heard. `None`: the part was not interrupted, so all of it was or
+    will be heard; always so for the caller's."""
 
 
 @frozen
 class ImagePart:
-    """A picture: a data URL, or one to fetch it from."""
+    """An image."""
 
     image_url: str = field(repr=False)
+    """A data URL, or a URL from which the server fetches the image."""
     detail: str | None = None
 
 
 @frozen
 class UnknownPart:
-    """A part of another kind, as the server describes it; it keeps the places of those after it."""
+    """A part of another type, as the server describes it. It is kept so that the parts after it
+    have the right index."""
 
     type: str
     data: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
@@ -80,29 +82,31 @@ ContentPart: TypeAlias = TextPart | AudioPart | ImagePart | UnknownPart
 
 @frozen
 class Message:
-    """What somebody says. A part's place in `parts` is its `content_index`. `complete`: no more of
-    it will come."""
+    """A message of the system, the user (the caller), or the assistant (the agent)."""
 
     id: str
     role: Role
     parts: tuple[ContentPart, ...] = ()
+    """The content. The index of a part is its `content_index`."""
     is_complete: bool = True
+    """Whether the message will not grow any more."""
 
 
 @frozen
 class FunctionCall:
-    """The model wants a function called. `arguments` is JSON text as the model wrote it."""
+    """A call of a function, which the model has requested."""
 
     id: str
     call_id: str
     name: str
     arguments: str = field(default="", repr=False)
+    """JSON text as the model wrote it, which may be invalid."""
     is_complete: bool = True
 
 
 @frozen
 class FunctionOutput:
-    """What a function has returned, as text."""
+    """The output of a function, as text."""
 
     id: str
     call_id: str
@@ -111,7 +115,7 @@ class FunctionOutput:
 
 @frozen
 class UnknownItem:
-    """An item of another kind, such as `mcp_call`, as the server describes it."""
+    """An item of another type, such as `mcp_call`, as the server describes it."""
 
     id: str
     type: str
@@ -122,10 +126,10 @@ ConversationItem: TypeAlias = Message | FunctionCall | FunctionOutput | UnknownI
 
 
 def replace_audio_with_text(item: ConversationItem) -> ConversationItem:
-    """The item with written words in the place of spoken ones, so that it can be created.
+    """Return the item with text in place of audio, so that it can be created on the server.
 
-    Of audio that was cut only the words that were heard are taken, of other audio its transcript;
-    parts without words are left out, so that a message may be left with none.
+    The text is the transcript; of a part that was interrupted, only the words that were heard. A
+    part without words is left out, so a message may have no part left.
     """
     if not isinstance(item, Message):
         return item

@@ -1,4 +1,4 @@
-"""What audio to the caller belongs to, and how far it has been played."""
+"""The source of audio to the caller, and how far it has been played."""
 
 from typing import TypeAlias
 
@@ -9,12 +9,11 @@ __all__ = ["AudioSource", "Clip", "PartKey", "PlaybackPosition"]
 
 @frozen(cache_hash=True)
 class PartKey:
-    """A content part of an item, which audio of the model belongs to and which can be truncated.
-
-    `session` counts the Realtime sessions of the call from 1, since ids are unique within one only.
-    """
+    """The key of a content part: the unit to which audio of the model belongs, and which can be
+    truncated."""
 
     session: int
+    """The number of the Realtime session in the call, from 1; ids are unique in a session only."""
     response_id: str
     item_id: str
     content_index: int
@@ -22,12 +21,14 @@ class PartKey:
 
 @frozen(cache_hash=True)
 class Clip:
-    """Audio of the application, which the model does not know of. `number` counts the clips of a
-    call from 1; `name` is the application's; `samples` is its length."""
+    """A clip: audio of the application, of which the model does not know."""
 
     number: int
+    """The number of the clip in the call, from 1."""
     name: str
+    """The name that the application has given it."""
     samples: int
+    """Its length."""
 
 
 AudioSource: TypeAlias = PartKey | Clip
@@ -35,21 +36,21 @@ AudioSource: TypeAlias = PartKey | Clip
 
 @frozen
 class PlaybackPosition:
-    """How far audio has been played, in samples: `confirmed <= estimated <= sent`.
-
-    `confirmed_samples` is known from marks. `estimated_samples` is what a `clear` sent at that
-    moment leaves heard, and `margin_samples` how far it may be off, as far as the call has shown.
-    `is_complete`: all audio of the source has been sent.
-    """
+    """How far the audio of a source has been played: `confirmed <= estimated <= sent`."""
 
     source: AudioSource
     confirmed_samples: int
+    """What marks confirm as heard."""
     estimated_samples: int
+    """What a `clear` sent at this instant would leave heard."""
     sent_samples: int
+    """What was sent to Twilio."""
     is_complete: bool
+    """Whether all audio of the source was sent."""
     margin_samples: int = field(default=0, eq=False)
+    """How far `estimated_samples` may be off, by what the call has shown."""
 
     @property
     def is_heard_completely(self) -> bool:
-        """Whether all of it was heard, as far as can be known."""
+        """Whether all audio of the source was heard, by the estimate."""
         return self.is_complete and self.estimated_samples == self.sent_samples

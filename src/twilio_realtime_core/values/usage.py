@@ -1,6 +1,7 @@
-"""What a call costs in tokens, by modality.
+"""The tokens that a response or a call uses, by direction and modality.
 
-Source: OpenAI API reference, "Realtime", `response.done`, `usage`.
+Source: OpenAI API reference, "Realtime", `response.done`, `usage`,
+https://platform.openai.com/docs/api-reference/realtime-server-events/response/done.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ __all__ = ["Tokens", "Usage"]
 
 @frozen
 class Tokens:
-    """Tokens of one direction. What a server does not tell counts as 0."""
+    """Numbers of tokens by modality. A number that the server does not send is 0."""
 
     total: int = 0
     text: int = 0
@@ -31,13 +32,16 @@ class Tokens:
 
 @frozen
 class Usage:
-    """Tokens of a response, or of a whole call. `cached` is the part of `input` that the server
-    had in its cache; `reasoning` the part of `output` that was thought and not said."""
+    """The tokens of a response, or of a whole call."""
 
     input: Tokens = Tokens()
+    """What the model read."""
     cached: Tokens = Tokens()
+    """The part of `input` that was in the server's cache."""
     output: Tokens = Tokens()
+    """What the model generated."""
     reasoning: int = 0
+    """The part of `output` that is reasoning, which is not said."""
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
@@ -49,8 +53,10 @@ class Usage:
 
     @classmethod
     def from_json(cls, data: Any) -> "Usage | None":
-        """What `response.usage` says; `None` where it says nothing. Whatever is missing, or is no
-        whole number of at least 0, counts as 0."""
+        """Return the usage that `response.usage` describes; `None` if it is not an object.
+
+        A number that is missing, or is not a whole number of at least 0, counts as 0.
+        """
         if not isinstance(data, Mapping):
             return None
         whole = _object(data)

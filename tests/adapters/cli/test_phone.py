@@ -254,11 +254,11 @@ def break_protocol(stream: Stream) -> None:
     ("act", "codes", "message"),
     [
         (misspell, [31951], "media: media.payload is missing or no string"),
-        (send_binary, [31950], "a binary message was left out"),
+        (send_binary, [31950], "a binary message was ignored"),
         (overflow, [31931, 31921], "media: more than ten minutes are queued"),
         (hang_up, [31921], "the server closed the stream: 4000 call [hidden] instead"),
         (vanish, [31903], "the server broke the connection"),
-        (break_protocol, [31924], "a frame that breaks the WebSocket protocol"),
+        (break_protocol, [31924], "a frame that violates the WebSocket protocol"),
     ],
 )
 def test_warnings_have_the_numbers_of_twilio_s_log(

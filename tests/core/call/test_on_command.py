@@ -503,7 +503,7 @@ def test_an_update_has_both_formats_pinned_and_an_id_by_which_its_refusal_is_kno
 
 def test_what_is_no_command_is_misuse() -> None:
     nonsense: Any = "hang up"
-    with pytest.raises(LocalProtocolError, match="no command"):
+    with pytest.raises(LocalProtocolError, match="str is not a command"):
         Call.ready().send(nonsense)
 
 

@@ -21,7 +21,6 @@ from calling import (
     stop,
 )
 from twilio_realtime_core import CallConfig, FaultKind, HangUp, Mute, Peer
-from twilio_realtime_core.machine.units import MS, SECOND
 from twilio_realtime_core.notifications import (
     CallEnded,
     CallerAudioPadded,

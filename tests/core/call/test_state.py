@@ -9,9 +9,9 @@ from twilio_realtime_core import CallConfig, HangUp, Interrupt, Peer, Play, Send
 from twilio_realtime_core.call.state import CallState
 from twilio_realtime_core.commands import SendFunctionOutput
 from twilio_realtime_core.config.call import SessionConfig
-from twilio_realtime_core.machine.lifecycles import SessionState, StreamState
-from twilio_realtime_core.machine.units import SECOND
+from twilio_realtime_core.machine.lifecycles import ResponseInput, SessionState, StreamState
 from twilio_realtime_core.notifications import CallEnded, ClipFinished, EndReason
+from twilio_realtime_core.protocols.realtime import Item
 from twilio_realtime_core.protocols.twilio import Clear
 from twilio_realtime_core.values.usage import Usage
 
@@ -128,6 +128,90 @@ def test_the_model_goes_on_after_a_response_once_its_functions_have_their_output
     assert call.model(response_done()).to_model == []
     done = call.send(SendFunctionOutput("c1", "{}"))
     assert [type(each).__name__ for each in done.to_model] == ["CreateItem", "CreateResponse"]
+
+
+def call(call_id: str) -> Item:
+    return Item(
+        f"item of {call_id}",
+        "function_call",
+        status="completed",
+        call_id=call_id,
+        name="weather",
+        arguments="{}",
+    )
+
+
+def requests_made(state: CallState) -> int:
+    """How many responses are requested, or queued to be."""
+    return state.requests.unanswered_count
+
+
+def test_one_follow_up_is_requested_once_all_outputs_are_sent() -> None:
+    """S81: several outputs cause one response."""
+    state = CallState(CallConfig())
+    first, second = (state.responses.get_or_create(each) for each in "rs")
+    for record, call_id in ((first, "a"), (first, "b"), (second, "c")):
+        state.function_calls.item_done(record, call(call_id))
+        record.lifecycle.step(ResponseInput.DONE)
+    state.function_calls.mark_answered("a")
+    state.function_calls.mark_output_sent("a", respond=True)
+    state.request_followup(first)
+    assert requests_made(state) == 0
+    state.function_calls.mark_answered("b")
+    state.function_calls.mark_output_sent("b", respond=False)
+    state.request_followup(second)
+    assert requests_made(state) == 0
+    state.request_followup(first)
+    assert (requests_made(state), first.is_followup_requested) == (1, False)
+    state.requests.open()
+    state.request_followup(first)
+    assert requests_made(state) == 1
+
+
+def test_no_follow_up_is_requested_before_the_response_is_done() -> None:
+    state = CallState(CallConfig())
+    record = state.responses.get_or_create("r")
+    record.is_followup_requested = True
+    state.request_followup(record)
+    assert (requests_made(state), record.is_followup_requested) == (0, True)
+    record.lifecycle.step(ResponseInput.DONE)
+    state.request_followup(record)
+    assert (requests_made(state), record.is_followup_requested) == (1, False)
+
+
+def test_no_follow_up_is_requested_while_an_approval_is_pending() -> None:
+    state = CallState(CallConfig())
+    record = state.responses.get_or_create("r")
+    record.is_followup_requested = True
+    record.lifecycle.step(ResponseInput.DONE)
+    request = Item("a", "mcp_approval_request")
+    state.mcp.output_item(record, request)
+    state.mcp.item_done(request)
+    state.request_followup(record)
+    assert requests_made(state) == 0
+    state.mcp.mark_answered("a")
+    state.request_followup(record)
+    assert requests_made(state) == 1
+
+
+def test_follow_ups_of_several_responses_are_one_request() -> None:
+    state = CallState(CallConfig())
+    records = [state.responses.get_or_create(each) for each in "rs"]
+    for record in records:
+        record.is_followup_requested = True
+        record.lifecycle.step(ResponseInput.DONE)
+    state.request_followup(*records)
+    assert requests_made(state) == 1
+    assert not any(each.is_followup_requested for each in records)
+
+
+def test_no_follow_up_is_requested_unless_an_output_wants_it() -> None:
+    state = CallState(CallConfig())
+    record = state.responses.get_or_create("r")
+    record.lifecycle.step(ResponseInput.DONE)
+    state.request_followup(record)
+    state.request_followup()
+    assert requests_made(state) == 0
 
 
 def test_a_goodbye_lasts_while_there_are_signs_of_it() -> None:

@@ -1,4 +1,4 @@
-"""The conversation: order, words, what was heard, and what makes it hold other items."""
+"""The conversation: the order of its items, their words, what was heard, and resets."""
 
 import json
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from twilio_realtime_core.conversation.conversation import (
     MAX_PARTS,
     MAX_UNANSWERED_EDITS,
     Conversation,
+    ItemNotification,
 )
 from twilio_realtime_core.conversation.history_diff import Edit
 from twilio_realtime_core.errors import Fault, LocalProtocolError
@@ -34,7 +35,6 @@ from twilio_realtime_core.protocols.realtime import (
     ItemDoneEvent,
     ItemRetrievedEvent,
     ItemTruncatedEvent,
-    OutputAudioDeltaEvent,
     OutputTextDeltaEvent,
     OutputTextDoneEvent,
     OutputTranscriptDeltaEvent,
@@ -81,8 +81,45 @@ def delta(item_id: str, words: str, content_index: int = 0) -> OutputTranscriptD
     return OutputTranscriptDeltaEvent("r", item_id, words, content_index)
 
 
-def told(*events: ServerEvent) -> Conversation:
-    conversation = Conversation()
+class SessionConversation(Conversation):
+    """The conversation, which takes the events of the server."""
+
+    def receive(self, event: ServerEvent) -> list[ItemNotification]:
+        """Pass an event on to the method for it. Returns what to notify."""
+        match event:
+            case OutputTranscriptDeltaEvent(_, item_id, words, index):
+                self.transcript_delta(item_id, index, words)
+            case OutputTextDeltaEvent(_, item_id, words, index):
+                self.transcript_delta(item_id, index, words, is_spoken=False)
+            case InputTranscriptDeltaEvent(item_id, words):
+                self.transcript_delta(item_id, 0, words or "")
+            case OutputTranscriptDoneEvent(_, item_id, words, index):
+                return self.transcript_done(item_id, index, words)
+            case OutputTextDoneEvent(_, item_id, words, index):
+                return self.transcript_done(item_id, index, words, is_spoken=False)
+            case InputTranscriptCompletedEvent(item_id, words):
+                return self.transcript_done(item_id, 0, words)
+            case InputTranscriptFailedEvent(item_id):
+                return self.transcript_failed(item_id)
+            case realtime.ItemAddedEvent(item=item, previous_item_id=previous):
+                return self.item_added(item, previous)
+            case ItemDoneEvent(item=item):
+                return self.item_done(item)
+            case ItemRetrievedEvent(item=item):
+                return self.item_retrieved(item)
+            case ItemTruncatedEvent(item_id, index, audio_end_ms):
+                return self.item_truncated(item_id, index, audio_end_ms)
+            case realtime.ItemDeletedEvent(item_id):
+                return self.item_deleted(item_id)
+            case ErrorEvent(error):
+                self.edit_refused(error.event_id)
+            case _:
+                pass
+        return []
+
+
+def received(*events: ServerEvent) -> SessionConversation:
+    conversation = SessionConversation()
     for event in events:
         conversation.receive(event)
     return conversation
@@ -92,57 +129,63 @@ def ids(conversation: Conversation) -> list[str]:
     return [item.id for item in conversation.items]
 
 
-def spoken(id_: str, *parts: ContentPart, complete: bool = True) -> Message:
+def of_agent(id_: str, *parts: ContentPart, complete: bool = True) -> Message:
     return Message(id_, Role.ASSISTANT, parts, complete)
 
 
-def heard(id_: str, transcript: str | None) -> Message:
+def of_caller(id_: str, transcript: str | None) -> Message:
     return Message(id_, Role.USER, (AudioPart(transcript),))
 
 
 # Order.
 
 
-def test_an_item_is_told_with_its_place() -> None:
-    conversation = told(added(caller("a")))
+def test_an_added_item_is_notified_with_its_place() -> None:
+    conversation = received(added(caller("a")))
     assert conversation.receive(added(agent("b"), "a")) == [
-        ItemAdded(spoken("b", complete=False), "a")
+        ItemAdded(of_agent("b", complete=False), "a")
     ]
-    assert conversation.items == (heard("a", None), spoken("b", complete=False))
-    assert conversation.get("a") == heard("a", None)
+    assert conversation.items == (of_caller("a", None), of_agent("b", complete=False))
+    assert conversation.get("a") == of_caller("a", None)
     assert conversation.get("c") is None
 
 
-def test_s71_an_item_has_its_place_behind_the_one_that_added_names() -> None:
+def test_s71_an_item_is_added_behind_the_item_named() -> None:
     """S71: item order by previous_item_id."""
-    conversation = told(added(caller("a")), added(caller("c"), "a"))
-    assert conversation.receive(added(caller("b"), "a")) == [ItemAdded(heard("b", None), "a")]
+    conversation = received(added(caller("a")), added(caller("c"), "a"))
+    assert conversation.receive(added(caller("b"), "a")) == [ItemAdded(of_caller("b", None), "a")]
     assert ids(conversation) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("front", [None, "root"])
-def test_s70_no_previous_item_is_the_front(front: str | None) -> None:
+def test_s70_an_item_without_a_previous_one_is_first(front: str | None) -> None:
     """S70: null previous_item_id preserved."""
-    conversation = told(added(caller("b")))
-    assert conversation.receive(added(caller("a"), front)) == [ItemAdded(heard("a", None), None)]
+    conversation = received(added(caller("b")))
+    assert conversation.receive(added(caller("a"), front)) == [
+        ItemAdded(of_caller("a", None), None)
+    ]
     assert ids(conversation) == ["a", "b"]
 
 
-def test_behind_an_item_that_is_unknown_is_the_end() -> None:
-    conversation = told(added(caller("a")))
-    assert conversation.receive(added(caller("b"), "gone")) == [ItemAdded(heard("b", None), "a")]
+def test_an_item_behind_an_unknown_one_is_last() -> None:
+    conversation = received(added(caller("a")))
+    assert conversation.receive(added(caller("b"), "unknown")) == [
+        ItemAdded(of_caller("b", None), "a")
+    ]
     assert ids(conversation) == ["a", "b"]
 
 
-def test_an_item_that_is_added_again_stays_where_it_is() -> None:
-    conversation = told(added(caller("a")), added(caller("b"), "a"))
+def test_an_item_added_again_keeps_its_place() -> None:
+    conversation = received(added(caller("a")), added(caller("b"), "a"))
     assert conversation.receive(added(caller("b"), None)) == []
-    assert conversation.receive(added(caller("b", "Hi."), None)) == [ItemUpdated(heard("b", "Hi."))]
+    assert conversation.receive(added(caller("b", "Hi."), None)) == [
+        ItemUpdated(of_caller("b", "Hi."))
+    ]
     assert ids(conversation) == ["a", "b"]
 
 
-def test_a_deleted_item_is_gone() -> None:
-    conversation = told(added(caller("a")), added(caller("b"), "a"))
+def test_a_deleted_item_is_removed_once() -> None:
+    conversation = received(added(caller("a")), added(caller("b"), "a"))
     assert conversation.receive(deleted("a")) == [ItemDeleted("a")]
     assert conversation.receive(deleted("a")) == []
     assert ids(conversation) == ["b"]
@@ -161,77 +204,82 @@ def test_a_deleted_item_is_gone() -> None:
         InputTranscriptDeltaEvent("x"),
         InputTranscriptCompletedEvent("x", "Hi."),
         InputTranscriptFailedEvent("x"),
-        OutputAudioDeltaEvent("r", "x", "AAAA"),
         ErrorEvent(ServerError("no")),
     ],
 )
-def test_what_is_told_of_an_item_that_it_does_not_hold_notifies_nothing(event: ServerEvent) -> None:
-    conversation = told(added(caller("a")))
+def test_events_of_unknown_items_notify_nothing(event: ServerEvent) -> None:
+    conversation = received(added(caller("a")))
     assert conversation.receive(event) == []
-    assert conversation.items == (heard("a", None),)
+    assert conversation.items == (of_caller("a", None),)
 
 
 # Words.
 
 
-def test_s71_the_caller_s_words_come_before_or_after_their_item() -> None:
+def test_s71_words_of_the_caller_precede_or_follow_their_item() -> None:
     """S71: transcripts survive item updates and deltas."""
-    conversation = told(InputTranscriptDeltaEvent("a", "Hel"), InputTranscriptDeltaEvent("a", "lo"))
-    assert conversation.receive(added(caller("a"))) == [ItemAdded(heard("a", "Hello"), None)]
+    conversation = received(
+        InputTranscriptDeltaEvent("a", "Hel"), InputTranscriptDeltaEvent("a", "lo")
+    )
+    assert conversation.receive(added(caller("a"))) == [ItemAdded(of_caller("a", "Hello"), None)]
     assert conversation.receive(ItemDoneEvent(caller("a"))) == []
     assert conversation.receive(InputTranscriptDeltaEvent("a", " there")) == []
-    assert conversation.items == (heard("a", "Hello there"),)
+    assert conversation.items == (of_caller("a", "Hello there"),)
     assert conversation.receive(InputTranscriptCompletedEvent("a", "Hello there.")) == [
-        ItemUpdated(heard("a", "Hello there."))
+        ItemUpdated(of_caller("a", "Hello there."))
     ]
     assert conversation.receive(ItemRetrievedEvent(caller("a"))) == []
 
 
-def test_words_that_fail_leave_those_that_came() -> None:
-    conversation = told(added(caller("a")), InputTranscriptDeltaEvent("a", "Hel"))
-    assert conversation.receive(InputTranscriptFailedEvent("a")) == [ItemUpdated(heard("a", "Hel"))]
+def test_a_failed_transcript_keeps_the_words_received() -> None:
+    conversation = received(added(caller("a")), InputTranscriptDeltaEvent("a", "Hel"))
+    assert conversation.receive(InputTranscriptFailedEvent("a")) == [
+        ItemUpdated(of_caller("a", "Hel"))
+    ]
     assert conversation.receive(InputTranscriptFailedEvent("a")) == []
 
 
-def test_s71_the_agent_s_words_are_told_when_they_are_complete_and_shown_before() -> None:
+def test_s71_words_of_the_agent_are_notified_when_complete() -> None:
     """S71: transcripts survive item updates and deltas."""
-    conversation = told(added(agent("a")))
+    conversation = received(added(agent("a")))
     assert conversation.receive(delta("a", "Good ")) == []
     assert conversation.receive(delta("a", "morning.")) == []
-    said = spoken("a", AudioPart("Good morning."), complete=False)
+    said = of_agent("a", AudioPart("Good morning."), complete=False)
     assert conversation.items == (said,)
     done = OutputTranscriptDoneEvent("r", "a", "Good morning.")
     assert conversation.receive(done) == [ItemUpdated(said)]
     finished = ItemDoneEvent(agent("a", audio("Good morning."), status="completed"))
-    assert conversation.receive(finished) == [ItemUpdated(spoken("a", AudioPart("Good morning.")))]
+    assert conversation.receive(finished) == [
+        ItemUpdated(of_agent("a", AudioPart("Good morning.")))
+    ]
     assert conversation.receive(finished) == []
 
 
-def test_an_answer_in_text_comes_as_words_too() -> None:
-    conversation = told(added(agent("a")), OutputTextDeltaEvent("r", "a", "Good "))
-    assert conversation.items == (spoken("a", TextPart("Good "), complete=False),)
+def test_an_answer_in_text_has_words_too() -> None:
+    conversation = received(added(agent("a")), OutputTextDeltaEvent("r", "a", "Good "))
+    assert conversation.items == (of_agent("a", TextPart("Good "), complete=False),)
     assert conversation.receive(OutputTextDoneEvent("r", "a", "Good morning.")) == [
-        ItemUpdated(spoken("a", TextPart("Good morning."), complete=False))
+        ItemUpdated(of_agent("a", TextPart("Good morning."), complete=False))
     ]
     part = {"type": "output_text", "text": "Good morning."}
     assert conversation.receive(ItemDoneEvent(agent("a", part))) == [
-        ItemUpdated(spoken("a", TextPart("Good morning.")))
+        ItemUpdated(of_agent("a", TextPart("Good morning.")))
     ]
 
 
-def test_each_part_has_its_own_words_and_waits_for_those_before_it() -> None:
-    conversation = told(added(agent("a")), delta("a", "second", 1))
-    assert conversation.items == (spoken("a", complete=False),)
+def test_each_part_has_its_words_in_order() -> None:
+    conversation = received(added(agent("a")), delta("a", "second", 1))
+    assert conversation.items == (of_agent("a", complete=False),)
     conversation.receive(delta("a", "first", 0))
     parts = AudioPart("first"), AudioPart("second")
-    assert conversation.items == (spoken("a", *parts, complete=False),)
+    assert conversation.items == (of_agent("a", *parts, complete=False),)
 
 
 @pytest.mark.parametrize("transcript", [None, "", "One"])
-def test_s71_no_description_takes_known_words_away(transcript: str | None) -> None:
+def test_s71_no_description_removes_known_words(transcript: str | None) -> None:
     """S71: transcripts survive item updates, truncation and retrieval."""
-    conversation = told(added(agent("a")), delta("a", "One two."))
-    said = spoken("a", AudioPart("One two."))
+    conversation = received(added(agent("a")), delta("a", "One two."))
+    said = of_agent("a", AudioPart("One two."))
     for event in (ItemDoneEvent, ItemRetrievedEvent):
         conversation.receive(event(agent("a", audio(transcript), status="completed")))
         assert conversation.items == (said,)
@@ -239,15 +287,15 @@ def test_s71_no_description_takes_known_words_away(transcript: str | None) -> No
     assert conversation.items == (said,)
 
 
-def test_an_item_that_is_done_stays_so() -> None:
-    conversation = told(added(agent("a")), ItemDoneEvent(agent("a")))
+def test_a_done_item_stays_done() -> None:
+    conversation = received(added(agent("a")), ItemDoneEvent(agent("a")))
     assert conversation.receive(added(agent("a"))) == []
-    assert conversation.items == (spoken("a"),)
+    assert conversation.items == (of_agent("a"),)
 
 
-def test_a_function_call_is_told_again_when_it_is_done() -> None:
+def test_a_function_call_is_notified_again_when_done() -> None:
     call = Item("a", "function_call", status="in_progress", call_id="c", name="f", arguments="")
-    conversation = told(added(call))
+    conversation = received(added(call))
     assert conversation.items == (FunctionCall("a", "c", "f", "", is_complete=False),)
     done = Item("a", "function_call", status="completed", call_id="c", name="f", arguments="{}")
     assert conversation.receive(ItemDoneEvent(done)) == [
@@ -263,41 +311,41 @@ def test_a_function_call_is_told_again_when_it_is_done() -> None:
 # What was heard.
 
 
-def test_a_part_that_was_cut_is_told_with_what_was_heard() -> None:
-    conversation = told(added(agent("a")), delta("a", "one two three four"))
-    item = spoken("a", AudioPart("one two three four", "one two", 500), complete=False)
+def test_a_cut_part_is_notified_with_what_was_heard() -> None:
+    conversation = received(added(agent("a")), delta("a", "one two three four"))
+    item = of_agent("a", AudioPart("one two three four", "one two", 500), complete=False)
     assert conversation.cut("a", 0, 500, 1000) == [ItemUpdated(item)]
     assert conversation.split_transcript("a", 0) == ("one two", " three four")
 
 
-def test_a_part_that_was_cut_keeps_what_was_heard_whatever_comes_later() -> None:
-    conversation = told(added(agent("a")), delta("a", "one two three four"))
+def test_later_words_do_not_change_what_was_heard() -> None:
+    conversation = received(added(agent("a")), delta("a", "one two three four"))
     conversation.cut("a", 0, 500, 1000)
     assert conversation.receive(ItemTruncatedEvent("a", 0, 500)) == []
     conversation.receive(delta("a", " five"))
     conversation.receive(OutputTranscriptDoneEvent("r", "a", "one two three four five"))
     done = conversation.receive(ItemDoneEvent(agent("a", audio(None), status="incomplete")))
     part = AudioPart("one two three four five", "one two", 500)
-    assert done == [ItemUpdated(spoken("a", part))]
+    assert done == [ItemUpdated(of_agent("a", part))]
     assert conversation.split_transcript("a", 0) == ("one two", " three four five")
 
 
-def test_a_truncation_that_was_not_our_own_is_told() -> None:
-    conversation = told(added(agent("a")), delta("a", "one two"))
+def test_a_truncation_by_another_client_is_notified() -> None:
+    conversation = received(added(agent("a")), delta("a", "one two"))
     assert conversation.receive(ItemTruncatedEvent("a", 0, 300)) == [
-        ItemUpdated(spoken("a", AudioPart("one two", None, 300), complete=False))
+        ItemUpdated(of_agent("a", AudioPart("one two", None, 300), complete=False))
     ]
 
 
-def test_words_of_an_item_outside_the_conversation_are_parted_too() -> None:
-    conversation = told(delta("x", "one two three four"))
+def test_words_of_an_out_of_band_item_are_split_too() -> None:
+    conversation = received(delta("x", "one two three four"))
     assert conversation.cut("x", 0, 500, 1000) == []
     assert conversation.split_transcript("x", 0) == ("one two", " three four")
     assert conversation.items == ()
 
 
-def test_where_there_are_no_words_none_were_heard() -> None:
-    conversation = told(added(agent("a")))
+def test_an_item_without_words_has_none_heard() -> None:
+    conversation = received(added(agent("a")))
     assert (
         conversation.split_transcript("a", 0)
         == conversation.split_transcript("x", 0)
@@ -305,20 +353,20 @@ def test_where_there_are_no_words_none_were_heard() -> None:
     )
     conversation.cut("a", 0, 500, 1000)
     assert conversation.split_transcript("a", 0) == (None, None)
-    assert conversation.items == (spoken("a", AudioPart(None, None, 500), complete=False),)
+    assert conversation.items == (of_agent("a", AudioPart(None, None, 500), complete=False),)
 
 
-def test_a_deleted_item_takes_its_words_along() -> None:
+def test_a_deleted_item_loses_its_words() -> None:
     for before in ([added(agent("a")), delta("a", "Hi.")], [delta("a", "Hi.")]):
-        conversation = told(*before, deleted("a"))
+        conversation = received(*before, deleted("a"))
         assert conversation.split_transcript("a", 0) == (None, None)
 
 
 # Limits.
 
 
-def test_the_item_at_the_front_is_forgotten_where_there_are_too_many() -> None:
-    conversation = Conversation()
+def test_the_first_of_too_many_items_is_forgotten() -> None:
+    conversation = SessionConversation()
     for number in range(MAX_ITEMS + 1):
         conversation.receive(added(caller(f"{number}"), f"{number - 1}"))
     assert len(conversation.items) == MAX_ITEMS
@@ -327,8 +375,10 @@ def test_the_item_at_the_front_is_forgotten_where_there_are_too_many() -> None:
     assert conversation.receive(ItemDoneEvent(caller("0", "Hi."))) == []
 
 
-def test_of_items_outside_the_conversation_the_newest_are_remembered() -> None:
-    conversation = told(*(delta(f"{number}", "Hi.") for number in range(MAX_OUT_OF_BAND_ITEMS + 1)))
+def test_the_newest_out_of_band_items_are_remembered() -> None:
+    conversation = received(
+        *(delta(f"{number}", "Hi.") for number in range(MAX_OUT_OF_BAND_ITEMS + 1))
+    )
     assert conversation.split_transcript("0", 0) == (None, None)
     assert (
         conversation.split_transcript("1", 0)
@@ -338,21 +388,21 @@ def test_of_items_outside_the_conversation_the_newest_are_remembered() -> None:
 
 
 def test_words_of_too_many_parts_are_not_kept() -> None:
-    conversation = told(
+    conversation = received(
         added(agent("a")), *(delta("a", "x", index) for index in range(MAX_PARTS + 1))
     )
-    assert conversation.items == (spoken("a", *[AudioPart("x")] * MAX_PARTS, complete=False),)
+    assert conversation.items == (of_agent("a", *[AudioPart("x")] * MAX_PARTS, complete=False),)
     assert conversation.split_transcript("a", MAX_PARTS) == (None, None)
 
 
-# Reset.
+# Resets.
 
 
 def said(id_: str, text: str = "Hi.") -> Message:
     return Message(id_, Role.USER, (TextPart(text),))
 
 
-def answer(conversation: Conversation, edits: Sequence[Edit]) -> None:
+def answer(conversation: SessionConversation, edits: Sequence[Edit]) -> None:
     """Answer edits as the server does."""
     for edit in edits:
         match edit:
@@ -364,19 +414,19 @@ def answer(conversation: Conversation, edits: Sequence[Edit]) -> None:
                 conversation.receive(ItemDoneEvent(item))
 
 
-def test_a_reset_asks_for_what_makes_the_history_that_was_wanted() -> None:
-    conversation = told(added(caller("a")), added(caller("b"), "a"))
-    first, second = conversation.reset([said("x"), heard("b", None)])
+def test_a_reset_returns_the_edits_to_the_new_history() -> None:
+    conversation = received(added(caller("a")), added(caller("b"), "a"))
+    first, second = conversation.reset([said("x"), of_caller("b", None)])
     assert first == DeleteItem("a", event_id=f"{EDIT_ID}1")
     assert isinstance(second, CreateItem)
     assert (second.previous_item_id, second.event_id) == ("root", f"{EDIT_ID}2")
     assert ids(conversation) == ["a", "b"]
     answer(conversation, [first, second])
-    assert conversation.items == (said("x"), heard("b", None))
+    assert conversation.items == (said("x"), of_caller("b", None))
 
 
-def test_a_reset_counts_on_what_an_earlier_one_has_asked_for() -> None:
-    conversation = told(added(caller("a")))
+def test_a_reset_takes_earlier_edits_as_done() -> None:
+    conversation = received(added(caller("a")))
     first = conversation.reset([said("x")])
     assert conversation.reset([said("x")]) == []
     second = conversation.reset([said("x"), said("y")])
@@ -387,16 +437,16 @@ def test_a_reset_counts_on_what_an_earlier_one_has_asked_for() -> None:
     assert conversation.reset([said("y")]) == []
 
 
-def test_an_edit_that_the_server_refuses_is_not_counted_on() -> None:
-    conversation = Conversation()
+def test_a_refused_edit_is_not_taken_as_done() -> None:
+    conversation = SessionConversation()
     [edit] = conversation.reset([said("x")])
     conversation.receive(ErrorEvent(ServerError("no", event_id=edit.event_id)))
     [again] = conversation.reset([said("x")])
     assert again.event_id != edit.event_id
 
 
-def test_an_item_that_was_asked_for_has_no_words_of_another_with_its_id() -> None:
-    conversation = told(added(agent("a")), delta("a", "one"), delta("a", "two", 1))
+def test_a_created_item_has_no_words_of_an_earlier_one() -> None:
+    conversation = received(added(agent("a")), delta("a", "one"), delta("a", "two", 1))
     edits = conversation.reset([said("a")])
     answer(conversation, edits[:1])
     conversation.receive(delta("a", "late", 1))
@@ -404,16 +454,16 @@ def test_an_item_that_was_asked_for_has_no_words_of_another_with_its_id() -> Non
     assert conversation.items == (said("a"),)
 
 
-def test_items_of_others_answer_no_edit() -> None:
-    conversation = Conversation()
+def test_unrelated_items_answer_no_edit() -> None:
+    conversation = SessionConversation()
     conversation.reset([said("x")])
     conversation.receive(added(caller("a")))
     conversation.receive(deleted("a"))
     assert conversation.reset([said("x")]) == []
 
 
-def test_edits_that_are_never_answered_count_as_lost_in_the_end() -> None:
-    conversation = Conversation()
+def test_the_oldest_of_too_many_unanswered_edits_counts_as_lost() -> None:
+    conversation = SessionConversation()
     short = [said("first")]
     long = [*short, *(said(f"{number}") for number in range(MAX_ITEMS - 1))]
     [create] = conversation.reset(short)
@@ -424,15 +474,15 @@ def test_edits_that_are_never_answered_count_as_lost_in_the_end() -> None:
     assert again == evolve(create, event_id=again.event_id)
 
 
-def test_a_history_that_is_too_long_is_refused() -> None:
+def test_a_history_with_too_many_items_is_misuse() -> None:
     with pytest.raises(LocalProtocolError, match="2048 items at most"):
         Conversation().reset(said(f"{number}") for number in range(MAX_ITEMS + 1))
 
 
-def test_what_cannot_be_created_is_refused_and_nothing_is_asked_for() -> None:
-    conversation = told(added(caller("a")))
+def test_an_item_that_cannot_be_created_is_misuse() -> None:
+    conversation = received(added(caller("a")))
     with pytest.raises(LocalProtocolError, match="audio"):
-        conversation.reset([said("x"), spoken("b", AudioPart("Hi."))])
+        conversation.reset([said("x"), of_agent("b", AudioPart("Hi."))])
     assert [type(edit) for edit in conversation.reset([said("x")])] == [DeleteItem, CreateItem]
 
 
@@ -440,9 +490,9 @@ def test_what_cannot_be_created_is_refused_and_nothing_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("trace", sorted(TRACES.glob("*.jsonl")), ids=lambda path: path.stem)
-def test_s71_a_recorded_session_leaves_its_items_in_order_with_their_words(trace: Path) -> None:
+def test_s71_a_recorded_session_leaves_its_items_in_order(trace: Path) -> None:
     """S71: item order and transcripts."""
-    conversation, order, words = Conversation(), list[str](), dict[str, str]()
+    conversation, order, words = SessionConversation(), list[str](), dict[str, str]()
     for line in trace.read_text("utf-8").splitlines():
         frame = json.loads(line)
         event = frame["event"]
@@ -469,10 +519,10 @@ def test_s71_a_recorded_session_leaves_its_items_in_order_with_their_words(trace
     assert conversation.reset(conversation.items) == []
 
 
-# In general.
+# Property tests.
 
 names = st.sampled_from("abcde")
-previous_ids = st.none() | st.sampled_from(["root", "gone", *"abcde"])
+previous_ids = st.none() | st.sampled_from(["root", "unknown", *"abcde"])
 steps = st.one_of(
     st.builds(added, names.map(caller), previous_ids),
     st.builds(added, names.map(agent), previous_ids),
@@ -487,9 +537,9 @@ steps = st.one_of(
 
 @settings(max_examples=100)
 @given(st.lists(steps, max_size=20))
-def test_the_order_is_that_of_added_and_notifications_tell_all(events: list[ServerEvent]) -> None:
-    conversation, order = Conversation(), list[str]()
-    view: list[ConversationItem] = []  # what an application knows that only listens
+def test_notifications_describe_the_order_and_all_items(events: list[ServerEvent]) -> None:
+    conversation, order = SessionConversation(), list[str]()
+    view: list[ConversationItem] = []  # of an application that only reads notifications
     for event in events:
         for notification in conversation.receive(event):
             view_ids = [item.id for item in view]
@@ -519,10 +569,10 @@ def test_the_order_is_that_of_added_and_notifications_tell_all(events: list[Serv
 
 @settings(max_examples=100)
 @given(st.lists(steps, max_size=20), st.lists(names, unique=True))
-def test_a_reset_leads_to_what_was_wanted_from_anywhere(
-    events: list[ServerEvent], wanted_ids: list[str]
+def test_a_reset_leads_to_any_history_from_any_conversation(
+    events: list[ServerEvent], expected_ids: list[str]
 ) -> None:
-    conversation = told(*events)
-    wanted = [said(id_, f"written {id_}") for id_ in wanted_ids]
-    answer(conversation, conversation.reset(wanted))
-    assert conversation.items == tuple(wanted)
+    conversation = received(*events)
+    expected = [said(id_, f"written {id_}") for id_ in expected_ids]
+    answer(conversation, conversation.reset(expected))
+    assert conversation.items == tuple(expected)

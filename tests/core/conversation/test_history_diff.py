@@ -67,7 +67,7 @@ def after(edits: Sequence[Edit], items: Sequence[ConversationItem]) -> list[Conv
 # What has to be done.
 
 
-def test_what_is_gone_is_deleted_and_what_is_new_is_created_at_its_place() -> None:
+def test_missing_items_are_deleted_and_new_ones_created() -> None:
     edits = diff([said("a"), said("b"), said("c")], [said("x"), said("a"), said("y"), said("c")])
     assert [(type(edit), item_id_of(edit)) for edit in edits] == [
         (DeleteItem, "b"),
@@ -96,7 +96,7 @@ def test_what_is_gone_is_deleted_and_what_is_new_is_created_at_its_place() -> No
     ]
 
 
-def test_what_is_different_is_deleted_and_created_again() -> None:
+def test_a_different_item_is_deleted_and_created_again() -> None:
     edits = diff([said("a"), said("b")], [said("a", "other"), said("b")])
     assert [type(edit) for edit in edits] == [DeleteItem, CreateItem]
     assert after(edits, [said("a"), said("b")]) == [said("a", "other"), said("b")]
@@ -113,12 +113,12 @@ def test_the_fewest_items_are_moved() -> None:
     assert [item_id_of(edit) for edit in edits] == ["e", "e"]
 
 
-def test_items_move_around_audio_and_never_audio_around_them() -> None:
+def test_items_with_audio_are_never_moved() -> None:
     current = [spoken("x"), said("a"), said("b")]
-    wanted = [said("a"), said("b"), spoken("x")]
-    edits = diff(current, wanted)
+    expected = [said("a"), said("b"), spoken("x")]
+    edits = diff(current, expected)
     assert {item_id_of(edit) for edit in edits} == {"a", "b"}
-    assert after(edits, current) == wanted
+    assert after(edits, current) == expected
 
 
 # What is the same.
@@ -144,7 +144,7 @@ def test_items_move_around_audio_and_never_audio_around_them() -> None:
         (UnknownItem("a", "mcp_call", {"output": "x"}), UnknownItem("a", "mcp_call")),
     ],
 )
-def test_what_the_server_adds_is_no_difference(
+def test_fields_that_the_server_adds_are_no_difference(
     known: ConversationItem, given: ConversationItem
 ) -> None:
     assert diff([known], [given]) == []
@@ -163,7 +163,7 @@ def test_what_the_server_adds_is_no_difference(
         (spoken("a"), replace_audio_with_text(spoken("a"))),
     ],
 )
-def test_what_one_can_choose_is_a_difference(
+def test_fields_that_a_client_chooses_are_a_difference(
     known: ConversationItem, given: ConversationItem
 ) -> None:
     assert diff([known], [given]) == [DeleteItem("a"), *diff([], [given])]
@@ -173,34 +173,34 @@ def test_what_one_can_choose_is_a_difference(
 
 
 @pytest.mark.parametrize(
-    ("wanted", "reason"),
+    ("expected", "reason"),
     [
         ([said("")], r"items\[0\] needs an id"),
         ([said("root")], r"items\[0\] needs an id"),
-        ([said("a"), said("a")], r"items\[1\] has the id of one before"),
+        ([said("a"), said("a")], r"items\[1\] has the id of an earlier item"),
         ([said("a"), spoken("b")], r"items\[1\] cannot be created: it has audio"),
         ([spoken("b", role=Role.USER)], r"items\[0\] cannot be created: it has audio"),
         ([spoken("x", "Other words.")], r"items\[0\] cannot be created: it has audio"),
         ([spoken("y"), spoken("x")], r"items\[\d\] cannot be created: it has audio"),
         ([Message("a", Role.USER)], r"items\[0\] cannot be created: it has no content"),
-        ([FunctionOutput("o", "c")], r"items\[0\] cannot be created: the call"),
+        ([FunctionOutput("o", "c")], r"items\[0\] cannot be created: its function call"),
         ([FunctionOutput("o", "c"), FunctionCall("f", "c", "f")], r"items\[0\] cannot be created"),
     ],
 )
-def test_what_the_server_would_refuse_is_refused_with_the_reason(
-    wanted: list[ConversationItem], reason: str
+def test_an_impossible_history_is_refused_with_the_reason(
+    expected: list[ConversationItem], reason: str
 ) -> None:
     with pytest.raises(LocalProtocolError, match=reason):
-        diff([spoken("x"), spoken("y")], wanted)
+        diff([spoken("x"), spoken("y")], expected)
 
 
-def test_an_output_is_created_behind_its_call_whether_that_is_new_or_not() -> None:
+def test_an_output_is_created_behind_its_call() -> None:
     call, output = FunctionCall("f", "c", "f", "{}"), FunctionOutput("o", "c", "1")
     assert after(diff([], [call, output]), []) == [call, output]
     assert after(diff([call], [call, output]), [call]) == [call, output]
 
 
-def test_an_output_that_is_there_stays_also_without_its_call() -> None:
+def test_an_existing_output_stays_without_its_call() -> None:
     call, output = FunctionCall("f", "c", "f", "{}"), FunctionOutput("o", "c", "1")
     assert diff([call, output], [output]) == [DeleteItem("f")]
 
@@ -208,14 +208,14 @@ def test_an_output_that_is_there_stays_also_without_its_call() -> None:
 # What edits come to.
 
 
-def test_edits_that_the_server_would_refuse_do_nothing() -> None:
+def test_edits_that_the_server_would_refuse_change_nothing() -> None:
     [new] = diff([], [said("a")])
     _, behind = diff([], [said("x"), said("b")])
     assert apply_edits([new, new], []) == [said("a")]
-    assert apply_edits([behind, DeleteItem("gone")], [said("a")]) == [said("a")]
+    assert apply_edits([behind, DeleteItem("unknown")], [said("a")]) == [said("a")]
 
 
-def test_an_item_can_be_created_behind_another_that_was() -> None:
+def test_an_item_can_be_created_behind_a_created_one() -> None:
     first = diff([said("a"), said("c")], [said("a"), said("b"), said("c")])
     second = diff([said("a"), said("b"), said("c")], [said("b"), said("c"), said("d")])
     items = [said("b"), said("c"), said("d")]
@@ -232,7 +232,7 @@ def item(id_: str, *, changed: bool = False) -> Message:
 
 
 def fewest(current: list[str], kept: list[str]) -> int | None:
-    """How many of `kept` can stay at most; `None` if not all that have sound can."""
+    """How many of `kept` can stay at most; `None` if not all that have audio can."""
     for count in range(len(kept), -1, -1):
         for chosen in combinations(kept, count):
             in_order = [id_ for id_ in current if id_ in chosen] == list(chosen)
@@ -243,18 +243,18 @@ def fewest(current: list[str], kept: list[str]) -> int | None:
 
 @settings(max_examples=150)
 @given(ids, ids, st.sets(st.sampled_from("abcd")))
-def test_the_server_then_holds_what_was_wanted_by_the_fewest_events(
-    current_ids: list[str], wanted_ids: list[str], changed: set[str]
+def test_the_fewest_edits_lead_to_the_expected_items(
+    current_ids: list[str], expected_ids: list[str], changed: set[str]
 ) -> None:
     current = [item(id_) for id_ in current_ids]
-    wanted = [item(id_, changed=id_ in changed) for id_ in wanted_ids]
-    kept = [id_ for id_ in wanted_ids if id_ in current_ids and id_ not in changed]
+    expected = [item(id_, changed=id_ in changed) for id_ in expected_ids]
+    kept = [id_ for id_ in expected_ids if id_ in current_ids and id_ not in changed]
     staying = fewest(current_ids, kept)
-    if staying is None or {*wanted_ids} & {*"XY"} - {*current_ids}:
+    if staying is None or {*expected_ids} & {*"XY"} - {*current_ids}:
         with pytest.raises(LocalProtocolError, match="audio"):
-            diff(current, wanted)
+            diff(current, expected)
         return
-    edits = diff(current, wanted)
-    assert after(edits, current) == wanted
-    assert len(edits) == len(current) + len(wanted) - 2 * staying
-    assert apply_edits(edits, current) == wanted
+    edits = diff(current, expected)
+    assert after(edits, current) == expected
+    assert len(edits) == len(current) + len(expected) - 2 * staying
+    assert apply_edits(edits, current) == expected

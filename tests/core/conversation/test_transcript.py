@@ -17,7 +17,7 @@ def spoken(text: str) -> Transcript:
 # As they come.
 
 
-def test_pieces_make_the_words_and_the_last_event_has_all_of_them() -> None:
+def test_deltas_make_the_words_until_they_are_complete() -> None:
     words = Transcript(is_spoken=True)
     for delta in ("", "Hel", "lo"):
         words.append(delta)
@@ -26,14 +26,14 @@ def test_pieces_make_the_words_and_the_last_event_has_all_of_them() -> None:
     assert words.text == "Hello there."
 
 
-def test_there_may_be_no_words_and_that_is_known_or_not() -> None:
+def test_words_are_unknown_or_known_to_be_empty() -> None:
     words = Transcript(is_spoken=True)
     assert words.text is None
     words.complete("")
     assert words.text == ""
 
 
-def test_nothing_takes_known_words_away() -> None:
+def test_nothing_removes_known_words() -> None:
     words = spoken("Hello")
     words.complete("")
     words.update_from_item(None)
@@ -42,27 +42,27 @@ def test_nothing_takes_known_words_away() -> None:
     assert words.text == "Hello"
 
 
-def test_a_description_tells_the_words_where_none_came() -> None:
+def test_words_of_an_item_are_used_where_none_are_known() -> None:
     words = Transcript(is_spoken=True)
     words.update_from_item("Hello")
     assert words.text == "Hello"
 
 
 @pytest.mark.parametrize(
-    "tell", [Transcript.append, Transcript.complete, Transcript.update_from_item]
+    "take", [Transcript.append, Transcript.complete, Transcript.update_from_item]
 )
-def test_words_beyond_the_limit_are_left_out(tell: object) -> None:
-    assert callable(tell)
+def test_words_beyond_the_limit_are_dropped(take: object) -> None:
+    assert callable(take)
     words = Transcript(is_spoken=True)
-    tell(words, "x" * (MAX_CHARACTERS + 1))
-    tell(words, "x")
+    take(words, "x" * (MAX_CHARACTERS + 1))
+    take(words, "x")
     assert len(words.text or "") <= MAX_CHARACTERS
 
 
 # As a part.
 
 
-def test_a_part_is_spoken_or_written_as_its_words_are() -> None:
+def test_a_part_is_spoken_or_written_as_its_words() -> None:
     assert spoken("Hello").to_part() == AudioPart("Hello")
     assert Transcript(is_spoken=False).to_part() == TextPart("")
     written = Transcript(is_spoken=False)
@@ -70,13 +70,13 @@ def test_a_part_is_spoken_or_written_as_its_words_are() -> None:
     assert written.to_part() == TextPart("Hello")
 
 
-def test_a_part_that_its_item_describes_keeps_its_kind() -> None:
+def test_a_part_described_by_its_item_keeps_its_kind() -> None:
     for known in (ImagePart("url"), UnknownPart("strange"), TextPart("Written.")):
         assert spoken("Hello").to_part(known) == known
     assert spoken("Hello").to_part(AudioPart()) == AudioPart("Hello")
 
 
-def test_written_words_are_shown_until_their_item_has_them() -> None:
+def test_written_words_are_shown_until_the_item_has_them() -> None:
     words = Transcript(is_spoken=False)
     words.append("Hel")
     assert words.to_part(TextPart("")) == TextPart("Hel")
@@ -84,7 +84,7 @@ def test_written_words_are_shown_until_their_item_has_them() -> None:
     assert words.to_part(AudioPart()) == AudioPart()
 
 
-def test_a_part_that_was_cut_tells_what_was_heard() -> None:
+def test_a_cut_part_has_the_words_heard() -> None:
     words = spoken("one two three four")
     words.cut(500, 1000)
     assert words.to_part() == AudioPart("one two three four", "one two", 500)
@@ -97,27 +97,25 @@ def test_a_part_that_was_cut_tells_what_was_heard() -> None:
     ("heard_ms", "heard"),
     [(0, ""), (1, ""), (299, ""), (300, "one"), (699, "one"), (700, "one two"), (1300, None)],
 )
-def test_the_words_heard_are_whole_and_never_more_than_the_audio(
-    heard_ms: int, heard: str | None
-) -> None:
+def test_the_words_heard_are_whole_and_in_proportion(heard_ms: int, heard: str | None) -> None:
     words = spoken("one two three")  # 13 characters in 1,300 ms
     words.cut(heard_ms, 1300)
     assert words.heard_text == (words.text if heard is None else heard)
 
 
-def test_more_heard_than_was_sent_is_all_of_it() -> None:
+def test_all_is_heard_where_the_position_exceeds_the_audio() -> None:
     words = spoken("one two ")
     words.cut(2000, 1000)
     assert words.split_at_cut() == ("one two ", "")
 
 
-def test_of_audio_that_never_came_nothing_was_heard() -> None:
+def test_nothing_is_heard_of_a_part_without_audio() -> None:
     words = spoken("one two")
     words.cut(0, 0)
     assert words.split_at_cut() == ("", "one two")
 
 
-def test_words_that_come_after_the_cut_were_not_heard() -> None:
+def test_words_received_after_the_cut_are_unheard() -> None:
     words = spoken("one two three four")
     words.cut(500, 1000)
     words.append(" five six seven eight")
@@ -126,7 +124,7 @@ def test_words_that_come_after_the_cut_were_not_heard() -> None:
     assert words.heard_text == "one two"
 
 
-def test_a_word_that_was_not_complete_at_the_cut_was_not_heard() -> None:
+def test_a_word_incomplete_at_the_cut_is_unheard() -> None:
     words = spoken("one tw")
     words.cut(1000, 1000)
     assert words.heard_text == "one tw"
@@ -134,7 +132,7 @@ def test_a_word_that_was_not_complete_at_the_cut_was_not_heard() -> None:
     assert words.split_at_cut() == ("one", " two three")
 
 
-def test_of_words_that_all_come_after_the_cut_the_proportion_is_taken() -> None:
+def test_words_that_all_follow_the_cut_are_split_in_proportion() -> None:
     words = Transcript(is_spoken=True)
     words.cut(500, 1000)
     assert words.split_at_cut() == (None, None)
@@ -142,26 +140,26 @@ def test_of_words_that_all_come_after_the_cut_the_proportion_is_taken() -> None:
     assert words.split_at_cut() == ("one two", " three four")
 
 
-def test_a_transcript_that_gets_shorter_is_parted_by_what_is_left() -> None:
+def test_a_shortened_transcript_is_split_again() -> None:
     words = spoken("one two three four")
     words.cut(500, 1000)
     words.complete("one two")
     assert words.split_at_cut() == ("one", " two")
 
 
-def test_where_no_spaces_are_written_each_character_is_a_word() -> None:
+def test_each_character_is_a_word_in_scripts_without_spaces() -> None:
     words = spoken("こんにちは。元気ですか")
     words.cut(500, 1000)
     assert words.split_at_cut() == ("こんにちは", "。元気ですか")
 
 
-def test_all_words_of_a_part_that_was_not_cut_count_as_heard() -> None:
+def test_all_words_of_an_uncut_part_count_as_heard() -> None:
     assert spoken("one two").split_at_cut() == ("one two", "")
     assert spoken("one two").heard_text is None
     assert Transcript(is_spoken=True).split_at_cut() == (None, None)
 
 
-def test_the_server_s_word_shortens_what_was_heard_and_never_lengthens_it() -> None:
+def test_a_truncation_only_shortens_what_was_heard() -> None:
     words = spoken("one two three four")
     words.cut(500, 1000)
     words.truncate(600)
@@ -170,7 +168,7 @@ def test_the_server_s_word_shortens_what_was_heard_and_never_lengthens_it() -> N
     assert (words.heard_ms, words.heard_text) == (200, "one")
 
 
-def test_of_a_truncation_by_somebody_else_the_proportion_is_unknown() -> None:
+def test_the_words_heard_are_unknown_after_a_foreign_truncation() -> None:
     words = spoken("one two")
     words.truncate(300)
     assert words.to_part() == AudioPart("one two", None, 300)
@@ -182,7 +180,7 @@ texts = st.text(st.sampled_from("abc .,\n漢"), max_size=30)
 @settings(max_examples=100)
 @given(texts, texts, st.integers(0, 50), st.integers(0, 40))
 @example("one two", " three", 20, 40)
-def test_heard_and_unheard_are_all_and_in_proportion_at_the_end_of_a_word(
+def test_words_are_split_in_proportion_between_words(
     before: str, after: str, heard_ms: int, sent_ms: int
 ) -> None:
     words = spoken(before)

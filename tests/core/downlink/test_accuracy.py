@@ -20,7 +20,7 @@ def results() -> dict[str, dict[str, Results]]:
     return measure(CALLS)
 
 
-def test_half_of_all_interruptions_are_told_to_the_bound_of_their_world_or_better(
+def test_the_median_error_is_within_the_bound_of_its_world(
     results: dict[str, dict[str, Results]],
 ) -> None:
     medians = {world: quantile(found[OURS].errors, 0.5) for world, found in results.items()}
@@ -28,7 +28,7 @@ def test_half_of_all_interruptions_are_told_to_the_bound_of_their_world_or_bette
 
 
 @pytest.mark.parametrize("world", ["clean", "queued", "stalls"])
-def test_on_a_line_without_hidden_delays_nineteen_in_twenty_are_right_to_six_ms(
+def test_positions_without_hidden_delays_are_exact_to_six_ms(
     results: dict[str, dict[str, Results]], world: str
 ) -> None:
     assert quantile(results[world][OURS].errors, 0.95) <= 6
@@ -43,7 +43,7 @@ def test_no_truncate_is_refused_and_none_is_missing(
         assert found[OURS].truncates >= len(found[OURS].errors) > 0
 
 
-def test_a_baseline_is_as_wrong_as_its_description_says(
+def test_a_baseline_is_as_wrong_as_described(
     results: dict[str, dict[str, Results]],
 ) -> None:
     clean, queued = results["clean"], results["queued"]
@@ -62,7 +62,7 @@ def test_the_same_seed_gives_the_same_call() -> None:
     assert call(world, 3, history) == call(world, 3, history)
 
 
-def test_echoes_come_a_trip_after_their_audio_was_played_or_was_cleared() -> None:
+def test_an_echo_follows_the_playing_or_clearing_of_its_audio() -> None:
     log, _ = call(WORLDS[0], 1, StartDelayHistory())
     interruptions = [entry for entry in log if isinstance(entry, BargeIn)]
     heard = {item: ms for each in interruptions for item, ms in each.heard.items()}
@@ -72,7 +72,7 @@ def test_echoes_come_a_trip_after_their_audio_was_played_or_was_cleared() -> Non
         assert (echo.ms <= heard[echo.item]) is not echo.cleared
 
 
-def test_the_table_has_a_line_for_each_algorithm_the_best_first(
+def test_the_table_has_a_line_for_each_algorithm(
     results: dict[str, dict[str, Results]],
 ) -> None:
     lines = table(results["restless"]).splitlines()
@@ -80,7 +80,7 @@ def test_the_table_has_a_line_for_each_algorithm_the_best_first(
     assert lines[1].startswith(OURS)
 
 
-def test_the_figure_has_a_panel_for_each_world_and_a_point_for_each_algorithm(
+def test_the_figure_has_a_panel_for_each_world(
     results: dict[str, dict[str, Results]],
 ) -> None:
     figure = draw(results)

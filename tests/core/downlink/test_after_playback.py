@@ -1,4 +1,4 @@
-"""What waits until all was heard: the end of the call, and outputs of functions."""
+"""What is deferred until all was heard: the end of the call, and function outputs."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ import pytest
 from calling import Call, audio_done, created, delta, mark, response_done, speech_started
 from twilio_realtime_core import HangUp, Interrupt, Peer, Play
 from twilio_realtime_core.commands import SendFunctionOutput
-from twilio_realtime_core.downlink.after_playback import STALL_NS, AfterPlayback
+from twilio_realtime_core.downlink.after_playback import STALL_NS, AfterPlayback, DeferredOutput
 from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.notifications import CallEnded, EndReason
 from twilio_realtime_core.protocols.realtime import CreateResponse
 
 BOTH = [Peer.TWILIO, Peer.REALTIME]
-QUIET_MS = STALL_NS // MS
+STALL_MS = STALL_NS // MS
 
 
 def saying_goodbye(*samples: int) -> Call:
-    """The agent has said its last words, which wait to be heard; then the call is to end."""
+    """The agent has generated its last words, after which the call is to end."""
     call = Call.talking(*samples)
     call.model(audio_done())
     call.model(response_done())
@@ -34,7 +34,7 @@ def detail(call: Call) -> tuple[EndReason, str]:
 # The end of the call.
 
 
-def test_it_ends_when_the_last_mark_comes_back() -> None:
+def test_the_call_ends_when_the_last_mark_is_echoed() -> None:
     """S82."""
     call = saying_goodbye(800)
     assert call.hear(99).closes == []
@@ -42,7 +42,7 @@ def test_it_ends_when_the_last_mark_comes_back() -> None:
     assert detail(call) == (EndReason.HUNG_UP, "all was heard")
 
 
-def test_it_ends_when_all_must_have_been_played_though_no_mark_came() -> None:
+def test_the_call_ends_without_marks_after_the_playing_time() -> None:
     """S86."""
     call = saying_goodbye(800)
     assert call.wait(2_099).closes == []
@@ -50,11 +50,11 @@ def test_it_ends_when_all_must_have_been_played_though_no_mark_came() -> None:
     assert detail(call) == (EndReason.HUNG_UP, "all was heard")
 
 
-def test_it_ends_at_once_where_nothing_is_to_be_heard() -> None:
+def test_the_call_ends_at_once_where_nothing_plays() -> None:
     assert Call.ready().send(HangUp(after_playback=True)).closes == BOTH
 
 
-def test_it_waits_for_own_audio_too() -> None:
+def test_the_call_ends_after_clips_too() -> None:
     call = Call.ready()
     call.send(Play(b"\x00" * 800, "goodbye"))
     assert call.send(HangUp(after_playback=True)).closes == []
@@ -62,7 +62,7 @@ def test_it_waits_for_own_audio_too() -> None:
     assert call.hear(1).closes == BOTH
 
 
-def test_it_waits_for_a_response_that_has_begun_or_is_asked_for() -> None:
+def test_the_call_ends_after_active_and_requested_responses() -> None:
     call = Call.ready()
     call.model(created())
     call.send(CreateResponse())
@@ -73,7 +73,7 @@ def test_it_waits_for_a_response_that_has_begun_or_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("by_caller", [False, True])
-def test_whoever_interrupts_the_goodbye_ends_it(*, by_caller: bool) -> None:
+def test_an_interruption_of_the_goodbye_ends_the_call(*, by_caller: bool) -> None:
     """S82."""
     call = saying_goodbye(8000)
     call.wait(100)
@@ -82,7 +82,7 @@ def test_whoever_interrupts_the_goodbye_ends_it(*, by_caller: bool) -> None:
     assert detail(call) == (EndReason.HUNG_UP, "the goodbye was interrupted")
 
 
-def test_a_goodbye_that_is_played_slowly_is_not_cut() -> None:
+def test_a_slowly_played_goodbye_is_not_cut() -> None:
     """S82."""
     call = Call.ready()
     call.model(created())
@@ -90,26 +90,26 @@ def test_a_goodbye_that_is_played_slowly_is_not_cut() -> None:
     call.model(response_done())
     call.send(HangUp(after_playback=True))
     for name in marks[:-1]:
-        assert call.wait(300).closes == []  # it takes longer than it lasts
+        assert call.wait(300).closes == []  # playing takes longer than the audio lasts
         assert call.phone(mark(name)).closes == []
     assert call.phone(mark(marks[-1])).closes == BOTH
 
 
-def test_a_line_that_gives_no_sign_is_dead() -> None:
+def test_a_stream_without_a_sign_of_playing_is_dead() -> None:
     """S82."""
     call = saying_goodbye(*[8000] * 30)
-    assert call.wait(QUIET_MS - 1).closes == []
+    assert call.wait(STALL_MS - 1).closes == []
     assert call.wait(1).closes == BOTH
-    assert detail(call) == (EndReason.HUNG_UP, "the line gave no sign of playing")
+    assert detail(call) == (EndReason.HUNG_UP, "the stream gave no sign of playing")
 
 
-def test_audio_of_the_agent_is_a_sign_as_well() -> None:
+def test_audio_of_the_agent_is_a_sign_of_playing() -> None:
     call = Call.talking(*[8000] * 15)
     call.send(HangUp(after_playback=True))
     for _ in range(3):
-        assert call.wait(QUIET_MS - 1).closes == []
+        assert call.wait(STALL_MS - 1).closes == []
         call.model(delta(80_000))
-    assert call.wait(QUIET_MS).closes == BOTH
+    assert call.wait(STALL_MS).closes == BOTH
 
 
 # Outputs of functions.
@@ -127,7 +127,7 @@ def function_call(call_id: str) -> dict[str, Any]:
     return {"type": "response.output_item.done", "response_id": "r", "item": item}
 
 
-def test_outputs_are_given_together_once_all_was_heard_and_cause_one_response() -> None:
+def test_deferred_outputs_cause_one_response() -> None:
     """S81."""
     call = Call.talking(800)
     for each in ("c1", "c2"):
@@ -139,15 +139,15 @@ def test_outputs_are_given_together_once_all_was_heard_and_cause_one_response() 
     assert kinds == ["CreateItem", "CreateItem", "CreateResponse"]
 
 
-def test_what_is_released_waits_no_longer_and_comes_in_order() -> None:
-    waiting = AfterPlayback()
-    outputs = [SendFunctionOutput(each, "{}", after_playback=True) for each in ("c1", "c2")]
-    waiting.outputs += outputs
-    assert waiting.take_outputs() == outputs
-    assert waiting.take_outputs() == []
+def test_deferred_outputs_are_taken_once_in_order() -> None:
+    deferred = AfterPlayback()
+    outputs = [DeferredOutput(each, "{}") for each in ("c1", "c2")]
+    deferred.outputs += outputs
+    assert deferred.take_outputs() == outputs
+    assert deferred.take_outputs() == []
 
 
-def test_an_output_that_waits_for_a_goodbye_is_given_before_the_call_ends() -> None:
+def test_a_deferred_output_is_sent_before_the_call_ends() -> None:
     call = Call.talking(800)
     call.model(function_call("c1"))
     call.send(SendFunctionOutput("c1", "{}", respond=False, after_playback=True))

@@ -74,7 +74,7 @@ def test_it_ends_hold_sound() -> None:
 
 
 @pytest.mark.parametrize(
-    ("samples", "wrong"), [(0, "no audio"), (MAX_CLIP_SAMPLES + 1, "OwnAudioFinished")]
+    ("samples", "wrong"), [(0, "no audio"), (MAX_CLIP_SAMPLES + 1, "ClipFinished")]
 )
 def test_nothing_or_more_than_a_minute_is_misuse_and_changes_nothing(
     samples: int, wrong: str
@@ -88,7 +88,7 @@ def test_nothing_or_more_than_a_minute_is_misuse_and_changes_nothing(
 def test_no_more_than_a_minute_of_it_waits_at_a_time() -> None:
     call = Call.ready()
     call.send(Play(sound(MAX_CLIP_SAMPLES)))
-    with pytest.raises(LocalProtocolError, match="OwnAudioFinished"):
+    with pytest.raises(LocalProtocolError, match="ClipFinished"):
         call.send(Play(sound(1)))
     assert call.hear(60_000).told(ClipFinished) != []
     assert call.send(Play(sound(1))).audio == [1]

@@ -1,18 +1,33 @@
-"""The line to the caller: what goes out, its marks, and what comes of echoes."""
+"""The downlink: audio to the caller, its marks, and what echoes show."""
 
 from base64 import b64decode
 from typing import Any
 
 import pytest
 
-from calling import OTHER_SID, SID, Call, Done, audio, audio_done, created, delta, mark, start
+from calling import (
+    OTHER_SID,
+    SID,
+    Call,
+    Done,
+    audio,
+    audio_done,
+    created,
+    delta,
+    mark,
+    response_done,
+    speech_started,
+    start,
+)
 from twilio_realtime_core import Encodable, FaultKind, HangUp, Interrupt, Peer, Play
+from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.notifications import (
     ClipFinished,
     Interrupted,
     PlaybackFinished,
     PlaybackStarted,
 )
+from twilio_realtime_core.protocols.realtime import TruncateItem
 from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
 
 GREETING = Play(b"\x00" * 2400, "greeting")
@@ -29,7 +44,7 @@ def kinds(done: Done) -> list[type[Encodable]]:
 # To Twilio.
 
 
-def test_audio_goes_out_with_a_mark_at_once_then_each_quarter_of_a_second_and_at_its_end() -> None:
+def test_audio_has_a_first_mark_and_a_final_one() -> None:
     """S73."""
     call = Call.ready()
     call.model(created())
@@ -40,7 +55,7 @@ def test_audio_goes_out_with_a_mark_at_once_then_each_quarter_of_a_second_and_at
     assert (done.audio, done.marks) == ([10], ["3"])
 
 
-def test_the_first_frame_of_a_burst_goes_alone_with_a_mark_behind_it() -> None:
+def test_the_first_frame_of_a_burst_has_a_separate_mark() -> None:
     call = Call.ready()
     call.model(created())
     assert call.model(delta(800, value=7)).to_twilio == [
@@ -51,7 +66,7 @@ def test_the_first_frame_of_a_burst_goes_alone_with_a_mark_behind_it() -> None:
     assert call.model(delta(800)).to_twilio == [Media(SID, audio(800))]
 
 
-def test_a_burst_after_a_pause_begins_with_a_frame_of_its_own_too() -> None:
+def test_a_burst_after_a_pause_starts_with_one_frame() -> None:
     call = Call.talking(800)
     call.hear(500)
     done = call.model(delta(800))
@@ -59,7 +74,7 @@ def test_a_burst_after_a_pause_begins_with_a_frame_of_its_own_too() -> None:
     assert done.audio == [160, 640]
 
 
-def test_after_a_clear_a_burst_begins() -> None:
+def test_a_burst_starts_after_a_clear() -> None:
     call = Call.talking(800)
     call.hear(50)
     call.send(Interrupt())
@@ -69,7 +84,7 @@ def test_after_a_clear_a_burst_begins() -> None:
     assert done.audio == [160, 640]
 
 
-def test_bursts_close_together_have_no_more_than_four_marks_a_second() -> None:
+def test_bursts_close_together_have_four_marks_a_second() -> None:
     call = Call.ready()
     call.model(created())
     marks = 0
@@ -79,13 +94,13 @@ def test_bursts_close_together_have_no_more_than_four_marks_a_second() -> None:
     assert marks == 8
 
 
-def test_audio_that_goes_on_is_in_one_message() -> None:
+def test_continued_audio_is_in_one_message() -> None:
     call = Call.talking(800)
     call.hear(99)
     assert call.model(delta(800)).audio == [800]
 
 
-def test_the_audio_of_a_burst_s_first_message_is_all_there_and_in_order() -> None:
+def test_the_audio_of_a_burst_is_complete_and_in_order() -> None:
     call = Call.ready()
     sound = bytes(range(250)) * 8
     done = call.send(Play(sound))
@@ -94,17 +109,17 @@ def test_the_audio_of_a_burst_s_first_message_is_all_there_and_in_order() -> Non
 
 
 @pytest.mark.parametrize("samples", [1, 159, 160])
-def test_a_burst_of_no_more_than_a_frame_is_one_message_with_one_mark(samples: int) -> None:
+def test_a_burst_of_one_frame_is_one_message_and_mark(samples: int) -> None:
     assert kinds(Call.ready().send(Play(bytes(samples)))) == [Media, Mark]
 
 
-def test_own_audio_begins_with_a_frame_of_its_own_as_well() -> None:
+def test_a_clip_starts_with_one_frame_too() -> None:
     call = Call.ready()
     assert kinds(call.send(GREETING))[:3] == [Media, Mark, Media]
     assert call.send(GREETING).audio[0] > 160  # behind the first
 
 
-def test_a_message_is_no_longer_than_960_ms_and_all_but_the_last_need_no_padding() -> None:
+def test_a_message_holds_960_ms_at_most_without_padding() -> None:
     call = Call.ready()
     call.model(created())
     done = call.model(delta(20_000))
@@ -117,7 +132,7 @@ def test_a_message_is_no_longer_than_960_ms_and_all_but_the_last_need_no_padding
     assert [each.sent_ms for each in interrupted.items] == [2500]
 
 
-def test_own_audio_and_the_agent_go_out_in_the_order_in_which_they_came() -> None:
+def test_clips_and_speech_are_sent_in_their_order() -> None:
     call = Call.talking(800)
     assert sum(call.send(GREETING).audio) == 2400
     assert call.model(delta(800)).audio == [800]
@@ -128,13 +143,13 @@ def test_own_audio_and_the_agent_go_out_in_the_order_in_which_they_came() -> Non
     assert call.hear(1).told(PlaybackFinished) == playback(PlaybackFinished)
 
 
-def test_what_does_not_fit_is_dropped_and_reported() -> None:
+def test_audio_beyond_the_capacity_is_dropped_and_reported() -> None:
     call = Call.talking(*[800_000] * 6)
     done = call.model(delta(800))
     assert (done.faults, done.to_twilio) == ([FaultKind.OVERFLOW], [])
 
 
-def test_a_measurement_sends_a_mark_too_only_where_nothing_plays() -> None:
+def test_a_measurement_has_a_mark_only_where_nothing_plays() -> None:
     call = Call.ready()
     done = call.wait(5_000)
     assert (done.pings, done.marks) == ([b"round-trip-2"], ["1"])
@@ -145,7 +160,7 @@ def test_a_measurement_sends_a_mark_too_only_where_nothing_plays() -> None:
     assert (done.pings, done.marks) == ([b"round-trip-3"], [])
 
 
-def test_hold_sound_is_cleared_for_the_agent_whose_audio_comes_behind_the_clear() -> None:
+def test_hold_audio_is_cleared_before_audio_of_the_agent() -> None:
     call = Call.ready()
     call.send(Play(b"\x00" * 2000, "hold", until_agent_speaks=True))
     call.hear(100)
@@ -155,7 +170,7 @@ def test_hold_sound_is_cleared_for_the_agent_whose_audio_comes_behind_the_clear(
     assert done.told(ClipFinished) == [ClipFinished("hold", 100, 250)]
 
 
-def test_the_end_of_a_call_does_not_wait_for_hold_sound() -> None:
+def test_hold_audio_does_not_delay_the_end_of_a_call() -> None:
     call = Call.ready()
     call.send(Play(b"\x00" * 80_000, "hold", until_agent_speaks=True))
     assert call.send(HangUp(after_playback=True)).closes == [Peer.TWILIO, Peer.REALTIME]
@@ -164,7 +179,7 @@ def test_the_end_of_a_call_does_not_wait_for_hold_sound() -> None:
 # From Twilio.
 
 
-def test_the_first_echo_behind_audio_starts_it_and_the_last_ends_it() -> None:
+def test_echoes_notify_the_start_and_end_of_two_deltas() -> None:
     call = Call.talking(800, 2400)
     marks = call.model(audio_done()).marks
     assert marks == []  # there is one behind the last delta
@@ -173,7 +188,7 @@ def test_the_first_echo_behind_audio_starts_it_and_the_last_ends_it() -> None:
 
 
 @pytest.mark.parametrize("name", ["9", "", "greeting"])
-def test_an_echo_of_no_mark_that_is_under_way_is_a_fault_that_does_not_name_it(name: str) -> None:
+def test_the_fault_of_an_unknown_mark_does_not_name_it(name: str) -> None:
     """S18, S31."""
     call = Call.ready()
     done = call.phone(mark(name))
@@ -181,22 +196,49 @@ def test_an_echo_of_no_mark_that_is_under_way_is_a_fault_that_does_not_name_it(n
     assert len(done.actions) == 1
 
 
-def test_own_audio_is_told_once_when_it_was_heard_and_is_no_playback_of_the_agent() -> None:
+def test_a_clip_heard_is_notified_once_and_only_as_such() -> None:
     call = Call.ready()
     call.send(GREETING)
     assert call.hear(299).events == []
     assert call.hear(1).events == [ClipFinished("greeting", 300, 300)]
 
 
-def test_a_pong_of_twilio_changes_nothing_that_is_told() -> None:
+def test_a_pong_notifies_nothing() -> None:
     call = Call.streaming()
     assert call.pong(b"round-trip-1").actions == []
+
+
+@pytest.mark.parametrize("name", ["1", "", "x", "-1", "00", "99999999999", "²"])
+def test_s18_the_echo_of_an_unknown_mark_is_a_fault(
+    name: str,
+) -> None:
+    done = Call.ready().phone(mark(name))
+    assert done.faults == [FaultKind.UNKNOWN_MARK]
+    assert getattr(done.events[0], "message", "") == "mark: the echo of a mark that is not expected"
+
+
+def test_a_repeated_echo_is_a_fault() -> None:
+    assert Call.ready().phone(mark("0")).faults == [FaultKind.UNKNOWN_MARK]
+
+
+def test_the_first_echo_starts_a_part_the_last_ends_it() -> None:
+    call = Call.talking(800, 1600)
+    call.model(audio_done())
+    assert call.hear(299).events == [PlaybackStarted("r", "i", 0)]
+    assert call.hear(1).events == [PlaybackFinished("r", "i", 0)]
+
+
+def test_the_last_echo_may_precede_the_end_of_a_part() -> None:
+    call = Call.talking(160)
+    assert call.hear(20).events == [PlaybackStarted("r", "i", 0)]
+    assert call.model(audio_done()).events == [PlaybackFinished("r", "i", 0)]
+    assert call.model(response_done()).told(PlaybackFinished) == []
 
 
 # Another stream.
 
 
-def test_another_stream_cuts_what_is_played_and_counts_from_there() -> None:
+def test_another_stream_cuts_clips_and_starts_anew() -> None:
     """S33."""
     call = Call.ready()
     call.send(GREETING)
@@ -211,3 +253,62 @@ def test_another_stream_cuts_what_is_played_and_counts_from_there() -> None:
     assert {each.stream_sid for each in done.to_twilio if isinstance(each, Media | Mark)} == {
         OTHER_SID
     }
+
+
+# The round trip.
+
+
+def test_the_round_trip_is_measured_every_five_seconds() -> None:
+    call = Call.ready()
+    assert call.wait(4999).actions == []
+    measured = call.wait(1)
+    assert measured.pings == [b"round-trip-2"]
+    assert measured.marks == ["1"]
+    call.phone(mark("1"))
+    call.model(delta(160))
+    assert [call.wait(5000).marks, call.phone(mark("2")).marks, call.wait(5000).marks] == [
+        [],
+        [],
+        ["3"],
+    ]
+
+
+def test_a_hidden_start_delay_is_learned_from_late_echoes() -> None:
+    call = Call.ready()
+    call.late_ns = 120 * MS
+    call.model(created())
+    call.model(delta(1920))
+    call.hear(500)
+    call.model(delta(1920))  # it starts late again
+    call.hear(120 + 10)  # so that no echo has shown it
+    assert call.model(speech_started()).to_model == [TruncateItem("i", 0, 240 + 10)]
+
+
+def test_the_echo_of_the_first_frame_shows_the_start_delay() -> None:
+    call = Call.ready()
+    call.late_ns = 120 * MS
+    call.model(created())
+    call.model(delta(1920))
+    call.hear(120 + 50)
+    assert call.model(speech_started()).to_model == [TruncateItem("i", 0, 50)]
+
+
+def test_a_pong_counts_until_the_first_echo() -> None:
+    call = Call.streaming()
+    call.wait(80)
+    call.pong(b"round-trip-1")
+    call.pong(b"another")
+    call.opened_and_configured()
+    call.model(created())
+    first = call.model(delta(1920)).marks[0]
+    call.wait(20 + 100 + 80)  # of which 80 ms are the round trip
+    call.phone(mark(first))
+    call.wait(220)
+    call.model(delta(1920))
+    call.wait(100 + 50)
+    assert call.model(speech_started()).to_model == [TruncateItem("i", 0, 240 + 50)]
+
+
+def test_another_stream_is_measured_anew() -> None:
+    call = Call.ready()
+    assert call.phone(start(OTHER_SID)).pings == [b"round-trip-2"]

@@ -21,70 +21,70 @@ def chunk(part: PartKey, audio: bytes) -> AudioChunk:
 
 
 def test_whole_frames_are_passed_on_as_they_are() -> None:
-    audio = FrameAligner()
+    aligner = FrameAligner()
     payload = base64(b"x" * 480)
-    (passed,) = audio.add_delta(A, payload) or []
+    (passed,) = aligner.add_delta(A, payload) or []
     assert passed == AudioChunk(A, payload, 480)
     assert passed.payload is payload
-    assert audio.flush() == []
+    assert aligner.take_rest() == []
 
 
-def test_the_rest_of_a_frame_goes_with_the_next_delta() -> None:
-    audio = FrameAligner()
-    assert audio.add_delta(A, base64(b"1" * 200)) == [chunk(A, b"1" * 160)]
-    assert audio.add_delta(A, base64(b"2" * 160)) == [chunk(A, b"1" * 40 + b"2" * 120)]
-    assert audio.add_delta(A, base64(b"3" * 120)) == [chunk(A, b"2" * 40 + b"3" * 120)]
-    assert audio.flush() == []
+def test_the_rest_of_a_frame_precedes_the_next_delta() -> None:
+    aligner = FrameAligner()
+    assert aligner.add_delta(A, base64(b"1" * 200)) == [chunk(A, b"1" * 160)]
+    assert aligner.add_delta(A, base64(b"2" * 160)) == [chunk(A, b"1" * 40 + b"2" * 120)]
+    assert aligner.add_delta(A, base64(b"3" * 120)) == [chunk(A, b"2" * 40 + b"3" * 120)]
+    assert aligner.take_rest() == []
 
 
-def test_less_than_a_frame_waits() -> None:
-    audio = FrameAligner()
-    assert audio.add_delta(A, base64(b"1" * 159)) == []
-    assert audio.add_delta(A, base64(b"2")) == [chunk(A, b"1" * 159 + b"2")]
+def test_less_than_a_frame_is_held() -> None:
+    aligner = FrameAligner()
+    assert aligner.add_delta(A, base64(b"1" * 159)) == []
+    assert aligner.add_delta(A, base64(b"2")) == [chunk(A, b"1" * 159 + b"2")]
 
 
-def test_the_rest_of_a_frame_goes_when_its_part_ends() -> None:
-    audio = FrameAligner()
-    audio.add_delta(A, base64(b"1" * 161))
-    assert audio.end_part(B) == []
-    assert audio.end_part(A) == [chunk(A, b"1")]
-    assert audio.end_part(A) == []
+def test_the_rest_is_sent_when_its_part_ends() -> None:
+    aligner = FrameAligner()
+    aligner.add_delta(A, base64(b"1" * 161))
+    assert aligner.end_part(B) == []
+    assert aligner.end_part(A) == [chunk(A, b"1")]
+    assert aligner.end_part(A) == []
 
 
-def test_the_rest_of_a_frame_goes_when_its_response_ends() -> None:
-    audio = FrameAligner()
-    audio.add_delta(A, base64(b"1" * 161))
-    assert audio.end_response("r2") == []
-    assert audio.end_response("r1") == [chunk(A, b"1")]
-    assert audio.end_response("r1") == []
+def test_the_rest_is_sent_when_its_response_ends() -> None:
+    aligner = FrameAligner()
+    aligner.add_delta(A, base64(b"1" * 161))
+    assert aligner.end_response("r2") == []
+    assert aligner.end_response("r1") == [chunk(A, b"1")]
+    assert aligner.end_response("r1") == []
 
 
 def test_a_part_that_ends_on_a_frame_leaves_nothing() -> None:
-    audio = FrameAligner()
-    audio.add_delta(A, base64(b"1" * 160))
-    assert audio.end_part(A) == []
+    aligner = FrameAligner()
+    aligner.add_delta(A, base64(b"1" * 160))
+    assert aligner.end_part(A) == []
 
 
-def test_the_rest_of_a_part_goes_before_the_part_that_follows() -> None:
-    audio = FrameAligner()
-    audio.add_delta(A, base64(b"1" * 170))
-    assert audio.add_delta(C, base64(b"2" * 165)) == [chunk(A, b"1" * 10), chunk(C, b"2" * 160)]
-    assert audio.add_delta(A, base64(b"3" * 160)) == [chunk(C, b"2" * 5), chunk(A, b"3" * 160)]
+def test_the_rest_of_a_part_precedes_the_next_part() -> None:
+    aligner = FrameAligner()
+    aligner.add_delta(A, base64(b"1" * 170))
+    assert aligner.add_delta(C, base64(b"2" * 165)) == [chunk(A, b"1" * 10), chunk(C, b"2" * 160)]
+    assert aligner.add_delta(A, base64(b"3" * 160)) == [chunk(C, b"2" * 5), chunk(A, b"3" * 160)]
 
 
-def test_what_is_flushed_is_not_sent_again() -> None:
-    audio = FrameAligner()
-    audio.add_delta(A, base64(b"1" * 170))
-    assert audio.flush() == [chunk(A, b"1" * 10)]
-    assert audio.add_delta(A, base64(b"2" * 160)) == [chunk(A, b"2" * 160)]
+def test_a_rest_that_was_taken_is_not_sent_again() -> None:
+    aligner = FrameAligner()
+    aligner.add_delta(A, base64(b"1" * 170))
+    assert aligner.take_rest() == [chunk(A, b"1" * 10)]
+    assert aligner.add_delta(A, base64(b"2" * 160)) == [chunk(A, b"2" * 160)]
 
 
 @pytest.mark.parametrize("payload", ["", "x", "====", "A===", "AAA\n", "AA-_", "µµµµ"])
-def test_what_is_no_base64_changes_nothing(payload: str) -> None:
-    audio = FrameAligner()
-    audio.add_delta(A, base64(b"1" * 170))
-    assert audio.add_delta(B, payload) is None
-    assert audio.add_delta(A, base64(b"2" * 150)) == [chunk(A, b"1" * 10 + b"2" * 150)]
+def test_a_payload_that_is_not_base64_changes_nothing(payload: str) -> None:
+    aligner = FrameAligner()
+    aligner.add_delta(A, base64(b"1" * 170))
+    assert aligner.add_delta(B, payload) is None
+    assert aligner.add_delta(A, base64(b"2" * 150)) == [chunk(A, b"1" * 10 + b"2" * 150)]
 
 
 def test_a_chunk_is_split_into_its_first_samples_and_the_rest() -> None:
@@ -98,21 +98,21 @@ deltas = st.lists(
 
 
 @given(deltas)
-def test_all_audio_is_sent_once_in_order_in_whole_frames_until_its_part_ends(
+def test_all_audio_is_sent_once_in_order_in_whole_frames(
     deltas: list[tuple[PartKey, int, bool]],
 ) -> None:
-    audio = FrameAligner()
+    aligner = FrameAligner()
     received: list[tuple[PartKey, int]] = []
     sent: list[AudioChunk] = []
     for number, (part, length, ends) in enumerate(deltas):
         received += [(part, number)] * length
-        more = audio.add_delta(part, base64(bytes([number]) * length)) or []
-        assert all(each.samples % 160 == 0 for each in more if each.part == part)
+        more = aligner.add_delta(part, base64(bytes([number]) * length)) or []
+        assert all(each.samples % 160 == 0 for each in more if each.source == part)
         sent += more
         assert 0 <= len(received) - sum(each.samples for each in sent) < 160
         if ends:
-            sent += audio.end_part(part)
+            sent += aligner.end_part(part)
             assert len(received) == sum(each.samples for each in sent)
-    sent += audio.flush()
-    assert [(each.part, byte) for each in sent for byte in b64decode(each.payload)] == received
+    sent += aligner.take_rest()
+    assert [(each.source, byte) for each in sent for byte in b64decode(each.payload)] == received
     assert all(len(b64decode(each.payload)) == each.samples > 0 for each in sent)

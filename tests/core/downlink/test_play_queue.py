@@ -5,45 +5,40 @@ from hypothesis import strategies as st
 
 from twilio_realtime_core.downlink.play_queue import PlayQueue
 from twilio_realtime_core.machine.units import MS, SAMPLE_NS, samples_to_ns
-from twilio_realtime_core.values.playback_position import PartKey
+from twilio_realtime_core.values.playback_position import AudioSource, Clip, PartKey
 
 A = PartKey(1, "r", "a", 0)
 B = PartKey(1, "r", "b", 0)
-C = PartKey(1, "r", "c", 0)
+C = Clip(1, "greeting", 800)
 
 
-def queue(*sends: tuple[PartKey, int, int], lag: int = 0) -> PlayQueue:
-    """What was sent, as (part, ms, at); each burst is expected so much (ms) late."""
-    fifo = PlayQueue()
-    for part, ms, at in sends:
-        fifo.append(part, 8 * ms, at * MS, lag * MS)
-    return fifo
+def queue_of(*sends: tuple[AudioSource, int, int], delay_ms: int = 0) -> PlayQueue:
+    """Audio that was sent, as (source, ms, sent at ms); each burst has this start delay."""
+    queue = PlayQueue()
+    for source, ms, at_ms in sends:
+        queue.append(source, 8 * ms, at_ms * MS, delay_ms * MS)
+    return queue
 
 
-def played(fifo: PlayQueue, *at: int) -> list[int]:
-    """How many ms have been played at these moments (ms)."""
-    return [fifo.position_at(each * MS) // 8 for each in at]
+def played(queue: PlayQueue, *at_ms: int) -> list[int]:
+    """How many ms have been played at these instants (ms)."""
+    return [queue.position_at(each * MS) // 8 for each in at_ms]
 
 
-def test_audio_of_the_application_is_told_from_the_models_by_its_session() -> None:
-    assert PartKey(0, "", "1", 0).is_clip
-    assert not A.is_clip
-
-
-def test_an_empty_queue_has_played_all_and_does_not_end() -> None:
-    fifo = PlayQueue()
-    assert (len(fifo), fifo.position_at(MS), fifo.ends_at_ns, fifo.samples_before(8)) == (
+def test_an_empty_queue_has_played_all_and_has_no_end() -> None:
+    queue = PlayQueue()
+    assert (len(queue), queue.position_at(MS), queue.ends_at_ns, queue.samples_before(8)) == (
         0,
         0,
         None,
         {},
     )
-    assert fifo.is_idle(0)
+    assert queue.is_idle(0)
 
 
-def test_audio_starts_at_the_later_of_its_arrival_and_the_end_of_what_is_before() -> None:
-    fifo = queue((A, 100, 0), (B, 100, 50), (C, 100, 500))
-    assert played(fifo, 0, 50, 150, 250, 499, 500, 550, 900) == [
+def test_audio_starts_when_it_arrives_or_follows_earlier_audio() -> None:
+    queue = queue_of((A, 100, 0), (B, 100, 50), (C, 100, 500))
+    assert played(queue, 0, 50, 150, 250, 499, 500, 550, 900) == [
         0,
         50,
         150,
@@ -53,89 +48,90 @@ def test_audio_starts_at_the_later_of_its_arrival_and_the_end_of_what_is_before(
         250,
         300,
     ]
-    assert fifo.ends_at_ns == 600 * MS
+    assert queue.ends_at_ns == 600 * MS
 
 
-def test_a_burst_starts_late_by_its_lag_and_what_follows_it_with_it() -> None:
-    fifo = queue((A, 100, 0), (B, 100, 100), lag=30)
-    assert played(fifo, 30, 80, 130, 180, 300) == [0, 50, 100, 150, 200]
-    assert fifo.ends_at_ns == 230 * MS
+def test_a_start_delay_moves_the_whole_burst() -> None:
+    queue = queue_of((A, 100, 0), (B, 100, 100), delay_ms=30)
+    assert played(queue, 30, 80, 130, 180, 300) == [0, 50, 100, 150, 200]
+    assert queue.ends_at_ns == 230 * MS
 
 
-def test_audio_is_in_the_burst_that_would_end_as_it_comes_and_not_a_moment_later() -> None:
-    fifo = queue((A, 100, 0))
-    assert not fifo.is_idle(100 * MS)
-    assert fifo.is_idle(100 * MS + 1)
-    fifo.append(A, 800, 100 * MS, 50 * MS)
-    assert len(fifo) == 1
-    fifo.append(A, 800, 200 * MS + 1, 50 * MS)
-    assert len(fifo) == 2
-    assert fifo.burst_of(1600) is not fifo.burst_of(2400)
+def test_audio_at_the_end_of_a_burst_joins_it() -> None:
+    queue = queue_of((A, 100, 0))
+    assert not queue.is_idle(100 * MS)
+    assert queue.is_idle(100 * MS + 1)
+    queue.append(A, 800, 100 * MS, 50 * MS)
+    assert len(queue) == 1
+    queue.append(A, 800, 200 * MS + 1, 50 * MS)
+    assert len(queue) == 2
+    assert queue.burst_of(1600) is not queue.burst_of(2400)
 
 
-def test_pieces_are_kept_apart_by_part() -> None:
-    fifo = queue((A, 100, 0), (A, 100, 0), (B, 100, 0), (A, 100, 0))
-    assert len(fifo) == 3
-    assert fifo.burst_of(800) is fifo.burst_of(fifo.sent_samples)
-    assert fifo.samples_before(2000) == {A: 1600, B: 400}
-    assert fifo.samples_before(8 * 350) == {A: 2000, B: 800}
+def test_runs_are_separated_by_source() -> None:
+    queue = queue_of((A, 100, 0), (A, 100, 0), (B, 100, 0), (A, 100, 0))
+    assert len(queue) == 3
+    assert queue.burst_of(800) is queue.burst_of(queue.sent_samples)
+    assert queue.samples_before(2000) == {A: 1600, B: 400}
+    assert queue.samples_before(8 * 350) == {A: 2000, B: 800}
 
 
-def test_a_lag_that_grows_makes_one_burst_of_two_and_one_that_shrinks_two_of_one() -> None:
-    fifo = queue((A, 100, 0), (B, 100, 120), (C, 100, 130))
-    first, second = fifo.burst_of(800), fifo.burst_of(1600)
+def test_a_corrected_start_delay_joins_or_separates_bursts() -> None:
+    queue = queue_of((A, 100, 0), (B, 100, 120), (C, 100, 130))
+    first, second = queue.burst_of(800), queue.burst_of(1600)
     assert first is not second
-    fifo.set_start_delay(first, 40 * MS)
-    assert fifo.burst_of(2400) is first
-    assert played(fifo, 40, 90, 190, 340) == [0, 50, 150, 300]
-    fifo.set_start_delay(first, 10 * MS)
-    assert fifo.burst_of(1600) is second
-    assert fifo.burst_of(2400) is second
-    assert played(fifo, 119, 120, 170) == [100, 100, 150]
+    queue.set_start_delay(first, 40 * MS)
+    assert queue.burst_of(2400) is first
+    assert played(queue, 40, 90, 190, 340) == [0, 50, 150, 300]
+    queue.set_start_delay(first, 10 * MS)
+    assert queue.burst_of(1600) is second
+    assert queue.burst_of(2400) is second
+    assert played(queue, 119, 120, 170) == [100, 100, 150]
 
 
-def test_a_burst_that_is_sent_while_a_late_one_plays_has_its_lag() -> None:
-    fifo = queue((A, 100, 0), lag=60)
-    fifo.append(B, 800, 150 * MS, 90 * MS)
-    assert fifo.burst_of(1600) is fifo.burst_of(800)
-    assert fifo.ends_at_ns == 260 * MS
+def test_audio_sent_while_a_late_burst_plays_joins_it() -> None:
+    queue = queue_of((A, 100, 0), delay_ms=60)
+    queue.append(B, 800, 150 * MS, 90 * MS)
+    assert queue.burst_of(1600) is queue.burst_of(800)
+    assert queue.ends_at_ns == 260 * MS
 
 
-def test_pieces_are_forgotten_whole() -> None:
-    fifo = queue((A, 100, 0), (B, 100, 0), (C, 100, 400))
-    assert fifo.take_played(799) == []
-    assert fifo.take_played(1599) == [(A, 800)]
-    assert played(fifo, 0, 150) == [100, 150]
-    assert fifo.take_played(2400) == [(B, 800), (C, 800)]
-    assert played(fifo, 0) == [300]
-    assert fifo.is_idle(0)
+def test_runs_are_removed_whole() -> None:
+    queue = queue_of((A, 100, 0), (B, 100, 0), (C, 100, 400))
+    assert queue.take_played(799) == []
+    assert queue.take_played(1599) == [(A, 800)]
+    assert played(queue, 0, 150) == [100, 150]
+    assert queue.take_played(2400) == [(B, 800), (C, 800)]
+    assert played(queue, 0) == [300]
+    assert queue.is_idle(0)
 
 
 sends = st.lists(
-    st.tuples(st.sampled_from([A, B]), st.integers(1, 2000), st.integers(0, 300 * MS)), max_size=12
+    st.tuples(st.sampled_from([A, B, C]), st.integers(1, 2000), st.integers(0, 300 * MS)),
+    max_size=12,
 )
 
 
 @given(sends, st.lists(st.tuples(st.integers(0, 11), st.integers(0, 400 * MS)), max_size=4))
-def test_the_queue_plays_each_piece_as_soon_as_it_can(
-    sends: list[tuple[PartKey, int, int]], lags: list[tuple[int, int]]
+def test_the_queue_plays_each_run_as_soon_as_possible(
+    sends: list[tuple[AudioSource, int, int]], delays: list[tuple[int, int]]
 ) -> None:
-    fifo = PlayQueue()
+    queue = PlayQueue()
     now = 0
-    for part, samples, gap in sends:
-        now += gap
-        fifo.append(part, samples, now, 0)
-    for index, lag in lags:
-        if index < fifo.sent_samples:
-            fifo.set_start_delay(fifo.burst_of(index + 1), lag)
-    moments = [step * 40 * MS for step in range(60)]
-    positions = [fifo.position_at(at) for at in moments]
+    for source, samples, gap_ns in sends:
+        now += gap_ns
+        queue.append(source, samples, now, 0)
+    for index, delay_ns in delays:
+        if index < queue.sent_samples:
+            queue.set_start_delay(queue.burst_of(index + 1), delay_ns)
+    instants = [step * 40 * MS for step in range(60)]
+    positions = [queue.position_at(at) for at in instants]
     assert positions == sorted(positions)
     for before, after in pairwise(positions):
         assert after - before <= 40 * MS // SAMPLE_NS
-    if fifo.ends_at_ns is not None:
-        assert fifo.ends_at_ns >= now
-        assert fifo.ends_at_ns >= samples_to_ns(fifo.sent_samples)
-        assert fifo.position_at(fifo.ends_at_ns) == fifo.sent_samples
-        assert fifo.position_at(fifo.ends_at_ns - 1) == fifo.sent_samples - 1
-    assert sum(fifo.samples_before(fifo.sent_samples).values()) == fifo.sent_samples
+    if queue.ends_at_ns is not None:
+        assert queue.ends_at_ns >= now
+        assert queue.ends_at_ns >= samples_to_ns(queue.sent_samples)
+        assert queue.position_at(queue.ends_at_ns) == queue.sent_samples
+        assert queue.position_at(queue.ends_at_ns - 1) == queue.sent_samples - 1
+    assert sum(queue.samples_before(queue.sent_samples).values()) == queue.sent_samples

@@ -14,27 +14,39 @@ from twilio_realtime_core.downlink.playout import (
     Playout,
 )
 from twilio_realtime_core.machine.units import MS, SAMPLE_NS, SECOND, samples_to_ns
-from twilio_realtime_core.values.playback_position import PartKey, PlaybackPosition
+from twilio_realtime_core.values.playback_position import (
+    AudioSource,
+    Clip,
+    PartKey,
+    PlaybackPosition,
+)
 
 A = PartKey(1, "r1", "a", 0)
 B = PartKey(1, "r1", "b", 0)
 C = PartKey(1, "r2", "c", 0)
+D = Clip(1, "d", 800)
 NOTHING = PlaybackProgress()
 
 
-def send(playout: Playout, part: PartKey, ms: int, at: int) -> PlaybackProgress:
+def send(playout: Playout, source: AudioSource, ms: int, at: int) -> PlaybackProgress:
     """Send `ms` of audio at `at` (ms)."""
-    return playout.audio_sent(part, ms * 8, at * MS)
+    return playout.audio_sent(source, ms * 8, at * MS)
 
 
-def heard(playout: Playout, at: int) -> dict[str, int]:
+def name_of(position: PlaybackPosition) -> str:
+    """The item of a part, or the name of a clip."""
+    source = position.source
+    return source.item_id if isinstance(source, PartKey) else source.name
+
+
+def estimated(playout: Playout, at: int) -> dict[str, int]:
     """How much of each item (ms) a clear at `at` (ms) leaves heard."""
-    return {each.part.item_id: each.estimated_samples // 8 for each in playout.positions(at * MS)}
+    return {name_of(each): each.estimated_samples // 8 for each in playout.positions(at * MS)}
 
 
 def confirmed(playout: Playout) -> dict[str, int]:
     """How much of each item (ms) marks confirm."""
-    return {each.part.item_id: each.confirmed_samples // 8 for each in playout.positions(0)}
+    return {name_of(each): each.confirmed_samples // 8 for each in playout.positions(0)}
 
 
 def probe(playout: Playout, at: int, round_trip: int) -> None:
@@ -44,10 +56,10 @@ def probe(playout: Playout, at: int, round_trip: int) -> None:
     assert playout.mark_echoed(name, (at + round_trip) * MS) == NOTHING
 
 
-# The queue
+# The queue.
 
 
-def test_nothing_sent_is_nothing_heard() -> None:
+def test_nothing_is_heard_where_nothing_was_sent() -> None:
     playout = Playout()
     assert playout.positions(SECOND) == []
     assert not playout.is_playing(SECOND)
@@ -55,10 +67,10 @@ def test_nothing_sent_is_nothing_heard() -> None:
     assert not playout.is_checkpoint_due(SECOND)
 
 
-def test_audio_is_heard_as_time_passes_and_never_beyond_what_was_sent() -> None:
+def test_audio_is_heard_as_time_passes_to_its_end() -> None:
     playout = Playout()
     send(playout, A, 200, at=1000)
-    assert [heard(playout, at)["a"] for at in (1000, 1050, 1200, 1500)] == [0, 50, 200, 200]
+    assert [estimated(playout, at)["a"] for at in (1000, 1050, 1200, 1500)] == [0, 50, 200, 200]
 
 
 def test_a_sample_counts_when_all_of_it_has_been_played() -> None:
@@ -77,39 +89,39 @@ def test_a_single_sample_is_audio_too() -> None:
     assert [playout.positions(n * SAMPLE_NS)[0].estimated_samples for n in (0, 1, 2)] == [0, 1, 2]
 
 
-def test_what_is_sent_faster_than_it_plays_waits_its_turn() -> None:
+def test_audio_sent_faster_than_it_plays_is_queued() -> None:
     playout = Playout()
     send(playout, A, 200, at=0)
     send(playout, B, 100, at=10)
     send(playout, C, 100, at=20)
-    assert heard(playout, 150) == {"a": 150, "b": 0, "c": 0}
-    assert heard(playout, 250) == {"a": 200, "b": 50, "c": 0}
-    assert heard(playout, 399) == {"a": 200, "b": 100, "c": 99}
+    assert estimated(playout, 150) == {"a": 150, "b": 0, "c": 0}
+    assert estimated(playout, 250) == {"a": 200, "b": 50, "c": 0}
+    assert estimated(playout, 399) == {"a": 200, "b": 100, "c": 99}
 
 
-def test_silence_while_nothing_comes_is_not_heard_as_audio() -> None:
+def test_a_pause_in_the_audio_does_not_count_as_heard() -> None:
     playout = Playout()
     send(playout, A, 100, at=0)
     send(playout, A, 100, at=500)
-    assert [heard(playout, at)["a"] for at in (300, 500, 550, 700)] == [100, 100, 150, 200]
+    assert [estimated(playout, at)["a"] for at in (300, 500, 550, 700)] == [100, 100, 150, 200]
 
 
 def test_many_short_deltas_are_heard_as_one_long_one() -> None:
     playout = Playout()
     for at in range(50):
         send(playout, A, 20, at)
-    assert [heard(playout, at)["a"] for at in (49, 333, 1000)] == [49, 333, 1000]
+    assert [estimated(playout, at)["a"] for at in (49, 333, 1000)] == [49, 333, 1000]
 
 
-def test_an_item_that_goes_on_after_another_is_heard_in_both_places() -> None:
+def test_an_item_continued_after_another_is_heard_in_both_places() -> None:
     playout = Playout()
     for part in (A, B, A):
         send(playout, part, 100, at=0)
-    assert heard(playout, 150) == {"a": 100, "b": 50}
-    assert heard(playout, 250) == {"a": 150, "b": 100}
+    assert estimated(playout, 150) == {"a": 100, "b": 50}
+    assert estimated(playout, 250) == {"a": 150, "b": 100}
 
 
-def test_content_parts_of_an_item_are_told_apart() -> None:
+def test_content_parts_of_an_item_are_distinct() -> None:
     playout = Playout()
     second = PartKey(1, "r1", "a", 1)
     send(playout, A, 100, at=0)
@@ -124,7 +136,7 @@ def test_content_parts_of_an_item_are_told_apart() -> None:
     ]
 
 
-def test_positions_are_right_in_the_middle_of_128_queued_items_whose_echoes_are_late() -> None:
+def test_positions_are_right_among_128_queued_items() -> None:
     playout = Playout()
     probe(playout, at=0, round_trip=100)
     marks: list[str] = []
@@ -133,11 +145,11 @@ def test_positions_are_right_in_the_middle_of_128_queued_items_whose_echoes_are_
         marks.append(playout.next_mark(SECOND))
     for number in range(64):
         playout.mark_echoed(marks[number], (1000 + 100 * (number + 1) + 100) * MS)
-    at_clear = heard(playout, 1000 + 6_530)
+    at_clear = estimated(playout, 1000 + 6_530)
     assert [at_clear[str(number)] for number in (64, 65, 66)] == [100, 30, 0]
 
 
-# Marks
+# Marks.
 
 
 def test_an_echo_confirms_all_before_the_mark() -> None:
@@ -154,14 +166,14 @@ def test_an_echo_confirms_all_before_the_mark() -> None:
     assert confirmed(playout) == {"a": 200, "b": 100}
 
 
-def test_what_is_confirmed_is_heard_even_if_the_model_is_not_as_far() -> None:
+def test_what_marks_confirm_counts_before_the_estimate() -> None:
     playout = Playout()
     send(playout, A, 400, at=0)
     playout.mark_echoed(playout.next_mark(0), 10 * MS)
-    assert heard(playout, 20) == {"a": 400}
+    assert estimated(playout, 20) == {"a": 400}
 
 
-def test_an_echo_answers_for_the_marks_before_it_and_comes_once() -> None:
+def test_an_echo_answers_for_the_marks_before_it_once() -> None:
     playout = Playout()
     marks: list[str] = []
     for part in (A, B, C):
@@ -176,7 +188,7 @@ def test_an_echo_answers_for_the_marks_before_it_and_comes_once() -> None:
 @pytest.mark.parametrize(
     "name", ["", "1", "00", "+0", "-1", "0 ", "٠", "²", "mark", "9" * 9, "9" * 5000]
 )
-def test_an_echo_of_no_mark_confirms_nothing(name: str) -> None:
+def test_an_echo_of_an_unknown_mark_confirms_nothing(name: str) -> None:
     playout = Playout()
     send(playout, A, 100, at=0)
     assert playout.next_mark(0) == "0"
@@ -184,7 +196,7 @@ def test_an_echo_of_no_mark_confirms_nothing(name: str) -> None:
     assert confirmed(playout) == {"a": 0}
 
 
-def test_a_second_mark_in_the_same_place_tells_nothing_more() -> None:
+def test_a_second_mark_in_one_place_changes_nothing() -> None:
     playout = Playout()
     send(playout, A, 100, at=0)
     first, second = playout.next_mark(0), playout.next_mark(0)
@@ -194,55 +206,55 @@ def test_a_second_mark_in_the_same_place_tells_nothing_more() -> None:
     assert playout.round_trip.estimate_ns == 80 * MS
 
 
-def test_a_part_is_finished_once_it_is_complete_and_confirmed_in_either_order() -> None:
+def test_a_part_finishes_when_complete_and_confirmed() -> None:
     playout = Playout()
     for part in (A, B):
         send(playout, part, 100, at=0)
     marks = [playout.next_mark(0)]
-    assert playout.part_completed(A) == NOTHING
+    assert playout.source_completed(A) == NOTHING
     assert playout.mark_echoed(marks[0], 220 * MS) == PlaybackProgress(
         started=(A, B), finished=(A,)
     )
-    assert playout.part_completed(B) == PlaybackProgress(finished=(B,))
+    assert playout.source_completed(B) == PlaybackProgress(finished=(B,))
     assert playout.positions(SECOND) == []
 
 
-def test_a_part_is_not_finished_while_some_of_it_is_unconfirmed() -> None:
+def test_a_part_does_not_finish_while_some_is_unconfirmed() -> None:
     playout = Playout()
     send(playout, A, 100, at=0)
     mark = playout.next_mark(0)
     send(playout, A, 100, at=0)
-    playout.part_completed(A)
+    playout.source_completed(A)
     assert playout.mark_echoed(mark, 120 * MS) == PlaybackProgress(started=(A,))
     assert playout.positions(150 * MS) == [
         PlaybackPosition(A, 800, 1200, sent_samples=1600, is_complete=True)
     ]
 
 
-def test_the_end_of_a_response_completes_its_parts_and_no_others() -> None:
+def test_the_end_of_a_response_completes_only_its_parts() -> None:
     playout = Playout()
     for part in (A, B, C):
         send(playout, part, 100, at=0)
-    playout.response_done("r1")
+    playout.response_completed("r1")
     assert [each.is_complete for each in playout.positions(0)] == [True, True, False]
     assert playout.mark_echoed(playout.next_mark(0), 320 * MS) == PlaybackProgress(
         (A, B, C), finished=(A, B)
     )
-    assert playout.response_done("r2") == PlaybackProgress(finished=(C,))
+    assert playout.response_completed("r2") == PlaybackProgress(finished=(C,))
 
 
-def test_the_end_of_a_part_without_audio_is_nothing() -> None:
+def test_the_end_of_a_part_without_audio_changes_nothing() -> None:
     playout = Playout()
-    assert playout.part_completed(A) == NOTHING
-    assert playout.response_done("r1") == NOTHING
+    assert playout.source_completed(A) == NOTHING
+    assert playout.response_completed("r1") == NOTHING
 
 
-# A player behind the model
+# A player behind the model.
 
 
 def late_player() -> Playout:
-    """A round trip of 80 ms; of 1000 ms of A sent at 1000, the echo of a mark after the first 200
-    tells that the player is 150 ms behind."""
+    """A round trip of 80 ms. Of 1000 ms of A sent at 1000, the echo of a mark behind the first 200
+    shows that the player is 150 ms late."""
     playout = Playout()
     probe(playout, at=0, round_trip=80)
     send(playout, A, 200, at=1000)
@@ -254,16 +266,16 @@ def late_player() -> Playout:
 
 def test_a_late_echo_shifts_the_model() -> None:
     playout = late_player()
-    assert heard(playout, 1500) == {"a": 350}
+    assert estimated(playout, 1500) == {"a": 350}
 
 
-def test_without_a_measured_round_trip_the_first_echo_is_taken_to_be_timely() -> None:
+def test_the_first_echo_is_timely_without_a_measured_round_trip() -> None:
     playout = Playout()
     send(playout, A, 200, at=1000)
     mark = playout.next_mark(1000 * MS)
     send(playout, A, 800, at=1000)
     playout.mark_echoed(mark, 1430 * MS)
-    assert heard(playout, 1500) == {"a": 500}
+    assert estimated(playout, 1500) == {"a": 500}
     assert playout.round_trip.estimate_ns == 230 * MS
 
 
@@ -271,47 +283,47 @@ def test_a_timely_echo_ends_the_shift() -> None:
     playout = late_player()
     playout.mark_echoed(playout.next_mark(1500 * MS), (2000 + 80) * MS)
     send(playout, B, 500, at=2100)
-    assert heard(playout, 2300) == {"a": 1000, "b": 200}
+    assert estimated(playout, 2300) == {"a": 1000, "b": 200}
 
 
-def test_audio_that_finds_a_late_player_busy_follows_without_a_gap() -> None:
+def test_audio_that_a_late_player_is_busy_for_follows_directly() -> None:
     playout = late_player()  # busy until 2150
     send(playout, A, 100, at=2100)
     send(playout, B, 100, at=2110)
-    assert heard(playout, 2240) == {"a": 1090, "b": 0}
-    assert heard(playout, 2300) == {"a": 1100, "b": 50}
+    assert estimated(playout, 2240) == {"a": 1090, "b": 0}
+    assert estimated(playout, 2300) == {"a": 1100, "b": 50}
 
 
-def test_audio_that_finds_a_late_player_idle_is_as_late_again() -> None:
+def test_audio_that_finds_a_late_player_idle_is_late_again() -> None:
     playout = late_player()
     send(playout, A, 100, at=2200)
-    assert [heard(playout, at)["a"] for at in (2200, 2350, 2400)] == [1000, 1000, 1050]
+    assert [estimated(playout, at)["a"] for at in (2200, 2350, 2400)] == [1000, 1000, 1050]
 
 
-def test_a_mark_that_finds_the_player_idle_does_not_make_it_late() -> None:
+def test_a_mark_at_an_idle_player_does_not_delay_it() -> None:
     playout = Playout()
     probe(playout, at=0, round_trip=80)
     send(playout, A, 200, at=1000)
-    playout.mark_echoed(playout.next_mark(2000 * MS), 2080 * MS)  # the end of the part came late
+    playout.mark_echoed(playout.next_mark(2000 * MS), 2080 * MS)  # the end of the part was late
     send(playout, B, 200, at=3000)
-    assert heard(playout, 3100) == {"a": 200, "b": 100}
+    assert estimated(playout, 3100) == {"a": 200, "b": 100}
 
 
-def test_a_mark_that_finds_a_late_player_idle_tells_nothing_new() -> None:
+def test_a_mark_at_an_idle_late_player_changes_nothing() -> None:
     playout = late_player()
     playout.mark_echoed(playout.next_mark(4000 * MS), 4080 * MS)
     send(playout, B, 200, at=5000)
-    assert heard(playout, 5200) == {"a": 1000, "b": 50}
+    assert estimated(playout, 5200) == {"a": 1000, "b": 50}
 
 
-def test_an_echo_late_by_jitter_alone_moves_nothing() -> None:
+def test_an_echo_late_by_jitter_changes_nothing() -> None:
     playout = late_player()
     playout.mark_echoed(playout.next_mark(1500 * MS), (2150 + 80 + 200) * MS)
     send(playout, B, 200, at=3000)
-    assert heard(playout, 3200) == {"a": 1000, "b": 50}
+    assert estimated(playout, 3200) == {"a": 1000, "b": 50}
 
 
-def test_a_player_that_has_run_dry_unseen_is_believed_to_be_late_once_three_echoes_say_so() -> None:
+def test_three_late_echoes_show_that_the_player_ran_dry() -> None:
     playout = Playout()
     probe(playout, at=0, round_trip=80)
     marks: list[str] = []
@@ -320,12 +332,12 @@ def test_a_player_that_has_run_dry_unseen_is_believed_to_be_late_once_three_echo
         marks.append(playout.next_mark(SECOND))
     for number, late in enumerate((0, 90, 90)):
         playout.mark_echoed(marks[number], (1000 + 250 * (number + 1) + late + 80) * MS)
-    assert heard(playout, 1900) == {"a": 900}
+    assert estimated(playout, 1900) == {"a": 900}
     playout.mark_echoed(marks[3], (2000 + 90 + 80) * MS)
-    assert heard(playout, 2200) == {"a": 1110}
+    assert estimated(playout, 2200) == {"a": 1110}
 
 
-def test_the_start_of_a_burst_is_expected_as_late_as_the_middle_one_of_earlier_bursts() -> None:
+def test_a_burst_is_expected_to_have_the_median_start_delay() -> None:
     playout = Playout()
     probe(playout, at=0, round_trip=80)
     for number, late in enumerate((10, 300, 40)):
@@ -334,45 +346,45 @@ def test_the_start_of_a_burst_is_expected_as_late_as_the_middle_one_of_earlier_b
         playout.mark_echoed(playout.next_mark(at * MS), (at + 200 + late + 80) * MS)
     assert playout.start_delay_history == StartDelayHistory((10 * MS, 300 * MS, 40 * MS))
     send(playout, B, 500, at=9000)
-    assert heard(playout, 9100) == {"a": 600, "b": 60}
+    assert estimated(playout, 9100) == {"a": 600, "b": 60}
 
 
-def test_before_its_first_burst_a_call_expects_what_earlier_calls_have_shown() -> None:
+def test_the_first_burst_has_the_start_delay_of_earlier_calls() -> None:
     playout = Playout(StartDelayHistory((120 * MS,)))
     send(playout, A, 500, at=1000)
-    assert heard(playout, 1300) == {"a": 180}
+    assert estimated(playout, 1300) == {"a": 180}
     assert playout.start_delay_history == StartDelayHistory()
     playout.restart()
     send(playout, B, 500, at=2000)
-    assert heard(playout, 2300)["b"] == 180
+    assert estimated(playout, 2300)["b"] == 180
 
 
-def test_what_has_no_echo_yet_had_not_been_reached_a_round_trip_ago() -> None:
+def test_a_missing_echo_bounds_the_position() -> None:
     playout = Playout()
     probe(playout, at=0, round_trip=80)
     send(playout, A, 20, at=1000)
     mark = playout.next_mark(SECOND)
     send(playout, A, 980, at=1000)
-    assert [heard(playout, at)["a"] for at in (1050, 1100, 1101, 1400)] == [50, 100, 100, 100]
+    assert [estimated(playout, at)["a"] for at in (1050, 1100, 1101, 1400)] == [50, 100, 100, 100]
     playout.mark_echoed(mark, (1020 + 300 + 80) * MS)
-    assert heard(playout, 1400) == {"a": 100}
-    assert heard(playout, 1500) == {"a": 200}
+    assert estimated(playout, 1400) == {"a": 100}
+    assert estimated(playout, 1500) == {"a": 200}
 
 
-def test_of_a_player_that_is_known_a_missing_echo_tells_nothing() -> None:
+def test_a_missing_echo_of_a_known_player_changes_nothing() -> None:
     playout = late_player()
     playout.next_mark(1000 * MS)
-    assert heard(playout, 2400) == {"a": 1000}
+    assert estimated(playout, 2400) == {"a": 1000}
 
 
-def test_a_phone_that_has_never_echoed_is_not_waited_for() -> None:
+def test_a_missing_echo_does_not_count_before_the_first_echo() -> None:
     playout = Playout()
     playout.round_trip.ping_sent(b"x", 0)
     playout.round_trip.pong(b"x", 80 * MS)
     send(playout, A, 20, at=1000)
     playout.next_mark(SECOND)
     send(playout, A, 980, at=1000)
-    assert heard(playout, 1600) == {"a": 600}
+    assert estimated(playout, 1600) == {"a": 600}
 
 
 def test_a_probe_under_way_does_not_hide_the_first_mark() -> None:
@@ -382,42 +394,42 @@ def test_a_probe_under_way_does_not_hide_the_first_mark() -> None:
     send(playout, A, 20, at=1000)
     playout.next_mark(SECOND)
     send(playout, A, 980, at=1000)
-    assert heard(playout, 1600) == {"a": 100}
+    assert estimated(playout, 1600) == {"a": 100}
 
 
-def test_audio_that_a_late_player_is_still_busy_with_makes_one_burst_of_two() -> None:
+def test_a_late_player_joins_two_bursts() -> None:
     playout = Playout()
     probe(playout, at=0, round_trip=80)
     send(playout, A, 200, at=1000)
     mark = playout.next_mark(SECOND)
     send(playout, B, 200, at=1250)  # the first seems to have ended at 1200
     playout.mark_echoed(mark, (1200 + 150 + 80) * MS)
-    assert heard(playout, 1500) == {"a": 200, "b": 150}
+    assert estimated(playout, 1500) == {"a": 200, "b": 150}
 
 
-# How sure it is
+# Margins.
 
 
 def margins(playout: Playout, at: int) -> dict[str, int]:
     """How far the estimate of each item may be off (ms)."""
-    return {each.part.item_id: each.margin_samples // 8 for each in playout.positions(at * MS)}
+    return {name_of(each): each.margin_samples // 8 for each in playout.positions(at * MS)}
 
 
-def test_before_anything_is_known_of_the_line_all_may_be_heard_or_nothing() -> None:
+def test_the_margin_is_all_audio_where_nothing_is_known() -> None:
     playout = Playout()
     send(playout, A, 200, at=1000)
     assert margins(playout, 1050) == {"a": 150}
     assert margins(playout, 1150) == {"a": 150}
 
 
-def test_before_the_first_burst_of_all_a_start_delay_cannot_be_told() -> None:
+def test_the_margin_is_all_audio_before_the_first_burst() -> None:
     playout = Playout()
     probe(playout, at=0, round_trip=80)
     send(playout, A, 200, at=1000)
     assert margins(playout, 1150) == {"a": 150}
 
 
-def test_the_margin_of_a_burst_is_how_start_delays_and_round_trips_differ() -> None:
+def test_the_margin_is_the_spread_of_delays_and_trips() -> None:
     playout = Playout(StartDelayHistory((20 * MS, 60 * MS)))
     probe(playout, at=0, round_trip=80)
     probe(playout, at=100, round_trip=85)
@@ -429,7 +441,7 @@ def test_the_margin_of_a_burst_is_how_start_delays_and_round_trips_differ() -> N
     assert margins(playout, 1650) == {"a": 5}
 
 
-def test_what_is_confirmed_or_not_sent_yet_bounds_the_margin() -> None:
+def test_the_margin_is_within_confirmed_and_sent_audio() -> None:
     playout = Playout(StartDelayHistory((0, 900 * MS)))
     probe(playout, at=0, round_trip=80)
     send(playout, A, 100, at=1000)
@@ -437,10 +449,10 @@ def test_what_is_confirmed_or_not_sent_yet_bounds_the_margin() -> None:
     assert margins(playout, 1150) == {"a": 100, "b": 350}
 
 
-# The first frame of a burst
+# The first frame of a burst.
 
 
-def test_audio_that_finds_the_player_idle_begins_a_burst() -> None:
+def test_audio_that_finds_the_player_idle_starts_a_burst() -> None:
     playout = Playout()
     assert playout.starts_burst(SECOND)
     send(playout, A, 100, at=1000)
@@ -450,7 +462,7 @@ def test_audio_that_finds_the_player_idle_begins_a_burst() -> None:
     assert playout.starts_burst(1000 * MS)
 
 
-def test_a_burst_close_behind_a_mark_has_no_first_frame_of_its_own() -> None:
+def test_a_burst_close_behind_a_mark_has_no_separate_frame() -> None:
     playout = Playout()
     send(playout, A, 100, at=1000)
     playout.next_mark(1000 * MS)
@@ -458,10 +470,10 @@ def test_a_burst_close_behind_a_mark_has_no_first_frame_of_its_own() -> None:
     assert playout.starts_burst(1250 * MS)
 
 
-# When it will be silent
+# Silence.
 
 
-def test_it_is_silent_at_the_latest_two_seconds_after_the_models_end() -> None:
+def test_silence_is_certain_two_seconds_after_the_estimated_end() -> None:
     playout = late_player()
     assert playout.silent_at_ns == 4150 * MS
     assert playout.is_playing(4149 * MS)
@@ -470,7 +482,7 @@ def test_it_is_silent_at_the_latest_two_seconds_after_the_models_end() -> None:
     assert playout.silent_at_ns is None
 
 
-def test_an_echo_before_its_time_confirms_and_teaches_nothing() -> None:
+def test_an_early_echo_confirms_without_a_measurement() -> None:
     playout = Playout()
     probe(playout, at=0, round_trip=80)
     send(playout, A, 400, at=1000)
@@ -487,24 +499,24 @@ def test_a_quick_echo_behind_audio_bounds_the_round_trip() -> None:
     assert playout.round_trip.estimate_ns == 80 * MS
 
 
-# Marks that do not come back
+# Lost marks.
 
 
-def test_audio_that_no_mark_confirms_may_be_playing_for_two_seconds_more() -> None:
+def test_unconfirmed_audio_may_play_for_two_more_seconds() -> None:
     playout = Playout()
     send(playout, A, 100, at=0)
     assert playout.is_playing(2099 * MS)
     assert not playout.is_playing(2100 * MS)
 
 
-def test_what_must_have_been_played_counts_as_heard_though_no_mark_came_back() -> None:
+def test_audio_counts_as_heard_after_its_playing_time() -> None:
     playout = Playout()
     probe(playout, at=0, round_trip=80)
     send(playout, A, 20, at=0)
     playout.next_mark(0)
     send(playout, A, 780, at=0)
-    assert heard(playout, 2799) == {"a": 100}
-    assert heard(playout, 2800) == {"a": 800}
+    assert estimated(playout, 2799) == {"a": 100}
+    assert estimated(playout, 2800) == {"a": 800}
     assert not playout.is_playing(2800 * MS)
 
 
@@ -512,9 +524,9 @@ def test_lost_marks_are_given_up_when_later_audio_is_sent() -> None:
     playout = Playout()
     send(playout, A, 100, at=0)
     lost = playout.next_mark(0)
-    playout.part_completed(A)
+    playout.source_completed(A)
     assert send(playout, B, 100, at=2100) == PlaybackProgress(started=(A,), finished=(A,))
-    assert heard(playout, 2150) == {"b": 50}
+    assert estimated(playout, 2150) == {"b": 50}
     assert playout.mark_echoed(lost, 2200 * MS) == NOTHING
     assert confirmed(playout) == {"b": 0}
     assert playout.mark_echoed(playout.next_mark(2100 * MS), 2250 * MS) == PlaybackProgress(
@@ -522,7 +534,7 @@ def test_lost_marks_are_given_up_when_later_audio_is_sent() -> None:
     )
 
 
-def test_marks_are_not_given_up_while_they_may_still_come() -> None:
+def test_marks_that_may_still_come_are_not_given_up() -> None:
     playout = Playout()
     send(playout, A, 100, at=0)
     mark = playout.next_mark(0)
@@ -530,16 +542,16 @@ def test_marks_are_not_given_up_while_they_may_still_come() -> None:
     assert playout.mark_echoed(mark, 2100 * MS) == PlaybackProgress(started=(A,))
 
 
-def test_a_late_player_gets_longer() -> None:
+def test_a_late_player_may_play_for_longer() -> None:
     playout = late_player()
     assert playout.is_playing(4149 * MS)
     assert not playout.is_playing(4150 * MS)
 
 
-# Clear, and another stream
+# A clear, and another stream.
 
 
-def test_a_clear_empties_the_queue_and_makes_older_echoes_mean_nothing() -> None:
+def test_a_clear_empties_the_queue_and_invalidates_marks() -> None:
     playout = Playout()
     send(playout, A, 500, at=0)
     stale = playout.next_mark(0)
@@ -547,34 +559,34 @@ def test_a_clear_empties_the_queue_and_makes_older_echoes_mean_nothing() -> None
     assert not playout.is_playing(10 * MS)
     assert playout.positions(10 * MS) == []
     send(playout, B, 500, at=100)
-    fresh = playout.next_mark(100 * MS)
+    valid = playout.next_mark(100 * MS)
     assert playout.mark_echoed(stale, 150 * MS) == NOTHING
-    assert heard(playout, 200) == {"b": 100}
+    assert estimated(playout, 200) == {"b": 100}
     assert confirmed(playout) == {"b": 0}
-    assert playout.mark_echoed(fresh, 620 * MS) == PlaybackProgress(started=(B,))
+    assert playout.mark_echoed(valid, 620 * MS) == PlaybackProgress(started=(B,))
 
 
-def test_after_a_clear_the_player_is_expected_to_be_as_late_as_before() -> None:
+def test_the_start_delay_is_expected_again_after_a_clear() -> None:
     playout = late_player()
     playout.clear()
     send(playout, B, 500, at=3000)
-    assert heard(playout, 3200) == {"b": 50}
+    assert estimated(playout, 3200) == {"b": 50}
     assert [each.estimated_samples for each in playout.positions(3149 * MS)] == [0]
 
 
-def test_another_stream_is_measured_anew_and_confirms_nothing_of_the_old() -> None:
+def test_another_stream_is_measured_anew() -> None:
     playout = late_player()
     stale = playout.next_mark(1500 * MS)
-    playout.part_completed(A)
+    playout.source_completed(A)
     playout.restart()
     assert playout.round_trip.estimate_ns is None
     assert playout.positions(1500 * MS) == []
     assert playout.mark_echoed(stale, 2300 * MS) == NOTHING
     send(playout, B, 500, at=3000)
-    assert heard(playout, 3200) == {"b": 200}
+    assert estimated(playout, 3200) == {"b": 200}
 
 
-def test_a_part_that_goes_on_in_another_stream_keeps_its_positions() -> None:
+def test_a_part_continued_on_another_stream_keeps_its_positions() -> None:
     playout = Playout()
     send(playout, A, 500, at=0)
     playout.restart()
@@ -586,22 +598,22 @@ def test_a_part_that_goes_on_in_another_stream_keeps_its_positions() -> None:
     assert playout.mark_echoed(playout.next_mark(1000 * MS), 1300 * MS) == PlaybackProgress(
         started=(A,)
     )
-    assert playout.part_completed(A) == PlaybackProgress(finished=(A,))
+    assert playout.source_completed(A) == PlaybackProgress(finished=(A,))
 
 
-def test_a_part_of_which_another_stream_gets_nothing_does_not_finish() -> None:
+def test_a_part_lost_with_its_stream_does_not_finish() -> None:
     playout = Playout()
     send(playout, A, 500, at=0)
     playout.restart()
-    assert playout.part_completed(A) == NOTHING
+    assert playout.source_completed(A) == NOTHING
     assert playout.positions(SECOND) == []
 
 
-# Which marks to send
+# Marks to send.
 
 
 def marks_of(sends: Iterable[tuple[int, int]]) -> int:
-    """How many checkpoint marks go with audio sent as (ms, at)."""
+    """How many checkpoint marks are sent with audio of (ms, sent at ms)."""
     playout = Playout()
     count = 0
     for ms, at in sends:
@@ -613,7 +625,7 @@ def marks_of(sends: Iterable[tuple[int, int]]) -> int:
     return count
 
 
-def test_three_short_deltas_get_a_mark_after_the_first_and_at_the_tail() -> None:
+def test_short_deltas_have_a_first_and_a_final_mark() -> None:
     playout = Playout()
     send(playout, A, 100, at=5)
     assert playout.is_checkpoint_due(5 * MS)
@@ -627,15 +639,15 @@ def test_three_short_deltas_get_a_mark_after_the_first_and_at_the_tail() -> None
 
 
 @pytest.mark.parametrize("start", [0, 1000, -1000])
-def test_the_first_audio_gets_a_mark_whatever_the_clock_says(start: int) -> None:
+def test_the_first_audio_has_a_mark_at_any_time(start: int) -> None:
     playout = Playout()
     send(playout, A, 20, start)
     assert playout.is_checkpoint_due(start * MS)
     assert playout.has_capacity(MAX_QUEUED_SAMPLES - 160, start * MS)
-    assert heard(playout, start + 10) == {"a": 10}
+    assert estimated(playout, start + 10) == {"a": 10}
 
 
-def test_the_next_mark_is_due_after_250_ms_of_audio_or_of_time() -> None:
+def test_a_mark_is_due_every_250_ms() -> None:
     assert CHECKPOINT_SAMPLES * SAMPLE_NS == 250 * MS
     for samples, at, due in [(1999, 249, False), (2000, 249, True), (1, 250, True)]:
         playout = Playout()
@@ -645,20 +657,20 @@ def test_the_next_mark_is_due_after_250_ms_of_audio_or_of_time() -> None:
         assert playout.is_checkpoint_due(at * MS) is due
 
 
-def test_audio_sent_at_once_gets_four_marks_a_second() -> None:
+def test_audio_sent_at_once_has_four_marks_a_second() -> None:
     assert marks_of((20, 0) for _ in range(500)) == 1 + (500 - 1) // 13
 
 
-def test_audio_sent_as_it_plays_gets_four_marks_a_second() -> None:
+def test_audio_sent_as_it_plays_has_four_marks_a_second() -> None:
     assert marks_of((20, at) for at in range(0, 10_000, 20)) == 1 + 9_980 // 260
 
 
-def test_a_long_delta_gets_one_mark() -> None:
+def test_a_long_delta_has_one_mark() -> None:
     assert marks_of((2000, 10 * at) for at in range(20)) == 20
 
 
 @given(st.lists(st.tuples(st.integers(1, 600), st.integers(0, 400)), max_size=40))
-def test_checkpoint_marks_are_at_most_four_a_second_of_audio_and_four_of_time(
+def test_checkpoint_marks_are_limited_by_audio_and_time(
     steps: list[tuple[int, int]],
 ) -> None:
     ms = at = 0
@@ -670,7 +682,7 @@ def test_checkpoint_marks_are_at_most_four_a_second_of_audio_and_four_of_time(
     assert marks_of(sends) <= (1 if sends else 0) + ms * 8 // CHECKPOINT_SAMPLES + elapsed // 250
 
 
-def test_a_probe_is_due_only_where_its_echo_would_come_at_once() -> None:
+def test_a_probe_is_due_only_where_nothing_is_queued() -> None:
     playout = Playout()
     probe(playout, at=0, round_trip=80)
     assert playout.round_trip.estimate_ns == 80 * MS
@@ -685,7 +697,7 @@ def test_a_probe_is_due_only_where_its_echo_would_come_at_once() -> None:
     assert playout.is_probe_due()
 
 
-def test_the_queue_holds_ten_minutes_and_not_a_sample_more() -> None:
+def test_the_queue_holds_exactly_ten_minutes() -> None:
     playout = Playout()
     assert MAX_QUEUED_SAMPLES * SAMPLE_NS == 600 * SECOND
     assert playout.has_capacity(MAX_QUEUED_SAMPLES, 0)
@@ -696,93 +708,93 @@ def test_the_queue_holds_ten_minutes_and_not_a_sample_more() -> None:
     assert not playout.has_capacity(161, 20 * MS)
 
 
-def test_a_late_player_has_less_room() -> None:
-    playout = late_player()  # at 1500, 650 ms wait
+def test_a_late_player_has_less_capacity() -> None:
+    playout = late_player()  # at 1500, 650 ms are queued
     assert playout.has_capacity(MAX_QUEUED_SAMPLES - 650 * 8, 1500 * MS)
     assert not playout.has_capacity(MAX_QUEUED_SAMPLES - 650 * 8 + 1, 1500 * MS)
 
 
-def test_what_is_confirmed_makes_room() -> None:
+def test_confirmed_audio_frees_capacity() -> None:
     playout = Playout()
     playout.audio_sent(A, MAX_QUEUED_SAMPLES, 0)
     playout.mark_echoed(playout.next_mark(0), 100 * MS)
     assert playout.has_capacity(MAX_QUEUED_SAMPLES, 100 * MS)
 
 
-# Against a player
+# Property tests: a simulated player.
 
 
 @define
 class Player:
-    """The truth: plays sample after sample, `delay` (ns) after the first finds it idle."""
+    """A player of samples, which starts `delay_ns` after audio finds it idle."""
 
-    delay: int
-    played: list[tuple[int, PartKey]] = field(factory=list[tuple[int, PartKey]])
-    end: int | None = None
+    delay_ns: int
+    played: list[tuple[int, AudioSource]] = field(factory=list[tuple[int, AudioSource]])
+    end_ns: int | None = None
 
-    def add(self, part: PartKey, samples: int, now: int) -> None:
-        if self.end is None or self.end < now:
-            self.end = now + self.delay
+    def add(self, source: AudioSource, samples: int, now: int) -> None:
+        if self.end_ns is None or self.end_ns < now:
+            self.end_ns = now + self.delay_ns
         for _ in range(samples):
-            self.end += SAMPLE_NS
-            self.played.append((self.end, part))
+            self.end_ns += SAMPLE_NS
+            self.played.append((self.end_ns, source))
 
     def mark_due(self, now: int) -> int:
-        return now if self.end is None else max(now, self.end)
+        return now if self.end_ns is None else max(now, self.end_ns)
 
-    def heard(self, now: int) -> dict[PartKey, int]:
-        count: dict[PartKey, int] = {}
-        for end, part in self.played:
-            count[part] = count.get(part, 0) + (end <= now)
+    def heard(self, now: int) -> dict[AudioSource, int]:
+        count: dict[AudioSource, int] = {}
+        for end_ns, source in self.played:
+            count[source] = count.get(source, 0) + (end_ns <= now)
         return count
 
 
 @frozen
-class Line:
-    """Trips in ns, there and back."""
+class Network:
+    """The trip of a message to the player, and of its echo back."""
 
-    there: int
-    back: int
+    there_ns: int
+    back_ns: int
 
 
 @define
 class Call:
-    """A playout, and the player it should know about. Echoes reach it when they are due."""
+    """A playout, and the player that it models. Echoes reach it when they are due."""
 
-    line: Line
+    network: Network
     player: Player
     playout: Playout = field(factory=Playout)
     now: int = 0
     _under_way: list[tuple[int, str]] = field(factory=list[tuple[int, str]])
 
-    def wait(self, duration: int) -> None:
-        until = self.now + duration
+    def wait(self, duration_ns: int) -> None:
+        until = self.now + duration_ns
         while self._under_way and self._under_way[0][0] <= until:
             self.now, name = self._under_way.pop(0)
             assert self.playout.mark_echoed(name, self.now) is not None
         self.now = until
 
-    def send(self, part: PartKey, samples: int) -> None:
-        self.playout.audio_sent(part, samples, self.now)
-        self.player.add(part, samples, self.now + self.line.there)
+    def send(self, source: AudioSource, samples: int) -> None:
+        self.playout.audio_sent(source, samples, self.now)
+        self.player.add(source, samples, self.now + self.network.there_ns)
 
     def mark(self) -> None:
-        due = self.player.mark_due(self.now + self.line.there)
-        self._under_way.append((due + self.line.back, self.playout.next_mark(self.now)))
+        due = self.player.mark_due(self.now + self.network.there_ns)
+        self._under_way.append((due + self.network.back_ns, self.playout.next_mark(self.now)))
 
-    def estimated(self) -> dict[PartKey, int]:
-        return {each.part: each.estimated_samples for each in self.playout.positions(self.now)}
+    def estimated(self) -> dict[AudioSource, int]:
+        return {each.source: each.estimated_samples for each in self.playout.positions(self.now)}
 
-    def heard_when_a_clear_arrives(self) -> dict[PartKey, int]:
-        return self.player.heard(self.now + self.line.there)
+    def heard_when_a_clear_arrives(self) -> dict[AudioSource, int]:
+        return self.player.heard(self.now + self.network.there_ns)
 
 
 trips = st.integers(0, 400 * MS)
-lines = st.builds(Line, trips, trips)
+networks = st.builds(Network, trips, trips)
 steps = st.lists(
     st.tuples(
         st.one_of(st.just(0), st.integers(0, 30 * MS), st.integers(0, 3 * SECOND)),
-        st.sampled_from([A, B, C]),
+        st.sampled_from([A, B, C, D]),
         st.integers(1, 400),
         st.booleans(),
     ),
@@ -790,63 +802,63 @@ steps = st.lists(
 )
 
 
-def talk(call: Call, steps: list[tuple[int, PartKey, int, bool]]) -> None:
-    """Send audio, marks after some of it; at each step the estimate is what will have been played
-    when a clear sent now arrives, to the sample."""
-    for gap, part, samples, marked in steps:
-        call.wait(gap)
+def talk(call: Call, steps: list[tuple[int, AudioSource, int, bool]]) -> None:
+    """Send audio, with marks behind some of it. At each step the estimate is, to the sample, what
+    will have been played when a clear sent now arrives."""
+    for gap_ns, source, samples, is_marked in steps:
+        call.wait(gap_ns)
         assert call.estimated() == call.heard_when_a_clear_arrives()
-        call.send(part, samples)
-        if marked:
+        call.send(source, samples)
+        if is_marked:
             call.mark()
 
 
 @settings(max_examples=60)
-@given(lines, steps, st.integers(0, 1), st.integers(0, SECOND))
-def test_on_a_steady_line_the_estimate_at_a_clear_is_what_the_player_has_played(
-    line: Line, steps: list[tuple[int, PartKey, int, bool]], probes: int, rest: int
+@given(networks, steps, st.integers(0, 1), st.integers(0, SECOND))
+def test_the_estimate_is_exact_without_jitter(
+    network: Network, steps: list[tuple[int, AudioSource, int, bool]], probes: int, rest_ns: int
 ) -> None:
-    call = Call(line, Player(delay=0))
+    call = Call(network, Player(delay_ns=0))
     for _ in range(probes):
         call.mark()
     talk(call, steps)
-    call.wait(rest)
+    call.wait(rest_ns)
     assert call.estimated() == call.heard_when_a_clear_arrives()
 
 
 @settings(max_examples=60)
-@given(lines, st.integers(1, SECOND), steps, st.integers(0, SECOND))
-def test_once_learned_a_hidden_start_delay_is_allowed_for(
-    line: Line, delay: int, steps: list[tuple[int, PartKey, int, bool]], rest: int
+@given(networks, st.integers(1, SECOND), steps, st.integers(0, SECOND))
+def test_the_estimate_is_exact_with_a_learned_start_delay(
+    network: Network, delay_ns: int, steps: list[tuple[int, AudioSource, int, bool]], rest_ns: int
 ) -> None:
-    call = Call(line, Player(delay))
+    call = Call(network, Player(delay_ns))
     call.mark()
     call.wait(SECOND)
     call.send(A, 80)
     call.mark()
     call.wait(3 * SECOND)
     talk(call, steps)
-    call.wait(rest)
+    call.wait(rest_ns)
     assert call.estimated() == call.heard_when_a_clear_arrives()
 
 
-# Whatever comes
+# Property tests: any order of steps.
 
 
 @frozen
 class Sent:
-    part: PartKey
+    source: AudioSource
     samples: int
 
 
 @frozen
 class Completed:
-    part: PartKey
+    source: AudioSource
 
 
 @frozen
 class Echo:
-    """Of the mark before last by so many, or by a name of its own."""
+    """The echo of the mark that many before the last, or of any name."""
 
     name: int | str
 
@@ -856,8 +868,8 @@ anything = st.lists(
     st.tuples(
         st.one_of(st.just(0), st.integers(0, 3 * SECOND)),
         st.one_of(
-            st.builds(Sent, st.sampled_from([A, B, C]), st.integers(1, 8000)),
-            st.builds(Completed, st.sampled_from([A, B, C])),
+            st.builds(Sent, st.sampled_from([A, B, C, D]), st.integers(1, 8000)),
+            st.builds(Completed, st.sampled_from([A, B, C, D])),
             st.builds(
                 Echo,
                 st.one_of(st.integers(0, 5), st.text(max_size=5), st.from_regex(r"\d{1,3}")),
@@ -870,49 +882,53 @@ anything = st.lists(
 
 
 @define
-class Witness:
-    """Takes every step with a playout, and holds it to what must be true of any."""
+class ModelledPlayout:
+    """A playout, and what must be true of it after any step."""
 
     playout: Playout = field(factory=Playout)
     now: int = 0
     names: list[str] = field(factory=list[str])
     stale: set[str] = field(factory=set[str])
-    sent: dict[PartKey, int] = field(factory=dict[PartKey, int])
-    complete: set[PartKey] = field(factory=set[PartKey])
-    confirmed: dict[PartKey, int] = field(factory=dict[PartKey, int])
-    started: set[PartKey] = field(factory=set[PartKey])
+    sent: dict[AudioSource, int] = field(factory=dict[AudioSource, int])
+    complete: set[AudioSource] = field(factory=set[AudioSource])
+    confirmed: dict[AudioSource, int] = field(factory=dict[AudioSource, int])
+    started: set[AudioSource] = field(factory=set[AudioSource])
 
-    def take(self, step: Step) -> None:
+    def apply(self, step: Step) -> None:
         match step:
-            case Sent(part, samples):
-                self._note(self.playout.audio_sent(part, samples, self.now))
-                self.sent[part] = self.sent.get(part, 0) + samples
-            case Completed(part):
-                self.complete |= {part} & set(self.sent)
-                self._note(self.playout.part_completed(part))
+            case Sent(source, samples):
+                self._take_progress(self.playout.audio_sent(source, samples, self.now))
+                self.sent[source] = self.sent.get(source, 0) + samples
+            case Completed(source):
+                self.complete |= {source} & set(self.sent)
+                self._take_progress(self.playout.source_completed(source))
             case Echo(name):
                 self._echo(name if isinstance(name, str) else "".join(self.names[-name - 1 :][:1]))
             case "mark":
                 self.names.append(self.playout.next_mark(self.now))
             case "clear":
                 self.playout.clear()
-                self._begin_anew(kept=set())
+                self._start_anew(kept=set())
             case "restart":
                 self.playout.restart()
-                self._begin_anew(kept=set(self.sent) - self.complete)
+                self._start_anew(kept=set(self.sent) - self.complete)
             case response_id:
-                self.complete |= {part for part in self.sent if part.response_id == response_id}
-                self._note(self.playout.response_done(response_id))
+                self.complete |= {
+                    source
+                    for source in self.sent
+                    if isinstance(source, PartKey) and source.response_id == response_id
+                }
+                self._take_progress(self.playout.response_completed(response_id))
 
     def check(self) -> None:
         assert len(set(self.names)) == len(self.names)
-        heard = self.playout.positions(self.now)
-        assert {each.part: each.sent_samples for each in heard} == self.sent
-        assert {each.part for each in heard if each.is_complete} == self.complete
-        for each in heard:
-            assert self.confirmed.get(each.part, 0) <= each.confirmed_samples
+        positions = self.playout.positions(self.now)
+        assert {each.source: each.sent_samples for each in positions} == self.sent
+        assert {each.source for each in positions if each.is_complete} == self.complete
+        for each in positions:
+            assert self.confirmed.get(each.source, 0) <= each.confirmed_samples
             assert each.confirmed_samples <= each.estimated_samples <= each.sent_samples
-            self.confirmed[each.part] = each.confirmed_samples
+            self.confirmed[each.source] = each.confirmed_samples
 
     def _echo(self, name: str) -> None:
         before = [each.confirmed_samples for each in self.playout.positions(self.now)]
@@ -923,46 +939,46 @@ class Witness:
             assert [each.confirmed_samples for each in self.playout.positions(self.now)] == before
         if progress is not None:
             assert name in self.names
-            self._note(progress)
+            self._take_progress(progress)
 
-    def _note(self, progress: PlaybackProgress) -> None:
+    def _take_progress(self, progress: PlaybackProgress) -> None:
         assert not self.started & set(progress.started)
         self.started |= set(progress.started)
         assert set(progress.finished) <= self.complete & self.started
-        known = {each.part for each in self.playout.positions(self.now)}
-        for part in {*progress.finished, *(self.complete - known)}:
-            del self.sent[part]
-            self.confirmed.pop(part, None)
-            self.complete.discard(part)
-            self.started.discard(part)
+        known = {each.source for each in self.playout.positions(self.now)}
+        for source in {*progress.finished, *(self.complete - known)}:
+            del self.sent[source]
+            self.confirmed.pop(source, None)
+            self.complete.discard(source)
+            self.started.discard(source)
 
-    def _begin_anew(self, kept: set[PartKey]) -> None:
+    def _start_anew(self, kept: set[AudioSource]) -> None:
         self.stale = set(self.names)
-        self.sent = {part: samples for part, samples in self.sent.items() if part in kept}
+        self.sent = {source: samples for source, samples in self.sent.items() if source in kept}
         self.complete.clear()
         self.confirmed.clear()
         self.started &= kept
 
 
 @given(anything)
-def test_whatever_comes_confirmed_is_at_most_heard_and_heard_at_most_sent(
+def test_positions_are_in_order_after_any_steps(
     steps: list[tuple[int, Step]],
 ) -> None:
-    witness = Witness()
-    for gap, step in steps:
-        witness.now += gap
-        witness.take(step)
-        witness.check()
+    model = ModelledPlayout()
+    for gap_ns, step in steps:
+        model.now += gap_ns
+        model.apply(step)
+        model.check()
 
 
-# An hour of it
+# Memory.
 
 
 def size(playout: Playout) -> int:
     return len(pickle.dumps(playout))
 
 
-def test_a_long_call_takes_no_more_memory_than_a_short_one() -> None:
+def test_a_long_call_takes_no_more_memory() -> None:
     playout = Playout()
     sizes: list[int] = []
     for number in range(600):
@@ -974,12 +990,12 @@ def test_a_long_call_takes_no_more_memory_than_a_short_one() -> None:
             marks.append(playout.next_mark(now))
         for mark in marks:
             playout.mark_echoed(mark, now + 3 * SECOND)
-        playout.part_completed(part)
+        playout.source_completed(part)
         sizes.append(size(playout))
     assert max(sizes[100:]) <= sizes[1] + 64
 
 
-def test_a_phone_that_echoes_nothing_costs_a_bounded_memory() -> None:
+def test_marks_without_echoes_take_limited_memory() -> None:
     playout = Playout()
     sizes: list[int] = []
     name = ""
@@ -994,7 +1010,7 @@ def test_a_phone_that_echoes_nothing_costs_a_bounded_memory() -> None:
     assert not playout.is_playing(900_000 * MS)
 
 
-def test_of_parts_that_never_end_the_oldest_are_forgotten_once_they_are_heard() -> None:
+def test_the_oldest_heard_parts_without_an_end_are_forgotten() -> None:
     playout = Playout()
     for number in range(1200):
         playout.audio_sent(PartKey(1, "r", str(number), 0), 1, 0)
@@ -1002,11 +1018,11 @@ def test_of_parts_that_never_end_the_oldest_are_forgotten_once_they_are_heard() 
     for number in range(1200, 1300):
         playout.audio_sent(PartKey(1, "r", str(number), 0), 1, SECOND)
         playout.mark_echoed(playout.next_mark(SECOND), SECOND)
-    known = [each.part.item_id for each in playout.positions(SECOND)]
+    known = [name_of(each) for each in playout.positions(SECOND)]
     assert known == [str(number) for number in range(100, 1300)]
 
 
-def test_parts_without_number_in_short_turns_are_refused_until_some_are_heard() -> None:
+def test_too_many_runs_are_refused_until_some_are_heard() -> None:
     playout = Playout()
     pieces = 0
     while playout.has_capacity(1, 0):
@@ -1017,7 +1033,7 @@ def test_parts_without_number_in_short_turns_are_refused_until_some_are_heard() 
     assert playout.has_capacity(1, 0)
 
 
-def test_pieces_that_must_have_been_heard_by_now_leave_room() -> None:
+def test_runs_that_must_have_been_heard_free_capacity() -> None:
     playout = Playout()
     for piece in range(4096):
         playout.audio_sent((A, B)[piece % 2], 1, 0)

@@ -31,16 +31,16 @@ def test_a_probe_measures_the_round_trip() -> None:
     assert measured(probes=(90,)) == 90
 
 
-def test_the_least_of_the_samples_counts_since_queues_only_add() -> None:
+def test_the_least_of_the_samples_counts() -> None:
     assert measured(120, 80, 100) == 80
     assert measured(probes=(120, 85, 100)) == 85
 
 
-def test_pings_that_an_edge_answered_count_no_more_once_a_probe_is_echoed() -> None:
+def test_a_probe_outweighs_pings_answered_by_an_edge() -> None:
     assert measured(20, 22, probes=(90,)) == 90
 
 
-def test_pings_near_the_probes_go_on_counting() -> None:
+def test_pings_that_agree_with_the_probes_count() -> None:
     assert measured(80, probes=(90,)) == 80
     assert measured(79, probes=(90,)) == 90
 
@@ -49,7 +49,7 @@ def test_a_ping_slower_than_the_probes_changes_nothing() -> None:
     assert measured(95, 200, probes=(90,)) == 90
 
 
-def test_a_pong_that_nobody_asked_for_is_no_evidence() -> None:
+def test_an_unexpected_pong_is_no_evidence() -> None:
     round_trip = RoundTrip()
     round_trip.pong(b"x", 5 * MS)
     round_trip.ping_sent(b"x", 6 * MS)
@@ -68,7 +68,7 @@ def test_a_pong_counts_once() -> None:
     assert round_trip.estimate_ns == 50 * MS
 
 
-def test_a_ping_unanswered_when_the_next_goes_out_is_forgotten() -> None:
+def test_an_unanswered_ping_is_forgotten_at_the_next() -> None:
     round_trip = RoundTrip()
     round_trip.ping_sent(b"x", 0)
     round_trip.ping_sent(b"y", 100 * MS)
@@ -78,7 +78,7 @@ def test_a_ping_unanswered_when_the_next_goes_out_is_forgotten() -> None:
     assert round_trip.estimate_ns == 60 * MS
 
 
-def test_a_path_that_has_become_slower_is_believed_after_eight_samples() -> None:
+def test_a_slower_path_counts_after_eight_samples() -> None:
     assert measured(50, *[90] * 7) == 50
     assert measured(50, *[90] * 8) == 90
     assert measured(probes=(50, *[90] * 7)) == 50
@@ -93,7 +93,7 @@ def test_a_mark_behind_audio_bounds_the_round_trip_from_above() -> None:
     assert round_trip.estimate_ns == 85 * MS
 
 
-def test_without_any_sample_the_lowest_bound_is_the_best_guess() -> None:
+def test_the_lowest_bound_is_the_estimate_without_any_sample() -> None:
     round_trip = RoundTrip()
     assert [round_trip.add_upper_bound(each) for each in (300, 200, 250)] == [300, 200, 200]
     assert round_trip.slowest_ns == 300
@@ -105,7 +105,7 @@ def test_a_bound_is_forgotten_after_eight_others() -> None:
     assert [round_trip.add_upper_bound(90) for _ in range(8)] == [50] * 7 + [90]
 
 
-def test_the_slowest_round_trip_is_one_of_those_that_count() -> None:
+def test_the_slowest_of_the_counted_round_trips_is_known() -> None:
     round_trip = RoundTrip()
     assert round_trip.slowest_ns is None
     assert round_trip.jitter_ns is None
@@ -122,7 +122,7 @@ round_trips = st.lists(st.integers(0, 400), max_size=12)
 
 
 @given(round_trips, round_trips)
-def test_the_estimate_is_a_recent_sample_and_no_more_than_any_recent_probe(
+def test_the_estimate_is_a_recent_sample_at_most_any_probe(
     pings: list[int], probes: list[int]
 ) -> None:
     estimate = measured(*pings, probes=tuple(probes))

@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 
 from twilio_realtime_core.machine.lifecycles import (
     ACTIVE_RESPONSE,
+    FUNCTION_CALL,
     RESPONSE,
     SESSION,
     STREAM,
     TURN,
     ActiveResponseInput,
     ActiveResponseState,
+    FunctionCallInput,
+    FunctionCallState,
     Lifecycle,
     ResponseInput,
     ResponseState,
@@ -30,15 +33,15 @@ from twilio_realtime_core.machine.lifecycles import (
 
 DOCS = Path(__file__).parents[3] / "docs"
 
-# Where each input leads from each state; a dot where it makes no sense.
+# The state that each input leads to from each state; a dot where there is no transition.
 STREAM_GRID = """
-           OPENED  CONNECTED START     START_AGAIN MEDIA     MARK      DTMF      STOP    CLOSE   CLOSED
-UNOPENED   WAITING .         .         .           .         .         .         .       CLOSED  CLOSED
-WAITING    .       WAITING   STREAMING .           .         .         .         STOPPED CLOSING CLOSED
-STREAMING  .       .         STREAMING .           STREAMING STREAMING STREAMING STOPPED CLOSING CLOSED
-STOPPED    .       .         .         .           .         .         .         .       CLOSING .
-CLOSING    .       .         .         .           .         .         .         .       .       CLOSED
-CLOSED     .       .         .         .           .         .         .         .       .       .
+               OPENED         CONNECTED      START     START_AGAIN MEDIA     MARK      DTMF      STOP    CLOSE   CLOSED
+UNOPENED       AWAITING_START .              .         .           .         .         .         .       CLOSED  CLOSED
+AWAITING_START .              AWAITING_START STREAMING .           .         .         .         STOPPED CLOSING CLOSED
+STREAMING      .              .              STREAMING .           STREAMING STREAMING STREAMING STOPPED CLOSING CLOSED
+STOPPED        .              .              .         .           .         .         .         .       CLOSING .
+CLOSING        .              .              .         .           .         .         .         .       .       CLOSED
+CLOSED         .              .              .         .           .         .         .         .       .       .
 """  # noqa: E501
 SESSION_GRID = """
             OPEN    OPENED      CONFIGURED CLOSE   CLOSED
@@ -50,25 +53,32 @@ CLOSING     .       CLOSING     .          .       CLOSED
 CLOSED      .       .           .          .       .
 """
 RESPONSE_GRID = """
-            CREATED    AUDIO       CANCEL     INTERRUPT   DONE
-GENERATING  GENERATING GENERATING  CANCELLING INTERRUPTED DONE
-CANCELLING  CANCELLING CANCELLING  .          INTERRUPTED DONE
-INTERRUPTED INTERRUPTED INTERRUPTED .          .           SILENCED
-DONE        .          .           .          SILENCED    .
-SILENCED    .          SILENCED    .          .           .
+                 CREATED     AUDIO            CANCEL     INTERRUPT        DONE
+GENERATING       GENERATING  GENERATING       CANCELLING INTERRUPTED      DONE
+CANCELLING       CANCELLING  CANCELLING       .          INTERRUPTED      DONE
+INTERRUPTED      INTERRUPTED INTERRUPTED      .          .                INTERRUPTED_DONE
+DONE             .           .                .          INTERRUPTED_DONE .
+INTERRUPTED_DONE .           INTERRUPTED_DONE .          .                .
 """
-SLOT_GRID = """
-       ASK   CREATED CREATED_AGAIN DONE OTHER_DONE BUSY  REFUSED NOT_ANSWERED
-FREE   ASKED ACTIVE  .             .    FREE       .     .       FREE
-ASKED  .     ACTIVE  TAKEN         .    ASKED      TAKEN FREE    ASKED
-ACTIVE .     ACTIVE  .             FREE ACTIVE     .     .       ACTIVE
-TAKEN  .     ACTIVE  TAKEN         FREE FREE       .     .       FREE
-"""
+ACTIVE_RESPONSE_GRID = """
+                  REQUEST   CREATED CREATED_AGAIN     DONE OTHER_DONE BUSY              REFUSED EARLIER_REFUSED
+FREE              REQUESTED ACTIVE  .                 .    FREE       .                 .       FREE
+REQUESTED         .         ACTIVE  ACTIVE_UNKNOWN_ID .    REQUESTED  ACTIVE_UNKNOWN_ID FREE    REQUESTED
+ACTIVE            .         ACTIVE  .                 FREE ACTIVE     .                 .       ACTIVE
+ACTIVE_UNKNOWN_ID .         ACTIVE  ACTIVE_UNKNOWN_ID FREE FREE       .                 .       FREE
+"""  # noqa: E501
 TURN_GRID = """
-         SPEECH_STARTED SPEECH_STOPPED COMMITTED
-QUIET    SPEAKING       QUIET          QUIET
-SPEAKING .              PAUSED         QUIET
-PAUSED   SPEAKING       .              QUIET
+                   STREAM_STARTED SPEECH_STARTED SPEECH_STOPPED COMMITTED
+QUIET              QUIET          SPEAKING       QUIET          QUIET
+SPEAKING           QUIET          .              PAUSED         SPEAKING_COMMITTED
+SPEAKING_COMMITTED QUIET          SPEAKING       QUIET          SPEAKING_COMMITTED
+PAUSED             QUIET          SPEAKING       .              QUIET
+"""
+FUNCTION_CALL_GRID = """
+            ANSWER   SEND_OUTPUT
+REQUESTED   ANSWERED .
+ANSWERED    .        OUTPUT_SENT
+OUTPUT_SENT .        .
 """
 
 Grid = tuple[str, Table[Any, Any], type[Enum], type[Enum]]
@@ -76,13 +86,19 @@ TABLES: dict[str, Grid] = {
     "stream": (STREAM_GRID, STREAM, StreamState, StreamInput),
     "session": (SESSION_GRID, SESSION, SessionState, SessionInput),
     "response": (RESPONSE_GRID, RESPONSE, ResponseState, ResponseInput),
-    "slot": (SLOT_GRID, ACTIVE_RESPONSE, ActiveResponseState, ActiveResponseInput),
+    "active response": (
+        ACTIVE_RESPONSE_GRID,
+        ACTIVE_RESPONSE,
+        ActiveResponseState,
+        ActiveResponseInput,
+    ),
     "turn": (TURN_GRID, TURN, TurnState, TurnInput),
+    "function call": (FUNCTION_CALL_GRID, FUNCTION_CALL, FunctionCallState, FunctionCallInput),
 }
 
 
 def cells(name: str) -> Iterator[tuple[Enum, Enum, Enum | None]]:
-    """Each state and input of a grid, and where they lead."""
+    """Each state and input of a grid, and the state that they lead to."""
     grid, _, states, inputs = TABLES[name]
     head, *rows = grid.strip("\n").splitlines()
     for row in rows:
@@ -99,38 +115,38 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("name", "state", "event", "target"), PAIRS)
-def test_an_input_leads_where_it_should_or_changes_nothing(
+def test_an_input_leads_to_its_state_or_changes_nothing(
     name: str, state: Enum, event: Enum, target: Enum | None
 ) -> None:
-    life = Lifecycle[Any, Any](TABLES[name][1], state)
-    assert life.step(event) is (target is not None)
-    assert life.state is (target or state)
+    lifecycle = Lifecycle[Any, Any](TABLES[name][1], state)
+    assert lifecycle.step(event) is (target is not None)
+    assert lifecycle.state is (target or state)
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_every_pair_of_state_and_input_is_looked_at(name: str) -> None:
+def test_every_pair_of_state_and_input_is_in_a_grid(name: str) -> None:
     _, table, states, inputs = TABLES[name]
-    looked_at = [(state, event) for state, event, _ in cells(name)]
-    assert looked_at == [(state, event) for state in states for event in inputs]
+    cells_of_grid = [(state, event) for state, event, _ in cells(name)]
+    assert cells_of_grid == [(state, event) for state in states for event in inputs]
     assert list(table) == list(states)
 
 
 @pytest.mark.parametrize("name", TABLES)
 @given(data=st.data())
-def test_a_life_goes_on_from_where_it_is(name: str, data: st.DataObject) -> None:
+def test_a_lifecycle_follows_its_table_step_by_step(name: str, data: st.DataObject) -> None:
     _, table, states, inputs = TABLES[name]
-    leads = {(state, event): target for state, event, target in cells(name)}
+    targets = {(state, event): target for state, event, target in cells(name)}
     state = data.draw(st.sampled_from(states))
-    life = Lifecycle[Any, Any](table, state)
+    lifecycle = Lifecycle[Any, Any](table, state)
     for event in data.draw(st.lists(st.sampled_from(inputs), max_size=20)):
-        target = leads[state, event]
-        assert life.step(event) is (target is not None)
+        target = targets[state, event]
+        assert lifecycle.step(event) is (target is not None)
         state = target or state
-        assert life.state is state
+        assert lifecycle.state is state
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_every_state_can_be_reached_from_the_first(name: str) -> None:
+def test_every_state_is_reachable_from_the_first(name: str) -> None:
     _, _, states, _ = TABLES[name]
     reached = {next(iter(states))}
     for _ in states:
@@ -138,12 +154,12 @@ def test_every_state_can_be_reached_from_the_first(name: str) -> None:
     assert reached == set(states)
 
 
-def test_two_lives_of_one_table_do_not_touch() -> None:
+def test_two_lifecycles_of_one_table_are_independent() -> None:
     one, other = (Lifecycle(TURN, TurnState.QUIET) for _ in range(2))
     assert one.step(TurnInput.SPEECH_STARTED)
     assert (one.state, other.state) == (TurnState.SPEAKING, TurnState.QUIET)
 
 
-def test_the_page_of_the_states_is_up_to_date() -> None:
+def test_the_page_of_the_lifecycles_is_up_to_date() -> None:
     made = runpy.run_path(str(DOCS / "make_states.py"))["page"]()
     assert (DOCS / "states.md").read_text("utf-8") == made, "run: python docs/make_states.py"

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from random import Random
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 import pytest
 from attrs import define, field
@@ -34,6 +34,7 @@ from calling import (
     start,
     stop,
 )
+from queries import query_all
 from twilio_realtime.sim.reference import CallMachine
 from twilio_realtime_core import (
     Bridge,
@@ -441,11 +442,95 @@ def test_a_recorded_call_replays_with_the_same_answers(
 ) -> None:
     play = Play(config)
     play.run(6, [*events, *end])
-    assert replay(config, play.call.recorder) == play.call.recorder.steps
+    assert replay(Bridge(config), play.call.recorder) == play.call.recorder.steps
 
 
-def replay(config: CallConfig, recorded: Recorder) -> list[Any]:
-    recorder = Recorder(Bridge(config))
+class QueriedBridge(Bridge):
+    """A bridge of which everything is queried before and after each step."""
+
+    queries: set[str]
+
+    def query(self, now: int) -> None:
+        self.queries = self.queries | query_all(self, now)
+
+    @classmethod
+    def of(cls, config: CallConfig) -> Self:
+        bridge = cls(config)
+        bridge.queries = set()
+        return bridge
+
+    def start(self, now: int) -> list[Action]:
+        self.query(now)
+        actions = super().start(now)
+        self.query(now)
+        return actions
+
+    def opened(self, peer: Hashable, now: int) -> list[Action]:
+        self.query(now)
+        return super().opened(peer, now)
+
+    def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
+        self.query(now)
+        actions = super().receive_text(peer, text, now)
+        self.query(now)
+        return actions
+
+    def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
+        self.query(now)
+        return super().pong(peer, payload, now)
+
+    def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
+        self.query(now)
+        return super().closed(peer, code, reason, now)
+
+    def handle_timeout(self, now: int) -> list[Action]:
+        self.query(now)
+        return super().handle_timeout(now)
+
+    def send(self, command: Command, now: int) -> list[Action]:
+        self.query(now)
+        actions = super().send(command, now)
+        self.query(now)
+        return actions
+
+
+QUERIED: Final = {
+    *("Bridge.deadline", "Bridge.has_ended", "Bridge.items", "Bridge.playback_positions"),
+    *("Bridge.start_delay_history", "CallState.has_deferred", "CallState.has_ended"),
+    *("ClipPlayer.is_hold_playing", "ClipPlayer.check_playable", "Conversation.get"),
+    *("Conversation.plan_reset", "Conversation.split_transcript", "Downlink.heard_ms"),
+    *("Downlink.is_clip_unfinished", "EffectiveSession.server_responds"),
+    *("FunctionCalls.check_answer", "FunctionCalls.is_known", "InterruptionGate.evaluate"),
+    *("Mcp.check_approval", "Mcp.is_approval_pending", "PlayQueue.position_at"),
+    *("Playout.is_probe_due", "Playout.positions", "Playout.starts_burst"),
+    *("Requests.check_capacity", "Requests.is_busy", "ResponseRecord.is_audible"),
+    *("Responses.generating", "Responses.get", "Responses.is_any_stoppable", "Responses.of_item"),
+    *("RoundTrip.jitter_ns", "Session.is_refusal", "StartDelayEstimator.expected_ns"),
+    *("Timers.is_set", "TurnController.is_agent_active", "TurnController.is_speaking"),
+}
+"""Queries of most parts; those of a bridge are named after its base class below."""
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(CONFIGS), happenings, ends)
+def test_queries_change_nothing(config: CallConfig, events: list[Event], end: list[Event]) -> None:
+    play = Play(config)
+    play.run(6, [*events, *end])
+    queried = QueriedBridge.of(config)
+    assert replay(queried, play.call.recorder) == play.call.recorder.steps
+
+
+def test_queries_of_a_long_call_change_nothing() -> None:
+    play = Play(CONFIGS[0])
+    play.run(6, random_events(1, 200))
+    queried = QueriedBridge.of(CONFIGS[0])
+    assert replay(queried, play.call.recorder) == play.call.recorder.steps
+    names = {name.replace("QueriedBridge.", "Bridge.") for name in queried.queries}
+    assert names >= QUERIED
+
+
+def replay(bridge: CallMachine, recorded: Recorder) -> list[Any]:
+    recorder = Recorder(bridge)
     for method, arguments, answer in recorded.steps:
         try:
             getattr(recorder, method)(*arguments)

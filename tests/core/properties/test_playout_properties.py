@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 from twilio_realtime_core.config.start_delay_history import StartDelayHistory
 from twilio_realtime_core.downlink.playout import Playout
 from twilio_realtime_core.machine.units import MS, SECOND
-from twilio_realtime_core.values.playback_position import PartKey, PlaybackPosition
+from twilio_realtime_core.values.playback_position import (
+    AudioSource,
+    Clip,
+    PartKey,
+    PlaybackPosition,
+)
 
-PARTS = [PartKey(1, "r", item, 0) for item in "abc"]
+SOURCES: list[AudioSource] = [*(PartKey(1, "r", item, 0) for item in "ab"), Clip(1, "clip", 800)]
 
 Step: TypeAlias = tuple[int, str, int]
 """How long after the step before (ns), what happens, and a number that says how."""
@@ -30,7 +35,7 @@ class Watched:
     now: int = 0
     sent: int = 0
     marks: list[tuple[str, int]] = field(factory=list[tuple[str, int]])
-    confirmed: dict[PartKey, int] = field(factory=dict[PartKey, int])
+    confirmed: dict[AudioSource, int] = field(factory=dict[AudioSource, int])
 
     def position(self, now: int) -> int:
         """How much of everything is estimated to have been heard at `now` (samples)."""
@@ -43,7 +48,7 @@ class Watched:
         assert self.position(self.now) >= before
         match kind:
             case "sent":
-                self.playout.audio_sent(PARTS[number % 3], 1 + number, self.now)
+                self.playout.audio_sent(SOURCES[number % 3], 1 + number, self.now)
                 self.sent += 1 + number
             case "mark":
                 self.marks.append((self.playout.next_mark(self.now), self.sent))
@@ -69,23 +74,23 @@ class Watched:
         assert late or self.position(self.now) >= before - 1  # late by less than a sample
 
     def check(self) -> None:
-        heard = self.playout.positions(self.now)
-        assert sum(each.sent_samples for each in heard) == self.sent
-        for each in heard:
-            self.check_part(each)
+        positions = self.playout.positions(self.now)
+        assert sum(each.sent_samples for each in positions) == self.sent
+        for each in positions:
+            self.check_source(each)
         assert self.playout.is_playing(self.now) == (
             self.playout.silent_at_ns is not None and self.now < self.playout.silent_at_ns
         )
 
-    def check_part(self, heard: PlaybackPosition) -> None:
-        assert self.confirmed.get(heard.part, 0) <= heard.confirmed_samples
-        assert heard.confirmed_samples <= heard.estimated_samples <= heard.sent_samples
+    def check_source(self, position: PlaybackPosition) -> None:
+        assert self.confirmed.get(position.source, 0) <= position.confirmed_samples
+        assert position.confirmed_samples <= position.estimated_samples <= position.sent_samples
         off = max(
-            heard.estimated_samples - heard.confirmed_samples,
-            heard.sent_samples - heard.estimated_samples,
+            position.estimated_samples - position.confirmed_samples,
+            position.sent_samples - position.estimated_samples,
         )
-        assert 0 <= heard.margin_samples <= off
-        self.confirmed[heard.part] = heard.confirmed_samples
+        assert 0 <= position.margin_samples <= off
+        self.confirmed[position.source] = position.confirmed_samples
 
 
 @settings(max_examples=100, deadline=None)
@@ -113,7 +118,7 @@ def test_echoes_late_by_jitter_alone_never_put_the_estimate_out_by_more_than_tha
     playout.mark_echoed(playout.next_mark(0), trip)
     echoes: list[tuple[int, str]] = []
     for number, late in enumerate(jitter):
-        playout.audio_sent(PARTS[0], 2000, SECOND)
+        playout.audio_sent(SOURCES[0], 2000, SECOND)
         due = SECOND + start + 250 * MS * (number + 1) + trip + late
         echoes.append((due, playout.next_mark(SECOND)))
     now = echoes[0][0] + rest
@@ -121,5 +126,5 @@ def test_echoes_late_by_jitter_alone_never_put_the_estimate_out_by_more_than_tha
         if due <= now:
             playout.mark_echoed(name, due)
     truth = min(24_000, (now - SECOND - start) // 125_000)
-    (heard,) = playout.positions(now)
-    assert 0 <= truth - heard.estimated_samples <= max(jitter) // 125_000 + 1
+    (position,) = playout.positions(now)
+    assert 0 <= truth - position.estimated_samples <= max(jitter) // 125_000 + 1

@@ -1,5 +1,7 @@
 import json
+from enum import Enum
 from pathlib import Path
+from typing import ClassVar, TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -7,9 +9,20 @@ from hypothesis import strategies as st
 
 from twilio_realtime_core.errors import Fault, FaultKind, LocalProtocolError
 from twilio_realtime_core.machine.actions import Peer
+from twilio_realtime_core.machine.lifecycles import (
+    FUNCTION_CALL,
+    FunctionCallInput,
+    FunctionCallState,
+    Lifecycle,
+    Table,
+)
 from twilio_realtime_core.notifications import FunctionCallRequested
 from twilio_realtime_core.protocols.realtime import Item, OutputItemDoneEvent, decode
 from twilio_realtime_core.responses.function_calls import MAX_CALLS, FunctionCalls
+from twilio_realtime_core.responses.responses import ResponseRecord
+
+S = TypeVar("S", bound=Enum)
+I = TypeVar("I", bound=Enum)  # noqa: E741
 
 TRACE = Path(__file__).parents[1] / "traces" / "realtime_tool_call_round.jsonl"
 
@@ -34,41 +47,44 @@ def requested(call_id: str = "call", arguments: str = "{}") -> FunctionCallReque
     return FunctionCallRequested(call_id, "weather", arguments, "r", f"item of {call_id}")
 
 
-def test_a_completed_call_is_announced() -> None:
-    calls = FunctionCalls()
-    assert calls.item_done("r", call(), in_conversation=True) == requested()
+def test_a_completed_call_is_notified() -> None:
+    calls, record = FunctionCalls(), ResponseRecord("r")
+    assert calls.item_done(record, call()) == requested()
     assert calls.open_call_ids == ("call",)
+    assert record.unsent_outputs == 1
 
 
-def test_a_recorded_call_is_announced() -> None:
+def test_a_recorded_call_is_notified() -> None:
     calls = FunctionCalls()
-    told: list[object] = []
+    notified: list[object] = []
     for line in TRACE.read_text("utf-8").splitlines():
         frame = json.loads(line)
         event = decode(json.dumps(frame["event"]))
         if frame["direction"] == "received" and isinstance(event, OutputItemDoneEvent):
-            told.append(calls.item_done(event.response_id, event.item, in_conversation=True))
-    first, *others = told
+            notified.append(calls.item_done(ResponseRecord(event.response_id), event.item))
+    first, *others = notified
     assert isinstance(first, FunctionCallRequested)
     assert (first.name, json.loads(first.arguments)) == ("get_weather", {"city": "London"})
     assert others == [None]
 
 
-def test_a_call_is_announced_once() -> None:
-    """S71: a call that is told twice is not run twice."""
-    calls = FunctionCalls()
-    calls.item_done("r", call(), in_conversation=True)
-    assert calls.item_done("r", call(), in_conversation=True) is None
+def test_a_call_is_notified_once() -> None:
+    """S71: a call that is announced twice is not run twice."""
+    calls, record = FunctionCalls(), ResponseRecord("r")
+    calls.item_done(record, call())
+    assert calls.item_done(record, call()) is None
     calls.mark_answered("call")
-    assert calls.item_done("another", call(), in_conversation=True) is None
+    assert calls.item_done(ResponseRecord("another"), call()) is None
     assert calls.open_call_ids == ()
+    assert record.unsent_outputs == 1
 
 
 @pytest.mark.parametrize("status", ["incomplete", "in_progress", "cancelled", None])
-def test_a_call_that_was_cut_short_is_not_announced(status: str | None) -> None:
-    calls = FunctionCalls()
-    assert calls.item_done("r", call(status=status), in_conversation=True) is None
+def test_an_incomplete_call_is_not_notified(status: str | None) -> None:
+    calls, record = FunctionCalls(), ResponseRecord("r")
+    assert calls.item_done(record, call(status=status)) is None
     assert calls.open_call_ids == ()
+    assert record.unsent_outputs == 0
 
 
 @pytest.mark.parametrize(
@@ -82,110 +98,166 @@ def test_a_call_that_was_cut_short_is_not_announced(status: str | None) -> None:
         Item("i", "function_call_output", status="completed", call_id="call", name="weather"),
     ],
 )
-def test_what_cannot_be_answered_is_not_announced(item: Item) -> None:
-    assert FunctionCalls().item_done("r", item, in_conversation=True) is None
+def test_what_cannot_be_answered_is_not_notified(item: Item) -> None:
+    record = ResponseRecord("r")
+    assert FunctionCalls().item_done(record, item) is None
+    assert record.unsent_outputs == 0
 
 
-def test_a_call_of_a_response_outside_the_conversation_is_not_announced() -> None:
-    calls = FunctionCalls()
-    assert calls.item_done("r", call(), in_conversation=False) is None
+def test_a_call_of_an_out_of_band_response_is_not_notified() -> None:
+    calls, record = FunctionCalls(), ResponseRecord("r", is_in_conversation=False)
+    assert calls.item_done(record, call()) is None
     with pytest.raises(LocalProtocolError):
         calls.check_answer("call")
+    assert record.unsent_outputs == 0
 
 
 def test_a_call_without_arguments_has_empty_ones() -> None:
-    told = FunctionCalls().item_done("r", call(arguments=None), in_conversation=True)
-    assert told == requested(arguments="")
+    notified = FunctionCalls().item_done(ResponseRecord("r"), call(arguments=None))
+    assert notified == requested(arguments="")
 
 
 def test_a_call_is_answered_once() -> None:
     calls = FunctionCalls()
-    calls.item_done("r", call(), in_conversation=True)
+    calls.item_done(ResponseRecord("r"), call())
     calls.check_answer("call")
     calls.mark_answered("call")
     with pytest.raises(LocalProtocolError, match="has its output"):
         calls.check_answer("call")
+    calls.mark_output_sent("call", respond=True)
+    with pytest.raises(LocalProtocolError, match="has its output"):
+        calls.check_answer("call")
 
 
-def test_the_model_goes_on_once_when_all_calls_of_a_response_have_outputs() -> None:
-    """S81: several outputs cause one response."""
+def test_a_record_counts_the_unsent_outputs_of_its_calls() -> None:
     calls = FunctionCalls()
-    for response, call_id in (("r", "a"), ("r", "b"), ("s", "c")):
-        calls.item_done(response, call(call_id), in_conversation=True)
+    first, second = ResponseRecord("r"), ResponseRecord("s")
+    for record, call_id in ((first, "a"), (first, "b"), (second, "c")):
+        calls.item_done(record, call(call_id))
     calls.mark_answered("a")
-    calls.mark_output_sent("a", respond=True)
-    assert not calls.take_followup("r")
+    assert (first.unsent_outputs, second.unsent_outputs) == (2, 1)
+    assert calls.mark_output_sent("a", respond=True) is first
+    assert (first.unsent_outputs, second.unsent_outputs) == (1, 1)
     calls.mark_answered("b")
-    calls.mark_output_sent("b", respond=False)
-    assert calls.take_followup("r")
-    assert not calls.take_followup("r")
-    assert not calls.take_followup("s")
+    assert calls.mark_output_sent("b", respond=False) is first
+    assert (first.unsent_outputs, second.unsent_outputs) == (0, 1)
+    assert (first.is_followup_requested, second.is_followup_requested) == (True, False)
 
 
-def test_without_an_output_that_wants_it_the_model_does_not_go_on() -> None:
-    calls = FunctionCalls()
-    calls.item_done("r", call(), in_conversation=True)
+def test_an_output_may_request_no_follow_up() -> None:
+    calls, record = FunctionCalls(), ResponseRecord("r")
+    calls.item_done(record, call())
     calls.mark_answered("call")
     calls.mark_output_sent("call", respond=False)
-    assert not calls.take_followup("r")
+    assert not record.is_followup_requested
     assert calls.is_known("call")
     assert not calls.is_known("another")
 
 
-def test_an_answer_to_a_call_that_nobody_made_is_misuse_and_names_no_content() -> None:
-    with pytest.raises(LocalProtocolError, match="no function call") as misuse:
+def test_an_answer_to_an_unknown_call_is_misuse_without_content() -> None:
+    with pytest.raises(LocalProtocolError, match="not that of a function call") as misuse:
         FunctionCalls().check_answer("secret")
     assert "secret" not in str(misuse.value)
 
 
-def test_open_calls_stand_in_the_order_in_which_they_were_announced() -> None:
+def test_open_calls_are_in_the_order_of_their_notifications() -> None:
     calls = FunctionCalls()
     for call_id in ("c", "a", "b"):
-        calls.item_done("r", call(call_id), in_conversation=True)
+        calls.item_done(ResponseRecord("r"), call(call_id))
     calls.mark_answered("a")
     assert calls.open_call_ids == ("c", "b")
 
 
+# The lifecycle.
+
+
+class Observed(Lifecycle[S, I]):
+    """A lifecycle whose steps are recorded: the table, the input, and the state after it."""
+
+    steps: ClassVar[list[tuple[object, object, object]]] = []
+
+    def __init__(self, table: Table[S, I], state: S) -> None:
+        super().__init__(table, state)
+        self.table = table
+
+    def step(self, event: I) -> bool:
+        is_possible = super().step(event)
+        self.steps.append((self.table, event, self.state if is_possible else None))
+        return is_possible
+
+
+def test_a_call_follows_its_lifecycle_table() -> None:
+    Observed.steps.clear()
+    calls = FunctionCalls(Observed)
+    calls.item_done(ResponseRecord("r"), call())
+    assert Observed.steps == []
+    calls.mark_answered("call")
+    calls.mark_output_sent("call", respond=True)
+    assert Observed.steps == [
+        (FUNCTION_CALL, FunctionCallInput.ANSWER, FunctionCallState.ANSWERED),
+        (FUNCTION_CALL, FunctionCallInput.SEND_OUTPUT, FunctionCallState.OUTPUT_SENT),
+    ]
+
+
+# Limits.
+
+
 def full() -> FunctionCalls:
-    calls = FunctionCalls()
+    calls, record = FunctionCalls(), ResponseRecord("r")
     for number in range(MAX_CALLS):
-        calls.item_done("r", call(str(number)), in_conversation=True)
+        calls.item_done(record, call(str(number)))
     return calls
 
 
-def test_one_call_too_many_is_reported_and_those_announced_can_still_be_answered() -> None:
-    calls = full()
-    fault = calls.item_done("r", call(), in_conversation=True)
+def test_one_call_too_many_is_reported_and_not_notified() -> None:
+    calls, record = full(), ResponseRecord("r")
+    fault = calls.item_done(record, call())
     assert isinstance(fault, Fault)
     assert (fault.peer, fault.kind) == (Peer.REALTIME, FaultKind.OVERFLOW)
+    assert record.unsent_outputs == 0
     assert len(calls.open_call_ids) == MAX_CALLS
     calls.check_answer("0")
     with pytest.raises(LocalProtocolError):
         calls.check_answer("call")
 
 
-def test_the_oldest_call_that_has_its_answer_is_forgotten_first() -> None:
-    calls = full()
+def test_the_oldest_call_whose_output_was_sent_is_forgotten_first() -> None:
+    calls, record = full(), ResponseRecord("r")
+    calls.mark_answered("1")
     for call_id in ("7", "3"):
         calls.mark_answered(call_id)
-        assert calls.mark_output_sent(call_id, respond=True) == "r"
-    assert calls.item_done("r", call(), in_conversation=True) == requested()
-    with pytest.raises(LocalProtocolError, match="no function call"):
+        assert calls.mark_output_sent(call_id, respond=True).id == "r"
+    assert calls.item_done(record, call()) == requested()
+    with pytest.raises(LocalProtocolError, match="not that of a function call"):
         calls.check_answer("3")
-    with pytest.raises(LocalProtocolError, match="has its output"):
-        calls.check_answer("7")
+    for answered in ("1", "7"):
+        with pytest.raises(LocalProtocolError, match="has its output"):
+            calls.check_answer(answered)
     calls.check_answer("0")
 
+
+def test_the_number_of_remembered_calls_is_limited() -> None:
+    calls = FunctionCalls()
+    for number in range(MAX_CALLS + 3):
+        calls.item_done(ResponseRecord(f"r{number}"), call(str(number)))
+        calls.mark_answered(str(number))
+        calls.mark_output_sent(str(number), respond=True)
+    known = [number for number in range(MAX_CALLS + 3) if calls.is_known(str(number))]
+    assert known == list(range(3, MAX_CALLS + 3))
+
+
+# Property tests.
 
 ids = st.sampled_from("abc")
 
 
-@given(st.lists(st.tuples(st.sampled_from(["done", "cut", "answer"]), ids), max_size=30))
+@given(st.lists(st.tuples(st.sampled_from(["done", "cut", "answer", "send"]), ids), max_size=30))
 @settings(max_examples=50)
-def test_each_call_is_announced_and_answered_at_most_once(steps: list[tuple[str, str]]) -> None:
-    calls = FunctionCalls()
-    announced: list[str] = []
+def test_each_call_is_notified_and_answered_at_most_once(steps: list[tuple[str, str]]) -> None:
+    calls, record = FunctionCalls(), ResponseRecord("r")
+    notified: list[str] = []
     answered: list[str] = []
+    sent: list[str] = []
     for step, call_id in steps:
         if step == "answer":
             try:
@@ -195,18 +267,16 @@ def test_each_call_is_announced_and_answered_at_most_once(steps: list[tuple[str,
             else:
                 calls.mark_answered(call_id)
                 answered.append(call_id)
+        elif step == "send":
+            if call_id in answered and call_id not in sent:
+                calls.mark_output_sent(call_id, respond=True)
+                sent.append(call_id)
         else:
             status = "completed" if step == "done" else "incomplete"
-            if calls.item_done("r", call(call_id, status=status), in_conversation=True):
-                announced.append(call_id)
-    assert len(announced) == len(set(announced))
+            if calls.item_done(record, call(call_id, status=status)):
+                notified.append(call_id)
+    assert len(notified) == len(set(notified))
     assert len(answered) == len(set(answered))
-    assert calls.open_call_ids == tuple(each for each in announced if each not in answered)
-
-
-def test_responses_that_never_end_are_not_remembered_without_end() -> None:
-    calls = FunctionCalls()
-    for number in range(MAX_CALLS + 1):
-        calls.mark_followup(str(number))
-    assert not calls.take_followup(str(MAX_CALLS))
-    assert calls.take_followup("0")
+    assert calls.open_call_ids == tuple(each for each in notified if each not in answered)
+    assert record.unsent_outputs == len(notified) - len(sent)
+    assert record.is_followup_requested is bool(sent)

@@ -19,11 +19,12 @@ from twilio_realtime_core.protocols.realtime import (
     McpCallInProgressEvent,
     McpToolsCompletedEvent,
     McpToolsFailedEvent,
+    OutputItemAddedEvent,
     OutputItemDoneEvent,
     ServerEvent,
-    UnknownServerEvent,
 )
 from twilio_realtime_core.responses.mcp import MAX_REMEMBERED, Mcp
+from twilio_realtime_core.responses.responses import ResponseRecord, Responses
 
 TOOLS = [{"name": "look", "input_schema": {"type": "object"}}]
 ERROR = {"type": "http_error", "code": 404, "message": "not found"}
@@ -43,10 +44,43 @@ def call(output: Any = None, error: Any = None) -> Item:
     )
 
 
-def told(*events: ServerEvent, mcp: Mcp | None = None) -> list[object]:
-    """What the events lead to, in order."""
-    mcp = mcp or Mcp()
-    return [notified for notified in map(mcp.receive, events) if notified is not None]
+class SessionMcp(Mcp):
+    """The MCP tools, and the records of the responses, which are all in the conversation."""
+
+    def __init__(self) -> None:
+        self.responses = Responses()
+        super().__init__(self.responses)
+
+    def receive(self, event: ServerEvent) -> object:
+        """Pass an event on to the method for it. Returns what to notify."""
+        match event:
+            case OutputItemAddedEvent(response_id, item):
+                self.output_item(self.responses.get_or_create(response_id), item)
+                return None
+            case OutputItemDoneEvent(response_id, item):
+                self.output_item(self.responses.get_or_create(response_id), item)
+                return self.item_done(item)
+            case ItemAddedEvent(item=item):
+                self.item_added(item)
+                return None
+            case ItemDoneEvent(item=item):
+                return self.item_done(item)
+            case McpToolsCompletedEvent(item_id):
+                return self.tools_completed(item_id)
+            case McpToolsFailedEvent(item_id):
+                return self.tools_failed(item_id)
+            case McpCallInProgressEvent(item_id):
+                return self.call_in_progress(item_id)
+            case McpCallCompletedEvent(item_id) | McpCallFailedEvent(item_id):
+                return self.call_ended(item_id)
+            case _:
+                raise AssertionError(f"no event of MCP: {event}")
+
+
+def notified(*events: ServerEvent, mcp: SessionMcp | None = None) -> list[object]:
+    """The notifications that the events lead to, in order."""
+    mcp = mcp or SessionMcp()
+    return [each for each in map(mcp.receive, events) if each is not None]
 
 
 # Tools.
@@ -54,7 +88,7 @@ def told(*events: ServerEvent, mcp: Mcp | None = None) -> list[object]:
 LISTED = McpToolsListed("l", "docs", tuple(TOOLS))
 
 
-def test_tools_are_told_once_they_are_all_known_in_whatever_order() -> None:
+def test_tools_are_notified_once_in_any_order_of_events() -> None:
     events: list[ServerEvent] = [
         ItemAddedEvent(LISTING),
         ItemDoneEvent(LISTING),
@@ -62,31 +96,31 @@ def test_tools_are_told_once_they_are_all_known_in_whatever_order() -> None:
         ItemDoneEvent(LISTING),
     ]
     for order in permutations(events):
-        assert told(*order) == [LISTED]
+        assert notified(*order) == [LISTED]
 
 
-def test_tools_are_not_told_before_the_server_has_them() -> None:
-    assert told(ItemAddedEvent(LISTING), ItemDoneEvent(LISTING)) == []
-    assert told(ItemAddedEvent(LISTING), McpToolsCompletedEvent("l")) == []
+def test_tools_are_not_notified_before_the_listing_has_succeeded() -> None:
+    assert notified(ItemAddedEvent(LISTING), ItemDoneEvent(LISTING)) == []
+    assert notified(ItemAddedEvent(LISTING), McpToolsCompletedEvent("l")) == []
 
 
-def test_tools_that_cannot_be_listed_are_told_once() -> None:
+def test_a_failed_listing_is_notified_once() -> None:
     events = (
         ItemAddedEvent(LISTING),
         McpToolsFailedEvent("l"),
         McpToolsFailedEvent("l"),
         ItemDoneEvent(LISTING),
     )
-    assert told(*events, McpToolsCompletedEvent("l")) == [McpToolsListed("l", "docs", None)]
+    assert notified(*events, McpToolsCompletedEvent("l")) == [McpToolsListed("l", "docs", None)]
 
 
-def test_tools_that_fail_before_their_item_is_known_have_no_label() -> None:
-    assert told(McpToolsFailedEvent("l")) == [McpToolsListed("l", None, None)]
+def test_a_listing_that_fails_before_its_item_has_no_label() -> None:
+    assert notified(McpToolsFailedEvent("l")) == [McpToolsListed("l", None, None)]
 
 
-def test_a_list_of_tools_that_is_none_counts_as_empty() -> None:
+def test_tools_that_are_no_list_count_as_empty() -> None:
     item = Item("l", "mcp_list_tools", server_label="docs", tools="look")
-    assert told(ItemDoneEvent(item), McpToolsCompletedEvent("l")) == [
+    assert notified(ItemDoneEvent(item), McpToolsCompletedEvent("l")) == [
         McpToolsListed("l", "docs", ())
     ]
 
@@ -97,18 +131,18 @@ REQUESTED = McpApprovalRequested("a", "docs", "look", "{}")
 
 
 def test_an_approval_is_requested_once() -> None:
-    assert told(ItemAddedEvent(REQUEST)) == []
-    assert told(ItemDoneEvent(REQUEST), OutputItemDoneEvent("r", REQUEST)) == [REQUESTED]
-    assert told(OutputItemDoneEvent("r", REQUEST), ItemDoneEvent(REQUEST)) == [REQUESTED]
+    assert notified(ItemAddedEvent(REQUEST)) == []
+    assert notified(ItemDoneEvent(REQUEST), OutputItemDoneEvent("r", REQUEST)) == [REQUESTED]
+    assert notified(OutputItemDoneEvent("r", REQUEST), ItemDoneEvent(REQUEST)) == [REQUESTED]
 
 
-def test_a_request_without_details_is_told_all_the_same() -> None:
+def test_a_request_without_details_is_notified() -> None:
     bare = Item("a", "mcp_approval_request")
-    assert told(ItemDoneEvent(bare)) == [McpApprovalRequested("a", None, None, "")]
+    assert notified(ItemDoneEvent(bare)) == [McpApprovalRequested("a", None, None, "")]
 
 
 def test_a_request_is_answered_once() -> None:
-    mcp = Mcp()
+    mcp = SessionMcp()
     mcp.receive(ItemDoneEvent(REQUEST))
     mcp.check_approval("a")
     mcp.mark_answered("a")
@@ -117,24 +151,24 @@ def test_a_request_is_answered_once() -> None:
     assert mcp.receive(OutputItemDoneEvent("r", REQUEST)) is None
 
 
-def test_an_answer_to_no_request_is_misuse_and_names_no_content() -> None:
-    with pytest.raises(LocalProtocolError, match="no request") as misuse:
-        Mcp().check_approval("secret")
+def test_an_answer_to_an_unknown_request_is_misuse_without_content() -> None:
+    with pytest.raises(LocalProtocolError, match="not that of a request") as misuse:
+        SessionMcp().check_approval("secret")
     assert "secret" not in str(misuse.value)
 
 
-def test_an_answer_that_went_another_way_counts() -> None:
-    mcp = Mcp()
+def test_an_answer_by_a_raw_event_counts() -> None:
+    mcp = SessionMcp()
     answer = Item("x", "mcp_approval_response", approval_request_id="a", approve=True)
-    assert told(ItemDoneEvent(answer), ItemDoneEvent(REQUEST), ItemDoneEvent(answer), mcp=mcp) == [
-        REQUESTED
-    ]
+    assert notified(
+        ItemDoneEvent(answer), ItemDoneEvent(REQUEST), ItemDoneEvent(answer), mcp=mcp
+    ) == [REQUESTED]
     with pytest.raises(LocalProtocolError, match="has its answer"):
         mcp.check_approval("a")
 
 
 def test_an_answer_to_nothing_is_ignored() -> None:
-    assert told(ItemDoneEvent(Item("x", "mcp_approval_response"))) == []
+    assert notified(ItemDoneEvent(Item("x", "mcp_approval_response"))) == []
 
 
 # Calls.
@@ -144,16 +178,16 @@ FINISHED = McpCallFinished("c", "docs", "look", "42", None)
 FAILED = McpCallFinished("c", "docs", "look", None, ERROR)
 
 
-def test_a_call_is_told_when_it_begins_and_when_its_item_holds_the_outcome() -> None:
-    mcp = Mcp()
-    assert told(McpCallInProgressEvent("c"), McpCallInProgressEvent("c"), mcp=mcp) == [STARTED]
-    assert told(McpCallCompletedEvent("c"), mcp=mcp) == []
-    assert told(ItemDoneEvent(call("42")), OutputItemDoneEvent("r", call("42")), mcp=mcp) == [
+def test_a_call_is_notified_at_its_start_and_its_outcome() -> None:
+    mcp = SessionMcp()
+    assert notified(McpCallInProgressEvent("c"), McpCallInProgressEvent("c"), mcp=mcp) == [STARTED]
+    assert notified(McpCallCompletedEvent("c"), mcp=mcp) == []
+    assert notified(ItemDoneEvent(call("42")), OutputItemDoneEvent("r", call("42")), mcp=mcp) == [
         FINISHED
     ]
 
 
-def test_the_outcome_is_told_once_in_whatever_order() -> None:
+def test_the_outcome_is_notified_once_in_any_order_of_events() -> None:
     events: list[ServerEvent] = [
         McpCallInProgressEvent("c"),
         McpCallCompletedEvent("c"),
@@ -161,40 +195,44 @@ def test_the_outcome_is_told_once_in_whatever_order() -> None:
         OutputItemDoneEvent("r", call("42")),
     ]
     for order in permutations(events):
-        heard = told(*order)
-        assert heard in ([STARTED, FINISHED], [FINISHED])
+        outcome = notified(*order)
+        assert outcome in ([STARTED, FINISHED], [FINISHED])
 
 
-def test_a_call_that_failed_tells_the_error() -> None:
+def test_a_failed_call_is_notified_with_its_error() -> None:
     events = (
         McpCallInProgressEvent("c"),
         McpCallFailedEvent("c"),
         OutputItemDoneEvent("r", call(error=ERROR)),
     )
-    assert told(*events) == [STARTED, FAILED]
+    assert notified(*events) == [STARTED, FAILED]
 
 
-def test_an_item_that_comes_before_the_call_is_only_the_request() -> None:
-    asked = (OutputItemDoneEvent("r", call()), ItemDoneEvent(REQUEST))
-    ran = (McpCallInProgressEvent("c"), McpCallCompletedEvent("c"))
-    assert told(*asked, *ran) == [REQUESTED, STARTED]
-    assert told(*asked, *ran, ItemDoneEvent(call("42"))) == [REQUESTED, STARTED, FINISHED]
+def test_an_item_before_the_call_is_only_the_request() -> None:
+    requested = (OutputItemDoneEvent("r", call()), ItemDoneEvent(REQUEST))
+    called = (McpCallInProgressEvent("c"), McpCallCompletedEvent("c"))
+    assert notified(*requested, *called) == [REQUESTED, STARTED]
+    assert notified(*requested, *called, ItemDoneEvent(call("42"))) == [
+        REQUESTED,
+        STARTED,
+        FINISHED,
+    ]
 
 
-def test_a_call_that_says_nothing_is_finished_all_the_same() -> None:
+def test_a_call_without_an_outcome_is_finished() -> None:
     silent = McpCallFinished("c", "docs", "look", None, None)
-    begun, done, completed = (
+    started, done, completed = (
         McpCallInProgressEvent("c"),
         ItemDoneEvent(call()),
         McpCallCompletedEvent("c"),
     )
-    assert told(begun, done, completed) == [STARTED, silent]
-    assert told(begun, completed, done, done) == [STARTED, silent]
+    assert notified(started, done, completed) == [STARTED, silent]
+    assert notified(started, completed, done, done) == [STARTED, silent]
 
 
-def test_a_call_that_has_finished_does_not_begin() -> None:
-    assert told(ItemDoneEvent(call("42")), McpCallInProgressEvent("c")) == [FINISHED]
-    assert told(McpCallFailedEvent("c"), McpCallInProgressEvent("c")) == []
+def test_a_finished_call_does_not_start() -> None:
+    assert notified(ItemDoneEvent(call("42")), McpCallInProgressEvent("c")) == [FINISHED]
+    assert notified(McpCallFailedEvent("c"), McpCallInProgressEvent("c")) == []
 
 
 # Everything else.
@@ -203,21 +241,56 @@ def test_a_call_that_has_finished_does_not_begin() -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        UnknownServerEvent("rate_limits.updated"),
+        OutputItemAddedEvent("r", Item("i", "message")),
         ItemAddedEvent(Item("i", "message")),
         ItemDoneEvent(Item("i", "message")),
         OutputItemDoneEvent("r", Item("i", "function_call")),
     ],
 )
-def test_other_events_tell_nothing(event: ServerEvent) -> None:
-    assert Mcp().receive(event) is None
+def test_other_items_notify_nothing(event: ServerEvent) -> None:
+    assert SessionMcp().receive(event) is None
+
+
+def test_answers_have_distinct_item_ids() -> None:
+    mcp = SessionMcp()
+    for request_id in ("a", "b"):
+        mcp.item_done(Item(request_id, "mcp_approval_request"))
+    assert [mcp.mark_answered(each) for each in ("b", "a")] == ["mcp-answer-1", "mcp-answer-2"]
+
+
+def test_items_of_mcp_belong_to_the_first_response_with_them() -> None:
+    mcp = SessionMcp()
+    for response_id in ("r", "s"):
+        mcp.receive(OutputItemAddedEvent(response_id, REQUEST))
+        mcp.receive(OutputItemDoneEvent(response_id, call("42")))
+        mcp.receive(OutputItemDoneEvent(response_id, Item("m", "message")))
+    record = mcp.responses.get("r")
+    assert record is not None
+    assert [mcp.responses.of_item(each) for each in "acm"] == [record, record, None]
+
+
+def test_an_approval_is_pending_until_it_is_answered() -> None:
+    mcp = SessionMcp()
+    record = mcp.responses.get_or_create("r")
+    assert not mcp.is_approval_pending(record)
+    mcp.receive(OutputItemDoneEvent("r", REQUEST))
+    assert mcp.is_approval_pending(record)
+    assert not mcp.is_approval_pending(ResponseRecord("s"))
+    mcp.mark_answered("a")
+    assert not mcp.is_approval_pending(record)
+
+
+def test_an_approval_of_no_known_response_is_pending_for_none() -> None:
+    mcp = SessionMcp()
+    mcp.receive(ItemDoneEvent(REQUEST))
+    assert not mcp.is_approval_pending(mcp.responses.get_or_create("r"))
 
 
 def test_the_oldest_is_forgotten_first() -> None:
-    mcp = Mcp()
+    mcp = SessionMcp()
     for number in range(MAX_REMEMBERED + 1):
         mcp.receive(ItemDoneEvent(Item(str(number), "mcp_approval_request")))
-    with pytest.raises(LocalProtocolError, match="no request"):
+    with pytest.raises(LocalProtocolError, match="not that of a request"):
         mcp.check_approval("0")
     mcp.check_approval("1")
     mcp.check_approval(str(MAX_REMEMBERED))

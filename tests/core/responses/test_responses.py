@@ -4,12 +4,17 @@ from hypothesis import strategies as st
 
 from twilio_realtime_core.machine.lifecycles import ResponseInput, ResponseState
 from twilio_realtime_core.protocols.realtime import Response
-from twilio_realtime_core.responses.responses import MAX_ITEMS, MAX_RESPONSES, Responses
+from twilio_realtime_core.responses.responses import (
+    MAX_ITEMS,
+    MAX_RESPONSES,
+    ResponseRecord,
+    Responses,
+)
 
 CANCEL, INTERRUPT, DONE = ResponseInput.CANCEL, ResponseInput.INTERRUPT, ResponseInput.DONE
 
 
-def test_a_response_is_known_by_its_id_from_the_first_it_is_heard_of() -> None:
+def test_a_response_is_known_from_its_first_event_on() -> None:
     responses = Responses()
     first = responses.get_or_create("r1")
     assert first.id == "r1"
@@ -18,6 +23,26 @@ def test_a_response_is_known_by_its_id_from_the_first_it_is_heard_of() -> None:
     assert responses.get_or_create("r2") is not first
     assert responses.get_or_create("r1") is first
     assert [each.id for each in responses] == ["r1", "r2"]
+
+
+@pytest.mark.parametrize("known", [0, 3, MAX_RESPONSES])
+def test_looking_a_response_up_never_creates_one(known: int) -> None:
+    responses = Responses()
+    records = [responses.get_or_create(str(number)) for number in range(known)]
+    assert responses.get("unknown") is None
+    assert responses.of_item("unknown") is None
+    assert list(responses) == records
+    assert responses.generating == records
+    assert [responses.get(each.id) for each in records] == records
+
+
+def test_looking_a_forgotten_response_up_does_not_revive_it() -> None:
+    responses = Responses()
+    for number in range(MAX_RESPONSES + 1):
+        responses.get_or_create(str(number)).lifecycle.step(DONE)
+    assert responses.get("0") is None
+    assert responses.generating == []
+    assert len(list(responses)) == MAX_RESPONSES
 
 
 @pytest.mark.parametrize(
@@ -33,7 +58,7 @@ def test_a_response_is_known_by_its_id_from_the_first_it_is_heard_of() -> None:
         ([DONE, INTERRUPT], False, False),
     ],
 )
-def test_a_response_is_audible_until_interrupted_and_generating_until_done(
+def test_a_response_is_audible_and_generating_by_its_state(
     inputs: list[ResponseInput],
     audible: bool,  # noqa: FBT001
     generating: bool,  # noqa: FBT001
@@ -43,18 +68,18 @@ def test_a_response_is_audible_until_interrupted_and_generating_until_done(
     assert (response.is_audible, response.is_generating) == (audible, generating)
 
 
-def test_a_response_without_a_conversation_is_outside_of_it() -> None:
+def test_a_response_without_a_conversation_is_out_of_band() -> None:
     responses = Responses()
     assert responses.update_from(Response("r1", conversation_id="conv")).is_in_conversation
     assert not responses.update_from(Response("r2", conversation_id=None)).is_in_conversation
     assert not responses.get_or_create("r2").is_in_conversation
 
 
-def test_where_a_server_names_no_conversation_a_response_counts_as_inside() -> None:
+def test_a_response_counts_as_in_the_conversation_by_default() -> None:
     assert Responses().update_from(Response("r1")).is_in_conversation
 
 
-def test_a_description_is_of_the_response_known_already() -> None:
+def test_a_description_updates_the_known_record() -> None:
     responses = Responses()
     known = responses.get_or_create("r1")
     known.done_items.add("item")
@@ -63,7 +88,7 @@ def test_a_description_is_of_the_response_known_already() -> None:
     assert known.heard_items == set()
 
 
-def test_the_oldest_response_that_has_ended_is_forgotten_first() -> None:
+def test_the_oldest_ended_response_is_forgotten_first() -> None:
     responses = Responses()
     for number in range(MAX_RESPONSES):
         responses.get_or_create(str(number))
@@ -77,14 +102,14 @@ def test_the_oldest_response_that_has_ended_is_forgotten_first() -> None:
     assert [each.id for each in responses][:5] == ["0", "1", "3", "4", "6"]
 
 
-def test_where_none_has_ended_the_oldest_is_forgotten() -> None:
+def test_the_oldest_is_forgotten_where_none_has_ended() -> None:
     responses = Responses()
     for number in range(MAX_RESPONSES + 1):
         responses.get_or_create(str(number))
     assert [each.id for each in responses] == [str(number + 1) for number in range(MAX_RESPONSES)]
 
 
-def test_what_is_remembered_is_forgotten_for_nothing_that_is_known() -> None:
+def test_a_known_response_does_not_forget_another() -> None:
     responses = Responses()
     for number in range(MAX_RESPONSES):
         responses.get_or_create(str(number)).lifecycle.step(DONE)
@@ -92,7 +117,7 @@ def test_what_is_remembered_is_forgotten_for_nothing_that_is_known() -> None:
     assert [each.id for each in responses] == [str(number) for number in range(MAX_RESPONSES)]
 
 
-def test_those_still_generating_are_told_in_their_order() -> None:
+def test_generating_responses_are_in_their_order() -> None:
     responses = Responses()
     for name in "abcd":
         responses.get_or_create(name)
@@ -103,7 +128,7 @@ def test_those_still_generating_are_told_in_their_order() -> None:
     assert [each.id for each in responses.generating] == ["c", "d"]
 
 
-def test_what_is_forgotten_is_not_generating_any_more() -> None:
+def test_a_forgotten_response_is_not_generating() -> None:
     responses = Responses()
     for number in range(MAX_RESPONSES + 1):
         responses.get_or_create(str(number))
@@ -112,7 +137,7 @@ def test_what_is_forgotten_is_not_generating_any_more() -> None:
 
 @settings(max_examples=20)
 @given(st.lists(st.integers(0, 2000), max_size=20))
-def test_no_more_than_the_stated_number_is_ever_remembered(ids: list[int]) -> None:
+def test_the_number_of_remembered_responses_is_limited(ids: list[int]) -> None:
     responses = Responses()
     for number in range(MAX_RESPONSES - 5):
         responses.get_or_create(str(number))
@@ -121,14 +146,14 @@ def test_no_more_than_the_stated_number_is_ever_remembered(ids: list[int]) -> No
         assert len(list(responses)) <= MAX_RESPONSES
 
 
-def test_an_item_is_noted_as_done_once() -> None:
+def test_an_item_is_marked_as_done_once() -> None:
     response = Responses().get_or_create("r")
     assert response.mark_item_done("a")
     assert not response.mark_item_done("a")
     assert response.mark_item_done("b")
 
 
-def test_what_is_noted_of_a_response_is_bounded() -> None:
+def test_the_marks_of_a_response_are_limited() -> None:
     response = Responses().get_or_create("r")
     for number in range(MAX_ITEMS + 1):
         response.mark_item_done(str(number))
@@ -140,7 +165,7 @@ def test_what_is_noted_of_a_response_is_bounded() -> None:
 
 
 @pytest.mark.parametrize(("cancelled", "states"), [("r1", "cg"), ("r2", "gc"), (None, "cg")])
-def test_the_application_cancels_a_response_by_its_id_or_that_of_the_conversation(
+def test_a_response_is_cancelled_by_id_or_by_conversation(
     cancelled: str | None, states: str
 ) -> None:
     responses = Responses()
@@ -151,10 +176,52 @@ def test_the_application_cancels_a_response_by_its_id_or_that_of_the_conversatio
     assert "".join(named[each.lifecycle.state] for each in responses) == states
 
 
-def test_items_that_the_application_has_deleted_are_known_the_latest_of_them() -> None:
+def test_the_latest_deleted_items_are_remembered() -> None:
     responses = Responses()
     for number in range(MAX_RESPONSES + 1):
         responses.mark_item_deleted(str(number))
     assert not responses.is_item_deleted("0")
     assert responses.is_item_deleted("1")
     assert responses.is_item_deleted(str(MAX_RESPONSES))
+
+
+def test_an_item_belongs_to_the_first_response_it_is_indexed_for() -> None:
+    responses = Responses()
+    first, second = ResponseRecord("r"), ResponseRecord("s")
+    responses.index_item("i", first)
+    responses.index_item("i", second)
+    assert responses.of_item("i") is first
+    assert responses.of_item("j") is None
+
+
+def test_the_item_indexed_first_is_forgotten_first() -> None:
+    responses, record = Responses(), ResponseRecord("r")
+    for number in range(1025):
+        responses.index_item(str(number), record)
+    assert responses.of_item("0") is None
+    assert responses.of_item("1") is record
+    assert responses.of_item("1024") is record
+
+
+@pytest.mark.parametrize(
+    ("inputs", "in_conversation", "is_stoppable"),
+    [
+        ([], True, True),
+        ([], False, False),
+        ([CANCEL], True, True),
+        ([INTERRUPT], True, False),
+        ([DONE], True, False),
+    ],
+)
+def test_an_audible_response_being_generated_can_be_stopped(
+    inputs: list[ResponseInput],
+    in_conversation: bool,  # noqa: FBT001
+    is_stoppable: bool,  # noqa: FBT001
+) -> None:
+    responses = Responses()
+    assert not responses.is_any_stoppable
+    record = responses.get_or_create("r")
+    record.is_in_conversation = in_conversation
+    for each in inputs:
+        record.lifecycle.step(each)
+    assert responses.is_any_stoppable is is_stoppable

@@ -9,10 +9,10 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.frame_protocol import Frame, Opcode
 
+from twilio_realtime_core.machine.actions import NO_STATUS
 from twilio_realtime_core.transport.frames import (
     BAD_TEXT,
     CLOSE,
-    NO_STATUS,
     PING,
     PROTOCOL_ERROR,
     TEXT,
@@ -34,7 +34,7 @@ def frame(first: int, payload: bytes, *, masked: bool) -> bytes:
 
 def decode(pieces: Iterable[bytes], *, masked: bool, limit: int = LIMIT) -> list[ReceivedFrame]:
     """What comes of bytes, up to the end of the connection."""
-    decoder = FrameDecoder(masked=masked, max_message_bytes=limit)
+    decoder = FrameDecoder(is_masked=masked, max_message_bytes=limit)
     received: list[ReceivedFrame] = []
     for piece in pieces:
         received += decoder.receive(piece)

@@ -14,7 +14,7 @@ from twilio_realtime_core.config.interruption_policy import (
 )
 from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.notifications import Interrupted, InterruptionBlocked
-from twilio_realtime_core.protocols.realtime import CreateItem, CreateResponse
+from twilio_realtime_core.protocols.realtime import CreateItem
 from twilio_realtime_core.turns.interruption_gate import PROTECTION_NS
 from twilio_realtime_core.values.block_cause import BlockCause
 
@@ -92,26 +92,6 @@ def test_nobody_interrupts_where_it_is_not_allowed_but_the_application() -> None
 def test_a_caller_who_speaks_while_the_agent_is_silent_attempts_nothing() -> None:
     call = ready(InterruptionPolicy(allowed=False))
     assert blocked(call.model(speech_started())) == []
-
-
-def test_short_speech_does_not_interrupt_and_long_speech_does() -> None:
-    call = talking(InterruptionPolicy(after_speech_ms=300))
-    assert blocked(call.model(speech_started())) == []
-    call.wait(200)
-    assert blocked(speech_stopped(call)) == [BlockCause.SHORT_SPEECH]
-    assert not call.wait(200).told(Interrupted)
-    call.model(speech_started())
-    assert not call.wait(299).told(Interrupted)
-    assert call.wait(1).told(Interrupted)
-    assert blocked(speech_stopped(call)) == []
-
-
-def test_short_speech_over_nothing_is_no_attempt() -> None:
-    call = ready(InterruptionPolicy(after_speech_ms=300))
-    call.model(speech_started())
-    assert blocked(speech_stopped(call)) == []
-    call.model(speech_started())
-    assert not call.wait(400).told(InterruptionBlocked)
 
 
 def test_little_of_a_reply_must_be_heard_before_it_can_be_interrupted() -> None:
@@ -253,43 +233,3 @@ def test_the_application_s_own_word_is_asked_last() -> None:
     assert call.wait(100).told(Interrupted)
     assert [each.speech_ms for each in attempts] == [100, 100]
     assert attempts[0].recent_interruptions == 0
-
-
-def test_a_turn_that_was_completed_while_the_agent_was_protected_is_answered_afterwards() -> None:
-    """S78."""
-    call = talking(InterruptionPolicy(allowed=False))
-    call.model(speech_started())
-    speech_stopped(call)
-    assert committed(call).to_model == []
-    assert [type(each) for each in call.model(response_done()).to_model] == [CreateResponse]
-    call.model(created("s"))
-    assert call.model(response_done("s")).to_model == []
-
-
-def test_a_turn_that_the_server_answers_is_not_answered_twice() -> None:
-    """S78."""
-    call = talking(InterruptionPolicy(allowed=False))
-    call.model(speech_started())
-    speech_stopped(call)
-    committed(call)
-    call.model(created("s"))
-    assert call.model(response_done()).to_model == []
-    assert call.model(response_done("s")).to_model == []
-
-
-def test_a_turn_after_all_was_generated_is_the_server_s_to_answer() -> None:
-    call = talking(InterruptionPolicy(allowed=False))
-    call.model(response_done())
-    call.model(speech_started())
-    speech_stopped(call)
-    assert committed(call).to_model == []
-
-
-def test_where_the_server_answers_no_turn_the_application_does() -> None:
-    call = ready(InterruptionPolicy(allowed=False), create_response=False)
-    call.model(created())
-    call.model(delta(800))
-    call.model(speech_started())
-    speech_stopped(call)
-    committed(call)
-    assert call.model(response_done()).to_model == []

@@ -69,7 +69,7 @@ HANG_UP_NS: Final = 9 * SECOND
 
 ENDING_NS: Final = 14 * SECOND
 """How long a call may take to end after that: the ten seconds that a bridge gives its sockets
-(`CallConfig.ending_timeout_ns`), and what was kept back or stalled."""
+(`CallConfig.closing_timeout_ms`), and what was kept back or stalled."""
 
 _AFTERWARDS_NS: Final = SECOND
 """How long a call that has ended is still looked at."""

@@ -1,0 +1,528 @@
+"""Whose turn it is: the caller's speech, and what an interruption does."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from calling import (
+    PCMU,
+    SESSION,
+    SID,
+    Call,
+    Done,
+    audio,
+    audio_done,
+    created,
+    delta,
+    item_done,
+    mark,
+    media,
+    response_done,
+    server_error,
+    speech_started,
+    speech_stopped,
+)
+from twilio_realtime_core import (
+    Bridge,
+    CallConfig,
+    Fault,
+    FaultKind,
+    Interrupt,
+    Peer,
+    Play,
+    SendAudio,
+    SendEvent,
+)
+from twilio_realtime_core.call.state import CallState
+from twilio_realtime_core.config.interruption_policy import InterruptionPolicy
+from twilio_realtime_core.downlink.framing import AudioChunk
+from twilio_realtime_core.machine.lifecycles import ResponseInput
+from twilio_realtime_core.machine.units import MS
+from twilio_realtime_core.notifications import (
+    CallerAudioPadded,
+    Interrupted,
+    InterruptedItem,
+    InterruptionBlocked,
+    InterruptionCause,
+    PaddingCause,
+    PlaybackFinished,
+    ResponseFinished,
+)
+from twilio_realtime_core.protocols.realtime import (
+    CancelResponse,
+    ClearInputAudio,
+    CreateItem,
+    CreateResponse,
+    DeleteItem,
+    SpeechStartedEvent,
+    SpeechStoppedEvent,
+    TruncateItem,
+)
+from twilio_realtime_core.protocols.twilio import Clear
+from twilio_realtime_core.values.block_cause import BlockCause
+from twilio_realtime_core.values.playback_position import PartKey, PlaybackPosition
+
+CALLER, APPLICATION = InterruptionCause.CALLER, InterruptionCause.APPLICATION
+CLEAR = Clear(SID)
+COMMITTED = {"type": "input_audio_buffer.committed", "item_id": "u"}
+
+
+def cut(heard_ms: int, sent_ms: int, item: str = "i", response: str = "r", part: int = 0) -> Any:
+    return InterruptedItem(response, item, part, heard_ms=heard_ms, sent_ms=sent_ms)
+
+
+def interrupt(call: Call) -> Done:
+    return call.send(Interrupt())
+
+
+def ready(policy: InterruptionPolicy, **detection: Any) -> Call:
+    """A call in which the bridge interrupts, by this policy."""
+    detection = {"type": "server_vad", "interrupt_response": False, **detection}
+    audio_ = {"input": {"format": PCMU, "turn_detection": detection}, "output": {"format": PCMU}}
+    return Call.ready(CallConfig(interruption=policy), {"type": "realtime", "audio": audio_})
+
+
+def talking(policy: InterruptionPolicy, **detection: Any) -> Call:
+    """The agent has started to speak, and the policy decides whether it can be interrupted."""
+    call = ready(policy, **detection)
+    call.model(created())
+    for _ in range(8):
+        call.model(delta(2080))
+    return call
+
+
+def say(call: Call) -> Done:
+    """The caller says something. Returns what the commit of it leads to."""
+    call.model(speech_started())
+    call.model(speech_stopped())
+    return call.model(COMMITTED)
+
+
+def blocked(done: Done) -> list[BlockCause]:
+    assert not done.to_twilio
+    assert not done.told(Interrupted)
+    return [each.cause for each in done.told(InterruptionBlocked)]
+
+
+# The state of the caller's turn.
+
+
+class Parts:
+    """The parts of a call that no peer is connected to."""
+
+    def __init__(self) -> None:
+        self.call = CallState(CallConfig())
+        self.turns = self.call.turns
+
+    def step(self, *events: str) -> list[object]:
+        """Let turn detection report something. Returns the faults."""
+        for event in events:
+            match event:
+                case "started":
+                    self.turns.speech_started(SpeechStartedEvent("u", 0), 0)
+                case "stopped":
+                    self.turns.speech_stopped(SpeechStoppedEvent("u", 9), 0)
+                case "committed":
+                    self.turns.committed()
+                case _:
+                    self.turns.stream_started()
+        notified = Done(self.call.outbox.take_actions()).events
+        return [each for each in notified if isinstance(each, Fault)]
+
+
+@pytest.mark.parametrize(
+    ("events", "is_speaking"),
+    [
+        ("", False),
+        ("started", True),
+        ("started stopped", False),
+        ("started stopped committed", False),
+        ("started stopped started", True),
+        ("started committed", True),
+        ("started committed committed", True),
+        ("started committed started", True),
+        ("started committed stopped", False),
+        ("started committed stream", False),
+        ("started stream", False),
+        ("started stream stopped", False),
+        ("committed", False),
+    ],
+)
+def test_the_caller_speaks_from_the_start_to_the_end_of_speech(
+    events: str,
+    is_speaking: bool,  # noqa: FBT001
+) -> None:
+    parts = Parts()
+    assert parts.step(*events.split()) == []
+    assert parts.turns.is_speaking is is_speaking
+
+
+@pytest.mark.parametrize(
+    ("events", "fault"),
+    [
+        ("started started", "speech started while the caller's turn is speaking"),
+        ("started stopped stopped", "speech stopped while the caller's turn is paused"),
+    ],
+)
+def test_events_out_of_order_are_faults(events: str, fault: str) -> None:
+    expected = Fault(Peer.REALTIME, FaultKind.UNEXPECTED, fault)
+    assert Parts().step(*events.split()) == [expected]
+
+
+def test_a_commit_during_speech_keeps_the_caller_speaking() -> None:
+    """The application may commit audio of a caller who speaks on."""
+    call = Call.ready()
+    call.phone(media(audio(160)))
+    call.model(speech_started())
+    call.send(SendAudio(b"\x00" * 160, commit=True))
+    assert call.model(COMMITTED).faults == []
+    assert call.wait(750).told(CallerAudioPadded) == [
+        CallerAudioPadded(8000, PaddingCause.INACTIVITY)
+    ]
+    assert call.model(speech_stopped()).faults == []
+    call.phone(media(audio(160), timestamp_ms=175))
+    assert call.wait(5000).told(CallerAudioPadded) == []
+
+
+def test_the_agent_is_active_while_it_is_requested_generated_or_heard() -> None:
+    parts = Parts()
+    turns, requests = parts.turns, parts.call.requests
+    assert not turns.is_agent_active(0)
+    requests.open()
+    requests.enqueue_automatic()
+    assert turns.is_agent_active(0)
+    record = parts.call.responses.get_or_create("r")
+    requests.created(record, is_repeated=False)
+    assert turns.is_agent_active(0)
+    requests.done(record, was_announced=True)
+    assert turns.is_agent_active(0)
+    record.lifecycle.step(ResponseInput.DONE)
+    assert not turns.is_agent_active(0)
+    parts.call.downlink.play(AudioChunk(PartKey(1, "r", "i", 0), audio(800), 800), 0)
+    assert turns.is_agent_active(2099 * MS)
+    assert not turns.is_agent_active(2100 * MS)
+
+
+# The length of speech.
+
+
+def test_only_long_speech_interrupts() -> None:
+    call = talking(InterruptionPolicy(after_speech_ms=300))
+    assert blocked(call.model(speech_started())) == []
+    call.wait(200)
+    assert blocked(call.model(speech_stopped())) == [BlockCause.SHORT_SPEECH]
+    assert not call.wait(200).told(Interrupted)
+    call.model(speech_started())
+    assert not call.wait(299).told(Interrupted)
+    assert call.wait(1).told(Interrupted)
+    assert blocked(call.model(speech_stopped())) == []
+
+
+def test_short_speech_while_the_agent_is_silent_is_no_attempt() -> None:
+    call = ready(InterruptionPolicy(after_speech_ms=300))
+    call.model(speech_started())
+    assert blocked(call.model(speech_stopped())) == []
+    call.model(speech_started())
+    assert not call.wait(400).told(InterruptionBlocked)
+
+
+# The answer to a turn.
+
+
+def test_a_turn_during_a_protected_response_is_answered_afterwards() -> None:
+    """S78."""
+    call = talking(InterruptionPolicy(allowed=False))
+    call.model(speech_started())
+    call.model(speech_stopped())
+    assert call.model(COMMITTED).to_model == []
+    assert [type(each) for each in call.model(response_done()).to_model] == [CreateResponse]
+    call.model(created("s"))
+    assert call.model(response_done("s")).to_model == []
+
+
+def test_a_turn_that_the_server_answers_is_answered_once() -> None:
+    """S78."""
+    call = talking(InterruptionPolicy(allowed=False))
+    say(call)
+    call.model(created("s"))
+    assert call.model(response_done()).to_model == []
+    assert call.model(response_done("s")).to_model == []
+
+
+def test_a_turn_after_the_response_is_left_to_the_server() -> None:
+    call = talking(InterruptionPolicy(allowed=False))
+    call.model(response_done())
+    call.model(speech_started())
+    call.model(speech_stopped())
+    assert call.model(COMMITTED).to_model == []
+
+
+def test_turns_are_left_to_the_application_without_automatic_responses() -> None:
+    call = ready(InterruptionPolicy(allowed=False), create_response=False)
+    call.model(created())
+    call.model(delta(800))
+    say(call)
+    assert call.model(response_done()).to_model == []
+
+
+# Interruptions.
+
+
+def test_s01_an_interruption_of_nothing_sends_nothing() -> None:
+    call = Call.ready()
+    assert interrupt(call).actions == []
+    assert call.model(speech_started()).to_twilio == []
+
+
+def test_s02_a_whole_item_is_truncated_where_it_was_cleared() -> None:
+    call = Call.talking(800, 800)
+    call.model(audio_done())
+    call.hear(150)
+    done = interrupt(call)
+    assert done.to_twilio == [CLEAR]
+    assert done.to_model == [CancelResponse("r", "bridge-cancel-r"), TruncateItem("i", 0, 150)]
+    assert done.events == [Interrupted(APPLICATION, (cut(150, 200),))]
+
+
+@pytest.mark.parametrize("by_caller", [True, False])
+def test_s03_two_interruptions_send_one_clear_cancel_and_truncate(*, by_caller: bool) -> None:
+    audio_ = {**SESSION["audio"], "input": {**SESSION["audio"]["input"], "turn_detection": None}}
+    call = Call.ready(session={"audio": audio_})  # only the bridge cancels
+    call.model(created())
+    call.model(delta(800))
+    call.hear(40)
+    done = call.model(speech_started()) if by_caller else interrupt(call)
+    assert done.to_twilio == [CLEAR]
+    assert done.to_model == [CancelResponse("r", "bridge-cancel-r"), TruncateItem("i", 0, 40)]
+    assert interrupt(call).actions == []
+    again = call.model(speech_started())
+    assert (again.to_twilio, again.to_model, again.told(Interrupted)) == ([], [], [])
+
+
+def test_s04_a_position_is_in_ms_rounded_down() -> None:
+    call = Call.talking(161)
+    call.model(audio_done())
+    call.hear(20.07)
+    call.model(response_done())
+    assert interrupt(call).to_model == [TruncateItem("i", 0, 20)]
+
+
+def test_s05_queued_items_are_each_corrected_by_their_position() -> None:
+    call = Call.talking(1600)
+    call.model(audio_done())
+    call.model(item_done())
+    call.model(delta(800, item="j"))
+    call.model(audio_done(item="j"))
+    call.model(item_done(item="j"))
+    call.hear(150)
+    done = call.model(speech_started())
+    assert done.to_model == [TruncateItem("i", 0, 150), DeleteItem("j")]
+    assert done.told(Interrupted) == [Interrupted(CALLER, (cut(150, 200), cut(0, 100, "j")))]
+
+
+def test_s06_the_echo_of_a_cleared_mark_changes_nothing() -> None:
+    call = Call.talking(800)
+    call.wait(20)
+    interrupt(call)
+    call.model(created("s"))
+    call.model(delta(800, "s", "j"))
+    assert call.phone(mark("1")).actions == []  # of the first response
+    call.hear(30)
+    assert interrupt(call).to_model[1:] == [TruncateItem("j", 0, 30)]
+
+
+def test_s08_audio_of_a_response_interrupted_before_it_is_dropped() -> None:
+    call = Call.ready()
+    call.model(created())
+    done = call.model(speech_started())
+    assert done.to_twilio == done.to_model == []
+    assert done.told(Interrupted) == [Interrupted(CALLER, ())]
+    assert call.model(delta(800)).actions == []
+    assert call.model(audio_done()).actions == []
+    assert call.model(item_done()).to_model == [DeleteItem("i")]
+    assert call.model(response_done()).told(ResponseFinished)
+    assert call.model(delta(800)).actions == []
+
+
+def test_s13_an_item_heard_to_the_end_is_left_alone() -> None:
+    call = Call.talking(800)
+    call.model(audio_done())
+    call.hear(100)
+    call.model(delta(800, item="j"))
+    call.hear(60)
+    assert call.model(speech_started()).to_model == [TruncateItem("j", 0, 60)]
+
+
+def test_s46_an_interruption_after_all_was_heard_sends_nothing() -> None:
+    call = Call.talking(800)
+    call.model(audio_done())
+    call.model(response_done())
+    call.hear(100)
+    done = call.model(speech_started())
+    assert (done.to_twilio, done.to_model, done.told(Interrupted)) == ([], [], [])
+
+
+def test_s56_audio_heard_without_an_echo_is_not_truncated() -> None:
+    call = Call.talking(800)
+    call.model(audio_done())
+    call.model(response_done())
+    call.hear(99)
+    call.wait(31)  # before the last echo
+    done = call.model(speech_started())
+    assert (done.to_twilio, done.to_model) == ([CLEAR], [])
+    assert done.told(PlaybackFinished) == [PlaybackFinished("r", "i", 0)]
+    assert done.told(Interrupted) == []
+
+
+@pytest.mark.parametrize("by_caller", [True, False])
+def test_s57_the_position_is_at_most_what_was_sent(*, by_caller: bool) -> None:
+    call = Call.talking(800)
+    call.hear(700)
+    done = call.model(speech_started()) if by_caller else interrupt(call)
+    assert done.to_model[-1] == TruncateItem("i", 0, 100)
+
+
+def test_s61_the_server_cancels_for_the_caller() -> None:
+    call = Call.talking(800)
+    call.hear(40)
+    assert call.model(speech_started()).to_model == [TruncateItem("i", 0, 40)]
+
+
+def test_s61_the_bridge_cancels_for_the_application() -> None:
+    call = Call.talking(800)
+    call.hear(40)
+    cancel, truncate = interrupt(call).to_model
+    assert (cancel, truncate) == (CancelResponse("r", "bridge-cancel-r"), TruncateItem("i", 0, 40))
+
+
+def test_an_interruption_may_leave_the_response_uncancelled() -> None:
+    call = Call.talking(800)
+    call.hear(40)
+    assert call.send(Interrupt(cancel=False)).to_model == [TruncateItem("i", 0, 40)]
+    assert call.model(delta(800)).actions == []
+
+
+def test_s91_a_late_cancel_is_no_fault() -> None:
+    call = Call.talking(800)
+    interrupt(call)
+    late = server_error("no active response found", "bridge-cancel-r", "response_cancel_not_active")
+    assert call.model(late).actions == []
+    other = {**late, "error": {**late["error"], "event_id": "another"}}
+    assert call.model(other).faults == [FaultKind.SERVER_ERROR]
+
+
+def test_an_out_of_band_response_is_cleared_and_not_corrected() -> None:
+    call = Call.ready()
+    call.model(created(conversation=None))
+    call.model(delta(800))
+    call.hear(40)
+    done = call.model(speech_started())
+    assert done.to_twilio == [CLEAR]
+    assert done.to_model == [CancelResponse("r", "bridge-cancel-r")]
+    assert done.told(Interrupted) == [Interrupted(CALLER, (cut(40, 100),))]
+    assert call.model(delta(800)).actions == []
+    assert call.model(item_done()).actions == []
+
+
+def test_events_sent_with_an_interruption_follow_it() -> None:
+    call = Call.talking(800)
+    call.wait(20)
+    kinds = [type(each) for each in interrupt(call).to_model]
+    assert kinds == [CancelResponse, TruncateItem]
+    item = CreateItem({"type": "message", "role": "user", "content": []})
+    assert call.send(SendEvent(item)).to_model == [item]
+    assert call.send(SendEvent(ClearInputAudio())).to_model == [ClearInputAudio()]
+
+
+def test_a_cancelled_response_is_played_and_not_cancelled_again() -> None:
+    call = Call.talking(800)
+    event = CancelResponse("r", event_id="mine")
+    assert call.send(SendEvent(event)).to_model == [event]
+    assert call.model(delta(800)).audio == [800]
+    call.hear(150)
+    assert interrupt(call).to_model == [TruncateItem("i", 0, 150)]
+
+
+# Property tests.
+
+Step = tuple[str, str, int]
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [
+                *("created", "delta", "delta", "audio_done", "item_done", "response_done"),
+                *("play", "hold", "hear", "wait", "request", "interrupt", "started", "stopped"),
+            ]
+        ),
+        st.sampled_from(["r", "s", "out"]),
+        st.integers(1, 6000),
+    ),
+    max_size=16,
+)
+
+
+class OpenCall(Call):
+    """A call whose bridge can be queried."""
+
+    queried: Bridge
+
+    def build(self) -> Bridge:
+        self.queried = Bridge(self.config)
+        return self.queried
+
+    @property
+    def positions(self) -> tuple[PlaybackPosition, ...]:
+        return self.queried.playback_positions(self.now)
+
+
+def call_of(steps: list[Step]) -> OpenCall:
+    """A call in which all this has happened; the server may do wrong."""
+    call = OpenCall.ready()
+    for step, response, samples in steps:
+        conversation = None if response == "out" else "conv"
+        match step:
+            case "created":
+                call.model(created(response, conversation))
+            case "delta":
+                call.model(delta(samples, response, f"item of {response}"))
+            case "audio_done":
+                call.model(audio_done(response, f"item of {response}"))
+            case "item_done":
+                call.model(item_done(response, f"item of {response}"))
+            case "response_done":
+                call.model(response_done(response, conversation=conversation))
+            case "play":
+                call.send(Play(b"\x01" * samples, "clip"))
+            case "hold":
+                call.send(Play(b"\x02" * samples, "hold", until_agent_speaks=True))
+            case "request":
+                call.send(CreateResponse())
+            case "interrupt":
+                call.send(Interrupt(cancel=samples % 2 == 0))
+            case "started":
+                call.model(speech_started())
+            case "stopped":
+                call.model(speech_stopped())
+            case "hear":
+                call.hear(samples // 8)
+            case _:
+                call.wait(samples // 8)
+    return call
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps, st.booleans())
+def test_an_interruption_clears_the_queue_once(
+    steps: list[Step],
+    cancel: bool,  # noqa: FBT001
+) -> None:
+    call = call_of(steps)
+    is_unheard = any(each.estimated_samples < each.sent_samples for each in call.positions)
+    done = call.send(Interrupt(cancel=cancel))
+    assert done.to_twilio in ([], [CLEAR])
+    assert done.to_twilio == [CLEAR] or not is_unheard
+    assert call.positions == () or not done.actions
+    assert call.send(Interrupt(cancel=cancel)).actions == []
