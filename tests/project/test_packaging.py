@@ -54,9 +54,7 @@ def test_the_folder_of_the_adapters_is_no_package() -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_the_wheel_holds_every_module_and_is_typed(
-    wheel: set[str], package: str
-) -> None:
+def test_the_wheel_holds_every_module_and_is_typed(wheel: set[str], package: str) -> None:
     assert f"{package}/py.typed" in wheel
     modules = files_below(PACKAGES[package], lambda path: path.suffix == ".py")
     assert f"{package}/__init__.py" in modules
