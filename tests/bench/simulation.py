@@ -24,7 +24,7 @@ from twilio_realtime.sim.phone.caller import (
     WhenAgentHeard,
 )
 from twilio_realtime.sim.phone.twilio_peer import TwilioPeer
-from twilio_realtime.sim.reference import Checked
+from twilio_realtime.sim.reference import CheckedBridge
 from twilio_realtime.sim.scenarios.parts import TURN_DETECTION
 from twilio_realtime.sim.scenarios.voices import agent_voice, caller_voice
 from twilio_realtime.sim.world.calls import byte_call, message_call
@@ -50,7 +50,7 @@ def make_call(level: str, *, checked: bool) -> tuple[int, int]:
     bridge = Bridge(CallConfig(url="ws://model/v1/realtime", session=session))
     phone = TwilioPeer(url="ws://bridge/media-stream", script=SCRIPT, record_audio=False)
     build = message_call if level == "messages" else byte_call
-    world = build(Checked(bridge) if checked else bridge, phone, RealtimePeer(REPLIES))
+    world = build(CheckedBridge(bridge) if checked else bridge, phone, RealtimePeer(REPLIES))
     gc.collect()
     start_ns = time.process_time_ns()
     world.run(MINUTE)

@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 from openai.types.realtime import RealtimeClientEvent
 from pydantic import TypeAdapter
 
-from twilio_realtime.sim.reference import CallMachine, Checked
+from twilio_realtime.sim.reference import CallMachine, CheckedBridge
 from twilio_realtime_core import Bridge, CallConfig, Command, Fault, FaultKind
 from twilio_realtime_core.machine.actions import (
     Action,
@@ -119,13 +119,13 @@ class Call:
     config: CallConfig | None = None
     start_delay_ns: int = 0
     echo_delay_ns: int = 0
-    bridge: Checked = field(init=False)
+    bridge: CheckedBridge = field(init=False)
     now: int = field(init=False, default=0)
     _played_until_ns: int = field(init=False, default=0)
     _marks: deque[tuple[int, Mark]] = field(init=False, factory=deque[tuple[int, Mark]])
 
     def __attrs_post_init__(self) -> None:
-        self.bridge = Checked(self.build(), self.config)
+        self.bridge = CheckedBridge(self.build(), self.config)
         self.record(self.bridge.start(0))
 
     def build(self) -> CallMachine:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from timeouts import HANG_S
+
 RUNTIMES = ("trio", "asyncio")
 SECRET_VARIABLES = ("OPENAI_API_KEY", "TWILIO_AUTH_TOKEN", "OPENAI_REALTIME_URL")
-LINE_TIMEOUT_S = 60
-"""How long an expected line may take on a busy machine; it mostly takes milliseconds."""
 
 
 class RunningCommand:
@@ -46,7 +46,7 @@ class RunningCommand:
     def wait_for_event(self, name: str) -> dict[str, Any]:
         """Return the next event of that name from a command with --json."""
         while True:
-            line = self._queue.get(timeout=LINE_TIMEOUT_S)
+            line = self._queue.get(timeout=HANG_S)
             assert line is not None, f"no event {name}: {self.lines} {self.errors}"
             event: dict[str, Any] = json.loads(line)
             if event["event"] == name:
@@ -55,7 +55,7 @@ class RunningCommand:
     def wait_for_line(self, part: str) -> str:
         """Return the next line that contains `part`."""
         while True:
-            line = self._queue.get(timeout=LINE_TIMEOUT_S)
+            line = self._queue.get(timeout=HANG_S)
             assert line is not None, f"no line with {part}: {self.lines} {self.errors}"
             if part in line:
                 return line
@@ -66,9 +66,9 @@ class RunningCommand:
 
     def wait(self) -> int:
         """Wait for the end; return the exit status."""
-        status = self.process.wait(LINE_TIMEOUT_S)
+        status = self.process.wait(HANG_S)
         for reader in self._readers:
-            reader.join(LINE_TIMEOUT_S)
+            reader.join(HANG_S)
         return status
 
     def send_signal(self, number: int = signal.SIGINT) -> int:

@@ -18,6 +18,7 @@ from attrs import define, field
 
 import twilio_realtime.asyncio
 import twilio_realtime.trio
+from timeouts import HANG_S
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
@@ -136,10 +137,10 @@ class _Jumper(selectors.DefaultSelector):
 
 
 def run_in_real_time(runtime: str, main: Callable[[], Awaitable[Any]]) -> Any:
-    """Run `main` in real time, for twenty seconds at most."""
+    """Run `main` in real time, for `HANG_S` at most."""
 
     async def limited() -> Any:
-        with anyio.fail_after(20):
+        with anyio.fail_after(HANG_S):
             return await main()
 
     return anyio.run(limited, backend=runtime)

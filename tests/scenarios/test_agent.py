@@ -1,5 +1,4 @@
-"""What the application does with its agent, a greeting and a goodbye, and what the model is told of
-an answer that was interrupted: held against what a simulated phone has played."""
+"""Greetings, goodbyes and interruptions, compared with what a simulated phone has played."""
 
 import pytest
 
@@ -53,7 +52,7 @@ class Simulated:
         )
 
     def told(self, kind: type) -> list[object]:
-        """What the application was told, of one kind."""
+        """The notifications of one kind."""
         return [
             event
             for _, name, event in self.world.notifications
@@ -75,7 +74,7 @@ def spoken(recording: sample_speech.SampleSpeech) -> Reply:
 
 
 @pytest.mark.parametrize("samples", [800, 480])
-def test_s73_a_short_greeting_has_a_mark_at_its_beginning_and_one_at_its_end(samples: int) -> None:
+def test_s73_a_short_greeting_has_two_marks(samples: int) -> None:
     call = Call.ready()
     call.model(created())
     done = [call.model(delta(samples)) for _ in range(3)]
@@ -86,15 +85,15 @@ def test_s73_a_short_greeting_has_a_mark_at_its_beginning_and_one_at_its_end(sam
     assert isinstance(sent[-1], Mark)
 
 
-def test_s73_a_greeting_of_the_application_s_own_is_told_with_all_its_300_ms() -> None:
+def test_s73_a_greeting_clip_is_notified_with_its_300_ms() -> None:
     call = Phone.ready()
     call.send(Play(b"\xff" * 2400, "greeting"))
     assert call.wait(300).notified(ClipFinished) == [ClipFinished("greeting", 300, 300)]
 
 
-def test_s87_while_a_greeting_plays_a_muted_caller_cannot_interrupt_it() -> None:
-    """S87: the model hears silence, so it hears no speech; what the greeting is followed by is the
-    application's to say, and `ClipFinished` comes whether or not a mark does."""
+def test_s87_a_muted_caller_cannot_interrupt_a_greeting() -> None:
+    """S87: the model receives silence, so it detects no speech. The application decides what
+    follows the greeting; `ClipFinished` is notified with or without a mark."""
     call = Phone.ready()
     call.send(Mute())
     call.send(Play(b"\0" * 8000, "greeting"))
@@ -108,7 +107,7 @@ def test_s87_while_a_greeting_plays_a_muted_caller_cannot_interrupt_it() -> None
 
 
 @pytest.mark.parametrize("to_twilio_ms", [0, 150])
-def test_s82_the_caller_hears_the_goodbye_to_its_end_before_the_line_is_closed(
+def test_s82_the_goodbye_is_heard_before_the_stream_is_closed(
     to_twilio_ms: int,
 ) -> None:
     call = Simulated(
@@ -122,9 +121,9 @@ def test_s82_the_caller_hears_the_goodbye_to_its_end_before_the_line_is_closed(
     assert GOODBYE.audio in heard
 
 
-def test_s86_a_goodbye_whose_marks_are_lost_ends_the_call_when_it_must_have_been_heard() -> None:
-    """S86: others keep such a call and tell the model. But the caller has been told goodbye, and
-    the application has asked for the end: nobody would say the next word."""
+def test_s86_a_goodbye_without_marks_ends_the_call() -> None:
+    """S86: other bridges keep such a call and notify the model. Here the application has requested
+    the end of the call, so it ends."""
     call = Call.ready()
     call.model(created())
     call.model(delta(8000))
@@ -135,7 +134,7 @@ def test_s86_a_goodbye_whose_marks_are_lost_ends_the_call_when_it_must_have_been
     assert call.wait(9000).closes == [Peer.TWILIO, Peer.REALTIME]
 
 
-def test_s82_keys_that_are_played_are_heard_before_the_line_is_closed() -> None:
+def test_s82_key_tones_are_heard_before_the_stream_is_closed() -> None:
     call = Phone.ready()
     call.send(PressKeys("12"))
     call.send(HangUp(after_playback=True))
@@ -143,14 +142,12 @@ def test_s82_keys_that_are_played_are_heard_before_the_line_is_closed() -> None:
     assert call.wait(200).closes == [Peer.TWILIO, Peer.REALTIME]
 
 
-# An answer, and a caller who does not wait for its end.
+# A response that the caller interrupts.
 
 
 @pytest.mark.parametrize("to_twilio_ms", [0, 40, 150])
 @pytest.mark.parametrize("heard_ms", [60, 200, 1500])
-def test_s75_the_model_s_memory_ends_where_the_phone_was_when_it_fell_silent(
-    heard_ms: int, to_twilio_ms: int
-) -> None:
+def test_s75_the_item_ends_where_the_phone_fell_silent(heard_ms: int, to_twilio_ms: int) -> None:
     script = (
         AfterDelay(500 * MS, CallerSays(QUESTION)),
         WhenAgentHeard(heard_ms, CallerSays(INTERRUPTION)),

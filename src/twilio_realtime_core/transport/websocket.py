@@ -246,11 +246,8 @@ class Link:
             case _State.CLOSED:
                 return []
             case _:
-                return self._enter_closed(
-                    LinkFault(
-                        FaultKind.REFUSED, "the peer closed the connection during the handshake"
-                    )
-                )
+                message = "the peer closed the connection during the handshake"
+                return self._enter_closed(LinkFault(FaultKind.REFUSED, message))
 
     def send_text(self, text: str) -> bytes:
         """Return the bytes that send a text message; none if the link is closing or closed, which
@@ -274,9 +271,8 @@ class Link:
         and for the payload of the pings that the link sends by itself.
         """
         if len(payload) > MAX_CONTROL_BYTES or payload == _KEEPALIVE_PAYLOAD:
-            msg = (
-                f"a ping may hold {MAX_CONTROL_BYTES} bytes at most, and not {_KEEPALIVE_PAYLOAD!r}"
-            )
+            limit = f"at most {MAX_CONTROL_BYTES} bytes, and not {_KEEPALIVE_PAYLOAD!r}"
+            msg = f"the payload of a ping must be {limit}"
             raise LocalProtocolError(msg)
         if self._state is not _OPEN:
             self._check_was_open()
@@ -311,9 +307,8 @@ class Link:
                 self._timers.set(TransportTimer.PONG, now + self._config.pong_timeout_ms * MS)
                 events.append(self._encode_frame(PING, _KEEPALIVE_PAYLOAD))
             else:
-                events += self._enter_closed(
-                    LinkFault(FaultKind.TIMED_OUT, _TIMEOUT_MESSAGES[timer])
-                )
+                fault = LinkFault(FaultKind.TIMED_OUT, _TIMEOUT_MESSAGES[timer])
+                events += self._enter_closed(fault)
         return events
 
     def _receive_while_not_open(self, data: bytes, now: int) -> Generator[LinkEvent, None, bytes]:

@@ -22,6 +22,7 @@ from attrs import frozen
 from rich.console import Console, RenderableType
 
 import twilio_realtime.cli.demo
+from timeouts import HANG_S
 from twilio_realtime.cli.demo_scenario import DemoScenario, full_scenario, short_scenario
 from twilio_realtime.recordings.format import decode_line
 from twilio_realtime.recordings.recorder import RecordedStep, Recorder
@@ -65,7 +66,7 @@ class Run:
 
     def finish(self) -> str:
         """Its output; it must have succeeded."""
-        assert self.process.wait(60) == 0, self.read("stderr")
+        assert self.process.wait(HANG_S) == 0, self.read("stderr")
         assert self.read("stderr") == ""
         return self.read("stdout")
 
@@ -215,7 +216,7 @@ def test_a_terminal_shows_lanes_and_ctrl_c_ends_the_demo(tmp_path: Path) -> None
         shown = read_until(near, b"\xe2\x96\xb2")  # the symbol of a clear
         process.send_signal(signal.SIGINT)
         shown += read_until(near, None)
-        assert process.wait(10) == 130
+        assert process.wait(HANG_S) == 130
     os.close(near)
     text = shown.decode()
     assert "agent heard" in text
@@ -226,7 +227,7 @@ def test_a_terminal_shows_lanes_and_ctrl_c_ends_the_demo(tmp_path: Path) -> None
 
 def read_until(descriptor: int, expected: bytes | None) -> bytes:
     """The output to a terminal until `expected` is in it, or until it is closed."""
-    shown, until = b"", time.monotonic() + 20
+    shown, until = b"", time.monotonic() + HANG_S
     while expected is None or expected not in shown:
         assert select.select([descriptor], [], [], until - time.monotonic())[0], shown
         try:
@@ -241,7 +242,7 @@ def test_no_call_is_made_if_the_folder_is_not_writable(tmp_path: Path, place: st
     (tmp_path / "a file").write_text("")
     command = [*COMMAND, "--output", str(tmp_path / place)]
     ran = subprocess.run(  # noqa: S603
-        command, capture_output=True, text=True, check=False, timeout=20
+        command, capture_output=True, text=True, check=False, timeout=HANG_S
     )
     assert ran.returncode == 2
     assert ran.stdout == ""

@@ -10,6 +10,7 @@ from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 from command_line import RUNTIMES, RunningCommand
+from timeouts import HANG_S
 from twilio_realtime.sim import sample_speech
 
 
@@ -30,7 +31,7 @@ def model(runtime: str) -> Generator[RunningCommand, None, None]:
 def receive(client: Connection, kind: str) -> dict[str, Any]:
     """The next event of that type."""
     while True:
-        event: dict[str, Any] = json.loads(client.recv(5))
+        event: dict[str, Any] = json.loads(client.recv(HANG_S))
         if event["type"] == kind:
             return event
 
@@ -115,7 +116,7 @@ def test_a_connection_that_openai_would_close_is_closed_and_reported(
     with connect(url, additional_headers=headers) as client:
         assert receive(client, "error")["error"]["code"] == code
         with pytest.raises(ConnectionClosedError) as closed:
-            client.recv(5)
+            client.recv(HANG_S)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4000
     event = model.wait_for_event("client_error")

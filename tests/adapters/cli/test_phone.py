@@ -20,13 +20,14 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
 from command_line import RUNTIMES, RunningCommand
+from timeouts import HANG_S
 from twilio_realtime.cli.commands import run_command
 from twilio_realtime.cli.wav import load_wav
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.audio import from_linear, write_wav
 
 SPEECH = sample_speech.load("agent_goodbye").audio[:2400]  # 0.3 s
-PATIENT = ("--quiet-ms", "200", "--limit-s", "5")
+PATIENT = ("--quiet-ms", "200", "--limit-s", str(HANG_S // 2))
 
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 Serving = Callable[["Stream"], None]
@@ -45,7 +46,7 @@ class Stream:
         return str(self.start["streamSid"])
 
     def receive(self) -> dict[str, Any]:
-        message: dict[str, Any] = json.loads(self.connection.recv(5))
+        message: dict[str, Any] = json.loads(self.connection.recv(HANG_S))
         return message
 
     def until(self, event: str) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def serving(act: Serving, **options: Any) -> Generator[str, None, None]:
         thread.start()
         yield f"ws://127.0.0.1:{_port(server)}/media-stream"
         server.shutdown()
-        thread.join(5)
+        thread.join(HANG_S)
 
 
 def _port(server: Server) -> int:
@@ -125,11 +126,13 @@ def test_an_answered_call_succeeds(runtime: str, question: str, tmp_path: Path) 
     assert names == ["stream_started", "caller_speaks", "caller_hangs_up", "summary"]
     assert events[1]["ms"] == 200
     assert events[-1]["heard_ms"] == 300
-    assert 0 <= events[-1]["answered_after_ms"] < 2000
     sides = record.read_bytes()
     data = sides[sides.index(b"data") + 8 :]
-    assert SPEECH in data[1::2]
-    assert sample_speech.load("caller_question").audio[:1600] in data[0::2]
+    caller, agent = data[0::2], data[1::2]
+    said = sample_speech.load("caller_question").audio[:1600]
+    answered_after = agent.index(SPEECH) - (caller.index(said) + len(said))
+    assert events[-1]["answered_after_ms"] == pytest.approx(answered_after / 8, abs=25)
+    assert answered_after >= 0
 
 
 @each_runtime
@@ -165,28 +168,33 @@ def test_the_stream_has_its_parameters_and_the_seed_s_ids(
 def test_latency_and_start_delay_are_observed_by_the_server(
     capsys: pytest.CaptureFixture[str], question: str
 ) -> None:
-    took: list[float] = []
+    echoes_s: list[float] = []
+    plays_s: list[float] = []
+
+    def echo(stream: Stream) -> float:
+        began = time.monotonic()
+        stream.send("mark", mark={"name": "any"})
+        stream.until("mark")
+        return time.monotonic() - began
+
+    def play(stream: Stream) -> float:
+        stream.say()
+        return echo(stream)
 
     def measure(stream: Stream) -> None:
-        began = time.monotonic()
-        stream.send("mark", mark={"name": "empty"})
-        stream.until("mark")
-        took.append(time.monotonic() - began)
+        echoes_s.extend(echo(stream) for _ in range(5))
         stream.hear_question()
-        began = time.monotonic()
-        stream.say()
-        stream.send("mark", mark={"name": "played"})
-        stream.until("mark")
-        took.append(time.monotonic() - began)
+        plays_s.extend(play(stream) for _ in range(3))
         stream.until("stop")
 
     with serving(measure) as url:
-        options = ("--latency-ms", "100", "--start-delay-ms", "150", "--wav", question)
-        status, events = make_call(capsys, url, *options)
+        options = ("--latency-ms", "100", "--start-delay-ms", "150", "--quiet-ms", "1000")
+        status, events = make_call(capsys, url, "--wav", question, *options)
     assert status == 0
-    assert 0.2 <= took[0] < 0.4
-    assert 0.2 + 0.15 + 0.3 <= took[1] < 0.9
-    assert events[-1]["heard_ms"] == 300
+    # A busy machine adds to some of them, but hardly to all.
+    assert 0.2 <= min(echoes_s) < 0.4
+    assert 0.2 + 0.15 + 0.3 <= min(plays_s) < 0.9
+    assert events[-1]["heard_ms"] == 3 * 300
 
 
 def test_a_clear_is_printed_with_its_discarded_audio(
@@ -194,7 +202,7 @@ def test_a_clear_is_printed_with_its_discarded_audio(
 ) -> None:
     def clear(stream: Stream) -> None:
         stream.hear_question()
-        stream.say(SPEECH * 10)
+        stream.say(SPEECH * 100)
         stream.send("mark", mark={"name": "end"})
         stream.until("media")
         stream.send("clear")
@@ -205,7 +213,7 @@ def test_a_clear_is_printed_with_its_discarded_audio(
         status, events = make_call(capsys, url, "--wav", question)
     assert status == 0
     (cleared,) = [event for event in events if event["event"] == "cleared"]
-    assert cleared["heard_ms"] + cleared["discarded_ms"] in (2999, 3000)
+    assert cleared["heard_ms"] + cleared["discarded_ms"] in (29_999, 30_000)
     assert events[-1]["clears"] == 1
 
 

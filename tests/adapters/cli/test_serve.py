@@ -12,6 +12,7 @@ import pytest
 import trustme
 
 from command_line import RUNTIMES, RunningCommand
+from timeouts import HANG_S
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.audio import SILENCE, write_wav
 
@@ -48,6 +49,15 @@ def channels(file: bytes) -> tuple[bytes, bytes]:
     return data[0::2], data[1::2]
 
 
+def without_silence(audio: bytes) -> bytes:
+    return audio.replace(bytes([SILENCE]), b"")
+
+
+def first_sound(audio: bytes) -> int:
+    """The position of the first sample that is not silent."""
+    return len(audio) - len(audio.lstrip(bytes([SILENCE])))
+
+
 @each_runtime
 def test_phone_serve_and_model_make_a_call(runtime: str, tmp_path: Path) -> None:
     question = sample_speech.load("caller_question").audio[:2400]
@@ -60,7 +70,7 @@ def test_phone_serve_and_model_make_a_call(runtime: str, tmp_path: Path) -> None
         keys = {"OPENAI_API_KEY": KEY}
         with RunningCommand("serve", "--port", "0", *serving, *run, environment=keys) as serve:
             url = f"wss://localhost:{serve.wait_for_event('listening')['port']}/media-stream"
-            calling = ("--wav", str(wav), "--record", str(record), "--quiet-ms", "200")
+            calling = ("--wav", str(wav), "--record", str(record), "--quiet-ms", "2000")
             trust = {"SSL_CERT_FILE": authority.trusted}
             secret = ("--param", f"from={SECRET}")
             with RunningCommand("phone", url, *calling, *secret, *run, environment=trust) as phone:
@@ -75,11 +85,13 @@ def test_phone_serve_and_model_make_a_call(runtime: str, tmp_path: Path) -> None
     assert summary["twilio_would_log"] == []
     assert summary["clears"] == 0
     assert 0 <= summary["heard_ms"] - len(answer) // 8 < 50  # whole tokens of the model's speech
-    assert 0 < summary["answered_after_ms"] < 3000
     caller, agent = channels(record.read_bytes())
     assert question in caller
-    assert answer in agent
-    assert set(agent[: len(agent) // 8]) == {SILENCE}
+    # On a busy machine the answer may have pauses.
+    assert without_silence(agent) == without_silence(answer)
+    answered_after = first_sound(agent) - (caller.index(question) + len(question))
+    assert summary["answered_after_ms"] == pytest.approx(answered_after / 8, abs=25)
+    assert answered_after > 0
 
     names = [event["event"] for event in serve.events()]
     expected = ["call_started", "session_ready", "response_started", "call_ended"]
@@ -114,7 +126,7 @@ def test_paths_are_served_and_signatures_required(runtime: str) -> None:
     with RunningCommand(*arguments, *public, environment=token) as serve:
         port = serve.wait_for_event("listening")["port"]
         statuses = [
-            status(http.client.HTTPConnection("127.0.0.1", port, timeout=5), method, path)
+            status(http.client.HTTPConnection("127.0.0.1", port, timeout=HANG_S), method, path)
             for method, path in [
                 ("GET", "/healthz"),
                 ("POST", "/incoming-call"),
@@ -134,7 +146,7 @@ def test_serve_with_a_certificate_uses_tls(tmp_path: Path) -> None:
         listening = serve.wait_for_event("listening")
         context = ssl.create_default_context(cafile=authority.trusted)
         secure = http.client.HTTPSConnection(
-            "localhost", listening["port"], timeout=5, context=context
+            "localhost", listening["port"], timeout=HANG_S, context=context
         )
         assert status(secure, "GET", "/healthz") == 200
         with socket.create_connection(("127.0.0.1", listening["port"])) as plain:
@@ -165,7 +177,7 @@ def test_calls_are_numbered_and_end_with_the_service(runtime: str) -> None:
         numbers = sorted(serve.wait_for_event("call_started")["call"] for _ in streams)
         assert serve.send_signal() == 130
         for each in streams:
-            each.settimeout(5)
+            each.settimeout(HANG_S)
             while each.recv(65536):
                 pass
     assert numbers == [1, 2, 3]

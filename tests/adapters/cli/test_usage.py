@@ -15,6 +15,7 @@ import trustme
 
 from certificates import server_context
 from command_line import RUNTIMES, RunningCommand, usage_error
+from timeouts import HANG_S
 from twilio_realtime.cli.commands import run_command
 from twilio_realtime.sim.audio import write_wav
 
@@ -236,7 +237,7 @@ def shaking_hands(context: ssl.SSLContext) -> Generator[int, None, None]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield listener.getsockname()[1]
-        thread.join(5)
+        thread.join(HANG_S)
 
 
 def test_phone_needs_a_valid_wav_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -295,5 +296,5 @@ def test_a_closed_stdout_ends_the_command_without_output(runtime: str) -> None:
         process.stdout.close()
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(b"\x16")
-            assert process.wait(5) == 141
+            assert process.wait(HANG_S) == 141
         assert process.stderr.read() == b""

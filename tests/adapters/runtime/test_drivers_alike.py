@@ -1004,6 +1004,8 @@ def test_above_the_limit_connections_wait_until_others_end(runtime: str) -> None
             clients = [connect(addresses[0]) for _ in range(3)]
             for client in clients:
                 client.send(b"hello")
+            while len(servers.machines) < 2:
+                await anyio.sleep(0.001)
             await anyio.sleep(0.05)
             assert len(servers.machines) == 2
             clients[0].close()

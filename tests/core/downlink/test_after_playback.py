@@ -112,7 +112,7 @@ def test_audio_of_the_agent_is_a_sign_of_playing() -> None:
     assert call.wait(STALL_MS).closes == BOTH
 
 
-# Outputs of functions.
+# Function outputs.
 
 
 def function_call(call_id: str) -> dict[str, Any]:

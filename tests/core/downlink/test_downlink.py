@@ -4,6 +4,7 @@ from base64 import b64decode
 from typing import Any
 
 import pytest
+from attrs import define, field
 
 from calling import (
     OTHER_SID,
@@ -20,6 +21,10 @@ from calling import (
     start,
 )
 from twilio_realtime_core import Encodable, FaultKind, HangUp, Interrupt, Peer, Play
+from twilio_realtime_core.config.start_delay_history import StartDelayHistory
+from twilio_realtime_core.downlink.downlink import Downlink
+from twilio_realtime_core.downlink.framing import AudioChunk
+from twilio_realtime_core.machine.outbox import Outbox
 from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.notifications import (
     ClipFinished,
@@ -29,6 +34,8 @@ from twilio_realtime_core.notifications import (
 )
 from twilio_realtime_core.protocols.realtime import TruncateItem
 from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
+from twilio_realtime_core.responses.responses import Responses
+from twilio_realtime_core.values.playback_position import AudioSource, PartKey
 
 GREETING = Play(b"\x00" * 2400, "greeting")
 
@@ -312,3 +319,99 @@ def test_a_pong_counts_until_the_first_echo() -> None:
 def test_another_stream_is_measured_anew() -> None:
     call = Call.ready()
     assert call.phone(start(OTHER_SID)).pings == [b"round-trip-2"]
+
+
+# Clips and parts.
+
+PART = PartKey(1, "", "1", 0)
+"""A part whose ids are like the name and the number of a clip."""
+
+
+@define
+class Parts:
+    """A downlink with a stream, and the parts that it uses."""
+
+    outbox: Outbox = field(factory=Outbox)
+    responses: Responses = field(factory=Responses)
+    downlink: Downlink = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.downlink = Downlink(self.outbox, self.responses, StartDelayHistory())
+        self.downlink.start_stream(SID, 0)
+
+    def play(self, source: AudioSource, samples: int) -> None:
+        self.downlink.play(AudioChunk(source, audio(samples), samples), 0)
+
+    def take(self) -> StepResult:
+        return StepResult(self.outbox.take_actions())
+
+    def echo_all(self, now: int) -> StepResult:
+        """Echo every mark that was sent since the last time."""
+        for name in self.take().marks:
+            self.downlink.mark_echoed(name, now)
+        return self.take()
+
+
+def test_a_clip_is_unfinished_until_it_was_heard() -> None:
+    parts = Parts()
+    clip = parts.downlink.add_clip("1", 800)
+    parts.play(clip, 800)
+    parts.downlink.end_clip(clip, 0)
+    assert parts.downlink.is_clip_unfinished(clip)
+    assert parts.downlink.clip_samples == 800
+    assert parts.echo_all(100 * MS).events == [ClipFinished("1", 100, 100)]
+    assert not parts.downlink.is_clip_unfinished(clip)
+    assert parts.downlink.clip_samples == 0
+
+
+def test_a_part_is_no_clip_whatever_its_ids() -> None:
+    parts = Parts()
+    record = parts.responses.get_or_create("")
+    clip = parts.downlink.add_clip("1", 800)
+    parts.play(clip, 800)
+    parts.play(PART, 1600)
+    parts.downlink.end_response("", (), 0)
+    assert [each.is_complete for each in parts.downlink.positions(0)] == [False, True]
+    assert (parts.downlink.clip_samples, record.sent_samples) == (800, 1600)
+    parts.downlink.end_clip(clip, 0)
+    assert parts.echo_all(300 * MS).events == [
+        PlaybackStarted("", "1", 0),
+        ClipFinished("1", 100, 100),
+        PlaybackFinished("", "1", 0),
+    ]
+    assert record.heard_items == {"1"}
+
+
+def test_only_clips_are_finished_as_cut() -> None:
+    parts = Parts()
+    clip = parts.downlink.add_clip("greeting", 800)
+    parts.play(clip, 800)
+    parts.play(PART, 800)
+    parts.take()
+    parts.downlink.finish_clips(parts.downlink.positions(50 * MS))
+    assert parts.take().events == [ClipFinished("greeting", 50, 100)]
+    assert not parts.downlink.is_clip_unfinished(clip)
+
+
+def test_what_was_heard_of_a_clip_and_of_a_response_is_separate() -> None:
+    parts = Parts()
+    for response_id in ("", "r"):
+        parts.responses.get_or_create(response_id)
+    clip = parts.downlink.add_clip("1", 800)
+    parts.play(clip, 800)
+    for item in ("1", "2"):
+        parts.play(PartKey(1, "r", item, 0), 800)
+    assert [parts.downlink.heard_ms(each * MS) for each in (50, 150, 250, 300)] == [
+        50,
+        50,
+        150,
+        200,
+    ]
+
+
+def test_nothing_is_known_to_be_heard_of_a_forgotten_response() -> None:
+    parts = Parts()
+    parts.play(PartKey(1, "forgotten", "i", 0), 800)
+    assert parts.downlink.heard_ms(50 * MS) == 0
+    assert parts.echo_all(100 * MS).events == [PlaybackStarted("forgotten", "i", 0)]
+    assert parts.responses.get("forgotten") is None

@@ -1,4 +1,4 @@
-"""Every order in which the events of a small call can come, walked to its end, under check."""
+"""Every order of the events of a small call, followed to its end, with all invariants checked."""
 
 from collections import Counter
 from typing import Final
@@ -29,8 +29,8 @@ ONE_ORDER: Final = (
 
 @define
 class Walk:
-    """What was walked. `orders` are those that differ in at least one place; `steps` were done and
-    checked, each for all the orders that come to it."""
+    """What was covered: the number of distinct orders, the number of checked steps, each of which
+    may belong to many orders, and what happened and was sent in them."""
 
     orders: int = 0
     steps: int = 0
@@ -39,10 +39,10 @@ class Walk:
 
 
 def walk(call: SmallCall) -> Walk:
-    """Go every way from here, one event further at a time.
+    """Follow every order from here, one event after the other.
 
-    Ways that lead to the same call go on together from there: each call is kept once, with the
-    number of ways that lead to it, so that every order is counted, and every step of it checked.
+    Orders that lead to the same call are followed together from there: each call is kept once, with
+    the number of orders that lead to it, so that every order is counted and every step checked.
     """
     walked = Walk()
     calls = Counter({freeze(call): 1})
@@ -64,9 +64,7 @@ def walk(call: SmallCall) -> Walk:
 
 
 @pytest.mark.parametrize(("server_cancels", "least"), [(False, 100_000), (True, 200_000)])
-def test_no_order_of_a_small_call_breaks_an_invariant_and_each_ends_it(
-    *, server_cancels: bool, least: int
-) -> None:
+def test_no_order_of_a_small_call_breaks_an_invariant(*, server_cancels: bool, least: int) -> None:
     walked = walk(SmallCall.start(server_cancels=server_cancels))
     assert walked.orders >= least
     assert walked.happened | {NextEvent.SERVER_CANCEL} == set(NextEvent)
@@ -76,7 +74,7 @@ def test_no_order_of_a_small_call_breaks_an_invariant_and_each_ends_it(
     assert walked.seen >= {ResponseFinished, CallEnded}
 
 
-def test_a_call_that_was_frozen_goes_on_as_it_would_have() -> None:
+def test_a_thawed_call_continues_like_the_original() -> None:
     call = SmallCall.start(server_cancels=False)
     frozen = freeze(call)
     other = thaw(frozen)

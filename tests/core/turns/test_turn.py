@@ -150,7 +150,7 @@ class Parts:
         ("committed", False),
     ],
 )
-def test_the_caller_speaks_from_the_start_to_the_end_of_speech(
+def test_the_caller_speaks_between_start_and_stop(
     events: str,
     is_speaking: bool,  # noqa: FBT001
 ) -> None:
@@ -186,7 +186,7 @@ def test_a_commit_during_speech_keeps_the_caller_speaking() -> None:
     assert call.wait(5000).notified(CallerAudioPadded) == []
 
 
-def test_the_agent_is_active_while_it_is_requested_generated_or_heard() -> None:
+def test_the_agent_is_active_while_requested_generated_or_heard() -> None:
     parts = Parts()
     turns, requests = parts.turns, parts.call.requests
     assert not turns.is_agent_active(0)
@@ -346,7 +346,7 @@ def test_s08_audio_of_a_response_interrupted_before_it_is_dropped() -> None:
     assert call.model(delta(800)).actions == []
 
 
-def test_s13_an_item_heard_to_the_end_is_left_alone() -> None:
+def test_s13_an_item_heard_to_the_end_is_not_corrected() -> None:
     call = Call.talking(800)
     call.model(audio_done())
     call.play(100)

@@ -112,7 +112,7 @@ def _hunt(bug: Bug, folder: str, what: str, *numbers: int) -> Any:
 
 def _environment(folder: str) -> dict[str, str]:
     """The copy comes first on the path; nobody measures its coverage."""
-    path = [folder, str(ROOT / "tests/harness"), str(Path(twilio_realtime.sim.__file__).parents[1])]
+    path = [folder, str(ROOT / "tests/harness"), str(Path(twilio_realtime.sim.__file__).parents[2])]
     mine = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     return {**mine, "PYTHONPATH": os.pathsep.join(path)}
 

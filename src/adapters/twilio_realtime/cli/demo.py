@@ -42,6 +42,7 @@ from ..sim.model.replies import Reply, SpokenReply
 from ..sim.phone.caller import CallerHangsUp
 from ..sim.phone.twilio_peer import SERVER, CueStarted, TwilioPeer
 from .demo_scenario import DemoScenario, full_scenario, short_scenario
+from .idle_clock import idle_clock_options
 from .options import json_option, runtime_option
 from .runtime import Accept, AnyDriver, RuntimeApi, describe_error, listen, run
 
@@ -102,7 +103,7 @@ def demo(*, output: Path, seed: int, quick: bool, runtime: str, as_json: bool) -
         await call.run()
         return _finish(call, output, demo_output)
 
-    return run(main, runtime)
+    return run(main, runtime, idle_clock_options(runtime))
 
 
 def _check_writable(folder: Path) -> None:

@@ -97,8 +97,14 @@ def load_runtime(name: str) -> RuntimeApi:
         raise UsageError(f"{error.name} is not installed: pip install {error.name}") from None
 
 
-def run(main: Callable[[RuntimeApi], Awaitable[int]], name: str) -> int:
+def run(
+    main: Callable[[RuntimeApi], Awaitable[int]],
+    name: str,
+    backend_options: dict[str, Any] | None = None,
+) -> int:
     """Run `main` on the runtime `name`, and return the exit status that it returns.
+
+    `backend_options` are those of `anyio.run`.
 
     The status is 130 after Ctrl-C and 143 after SIGTERM. A `UsageError` or an `OSError` is printed
     to stderr in one line and gives `USAGE_ERROR_STATUS`; any other exception is a bug, and raised.
@@ -114,7 +120,7 @@ def run(main: Callable[[RuntimeApi], Awaitable[int]], name: str) -> int:
         return _SIGNAL_STATUS_BASE + signals[0] if signals else status
 
     try:
-        return anyio.run(run_until_signal, backend=name)
+        return anyio.run(run_until_signal, backend=name, backend_options=backend_options)
     except BaseException as error:
         match _unwrap_group(error):
             case KeyboardInterrupt():  # before signals are received, or after that

@@ -22,6 +22,7 @@ from ..recordings.recorder import Recorder
 from ..sim.batch.batch import LEVELS, CallResult, run_call, run_calls, run_job, split_seeds
 from ..sim.batch.random_call import Failure
 from ..sim.batch.summary import Summary
+from ..sim.batch.transition_coverage import TransitionCoverage
 from ..sim.scenarios.table import SCENARIOS
 from .options import json_option
 from .output import COMMAND_NAME
@@ -128,17 +129,20 @@ def record_simulated_call(
     *,
     scenario: str | None = None,
     level: str = LEVELS[0],
-    make_bridge: Callable[[CallConfig], Bridge] = Bridge,
+    make_bridge: Callable[..., Bridge] = Bridge,
 ) -> tuple[CallResult, str]:
-    """Make the call of a seed; return its result, and the text of its recording."""
+    """Make the call of a seed; return its result, and the text of its recording. `make_bridge` is
+    `Bridge`, or a subclass."""
     lines: list[str] = []
+    coverage = TransitionCoverage()
 
     def record(config: CallConfig) -> Recorder:
         lines.clear()  # a call that fails is made twice
-        return Recorder(make_bridge(config), config, lines.append)
+        bridge = make_bridge(config, make_lifecycle=coverage.make_lifecycle)
+        return Recorder(bridge, config, lines.append)
 
     result = run_call(seed, scenario=scenario, level=level, make_bridge=record)
-    return result, "".join(lines)
+    return attrs.evolve(result, transitions=tuple(sorted(coverage.taken))), "".join(lines)
 
 
 def _record_call(seed: int, *, folder: Path, scenario: str | None, level: str) -> CallResult:

@@ -27,7 +27,7 @@ from ..sim.impairments.rules import kind_of
 from ..sim.model.realtime_peer import CLIENT, RealtimePeer
 from ..sim.model.replies import Reply, ResponseRequest
 from ..sim.phone.twilio_peer import SERVER
-from ..sim.reference import Checked
+from ..sim.reference import CheckedBridge
 from ..sim.world.message_world import MessageWorld
 from ..sim.world.steps import Step
 from .model import ScriptedModel
@@ -119,7 +119,7 @@ class CallHarness:
         world.run(self.now)
         world.notification_listeners.append(self._on_notification)
         world.step_observers.append(self._on_step)
-        world.add("bridge", Checked(self._bridge, config))
+        world.add("bridge", CheckedBridge(self._bridge, config))
         world.add("phone", self._impair("phone", phone))
         world.add("model", self._impair("model", server))
         ways = plan.directions

@@ -1,41 +1,44 @@
-"""The calls that take the rare transitions of the core's tables, and the transitions that no call
-takes."""
+"""The calls that take the rare transitions of the core's tables, and those that no call takes."""
 
 import re
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from twilio_realtime.sim.batch.application import RANDOM_COMMANDS, SimApplication
 from twilio_realtime.sim.batch.batch import run_call
+from twilio_realtime.sim.batch.random_call import RandomCall
 from twilio_realtime.sim.batch.summary import UNREACHABLE_TRANSITIONS
-from twilio_realtime.sim.batch.transition_coverage import TRANSITIONS
+from twilio_realtime.sim.batch.transition_coverage import TRANSITIONS, TransitionCoverage
 from twilio_realtime.sim.choices import Choices
 from twilio_realtime.sim.impairments.table import IMPAIRMENTS
-from twilio_realtime_core import Command, HangUp, SendEvent
+from twilio_realtime_core import Bridge, Command, HangUp, SendEvent
+from twilio_realtime_core.machine.lifecycles import TURN, TurnInput, TurnState
 from twilio_realtime_core.protocols.realtime import CommitAudio, CreateResponse, UpdateSession
 
 DOCS = Path(__file__).parents[4] / "docs" / "simulation.md"
 
 
-def choosing(impairments: tuple[str, ...], drawn: Mapping[str, int]) -> Choices:
-    """The plainest choices, except some impairments and the given draws by label."""
-    assert set(impairments) <= set(IMPAIRMENTS)
+def choices_with(faults: tuple[str, ...], chosen: Mapping[str, int]) -> Choices:
+    """The lowest choices, except for some faults and the values chosen by label."""
+    assert set(faults) <= set(IMPAIRMENTS)
 
     def choose(label: str, low: int, high: int) -> int:
-        if label in impairments or (impairments and label == "percent of the faults"):
+        if label in faults or (faults and label == "percent of the faults"):
             return high
-        return min(drawn.get(label, low), high)
+        return min(chosen.get(label, low), high)
 
     return Choices.from_source(choose)
 
 
 def draw_of(command: Command) -> int:
-    """The draw that selects a command."""
-    plain = Choices.from_source(lambda _, low, __: low)
+    """The draw that gives this command."""
+    lowest = Choices.from_source(lambda _, low, __: low)
     idle = SimApplication([], lambda _: None, lambda _, __: None)
-    made = [make(idle, plain) for _, make in RANDOM_COMMANDS]
+    made = [make(idle, lowest) for _, make in RANDOM_COMMANDS]
     return sum(weight for weight, _ in RANDOM_COMMANDS[: made.index(command)])
 
 
@@ -103,25 +106,25 @@ RARE: list[tuple[str, tuple[str, ...], dict[str, int], set[str]]] = [
         {"behind which kind": 2},
         {"response CANCELLING CREATED"},
     ),
-    ("cancel-then-interrupt", (), {}, {"response CANCELLING INTERRUPT"}),
+    ("second-thoughts", (), {}, {"response CANCELLING INTERRUPT"}),
     (
-        "early-interruption",
+        "barge-in-early",
         ("a response that begins twice",),
         {"behind which kind": 2},
         {"response INTERRUPTED CREATED"},
     ),
-    ("early-interruption", ("audio behind its response",), {}, {"response INTERRUPTED_DONE AUDIO"}),
+    ("barge-in-early", ("audio behind its response",), {}, {"response INTERRUPTED_DONE AUDIO"}),
     (
-        "early-interruption",
+        "barge-in-early",
         ("a response that ends late",),
         {"behind which kind": 1},
         {"active_response ACTIVE CREATED", "active_response ACTIVE OTHER_DONE"},
     ),
-    ("crossing-requests", (), {}, {"active_response ACTIVE EARLIER_REFUSED"}),
-    ("out-of-band-requests", (), {}, {"active_response REQUESTED OTHER_DONE"}),
+    ("requests-that-cross", (), {}, {"active_response ACTIVE EARLIER_REFUSED"}),
+    ("requests-beside", (), {}, {"active_response REQUESTED OTHER_DONE"}),
     ("greeting", ("requests refused",), {}, {"active_response REQUESTED REFUSED"}),
     (
-        "empty-responses",
+        "nothing-to-say",
         ("requests refused",),
         {"how many": 3},
         {"active_response REQUESTED EARLIER_REFUSED"},
@@ -133,13 +136,13 @@ RARE: list[tuple[str, tuple[str, ...], dict[str, int], set[str]]] = [
         {"active_response FREE EARLIER_REFUSED"},
     ),
     (
-        "early-requests",
+        "requests-too-soon",
         ("a response that begins unseen",),
         {},
         {"active_response REQUESTED BUSY", "active_response ACTIVE_UNKNOWN_ID CREATED"},
     ),
     (
-        "out-of-band-requests",
+        "requests-beside",
         ("a response that begins twice",),
         {"copies": 2},
         {
@@ -155,40 +158,64 @@ RARE: list[tuple[str, tuple[str, ...], dict[str, int], set[str]]] = [
         {"active_response ACTIVE_UNKNOWN_ID EARLIER_REFUSED"},
     ),
     (
-        "early-requests",
+        "requests-too-soon",
         ("a response that begins unseen", "a response that ends late"),
         {},
         {"active_response ACTIVE_UNKNOWN_ID OTHER_DONE"},
     ),
-    ("manual-commit", (), {}, {"turn SPEAKING COMMITTED", "turn QUIET SPEECH_STARTED"}),
+    ("committed-by-hand", (), {}, {"turn SPEAKING COMMITTED", "turn QUIET SPEECH_STARTED"}),
     (
         "question",
         ("server events in another order",),
         SPEECH_STOPPED,
         {"turn QUIET SPEECH_STOPPED"},
     ),
-    ("two-interruptions", ("server events lost",), NOT_COMMITTED, {"turn PAUSED SPEECH_STARTED"}),
+    ("barge-in-twice", ("server events lost",), NOT_COMMITTED, {"turn PAUSED SPEECH_STARTED"}),
 ]
 
 
-@pytest.mark.parametrize(("scenario", "impairments", "drawn", "expected"), RARE)
-def test_a_rare_transition_occurs_in_its_scenario(
-    scenario: str, impairments: tuple[str, ...], drawn: dict[str, int], expected: set[str]
+@pytest.mark.parametrize(("scenario", "faults", "chosen", "expected"), RARE)
+def test_these_choices_lead_to_a_rare_transition(
+    scenario: str, faults: tuple[str, ...], chosen: dict[str, int], expected: set[str]
 ) -> None:
-    result = run_call(choices=choosing(impairments, drawn), scenario=scenario)
+    result = run_call(choices=choices_with(faults, chosen), scenario=scenario)
     assert result.failure is None, result.failure
     assert expected <= {" ".join(each) for each in result.transitions}
 
 
-def test_all_reachable_transitions_occur() -> None:
+def test_calls_take_all_transitions_except_the_listed_gaps() -> None:
     calls = [
-        run_call(choices=choosing(impairments, drawn), scenario=scenario)
-        for scenario, impairments, drawn, _ in RARE
+        run_call(choices=choices_with(faults, chosen), scenario=scenario)
+        for scenario, faults, chosen, _ in RARE
     ]
-    seen = {transition for call in calls for transition in call.transitions}
-    assert set(TRANSITIONS) - seen == set(UNREACHABLE_TRANSITIONS)
+    taken = {transition for call in calls for transition in call.transitions}
+    assert set(TRANSITIONS) - taken == set(UNREACHABLE_TRANSITIONS)
 
 
-def test_the_page_gives_the_same_reasons() -> None:
+def test_the_page_gives_the_same_reasons_for_gaps() -> None:
     rows = re.findall(r"^\| (\w+) `(\w+)` → `(\w+)` \| (.+) \|$", DOCS.read_text(), re.MULTILINE)
     assert {row[:3]: row[3] for row in rows} == UNREACHABLE_TRANSITIONS
+
+
+def test_coverage_holds_the_transitions_of_its_bridges_only() -> None:
+    observed, other = TransitionCoverage(), TransitionCoverage()
+    make_bridge = partial(Bridge, make_lifecycle=observed.make_lifecycle)
+    assert RandomCall(Choices.from_seed(0), "question", make_bridge=make_bridge).run() is None
+    assert RandomCall(Choices.from_seed(0), "question").run() is None
+    assert other.transitions == set()
+    assert ("stream", "STREAMING", "MEDIA") in observed.transitions
+    assert observed.transitions <= set(TRANSITIONS)
+
+
+def test_an_observed_lifecycle_steps_like_any_other() -> None:
+    coverage = TransitionCoverage()
+    lifecycle = coverage.make_lifecycle(TURN, TurnState.QUIET)
+    assert lifecycle.step(TurnInput.SPEECH_STARTED)
+    assert not lifecycle.step(TurnInput.SPEECH_STARTED)
+    assert lifecycle.state is TurnState.SPEAKING
+    assert coverage.transitions == {("turn", "QUIET", "SPEECH_STARTED")}
+
+
+def test_other_processes_report_the_same_transitions() -> None:
+    with ProcessPoolExecutor(1) as pool:
+        assert pool.submit(run_call, 3).result().transitions == run_call(3).transitions

@@ -122,7 +122,9 @@ def test_the_official_client_completes_an_audio_turn_and_truncates(model: Runnin
     assert [event["audio_end_ms"] for event in truncations] == [400]
 
 
-def test_mistakes_of_the_official_client_are_reported(model: RunningCommand) -> None:
+def test_errors_of_the_official_client_are_in_the_apis_terms(
+    model: RunningCommand,
+) -> None:
     async def main() -> None:
         async with client(model).realtime.connect(model="gpt-realtime") as connection:
             await until(connection, "session.created")

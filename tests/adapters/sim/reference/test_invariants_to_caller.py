@@ -1,4 +1,4 @@
-"""What the caller hears, and the end: each invariant of it catches a bridge that breaks it."""
+"""The invariants of what the caller hears, and of the end of the call."""
 
 from typing import Any, TypeVar
 
@@ -40,31 +40,31 @@ GREETING = Play(b"\1" * 1600, "greeting")
 HOLD = Play(b"\2" * 16_000, "hold", until_agent_speaks=True)
 
 
-# 3: own audio and hold sound.
+# 3: clips and hold audio.
 
 
-def test_3_own_audio_is_played_between_what_the_agent_says() -> None:
+def test_3_holds_if_a_clip_plays_between_responses() -> None:
     call = Call.talking(900)
     assert sum(call.send(GREETING).audio_samples) == 1600
     assert sum(call.model(delta(220)).audio_samples) == 320
     assert call.send(PressKeys("1,2")).audio_samples
 
 
-def test_3_own_audio_sent_twice() -> None:
+def test_3_breaks_if_a_clip_is_sent_twice() -> None:
     call = FaultyCall.ready()
     call.change(lambda right: right * 2)
     with breaks(3):
         call.send(GREETING)
 
 
-def test_3_own_audio_that_is_kept_back() -> None:
+def test_3_breaks_if_a_clip_is_kept_back() -> None:
     call = FaultyCall.ready()
     call.leave_out(Media)
     with breaks(3):
         call.send(GREETING)
 
 
-def test_3_own_audio_that_goes_on_after_an_interruption() -> None:
+def test_3_breaks_if_a_clip_continues_after_an_interruption() -> None:
     call = FaultyCall.talking(800)
     rest = to_twilio(Media(SID, audio(100, 1)))
     call.change(lambda _: [to_twilio(Media(SID, audio(1500, 1))), to_twilio(Mark(SID, "m"))])
@@ -74,7 +74,7 @@ def test_3_own_audio_that_goes_on_after_an_interruption() -> None:
         call.model(speech_started())
 
 
-def test_3_a_clear_of_own_audio_that_nobody_has_interrupted() -> None:
+def test_3_breaks_if_a_clip_is_cleared_without_interruption() -> None:
     call = FaultyCall.ready()
     call.send(GREETING)
     call.add(to_twilio(Clear(SID)))
@@ -82,7 +82,7 @@ def test_3_a_clear_of_own_audio_that_nobody_has_interrupted() -> None:
         call.nudge()
 
 
-def test_3_hold_sound_yields_to_the_agent() -> None:
+def test_3_holds_if_hold_audio_ends_for_the_agent() -> None:
     call = Call.ready()
     call.send(HOLD)
     call.wait(500)
@@ -90,7 +90,7 @@ def test_3_hold_sound_yields_to_the_agent() -> None:
     assert isinstance(call.model(delta(800)).to_twilio[0], Clear)
 
 
-def test_3_hold_sound_that_does_not_yield() -> None:
+def test_3_breaks_if_hold_audio_continues_for_the_agent() -> None:
     call = FaultyCall.ready()
     call.send(HOLD)
     call.wait(500)
@@ -99,7 +99,7 @@ def test_3_hold_sound_that_does_not_yield() -> None:
         call.model(delta(800))
 
 
-def test_3_hold_sound_that_does_not_yield_to_other_audio() -> None:
+def test_3_breaks_if_hold_audio_continues_for_a_clip() -> None:
     call = FaultyCall.ready()
     call.send(HOLD)
     call.leave_out(Clear)
@@ -107,7 +107,7 @@ def test_3_hold_sound_that_does_not_yield_to_other_audio() -> None:
         call.send(GREETING)
 
 
-def test_3_hold_sound_while_something_else_plays() -> None:
+def test_3_breaks_if_hold_audio_starts_while_others_play() -> None:
     call = FaultyCall.ready()
     call.send(GREETING)
     call.add(to_twilio(Media(SID, audio(160, 2))))
@@ -115,7 +115,7 @@ def test_3_hold_sound_while_something_else_plays() -> None:
         call.send(HOLD)
 
 
-def test_3_hold_sound_goes_on_behind_its_own_beginning_and_not_behind_its_end() -> None:
+def test_3_breaks_if_hold_audio_continues_after_its_end() -> None:
     call = FaultyCall.ready()
     call.send(HOLD)
     call.add(to_twilio(Media(SID, audio(160, 2))))
@@ -123,7 +123,7 @@ def test_3_hold_sound_goes_on_behind_its_own_beginning_and_not_behind_its_end() 
         call.nudge()
 
 
-def test_3_hold_sound_that_another_has_taken_the_place_of() -> None:
+def test_3_breaks_if_replaced_hold_audio_is_sent() -> None:
     call = FaultyCall.ready()
     call.send(GREETING)
     call.send(HOLD)
@@ -134,7 +134,7 @@ def test_3_hold_sound_that_another_has_taken_the_place_of() -> None:
         call.nudge()
 
 
-def test_3_hold_sound_is_cut_by_an_interruption_and_by_a_new_stream() -> None:
+def test_3_holds_if_hold_audio_is_cut() -> None:
     call = Call.ready()
     call.send(HOLD)
     call.send(Interrupt())
@@ -145,7 +145,7 @@ def test_3_hold_sound_is_cut_by_an_interruption_and_by_a_new_stream() -> None:
     call.phone(start(SID))
 
 
-def test_3_audio_of_a_response_that_was_interrupted_before_it_began() -> None:
+def test_3_breaks_if_a_suppressed_response_is_heard() -> None:
     call = FaultyCall.ready()
     call.send(CreateResponse())
     call.send(Interrupt())
@@ -159,7 +159,7 @@ def test_3_audio_of_a_response_that_was_interrupted_before_it_began() -> None:
 
 
 @pytest.mark.parametrize("command", [GREETING, PressKeys("1")])
-def test_4_own_audio_finishes_once_it_was_heard(command: Any) -> None:
+def test_4_holds_if_a_clip_finishes_when_heard(command: Any) -> None:
     call = Call.ready()
     name = call.send(command).marks[-1]
     call.wait(300)
@@ -176,7 +176,7 @@ def test_4_own_audio_finishes_once_it_was_heard(command: Any) -> None:
         ClipFinished("greeting", 150, 200),
     ],
 )
-def test_4_own_audio_that_finishes_otherwise(event: ClipFinished) -> None:
+def test_4_breaks_if_a_clip_finishes_otherwise(event: ClipFinished) -> None:
     call = FaultyCall.ready()
     name = call.send(GREETING).marks[-1]
     call.wait(300)
@@ -185,7 +185,7 @@ def test_4_own_audio_that_finishes_otherwise(event: ClipFinished) -> None:
         call.phone(mark(name))
 
 
-def test_4_own_audio_that_finishes_by_the_echo_of_a_mark_within_it() -> None:
+def test_4_breaks_if_an_echo_within_a_clip_ends_it() -> None:
     call = FaultyCall.ready()
     first, *_ = call.send(Play(bytes(8000), "long")).marks
     call.add(Notify(ClipFinished("long", 1000, 1000)))
@@ -193,7 +193,7 @@ def test_4_own_audio_that_finishes_by_the_echo_of_a_mark_within_it() -> None:
         call.phone(mark(first))
 
 
-def test_4_own_audio_that_finishes_twice() -> None:
+def test_4_breaks_if_a_clip_finishes_twice() -> None:
     call = FaultyCall.ready()
     name = call.send(GREETING).marks[-1]
     call.wait(300)
@@ -202,7 +202,7 @@ def test_4_own_audio_that_finishes_twice() -> None:
         call.phone(mark(name))
 
 
-def test_4_own_audio_cut_by_an_interruption_was_heard_as_far_as_marks_confirm() -> None:
+def test_4_breaks_if_a_cut_clip_was_heard_less() -> None:
     call = FaultyCall.ready()
     first, *_ = call.send(Play(bytes(8000), "long")).marks
     call.wait(400)
@@ -220,7 +220,7 @@ def test_4_own_audio_cut_by_an_interruption_was_heard_as_far_as_marks_confirm() 
 
 
 @pytest.mark.parametrize("event", [TruncateItem("i", 0, 0), DeleteItem("i")])
-def test_4_a_correction_of_an_item_that_is_gone(event: Any) -> None:
+def test_4_breaks_if_a_deleted_item_is_corrected(event: Any) -> None:
     call = FaultyCall.talking(800)
     call.model(item_added())
     call.model(item_deleted())
@@ -229,7 +229,7 @@ def test_4_a_correction_of_an_item_that_is_gone(event: Any) -> None:
         call.nudge()
 
 
-def test_5_a_response_that_may_be_unheard_is_not_taken_for_the_next_that_says_the_same() -> None:
+def test_5_holds_if_equal_audio_follows_an_ambiguous_response() -> None:
     call = Call.ready()
     call.model(response_done("never heard of"))
     call.send(CreateResponse())
@@ -243,7 +243,7 @@ def test_5_a_response_that_may_be_unheard_is_not_taken_for_the_next_that_says_th
     assert started.item_id == "j"
 
 
-# 10: hanging up once all was heard.
+# 10: the end after playback.
 
 
 def goodbye(kind: type[C]) -> C:
@@ -254,13 +254,13 @@ def goodbye(kind: type[C]) -> C:
     return call
 
 
-def test_10_a_call_is_hung_up_once_all_was_heard() -> None:
+def test_10_holds_if_a_call_ends_after_playback() -> None:
     call = goodbye(Call)
     done = call.play(100)
     assert done.closes == [Peer.TWILIO, Peer.REALTIME]
 
 
-def test_10_a_call_hung_up_before_all_was_heard() -> None:
+def test_10_breaks_if_a_call_ends_before_playback() -> None:
     call = goodbye(FaultyCall)
     call.add(*(Close(peer, 1000, "") for peer in Peer))
     call.nudge()
@@ -271,7 +271,7 @@ def test_10_a_call_hung_up_before_all_was_heard() -> None:
         call.closed(Peer.REALTIME)
 
 
-def test_10_hold_sound_keeps_no_call_from_its_end() -> None:
+def test_10_holds_if_hold_audio_delays_no_end() -> None:
     call = Call.ready()
     call.send(HOLD)
     call.wait(100)
@@ -280,7 +280,7 @@ def test_10_hold_sound_keeps_no_call_from_its_end() -> None:
     assert call.closed(Peer.REALTIME).notified(CallEnded)
 
 
-def test_10_a_goodbye_that_is_interrupted_was_the_last_word() -> None:
+def test_10_holds_if_an_interrupted_goodbye_ends_the_call() -> None:
     call = goodbye(Call)
     done = call.model(speech_started())
     assert done.closes == [Peer.TWILIO, Peer.REALTIME]
@@ -289,40 +289,40 @@ def test_10_a_goodbye_that_is_interrupted_was_the_last_word() -> None:
     assert done.notified(Interrupted)
 
 
-def test_10_a_goodbye_may_be_cut_short_by_a_hang_up() -> None:
+def test_10_holds_if_a_hang_up_cuts_a_goodbye() -> None:
     call = goodbye(Call)
     assert call.send(HangUp()).closes == [Peer.TWILIO, Peer.REALTIME]
 
 
-# 13: the call ends.
+# 13: the time to end.
 
 
-def test_13_a_call_that_ends_without_looking_again() -> None:
+def test_13_breaks_if_an_ending_call_has_no_deadline() -> None:
     call = FaultyCall.ready()
     call.faulty_bridge.wrong_deadline_ns = call.now + 11 * SECOND
     with breaks(13):
         call.send(HangUp())
 
 
-def test_13_a_call_may_be_given_another_time_to_end() -> None:
+def test_13_holds_for_another_time_to_end() -> None:
     call = Call.ready(CallConfig(closing_timeout_ms=20_000))
     call.send(HangUp())
     assert call.wait(20_000).notified(CallEnded)
 
 
-def test_13_a_call_that_is_to_end_and_never_looks_again() -> None:
+def test_13_breaks_if_a_deferred_end_has_no_deadline() -> None:
     call = FaultyCall.talking(800)
     call.faulty_bridge.is_never_due = True
     with breaks(13):
         call.send(HangUp(after_playback=True))
 
 
-def test_13_a_call_that_goes_on_when_it_must_have_ended() -> None:
+def test_13_breaks_if_a_call_is_not_over_in_time() -> None:
     call = Call.ready()
     with breaks(13):
-        call.bridge.must_have_ended(call.now)
+        call.bridge.check_ended(call.now)
     call.send(HangUp())
     with breaks(13):
-        call.bridge.must_have_ended(call.now)
+        call.bridge.check_ended(call.now)
     call.wait(10_000)
-    call.bridge.must_have_ended(call.now)
+    call.bridge.check_ended(call.now)

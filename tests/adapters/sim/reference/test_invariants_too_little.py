@@ -1,4 +1,4 @@
-"""What a bridge must do: each invariant of it catches a bridge that does too little."""
+"""The invariants find a bridge that does too little."""
 
 from typing import Any, TypeVar
 
@@ -56,7 +56,7 @@ INTERRUPTS["audio"]["input"] = {
     **SESSION["audio"]["input"],
     "turn_detection": {"type": "server_vad", "interrupt_response": False},
 }
-"""A session that leaves it to the bridge to interrupt."""
+"""A session in which the bridge interrupts, and the server does not."""
 
 HANDS_OFF = Interrupt(cancel=False)
 
@@ -75,7 +75,7 @@ def talking(kind: type[C], policy: InterruptionPolicy | None = None, heard_ms: i
 
 
 def saying(*events: object) -> Change:
-    """In place of what the bridge tells of, this."""
+    """Notify these events in place of the bridge's."""
 
     def change(right: list[Action]) -> list[Action]:
         others = [each for each in right if not isinstance(each, Notify)]
@@ -87,14 +87,14 @@ def saying(*events: object) -> Change:
 # 1
 
 
-def test_1_a_session_that_is_refused_and_a_call_that_goes_on() -> None:
+def test_1_breaks_if_a_refused_session_continues() -> None:
     call = FaultyCall.connected()
     call.leave_out(Close)
     with breaks(1):
         call.model(server_error("no such voice", "configure-session"))
 
 
-def test_1_a_session_that_is_refused_ends_the_call_and_no_other_refusal_does() -> None:
+def test_1_holds_if_only_a_refused_session_ends_calls() -> None:
     call = Call.connected()
     assert call.model(server_error("what is this?", "another")).closes == []
     assert call.model(server_error("what is this?")).closes == []
@@ -104,7 +104,7 @@ def test_1_a_session_that_is_refused_ends_the_call_and_no_other_refusal_does() -
     assert call.model(server_error("no such voice", "configure-session")).closes == []
 
 
-def test_1_a_ping_to_the_model_before_it_is_open() -> None:
+def test_1_breaks_if_the_model_is_pinged_before_opening() -> None:
     call = FaultyCall.answered()
     call.add(SendPing(Peer.REALTIME, b"1"))
     with breaks(1):
@@ -114,7 +114,7 @@ def test_1_a_ping_to_the_model_before_it_is_open() -> None:
 # 2
 
 
-def test_2_audio_dropped_though_there_is_room() -> None:
+def test_2_breaks_if_audio_is_dropped_below_the_limit() -> None:
     call = FaultyCall.connected()
     call.phone(media(audio(160, 1)))
     call.add(Notify(CallerAudioDropped(160)))
@@ -122,7 +122,7 @@ def test_2_audio_dropped_though_there_is_room() -> None:
         call.phone(media(audio(160, 2), timestamp_ms=175))
 
 
-def test_2_more_audio_dropped_than_there_is_too_much_of() -> None:
+def test_2_breaks_if_too_much_audio_is_dropped() -> None:
     call = FaultyCall.connected()
     for each in range(20):
         call.phone(media(audio(4000, each), timestamp_ms=500 * each))
@@ -131,7 +131,7 @@ def test_2_more_audio_dropped_than_there_is_too_much_of() -> None:
         call.phone(media(audio(160), timestamp_ms=10_000))
 
 
-def test_2_the_newest_audio_dropped_in_place_of_the_oldest() -> None:
+def test_2_breaks_if_the_newest_audio_is_dropped() -> None:
     call = FaultyCall.connected()
     for each in range(21):
         call.phone(media(audio(4000, each), timestamp_ms=500 * each))
@@ -147,14 +147,14 @@ def test_2_the_newest_audio_dropped_in_place_of_the_oldest() -> None:
         call.model(type="session.updated", session=SESSION)
 
 
-def test_2_a_frame_that_is_no_audio_and_that_nobody_is_told_of() -> None:
+def test_2_breaks_if_a_bad_frame_is_not_reported() -> None:
     call = FaultyCall.ready()
     call.leave_out(Fault)
     with breaks(2):
         call.phone(media("no base64"))
 
 
-def test_2_a_frame_that_is_no_audio_is_reported_where_it_is_of_this_stream() -> None:
+def test_2_holds_if_bad_frames_of_the_stream_are_reported() -> None:
     call = FaultyCall.ready()
     assert call.phone(media("no base64")).faults
     call.leave_out(Fault)
@@ -166,7 +166,7 @@ def test_2_a_frame_that_is_no_audio_is_reported_where_it_is_of_this_stream() -> 
 # 3
 
 
-def test_4_nothing_is_cut_of_what_echoes_before_their_time_say_was_played() -> None:
+def test_4_holds_if_early_echoes_confirm_all() -> None:
     call = Call.ready()
     call.model(created())
     call.model(delta(2240))
@@ -178,9 +178,9 @@ def test_4_nothing_is_cut_of_what_echoes_before_their_time_say_was_played() -> N
     assert call.model(speech_started()).notified(PlaybackFinished)
 
 
-def test_3_a_response_that_may_have_been_stopped_as_it_began_need_not_be_stopped_again() -> None:
+def test_3_holds_if_an_ambiguous_response_is_not_interrupted() -> None:
     call = Call.ready()
-    for _ in range(2):  # which leaves open what the server answers
+    for _ in range(2):  # so it is ambiguous what the server answers
         call.model(created("r"))
     call.model(response_done("r"))
     call.send(CreateResponse())
@@ -190,7 +190,7 @@ def test_3_a_response_that_may_have_been_stopped_as_it_began_need_not_be_stopped
 
 
 @pytest.mark.parametrize("kind", [Clear, Interrupted])
-def test_3_a_command_that_interrupts_nobody(kind: type) -> None:
+def test_3_breaks_if_a_command_does_not_interrupt(kind: type) -> None:
     call = talking(FaultyCall)
     call.leave_out(kind)
     with breaks(3):
@@ -198,14 +198,14 @@ def test_3_a_command_that_interrupts_nobody(kind: type) -> None:
 
 
 @pytest.mark.parametrize("kind", [Clear, Interrupted])
-def test_3_a_caller_who_interrupts_nobody(kind: type) -> None:
+def test_3_breaks_if_a_caller_does_not_interrupt(kind: type) -> None:
     call = talking(FaultyCall)
     call.leave_out(kind)
     with breaks(3):
         call.model(speech_started())
 
 
-def test_3_a_caller_who_does_not_cut_own_audio_short() -> None:
+def test_3_breaks_if_a_caller_does_not_cut_a_clip() -> None:
     call = FaultyCall.ready()
     call.send(Play(bytes(8000), "greeting"))
     call.leave_out(Clear)
@@ -213,7 +213,7 @@ def test_3_a_caller_who_does_not_cut_own_audio_short() -> None:
         call.model(speech_started())
 
 
-def test_3_a_response_that_has_said_nothing_is_interrupted_and_nobody_is_told() -> None:
+def test_3_breaks_if_a_silent_interruption_is_not_notified() -> None:
     call = FaultyCall.talking()
     call.leave_out(Interrupted)
     with breaks(3):
@@ -221,7 +221,7 @@ def test_3_a_response_that_has_said_nothing_is_interrupted_and_nobody_is_told() 
 
 
 @pytest.mark.parametrize("cause", BlockCause)
-def test_3_a_caller_is_blocked_though_all_may_interrupt(cause: BlockCause) -> None:
+def test_3_breaks_if_a_caller_is_blocked_without_policy(cause: BlockCause) -> None:
     call = talking(FaultyCall)
     call.change(saying(InterruptionBlocked(cause)))
     with breaks(3):
@@ -237,7 +237,7 @@ POLICIES = {
 
 
 @pytest.mark.parametrize("cause", POLICIES)
-def test_3_a_caller_is_blocked_for_the_cause_that_his_policy_has(cause: BlockCause) -> None:
+def test_3_holds_if_the_policy_blocks_a_caller(cause: BlockCause) -> None:
     call = talking(Call, POLICIES[cause])
     assert call.model(speech_started()).notified(InterruptionBlocked) == [
         InterruptionBlocked(cause)
@@ -245,14 +245,14 @@ def test_3_a_caller_is_blocked_for_the_cause_that_his_policy_has(cause: BlockCau
 
 
 @pytest.mark.parametrize("cause", POLICIES)
-def test_3_a_caller_is_blocked_for_another_cause_than_his_policy_has(cause: BlockCause) -> None:
+def test_3_breaks_if_a_caller_is_blocked_for_another_cause(cause: BlockCause) -> None:
     call = talking(FaultyCall, POLICIES[cause])
     call.change(saying(InterruptionBlocked(BlockCause.LIMIT)))
     with breaks(3):
         call.model(speech_started())
 
 
-def test_3_a_caller_is_blocked_who_has_heard_enough() -> None:
+def test_3_breaks_if_a_caller_is_blocked_after_hearing_enough() -> None:
     policy = POLICIES[BlockCause.LITTLE_HEARD]
     assert talking(Call, policy, heard_ms=600).model(speech_started()).notified(Interrupted)
     call = talking(FaultyCall, policy, heard_ms=600)
@@ -262,7 +262,7 @@ def test_3_a_caller_is_blocked_who_has_heard_enough() -> None:
 
 
 def greeted(kind: type[C]) -> C:
-    """The agent's first words were heard, and it talks again."""
+    """The first words of the agent were heard, and it speaks again."""
     call = talking(kind, POLICIES[BlockCause.FIRST_WORDS])
     call.model(audio_done())
     call.model(response_done())
@@ -272,18 +272,18 @@ def greeted(kind: type[C]) -> C:
     return call
 
 
-def test_3_first_words_are_protected_until_they_were_heard() -> None:
+def test_3_holds_if_first_words_are_protected_until_heard() -> None:
     assert greeted(Call).model(speech_started()).notified(Interrupted)
 
 
-def test_3_a_caller_is_blocked_for_first_words_that_were_heard() -> None:
+def test_3_breaks_if_heard_first_words_are_protected() -> None:
     call = greeted(FaultyCall)
     call.change(saying(InterruptionBlocked(BlockCause.FIRST_WORDS)))
     with breaks(3):
         call.model(speech_started())
 
 
-def test_3_of_a_response_that_has_said_nothing_little_was_heard() -> None:
+def test_3_holds_if_a_silent_response_counts_as_little_heard() -> None:
     call = talking(Call, POLICIES[BlockCause.LITTLE_HEARD])
     call.model(audio_done())
     call.model(response_done())
@@ -292,7 +292,7 @@ def test_3_of_a_response_that_has_said_nothing_little_was_heard() -> None:
     assert call.model(speech_started()).notified(InterruptionBlocked)
 
 
-def test_3_a_caller_is_blocked_who_has_heard_enough_of_own_audio() -> None:
+def test_3_breaks_if_a_caller_is_blocked_after_a_clip() -> None:
     call = FaultyCall.ready(CallConfig(interruption=POLICIES[BlockCause.LITTLE_HEARD]), INTERRUPTS)
     call.send(Play(bytes(8000), "greeting"))
     call.play(600)
@@ -301,7 +301,7 @@ def test_3_a_caller_is_blocked_who_has_heard_enough_of_own_audio() -> None:
         call.model(speech_started())
 
 
-def test_3_a_caller_interrupts_whom_the_policy_blocks() -> None:
+def test_3_breaks_if_a_blocked_caller_interrupts() -> None:
     call = talking(FaultyCall, POLICIES[BlockCause.NEVER])
     call.change(saying(Interrupted(InterruptionCause.CALLER, ())))
     with breaks(3):
@@ -309,7 +309,7 @@ def test_3_a_caller_interrupts_whom_the_policy_blocks() -> None:
 
 
 def again(call: C) -> C:
-    """The caller has interrupted, and the agent talks again."""
+    """The caller has interrupted, and the agent speaks again."""
     call.model(speech_started())
     call.model(speech_stopped())
     call.model(response_done(status="cancelled"))
@@ -321,7 +321,7 @@ def again(call: C) -> C:
 LIMIT = InterruptionPolicy(limit=InterruptionLimit(1, per_ms=1000, instruction=None))
 
 
-def test_3_a_caller_is_blocked_at_the_limit_and_no_longer_later() -> None:
+def test_3_holds_if_the_limit_blocks_for_a_time() -> None:
     call = again(talking(Call, LIMIT))
     assert call.model(speech_started()).notified(InterruptionBlocked)
     call.model(speech_stopped())
@@ -329,7 +329,7 @@ def test_3_a_caller_is_blocked_at_the_limit_and_no_longer_later() -> None:
     assert call.model(speech_started()).notified(Interrupted)
 
 
-def test_3_a_caller_interrupts_beyond_the_limit() -> None:
+def test_3_breaks_if_a_caller_interrupts_beyond_the_limit() -> None:
     call = again(talking(FaultyCall, LIMIT))
     call.change(saying(Interrupted(InterruptionCause.CALLER, ())))
     with breaks(3):
@@ -339,7 +339,7 @@ def test_3_a_caller_interrupts_beyond_the_limit() -> None:
 LONG = InterruptionPolicy(after_speech_ms=300)
 
 
-def test_3_a_caller_interrupts_once_he_has_spoken_for_so_long_and_not_before() -> None:
+def test_3_holds_if_confirmed_speech_interrupts() -> None:
     call = talking(Call, LONG)
     assert not call.model(speech_started()).notified(Interrupted)
     assert not call.wait(299).notified(Interrupted)
@@ -351,7 +351,7 @@ def test_3_a_caller_interrupts_once_he_has_spoken_for_so_long_and_not_before() -
     assert not call.wait(300).notified(Interrupted)
 
 
-def test_3_a_caller_who_has_spoken_for_long_enough_interrupts_nobody() -> None:
+def test_3_breaks_if_confirmed_speech_does_not_interrupt() -> None:
     call = talking(FaultyCall, LONG)
     call.model(speech_started())
     call.leave_out(Clear)
@@ -359,14 +359,14 @@ def test_3_a_caller_who_has_spoken_for_long_enough_interrupts_nobody() -> None:
         call.wait(300)
 
 
-def test_3_a_caller_who_speaks_is_judged_too_late() -> None:
+def test_3_breaks_if_speech_is_evaluated_late() -> None:
     call = talking(FaultyCall, LONG)
     call.faulty_bridge.wrong_deadline_ns = call.now + SECOND
     with breaks(3):
         call.model(speech_started())
 
 
-def test_3_a_caller_who_has_spoken_for_long_enough_is_never_judged() -> None:
+def test_3_breaks_if_speech_is_never_evaluated() -> None:
     call = talking(FaultyCall, LONG)
     call.model(speech_started())
     call.now += 400 * MS
@@ -374,7 +374,7 @@ def test_3_a_caller_who_has_spoken_for_long_enough_is_never_judged() -> None:
         call.model(speech_stopped())
 
 
-def test_3_audio_of_the_model_that_is_kept_back() -> None:
+def test_3_breaks_if_audio_of_the_model_is_kept_back() -> None:
     call = FaultyCall.talking(100)
     call.leave_out(Media)
     call.model(delta(50))
@@ -382,7 +382,7 @@ def test_3_audio_of_the_model_that_is_kept_back() -> None:
         call.model(delta(20))
 
 
-def test_3_the_rest_of_a_part_that_is_kept_back() -> None:
+def test_3_breaks_if_the_rest_is_kept_back() -> None:
     call = FaultyCall.talking(100)
     call.leave_out(Media)
     with breaks(3):
@@ -390,7 +390,7 @@ def test_3_the_rest_of_a_part_that_is_kept_back() -> None:
 
 
 def held(kind: type[C]) -> C:
-    """Hold sound waits until the agent has said all that it had to say."""
+    """Hold audio is queued until the agent has finished."""
     call = talking(kind)
     call.send(Play(bytes(800), "hold", until_agent_speaks=True))
     call.model(audio_done())
@@ -398,11 +398,11 @@ def held(kind: type[C]) -> C:
     return call
 
 
-def test_3_hold_sound_begins_once_all_was_heard() -> None:
+def test_3_holds_if_hold_audio_starts_after_playback() -> None:
     assert sum(held(Call).play(1100).audio_samples) == 800
 
 
-def test_3_hold_sound_that_does_not_begin() -> None:
+def test_3_breaks_if_hold_audio_does_not_start() -> None:
     call = held(FaultyCall)
     call.leave_out(Media)
     with breaks(3):
@@ -413,7 +413,7 @@ def test_3_hold_sound_that_does_not_begin() -> None:
 
 
 @pytest.mark.parametrize("heard_ms", [0, 500])
-def test_4_an_item_that_is_heard_in_part_and_not_truncated(heard_ms: int) -> None:
+def test_4_breaks_if_a_partly_heard_item_is_not_truncated(heard_ms: int) -> None:
     call = talking(FaultyCall, heard_ms=heard_ms)
     call.model(audio_done())
     call.model(item_done())
@@ -422,20 +422,20 @@ def test_4_an_item_that_is_heard_in_part_and_not_truncated(heard_ms: int) -> Non
         call.send(Interrupt())
 
 
-def test_4_an_item_that_is_heard_to_where_it_was_generated_and_not_truncated() -> None:
+def test_4_breaks_if_an_unfinished_item_is_not_truncated() -> None:
     call = talking(FaultyCall, heard_ms=1200)
     call.leave_out(TruncateItem)
     with breaks(4):
         call.send(Interrupt())
 
 
-def test_4_an_item_that_was_cut_unheard_is_deleted_once_it_is_done() -> None:
+def test_4_holds_if_an_unheard_item_is_deleted_when_done() -> None:
     call = talking(Call)
     assert call.send(Interrupt()).to_model == [CancelResponse("r", event_id="bridge-cancel-r")]
     assert call.model(item_done()).to_model == [DeleteItem("i")]
 
 
-def test_4_an_item_that_was_cut_unheard_and_is_not_deleted_once_it_is_done() -> None:
+def test_4_breaks_if_an_unheard_item_is_not_deleted() -> None:
     call = talking(FaultyCall)
     call.send(Interrupt())
     call.leave_out(DeleteItem)
@@ -443,7 +443,7 @@ def test_4_an_item_that_was_cut_unheard_and_is_not_deleted_once_it_is_done() -> 
         call.model(item_done())
 
 
-def test_4_an_item_of_an_interrupted_response_that_ends_unheard_and_stays() -> None:
+def test_4_breaks_if_an_unsent_item_stays() -> None:
     call = talking(FaultyCall, heard_ms=500)
     call.send(Interrupt())
     call.leave_out(DeleteItem)
@@ -452,7 +452,7 @@ def test_4_an_item_of_an_interrupted_response_that_ends_unheard_and_stays() -> N
         call.model(item_done("r", "j"))
 
 
-def test_4_an_item_stays_that_was_heard_or_said_in_a_response_that_nobody_has_interrupted() -> None:
+def test_4_holds_if_a_heard_or_uninterrupted_item_stays() -> None:
     call = talking(Call, heard_ms=500)
     call.model(item_done("r", "j"))
     call.send(Interrupt())
@@ -460,7 +460,7 @@ def test_4_an_item_stays_that_was_heard_or_said_in_a_response_that_nobody_has_in
     assert call.model(item_done("r", "f", "function_call")).to_model == []
 
 
-def test_4_what_the_history_does_not_hold_needs_no_correction() -> None:
+def test_4_holds_if_absent_items_are_not_corrected() -> None:
     call = Call.ready()
     call.model(created("r", None))
     call.model(delta(8000))
@@ -469,7 +469,7 @@ def test_4_what_the_history_does_not_hold_needs_no_correction() -> None:
 
 
 @pytest.mark.parametrize("command", [SendEvent(DeleteItem("i")), ResetHistory(())])
-def test_4_what_a_command_deletes_needs_no_correction(command: Any) -> None:
+def test_4_holds_if_items_of_deletes_are_not_corrected(command: Any) -> None:
     call = talking(Call)
     call.model(item_added())
     call.play(500)
@@ -477,7 +477,7 @@ def test_4_what_a_command_deletes_needs_no_correction(command: Any) -> None:
     assert not any(isinstance(each, TruncateItem) for each in call.send(Interrupt()).to_model)
 
 
-def test_4_an_item_that_was_corrected_is_not_corrected_again() -> None:
+def test_4_holds_if_a_corrected_item_is_not_corrected_again() -> None:
     call = talking(Call)
     call.play(1500)
     assert TruncateItem("i", 0, 1000) in call.model(speech_started()).to_model
@@ -485,7 +485,7 @@ def test_4_an_item_that_was_corrected_is_not_corrected_again() -> None:
     assert call.model(speech_started()).notified(Interrupted)
 
 
-def test_4_an_item_that_must_have_been_played_and_is_truncated_before_its_end() -> None:
+def test_4_breaks_if_a_played_item_is_truncated_early() -> None:
     call = talking(FaultyCall, heard_ms=1500)
     call.change(
         lambda right: [
@@ -499,7 +499,7 @@ def test_4_an_item_that_must_have_been_played_and_is_truncated_before_its_end() 
         call.send(Interrupt())
 
 
-def test_4_own_audio_that_was_heard_to_the_end_and_nobody_is_told_of() -> None:
+def test_4_breaks_if_a_heard_clip_is_not_notified() -> None:
     call = FaultyCall.ready()
     call.send(Play(bytes(800), "greeting"))
     call.leave_out(ClipFinished)
@@ -507,7 +507,7 @@ def test_4_own_audio_that_was_heard_to_the_end_and_nobody_is_told_of() -> None:
         call.play(200)
 
 
-def test_4_once_the_call_has_ended_nothing_is_corrected() -> None:
+def test_4_holds_if_nothing_is_corrected_after_the_end() -> None:
     call = talking(Call)
     call.send(Interrupt())
     call.send(HangUp())
@@ -517,7 +517,7 @@ def test_4_once_the_call_has_ended_nothing_is_corrected() -> None:
 # 5
 
 
-def test_5_the_end_of_a_part_without_a_mark() -> None:
+def test_5_breaks_if_a_part_ends_without_a_mark() -> None:
     call = FaultyCall.talking(8200)
     call.leave_out(Mark)
     with breaks(5):
@@ -529,7 +529,7 @@ def test_5_the_end_of_a_part_without_a_mark() -> None:
 
 
 @pytest.mark.parametrize(("kind", "heard_ms"), [(PlaybackStarted, 100), (PlaybackFinished, 1100)])
-def test_5_an_echo_that_nobody_is_told_of(kind: type, heard_ms: int) -> None:
+def test_5_breaks_if_an_echo_is_not_notified(kind: type, heard_ms: int) -> None:
     call = talking(FaultyCall)
     call.model(audio_done())
     call.leave_out(kind)
@@ -537,7 +537,7 @@ def test_5_an_echo_that_nobody_is_told_of(kind: type, heard_ms: int) -> None:
         call.play(heard_ms)
 
 
-def test_5_a_late_echo_for_an_interrupted_response_tells_nothing() -> None:
+def test_5_holds_if_a_late_echo_notifies_nothing() -> None:
     call = talking(Call)
     call.wait(3500)
     assert call.model(speech_started()).notified(Interrupted)
@@ -547,7 +547,7 @@ def test_5_a_late_echo_for_an_interrupted_response_tells_nothing() -> None:
 # 6
 
 
-def test_6_an_interruption_that_cancels_nothing() -> None:
+def test_6_breaks_if_an_interruption_cancels_nothing() -> None:
     call = talking(FaultyCall)
     call.leave_out(CancelResponse)
     with breaks(6):
@@ -555,7 +555,7 @@ def test_6_an_interruption_that_cancels_nothing() -> None:
 
 
 @pytest.mark.parametrize("conversation", ["conv", None])
-def test_6_a_command_that_cancels_nothing(conversation: str | None) -> None:
+def test_6_breaks_if_a_command_cancels_nothing(conversation: str | None) -> None:
     call = FaultyCall.ready()
     call.model(created("r", conversation))
     call.model(delta(8000))
@@ -564,7 +564,7 @@ def test_6_a_command_that_cancels_nothing(conversation: str | None) -> None:
         call.send(Interrupt())
 
 
-def test_6_a_response_that_goes_on_unheard_and_is_not_cancelled_later() -> None:
+def test_6_breaks_if_an_inaudible_response_is_not_cancelled_later() -> None:
     call = talking(FaultyCall)
     call.send(HANDS_OFF)
     call.leave_out(CancelResponse)
@@ -572,7 +572,7 @@ def test_6_a_response_that_goes_on_unheard_and_is_not_cancelled_later() -> None:
         call.send(Interrupt())
 
 
-def test_6_a_response_is_cancelled_once_and_not_where_the_server_or_nobody_does_so() -> None:
+def test_6_holds_if_each_response_is_cancelled_once() -> None:
     cancel = CancelResponse("r", event_id="bridge-cancel-r")
     call = Call.talking(8000)
     assert cancel not in call.model(speech_started()).to_model
@@ -583,14 +583,14 @@ def test_6_a_response_is_cancelled_once_and_not_where_the_server_or_nobody_does_
 
 
 @pytest.mark.parametrize("id_", ["r", None])
-def test_6_a_response_that_a_command_has_cancelled_is_not_cancelled_again(id_: str | None) -> None:
+def test_6_holds_if_a_cancelled_response_is_not_cancelled_again(id_: str | None) -> None:
     call = talking(Call)
     call.send(SendEvent(CancelResponse(id_)))
     done = call.send(Interrupt())
     assert not any(isinstance(each, CancelResponse) for each in done.to_model)
 
 
-def test_6_without_turn_detection_no_server_cancels() -> None:
+def test_6_breaks_if_nobody_cancels_without_turn_detection() -> None:
     session = {
         **SESSION,
         "audio": {**SESSION["audio"], "input": {"format": {"type": "audio/pcmu"}}},
@@ -606,7 +606,7 @@ def test_6_without_turn_detection_no_server_cancels() -> None:
 
 
 @pytest.mark.parametrize("kind", [Call, FaultyCall])
-def test_10_a_call_that_goes_on_though_all_was_heard(kind: type[Call]) -> None:
+def test_10_breaks_if_a_call_continues_after_playback(kind: type[Call]) -> None:
     call = talking(kind)
     call.model(audio_done())
     call.model(response_done())

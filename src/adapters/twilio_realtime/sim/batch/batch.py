@@ -21,7 +21,7 @@ from twilio_realtime_core import Bridge
 
 from ..choices import Choices
 from .random_call import Failure, MakeBridge, RandomCall
-from .transition_coverage import Transition, visits
+from .transition_coverage import Transition, TransitionCoverage
 
 __all__ = ["LEVELS", "CallResult", "RunSeed", "run_call", "run_calls", "run_job", "split_seeds"]
 
@@ -45,8 +45,9 @@ class CallResult:
 
     `outcome` is the name of an `EndReason`, `FAILED`, or `NEVER_BEGUN` if the phone was lost before
     it reached the bridge. `impairments`: how often each impairment of the call applied;
-    `transitions`: those of the core's tables that it took; `received`: how often the peers and the
-    application received each kind of message or notification; `commands`: how often the application
+    `transitions`: those of the core's tables that the bridge took, unless `make_bridge` made it;
+    `received`: how often the peers and the application received each kind of message or
+    notification; `commands`: how often the application
     gave each command. All are sorted.
     """
 
@@ -68,7 +69,7 @@ def run_call(
     choices: Choices | None = None,
     scenario: str | None = None,
     level: str = "messages",
-    make_bridge: MakeBridge = Bridge,
+    make_bridge: MakeBridge | None = None,
 ) -> CallResult:
     """Make the call of a seed, or of given choices, at the level of `messages` or of `bytes`.
 
@@ -106,12 +107,13 @@ def _run(
     seed: int | None,
     scenario: str | None,
     level: str,
-    make_bridge: MakeBridge,
+    make_bridge: MakeBridge | None,
     trace_limit: int = 0,
 ) -> CallResult:
-    with visits() as transitions:
-        call = RandomCall(choices, scenario, level, make_bridge, trace_limit=trace_limit)
-        failure = call.run()
+    coverage = TransitionCoverage()
+    make = make_bridge or partial(Bridge, make_lifecycle=coverage.make_lifecycle)
+    call = RandomCall(choices, scenario, level, make, trace_limit=trace_limit)
+    failure = call.run()
     return CallResult(
         seed,
         call.scenario,
@@ -120,7 +122,7 @@ def _run(
         call.call_ended_ns or call.world.now,
         failure,
         tuple(sorted(call.plan.applied_counts().items())),
-        tuple(sorted(transitions)),
+        tuple(sorted(coverage.transitions)),
         tuple(
             sorted(
                 (

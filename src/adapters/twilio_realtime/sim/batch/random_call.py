@@ -35,8 +35,8 @@ from ..impairments.table import draw_impairments
 from ..model.realtime_peer import CLIENT, RealtimePeer
 from ..model.replies import Reply, ResponseRequest
 from ..phone.twilio_peer import SERVER, TwilioPeer
-from ..reference import CallMachine, Checked, InvariantBroken
-from ..reference.ground_truth import Truth
+from ..reference import CallMachine, CheckedBridge, InvariantBroken
+from ..reference.ground_truth import GroundTruth
 from ..scenarios.parts import (
     ScenarioPart,
     answer,
@@ -173,7 +173,7 @@ class RandomCall:
 
     scenario: str = field(init=False)
     plan: ImpairmentPlan = field(init=False)
-    bridge: Checked = field(init=False)
+    bridge: CheckedBridge = field(init=False)
     phone: Impairer = field(init=False)
     model: Impairer = field(init=False)
     world: MessageWorld | ByteWorld = field(init=False)
@@ -188,7 +188,7 @@ class RandomCall:
     _realtime_peer: RealtimePeer = field(init=False)
     _impaired_phone: ImpairedPeer = field(init=False)
     _impaired_model: ImpairedPeer = field(init=False)
-    _truth: Truth = field(init=False)
+    _truth: GroundTruth = field(init=False)
     _triggered_commands: list[_TriggeredCommand] = field(
         init=False, factory=list[_TriggeredCommand]
     )
@@ -197,8 +197,8 @@ class RandomCall:
         part = self._draw_part()
         self.plan = plan = draw_impairments(self.choices)
         config = draw_config(self.choices)
-        self.bridge = Checked(self._make_bridge(config), config)
-        self._truth = Truth(plan, config)
+        self.bridge = CheckedBridge(self._make_bridge(config), config)
+        self._truth = GroundTruth(plan, config)
         self._twilio_peer = TwilioPeer(
             url="ws://bridge/media-stream", script=part.cues, start_delay_ns=plan.start_delay_ns
         )
@@ -226,7 +226,7 @@ class RandomCall:
             with suppress(TimeLimitError):
                 world.run_until(lambda: self._is_over, HANG_UP_NS + MAX_ENDING_NS)
             if not self._is_over:
-                self.bridge.must_have_ended(world.now)
+                self.bridge.check_ended(world.now)
             world.run(world.now + _AFTER_END_NS)
         except InvariantBroken as broken:
             return self._make_failure(broken.number, broken.text, broken.step)
@@ -264,7 +264,7 @@ class RandomCall:
             reply = replies[min(request.number, len(replies) - 1)]
             for edit in self.plan.reply_edits:
                 reply = edit(request.number, reply)
-            return self._truth.say(reply, self.world.now)
+            return self._truth.assign_voices(reply, self.world.now)
 
         transcript = None if self.plan.is_transcription_failing else "some words"
         return RealtimePeer(
@@ -330,7 +330,7 @@ class RandomCall:
         )
 
     def _on_notification(self, name: str, event: object) -> None:
-        self._truth.hear(name, event, self.world.now)
+        self._truth.on_notification(name, event, self.world.now)
         if name != "bridge":
             return
         self.notification_counts[type(event).__name__] += 1
@@ -347,7 +347,7 @@ class RandomCall:
                 self._schedule_after(triggered.after_ms * MS, self._send_random_command)
 
     def _perform(self, command: Command) -> None:
-        self._truth.take(command, self.world.now)
+        self._truth.on_command(command, self.world.now)
         if self.level == "bytes":
             self.world.call("bridge", "perform", self.bridge.send(command, self.world.now))
         else:
