@@ -142,7 +142,7 @@ def record_simulated_call(
         return Recorder(bridge, config, lines.append)
 
     result = run_call(seed, scenario=scenario, level=level, make_bridge=record)
-    return attrs.evolve(result, transitions=tuple(sorted(coverage.taken))), "".join(lines)
+    return attrs.evolve(result, transitions=tuple(sorted(coverage.transitions))), "".join(lines)
 
 
 def _record_call(seed: int, *, folder: Path, scenario: str | None, level: str) -> CallResult:
