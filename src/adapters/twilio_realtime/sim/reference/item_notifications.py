@@ -96,7 +96,7 @@ class Items(Invariant):
         if not self._line.live:
             return None
         match told.event:
-            case ItemDoneEvent(item) if not getattr(self._told.get(item.id), "complete", True):
+            case ItemDoneEvent(item) if not getattr(self._told.get(item.id), "is_complete", True):
                 return "an item is complete, and nobody is told"
             case realtime.InputTranscriptCompletedEvent(item_id, words):
                 return self._judge_words(item_id, 0, words)
