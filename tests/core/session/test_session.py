@@ -285,7 +285,7 @@ def test_another_format_ends_the_call_in_plain_words(call: Any) -> None:
     assert done.closes == [Peer.TWILIO, Peer.REALTIME]
     assert done.to_model == []
     call.closed(Peer.TWILIO)
-    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = call.closed(Peer.REALTIME).notified(CallEnded)
     assert ended.reason is EndReason.SESSION_REFUSED
 
 
