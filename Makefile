@@ -26,7 +26,7 @@ help:
 	@echo 'make types        check types (mypy and pyright, both strict)'
 	@echo 'make bench        measure the speed of the core and the service (about a minute and a half)'
 	@echo 'make accuracy     measure how exactly interruptions report what was heard (the same)'
-	@echo 'make simulate     simulate CALLS ($(CALLS)) random calls with faults, from SEED ($(SEED)) on'
+	@echo 'make simulate     simulate CALLS ($(CALLS)) random calls with impairments, from SEED ($(SEED)) on'
 	@echo 'make mutants      check that random calls find planted bugs (a few minutes)'
 	@echo 'make fuzz         run each fuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS))'
 	@echo 'make format       format the code with ruff'
@@ -36,7 +36,7 @@ help:
 demo: $(VENV)/.dev
 	@$(VENV)/bin/twilio-realtime demo
 
-# Tests run in two processes; in each, coverage starts before anything is imported.
+# Tests run in two processes. Coverage starts in each before anything is imported.
 test: lint types
 	@rm -f .coverage .coverage.*
 	@COVERAGE_PROCESS_START='$(CURDIR)/pyproject.toml' COVERAGE_PARALLEL=true \
@@ -73,15 +73,15 @@ bench: $(VENV)/.dev
 accuracy: $(VENV)/.dev
 	@PYTHONPATH=tests/harness $(RUN) accuracy
 
-# Half an hour for a hundred thousand, on two cores.
+# A hundred thousand calls take half an hour on two cores.
 simulate: $(VENV)/.dev
 	@$(VENV)/bin/twilio-realtime simulate --calls $(CALLS) --seed $(SEED)
 
-# What is found is written into docs/mutants.md; BUGS='--bug mute' hunts only bugs of that name.
+# Results are written to docs/mutants.md. BUGS='--bug mute' restricts the run to bugs of that name.
 mutants: $(VENV)/.dev
 	@PYTHONPATH=tests/harness $(RUN) mutants $(BUGS)
 
-# What a fuzzer finds goes below build; the corpora that are kept are only read.
+# Fuzzers write what they find below build; the corpora in fuzz are only read.
 fuzz: $(VENV)/.fuzz
 	@set -e; for target in fuzz/fuzz_*.py; do \
 		name=$$(basename $$target .py); name=$${name#fuzz_}; found=build/fuzz/$$name; \
@@ -90,7 +90,7 @@ fuzz: $(VENV)/.fuzz
 		if $(VENV)/bin/python $$target -max_total_time=$(FUZZ_SECONDS) \
 			-artifact_prefix=$$found/ $$found fuzz/corpus/$$name >$$found.log 2>&1; \
 		then tail -n 1 $$found.log; \
-		else echo "failed; the input is below $$found"; tail -n 40 $$found.log; exit 1; fi; \
+		else echo "failed; the input is in $$found"; tail -n 40 $$found.log; exit 1; fi; \
 	done
 
 format: $(VENV)/.dev

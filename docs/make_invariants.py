@@ -1,4 +1,4 @@
-"""Writes invariants.md from what the invariants of `twilio_realtime.sim` say of themselves.
+"""Write invariants.md from the names and docstrings of the invariants.
 
 python docs/make_invariants.py           writes the page
 python docs/make_invariants.py --check   fails if the page is out of date
@@ -8,53 +8,62 @@ import inspect
 import sys
 from pathlib import Path
 
-from twilio_realtime.sim.reference import INVARIANTS
+from twilio_realtime.sim.reference import INVARIANTS, Invariant
 
 PAGE = Path(__file__).with_name("invariants.md")
 
 INTRODUCTION = """\
-# What is always true of a call?
+# Invariants
 
-What a bridge is told and what it asks for is held against this, step by step: in each simulated
-call, in the `call` of a [test](testing-agents.md), and wherever `Checked` takes a bridge's place.
-The judges believe what the peers say, and not the bridge: they know nothing of how it works. What
-does not hold is raised as `InvariantBroken`, with its number and the step.
+An invariant is true of every step of every call. Each step of a simulated call is judged by all of
+them, and so is each step of the `call` of a [test](testing-agents.md); `CheckedBridge` does it for
+any other bridge. The judges read the inputs and outputs of the bridge and know nothing of how it
+works: they have their own decoder, and their own copy of each limit. If an invariant does not hold,
+`InvariantBroken` is raised, with its id and the step.
 
 ```python
 from twilio_realtime_core import Bridge, CallConfig
-from twilio_realtime.sim.reference import Checked
+from twilio_realtime.sim.reference import CheckedBridge
 
 config = CallConfig()
-bridge = Checked(Bridge(config), config)
+bridge = CheckedBridge(Bridge(config), config)
 assert bridge.start(0) == []
 ```
 
 [`make_invariants.py`](make_invariants.py) writes this page from
-[the judges](../src/adapters/twilio_realtime/sim/reference); a test holds it to them. Whether they
-would notice a bug is [another question](mutants.md).
+[the judges](../src/adapters/twilio_realtime/sim/reference/invariants), whose docstrings say more;
+a test keeps it up to date. [Planted bugs](mutants.md) show whether the judges would notice a bug.
 
-| number | what is always true |
-|---|---|
+| id | name | what holds |
+|---|---|---|
 """
 
 HELD_BY_TESTS = (
-    (-1, "Nothing raises, whatever a peer may send."),
-    (11, "Replaying a recorded call gives the same outputs. (Tests hold that, across hash seeds.)"),
-    (12, "Any segmentation of the bytes gives the same messages. (Property tests hold that.)"),
+    (-1, "No exceptions", "Nothing raises, whatever a peer sends."),
+    (
+        11,
+        "Same replay",
+        "A replay of a recorded call has the same outputs, for any hash seed; tests hold that.",
+    ),
+    (
+        12,
+        "Any segmentation",
+        "The same bytes give the same messages, however they are cut; property tests hold that.",
+    ),
 )
-"""What no judge of single steps can see."""
+"""Invariants that no judge of single steps can see."""
 
 
 def page() -> str:
-    """The whole page."""
-    judged = [(each.number, words(each)) for each in INVARIANTS]
+    """Return the whole page."""
+    judged = [(each.number, each.name, sentence(each)) for each in INVARIANTS]
     rows = sorted([*judged, *HELD_BY_TESTS], key=lambda row: row[0])
-    return INTRODUCTION + "".join(f"| {number} | {text} |\n" for number, text in rows)
+    return INTRODUCTION + "".join(f"| {id_} | {name} | {text} |\n" for id_, name, text in rows)
 
 
-def words(invariant: type) -> str:
-    """What an invariant says of itself, in one line."""
-    return " ".join((inspect.getdoc(invariant) or "").split())
+def sentence(invariant: type[Invariant]) -> str:
+    """Return the first paragraph of the docstring, in one line."""
+    return " ".join((inspect.getdoc(invariant) or "").partition("\n\n")[0].split())
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ from typing import Final
 
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.realtime_peer import RealtimePeer
-from twilio_realtime.sim.model.replies import Reply, Speech
-from twilio_realtime.sim.phone.caller import After, Say, WhenHeard
-from twilio_realtime.sim.phone.twilio_peer import CueTaken, TwilioPeer
+from twilio_realtime.sim.model.replies import Reply, SpokenReply
+from twilio_realtime.sim.phone.caller import AfterDelay, CallerSays, WhenAgentHeard
+from twilio_realtime.sim.phone.twilio_peer import CueStarted, TwilioPeer
 from twilio_realtime.sim.world.calls import message_call
 from twilio_realtime.sim.world.world import Step
 from twilio_realtime_core import Bridge, CallConfig, Peer, Send, SessionConfig
@@ -31,16 +31,19 @@ class Observed:
     def __init__(self) -> None:
         question, wait = map(sample_speech.load, ("caller_question", "caller_interruption"))
         answer, goodbye = map(sample_speech.load, ("agent_answer", "agent_goodbye"))
-        script = (After(300 * MS, Say(question.audio)), WhenHeard(1500, Say(wait.audio)))
-        replies = [Reply((Speech(each.audio, each.transcript),)) for each in (answer, goodbye)]
+        script = (
+            AfterDelay(300 * MS, CallerSays(question.audio)),
+            WhenAgentHeard(1500, CallerSays(wait.audio)),
+        )
+        replies = [Reply((SpokenReply(each.audio, each.transcript),)) for each in (answer, goodbye)]
         detection = {"type": "server_vad", "silence_duration_ms": 500}
         config = CallConfig(session=SessionConfig(turn_detection=detection))
         phone = TwilioPeer(url="ws://bridge/media-stream", seed=1, script=script)
         world = message_call(Bridge(config), phone, RealtimePeer(replies, seed=2))
-        world.observers.append(self.observe)
+        world.step_observers.append(self.observe)
         self.sent: list[tuple[int, int]] = []
         world.run(TO_NS)
-        cues = [event for _, _, event in world.notifications if isinstance(event, CueTaken)]
+        cues = [event for _, _, event in world.notifications if isinstance(event, CueStarted)]
         self.said = [
             (cue.at_ns, cue.at_ns + samples_to_ns(len(each.audio)))
             for cue, each in zip(cues, (question, wait), strict=True)
@@ -57,13 +60,13 @@ class Observed:
             if isinstance(action, Send) and action.peer is Peer.TWILIO:
                 message = action.message
                 if isinstance(message, twilio.Media):
-                    self.sent.append((step.when, count_samples(message.payload) or 0))
+                    self.sent.append((step.at_ns, count_samples(message.payload) or 0))
 
     def waiting_ns(self, now: int) -> int:
         """How much audio waits at Twilio."""
         sent = sum(samples_to_ns(samples) for when, samples in self.sent if when <= now)
         played = sum(max(0, min(end, now) - start) for start, end in self.heard if start <= now)
-        gone = samples_to_ns(self.clear.discarded) if now >= self.clear.at_ns else 0
+        gone = samples_to_ns(self.clear.discarded_bytes) if now >= self.clear.at_ns else 0
         return max(0, sent - played - gone)
 
 
@@ -125,7 +128,7 @@ def draw() -> str:
             ),
             text(x(cut) + 8, 184, "clear: silence at once", CUT),
             text(x(cut) + 8, 202, f"truncate: “{item.heard_ms} ms were heard”", CUT),
-            text(x(cut) + 8, 220, f"in truth: {call.clear.heard / 8:.1f} ms", CUT),
+            text(x(cut) + 8, 220, f"in truth: {call.clear.heard_bytes / 8:.1f} ms", CUT),
             f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="285" y2="285" stroke="{FAINT}"/>',
             *(
                 text(x(second * SECOND), 305, f"{second} s", FAINT, "middle")

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from twilio_realtime.sim.reference import Checked
+from twilio_realtime.sim.reference import CheckedBridge
 from twilio_realtime_core import (
     Action,
     Bridge,
@@ -44,7 +44,7 @@ class Call:
     """A call that is written down."""
 
     def __init__(self) -> None:
-        self.bridge = Checked(Bridge())
+        self.bridge = CheckedBridge(Bridge())
         self.now = 0
         self.marks: list[str] = []
         self.bridge.start(0)

@@ -1,9 +1,11 @@
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# How long an example takes says more about the machine than about the code, most of all while
-# tests run side by side. Hypothesis itself chooses so, and fixed examples, where CI is set.
-settings.register_profile("here", deadline=None, print_blob=True)
+# Time limits would measure the machine more than the code, most of all while tests run side by
+# side. Hypothesis chooses the same, and fixed examples, where CI is set.
+settings.register_profile(
+    "local", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 if "CI" not in os.environ:
-    settings.load_profile("here")
+    settings.load_profile("local")

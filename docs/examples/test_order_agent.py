@@ -15,10 +15,10 @@ LOOKS = ("One moment, please, I will look.", function_call("look_up", order=42))
 
 
 async def test_the_caller_is_told_where_the_order_is(call: PhoneCall) -> None:
-    call.model.replies(LOOKS, "It has left our warehouse yesterday.")
+    call.model.respond_with(LOOKS, "It has left our warehouse yesterday.")
     await call.say("Where is my order?")
     await call.listen()
-    assert call.model.outputs == ['{"left": "yesterday"}']
+    assert call.model.function_outputs == ['{"left": "yesterday"}']
     assert call.transcript == [
         ("caller", "Where is my order?"),
         ("agent", "One moment, please, I will look."),
@@ -27,11 +27,11 @@ async def test_the_caller_is_told_where_the_order_is(call: PhoneCall) -> None:
 
 
 @settings(deadline=None)
-@given(ms=interruption_times(most_ms=2000))
+@given(ms=interruption_times(max_ms=2000))
 async def test_an_interruption_does_no_harm_whenever_it_comes(call: PhoneCall, ms: int) -> None:
-    call.model.replies(LOOKS, "Yes?")
+    call.model.respond_with(LOOKS, "Yes?")
     call.interrupt_after(ms=ms)
     await call.say("Where is my order?")
     await call.listen()
     await call.hang_up()
-    assert (await call.ended()).reason is EndReason.CALLER_HUNG_UP
+    assert (await call.wait_for_end()).reason is EndReason.CALLER_HUNG_UP

@@ -1,4 +1,4 @@
-"""Calls to be measured: messages of both peers; bridges and stacks in the middle of a call."""
+"""Calls to measure: messages of both peers; bridges and stacks in the middle of a call."""
 
 import base64
 import json
@@ -24,14 +24,14 @@ _DELTA = base64.b64encode(os.urandom(DELTA_BYTES)).decode()
 
 
 def start_message() -> str:
-    """Twilio's `start`."""
+    """Return Twilio's `start`."""
     media_format = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
     start = {"callSid": "CA" + "0" * 32, "mediaFormat": media_format, "customParameters": {}}
     return json.dumps({"event": "start", "streamSid": STREAM, "start": start})
 
 
 def caller_frame() -> str:
-    """20 ms of caller audio, as Twilio sends it."""
+    """Return 20 ms of caller audio, as Twilio sends it."""
     payload = base64.b64encode(os.urandom(FRAME_BYTES)).decode()
     media = {"track": "inbound", "chunk": "2", "timestamp": "155", "payload": payload}
     body = {"event": "media", "sequenceNumber": "3", "streamSid": STREAM, "media": media}
@@ -39,21 +39,21 @@ def caller_frame() -> str:
 
 
 def session_updated() -> str:
-    """The server's answer to the configuration."""
+    """Return the server's answer to the configuration."""
     pcmu = {"type": "audio/pcmu"}
     audio = {"input": {"format": pcmu, "turn_detection": {}}, "output": {"format": pcmu}}
     return json.dumps({"type": "session.updated", "session": {"audio": audio}})
 
 
 def mark_echo(name: str) -> str:
-    """Twilio has played all that was sent before a mark."""
+    """Return the echo of a mark."""
     return (
         f'{{"event":"mark","sequenceNumber":"4","streamSid":"{STREAM}","mark":{{"name":"{name}"}}}}'
     )
 
 
 def audio_delta(number: int, reply: int) -> str:
-    """Half a second of a reply, as the model's server sends it."""
+    """Return half a second of a reply, as the model's server sends it."""
     body = {
         "type": "response.output_audio.delta",
         "event_id": f"event_{number:021}",
@@ -67,7 +67,7 @@ def audio_delta(number: int, reply: int) -> str:
 
 
 def audio_done(reply: int) -> str:
-    """All audio of a reply has come."""
+    """Return the event after the last audio of a reply."""
     body = {
         "type": "response.output_audio.done",
         "response_id": f"resp_{reply:021}",
@@ -79,7 +79,7 @@ def audio_done(reply: int) -> str:
 
 
 def ready_bridge() -> Bridge:
-    """A bridge in the middle of a call."""
+    """Return a bridge in the middle of a call."""
     bridge = Bridge()
     bridge.start(0)
     bridge.opened(Peer.TWILIO, 0)
@@ -90,7 +90,7 @@ def ready_bridge() -> Bridge:
 
 
 def ready_stack() -> Stack:
-    """The same at byte level, both handshakes made."""
+    """Return the same at byte level, with both handshakes done."""
     key = base64.b64encode(os.urandom(16)).decode()
     upgrade = (
         ("host", "agent.example"),

@@ -1,10 +1,10 @@
-"""How long a caller frame takes through the service, and through a bare relay.
+"""The latency of a caller frame through the service, and through a bare relay.
 
     python tests/bench/latency.py [--calls N] [--seconds S] [--json]
 
-The clients send frames that hold the time at which they were sent, fifty a second each; the far end
-takes the time at which they arrive. Both ends live in this process, so that one clock is read; the
-service, or the relay, is a process of its own.
+The phones send frames that contain the time at which they were sent, fifty a second each; the peer
+at the far end takes the time at which they arrive. Both ends run in this process, so that they read
+one clock; the service, or the relay, is a process of its own.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from collections.abc import Hashable
 
 import msgspec
 from attrs import define, field, frozen
-from serving import LINK, RUNTIMES, ignore, start
+from serving import LINK, RUNTIMES, ignore, start_process
 
 from twilio_realtime.asyncio import Driver, listen
 from twilio_realtime.sim.model.realtime_peer import CLIENT
@@ -34,8 +34,8 @@ PADDING = bytes(152)
 
 
 @frozen
-class Json:
-    """Any message."""
+class JsonMessage:
+    """Any JSON message."""
 
     body: dict[str, object]
 
@@ -44,8 +44,8 @@ class Json:
 
 
 @define(eq=False)
-class Metronome:
-    """A phone that sends the time of day in every frame."""
+class TimestampingPhone:
+    """A phone that sends the current time in every frame."""
 
     url: str
     deadline: int | None = None
@@ -56,8 +56,8 @@ class Metronome:
     def opened(self, peer: Hashable, now: int) -> list[Action]:
         self.deadline = now + FRAME_NS
         media_format = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
-        begin = {"callSid": "CA1", "mediaFormat": media_format}
-        return [Send(SERVER, Json({"event": "start", "streamSid": STREAM, "start": begin}))]
+        start = {"callSid": "CA1", "mediaFormat": media_format}
+        return [Send(SERVER, JsonMessage({"event": "start", "streamSid": STREAM, "start": start}))]
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
         return []
@@ -75,14 +75,14 @@ class Metronome:
         self.deadline = max(self.deadline + FRAME_NS, now + MS)
         frame = time.monotonic_ns().to_bytes(8, "big") + PADDING
         media = {"track": "inbound", "payload": b64encode(frame).decode()}
-        return [Send(SERVER, Json({"event": "media", "streamSid": STREAM, "media": media}))]
+        return [Send(SERVER, JsonMessage({"event": "media", "streamSid": STREAM, "media": media}))]
 
 
 @define(eq=False)
-class FarEnd:
-    """What takes the frames: a model behind the service, a server behind the relay."""
+class ReceivingPeer:
+    """The peer that receives the frames: a model behind the service, a server behind the relay."""
 
-    delays: list[int] = field(factory=list[int])
+    delays_ns: list[int] = field(factory=list[int])
     deadline: None = None
 
     def start(self, now: int) -> list[Action]:
@@ -92,13 +92,13 @@ class FarEnd:
         return []
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
-        arrived = time.monotonic_ns()
+        arrived_ns = time.monotonic_ns()
         event = msgspec.json.decode(text)
         match event:
             case {"audio": str(payload)} | {"media": {"payload": str(payload)}}:
-                self.delays.append(arrived - int.from_bytes(b64decode(payload)[:8], "big"))
+                self.delays_ns.append(arrived_ns - int.from_bytes(b64decode(payload)[:8], "big"))
             case {"session": session}:
-                return [Send(CLIENT, Json({"type": "session.updated", "session": session}))]
+                return [Send(CLIENT, JsonMessage({"type": "session.updated", "session": session}))]
             case _:
                 pass
         return []
@@ -114,38 +114,40 @@ class FarEnd:
 
 
 async def measure(role: str, runtime: str, calls: int, seconds: float) -> list[float]:
-    """Delays in µs of all frames but those of the first second."""
-    ends: list[FarEnd] = []
+    """Return the latencies in µs of all frames except those of the first second."""
+    ends: list[ReceivingPeer] = []
     ports: list[int] = []
     ready = asyncio.Event()
 
     def respond(request: HttpRequest) -> Upgrade:
         del request
-        ends.append(FarEnd())
+        ends.append(ReceivingPeer())
         return Upgrade(ends[-1], CLIENT, {CLIENT: LINK})
 
     def listening(addresses: list[tuple[str, int]]) -> None:
         ports.append(addresses[0][1])
         ready.set()
 
-    def complain(error: Exception) -> None:
+    def raise_error(error: Exception) -> None:
         raise LocalProtocolError(str(error)) from error
 
     def accept() -> tuple[Driver, Hashable]:
         return Driver(HttpConnection(CLIENT, respond, os.urandom), ignore), CLIENT
 
     far = asyncio.create_task(
-        listen("127.0.0.1", 0, accept, on_error=complain, on_listening=listening)
+        listen("127.0.0.1", 0, accept, on_error=raise_error, on_listening=listening)
     )
     await ready.wait()
-    process, port = await asyncio.to_thread(start, role, runtime, ports[0])
+    process, port = await asyncio.to_thread(start_process, role, runtime, ports[0])
     url = f"ws://127.0.0.1:{port}/media-stream"
     phones = [
-        asyncio.create_task(Driver(Stack(Metronome(url), {SERVER: LINK}, os.urandom), ignore).run())
+        asyncio.create_task(
+            Driver(Stack(TimestampingPhone(url), {SERVER: LINK}, os.urandom), ignore).run()
+        )
         for _ in range(calls)
     ]
     await asyncio.sleep(1)
-    warm = [len(end.delays) for end in ends]
+    warm = [len(end.delays_ns) for end in ends]
     await asyncio.sleep(seconds)
     for task in (*phones, far):
         task.cancel()
@@ -153,12 +155,12 @@ async def measure(role: str, runtime: str, calls: int, seconds: float) -> list[f
     process.kill()
     process.wait()
     return [
-        delay / 1000 for end, skip in zip(ends, warm, strict=True) for delay in end.delays[skip:]
+        delay / 1000 for end, skip in zip(ends, warm, strict=True) for delay in end.delays_ns[skip:]
     ]
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--calls", type=int, default=20, help="calls at once (20)")
     parser.add_argument("--seconds", type=float, default=5, help="to measure each case (5)")

@@ -1,9 +1,9 @@
-"""How much CPU the core takes: `make bench`.
+"""CPU time of the core's hot paths: `make bench`.
 
-Every case is one message in and all that comes out of it (the last one: two). Cases take turns,
-round by round, so that a change of the machine's speed touches all alike; medians of the rounds are
-shown, and each median as a share of the plain way of doing the same: wsproto on every frame, the
-standard library's JSON, audio decoded and encoded again.
+Each case is one message in, and all that results from it (two messages in the last case). Cases
+take turns, round by round, so that changes of the machine's speed affect all alike. The output has
+the medians of the rounds, and each median as a share of a baseline that does the same with wsproto
+on every frame, the standard library's JSON, and audio decoded and encoded again.
 
     python tests/bench/run.py [--rounds N] [--json]
 """
@@ -43,24 +43,24 @@ OPERATIONS = 2000
 REPLY_DELTAS = 20
 """Deltas of a reply: ten seconds of audio."""
 ECHO_NS = 60 * MS
-"""From the end of audio to the echo behind it."""
+"""From the end of audio to the echo of the mark behind it (ns)."""
 
 Operation = Callable[[], object]
 
 
 @frozen
 class Case:
-    """`prepare` makes the operation to be measured, from nothing; `plain` names the case that does
-    the same in the plain way."""
+    """A case: `prepare` makes the operation to measure; `baseline` names the case that does the
+    same without this library."""
 
     name: str
     prepare: Callable[[], Operation]
-    plain: str | None = None
+    baseline: str | None = None
     aim_us: float | None = None
 
 
 def audio_deltas() -> list[str]:
-    """A delta for each operation, of one reply after another."""
+    """Return a delta for each operation, of one reply after another."""
     return [audio_delta(number, number // REPLY_DELTAS) for number in range(OPERATIONS)]
 
 
@@ -69,25 +69,25 @@ def bridge_frame() -> Operation:
     bridge, text = ready_bridge(), caller_frame()
 
     def operation() -> None:
-        send_all(bridge.receive_text(Peer.TWILIO, text, 0))
+        encode_all(bridge.receive_text(Peer.TWILIO, text, 0))
 
     return operation
 
 
 def bridge_delta() -> Operation:
-    """An audio delta through `Bridge`, every half second, with the marks that it causes."""
+    """An audio delta through `Bridge`, every half second, with its marks."""
     bridge, times = ready_bridge(), count(DELTA_NS, DELTA_NS)
     deltas = iter(audio_deltas())
 
     def operation() -> None:
-        send_all(bridge.receive_text(Peer.REALTIME, next(deltas), next(times)))
+        encode_all(bridge.receive_text(Peer.REALTIME, next(deltas), next(times)))
 
     return operation
 
 
 def bridge_playback() -> Operation:
-    """A delta through `Bridge`, the echo of the mark before it, and the end of its part: what audio
-    costs until it was heard."""
+    """A delta through `Bridge`, the echo of the mark before it, and the end of its part: the whole
+    cost of audio until it is heard."""
     bridge, numbers, sent = ready_bridge(), count(), ["0"]
 
     def operation() -> None:
@@ -97,15 +97,15 @@ def bridge_playback() -> Operation:
         actions = bridge.receive_text(Peer.REALTIME, deltas[number], now)
         if place == REPLY_DELTAS - 1:
             actions += bridge.receive_text(Peer.REALTIME, audio_done(reply), now)
-        send_all(actions)
-        send_all(bridge.receive_text(Peer.TWILIO, mark_echo(sent.pop()), now + ECHO_NS))
-        sent.extend(name_of_mark(actions))
+        encode_all(actions)
+        encode_all(bridge.receive_text(Peer.TWILIO, mark_echo(sent.pop()), now + ECHO_NS))
+        sent.extend(mark_names(actions))
 
     deltas = audio_deltas()
     return operation
 
 
-def name_of_mark(actions: list[Action]) -> list[str]:
+def mark_names(actions: list[Action]) -> list[str]:
     return [
         action.message.name
         for action in actions
@@ -113,8 +113,8 @@ def name_of_mark(actions: list[Action]) -> list[str]:
     ]
 
 
-def send_all(actions: list[Action]) -> None:
-    """What a driver at text level does."""
+def encode_all(actions: list[Action]) -> None:
+    """Encode messages, as a driver at message level does."""
     for action in actions:
         if isinstance(action, Send):
             action.message.encode()
@@ -134,8 +134,8 @@ def stack_delta() -> Operation:
     return lambda: stack.receive_bytes(Peer.REALTIME, next(frames), next(times))
 
 
-def plain_frame() -> Operation:
-    """A caller frame, the plain way."""
+def baseline_frame() -> Operation:
+    """A caller frame without this library."""
     twilio, model = Connection(ConnectionType.SERVER), Connection(ConnectionType.CLIENT)
     data = encode_frame(TEXT, caller_frame().encode(), os.urandom(4))
 
@@ -151,8 +151,8 @@ def plain_frame() -> Operation:
     return operation
 
 
-def plain_delta() -> Operation:
-    """An audio delta and a mark, the plain way."""
+def baseline_delta() -> Operation:
+    """An audio delta and a mark without this library."""
     twilio, model = Connection(ConnectionType.SERVER), Connection(ConnectionType.CLIENT)
     frames = iter([encode_frame(TEXT, text.encode(), None) for text in audio_deltas()])
 
@@ -171,39 +171,39 @@ def plain_delta() -> Operation:
 
 
 CASES = (
-    Case("caller frame, plain", plain_frame),
-    Case("caller frame, Bridge (text to text)", bridge_frame, "caller frame, plain"),
-    Case("caller frame, stack (bytes to bytes)", stack_frame, "caller frame, plain", aim_us=10),
-    Case("audio delta, plain", plain_delta),
-    Case("audio delta, Bridge (text to text)", bridge_delta, "audio delta, plain"),
-    Case("audio delta, stack (bytes to bytes)", stack_delta, "audio delta, plain", aim_us=40),
+    Case("caller frame, baseline", baseline_frame),
+    Case("caller frame, Bridge (text to text)", bridge_frame, "caller frame, baseline"),
+    Case("caller frame, stack (bytes to bytes)", stack_frame, "caller frame, baseline", aim_us=10),
+    Case("audio delta, baseline", baseline_delta),
+    Case("audio delta, Bridge (text to text)", bridge_delta, "audio delta, baseline"),
+    Case("audio delta, stack (bytes to bytes)", stack_delta, "audio delta, baseline", aim_us=40),
     Case("audio delta and echo, Bridge", bridge_playback),
 )
 
 
 def measure(rounds: int, report: Callable[[int], None]) -> dict[str, list[float]]:
-    """CPU time of each case in µs an operation, for each round."""
+    """Return the CPU time of each case in µs per operation, for each round."""
     figures: dict[str, list[float]] = {case.name: [] for case in CASES}
     for number in range(rounds):
         for case in CASES:
             operation = case.prepare()
             gc.collect()
-            before = time.process_time_ns()
+            before_ns = time.process_time_ns()
             for _ in range(OPERATIONS):
                 operation()
-            spent = time.process_time_ns() - before
-            figures[case.name].append(spent / OPERATIONS / 1000)
+            spent_ns = time.process_time_ns() - before_ns
+            figures[case.name].append(spent_ns / OPERATIONS / 1000)
         report(number + 1)
     return figures
 
 
 def table(figures: dict[str, list[float]]) -> str:
-    """The figures for people."""
+    """Return the figures as a table."""
     medians = {name: statistics.median(values) for name, values in figures.items()}
-    lines = [f"{'CPU, µs':38}{'median':>8}{'min':>8}{'max':>8}{'of plain':>10}{'aim':>6}"]
+    lines = [f"{'CPU, µs':38}{'median':>8}{'min':>8}{'max':>8}{'of base':>10}{'aim':>6}"]
     for case in CASES:
         values, median = figures[case.name], medians[case.name]
-        share = f"{median / medians[case.plain]:.2f}" if case.plain else ""
+        share = f"{median / medians[case.baseline]:.2f}" if case.baseline else ""
         aim = f"{case.aim_us:g}" if case.aim_us else ""
         extremes = f"{min(values):8.1f}{max(values):8.1f}"
         lines.append(f"{case.name:38}{median:8.1f}{extremes}{share:>10}{aim:>6}")
@@ -211,7 +211,7 @@ def table(figures: dict[str, list[float]]) -> str:
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=7, help="rounds to take medians of (7)")
     parser.add_argument("--json", action="store_true", help="print the figures of all rounds")

@@ -1,11 +1,11 @@
-"""What a call costs while it is served: CPU of the serving process per call and second.
+"""The cost of serving a call: CPU of the serving process per call and second.
 
     python tests/bench/serving.py [--calls N] [--seconds S] [--json]
 
-Four processes on loopback: phones, a bare relay, the service, a model. Real-time calls: fifty
-caller frames a second each, the model speaking about half of the time, marks, barge-ins. The relay
-passes the phones' bytes on as they are, with the same driver, and so shows what sockets and loop
-cost without a call's logic.
+Four processes on loopback: phones, a bare relay, the service, a model. Calls run in real time:
+fifty caller frames a second each, the model speaking about half of the time, marks, interruptions.
+The relay passes the phones' bytes through the same driver unchanged, and so shows the cost of
+sockets and loop without the logic of a call.
 """
 
 import argparse
@@ -27,8 +27,8 @@ from twilio_realtime.asyncio import Driver
 from twilio_realtime.server.service import Service, ServiceConfig
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
-from twilio_realtime.sim.model.replies import Reply, Speech
-from twilio_realtime.sim.phone.caller import After, Cue, Say, WhenHeard
+from twilio_realtime.sim.model.replies import Reply, SpokenReply
+from twilio_realtime.sim.phone.caller import AfterDelay, CallerSays, Cue, WhenAgentHeard
 from twilio_realtime.sim.phone.twilio_peer import SERVER, TwilioPeer
 from twilio_realtime_core import (
     ByteAction,
@@ -56,8 +56,8 @@ class Relay:
 
     port: int
     deadline: None = None
-    early: bytes = b""
-    """What came before the far stream was open."""
+    pending_bytes: bytes = b""
+    """The bytes received before the far stream was open."""
     is_open: bool = False
 
     def start(self, now: int) -> list[ByteAction]:
@@ -67,14 +67,14 @@ class Relay:
         if peer == "near":
             return [Connect("far", "127.0.0.1", self.port, tls=False)]
         self.is_open = True
-        return [SendBytes("far", self.early)]
+        return [SendBytes("far", self.pending_bytes)]
 
     def connect_failed(self, peer: Hashable, reason: str, now: int) -> list[ByteAction]:
         return [Shutdown("near")]
 
     def receive_bytes(self, peer: Hashable, data: bytes, now: int) -> list[ByteAction]:
         if not self.is_open:
-            self.early += data
+            self.pending_bytes += data
             return []
         return [SendBytes("far" if peer == "near" else "near", data)]
 
@@ -85,14 +85,14 @@ class Relay:
         return []
 
 
-# What the processes do.
+# The roles of the processes.
 
 
-def listening(addresses: list[tuple[str, int]]) -> None:
+def print_port(addresses: list[tuple[str, int]]) -> None:
     print(addresses[0][1], flush=True)
 
 
-def complain(error: Exception) -> None:
+def print_error(error: Exception) -> None:
     print(repr(error), file=sys.stderr)
 
 
@@ -104,8 +104,8 @@ def serve(runtime: str, accept: Callable[[Any], tuple[Any, Hashable]]) -> None:
             "127.0.0.1",
             0,
             lambda: accept(drivers.Driver),
-            on_error=complain,
-            on_listening=listening,
+            on_error=print_error,
+            on_listening=print_port,
         )
 
     anyio.run(main, backend=runtime)
@@ -125,7 +125,7 @@ def role_service(runtime: str, port: int) -> None:
 
 def role_model(_: str, __: int) -> None:
     answer = sample_speech.load("agent_answer")
-    reply = Reply((Speech(answer.audio, answer.transcript),))
+    reply = Reply((SpokenReply(answer.audio, answer.transcript),))
 
     def respond(request: HttpRequest) -> Upgrade:
         del request
@@ -140,13 +140,16 @@ def role_model(_: str, __: int) -> None:
 def role_phones(calls: str, port: int) -> None:
     question = sample_speech.load("caller_question").audio
     wait = sample_speech.load("caller_interruption").audio
-    turn: tuple[Cue, ...] = (WhenHeard(4500, Say(wait)), After(8 * SECOND, Say(question)))
+    turn: tuple[Cue, ...] = (
+        WhenAgentHeard(4500, CallerSays(wait)),
+        AfterDelay(8 * SECOND, CallerSays(question)),
+    )
 
     async def call(number: int) -> None:
         await asyncio.sleep(number * 0.05)
-        script = (After(100 * MS, Say(question)), *(turn * 20))
+        script = (AfterDelay(100 * MS, CallerSays(question)), *(turn * 20))
         url = f"ws://127.0.0.1:{port}/media-stream"
-        phone = TwilioPeer(url=url, seed=number, script=script, record=False)
+        phone = TwilioPeer(url=url, seed=number, script=script, record_audio=False)
         await Driver(Stack(phone, {SERVER: LINK}, os.urandom), ignore).run()
 
     async def main() -> None:
@@ -163,9 +166,9 @@ def ignore(event: object) -> None:
 # The measurement.
 
 
-def start(role: str, what: str, port: int) -> tuple["subprocess.Popen[str]", int]:
-    """A process, and the port that it listens on."""
-    command = [sys.executable, __file__, "--role", role, what, str(port)]
+def start_process(role: str, argument: str, port: int) -> tuple["subprocess.Popen[str]", int]:
+    """Start a process; return it, and the port that it listens on."""
+    command = [sys.executable, __file__, "--role", role, argument, str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ourselves
     assert process.stdout is not None
     return process, int(process.stdout.readline())
@@ -177,19 +180,20 @@ def cpu_seconds(process: "subprocess.Popen[str]") -> float:
 
 
 def measure(runtime: str, calls: int, seconds: float) -> dict[str, float]:
-    """Milliseconds of CPU per call and second, of the service and of the relay."""
-    model, model_port = start("model", "-", 0)
-    service, service_port = start("service", runtime, model_port)
-    relay, relay_port = start("relay", runtime, service_port)
-    phones, _ = start("phones", str(calls), relay_port)
+    """Return the CPU time of the service and of the relay, in ms per call and second."""
+    model, model_port = start_process("model", "-", 0)
+    service, service_port = start_process("service", runtime, model_port)
+    relay, relay_port = start_process("relay", runtime, service_port)
+    phones, _ = start_process("phones", str(calls), relay_port)
     processes = {"service": service, "relay": relay}
     try:
         time.sleep(WARM_UP_SECONDS + calls * 0.05)
-        before, began = {name: cpu_seconds(each) for name, each in processes.items()}, time.time()
+        before_s = {name: cpu_seconds(each) for name, each in processes.items()}
+        start_s = time.time()
         time.sleep(seconds)
-        share = 1000 / (calls * (time.time() - began))
+        share = 1000 / (calls * (time.time() - start_s))
         return {
-            name: (cpu_seconds(each) - before[name]) * share for name, each in processes.items()
+            name: (cpu_seconds(each) - before_s[name]) * share for name, each in processes.items()
         }
     finally:
         for process in (phones, relay, service, model):
@@ -198,7 +202,7 @@ def measure(runtime: str, calls: int, seconds: float) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--calls", type=int, default=20, help="calls at once (20)")
     parser.add_argument("--seconds", type=float, default=15, help="to measure each runtime (15)")
@@ -206,8 +210,8 @@ def main() -> None:
     parser.add_argument("--role", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.role:
-        role, what, port = options.role
-        globals()[f"role_{role}"](what, int(port))
+        role, argument, port = options.role
+        globals()[f"role_{role}"](argument, int(port))
         return
     figures = {name: measure(name, options.calls, options.seconds) for name in RUNTIMES}
     if options.json:

@@ -1,7 +1,7 @@
-"""How much faster than life a simulated call is, on one core: `make bench`.
+"""The speed of a simulated call, compared with real time, on one core: `make bench`.
 
-A call of one minute with two barge-ins, whole messages and bytes, every step checked and no trace
-kept. Rounds take turns; the medians of CPU time are shown.
+A call of one minute with two interruptions, at message level and at byte level, every step checked
+and no trace kept. Rounds take turns; the output has the medians of CPU time.
 
     python tests/bench/simulation.py [--rounds N] [--json]
 """
@@ -14,11 +14,19 @@ import time
 from typing import Any, Final
 
 from twilio_realtime.sim.model.realtime_peer import RealtimePeer
-from twilio_realtime.sim.model.replies import Reply, Speech
-from twilio_realtime.sim.phone.caller import After, At, Cue, HangUp, Say, WhenHeard
+from twilio_realtime.sim.model.replies import Reply, SpokenReply
+from twilio_realtime.sim.phone.caller import (
+    AfterDelay,
+    AtTime,
+    CallerHangsUp,
+    CallerSays,
+    Cue,
+    WhenAgentHeard,
+)
 from twilio_realtime.sim.phone.twilio_peer import TwilioPeer
-from twilio_realtime.sim.reference import Checked
-from twilio_realtime.sim.scenarios import TURN_DETECTION, agent_voice, caller_voice
+from twilio_realtime.sim.reference import CheckedBridge
+from twilio_realtime.sim.scenarios.parts import TURN_DETECTION
+from twilio_realtime.sim.scenarios.voices import agent_voice, caller_voice
 from twilio_realtime.sim.world.calls import byte_call, message_call
 from twilio_realtime_core import Bridge, CallConfig, SessionConfig
 from twilio_realtime_core.machine.units import MS, SECOND
@@ -26,36 +34,38 @@ from twilio_realtime_core.machine.units import MS, SECOND
 MINUTE: Final = 60 * SECOND
 AIMS: Final = {"messages": 1000, "bytes": 200}
 SCRIPT: Final[tuple[Cue, ...]] = (
-    After(SECOND, Say(caller_voice(2000))),
-    WhenHeard(5000, Say(caller_voice(1000))),
-    WhenHeard(8000, Say(caller_voice(1000))),
-    At(59 * SECOND, HangUp()),
+    AfterDelay(SECOND, CallerSays(caller_voice(2000))),
+    WhenAgentHeard(5000, CallerSays(caller_voice(1000))),
+    WhenAgentHeard(8000, CallerSays(caller_voice(1000))),
+    AtTime(59 * SECOND, CallerHangsUp()),
 )
-REPLIES: Final = tuple(Reply((Speech(agent_voice(20_000, n), "words " * 50),)) for n in range(3))
+REPLIES: Final = tuple(
+    Reply((SpokenReply(agent_voice(20_000, n), "words " * 50),)) for n in range(3)
+)
 
 
 def make_call(level: str, *, checked: bool) -> tuple[int, int]:
-    """The CPU time of a call in ns, and how often the caller interrupted."""
+    """Return the CPU time of a call (ns), and the number of interruptions."""
     session = SessionConfig(turn_detection=dict(TURN_DETECTION))
     bridge = Bridge(CallConfig(url="ws://model/v1/realtime", session=session))
-    phone = TwilioPeer(url="ws://bridge/media-stream", script=SCRIPT, record=False)
+    phone = TwilioPeer(url="ws://bridge/media-stream", script=SCRIPT, record_audio=False)
     build = message_call if level == "messages" else byte_call
-    world = build(Checked(bridge) if checked else bridge, phone, RealtimePeer(REPLIES))
+    world = build(CheckedBridge(bridge) if checked else bridge, phone, RealtimePeer(REPLIES))
     gc.collect()
-    began = time.process_time_ns()
+    start_ns = time.process_time_ns()
     world.run(MINUTE)
-    return time.process_time_ns() - began, len(phone.clears)
+    return time.process_time_ns() - start_ns, len(phone.clears)
 
 
 def measure(rounds: int) -> dict[str, Any]:
     kinds = [(level, checked) for level in AIMS for checked in (True, False)]
-    taken: dict[tuple[str, bool], list[int]] = {kind: [] for kind in kinds}
+    times_ns: dict[tuple[str, bool], list[int]] = {kind: [] for kind in kinds}
     for _ in range(rounds):
-        for (level, checked), times in taken.items():
-            ns, clears = make_call(level, checked=checked)
+        for (level, checked), times in times_ns.items():
+            duration_ns, clears = make_call(level, checked=checked)
             assert clears == 2, clears
-            times.append(ns)
-    median = {kind: statistics.median(times) for kind, times in taken.items()}
+            times.append(duration_ns)
+    median = {kind: statistics.median(times) for kind, times in times_ns.items()}
     return {
         level: {
             "cpu_ms": round(median[level, True] / MS, 1),
@@ -76,7 +86,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(results))
         return
-    print("a call of one minute with two barge-ins, checked, one core")
+    print("a call of one minute with two interruptions, checked, one core")
     for level, result in results.items():
         print(
             f"{level:10} {result['cpu_ms']:8.1f} ms of CPU "

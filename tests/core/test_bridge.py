@@ -10,7 +10,7 @@ from calling import (
     SESSION,
     SID,
     Call,
-    Done,
+    StepResult,
     audio,
     audio_done,
     connected,
@@ -90,7 +90,7 @@ def pcm_session() -> dict[str, Any]:
 # Caller audio.
 
 
-def test_caller_audio_is_passed_on_as_it_is_and_in_order() -> None:
+def test_caller_audio_is_forwarded_unchanged_and_in_order() -> None:
     call = Call.ready()
     frames = [audio(size, size) for size in (160, 160, 1, 320)]
     assert [call.phone(media(each)).to_model for each in frames] == [
@@ -99,7 +99,7 @@ def test_caller_audio_is_passed_on_as_it_is_and_in_order() -> None:
 
 
 @pytest.mark.parametrize("payload", ["", "=", "AAA", "A===", "AA==AA==", "AA\n=", "äöüß", "AA A"])
-def test_caller_audio_that_is_no_base64_is_left_out_and_reported(payload: str) -> None:
+def test_caller_audio_that_is_not_base64_is_reported(payload: str) -> None:
     call = Call.ready()
     done = call.phone(media(payload))
     assert done.events == [
@@ -117,7 +117,7 @@ def test_caller_audio_cannot_inject_json() -> None:
 # What the model's server tells.
 
 
-def test_what_the_caller_says_is_told() -> None:
+def test_speech_and_words_of_the_caller_are_notified() -> None:
     call = Call.ready()
     about = "conversation.item.input_audio_transcription"
     assert call.model(speech_started()).events == [CallerSpeechStarted("u", 640)]
@@ -132,7 +132,7 @@ def test_what_the_caller_says_is_told() -> None:
     assert done.events == [CallerTranscript("u", "Hello", final=True)]
 
 
-def test_what_the_agent_says_is_told() -> None:
+def test_words_of_the_agent_are_notified() -> None:
     call = Call.ready()
     about = "response.output_audio_transcript"
     part: dict[str, Any] = {"response_id": "r", "item_id": "i", "content_index": 1}
@@ -142,7 +142,7 @@ def test_what_the_agent_says_is_told() -> None:
     assert done.events == [AgentTranscript("r", "i", 1, "Hello", final=True)]
 
 
-def test_a_turn_out_of_order_is_a_fault_and_is_told_all_the_same() -> None:
+def test_a_turn_out_of_order_is_a_fault_and_notified() -> None:
     call = Call.ready()
     call.model(speech_started())
     done = call.model(speech_started())
@@ -152,7 +152,7 @@ def test_a_turn_out_of_order_is_a_fault_and_is_told_all_the_same() -> None:
     ]
 
 
-def test_a_turn_that_was_committed_by_hand_may_still_be_told_to_stop() -> None:
+def test_a_turn_committed_by_the_application_may_still_stop() -> None:
     call = Call.ready()
     call.model(speech_started())
     call.send(CommitAudio())
@@ -161,7 +161,7 @@ def test_a_turn_that_was_committed_by_hand_may_still_be_told_to_stop() -> None:
     assert done.events == [CallerSpeechStopped("u", 1)]
 
 
-def test_an_error_of_the_server_is_told_in_its_words_without_what_must_not_be_shown() -> None:
+def test_an_error_of_the_server_is_reported_redacted() -> None:
     call = Call.ready()
     done = call.model(server_error("bad key sk-abcdef for +1 555 123 4567", code="some_code"))
     assert done.events == [
@@ -170,8 +170,10 @@ def test_an_error_of_the_server_is_told_in_its_words_without_what_must_not_be_sh
     assert call.phone(media(A_FRAME)).to_model == [AppendAudio(A_FRAME)]
 
 
-def test_the_code_of_an_error_holds_nothing_that_must_not_be_shown_and_is_not_endless() -> None:
-    (fault,) = Call.ready().model(server_error("no", code="sk-abcdef" + " x" * 1000)).told(Fault)
+def test_the_code_of_an_error_is_redacted_and_short() -> None:
+    (fault,) = (
+        Call.ready().model(server_error("no", code="sk-abcdef" + " x" * 1000)).notified(Fault)
+    )
     assert fault.code is not None
     assert fault.code.startswith("[hidden] x x")
     assert len(fault.code) <= 301
@@ -191,36 +193,36 @@ def test_the_code_of_an_error_holds_nothing_that_must_not_be_shown_and_is_not_en
         ('{"type":"error","error":[]}', FaultKind.BAD_MESSAGE),
     ],
 )
-def test_s49_a_bad_event_is_a_fault_and_the_call_goes_on(text: str, kind: FaultKind) -> None:
+def test_s49_a_bad_event_is_a_fault(text: str, kind: FaultKind) -> None:
     call = Call.ready()
     done = call.model(text)
     assert done.faults == [kind]
     assert len(done.actions) == 1
-    assert call.model(delta(160)).audio == [160]
+    assert call.model(delta(160)).audio_samples == [160]
 
 
-def test_s49_an_unknown_event_passes_unseen() -> None:
+def test_s49_an_unknown_event_has_no_effect() -> None:
     call = Call.ready()
     assert call.model(type="rate_limits.updated", rate_limits=[]).actions == []
     assert call.model(type="from.the.future").actions == []
 
 
 @pytest.mark.parametrize("told", [frozenset[Peer](), frozenset({TWILIO}), frozenset({REALTIME})])
-def test_raw_messages_are_told_first_of_those_peers_that_were_asked_for(
+def test_raw_messages_of_configured_peers_are_notified_first(
     told: frozenset[Peer],
 ) -> None:
     call = Call.ready(CallConfig(raw_messages=told))
     phone, model = call.phone("{"), call.model('{"type":"x"}')
-    assert phone.told(TwilioMessage) == ([TwilioMessage("{")] if TWILIO in told else [])
+    assert phone.notified(TwilioMessage) == ([TwilioMessage("{")] if TWILIO in told else [])
     assert model.events == ([RealtimeEvent('{"type":"x"}')] if REALTIME in told else [])
     assert isinstance(phone.events[-1], Fault)
 
 
-def test_a_response_is_told_and_played_from_its_beginning_to_its_end() -> None:
+def test_a_response_is_notified_and_played_to_its_end() -> None:
     call = Call.ready()
     steps = [created(), delta(170), audio_done(), item_done(), response_done()]
     done = [call.model(each) for each in steps]
-    assert [each.audio for each in done] == [[], [160], [10], [], []]
+    assert [each.audio_samples for each in done] == [[], [160], [10], [], []]
     assert [each.marks for each in done] == [[], ["1"], ["2"], [], []]
     assert [type(event) for each in done for event in each.events] == [
         ResponseStarted,
@@ -232,19 +234,19 @@ def test_a_response_is_told_and_played_from_its_beginning_to_its_end() -> None:
     ]
 
 
-def test_a_cancel_that_came_too_late_is_no_fault() -> None:
+def test_a_late_cancel_is_no_fault() -> None:
     call = Call.talking(160)
     call.send(Interrupt())
     late = server_error("no active response found", "bridge-cancel-r", "response_cancel_not_active")
     assert call.model(late).actions == []
 
 
-def test_another_start_of_twilio_is_told_and_opens_nothing() -> None:
+def test_another_start_is_notified_and_opens_nothing() -> None:
     done = Call.ready().phone(start("MZ2"))
     assert [type(each).__name__ for each in done.actions] == ["Notify", "SendPing", "Send"]
 
 
-def test_a_pong_of_the_model_says_nothing() -> None:
+def test_a_pong_of_the_model_has_no_effect() -> None:
     assert Call.ready().bridge.pong(REALTIME, b"", 0) == []
 
 
@@ -263,7 +265,7 @@ def test_a_pong_of_the_model_says_nothing() -> None:
     ],
 )
 @pytest.mark.parametrize("stage", [Call.connected, Call.ready, lambda: Call.talking(800)])
-def test_the_end_of_one_leg_closes_the_other_once_and_is_told_with_its_reason(
+def test_a_closed_socket_closes_the_other_and_ends_the_call(
     stage: Callable[[], Call], peer: Peer, said: tuple[int, str], told: tuple[EndReason, str]
 ) -> None:
     call = stage()
@@ -284,23 +286,23 @@ def test_s89_a_model_that_cannot_be_reached_ends_the_call(code: int) -> None:
     ]
 
 
-def test_a_socket_of_twilio_that_never_came_ends_the_call_at_once() -> None:
+def test_a_twilio_socket_that_never_opened_ends_the_call() -> None:
     assert Call().closed(TWILIO, 1006).events == [CallEnded(EndReason.TWILIO_LOST, "1006")]
 
 
-def end_by_stop(call: Call) -> Done:
+def end_by_stop(call: Call) -> StepResult:
     return call.phone(stop())
 
 
-def end_by_hang_up(call: Call) -> Done:
+def end_by_hang_up(call: Call) -> StepResult:
     return call.send(HangUp())
 
 
-def end_by_a_refusal(call: Call) -> Done:
+def end_by_a_refusal(call: Call) -> StepResult:
     return call.model(server_error("no", "configure-session"))
 
 
-def end_by_another_format(call: Call) -> Done:
+def end_by_another_format(call: Call) -> StepResult:
     return call.model(pcm_session())
 
 
@@ -314,8 +316,8 @@ def end_by_another_format(call: Call) -> Done:
     ],
 )
 @pytest.mark.parametrize("first", [TWILIO, REALTIME])
-def test_other_ends_close_both_legs_once_and_the_first_reason_counts(
-    end: Callable[[Call], Done], why: EndReason, first: Peer
+def test_other_ends_close_both_sockets_for_the_first_reason(
+    end: Callable[[Call], StepResult], why: EndReason, first: Peer
 ) -> None:
     call = Call.connected()
     assert end(call).closes == [TWILIO, REALTIME]
@@ -326,7 +328,7 @@ def test_other_ends_close_both_legs_once_and_the_first_reason_counts(
     assert ended.reason is why
 
 
-def test_a_phone_that_does_not_say_start_is_hung_up_on() -> None:
+def test_a_stream_without_start_is_closed() -> None:
     call = Call.answered()
     assert call.wait(9_999).actions == []
     done = call.wait(1)
@@ -338,7 +340,7 @@ def test_a_phone_that_does_not_say_start_is_hung_up_on() -> None:
 
 
 @pytest.mark.parametrize("stage", [Call.streaming, Call.connected])
-def test_a_session_that_is_not_ready_in_time_ends_the_call_and_nothing_else_follows(
+def test_a_session_not_ready_in_time_ends_the_call(
     stage: Callable[[], Call],
 ) -> None:
     call = stage()
@@ -352,21 +354,21 @@ def test_a_session_that_is_not_ready_in_time_ends_the_call_and_nothing_else_foll
     assert ended == CallEnded(EndReason.SESSION_NOT_READY, "the session is not ready")
 
 
-def test_silence_after_connecting_ends_by_itself() -> None:
+def test_a_silent_twilio_socket_ends_the_call() -> None:
     call = Call.answered()
     call.phone(connected())
-    assert call.wait(60_000).told(CallEnded) == [
+    assert call.wait(60_000).notified(CallEnded) == [
         CallEnded(EndReason.STREAM_NOT_STARTED, "no start message was received")
     ]
     assert call.bridge.deadline is None
 
 
 @AT_ANY_STAGE
-def test_a_driver_that_never_tells_of_a_closed_socket_does_not_keep_the_call(
+def test_a_call_ends_though_no_closed_socket_is_reported(
     stage: Callable[[], Call],
 ) -> None:
     call = stage()
-    ended = call.send(HangUp()).told(CallEnded) or call.wait(10_000).told(CallEnded)
+    ended = call.send(HangUp()).notified(CallEnded) or call.wait(10_000).notified(CallEnded)
     assert ended == [CallEnded(EndReason.HUNG_UP)]
     assert call.bridge.deadline is None
 
@@ -387,13 +389,13 @@ def ended_call() -> Call:
     return call
 
 
-def test_a_peer_that_a_call_does_not_have_is_misuse_after_the_end_too() -> None:
+def test_an_unknown_peer_is_misuse_after_the_end_too() -> None:
     bridge = ended_call().bridge
     with pytest.raises(LocalProtocolError, match="no peer 'twilio'"):
         bridge.receive_text("twilio", "{}", 0)
 
 
-LATE: list[Callable[[Call], Done]] = [
+LATE: list[Callable[[Call], StepResult]] = [
     lambda call: call.phone(media(A_FRAME)),
     lambda call: call.phone("{"),
     lambda call: call.phone(stop()),
@@ -414,14 +416,14 @@ LATE: list[Callable[[Call], Done]] = [
 
 
 @pytest.mark.parametrize("late", LATE)
-def test_s09_s10_after_the_end_nothing_has_an_effect(late: Callable[[Call], Done]) -> None:
+def test_s09_s10_after_the_end_nothing_has_an_effect(late: Callable[[Call], StepResult]) -> None:
     call = ended_call()
     assert late(call).actions == []
     assert call.bridge.deadline is None
 
 
 @pytest.mark.parametrize("late", LATE[:5] + LATE[9:10] + LATE[11:])
-def test_what_crosses_our_close_has_no_effect(late: Callable[[Call], Done]) -> None:
+def test_inputs_that_cross_our_close_have_no_effect(late: Callable[[Call], StepResult]) -> None:
     call = Call.talking(800)
     call.send(HangUp())
     assert late(call).actions == []
@@ -439,7 +441,7 @@ def test_hanging_up_twice_closes_once(stage: Callable[[], Call]) -> None:
 # Commands.
 
 
-def test_the_application_may_answer_call_started_with_a_configuration() -> None:
+def test_configure_answers_call_started() -> None:
     call = Call.streaming(CallConfig(configure_timeout_ms=1_000))
     session = SessionConfig(voice="cedar")
     assert call.send(Configure(session)).urls == [
@@ -448,13 +450,13 @@ def test_the_application_may_answer_call_started_with_a_configuration() -> None:
     assert call.opened(REALTIME).to_model == [session.to_update_event("configure-session")]
 
 
-def test_a_configuration_that_comes_before_start_is_used_with_it() -> None:
+def test_a_configuration_before_start_is_used() -> None:
     call = Call.answered()
     assert call.send(Configure(model="m", url="wss://u")).actions == []
     assert call.phone(start()).urls == ["wss://u?model=m"]
 
 
-def test_the_application_s_events_are_sent_as_they_are() -> None:
+def test_events_of_the_application_are_sent_unchanged() -> None:
     call = Call.ready()
     event = CreateResponse({"instructions": "say hello"}, "e")
     assert call.send(SendEvent(event)).to_model == [event]
@@ -465,7 +467,7 @@ def test_the_application_s_events_are_sent_as_they_are() -> None:
 
 
 @AT_ANY_STAGE
-def test_with_nothing_to_interrupt_an_interruption_does_nothing(stage: Callable[[], Call]) -> None:
+def test_an_interruption_of_nothing_does_nothing(stage: Callable[[], Call]) -> None:
     call = stage()
     call.send(Interrupt())
     assert call.send(Interrupt()).actions == []
@@ -491,7 +493,7 @@ MISUSE_OF_COMMANDS: list[Command] = [
 
 @pytest.mark.parametrize("command", MISUSE_OF_COMMANDS)
 @pytest.mark.parametrize("stage", [Call.connected, lambda: Call.talking(800)])
-def test_a_command_that_cannot_be_carried_out_is_misuse_and_leaves_all_as_it_was(
+def test_an_impossible_command_is_misuse_and_changes_nothing(
     stage: Callable[[], Call], command: Command
 ) -> None:
     call, untouched = stage(), stage()
@@ -519,7 +521,7 @@ MISUSES: list[Callable[[Call, int], Any]] = [
 
 
 @pytest.mark.parametrize("misuse", MISUSES)
-def test_misuse_by_the_driver_raises_and_leaves_all_as_it_was(
+def test_misuse_by_the_driver_raises_and_changes_nothing(
     misuse: Callable[[Call, int], Any],
 ) -> None:
     call, untouched = Call.talking(800), Call.talking(800)
@@ -556,7 +558,7 @@ def test_text_of_a_socket_that_is_not_open_is_misuse(stage: Callable[[], Call], 
 
 
 @pytest.mark.parametrize("stage", [Call, Call.answered])
-def test_the_end_of_a_socket_that_was_never_asked_for_is_misuse(stage: Callable[[], Call]) -> None:
+def test_the_end_of_an_unrequested_socket_is_misuse(stage: Callable[[], Call]) -> None:
     with pytest.raises(LocalProtocolError, match="cannot have closed"):
         stage().closed(REALTIME)
 
@@ -589,7 +591,7 @@ def assert_alike(call: Call, untouched: Call) -> None:
     assert answers[0] == answers[1]
 
 
-def test_the_answers_of_two_calls_tell_apart_what_was_changed() -> None:
+def test_changed_calls_have_different_actions() -> None:
     changed = Call.talking(800)
     changed.model(delta(10))
     with pytest.raises(AssertionError):
@@ -631,12 +633,12 @@ def test_the_whole_of_a_short_call_in_order() -> None:
         [],
         ["Notify"],
     ]
-    assert steps[2].told(SessionReady)[0].session["audio"]["output"]["format"] == PCMU
+    assert steps[2].notified(SessionReady)[0].session["audio"]["output"]["format"] == PCMU
     assert steps[1].marks == ["0"]
     assert SID in steps[1].to_twilio[0].encode()
 
 
-def test_a_cancel_of_the_application_that_comes_too_late_is_no_fault() -> None:
+def test_a_late_cancel_of_the_application_is_no_fault() -> None:
     """S91."""
     call = Call.talking(800)
     (cancel,) = call.send(SendEvent({"type": "response.cancel"})).to_model
@@ -645,7 +647,7 @@ def test_a_cancel_of_the_application_that_comes_too_late_is_no_fault() -> None:
     assert call.model(late).faults == []
 
 
-def test_a_cancel_of_the_application_goes_out_as_it_is() -> None:
+def test_a_cancel_with_an_event_id_is_sent_unchanged() -> None:
     call = Call.talking(800)
     own = CancelResponse(event_id="mine")
     assert call.send(own).to_model == [own]
@@ -661,7 +663,7 @@ class Open(Call):
         return self.open
 
 
-def test_the_conversation_and_what_was_heard_of_it_can_be_asked_for_at_any_time() -> None:
+def test_the_conversation_and_positions_can_be_queried() -> None:
     call = Open.ready()
     assert (call.open.items, call.open.playback_positions(0), call.open.has_ended) == (
         (),
@@ -672,7 +674,7 @@ def test_the_conversation_and_what_was_heard_of_it_can_be_asked_for_at_any_time(
     item = {"id": "i", "type": "message", "role": "assistant", "status": "in_progress"}
     call.model(type="conversation.item.added", previous_item_id=None, item=item)
     call.model(delta(800))
-    call.hear(50)
+    call.play(50)
     (heard,) = call.open.playback_positions(call.now)
     assert (heard.confirmed_samples, heard.estimated_samples, heard.sent_samples) == (160, 400, 800)
     assert [each.id for each in call.open.items] == ["i"]

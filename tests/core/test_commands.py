@@ -6,13 +6,13 @@ from twilio_realtime_core import Configure, HangUp, Interrupt, LocalProtocolErro
 from twilio_realtime_core.protocols.realtime import CreateResponse, RawClientEvent
 
 
-def test_commands_are_equal_by_what_they_say() -> None:
+def test_commands_are_equal_by_their_fields() -> None:
     assert HangUp() == HangUp()
     assert Interrupt() == Interrupt(cancel=True) != Interrupt(cancel=False)
     assert Configure(model="a") == Configure(None, "a") != Configure()
 
 
-def test_a_url_that_may_hold_a_token_does_not_show_in_what_is_printed() -> None:
+def test_a_url_is_not_in_the_repr() -> None:
     assert "secret" not in repr(Configure(url="wss://model/v1?token=secret"))
 
 
@@ -21,7 +21,7 @@ def test_an_event_may_be_a_value_or_plain_data() -> None:
     assert SendEvent({"type": "response.create", "event_id": "e"}) == typed
 
 
-def test_an_event_of_an_unknown_kind_is_sent_as_it_is() -> None:
+def test_an_event_of_an_unknown_kind_is_sent_unchanged() -> None:
     body = {"type": "session.dance", "steps": 2}
     assert SendEvent(body).event == RawClientEvent("session.dance", body)
 
@@ -29,6 +29,6 @@ def test_an_event_of_an_unknown_kind_is_sent_as_it_is() -> None:
 @pytest.mark.parametrize(
     "body", [{}, {"type": 3}, {"type": "response.create", "response": 3}, {"type": "x", "y": {1j}}]
 )
-def test_plain_data_that_is_no_event_cannot_be_made_a_command(body: dict[str, object]) -> None:
+def test_plain_data_that_is_no_event_is_misuse(body: dict[str, object]) -> None:
     with pytest.raises(LocalProtocolError):
         SendEvent(body)

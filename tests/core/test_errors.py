@@ -31,13 +31,13 @@ def test_a_fault_needs_no_code() -> None:
         ("Audio of 1250ms is already shorter than 99999ms", "of 1250ms is already shorter than"),
     ],
 )
-def test_plain_words_hide_keys_and_numbers_and_keep_the_rest(words: str, shown: str) -> None:
+def test_redacted_text_hides_keys_and_numbers(words: str, shown: str) -> None:
     assert shown in redact(words)
     assert ("[hidden]" in redact(words)) == ("[hidden]" in shown)
 
 
 @given(st.text(max_size=2000))
-def test_plain_words_are_one_short_line(text: str) -> None:
+def test_redacted_text_is_one_short_line(text: str) -> None:
     shown = redact(text)
     assert len(shown) <= 301
     assert len(shown.splitlines()) <= 1
@@ -45,22 +45,22 @@ def test_plain_words_are_one_short_line(text: str) -> None:
     assert shown.isprintable()
 
 
-def test_plain_words_cannot_speak_to_a_terminal() -> None:
+def test_redacted_text_has_no_control_characters() -> None:
     assert redact("no\x1b[2J\x07 such \ud800call") == "no [2J such call"
 
 
-def test_plain_words_say_where_they_are_cut() -> None:
+def test_redacted_text_shows_where_it_is_cut() -> None:
     assert redact("a" * 300) == "a" * 300
     assert redact("a" * 301) == "a" * 300 + "…"
 
 
 @pytest.mark.parametrize("word", ["Bearer", "bearer", "BEARER"])
-def test_plain_words_hide_a_token_however_its_header_is_spelt(word: str) -> None:
+def test_redacted_text_hides_tokens_of_any_header_spelling(word: str) -> None:
     assert redact(f"refused: {word} abc.def-123") == "refused: [hidden]"
 
 
 @pytest.mark.parametrize("words", ["tel.5551234567", "+1.555.123.4567", "to:+15551234567."])
-def test_plain_words_hide_a_number_beside_a_point(words: str) -> None:
+def test_redacted_text_hides_a_number_next_to_a_point(words: str) -> None:
     assert "4567" not in redact(words)
 
 

@@ -54,7 +54,7 @@ from twilio_realtime_core.values.items import AudioPart, FunctionCall, Message, 
         RealtimeEvent("secret"),
     ],
 )
-def test_what_people_say_press_and_are_called_stays_out_of_repr(event: object) -> None:
+def test_personal_data_is_not_in_the_repr(event: object) -> None:
     assert "secret" not in repr(event)
 
 

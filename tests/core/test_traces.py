@@ -1,7 +1,7 @@
-"""Recorded sessions, replayed through a call and towards the simulated model.
+"""Recorded sessions, replayed through a call and to the simulated model.
 
-They were recorded with linear audio. What is replayed has the audio format of a phone in its
-place; the samples stay as they are, since nobody listens.
+They were recorded with linear audio. The replayed events name the audio format of a phone instead;
+the samples are unchanged, since they are not decoded.
 """
 
 import json
@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar, cast
 import pytest
 from attrs import define, field
 
-from calling import PCMU, Call, Done, mark, media
+from calling import PCMU, Call, StepResult, mark, media
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
-from twilio_realtime.sim.model.replies import FunctionCall, Reply, Speech
+from twilio_realtime.sim.model.replies import FunctionCallReply, Reply, SpokenReply
 from twilio_realtime_core import Encodable, FaultKind, Peer, SendEvent, SendFunctionOutput
 from twilio_realtime_core.machine.actions import Action, Send
 from twilio_realtime_core.machine.units import MS
@@ -42,7 +42,7 @@ SPEECH: Final = "response.output_audio_transcript"
 
 
 def frames(trace: Path) -> list[tuple[str, Event]]:
-    """What went over the socket, in order: `sent` or `received`, and the event."""
+    """The events on the socket, in order: `sent` or `received`, and the event."""
     lines = map(json.loads, trace.read_text("utf-8").splitlines())
     return [(line["direction"], as_on_a_phone(line["event"])) for line in lines]
 
@@ -63,10 +63,10 @@ def _is_list(value: Any) -> bool:
 
 @define(eq=False)
 class Replay:
-    """A call to which a recorded session happens: what the server sent comes from the model, audio
-    that was sent comes from the phone, all else that was sent is a command. The phone echoes each
-    mark in its time. The bridge configures the session by itself; and functions are answered when
-    they are requested, with the recorded output, and so that the model goes on."""
+    """A call in which a recorded session is replayed: what the server sent comes from the model,
+    audio that was sent comes from the phone, all else that was sent is a command. The phone echoes
+    each mark in time. The bridge configures the session by itself; functions are answered when they
+    are requested, with the recorded output, and the model is to respond to it."""
 
     trace: Path
     call: Call = field(init=False, factory=Call.streaming)
@@ -84,25 +84,25 @@ class Replay:
             self._take(self.call.model(event) if direction == "received" else self._send(event))
             self._take(self.call.wait(20))
 
-    def _send(self, event: Event) -> Done:
+    def _send(self, event: Event) -> StepResult:
         match event:
             case {"type": "input_audio_buffer.append", "audio": payload}:
                 return self.call.phone(media(payload))
             case {"type": "session.update"} | {"item": {"type": "function_call_output"}}:
-                return Done([])
+                return StepResult([])
             case {"type": "response.create"} if self.told(FunctionCallRequested):
-                return Done([])
+                return StepResult([])
             case _:
                 return self.call.send(SendEvent(event))
 
-    def _take(self, done: Done) -> None:
+    def _take(self, done: StepResult) -> None:
         self.events += done.events
         self.to_model += [json.loads(each.encode()) for each in done.to_model]
         self.to_twilio += done.to_twilio
         for name in done.marks:
             self._take(self.call.wait(1000))
             self._take(self.call.phone(mark(name)))
-        for each in done.told(FunctionCallRequested):
+        for each in done.notified(FunctionCallRequested):
             answer = SendFunctionOutput(each.call_id, self._outputs[each.call_id])
             self._take(self.call.send(answer))
 
@@ -131,11 +131,11 @@ every_trace = pytest.mark.parametrize("trace", TRACES, ids=lambda path: path.ste
 
 
 @every_trace
-def test_the_bridge_sends_what_the_recorded_client_sent_and_nothing_else(trace: Path) -> None:
+def test_the_bridge_sends_what_the_recorded_client_sent(trace: Path) -> None:
     """Ids of events are for errors; a recorded client that gave none had none to match."""
     ours = [{**event, "event_id": None} for event in Replay(trace).to_model]
     theirs = [event for way, event in frames(trace) if way == "sent"]
-    assert theirs[0]["type"] == "session.update"  # the bridge has one of its own
+    assert theirs[0]["type"] == "session.update"  # the bridge chooses its event id
     assert ours == [{**event, "event_id": None} for event in theirs[1:]]
 
 
@@ -162,22 +162,22 @@ def test_the_bridge_sends_what_the_recorded_client_sent_and_nothing_else(trace: 
     ],
     ids=["spoken", "typed", "tool"],
 )
-def test_what_is_told_follows_the_recorded_session_without_a_fault(trace: Path, told: str) -> None:
-    """An item of the agent has its words first, and is complete then."""
+def test_notifications_follow_the_recorded_session_without_a_fault(trace: Path, told: str) -> None:
+    """An item of the agent has its words before it is complete."""
     words = (AgentText, AgentTranscript, CallerTranscript)
     events = [each for each in Replay(trace).events if not isinstance(each, words)]
     assert [type(each).__name__ for each in events] == told.split()
 
 
 @every_trace
-def test_items_are_told_in_the_recorded_order(trace: Path) -> None:
+def test_items_are_notified_in_the_recorded_order(trace: Path) -> None:
     """S71."""
     told = [each.item.id for each in Replay(trace).told(ItemAdded)]
     assert told == [each["item"]["id"] for each in received(trace, "conversation.item.added")]
 
 
 @every_trace
-def test_words_are_told_as_they_came_and_add_up(trace: Path) -> None:
+def test_words_are_notified_as_received_and_add_up(trace: Path) -> None:
     replay = Replay(trace)
     kinds: list[tuple[type[AgentText | AgentTranscript | CallerTranscript], str, str, str]] = [
         (CallerTranscript, f"{TRANSCRIPTION}.delta", f"{TRANSCRIPTION}.completed", "transcript"),
@@ -194,7 +194,7 @@ def test_words_are_told_as_they_came_and_add_up(trace: Path) -> None:
 
 
 @every_trace
-def test_all_recorded_audio_goes_to_the_phone_and_is_heard(trace: Path) -> None:
+def test_all_recorded_audio_is_played(trace: Path) -> None:
     replay = Replay(trace)
     played = [b64decode(each.payload) for each in replay.to_twilio if isinstance(each, Media)]
     said = [b64decode(each["delta"]) for each in received(trace, "response.output_audio.delta")]
@@ -204,26 +204,26 @@ def test_all_recorded_audio_goes_to_the_phone_and_is_heard(trace: Path) -> None:
 
 
 @every_trace
-def test_the_cost_of_the_call_is_that_of_the_recorded_responses(trace: Path) -> None:
+def test_the_usage_of_the_call_is_that_recorded(trace: Path) -> None:
     replay = Replay(trace)
     costs = [each.usage or Usage() for each in replay.told(ResponseFinished)]
     recorded = [each["response"]["usage"] for each in received(trace, "response.done")]
     assert [each.input.total for each in costs] == [each["input_tokens"] for each in recorded]
     assert [each.output.total for each in costs] == [each["output_tokens"] for each in recorded]
     replay.call.closed(Peer.TWILIO)
-    (ended,) = replay.call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = replay.call.closed(Peer.REALTIME).notified(CallEnded)
     assert (ended.usage, ended.unanswered_requests) == (sum(costs, Usage()), 0)
 
 
 @every_trace
-def test_a_session_of_another_format_ends_the_call_before_it_is_heard(trace: Path) -> None:
+def test_a_session_of_another_format_ends_the_call(trace: Path) -> None:
     """As recorded, without a phone's format in its place."""
     lines = map(json.loads, trace.read_text("utf-8").splitlines())
     updated = next(each["event"] for each in lines if each["event"]["type"] == "session.updated")
     call = Call.connected()
     assert call.model(updated).faults == [FaultKind.WRONG_FORMAT]
     call.closed(Peer.TWILIO)
-    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = call.closed(Peer.REALTIME).notified(CallEnded)
     assert ended.reason is EndReason.SESSION_REFUSED
 
 
@@ -238,17 +238,19 @@ def test_the_simulated_model_takes_all_that_the_recorded_client_sent(trace: Path
             model.send(event)
     model.wait(2000)
     assert "error" not in model.types
-    asked = {"response.create", "input_audio_buffer.append"} & {e["type"] for _, e in frames(trace)}
-    assert asked
-    assert ("response.done" in model.types) == ("response.create" in asked)
+    requested = {"response.create", "input_audio_buffer.append"} & {
+        e["type"] for _, e in frames(trace)
+    }
+    assert requested
+    assert ("response.done" in model.types) == ("response.create" in requested)
 
 
 class Model:
     """The simulated model, and the kinds of events it has sent."""
 
     def __init__(self) -> None:
-        call = FunctionCall("get_weather", "{}", "call_uMNE0Myi2tDTPu0w")
-        self._peer = RealtimePeer([Reply([call]), Reply([Speech(b"\x20" * 800, "Hello.")])])
+        call = FunctionCallReply("get_weather", "{}", "call_uMNE0Myi2tDTPu0w")
+        self._peer = RealtimePeer([Reply([call]), Reply([SpokenReply(b"\x20" * 800, "Hello.")])])
         self._now = 0
         self.types = set[str]()
         self._take(self._peer.start(0))
@@ -256,7 +258,7 @@ class Model:
 
     def send(self, event: Event) -> None:
         if event["type"] != "input_audio_buffer.append":
-            self.wait(2000)  # what was asked for before is done
+            self.wait(2000)  # of the request before
         self._take(self._peer.receive_text(CLIENT, json.dumps(event), self._now))
         self.wait(20)
 

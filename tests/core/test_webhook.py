@@ -139,7 +139,7 @@ def test_a_parameter_has_a_name() -> None:
 
 
 @pytest.mark.parametrize("character", ["\0", "\x0b", "\x1f", "\ud800", "\ufffe", "\uffff"])
-def test_what_xml_cannot_hold_is_refused(character: str) -> None:
+def test_text_that_xml_cannot_hold_is_refused(character: str) -> None:
     with pytest.raises(LocalProtocolError, match="encode the value"):
         connect_stream_twiml(STREAM, {"name": f"a{character}b"})
     with pytest.raises(LocalProtocolError, match="encode the value"):
@@ -193,7 +193,7 @@ def test_a_stream_url_that_twilio_would_not_dial_is_refused(public_url: str, pat
 # Signing
 
 
-def test_a_form_is_signed_as_in_the_example_of_twilios_documentation() -> None:
+def test_a_form_is_signed_as_twilio_documents() -> None:
     parameters = [
         ("To", "+18005551212"),
         ("Digits", "1234"),
@@ -211,7 +211,7 @@ def test_an_upgrade_is_signed_by_its_url_alone() -> None:
 
 
 @given(words.filter(bool), urls_with_query, st.dictionaries(words, words, max_size=6))
-def test_signatures_are_those_of_twilios_own_library(
+def test_signatures_are_those_of_twilios_library(
     token: str, url: str, parameters: dict[str, str]
 ) -> None:
     expected = twilios_own(token).compute_signature(url, parameters)
@@ -219,7 +219,7 @@ def test_signatures_are_those_of_twilios_own_library(
 
 
 @given(st.dictionaries(words, st.lists(words, min_size=1, max_size=3), max_size=4))
-def test_repeated_fields_are_signed_as_in_twilios_own_library(fields: dict[str, list[str]]) -> None:
+def test_repeated_fields_are_signed_as_in_twilios_library(fields: dict[str, list[str]]) -> None:
     theirs = cast(dict[str, str], Repeated(fields))
     pairs = [(name, value) for name, values in fields.items() for value in values]
     assert compute_signature(TOKEN, STREAM, pairs) == twilios_own(TOKEN).compute_signature(
@@ -262,7 +262,7 @@ def test_a_url_is_tried_with_and_without_its_port(with_port: str, without: str) 
     assert is_signature_valid(TOKEN, compute_signature(TOKEN, without), with_port)
 
 
-def test_a_port_that_is_no_default_may_be_left_out_of_the_signature_only() -> None:
+def test_only_a_signature_may_leave_out_the_port() -> None:
     assert is_signature_valid(
         TOKEN, compute_signature(TOKEN, STREAM), "wss://example.com:8443/media-stream"
     )
@@ -274,7 +274,7 @@ def test_a_port_that_is_no_default_may_be_left_out_of_the_signature_only() -> No
 
 
 @given(st.dictionaries(words, words, max_size=4), urls_with_query, urls_with_query)
-def test_requests_are_accepted_as_by_twilios_own_library(
+def test_requests_are_accepted_as_by_twilios_library(
     parameters: dict[str, str], url: str, other: str
 ) -> None:
     for signed in (url, other):
@@ -285,7 +285,7 @@ def test_requests_are_accepted_as_by_twilios_own_library(
 
 
 @given(st.text(max_size=40), urls_with_query)
-def test_a_json_body_is_checked_by_the_hash_in_the_url(body: str, url: str) -> None:
+def test_a_json_body_is_checked_by_its_hash(body: str, url: str) -> None:
     hashed = sha256(body.encode("utf-8", "replace")).hexdigest()
     signed = f"{url}{'&' if '?' in url else '?'}bodySHA256={hashed}"
     signature = compute_signature(TOKEN, signed)
@@ -317,7 +317,7 @@ def test_lone_surrogates_in_url_and_header_are_only_another_text() -> None:
 # The form
 
 
-def test_a_form_gives_its_fields_in_order_with_empty_and_repeated_ones() -> None:
+def test_a_form_has_its_fields_in_order() -> None:
     body = b"From=%2B15550100&City=&Name=J%C3%BCrgen+K&Name=x&Flag"
     assert parse_form(body) == [
         ("From", "+15550100"),
@@ -338,7 +338,7 @@ def test_a_form_that_is_not_utf_8_is_a_fault(body: bytes) -> None:
     assert fault == Fault(None, FaultKind.BAD_MESSAGE, "the form is not UTF-8")
 
 
-def test_a_form_with_more_fields_than_a_call_has_is_a_fault() -> None:
+def test_a_form_with_too_many_fields_is_a_fault() -> None:
     assert len(fields_of(b"&".join([b"a=b"] * 1000))) == 1000
     fault = parse_form(b"&".join([b"a=b"] * 1001))
     assert fault == Fault(None, FaultKind.TOO_LARGE, "the form has over 1000 fields")

@@ -1,4 +1,4 @@
-"""A call for tests: a bridge under check, and the messages of its peers in a line each.
+"""A call for tests: a checked bridge, and the messages of its peers in a line each.
 
 call = Call.ready()
 done = call.model(delta(800))
@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 from openai.types.realtime import RealtimeClientEvent
 from pydantic import TypeAdapter
 
-from twilio_realtime.sim.reference import CallMachine, Checked
+from twilio_realtime.sim.reference import CallMachine, CheckedBridge
 from twilio_realtime_core import Bridge, CallConfig, Command, Fault, FaultKind
 from twilio_realtime_core.machine.actions import (
     Action,
@@ -48,8 +48,8 @@ _client_event: TypeAdapter[Any] = TypeAdapter(RealtimeClientEvent)
 
 
 @frozen
-class Done:
-    """What one step asked for."""
+class StepResult:
+    """The actions that one step returned."""
 
     actions: list[Action]
 
@@ -67,13 +67,13 @@ class Done:
         ]
 
     @property
-    def audio(self) -> list[int]:
-        """Samples of each media message."""
+    def audio_samples(self) -> list[int]:
+        """The samples of each media message."""
         return [_samples(each) for each in self.to_twilio if isinstance(each, Media)]
 
     @property
-    def sound(self) -> str:
-        """All the audio, in base64, however many messages it is in."""
+    def audio_base64(self) -> str:
+        """All audio in base64, whatever the number of messages."""
         sent = [each.payload for each in self.to_twilio if isinstance(each, Media)]
         return b64encode(b"".join(map(b64decode, sent))).decode()
 
@@ -85,12 +85,13 @@ class Done:
     def events(self) -> list[object]:
         return [each.event for each in self.actions if isinstance(each, Notify)]
 
-    def told(self, kind: type[E]) -> list[E]:
+    def notified(self, kind: type[E]) -> list[E]:
+        """The notifications of a class."""
         return [each for each in self.events if isinstance(each, kind)]
 
     @property
     def faults(self) -> list[FaultKind]:
-        return [each.kind for each in self.told(Fault)]
+        return [each.kind for each in self.notified(Fault)]
 
     @property
     def pings(self) -> list[bytes]:
@@ -107,25 +108,25 @@ class Done:
 
 @define(eq=False)
 class Call:
-    """A bridge, what it has been told, and a driver's one timer. Every step is held against the
+    """A bridge in a call, driven by hand, with a clock. Every step is checked against the
     invariants, and every event to the model against the types of the `openai` package.
 
-    Time passes with `wait`, in which no mark comes back but by hand, or with `hear`, in which a
-    phone plays what was sent. There it arrives at once; `late_ns` is how much later the player
-    begins after a pause, `back_ns` how long an echo takes.
+    Time passes with `wait`, in which marks are echoed only by hand, or with `play`, in which a
+    phone plays what was sent. Messages to the phone arrive immediately; `start_delay_ns` is how
+    much later it starts to play after a pause, `echo_delay_ns` how long an echo takes.
     """
 
     config: CallConfig | None = None
-    late_ns: int = 0
-    back_ns: int = 0
-    bridge: Checked = field(init=False)
+    start_delay_ns: int = 0
+    echo_delay_ns: int = 0
+    bridge: CheckedBridge = field(init=False)
     now: int = field(init=False, default=0)
-    _heard_at: int = field(init=False, default=0)
+    _played_until_ns: int = field(init=False, default=0)
     _marks: deque[tuple[int, Mark]] = field(init=False, factory=deque[tuple[int, Mark]])
 
     def __attrs_post_init__(self) -> None:
-        self.bridge = Checked(self.build(), self.config)
-        self.done(self.bridge.start(0))
+        self.bridge = CheckedBridge(self.build(), self.config)
+        self.record(self.bridge.start(0))
 
     def build(self) -> CallMachine:
         return Bridge(self.config)
@@ -139,7 +140,7 @@ class Call:
 
     @classmethod
     def streaming(cls, config: CallConfig | None = None) -> Self:
-        """Twilio has said `start`."""
+        """Twilio has sent `start`."""
         call = cls.answered(config)
         call.phone(connected())
         call.phone(start())
@@ -154,7 +155,7 @@ class Call:
 
     @classmethod
     def ready(cls, config: CallConfig | None = None, session: Any = None) -> Self:
-        """The session is configured, and a round trip to Twilio is known to take no time."""
+        """The session is configured, and the round trip to Twilio is measured as zero."""
         call = cls.streaming(config)
         call.phone(mark("0"))
         call.opened_and_configured(session)
@@ -162,92 +163,94 @@ class Call:
 
     @classmethod
     def talking(cls, *samples: int) -> Self:
-        """The model has begun the response `r`, and said so much of the item `i`."""
+        """The model has started the response `r`, and sent audio deltas of so many samples of the
+        item `i`."""
         call = cls.ready()
         call.model(created())
         for each in samples:
             call.model(delta(each))
         return call
 
-    def opened_and_configured(self, session: Any = None) -> Done:
+    def opened_and_configured(self, session: Any = None) -> StepResult:
         self.opened(Peer.REALTIME)
         self.model(type="session.created", session={})
         return self.model(type="session.updated", session=session or SESSION)
 
-    def opened(self, peer: Hashable) -> Done:
-        return self.done(self.bridge.opened(peer, self.now))
+    def opened(self, peer: Hashable) -> StepResult:
+        return self.record(self.bridge.opened(peer, self.now))
 
-    def phone(self, message: Mapping[str, Any] | str) -> Done:
-        """A message from Twilio; an echo that comes by hand does not come again."""
+    def phone(self, message: Mapping[str, Any] | str) -> StepResult:
+        """Receive a message from Twilio; a mark that is echoed by hand is not echoed again."""
         match message:
             case {"event": "mark", "mark": {"name": str(echoed)}}:
                 self._marks = deque(each for each in self._marks if each[1].name != echoed)
             case _:
                 pass
-        return self.done(self.bridge.receive_text(Peer.TWILIO, _text(message), self.now))
+        return self.record(self.bridge.receive_text(Peer.TWILIO, _text(message), self.now))
 
-    def model(self, event: Mapping[str, Any] | str | None = None, **fields: Any) -> Done:
-        """An event from the model's server."""
+    def model(self, event: Mapping[str, Any] | str | None = None, **fields: Any) -> StepResult:
+        """Receive an event from the model's server."""
         text = _text(fields if event is None else event)
-        return self.done(self.bridge.receive_text(Peer.REALTIME, text, self.now))
+        return self.record(self.bridge.receive_text(Peer.REALTIME, text, self.now))
 
-    def pong(self, payload: bytes) -> Done:
-        return self.done(self.bridge.pong(Peer.TWILIO, payload, self.now))
+    def pong(self, payload: bytes) -> StepResult:
+        return self.record(self.bridge.pong(Peer.TWILIO, payload, self.now))
 
-    def closed(self, peer: Hashable, code: int = 1000, reason: str = "") -> Done:
-        return self.done(self.bridge.closed(peer, code, reason, self.now))
+    def closed(self, peer: Hashable, code: int = 1000, reason: str = "") -> StepResult:
+        return self.record(self.bridge.closed(peer, code, reason, self.now))
 
-    def send(self, command: Command) -> Done:
-        return self.done(self.bridge.send(command, self.now))
+    def send(self, command: Command) -> StepResult:
+        return self.record(self.bridge.send(command, self.now))
 
-    def timeout(self) -> Done:
-        """The timer fires, whether or not it is time."""
-        return self.done(self.bridge.handle_timeout(self.now))
+    def timeout(self) -> StepResult:
+        """Fire the timer, whether or not it is due."""
+        return self.record(self.bridge.handle_timeout(self.now))
 
-    def wait(self, ms: float) -> Done:
-        """Time passes; the timer fires whenever it is due."""
+    def wait(self, ms: float) -> StepResult:
+        """Let time pass; the timer fires whenever it is due."""
         return self.wait_until(self.now + int(ms * MS))
 
-    def wait_until(self, until: int) -> Done:
+    def wait_until(self, until_ns: int) -> StepResult:
         actions = list[Action]()
-        while (deadline := self.bridge.deadline) is not None and deadline <= until:
+        while (deadline := self.bridge.deadline) is not None and deadline <= until_ns:
             self.now = max(self.now, deadline)
             actions += self.timeout().actions
-        self.now = until
-        return Done(actions)
+        self.now = until_ns
+        return StepResult(actions)
 
-    def hear(self, ms: float) -> Done:
-        """Time passes as in `wait`, and each mark comes back when all before it was played."""
-        return self.hear_until(self.now + int(ms * MS))
+    def play(self, ms: float) -> StepResult:
+        """Let time pass as in `wait`, and echo each mark when everything before it has been
+        played."""
+        return self.play_until(self.now + int(ms * MS))
 
-    def hear_until(self, until: int) -> Done:
+    def play_until(self, until_ns: int) -> StepResult:
         actions = list[Action]()
-        while self._marks and self._marks[0][0] + self.back_ns <= until:
+        while self._marks and self._marks[0][0] + self.echo_delay_ns <= until_ns:
             at, played = self._marks[0]
-            actions += Call.wait_until(self, max(self.now, at + self.back_ns)).actions
+            actions += Call.wait_until(self, max(self.now, at + self.echo_delay_ns)).actions
             actions += self.phone(mark(played.name, played.stream_sid)).actions
-        return Done(actions + Call.wait_until(self, until).actions)
+        return StepResult(actions + Call.wait_until(self, until_ns).actions)
 
-    def done(self, actions: list[Action]) -> Done:
-        """One step; what it sends to the phone is played."""
-        done = Done(actions)
+    def record(self, actions: list[Action]) -> StepResult:
+        """Record one step; what it sends to the phone is queued there."""
+        done = StepResult(actions)
         for message in done.to_twilio:
-            self._play(message)
+            self._enqueue(message)
         for event in done.to_model:
             if not isinstance(event, RawClientEvent):
                 _client_event.validate_json(event.encode())
         return done
 
-    def _play(self, message: Encodable) -> None:
+    def _enqueue(self, message: Encodable) -> None:
         match message:
             case Media():
-                idle = self._heard_at <= self.now
-                begins = self.now + self.late_ns if idle else self._heard_at
-                self._heard_at = begins + samples_to_ns(_samples(message))
+                idle = self._played_until_ns <= self.now
+                begins = self.now + self.start_delay_ns if idle else self._played_until_ns
+                self._played_until_ns = begins + samples_to_ns(_samples(message))
             case Mark():
-                self._marks.append((max(self.now, self._heard_at), message))
+                self._marks.append((max(self.now, self._played_until_ns), message))
             case Clear():
-                self._heard_at = self.now
+                self._played_until_ns = self.now
                 self._marks = deque((min(at, self.now), each) for at, each in self._marks)
             case _:
                 pass
@@ -262,7 +265,7 @@ def _text(message: Mapping[str, Any] | str) -> str:
 
 
 def audio(samples: int, value: int = 0) -> str:
-    """So many samples, all of one value, in base64."""
+    """So many samples of one value, in base64."""
     return b64encode(bytes([value % 256]) * samples).decode()
 
 
@@ -304,7 +307,7 @@ def stop(sid: str = SID) -> dict[str, Any]:
     return {"event": "stop", "sequenceNumber": "9", "streamSid": sid, "stop": body}
 
 
-# From the model's server: of the response `r` and its item `i`, unless others are named.
+# From the model's server: for the response `r` and its item `i` by default.
 
 
 def created(response: str = "r", conversation: str | None = "conv") -> dict[str, Any]:
@@ -334,7 +337,7 @@ def item_done(response: str = "r", item: str = "i", type_: str = "message") -> d
 def function_call(
     call_id: str = "f", response: str = "r", status: str = "completed", item: str = "i"
 ) -> dict[str, Any]:
-    """The item of a function call is done."""
+    """A function call that is done."""
     body = {
         "id": item,
         "type": "function_call",
@@ -371,13 +374,13 @@ def speech_stopped() -> dict[str, Any]:
 
 
 def item_added(item: str = "i", previous: str | None = None, **body: Any) -> dict[str, Any]:
-    """The conversation has a new item: a message of the agent, unless `body` says otherwise."""
+    """A new item of the conversation: a message of the agent, unless `body` says otherwise."""
     body = {"id": item, "type": "message", "role": "assistant", "content": [], **body}
     return {"type": "conversation.item.added", "previous_item_id": previous, "item": body}
 
 
 def item_complete(item: str = "i", **body: Any) -> dict[str, Any]:
-    """The same item, as the conversation holds it now that it is complete."""
+    """The same item, complete."""
     added = item_added(item, **{"status": "completed", **body})
     return {"type": "conversation.item.done", "item": added["item"]}
 

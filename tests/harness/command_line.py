@@ -1,4 +1,4 @@
-"""Runs the `twilio-realtime` command as its users do: as a process of its own."""
+"""Run the `twilio-realtime` command as its users do: in another process."""
 
 import json
 import os
@@ -11,17 +11,19 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from timeouts import HANG_S
+
 RUNTIMES = ("trio", "asyncio")
-SECRETS = ("OPENAI_API_KEY", "TWILIO_AUTH_TOKEN", "OPENAI_REALTIME_URL")
-PATIENCE_S = 10
-"""How long an expected line may take on a busy machine; as a rule it is there at once."""
+SECRET_VARIABLES = ("OPENAI_API_KEY", "TWILIO_AUTH_TOKEN", "OPENAI_REALTIME_URL")
 
 
-class Command:
-    """The command with `arguments`, running. Left with `with`, it is killed if it still runs."""
+class RunningCommand:
+    """The running command with `arguments`; a context manager that kills it at the end."""
 
     def __init__(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
-        inherited = {name: value for name, value in os.environ.items() if name not in SECRETS}
+        inherited = {
+            name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES
+        }
         self.process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "twilio_realtime.cli", *arguments],
             stdout=subprocess.PIPE,
@@ -41,36 +43,36 @@ class Command:
         for reader in self._readers:
             reader.start()
 
-    def event(self, name: str) -> dict[str, Any]:
-        """The next event of that name, of a command that speaks JSON."""
+    def wait_for_event(self, name: str) -> dict[str, Any]:
+        """Return the next event of that name from a command with --json."""
         while True:
-            line = self._queue.get(timeout=PATIENCE_S)
-            assert line is not None, f"{name} never came: {self.lines} {self.errors}"
+            line = self._queue.get(timeout=HANG_S)
+            assert line is not None, f"no event {name}: {self.lines} {self.errors}"
             event: dict[str, Any] = json.loads(line)
             if event["event"] == name:
                 return event
 
-    def line(self, part: str) -> str:
-        """The next line that holds `part`."""
+    def wait_for_line(self, part: str) -> str:
+        """Return the next line that contains `part`."""
         while True:
-            line = self._queue.get(timeout=PATIENCE_S)
-            assert line is not None, f"{part} never came: {self.lines} {self.errors}"
+            line = self._queue.get(timeout=HANG_S)
+            assert line is not None, f"no line with {part}: {self.lines} {self.errors}"
             if part in line:
                 return line
 
     def events(self) -> list[dict[str, Any]]:
-        """All that it has said, once it is over."""
+        """Return all events of a command with --json that has ended."""
         return [json.loads(line) for line in self.lines]
 
     def wait(self) -> int:
-        """Its exit status."""
-        status = self.process.wait(PATIENCE_S)
+        """Wait for the end; return the exit status."""
+        status = self.process.wait(HANG_S)
         for reader in self._readers:
-            reader.join(PATIENCE_S)
+            reader.join(HANG_S)
         return status
 
-    def interrupt(self, number: int = signal.SIGINT) -> int:
-        """Its exit status after a signal."""
+    def send_signal(self, number: int = signal.SIGINT) -> int:
+        """Send a signal and wait for the end; return the exit status."""
         self.process.send_signal(number)
         return self.wait()
 
@@ -102,9 +104,9 @@ class Command:
             stream.close()
 
 
-def complaint(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
-    """The one line that a wrong use is answered with; the exit status is 2."""
-    with Command(*arguments, environment=environment) as command:
+def usage_error(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
+    """Return the line that a usage error prints, without the name of the command."""
+    with RunningCommand(*arguments, environment=environment) as command:
         assert command.wait() == 2, (command.lines, command.errors)
     assert command.lines == []
     (line,) = command.errors.splitlines()

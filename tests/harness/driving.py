@@ -18,10 +18,19 @@ from attrs import define, field
 
 import twilio_realtime.asyncio
 import twilio_realtime.trio
+from timeouts import HANG_S
 from twilio_realtime.sim import sample_speech
+from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
-from twilio_realtime.sim.model.replies import Pace, Reply, Speech
-from twilio_realtime.sim.phone.caller import After, Cue, HangUp, Press, Say, WhenHeard
+from twilio_realtime.sim.model.replies import Reply, SpokenReply
+from twilio_realtime.sim.phone.caller import (
+    AfterDelay,
+    CallerHangsUp,
+    CallerPressesKey,
+    CallerSays,
+    Cue,
+    WhenAgentHeard,
+)
 from twilio_realtime.sim.phone.twilio_peer import SERVER, TwilioPeer
 from twilio_realtime_core import Bridge, CallConfig, Peer
 from twilio_realtime_core.machine.actions import ByteAction, Shutdown
@@ -128,10 +137,10 @@ class _Jumper(selectors.DefaultSelector):
 
 
 def run_in_real_time(runtime: str, main: Callable[[], Awaitable[Any]]) -> Any:
-    """Run `main` in real time, for twenty seconds at most."""
+    """Run `main` in real time, for `HANG_S` at most."""
 
     async def limited() -> Any:
-        with anyio.fail_after(20):
+        with anyio.fail_after(HANG_S):
             return await main()
 
     return anyio.run(limited, backend=runtime)
@@ -193,15 +202,15 @@ async def read_socket(end: socket.socket, size: int | None = None) -> bytes:
 LINK = LinkConfig(max_message_bytes=1 << 24)
 ANSWER = sample_speech.load("agent_answer")
 SHORT_SCRIPT: tuple[Cue, ...] = (
-    After(0, Say(sample_speech.load("caller_interruption").audio[:4000])),
-    WhenHeard(200, Press("5")),
-    After(100 * MS, HangUp()),
+    AfterDelay(0, CallerSays(sample_speech.load("caller_interruption").audio[:4000])),
+    WhenAgentHeard(200, CallerPressesKey("5")),
+    AfterDelay(100 * MS, CallerHangsUp()),
 )
 LONG_SCRIPT: tuple[Cue, ...] = (
-    After(500 * MS, Say(sample_speech.load("caller_question").audio)),
-    WhenHeard(1500, Say(sample_speech.load("caller_interruption").audio)),
-    WhenHeard(700, Press("5")),
-    After(SECOND, HangUp()),
+    AfterDelay(500 * MS, CallerSays(sample_speech.load("caller_question").audio)),
+    WhenAgentHeard(1500, CallerSays(sample_speech.load("caller_interruption").audio)),
+    WhenAgentHeard(700, CallerPressesKey("5")),
+    AfterDelay(SECOND, CallerHangsUp()),
 )
 
 
@@ -217,9 +226,9 @@ class CallParties:
     def __attrs_post_init__(self) -> None:
         self.phone = TwilioPeer(url="ws://bridge/media-stream", seed=1, script=self.script)
         self.bridge = Bridge(CallConfig(url="ws://model/v1/realtime"))
-        quick = Pace(item_ns=20 * MS, audio_ns=20 * MS)
+        quick = Pace(first_spoken_item_ns=20 * MS, first_audio_ns=20 * MS)
         self.model = RealtimePeer(
-            [Reply((Speech(ANSWER.audio, ANSWER.transcript),))], seed=2, pace=quick
+            [Reply((SpokenReply(ANSWER.audio, ANSWER.transcript),))], seed=2, pace=quick
         )
 
     def phone_machine(self) -> Stack:

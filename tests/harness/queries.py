@@ -5,12 +5,12 @@ asked = query_all(bridge, now)
 
 import inspect
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import Enum
 from functools import cache
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from twilio_realtime_core import Bridge, LocalProtocolError
 from twilio_realtime_core.downlink.play_queue import Burst
@@ -76,7 +76,7 @@ def query_all(bridge: Bridge, now: int) -> set[str]:
     return {
         f"{type(part).__qualname__}.{name}"
         for part in _parts_of(bridge)
-        for name in _queries_of(type(part))
+        for name in _queries_of(cast("Hashable", type(part)))
         if _query(part, name, {**_ARGUMENTS, **instants})
     }
 
@@ -95,7 +95,7 @@ def _query(part: object, name: str, arguments: Mapping[str, tuple[Any, ...]]) ->
 
 
 @cache
-def _queries_of(kind: type) -> tuple[str, ...]:
+def _queries_of(kind: Hashable) -> tuple[str, ...]:
     return tuple(
         name
         for name, member in inspect.getmembers_static(kind)
@@ -129,9 +129,11 @@ _SPECIAL: Final = ("__weakref__", "__dict__")
 def _flattened(value: object) -> Iterator[object]:
     match value:
         case dict():
-            yield from (each for pair in _some(value.items()) for each in _flattened(pair))
+            pairs = cast("dict[object, object]", value).items()
+            yield from (each for pair in _some(pairs) for each in _flattened(pair))
         case list() | tuple() | set() | deque():
-            yield from (each for member in _some(value) for each in _flattened(member))
+            members = cast("Iterable[object]", value)
+            yield from (each for member in _some(members) for each in _flattened(member))
         case Enum():
             pass
         case _ if type(value).__module__.startswith("twilio_realtime_core."):
@@ -140,5 +142,5 @@ def _flattened(value: object) -> Iterator[object]:
             pass
 
 
-def _some(values: Iterable[Any]) -> Iterator[Any]:
+def _some(values: Iterable[object]) -> Iterator[object]:
     return islice(values, _MOST)

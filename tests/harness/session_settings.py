@@ -26,20 +26,21 @@ from twilio_realtime_core.config.tools import (
 words = st.text("ab é", max_size=4)
 names = st.text("ab-", min_size=1, max_size=4)
 counts = st.integers(0, 2**31 - 1)
-shares = st.floats(0, 1)
+fractions = st.floats(0, 1)
 schemas = st.fixed_dictionaries({"type": st.just("object"), "title": names})
 efforts = st.sampled_from(["minimal", "low", "medium", "high", "xhigh"])
 
 
-def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """A value, or none."""
+def optional(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return a strategy of values, or no value."""
     return st.just(UNSET) | values
 
 
 def builds(kind: type[Any], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Objects of a class, each of these fields given or not; the others are required."""
+    """Return a strategy of objects of a class, each field given or not; names with an underscore
+    are required."""
     required = {name[1:]: fields.pop(name) for name in [*fields] if name.startswith("_")}
-    return st.builds(kind, **required, **{name: maybe(each) for name, each in fields.items()})
+    return st.builds(kind, **required, **{name: optional(each) for name, each in fields.items()})
 
 
 function_tools = builds(FunctionTool, _name=names, description=words, parameters=schemas)
@@ -59,7 +60,7 @@ places: st.SearchStrategy[dict[str, Any]] = (
 
 @st.composite
 def mcp_servers(draw: st.DrawFn) -> McpTool:
-    """An MCP server is at one place, and any of the other fields are given or not."""
+    """An MCP server at one place, with any of the other fields given or not."""
     others: dict[str, st.SearchStrategy[Any]] = {
         "authorization": words,
         "headers": st.none() | st.dictionaries(names, words, max_size=2),
@@ -82,7 +83,7 @@ tool_choices = (
 
 server_vads = builds(
     ServerVad,
-    threshold=shares,
+    threshold=fractions,
     prefix_padding_ms=counts,
     silence_duration_ms=counts,
     idle_timeout_ms=st.none() | st.integers(5000, 30000),
@@ -104,7 +105,7 @@ transcriptions = builds(
     prompt=words,
     delay=efforts,
 )
-ratios = builds(RetentionRatio, _retention_ratio=shares, post_instructions=counts)
+ratios = builds(RetentionRatio, _retention_ratio=fractions, post_instructions=counts)
 tracings = builds(
     Tracing, workflow_name=words, group_id=words, metadata=st.dictionaries(names, words, max_size=2)
 )
@@ -147,4 +148,4 @@ json_values = st.recursive(
     ),
     max_leaves=15,
 )
-"""Anything, with some likeness to a session."""
+"""Any JSON, with some resemblance to a session."""

@@ -11,7 +11,7 @@ from io import BytesIO
 from types import MappingProxyType
 from typing import Any, Final
 
-from twilio_realtime.sim.reference.step_record import ByKind, Ends
+from twilio_realtime.sim.reference.step_record import Dispatch, StepEnds
 from twilio_realtime_core import CallConfig
 from twilio_realtime_core.machine.lifecycles import (
     ACTIVE_RESPONSE,
@@ -61,7 +61,7 @@ def _reduce_constant(value: object) -> tuple[Any, ...]:
     return _constant, (index,)
 
 
-def _reduce_judges(judges: ByKind | Ends) -> tuple[Any, ...]:
+def _reduce_judges(judges: Dispatch | StepEnds) -> tuple[Any, ...]:
     """Leave out the cache of the judges that a kind of event concerns."""
     return copyreg.__newobj__, (type(judges),), vars(judges)  # type: ignore[attr-defined]
 
@@ -69,6 +69,6 @@ def _reduce_judges(judges: ByKind | Ends) -> tuple[Any, ...]:
 _REDUCED: Final = {
     MappingProxyType: _reduce_constant,
     CallConfig: _reduce_constant,
-    ByKind: _reduce_judges,
-    Ends: _reduce_judges,
+    Dispatch: _reduce_judges,
+    StepEnds: _reduce_judges,
 }

@@ -64,7 +64,7 @@ def public_definitions(tree: ast.Module) -> Iterator[Definition]:
 
 def _read_package(root: Path, package: str) -> dict[str, SourceModule]:
     """The modules of a package by name, in the order of their paths."""
-    modules = {}
+    modules: dict[str, SourceModule] = {}
     for path in sorted((root / package).rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
         is_package = parts[-1] == "__init__"

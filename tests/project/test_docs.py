@@ -136,7 +136,7 @@ def test_the_page_of_the_invariants_is_up_to_date() -> None:
     assert page == made, "run: python docs/make_invariants.py"
 
 
-def test_blocks_share_a_namespace_and_fail_at_the_line_of_the_page() -> None:
+def test_blocks_share_a_namespace_and_fail_at_their_line() -> None:
     page = (
         "A page\n\n```python\nx = 1\n```\n\n```text\nno python\n```\n\n"
         "```python\nassert x == %d\n```\n"

@@ -14,10 +14,19 @@ from attrs import define, field
 from answer_one_call import answer
 from callbacks import Call
 from selectors_loop import Loop
+from timeouts import HANG_S
 from twilio_realtime.sim import sample_speech
+from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
-from twilio_realtime.sim.model.replies import Pace, Reply, Speech
-from twilio_realtime.sim.phone.caller import After, Cue, HangUp, Press, Say, WhenHeard
+from twilio_realtime.sim.model.replies import Reply, SpokenReply
+from twilio_realtime.sim.phone.caller import (
+    AfterDelay,
+    CallerHangsUp,
+    CallerPressesKey,
+    CallerSays,
+    Cue,
+    WhenAgentHeard,
+)
 from twilio_realtime.sim.phone.twilio_peer import SERVER, TwilioPeer
 from twilio_realtime_core import (
     Action,
@@ -41,16 +50,16 @@ from twilio_realtime_core.transport.websocket import LinkConfig
 LINK = LinkConfig(max_message_bytes=1 << 24)
 ANSWER = sample_speech.load("agent_answer")
 SCRIPT: tuple[Cue, ...] = (
-    After(100 * MS, Say(sample_speech.load("caller_interruption").audio)),
-    WhenHeard(300, Say(sample_speech.load("caller_interruption").audio)),
-    After(100 * MS, Press("5")),
-    After(100 * MS, HangUp()),
+    AfterDelay(100 * MS, CallerSays(sample_speech.load("caller_interruption").audio)),
+    WhenAgentHeard(300, CallerSays(sample_speech.load("caller_interruption").audio)),
+    AfterDelay(100 * MS, CallerPressesKey("5")),
+    AfterDelay(2 * SECOND, CallerHangsUp()),  # a busy machine interrupts late
 )
 
 
 def model() -> RealtimePeer:
-    quick = Pace(item_ns=20 * MS, audio_ns=20 * MS)
-    return RealtimePeer([Reply((Speech(ANSWER.audio, ANSWER.transcript),))], pace=quick)
+    quick = Pace(first_spoken_item_ns=20 * MS, first_audio_ns=20 * MS)
+    return RealtimePeer([Reply((SpokenReply(ANSWER.audio, ANSWER.transcript),))], pace=quick)
 
 
 def test_one_call_over_real_sockets_in_a_selectors_loop() -> None:
@@ -85,7 +94,7 @@ def test_one_call_over_real_sockets_in_a_selectors_loop() -> None:
             thread.start()
         Loop(Stack(phone, {SERVER: LINK}, os.urandom), lambda event: None).run({})
         for thread in threads:
-            thread.join(10)
+            thread.join(HANG_S)
             assert not thread.is_alive()
     assert requests[0].header("authorization") == "Bearer a-key"
     assert "openai-beta" not in dict(requests[0].headers)
@@ -93,7 +102,7 @@ def test_one_call_over_real_sockets_in_a_selectors_loop() -> None:
     assert isinstance(ended, CallEnded)
     assert (ended.reason, ended.detail) == (EndReason.CALLER_HUNG_UP, "stop")
     assert faults == []
-    assert simulated.complaints == []
+    assert simulated.sent_errors == []
     assert phone.warnings == []
     assert [event for event in told if isinstance(event, KeyPressed)] == [KeyPressed("5")]
     (interrupted,) = [event for event in told if isinstance(event, Interrupted)]
@@ -210,14 +219,14 @@ def test_one_call_in_the_callbacks_of_a_framework() -> None:
     ended = told[-1]
     assert isinstance(ended, CallEnded)
     assert (ended.reason, ended.detail) == (EndReason.CALLER_HUNG_UP, "stop")
-    assert simulated.complaints == []
+    assert simulated.sent_errors == []
     assert phone.warnings == []
     (interrupted,) = [event for event in told if isinstance(event, Interrupted)]
-    assert interrupted.items[0].heard_ms == samples_to_ms(phone.clears[0].heard)
+    assert interrupted.items[0].heard_ms == samples_to_ms(phone.clears[0].heard_bytes)
     assert call.bridge.deadline is None
 
 
-def test_a_call_that_ends_while_the_model_is_dialled_leaves_no_socket_open() -> None:
+def test_a_call_ended_while_dialling_leaves_no_socket_open() -> None:
     told: list[object] = []
     framework, phone, simulated = Framework(dialling_ns=SECOND), TwilioPeer(url=""), model()
     call = Call(framework, Bridge(CallConfig(url="ws://model/v1/realtime")), told.append)

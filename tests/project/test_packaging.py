@@ -36,7 +36,7 @@ def files_below(folder: Path, wanted: Callable[[Path], bool]) -> set[str]:
     }
 
 
-def test_the_wheel_holds_the_packages_and_nothing_else_at_its_top(wheel: set[str]) -> None:
+def test_the_wheel_holds_only_the_packages_at_its_top(wheel: set[str]) -> None:
     tops = {name.partition("/")[0] for name in wheel}
     (metadata,) = {top for top in tops if top.endswith(".dist-info")}
     assert tops - {metadata} == set(PACKAGES)
@@ -54,9 +54,7 @@ def test_the_folder_of_the_adapters_is_no_package() -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_the_wheel_holds_every_module_and_says_that_it_is_typed(
-    wheel: set[str], package: str
-) -> None:
+def test_the_wheel_holds_every_module_and_is_typed(wheel: set[str], package: str) -> None:
     assert f"{package}/py.typed" in wheel
     modules = files_below(PACKAGES[package], lambda path: path.suffix == ".py")
     assert f"{package}/__init__.py" in modules

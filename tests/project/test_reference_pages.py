@@ -42,7 +42,7 @@ def parameter(field: "attrs.Attribute[Any]") -> str:
 # Commands and notifications.
 
 
-def test_the_page_has_every_command_as_it_is_made_and_no_other() -> None:
+def test_the_page_has_every_command_and_no_other() -> None:
     commands = [cells[0] for cells in rows("commands.md")]
     assert sorted(commands) == sorted(f"`{signature(kind)}`" for kind in get_args(Command))
 
@@ -55,7 +55,7 @@ def test_the_page_has_the_type_of_every_client_event() -> None:
     }
 
 
-def test_the_page_has_every_notification_with_what_it_holds_and_no_other() -> None:
+def test_the_page_has_every_notification_and_its_fields() -> None:
     shown = {cells[0].strip("`"): cells[1] for cells in rows("notifications.md")}
     assert shown == {
         kind.__name__: ", ".join(f"`{field.name}`" for field in attrs.fields(kind))

@@ -1,4 +1,4 @@
-"""What comes from Twilio: audio with gaps and without, messages out of order, and wrong ones."""
+"""Messages from Twilio: audio with and without gaps, messages out of order, and wrong ones."""
 
 from base64 import b64encode
 from typing import Any
@@ -10,7 +10,7 @@ from calling import (
     PCMU,
     SID,
     Call,
-    Done,
+    StepResult,
     audio,
     connected,
     created,
@@ -59,21 +59,21 @@ def of_frames(call: Call, *timestamps: str | None) -> list[Any]:
 
 
 def speaking(timeout_ms: int | None = 750) -> Call:
-    """A caller who speaks, and whose last frame has just come."""
+    """A caller who speaks, and whose last frame was just received."""
     call = Call.ready(CallConfig(inactivity_timeout_ms=timeout_ms))
     call.model(speech_started())
     call.phone(frame("100"))
     return call
 
 
-def padded(done: Done) -> list[CallerAudioPadded]:
-    return done.told(CallerAudioPadded)
+def padded(done: StepResult) -> list[CallerAudioPadded]:
+    return done.notified(CallerAudioPadded)
 
 
 # Formats.
 
 
-def test_s16_a_session_of_any_shape_is_sent_with_both_formats_and_keeps_the_rest() -> None:
+def test_s16_any_session_is_sent_with_both_formats() -> None:
     for session, kept in (
         (SessionConfig(), {}),
         (SessionConfig(extra_fields={"audio": {"input": {"extra": 1}}}), {"extra": 1}),
@@ -88,7 +88,7 @@ def test_s16_a_session_of_any_shape_is_sent_with_both_formats_and_keeps_the_rest
 
 
 @pytest.mark.parametrize("way", ["input", "output"])
-def test_s16_a_raw_update_to_another_format_is_refused_and_nothing_is_sent(way: str) -> None:
+def test_s16_a_raw_update_to_another_format_is_refused(way: str) -> None:
     """S16: noise in the caller's ear is never what was meant."""
     call = Call.ready()
     session = {"type": "realtime", "audio": {way: {"format": PCM}}}
@@ -100,9 +100,12 @@ def test_s16_a_raw_update_to_another_format_is_refused_and_nothing_is_sent(way: 
     assert update.session["audio"][way] == {"extra": 1, "format": PCMU}
 
 
-@pytest.mark.parametrize("told", [PCMU, {**PCMU, "rate": 8000}])
-def test_s59_a_sample_is_a_byte_however_the_server_spells_the_format(told: Any) -> None:
-    session = {"type": "realtime", "audio": {"input": {"format": told}, "output": {"format": told}}}
+@pytest.mark.parametrize("format_", [PCMU, {**PCMU, "rate": 8000}])
+def test_s59_the_server_may_spell_the_format_differently(format_: Any) -> None:
+    session = {
+        "type": "realtime",
+        "audio": {"input": {"format": format_}, "output": {"format": format_}},
+    }
     call = Phone.ready(session=session)
     call.model(created())
     call.model(delta(4000))
@@ -110,9 +113,12 @@ def test_s59_a_sample_is_a_byte_however_the_server_spells_the_format(told: Any) 
     assert call.send(Interrupt()).to_model[-1] == TruncateItem("i", 0, 300)
 
 
-@pytest.mark.parametrize("told", [PCM, {"type": "audio/pcma"}, "g711_ulaw", None])
-def test_s59_a_server_that_takes_another_format_ends_the_call(told: Any) -> None:
-    session = {"type": "realtime", "audio": {"input": {"format": PCMU}, "output": {"format": told}}}
+@pytest.mark.parametrize("format_", [PCM, {"type": "audio/pcma"}, "g711_ulaw", None])
+def test_s59_a_server_that_takes_another_format_ends_the_call(format_: Any) -> None:
+    session = {
+        "type": "realtime",
+        "audio": {"input": {"format": PCMU}, "output": {"format": format_}},
+    }
     call = Call.connected()
     done = call.model(type="session.updated", session=session)
     assert done.faults == [FaultKind.WRONG_FORMAT]
@@ -122,7 +128,7 @@ def test_s59_a_server_that_takes_another_format_ends_the_call(told: Any) -> None
 # What is forwarded.
 
 
-def test_s18_frames_from_before_the_session_wait_and_go_out_in_order_once_it_is_ready() -> None:
+def test_s18_frames_before_the_session_are_sent_in_order() -> None:
     """S18: they are not lost, so that the caller's first word is heard."""
     call = Call.connected()
     early = [media(audio(160, value)) for value in range(3)]
@@ -136,14 +142,14 @@ def test_s18_frames_from_before_the_session_wait_and_go_out_in_order_once_it_is_
 @pytest.mark.parametrize(
     ("code", "reason"), [(1000, EndReason.CALLER_HUNG_UP), (1006, EndReason.TWILIO_LOST)]
 )
-def test_s18_the_end_of_twilio_s_socket_closes_the_model_s(code: int, reason: EndReason) -> None:
+def test_s18_the_end_of_one_socket_closes_the_other(code: int, reason: EndReason) -> None:
     call = Call.ready()
     assert call.closed(Peer.TWILIO, code).closes == [Peer.REALTIME]
-    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = call.closed(Peer.REALTIME).notified(CallEnded)
     assert ended.reason is reason
 
 
-def test_s50_audio_of_the_application_waits_for_the_session_and_comes_to_nothing_after_it() -> None:
+def test_s50_audio_of_the_application_is_queued_until_the_session() -> None:
     call = Call.connected()
     assert call.send(SendAudio(b"\0" * 160)).to_model == []
     session = {"type": "realtime", "audio": {way: {"format": PCMU} for way in ("input", "output")}}
@@ -156,7 +162,7 @@ def test_s50_audio_of_the_application_waits_for_the_session_and_comes_to_nothing
 # Gaps.
 
 
-def test_s19_a_frame_that_is_missing_is_silence_before_the_next() -> None:
+def test_s19_a_missing_frame_becomes_silence() -> None:
     call = Call.ready()
     assert of_frames(call, "100", "140") == [FRAME, silence(160), FRAME]
 
@@ -173,11 +179,11 @@ def test_s20_audio_of_another_format_gets_no_silence() -> None:
 
 
 @pytest.mark.parametrize("stamp", [None, "", " ", "NaN", "soon"])
-def test_s21_without_a_time_nothing_is_inferred(stamp: str | None) -> None:
+def test_s21_nothing_is_inferred_without_a_timestamp(stamp: str | None) -> None:
     assert of_frames(Call.ready(), "100", stamp, "900", "920") == [FRAME] * 4
 
 
-def test_s22_a_clock_that_was_set_back_begins_anew() -> None:
+def test_s22_a_clock_set_back_starts_anew() -> None:
     assert of_frames(Call.ready(), "1000", "500", "520") == [FRAME] * 3
 
 
@@ -186,7 +192,7 @@ def test_s23_a_gap_of_twenty_seconds_is_filled_with_ten() -> None:
     assert of_frames(call, "100", "20120") == [FRAME, silence(80_000), FRAME]
 
 
-def test_s24_a_speaker_whose_frames_stop_is_followed_by_a_second_of_silence_once() -> None:
+def test_s24_silence_follows_a_speaker_whose_frames_stop() -> None:
     call = speaking()
     assert call.wait(749).to_model == []
     assert call.wait(1).to_model == [silence(8000)]
@@ -195,30 +201,30 @@ def test_s24_a_speaker_whose_frames_stop_is_followed_by_a_second_of_silence_once
     assert (done.to_model, padded(done)) == ([FRAME], [])
 
 
-def test_s26_nothing_follows_a_speaker_who_has_stopped_in_time() -> None:
+def test_s26_no_silence_follows_a_speaker_who_stopped() -> None:
     call = speaking()
     call.wait(700)
     call.model(type="input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=1000)
     assert padded(call.wait(5000)) == []
 
 
-def test_s27_the_time_is_as_configured() -> None:
+def test_s27_the_inactivity_timeout_is_as_configured() -> None:
     call = speaking(250)
     assert padded(call.wait(250)) == [CallerAudioPadded(8000, PaddingCause.INACTIVITY)]
 
 
-def test_s28_without_a_time_nothing_ever_follows() -> None:
+def test_s28_no_silence_follows_without_a_timeout() -> None:
     assert padded(speaking(None).wait(10_000)) == []
 
 
-def test_s30_another_stream_begins_without_a_gap_and_without_a_speaker() -> None:
+def test_s30_another_stream_has_no_gap_and_no_speaker() -> None:
     call = speaking()
     call.phone(start(OTHER_SID))
     assert call.phone(frame("9000", OTHER_SID)).to_model == [FRAME]
     assert padded(call.wait(5000)) == []
 
 
-def test_s33_the_clear_of_another_stream_goes_there_and_nothing_of_the_old_is_known() -> None:
+def test_s33_the_clear_goes_to_the_current_stream() -> None:
     call = Phone.talking(8000)
     call.wait(300)
     call.phone(start(OTHER_SID))
@@ -229,11 +235,11 @@ def test_s33_the_clear_of_another_stream_goes_there_and_nothing_of_the_old_is_kn
     assert TruncateItem("j", 0, 60) in done.to_model
 
 
-# Marks, and what is told of wrong messages.
+# Marks, and faults of wrong messages.
 
 
-def test_s31_nothing_of_a_wrong_message_is_told_but_what_was_wrong_with_it() -> None:
-    """S31: the core writes no logs, so what it tells is what a log could hold."""
+def test_s31_a_fault_shows_nothing_of_the_message() -> None:
+    """S31: the core writes no logs; a log can hold only what it notifies."""
     call = Call.ready()
     wrong = [
         call.phone(mark(SECRET)),
@@ -244,11 +250,11 @@ def test_s31_nothing_of_a_wrong_message_is_told_but_what_was_wrong_with_it() -> 
         call.model(f'{{"type": "{SECRET}'),
         call.model({**delta(1), "delta": f"{SECRET}!"}),
     ]
-    assert [len(done.told(Fault)) for done in wrong] == [1] * len(wrong)
+    assert [len(done.notified(Fault)) for done in wrong] == [1] * len(wrong)
     assert SECRET not in repr([done.events for done in wrong])
 
 
-def test_s32_mark_names_are_unique_in_the_call_and_say_nothing_of_what_is_behind_them() -> None:
+def test_s32_mark_names_are_unique_and_without_meaning() -> None:
     """S32: what a mark stands for is the bridge's to remember. A name that counts from the
     beginning for each item, or after a `clear`, can be that of an earlier mark."""
     call = Phone.ready()

@@ -1,4 +1,4 @@
-"""The index of scenarios, held against the tests that it names."""
+"""The index of scenarios, compared with the tests that it names."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ from scenario_index import REMARKS, TESTS
 FOLDER = Path(__file__).parents[1]
 
 GAPS = (7, 12, 14, 15, 25, 29, 40, 45, 64, 74, 84, 88)
-"""Numbers that stand for nothing."""
+"""Numbers that are not used."""
 
 NUMBERS = [f"S{number:02}" for number in range(1, 93) if number not in GAPS]
 
@@ -22,7 +22,7 @@ IN_A_DOCSTRING = re.compile(r"S\d\d(?:, S\d\d)*(?=[.:])")
 
 @cache
 def numbered(path: Path) -> dict[str, set[str]]:
-    """The tests of a file, with the numbers in their names or at the beginning of what they say."""
+    """The tests of a file, with the numbers in their names or at the start of their docstrings."""
     return {
         each.name: set(numbers_of(each))
         for each in ast.parse(path.read_text("utf-8")).body
@@ -31,18 +31,18 @@ def numbered(path: Path) -> dict[str, set[str]]:
 
 
 def numbers_of(test: ast.FunctionDef) -> list[str]:
-    told = IN_A_DOCSTRING.match(ast.get_docstring(test) or "")
+    found = IN_A_DOCSTRING.match(ast.get_docstring(test) or "")
     named = [each.upper() for each in IN_A_NAME.findall(test.name)]
-    return named + (told[0].split(", ") if told else [])
+    return named + (found[0].split(", ") if found else [])
 
 
-def test_every_scenario_has_its_place_in_order() -> None:
+def test_every_scenario_is_listed_in_order() -> None:
     assert list(TESTS) == NUMBERS
     assert set(REMARKS) <= set(NUMBERS)
 
 
 @pytest.mark.parametrize("number", TESTS)
-def test_a_scenario_is_held_by_tests_that_carry_its_number_or_has_a_reason(number: str) -> None:
+def test_a_scenario_has_tests_with_its_number_or_a_remark(number: str) -> None:
     assert TESTS[number] or REMARKS[number]
     assert len(set(TESTS[number])) == len(TESTS[number])
     for each in TESTS[number]:
@@ -50,7 +50,7 @@ def test_a_scenario_is_held_by_tests_that_carry_its_number_or_has_a_reason(numbe
         assert number in numbered(FOLDER / path).get(name, set()), each
 
 
-def test_no_test_carries_a_number_that_there_is_not() -> None:
+def test_no_test_has_an_unknown_number() -> None:
     files = sorted(FOLDER.rglob("test_*.py"))
     carried = {
         number for path in files for numbers in numbered(path).values() for number in numbers
@@ -58,7 +58,7 @@ def test_no_test_carries_a_number_that_there_is_not() -> None:
     assert carried <= set(NUMBERS)
 
 
-def test_a_number_is_found_in_a_name_and_at_the_beginning_of_a_docstring() -> None:
+def test_a_number_is_found_in_names_and_docstrings() -> None:
     source = 'def test_s01_s02_a() -> None:\n    """S03, S04: b, as in S05."""'
     (test,) = ast.parse(source).body
     assert isinstance(test, ast.FunctionDef)

@@ -40,7 +40,7 @@ OWN_CANCEL = CancelResponse("r", "bridge-cancel-r")
 
 
 def left_to_us() -> Phone:
-    """The server hears the caller, and leaves it to the bridge to cancel."""
+    """The server detects speech, and leaves it to the bridge to cancel."""
     detection = {"type": "server_vad", "interrupt_response": False}
     heard = {**SESSION["audio"]["input"], "turn_detection": detection}
     return Phone.ready(session={**SESSION, "audio": {**SESSION["audio"], "input": heard}})
@@ -52,15 +52,15 @@ def hung_up_while_talking() -> Phone:
     call.wait(300)
     call.send(HangUp())
     call.closed(Peer.TWILIO)
-    assert call.closed(Peer.REALTIME).told(CallEnded)
+    assert call.closed(Peer.REALTIME).notified(CallEnded)
     return call
 
 
 # Which call, and which stream.
 
 
-def test_s11_a_call_after_another_corrects_its_own_item_and_passes_each_frame_on_once() -> None:
-    """S11: there is nothing to reconnect; each call has a bridge of its own."""
+def test_s11_a_later_call_corrects_only_its_items() -> None:
+    """S11: nothing can be reconnected; each call has its bridge."""
     hung_up_while_talking()
     call = Phone.talking(800)
     assert call.phone(media(audio(160))).to_model == [AppendAudio(audio(160))]
@@ -74,7 +74,7 @@ def test_s11_a_call_after_another_corrects_its_own_item_and_passes_each_frame_on
     ]
 
 
-def test_s11_another_stream_of_the_same_socket_is_cleared_and_its_caller_passed_on() -> None:
+def test_s11_another_stream_of_one_socket_is_cleared() -> None:
     call = Phone.talking(8000)
     call.wait(200)
     call.phone(start(OTHER_SID))
@@ -86,16 +86,14 @@ def test_s11_another_stream_of_the_same_socket_is_cleared_and_its_caller_passed_
     assert call.phone(media(audio(160), OTHER_SID)).to_model == [AppendAudio(audio(160))]
 
 
-def test_s72_the_first_words_of_the_next_call_touch_no_item_of_the_last() -> None:
+def test_s72_a_call_corrects_no_item_of_the_last() -> None:
     hung_up_while_talking()
     call = Phone.ready()
     done = call.model(speech_started())
-    assert (done.to_twilio, done.to_model, done.told(Interrupted)) == ([], [], [])
+    assert (done.to_twilio, done.to_model, done.notified(Interrupted)) == ([], [], [])
 
 
-def test_s48_after_hanging_up_an_interruption_does_nothing_before_and_after_the_sockets_close() -> (
-    None
-):
+def test_s48_an_interruption_after_hanging_up_does_nothing() -> None:
     call = Phone.talking(8000)
     call.wait(300)
     call.send(HangUp())
@@ -109,9 +107,7 @@ def test_s48_after_hanging_up_an_interruption_does_nothing_before_and_after_the_
 
 @pytest.mark.parametrize("samples", [8, 161, 800, 1999])
 @pytest.mark.parametrize("waited_ns", [1_000_000, 20_125_000, 20_999_999, 99_999_999, 700 * MS])
-def test_s47_a_position_is_whole_rounded_down_and_never_beyond_the_audio(
-    samples: int, waited_ns: int
-) -> None:
+def test_s47_a_position_is_rounded_down_within_the_audio(samples: int, waited_ns: int) -> None:
     call = Phone.talking(samples)
     call.model(audio_done())
     call.model(item_done())
@@ -124,10 +120,10 @@ def test_s47_a_position_is_whole_rounded_down_and_never_beyond_the_audio(
         assert done.to_model == [OWN_CANCEL, TruncateItem("i", 0, heard_ms)]
 
 
-def test_s54_what_the_phone_has_played_is_where_the_item_is_truncated() -> None:
-    """S54: nobody has to report it, the marks do; by the clock alone it would be 700 ms."""
+def test_s54_the_item_is_truncated_where_the_phone_was() -> None:
+    """S54: the marks show the position; by the clock alone it would be 700 ms."""
     call = Phone.ready()
-    call.late_ns = 200 * MS
+    call.start_delay_ns = 200 * MS
     call.model(created())
     call.model(delta(4000))
     call.model(delta(4000))
@@ -135,7 +131,7 @@ def test_s54_what_the_phone_has_played_is_where_the_item_is_truncated() -> None:
     assert call.send(Interrupt()).to_model == [OWN_CANCEL, TruncateItem("i", 0, 500)]
 
 
-def test_s55_between_two_answers_there_is_nothing_to_interrupt() -> None:
+def test_s55_nothing_can_be_interrupted_between_two_responses() -> None:
     call = Phone.talking(800)
     call.model(audio_done())
     call.model(item_done())
@@ -144,19 +140,19 @@ def test_s55_between_two_answers_there_is_nothing_to_interrupt() -> None:
     assert call.send(Interrupt()).actions == []
 
 
-def test_s58_audio_that_comes_before_the_session_is_confirmed_is_played_and_can_be_cut() -> None:
+def test_s58_audio_before_the_session_is_ready_can_be_interrupted() -> None:
     """S58: its format is known from the first: there is only one."""
     call = Phone.connected()
     call.wait(0)
     call.model(created())
-    assert sum(call.model(delta(800)).audio) == 800
+    assert sum(call.model(delta(800)).audio_samples) == 800
     call.wait(40)
     assert call.send(Interrupt()).to_twilio == [Clear(SID)]
 
 
-def test_s60_time_that_runs_backwards_is_refused_and_nothing_heard_is_deleted() -> None:
-    """S60: the reference truncates at 0, but then the transcript of words that nobody heard would
-    stay, and the server refuses to truncate before there is audio."""
+def test_s60_time_that_runs_backwards_is_refused() -> None:
+    """S60: the reference truncates at 0, but then the transcript of unheard words would stay, and
+    the server refuses to truncate before there is audio."""
     call = Phone.talking(800)
     call.model(audio_done())
     call.model(item_done())
@@ -168,7 +164,7 @@ def test_s60_time_that_runs_backwards_is_refused_and_nothing_heard_is_deleted() 
 # Who cancels, and what is cancelled.
 
 
-def test_s62_a_cancel_of_the_response_alone_leaves_its_audio_and_is_not_sent_again() -> None:
+def test_s62_a_cancel_alone_keeps_the_audio() -> None:
     """S62: there are no flags to contradict each other: to cancel is one command, to interrupt is
     another."""
     call = Phone.talking(8000)
@@ -176,13 +172,13 @@ def test_s62_a_cancel_of_the_response_alone_leaves_its_audio_and_is_not_sent_aga
     cancel = CancelResponse("r", "mine")
     done = call.send(cancel)
     assert (done.to_twilio, done.to_model) == ([], [cancel])
-    assert call.model(delta(800)).audio
+    assert call.model(delta(800)).audio_samples
     call.wait(100)
     assert call.send(Interrupt()).to_model == [TruncateItem("i", 0, 200)]
     assert call.send(Interrupt()).actions == []
 
 
-def test_s62_after_a_cancel_that_failed_the_audio_can_still_be_interrupted() -> None:
+def test_s62_audio_can_be_interrupted_after_a_failed_cancel() -> None:
     call = Phone.talking(8000)
     call.send(CancelResponse("r", "mine"))
     refused = server_error("no active response", "mine", "response_cancel_not_active")
@@ -193,7 +189,7 @@ def test_s62_after_a_cancel_that_failed_the_audio_can_still_be_interrupted() -> 
     assert (done.to_twilio, done.to_model) == ([Clear(SID)], [TruncateItem("i", 0, 100)])
 
 
-def test_s63_stopping_what_plays_without_a_cancel_leaves_the_response_after_it_alone() -> None:
+def test_s63_an_interruption_without_cancel_keeps_the_next_response() -> None:
     """S63: nothing of ours runs between the reading of the position and the `clear`: it is one
     step, so there is nothing to check again."""
     call = Phone.talking(8000)
@@ -201,11 +197,11 @@ def test_s63_stopping_what_plays_without_a_cancel_leaves_the_response_after_it_a
     call.wait(100)
     assert call.send(Interrupt(cancel=False)).to_model == [TruncateItem("i", 0, 100)]
     call.model(created("s"))
-    assert call.model(delta(800, "s", "j")).audio
+    assert call.model(delta(800, "s", "j")).audio_samples
 
 
-def test_s66_an_interruption_of_which_the_server_refuses_a_part_is_done_all_the_same() -> None:
-    """S66: none of its parts can fail here, and what the server refuses is told one by one."""
+def test_s66_an_interruption_refused_in_part_is_complete() -> None:
+    """S66: no part of it can fail here, and each refusal of the server is reported."""
     call = Phone.talking(8000)
     call.wait(100)
     assert len(call.send(Interrupt()).to_model) == 2
@@ -215,13 +211,13 @@ def test_s66_an_interruption_of_which_the_server_refuses_a_part_is_done_all_the_
     assert call.model(late).faults == []
     call.model(response_done(status="cancelled"))
     call.model(created("s"))
-    assert call.model(delta(800, "s", "j")).audio
+    assert call.model(delta(800, "s", "j")).audio_samples
     call.wait(40)
     done = call.model(speech_started())
     assert (done.to_twilio, done.to_model) == ([Clear(SID)], [TruncateItem("j", 0, 40)])
 
 
-def test_s77_an_interruption_while_the_model_speaks_on_clears_cancels_and_drops_the_rest() -> None:
+def test_s77_an_interruption_during_generation_clears_and_cancels() -> None:
     call = left_to_us()
     call.model(created())
     call.model(delta(1600))
@@ -233,16 +229,14 @@ def test_s77_an_interruption_while_the_model_speaks_on_clears_cancels_and_drops_
     assert call.model(response_done(status="cancelled")).to_twilio == []
 
 
-def test_s79_where_the_server_cancels_by_itself_the_audio_is_cleared_and_nothing_cancelled() -> (
-    None
-):
+def test_s79_the_bridge_clears_where_the_server_cancels() -> None:
     call = Phone.talking(1600)
     call.wait(120)
     done = call.model(speech_started())
     assert (done.to_twilio, done.to_model) == ([Clear(SID)], [TruncateItem("i", 0, 120)])
 
 
-def test_s75_a_barge_in_after_200_of_600_ms_clears_and_truncates_at_200() -> None:
+def test_s75_an_interruption_after_200_ms_truncates_there() -> None:
     """S75: the truth, not a range from it."""
     call = Phone.talking(1600, 1600, 1600)
     call.model(audio_done())
@@ -255,29 +249,29 @@ def test_s75_a_barge_in_after_200_of_600_ms_clears_and_truncates_at_200() -> Non
 # What is known of playback.
 
 
-def test_s83_the_estimate_goes_on_from_the_marks_ends_with_the_clear_and_begins_anew() -> None:
+def test_s83_the_estimate_follows_marks_and_clears() -> None:
     call = Phone.talking(2400)
     call.wait(300)
     call.model(delta(2400))
     call.wait(100)
     assert call.send(Interrupt()).to_model == [OWN_CANCEL, TruncateItem("i", 0, 400)]
     call.model(response_done(status="cancelled"))
-    assert call.wait(5000).faults == []  # the marks that come back with the clear say nothing
+    assert call.wait(5000).faults == []  # the marks echoed by the clear change nothing
     assert call.send(Interrupt()).actions == []
     call.model(created("s"))
     call.model(delta(800, "s", "j"))
     call.model(audio_done("s", "j"))
-    assert call.wait(100).told(PlaybackFinished) == [PlaybackFinished("s", "j", 0)]
+    assert call.wait(100).notified(PlaybackFinished) == [PlaybackFinished("s", "j", 0)]
     assert call.phone(mark("never sent")).faults == [FaultKind.UNKNOWN_MARK]
     call.model(delta(1600, "s", "k"))
     call.wait(900)
     assert call.send(Interrupt()).to_model[-1] == TruncateItem("k", 0, 200)
 
 
-def test_s85_of_128_queued_items_the_one_under_way_is_cut_though_receipts_are_100_ms_late() -> None:
+def test_s85_the_playing_one_of_128_queued_items_is_truncated() -> None:
     """S85: those before it stay as they are, those behind it are deleted."""
     call = Phone.streaming()
-    call.back_ns = 100 * MS
+    call.echo_delay_ns = 100 * MS
     call.wait(100)
     call.opened_and_configured()
     call.model(created())
@@ -290,10 +284,10 @@ def test_s85_of_128_queued_items_the_one_under_way_is_cut_though_receipts_are_10
     done = call.model(speech_started())
     assert done.to_model[0] == TruncateItem("i41", 0, 40)
     assert done.to_model[1:] == [DeleteItem(f"i{number}") for number in range(42, 128)]
-    assert [each.cause for each in done.told(Interrupted)] == [InterruptionCause.CALLER]
+    assert [each.cause for each in done.notified(Interrupted)] == [InterruptionCause.CALLER]
 
 
-def test_s91_the_cancel_that_came_too_late_does_not_hold_up_the_next_request() -> None:
+def test_s91_a_late_cancel_does_not_block_the_next_request() -> None:
     call = Phone.talking(800)
     call.send(Interrupt())
     call.model(response_done())

@@ -56,7 +56,7 @@ def types(events: list[Any]) -> list[str]:
 # Requests.
 
 
-def test_s34_a_request_has_an_id_is_answered_cancelled_once_and_makes_room() -> None:
+def test_s34_a_request_is_answered_cancelled_once_and_released() -> None:
     call = Call.ready()
     _, request = call.send(SendMessage("Hello")).to_model
     assert isinstance(request, CreateResponse)
@@ -68,8 +68,8 @@ def test_s34_a_request_has_an_id_is_answered_cancelled_once_and_makes_room() -> 
     assert types(call.send(SendMessage("Hello")).to_model)[1:] == ["response.create"]
 
 
-def test_s35_a_request_that_cannot_be_sent_is_refused_at_once_and_takes_nobody_s_place() -> None:
-    """S35: nothing is sent from here, so only what is no JSON can fail at once."""
+def test_s35_an_impossible_request_is_refused_at_once() -> None:
+    """S35: the core sends nothing itself, so only what is no JSON can fail at once."""
     call = Call.ready()
     with pytest.raises(LocalProtocolError, match=r"response\.create cannot be encoded as JSON"):
         call.send(CreateResponse({"metadata": {"when": object()}}))
@@ -77,17 +77,15 @@ def test_s35_a_request_that_cannot_be_sent_is_refused_at_once_and_takes_nobody_s
     assert call.send(request).to_model == [request]
 
 
-def test_s35_a_request_whose_socket_was_lost_is_counted_at_the_end() -> None:
+def test_s35_a_request_on_a_lost_socket_is_counted() -> None:
     call = Call.ready()
     call.send(CreateResponse())
     assert call.closed(Peer.REALTIME, 1006).closes == [Peer.TWILIO]
-    (ended,) = call.closed(Peer.TWILIO).told(CallEnded)
+    (ended,) = call.closed(Peer.TWILIO).notified(CallEnded)
     assert (ended.reason, ended.unanswered_requests) == (EndReason.REALTIME_LOST, 1)
 
 
-def test_s36_s38_an_error_of_something_else_leaves_the_request_and_its_own_error_releases_it() -> (
-    None
-):
+def test_s36_s38_only_its_error_releases_a_request() -> None:
     call = Call.ready()
     call.send(CreateResponse(event_id="one"))
     second = CreateResponse(event_id="two")
@@ -96,28 +94,28 @@ def test_s36_s38_an_error_of_something_else_leaves_the_request_and_its_own_error
     assert call.model(server_error("of nobody")).to_model == []
     done = call.model(server_error("invalid", "one", "invalid_value"))
     assert done.to_model == [second]
-    assert done.told(ResponseRefused) == [ResponseRefused("one", "invalid_value", "invalid")]
+    assert done.notified(ResponseRefused) == [ResponseRefused("one", "invalid_value", "invalid")]
 
 
-def test_s38_what_still_waits_when_the_call_ends_is_not_sent() -> None:
+def test_s38_requests_queued_at_the_end_are_not_sent() -> None:
     call = Call.ready()
     call.send(CreateResponse())
     call.send(CreateResponse())
     assert call.send(HangUp()).to_model == []
     assert call.model(response_done()).to_model == []
     call.closed(Peer.TWILIO)
-    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = call.closed(Peer.REALTIME).notified(CallEnded)
     assert ended.unanswered_requests == 2
 
 
-def test_s41_an_item_given_after_a_request_follows_it() -> None:
+def test_s41_an_item_created_after_a_request_follows_it() -> None:
     call = Call.ready()
     sent = call.send(CreateResponse()).to_model
     sent += call.send(CreateItem({"type": "message", "role": "user", "content": []})).to_model
     assert types(sent) == ["response.create", "conversation.item.create"]
 
 
-def test_s44_a_request_with_parameters_is_not_taken_for_an_automatic_one() -> None:
+def test_s44_a_request_with_parameters_is_not_automatic() -> None:
     call = Call.ready()
     call.model(created())
     call.send(SendMessage("one"))
@@ -132,8 +130,8 @@ def test_s44_a_request_with_parameters_is_not_taken_for_an_automatic_one() -> No
     assert call.model(response_done("t")).to_model == []
 
 
-def test_s67_what_is_added_while_a_request_is_unanswered_gets_a_turn_of_its_own() -> None:
-    """S67: nothing here waits or blocks; whoever must not ask again says so (`respond=False`)."""
+def test_s67_later_messages_get_another_response() -> None:
+    """S67: no call blocks; `respond=False` adds a message without a request."""
     call = Call.ready()
     assert types(call.send(SendMessage("one")).to_model)[1:] == ["response.create"]
     assert types(call.send(SendMessage("two")).to_model) == ["conversation.item.create"]
@@ -146,7 +144,7 @@ def test_s67_what_is_added_while_a_request_is_unanswered_gets_a_turn_of_its_own(
     assert call.model(response_done("s")).to_model == []
 
 
-def test_s68_a_cancelled_request_makes_room_for_the_next() -> None:
+def test_s68_a_cancelled_response_releases_the_next_request() -> None:
     call = Call.ready()
     call.send(CreateResponse())
     call.model(created())
@@ -160,7 +158,7 @@ def test_s68_a_cancelled_request_makes_room_for_the_next() -> None:
 # Events.
 
 
-def test_s49_the_text_of_every_event_can_be_had_as_it_came() -> None:
+def test_s49_the_text_of_every_event_can_be_notified() -> None:
     call = Call.ready(CallConfig(raw_messages=frozenset({Peer.REALTIME})))
     unknown = '{ "type":"session.danced" ,"steps" : [1.50, "\\u00e9"]}'
     assert call.model(unknown).events == [RealtimeEvent(unknown)]
@@ -169,57 +167,57 @@ def test_s49_the_text_of_every_event_can_be_had_as_it_came() -> None:
 def test_s70_a_voice_that_is_an_object_is_read() -> None:
     output = {"format": PCMU, "voice": VOICE}
     session = {**SESSION, "audio": {**SESSION["audio"], "output": output}}
-    (ready,) = Call.ready().model(type="session.updated", session=session).told(SessionReady)
+    (ready,) = Call.ready().model(type="session.updated", session=session).notified(SessionReady)
     assert ready.session["audio"]["output"]["voice"] == VOICE
 
 
-def test_s70_an_item_at_the_front_says_so_and_one_that_is_none_is_a_fault_and_no_end() -> None:
+def test_s70_an_item_may_be_first_or_be_wrong() -> None:
     call = Call.ready()
     item: dict[str, Any] = {"id": "a", "type": "message", "role": "user", "content": []}
     event = {"type": "conversation.item.added", "item": item, "previous_item_id": None}
-    (added,) = call.model(event).told(ItemAdded)
+    (added,) = call.model(event).notified(ItemAdded)
     assert added.previous_item_id is None
     assert call.model({**event, "item": 3}).faults == [FaultKind.BAD_MESSAGE]
-    assert call.model({**event, "item": {**item, "id": "b"}}).told(ItemAdded)
+    assert call.model({**event, "item": {**item, "id": "b"}}).notified(ItemAdded)
 
 
-def test_s70_usage_is_told_with_the_end_of_its_response_and_none_where_there_is_none() -> None:
+def test_s70_usage_is_notified_if_the_response_has_it() -> None:
     """S70: there is nothing to put before it: it is a part of `ResponseFinished`."""
     call = Call.ready()
     body = response_done()["response"]
     usage = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
-    (first,) = call.model(type="response.done", response={**body, "usage": usage}).told(
+    (first,) = call.model(type="response.done", response={**body, "usage": usage}).notified(
         ResponseFinished
     )
     assert first.usage == Usage(input=Tokens(3), output=Tokens(4))
-    (second,) = call.model(type="response.done", response={**body, "id": "s", "usage": None}).told(
-        ResponseFinished
-    )
+    (second,) = call.model(
+        type="response.done", response={**body, "id": "s", "usage": None}
+    ).notified(ResponseFinished)
     assert second.usage is None
     call.send(HangUp())
     call.closed(Peer.TWILIO)
-    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = call.closed(Peer.REALTIME).notified(CallEnded)
     assert ended.usage == first.usage
 
 
-def test_s70_an_answer_in_text_is_told_as_text() -> None:
+def test_s70_an_answer_in_text_is_notified_as_text() -> None:
     call = Call.ready()
     call.model(created())
     part: dict[str, Any] = {"response_id": "r", "item_id": "i", "content_index": 0}
     done = call.model(type="response.output_text.delta", delta="Hel", **part)
-    assert done.told(AgentText) == [AgentText("r", "i", 0, "Hel", final=False)]
+    assert done.notified(AgentText) == [AgentText("r", "i", 0, "Hel", final=False)]
     done = call.model(type="response.output_text.done", text="Hello", **part)
-    assert done.told(AgentText) == [AgentText("r", "i", 0, "Hello", final=True)]
+    assert done.notified(AgentText) == [AgentText("r", "i", 0, "Hello", final=True)]
 
 
-def test_s71_when_a_tool_of_an_mcp_server_has_answered_the_model_goes_on() -> None:
+def test_s71_the_outcome_of_an_mcp_tool_is_followed_up() -> None:
     call = Call.ready()
     call.model(created())
     about = {"id": "m", "type": "mcp_call", "server_label": "docs", "name": "search"}
     item = {**about, "arguments": "{}", "output": "found"}
     call.model(type="response.mcp_call.in_progress", item_id="m", output_index=0)
     done = call.model(type="response.output_item.done", response_id="r", item=item)
-    assert done.told(McpCallFinished) == [McpCallFinished("m", "docs", "search", "found", None)]
+    assert done.notified(McpCallFinished) == [McpCallFinished("m", "docs", "search", "found", None)]
     call.model(type="response.mcp_call.completed", item_id="m", output_index=0)
     assert types(call.model(response_done()).to_model) == ["response.create"]
 
@@ -227,7 +225,7 @@ def test_s71_when_a_tool_of_an_mcp_server_has_answered_the_model_goes_on() -> No
 # Lifecycle.
 
 
-def test_s52_a_second_socket_is_misuse_and_the_first_goes_on() -> None:
+def test_s52_a_second_socket_is_misuse() -> None:
     call = Call.ready()
     for peer in Peer:
         with pytest.raises(LocalProtocolError, match="open already"):
@@ -236,21 +234,19 @@ def test_s52_a_second_socket_is_misuse_and_the_first_goes_on() -> None:
 
 
 @pytest.mark.parametrize("opened", [True, False])
-def test_s52_a_hang_up_while_the_model_is_dialled_gives_it_up_and_ends_once(
-    *, opened: bool
-) -> None:
+def test_s52_a_hang_up_while_dialling_ends_once(*, opened: bool) -> None:
     call = Call.streaming()
     assert call.send(HangUp()).closes == [Peer.TWILIO, Peer.REALTIME]
     if opened:
         assert call.opened(Peer.REALTIME).actions == []  # the driver closes it, as it was told
-    assert call.closed(Peer.TWILIO).told(CallEnded) == []
-    (ended,) = call.closed(Peer.REALTIME, 1006).told(CallEnded)
+    assert call.closed(Peer.TWILIO).notified(CallEnded) == []
+    (ended,) = call.closed(Peer.REALTIME, 1006).notified(CallEnded)
     assert ended.reason is EndReason.HUNG_UP
     assert call.closed(Peer.REALTIME).actions == []
 
 
-def test_s65_a_long_call_holds_no_more_than_a_short_one() -> None:
-    """S65: nothing has to be cleared at the end, since each call has a bridge of its own."""
+def test_s65_a_long_call_takes_no_more_memory() -> None:
+    """S65: nothing has to be cleared at the end, since each call has its bridge."""
     bridge = Bridge()
     bridge.start(0)
     bridge.opened(Peer.TWILIO, 0)
@@ -269,7 +265,7 @@ def talk(bridge: Bridge, turns: range) -> None:
     """A turn a second: an answer of two deltas is heard in part, and interrupted."""
     for turn in turns:
         now, response, item = turn * SECOND, f"r{turn}", f"i{turn}"
-        said = [
+        events = [
             created(response),
             delta(1600, response, item),
             delta(1600, response, item),
@@ -279,6 +275,6 @@ def talk(bridge: Bridge, turns: range) -> None:
             {"type": "input_audio_buffer.committed", "item_id": f"u{turn}"},
             response_done(response),
         ]
-        for event in said:
+        for event in events:
             now += 20 * MS
             bridge.receive_text(Peer.REALTIME, json.dumps(event), now)

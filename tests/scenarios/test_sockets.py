@@ -26,9 +26,9 @@ each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 
 @define(eq=False)
 class Legs:
-    """A call of which the application, or a wire, does something when something else happens:
-    `act` is called with each notification. `model`: whether a server answers, says nothing, or
-    cannot even be reached."""
+    """A call in which the application, or a wire, does something when something else happens: `act`
+    is called with each notification. `model`: whether a server answers, is silent, or cannot be
+    reached."""
 
     runtime: str
     act: Callable[["Legs", object], None]
@@ -53,7 +53,7 @@ class Legs:
         self._driver.perform(self._machine.perform(actions, now))
 
     def ended(self) -> CallEnded:
-        """How the call ended, which is told once and last."""
+        """How the call ended, which is notified once and last."""
         (ended,) = [event for event in self.told if isinstance(event, CallEnded)]
         assert self.told[-1] is ended
         return ended
@@ -118,7 +118,7 @@ def cut(peer: Peer, kind: type) -> Callable[[Legs, object], None]:
 
 
 @each_runtime
-def test_s09_an_interruption_after_the_application_hung_up_raises_and_sends_nothing(
+def test_s09_an_interruption_after_hanging_up_raises(
     runtime: str,
 ) -> None:
     legs = Legs(runtime, when(PlaybackStarted, HangUp(), Interrupt())).run()
@@ -131,7 +131,7 @@ def test_s09_an_interruption_after_the_application_hung_up_raises_and_sends_noth
     ("peer", "reason"),
     [(Peer.TWILIO, EndReason.TWILIO_LOST), (Peer.REALTIME, EndReason.REALTIME_LOST)],
 )
-def test_s10_an_interruption_after_a_peer_was_lost_raises_and_sends_nothing(
+def test_s10_an_interruption_after_a_lost_peer_raises(
     peer: Peer, reason: EndReason, runtime: str
 ) -> None:
     legs = Legs(runtime, cut(peer, PlaybackStarted)).run()
@@ -139,17 +139,17 @@ def test_s10_an_interruption_after_a_peer_was_lost_raises_and_sends_nothing(
 
 
 @each_runtime
-def test_s52_a_call_that_ends_while_the_model_is_dialled_leaves_nothing_behind(
+def test_s52_a_call_that_ends_while_dialling_leaves_nothing(
     runtime: str,
 ) -> None:
-    """S52: the driver gives the dial up, so the run comes to its end."""
+    """S52: the driver gives up dialling, so the run ends."""
     legs = Legs(runtime, when(CallStarted, HangUp()), model="unreachable").run()
     assert legs.ended().reason is EndReason.HUNG_UP
     assert SessionReady not in map(type, legs.told)
 
 
 @each_runtime
-def test_s69_a_model_that_does_not_answer_the_handshake_is_given_up_in_time(runtime: str) -> None:
+def test_s69_a_handshake_without_an_answer_times_out(runtime: str) -> None:
     config = LinkConfig(max_message_bytes=1 << 24, handshake_timeout_ms=3_000)
     legs = Legs(runtime, when(CallEnded), model="silent", to_model=config).run()
     assert legs.ended().reason is EndReason.REALTIME_UNREACHABLE
@@ -157,14 +157,14 @@ def test_s69_a_model_that_does_not_answer_the_handshake_is_given_up_in_time(runt
 
 
 @each_runtime
-def test_s69_a_message_longer_than_the_limit_ends_the_link_and_the_call(runtime: str) -> None:
+def test_s69_a_message_over_the_limit_ends_the_call(runtime: str) -> None:
     legs = Legs(runtime, when(CallEnded), to_model=LinkConfig(max_message_bytes=500)).run()
     assert FaultKind.TOO_LARGE in legs.faults()
     assert legs.ended().reason is EndReason.REALTIME_LOST
 
 
 @each_runtime
-def test_s89_when_the_model_s_socket_dies_the_caller_is_hung_up_on_at_once(runtime: str) -> None:
+def test_s89_a_lost_model_ends_the_call_at_once(runtime: str) -> None:
     legs = Legs(runtime, cut(Peer.REALTIME, SessionReady)).run()
     assert legs.ended().reason is EndReason.REALTIME_LOST
     ready = next(

@@ -99,7 +99,7 @@ def test_a_whole_call_of_a_service_runs_an_agent(runtime: str) -> None:
     assert isinstance(read[-1], CallEnded)
     assert read[-1].reason is EndReason.CALLER_HUNG_UP
     assert [event for event in read if isinstance(event, Fault)] == []
-    assert parties.model.complaints == []
+    assert parties.model.sent_errors == []
     assert (errors, unhandled) == ([], [])
 
 
@@ -117,10 +117,10 @@ def test_a_slow_agent_delays_no_audio(runtime: str) -> None:
     heard: list[object] = []
     for agent in (sleepy, quick):
         parties = CallParties(LONG_SCRIPT)
-        parties.phone.record = True
+        parties.phone.record_audio = True
         call = partial(run_call, RUNTIMES[runtime], parties, agent, [], [])
         run_in_virtual_time(runtime, call)
-        heard.append((parties.phone.clears, parties.phone.recorded(60 * SECOND)))
+        heard.append((parties.phone.clears, parties.phone.recorded_audio(60 * SECOND)))
     assert heard[0] == heard[1]
 
 
@@ -234,7 +234,7 @@ async def phone_call(api: Any, main: Callable[..., Coroutine[Any, Any, None]]) -
         dial = dial_to(api, address)
         await api.drive(parties.phone_machine(), notify=ignore, dial=dial)
         tasks.cancel_scope.cancel()
-    assert parties.model.complaints == []
+    assert parties.model.sent_errors == []
     assert parties.phone.warnings == []
     return reported
 

@@ -12,17 +12,18 @@ from twilio_realtime.agents.call_acceptor import call_acceptor
 from twilio_realtime.agents.functions import Functions
 from twilio_realtime.server.service import Service, ServiceConfig
 from twilio_realtime.sim import sample_speech
+from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
-from twilio_realtime.sim.model.replies import FunctionCall, Pace, Reply, Speech
-from twilio_realtime.sim.phone.caller import After, Cue, Say
-from twilio_realtime.sim.phone.caller import HangUp as HangUpPhone
+from twilio_realtime.sim.model.replies import FunctionCallReply, Reply, SpokenReply
+from twilio_realtime.sim.phone.caller import AfterDelay, CallerSays, Cue
+from twilio_realtime.sim.phone.caller import CallerHangsUp as HangUpPhone
 from twilio_realtime_core import CallConfig, HangUp, SessionConfig
 from twilio_realtime_core.machine.units import MS, SECOND
 from twilio_realtime_core.notifications import CallEnded, EndReason, Notification, ResponseStarted
 
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 
-QUESTION: Cue = After(0, Say(sample_speech.load("caller_interruption").audio))
+QUESTION: Cue = AfterDelay(0, CallerSays(sample_speech.load("caller_interruption").audio))
 ANSWER = sample_speech.load("agent_goodbye")
 
 
@@ -56,8 +57,8 @@ async def call_with_functions(
 def call_with_replies(*replies: Reply, duration_s: int = 60) -> CallParties:
     """The parties of a call: a caller who asks once and hangs up much later, and a model that gives
     `replies`."""
-    parties = CallParties((QUESTION, After(duration_s * SECOND, HangUpPhone())))
-    quick = Pace(item_ns=20 * MS, audio_ns=20 * MS)
+    parties = CallParties((QUESTION, AfterDelay(duration_s * SECOND, HangUpPhone())))
+    quick = Pace(first_spoken_item_ns=20 * MS, first_audio_ns=20 * MS)
     parties.model = RealtimePeer(list(replies), seed=2, pace=quick)
     return parties
 
@@ -90,20 +91,20 @@ def test_the_model_speaks_an_output_and_a_function_hangs_up(
         """Ends the call."""
         call.send(HangUp(after_playback=True))
 
-    goodbye = Speech(ANSWER.audio, ANSWER.transcript)
+    goodbye = SpokenReply(ANSWER.audio, ANSWER.transcript)
     parties = call_with_replies(
-        Reply((FunctionCall("weather", '{"city":"Rome"}', "f1"),)),
-        Reply((goodbye, FunctionCall("hang_up", "{}", "f2"))),
+        Reply((FunctionCallReply("weather", '{"city":"Rome"}', "f1"),)),
+        Reply((goodbye, FunctionCallReply("caller_hangs_up", "{}", "f2"))),
     )
     api = RUNTIMES[runtime]
     run_in_virtual_time(runtime, partial(call_with_functions, api, parties, functions, read))
     assert cities == ["Rome"]
     assert outputs(parties)[0] == ("f1", "sunny")
     assert errors == []
-    assert parties.model.complaints == []
+    assert parties.model.sent_errors == []
     assert isinstance(read[-1], CallEnded)
     assert read[-1].reason is EndReason.HUNG_UP
-    _, audio = parties.phone.recorded(60 * SECOND)
+    _, audio = parties.phone.recorded_audio(60 * SECOND)
     assert ANSWER.audio in audio
 
 
@@ -121,12 +122,12 @@ def test_several_outputs_cause_one_response_and_bad_arguments_are_corrected(runt
     parties = call_with_replies(
         Reply(
             (
-                FunctionCall("weather", '{"city":"Rome"}', "f1"),
-                FunctionCall("weather", '{"town":"Oslo"}', "f2"),
+                FunctionCallReply("weather", '{"city":"Rome"}', "f1"),
+                FunctionCallReply("weather", '{"town":"Oslo"}', "f2"),
             )
         ),
-        Reply((FunctionCall("weather", '{"city":"Oslo"}', "f3"),)),
-        Reply((Speech(ANSWER.audio, ANSWER.transcript),)),
+        Reply((FunctionCallReply("weather", '{"city":"Oslo"}', "f3"),)),
+        Reply((SpokenReply(ANSWER.audio, ANSWER.transcript),)),
     )
     api = RUNTIMES[runtime]
     call = partial(call_with_functions, api, parties, functions, read)
@@ -136,7 +137,7 @@ def test_several_outputs_cause_one_response_and_bad_arguments_are_corrected(runt
     assert (second, "unknown field `town`" in wrong) == ("f2", True)
     assert third == ("f3", "sunny in Oslo")
     assert sum(isinstance(event, ResponseStarted) for event in read) == 3
-    assert parties.model.complaints == []
+    assert parties.model.sent_errors == []
 
 
 @each_runtime
@@ -152,7 +153,7 @@ def test_the_model_gets_no_output_after_the_caller_hangs_up(runtime: str) -> Non
         finally:
             cancelled.append(True)
 
-    parties = call_with_replies(Reply((FunctionCall("slow", "{}", "f1"),)), duration_s=5)
+    parties = call_with_replies(Reply((FunctionCallReply("slow", "{}", "f1"),)), duration_s=5)
     api = RUNTIMES[runtime]
     call = partial(call_with_functions, api, parties, functions, read)
     run_in_virtual_time(runtime, call)

@@ -1,5 +1,4 @@
-"""`phone` against servers that do well, and servers that do not. They are made with `websockets`,
-which shares no code with us."""
+"""`phone` with correct and faulty servers, made with `websockets`, which shares no code with it."""
 
 import base64
 import json
@@ -20,21 +19,22 @@ from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
-from command_line import RUNTIMES, Command
-from twilio_realtime.cli.commands import call
+from command_line import RUNTIMES, RunningCommand
+from timeouts import HANG_S
+from twilio_realtime.cli.commands import run_command
 from twilio_realtime.cli.wav import load_wav
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.audio import from_linear, write_wav
 
 SPEECH = sample_speech.load("agent_goodbye").audio[:2400]  # 0.3 s
-PATIENT = ("--quiet-ms", "200", "--limit-s", "5")
+PATIENT = ("--quiet-ms", "200", "--limit-s", str(HANG_S // 2))
 
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 Serving = Callable[["Stream"], None]
 
 
 class Stream:
-    """One call, as the server sees it."""
+    """The stream of a call at the server."""
 
     def __init__(self, connection: ServerConnection) -> None:
         self.connection = connection
@@ -46,7 +46,7 @@ class Stream:
         return str(self.start["streamSid"])
 
     def receive(self) -> dict[str, Any]:
-        message: dict[str, Any] = json.loads(self.connection.recv(5))
+        message: dict[str, Any] = json.loads(self.connection.recv(HANG_S))
         return message
 
     def until(self, event: str) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Stream:
         self.send("media", media={"payload": base64.b64encode(audio).decode()})
 
     def hear_question(self) -> None:
-        """Wait until the caller has spoken: half a second of breath, and a short question."""
+        """Wait until the caller has spoken: half a second of silence, and a short question."""
         for _ in range(45):
             self.until("media")
 
@@ -78,7 +78,7 @@ def listen(stream: Stream) -> None:
 
 @contextmanager
 def serving(act: Serving, **options: Any) -> Generator[str, None, None]:
-    """A server where `act` serves each stream; its URL."""
+    """A server that calls `act` with each stream; its URL."""
 
     def handle(connection: ServerConnection) -> None:
         with suppress(ConnectionClosed):
@@ -89,7 +89,7 @@ def serving(act: Serving, **options: Any) -> Generator[str, None, None]:
         thread.start()
         yield f"ws://127.0.0.1:{_port(server)}/media-stream"
         server.shutdown()
-        thread.join(5)
+        thread.join(HANG_S)
 
 
 def _port(server: Server) -> int:
@@ -104,48 +104,50 @@ def question(tmp_path: Path) -> str:
     return str(path)
 
 
-def told(
+def make_call(
     capsys: pytest.CaptureFixture[str], url: str, *options: str
 ) -> tuple[int, list[dict[str, Any]]]:
-    """The exit status of a call in this process, and all that it said."""
-    status = call(["phone", url, "--json", *PATIENT, *options])
+    """Make a call in this process; return its exit status and its events."""
+    status = run_command(["phone", url, "--json", *PATIENT, *options])
     out, errors = capsys.readouterr()
     assert errors == ""
     return status, [json.loads(line) for line in out.splitlines()]
 
 
 @each_runtime
-def test_a_call_that_is_answered_goes_well(runtime: str, question: str, tmp_path: Path) -> None:
+def test_an_answered_call_succeeds(runtime: str, question: str, tmp_path: Path) -> None:
     record = tmp_path / "call.wav"
     with serving(answer) as url:
         options = ("--wav", question, "--record", str(record), "--runtime", runtime, "--json")
-        with Command("phone", url, *PATIENT, *options) as phone:
+        with RunningCommand("phone", url, *PATIENT, *options) as phone:
             assert phone.wait() == 0, phone.errors
     events = phone.events()
     names = [event["event"] for event in events]
-    assert names == ["stream_began", "caller_speaks", "caller_hangs_up", "summary"]
+    assert names == ["stream_started", "caller_speaks", "caller_hangs_up", "summary"]
     assert events[1]["ms"] == 200
     assert events[-1]["heard_ms"] == 300
-    assert 0 <= events[-1]["answered_after_ms"] < 2000
     sides = record.read_bytes()
     data = sides[sides.index(b"data") + 8 :]
-    assert SPEECH in data[1::2]
-    assert sample_speech.load("caller_question").audio[:1600] in data[0::2]
+    caller, agent = data[0::2], data[1::2]
+    said = sample_speech.load("caller_question").audio[:1600]
+    answered_after = agent.index(SPEECH) - (caller.index(said) + len(said))
+    assert events[-1]["answered_after_ms"] == pytest.approx(answered_after / 8, abs=25)
+    assert answered_after >= 0
 
 
 @each_runtime
-def test_ctrl_c_ends_the_call_and_keeps_what_was_recorded(runtime: str, tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_call_and_keeps_its_audio(runtime: str, tmp_path: Path) -> None:
     record = tmp_path / "call.wav"
     options = ("--record", str(record), "--runtime", runtime)
-    with serving(listen) as url, Command("phone", url, *options) as phone:
-        phone.line("caller speaks")
+    with serving(listen) as url, RunningCommand("phone", url, *options) as phone:
+        phone.wait_for_line("caller speaks")
         time.sleep(0.3)
-        assert phone.interrupt() == 130
+        assert phone.send_signal() == 130
     assert phone.errors == ""
     assert len(record.read_bytes()) > 2 * 8 * 500  # the breath, at least
 
 
-def test_the_stream_has_the_parameters_and_the_ids_of_the_seed(
+def test_the_stream_has_its_parameters_and_the_seed_s_ids(
     capsys: pytest.CaptureFixture[str], question: str
 ) -> None:
     starts: list[dict[str, Any]] = []
@@ -157,45 +159,50 @@ def test_the_stream_has_the_parameters_and_the_ids_of_the_seed(
     with serving(note) as url:
         for seed in ("7", "7", "8"):
             options = ("--param", "plan=gold=1", "--param", "empty=", "--seed", seed)
-            told(capsys, url, "--wav", question, *options)
+            make_call(capsys, url, "--wav", question, *options)
     assert starts[0]["start"]["customParameters"] == {"plan": "gold=1", "empty": ""}
     assert starts[0] == starts[1]
     assert starts[2]["streamSid"] != starts[0]["streamSid"]
 
 
-def test_latency_and_start_delay_are_what_the_server_sees(
+def test_latency_and_start_delay_are_observed_by_the_server(
     capsys: pytest.CaptureFixture[str], question: str
 ) -> None:
-    took: list[float] = []
+    echoes_s: list[float] = []
+    plays_s: list[float] = []
+
+    def echo(stream: Stream) -> float:
+        began = time.monotonic()
+        stream.send("mark", mark={"name": "any"})
+        stream.until("mark")
+        return time.monotonic() - began
+
+    def play(stream: Stream) -> float:
+        stream.say()
+        return echo(stream)
 
     def measure(stream: Stream) -> None:
-        began = time.monotonic()
-        stream.send("mark", mark={"name": "empty"})
-        stream.until("mark")
-        took.append(time.monotonic() - began)
+        echoes_s.extend(echo(stream) for _ in range(5))
         stream.hear_question()
-        began = time.monotonic()
-        stream.say()
-        stream.send("mark", mark={"name": "played"})
-        stream.until("mark")
-        took.append(time.monotonic() - began)
+        plays_s.extend(play(stream) for _ in range(3))
         stream.until("stop")
 
     with serving(measure) as url:
-        options = ("--latency-ms", "100", "--start-delay-ms", "150", "--wav", question)
-        status, events = told(capsys, url, *options)
+        options = ("--latency-ms", "100", "--start-delay-ms", "150", "--quiet-ms", "1000")
+        status, events = make_call(capsys, url, "--wav", question, *options)
     assert status == 0
-    assert 0.2 <= took[0] < 0.4
-    assert 0.2 + 0.15 + 0.3 <= took[1] < 0.9
-    assert events[-1]["heard_ms"] == 300
+    # A busy machine adds to some of them, but hardly to all.
+    assert 0.2 <= min(echoes_s) < 0.4
+    assert 0.2 + 0.15 + 0.3 <= min(plays_s) < 0.9
+    assert events[-1]["heard_ms"] == 3 * 300
 
 
-def test_a_clear_is_told_with_what_it_threw_away(
+def test_a_clear_is_printed_with_its_discarded_audio(
     capsys: pytest.CaptureFixture[str], question: str
 ) -> None:
     def clear(stream: Stream) -> None:
         stream.hear_question()
-        stream.say(SPEECH * 10)
+        stream.say(SPEECH * 100)
         stream.send("mark", mark={"name": "end"})
         stream.until("media")
         stream.send("clear")
@@ -203,14 +210,14 @@ def test_a_clear_is_told_with_what_it_threw_away(
         stream.until("stop")
 
     with serving(clear) as url:
-        status, events = told(capsys, url, "--wav", question)
+        status, events = make_call(capsys, url, "--wav", question)
     assert status == 0
     (cleared,) = [event for event in events if event["event"] == "cleared"]
-    assert cleared["heard_ms"] + cleared["discarded_ms"] in (2999, 3000)
+    assert cleared["heard_ms"] + cleared["discarded_ms"] in (29_999, 30_000)
     assert events[-1]["clears"] == 1
 
 
-# What Twilio would have logged.
+# Warnings that Twilio would have logged.
 
 
 def misspell(stream: Stream) -> None:
@@ -254,7 +261,7 @@ def break_protocol(stream: Stream) -> None:
         (break_protocol, [31924], "a frame that violates the WebSocket protocol"),
     ],
 )
-def test_what_twilio_would_log_is_told_by_its_number(
+def test_warnings_have_the_numbers_of_twilio_s_log(
     capsys: pytest.CaptureFixture[str],
     question: str,
     act: Serving,
@@ -262,7 +269,7 @@ def test_what_twilio_would_log_is_told_by_its_number(
     message: str,
 ) -> None:
     with serving(act) as url:
-        status, events = told(capsys, url, "--wav", question)
+        status, events = make_call(capsys, url, "--wav", question)
     assert status == 1
     warnings = [event for event in events if event["event"] == "warning"]
     assert [event["code"] for event in warnings] == codes
@@ -270,45 +277,45 @@ def test_what_twilio_would_log_is_told_by_its_number(
     assert events[-1]["twilio_would_log"] == codes
 
 
-def test_a_refused_handshake_is_31920(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refused_handshake_has_number_31920(capsys: pytest.CaptureFixture[str]) -> None:
     def refuse(connection: ServerConnection, _: object) -> Any:
         return connection.respond(HTTPStatus.FORBIDDEN, "no\n")
 
     with serving(answer, process_request=refuse) as url:
-        status, events = told(capsys, url)
+        status, events = make_call(capsys, url)
     assert status == 1
     assert [event["event"] for event in events] == ["warning", "summary"]
     assert events[0]["code"] == 31920
     assert events[0]["message"] == "the handshake was answered with HTTP status 403"
 
 
-def test_nothing_of_what_a_server_says_steers_the_terminal(
+def test_text_of_a_server_has_no_control_characters(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with serving(hang_up) as url:
-        assert call(["phone", url]) == 1
+        assert run_command(["phone", url]) == 1
     out, _ = capsys.readouterr()
     assert "4000 call [hidden] instead [2J" in out
     assert "\x1b" not in out
 
 
-def test_a_caller_who_is_not_answered_hangs_up_in_the_end(
+def test_an_unanswered_caller_hangs_up_at_the_limit(
     capsys: pytest.CaptureFixture[str], question: str
 ) -> None:
     with serving(listen) as url:
-        status, events = told(capsys, url, "--wav", question, "--limit-s", "1")
+        status, events = make_call(capsys, url, "--wav", question, "--limit-s", "1")
     assert status == 1
     (warning,) = [event for event in events if event["event"] == "warning"]
-    assert warning["message"] == "after 1 s the agent had not ended: the caller hung up"
+    assert warning["message"] == "the agent had not finished after 1 s: the caller hung up"
     assert events[-1]["heard_ms"] == 0
     assert events[-1]["twilio_would_log"] == []
 
 
-# What the caller can say.
+# The speech of the caller.
 
 
 @given(linear=st.lists(st.integers(-32768, 32767), min_size=1, max_size=50))
-def test_a_wav_file_of_16_bit_samples_is_said_as_mulaw(
+def test_a_wav_file_of_16_bit_samples_becomes_mulaw(
     tmp_path_factory: pytest.TempPathFactory, linear: list[int]
 ) -> None:
     path = tmp_path_factory.mktemp("wav") / "pcm.wav"
@@ -321,7 +328,7 @@ def test_a_wav_file_of_16_bit_samples_is_said_as_mulaw(
     assert load_wav(str(path)) == from_linear(samples)
 
 
-def test_a_wav_file_of_mulaw_is_said_as_it_is(tmp_path: Path) -> None:
+def test_a_wav_file_of_mulaw_stays_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "mulaw.wav"
     path.write_bytes(write_wav(SPEECH))
     assert load_wav(str(path)) == SPEECH

@@ -1,4 +1,4 @@
-"""`serve`, called by `phone` and answered by `model`: three processes on loopback sockets."""
+"""`serve`, called by `phone` and connected to `model`: three processes on loopback sockets."""
 
 import http.client
 import json
@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from command_line import RUNTIMES, Command
+from command_line import RUNTIMES, RunningCommand
+from timeouts import HANG_S
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.audio import SILENCE, write_wav
 
@@ -42,79 +43,90 @@ class Authority:
 
 
 def channels(file: bytes) -> tuple[bytes, bytes]:
-    """Both sides of a stereo WAV file of µ-law."""
+    """Both channels of a stereo WAV file of µ-law."""
     assert file[20:24] == b"\x07\0\x02\0"
     data = file[file.index(b"data") + 8 :]
     return data[0::2], data[1::2]
 
 
+def without_silence(audio: bytes) -> bytes:
+    return audio.replace(bytes([SILENCE]), b"")
+
+
+def first_sound(audio: bytes) -> int:
+    """The position of the first sample that is not silent."""
+    return len(audio) - len(audio.lstrip(bytes([SILENCE])))
+
+
 @each_runtime
-def test_phone_is_answered_by_serve_and_serve_by_model(runtime: str, tmp_path: Path) -> None:
+def test_phone_serve_and_model_make_a_call(runtime: str, tmp_path: Path) -> None:
     question = sample_speech.load("caller_question").audio[:2400]
     wav, record = tmp_path / "question.wav", tmp_path / "call.wav"
     wav.write_bytes(write_wav(question))
     authority = Authority(tmp_path)
     run = ("--runtime", runtime, "--json")
-    with Command("model", "--port", "0", "--say", "caller_interruption", *run) as model:
-        serving = ("--realtime-url", model.event("listening")["url"], *authority.options)
+    with RunningCommand("model", "--port", "0", "--say", "caller_interruption", *run) as model:
+        serving = ("--realtime-url", model.wait_for_event("listening")["url"], *authority.options)
         keys = {"OPENAI_API_KEY": KEY}
-        with Command("serve", "--port", "0", *serving, *run, environment=keys) as serve:
-            url = f"wss://localhost:{serve.event('listening')['port']}/media-stream"
-            calling = ("--wav", str(wav), "--record", str(record), "--quiet-ms", "200")
+        with RunningCommand("serve", "--port", "0", *serving, *run, environment=keys) as serve:
+            url = f"wss://localhost:{serve.wait_for_event('listening')['port']}/media-stream"
+            calling = ("--wav", str(wav), "--record", str(record), "--quiet-ms", "2000")
             trust = {"SSL_CERT_FILE": authority.trusted}
             secret = ("--param", f"from={SECRET}")
-            with Command("phone", url, *calling, *secret, *run, environment=trust) as phone:
+            with RunningCommand("phone", url, *calling, *secret, *run, environment=trust) as phone:
                 assert phone.wait() == 0, phone.errors
-            serve.event("call_ended")
-            assert serve.interrupt() == 130
-        model.event("session.over")
-        assert model.interrupt(signal.SIGTERM) == 143
+            serve.wait_for_event("call_ended")
+            assert serve.send_signal() == 130
+        model.wait_for_event("session.closed")
+        assert model.send_signal(signal.SIGTERM) == 143
 
     answer = sample_speech.load("caller_interruption").audio
     summary = phone.events()[-1]
     assert summary["twilio_would_log"] == []
     assert summary["clears"] == 0
     assert 0 <= summary["heard_ms"] - len(answer) // 8 < 50  # whole tokens of the model's speech
-    assert 0 < summary["answered_after_ms"] < 3000
     caller, agent = channels(record.read_bytes())
     assert question in caller
-    assert answer in agent
-    assert set(agent[: len(agent) // 8]) == {SILENCE}
+    # On a busy machine the answer may have pauses.
+    assert without_silence(agent) == without_silence(answer)
+    answered_after = first_sound(agent) - (caller.index(question) + len(question))
+    assert summary["answered_after_ms"] == pytest.approx(answered_after / 8, abs=25)
+    assert answered_after > 0
 
-    happened = [event["event"] for event in serve.events()]
+    names = [event["event"] for event in serve.events()]
     expected = ["call_started", "session_ready", "response_started", "call_ended"]
-    assert [name for name in happened if name in expected] == expected
+    assert [name for name in names if name in expected] == expected
     assert serve.events()[-1]["reason"] == "caller hung up"
     assert {event.get("call") for event in serve.events()[1:]} == {1}
-    assert "mistake" not in [event["event"] for event in model.events()]
+    assert "client_error" not in [event["event"] for event in model.events()]
     for command in (model, serve, phone):
         assert command.errors == ""
         for secret_text in (KEY, SECRET):
             assert secret_text not in "".join(command.lines)
 
 
-def test_a_call_is_told_in_lines_that_people_read() -> None:
-    with Command("serve", "--port", "0", "--realtime-url", NOBODY) as serve:
-        port = serve.line("listening on").partition("127.0.0.1:")[2].partition(":")[0]
-        with Command("phone", f"ws://127.0.0.1:{port}/media-stream") as phone:
+def test_events_of_a_call_are_printed_as_lines() -> None:
+    with RunningCommand("serve", "--port", "0", "--realtime-url", NOBODY) as serve:
+        port = serve.wait_for_line("listening on").partition("127.0.0.1:")[2].partition(":")[0]
+        with RunningCommand("phone", f"ws://127.0.0.1:{port}/media-stream") as phone:
             assert phone.wait() == 1
-        serve.line("call 1  call started  call_sid=CA")
-        serve.line("call 1  fault  peer=realtime  kind=refused")
-        serve.line('call 1  call ended  reason="realtime unreachable"')
+        serve.wait_for_line("call 1  call started  call_sid=CA")
+        serve.wait_for_line("call 1  fault  peer=realtime  kind=refused")
+        serve.wait_for_line('call 1  call ended  reason="realtime unreachable"')
     assert "warning  code=31921" in phone.lines[-2]
     assert "twilio_would_log=31921" in phone.lines[-1]
     assert "\x1b" not in "".join(serve.lines + phone.lines)  # no colours but on a terminal
 
 
 @each_runtime
-def test_the_paths_are_served_and_signatures_required(runtime: str) -> None:
+def test_paths_are_served_and_signatures_required(runtime: str) -> None:
     arguments = ("serve", "--port", "0", "--realtime-url", NOBODY, "--runtime", runtime, "--json")
     public = ("--public-url", "https://calls.example")
     token = {"TWILIO_AUTH_TOKEN": TOKEN}
-    with Command(*arguments, *public, environment=token) as serve:
-        port = serve.event("listening")["port"]
+    with RunningCommand(*arguments, *public, environment=token) as serve:
+        port = serve.wait_for_event("listening")["port"]
         statuses = [
-            status(http.client.HTTPConnection("127.0.0.1", port, timeout=5), method, path)
+            status(http.client.HTTPConnection("127.0.0.1", port, timeout=HANG_S), method, path)
             for method, path in [
                 ("GET", "/healthz"),
                 ("POST", "/incoming-call"),
@@ -122,24 +134,24 @@ def test_the_paths_are_served_and_signatures_required(runtime: str) -> None:
                 ("GET", "/"),
             ]
         ]
-        assert serve.interrupt() == 130
+        assert serve.send_signal() == 130
     assert statuses == [200, 403, 426, 404]
     assert TOKEN not in "".join(serve.lines)
 
 
-def test_with_a_certificate_it_speaks_tls(tmp_path: Path) -> None:
+def test_serve_with_a_certificate_uses_tls(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     arguments = ("serve", "--port", "0", "--realtime-url", NOBODY, "--json")
-    with Command(*arguments, *authority.options) as serve:
-        listening = serve.event("listening")
+    with RunningCommand(*arguments, *authority.options) as serve:
+        listening = serve.wait_for_event("listening")
         context = ssl.create_default_context(cafile=authority.trusted)
         secure = http.client.HTTPSConnection(
-            "localhost", listening["port"], timeout=5, context=context
+            "localhost", listening["port"], timeout=HANG_S, context=context
         )
         assert status(secure, "GET", "/healthz") == 200
         with socket.create_connection(("127.0.0.1", listening["port"])) as plain:
             plain.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
-            fault = serve.event("fault")
+            fault = serve.wait_for_event("fault")
     assert listening["url"].startswith("https://")
     assert fault["message"] == "the TLS handshake failed: what it sends is no TLS"
     assert "call" not in fault
@@ -159,13 +171,13 @@ def test_calls_are_numbered_and_end_with_the_service(runtime: str) -> None:
     with ExitStack() as opened:
         silent = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
         url = f"ws://127.0.0.1:{silent.getsockname()[1]}/v1/realtime"
-        serve = opened.enter_context(Command(*run, "--realtime-url", url))
-        port = serve.event("listening")["port"]
+        serve = opened.enter_context(RunningCommand(*run, "--realtime-url", url))
+        port = serve.wait_for_event("listening")["port"]
         streams = [opened.enter_context(stream(port)) for _ in range(3)]
-        numbers = sorted(serve.event("call_started")["call"] for _ in streams)
-        assert serve.interrupt() == 130
+        numbers = sorted(serve.wait_for_event("call_started")["call"] for _ in streams)
+        assert serve.send_signal() == 130
         for each in streams:
-            each.settimeout(5)
+            each.settimeout(HANG_S)
             while each.recv(65536):
                 pass
     assert numbers == [1, 2, 3]
@@ -173,7 +185,7 @@ def test_calls_are_numbered_and_end_with_the_service(runtime: str) -> None:
 
 
 def stream(port: int) -> socket.socket:
-    """A stream that has begun, opened by hand."""
+    """A connection with a started stream, made by hand."""
     about = {"streamSid": "MZ1", "callSid": "CA1", "accountSid": "AC1", "tracks": ["inbound"]}
     layout = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
     start = {"event": "start", "sequenceNumber": "1", "streamSid": "MZ1"}

@@ -1,4 +1,4 @@
-"""How the command is wrong to be used: one line that says what to do, and exit status 2."""
+"""Usage errors: one line that says how to correct the error, and exit status 2."""
 
 import json
 import socket
@@ -14,8 +14,9 @@ import pytest
 import trustme
 
 from certificates import server_context
-from command_line import RUNTIMES, Command, complaint
-from twilio_realtime.cli.commands import call
+from command_line import RUNTIMES, RunningCommand, usage_error
+from timeouts import HANG_S
+from twilio_realtime.cli.commands import run_command
 from twilio_realtime.sim.audio import write_wav
 
 KEY = "sk-proj-0123456789abcdef"
@@ -24,9 +25,9 @@ LOCAL = "ws://127.0.0.1:9/v1/realtime"
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 
 
-def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """As `complaint`, in this process, which takes less time."""
-    assert call(arguments) == 2
+def error_line(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """As `usage_error`, but in this process, which is faster."""
+    assert run_command(arguments) == 2
     out, errors = capsys.readouterr()
     (line,) = errors.splitlines()
     assert out == ""
@@ -40,18 +41,18 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-# What click finds.
+# Errors found by click.
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ("nosuch", "No such command 'nosuch'. (twilio-realtime --help tells more)"),
+        ("nosuch", "No such command 'nosuch'. (see twilio-realtime --help)"),
         (
             "phone ws://h/ --latncy-ms 3",
             "No such option '--latncy-ms'. Did you mean '--latency-ms'",
         ),
-        ("phone", "Missing argument 'URL'. (twilio-realtime phone --help tells more)"),
+        ("phone", "Missing argument 'URL'. (see twilio-realtime phone --help)"),
         ("serve --port 99999", "99999 is not in the range 0<=x<=65535"),
         ("model --port http", "'http' is not a valid integer"),
         ("model --say hello", "'hello' is not one of 'caller_question'"),
@@ -59,39 +60,40 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("phone ws://h/ --quiet-ms 0", "0 is not in the range"),
     ],
 )
-def test_a_wrong_option_is_told_in_one_line(
+def test_a_wrong_option_is_reported_in_one_line(
     capsys: pytest.CaptureFixture[str], arguments: str, line: str
 ) -> None:
-    assert line in said(capsys, *arguments.split())
+    assert line in error_line(capsys, *arguments.split())
 
 
-def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call([]) == 2
+def test_help_is_printed_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command([]) == 2
     assert "Commands:" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["serve", "phone", "model"])
-def test_help_teaches_by_examples_and_exit_statuses(
+def test_help_has_examples_and_exit_statuses(
     capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    assert call([command, "--help"]) == 0
+    assert run_command([command, "--help"]) == 0
     help_text = " ".join(capsys.readouterr().out.split())
     assert f"Examples: {'# ' if command == 'serve' else 'twilio-realtime'}" in help_text
     assert f"twilio-realtime {command} " in help_text
     assert "Exit status: " in help_text
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["--version"]) == 0
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["--version"]) == 0
     assert capsys.readouterr().out == "0.1.0\n"
 
 
-def test_the_process_exits_with_2_and_without_a_traceback() -> None:
-    told = complaint("phone", "http://127.0.0.1/")
-    assert told.startswith("the URL is not a ws:// or wss:// URL")
+def test_a_usage_error_exits_with_2_without_a_traceback() -> None:
+    assert usage_error("phone", "http://127.0.0.1/").startswith(
+        "the URL is not a ws:// or wss:// URL"
+    )
 
 
-def test_without_the_extra_the_command_says_how_to_install_it() -> None:
+def test_a_missing_extra_is_named_with_its_installation() -> None:
     script = "import sys; sys.modules['rich'] = None; import twilio_realtime.cli.__main__"
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
@@ -102,17 +104,17 @@ def test_without_the_extra_the_command_says_how_to_install_it() -> None:
     )
 
 
-# What serve needs.
+# Errors of serve.
 
 
 def test_serve_needs_a_key(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "OPENAI_API_KEY is not set" in said(capsys, "serve")
+    assert "OPENAI_API_KEY is not set" in error_line(capsys, "serve")
 
 
-def test_serve_needs_a_token_for_others_than_this_machine(
+def test_serve_needs_a_token_to_serve_other_hosts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    line = said(capsys, "serve", "--realtime-url", LOCAL, "--host", "")
+    line = error_line(capsys, "serve", "--realtime-url", LOCAL, "--host", "")
     assert "listening on all addresses without TWILIO_AUTH_TOKEN" in line
     assert "--insecure" in line
 
@@ -124,18 +126,18 @@ def test_serve_needs_a_token_for_others_than_this_machine(
         ("ws://models.example/v1/realtime", "the API key would travel in the clear"),
     ],
 )
-def test_serve_needs_a_good_realtime_url(
+def test_serve_needs_a_valid_realtime_url(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, url: str, line: str
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    told = said(capsys, "serve", "--realtime-url", url)
-    assert line in told
-    assert KEY not in told
+    printed = error_line(capsys, "serve", "--realtime-url", url)
+    assert line in printed
+    assert KEY not in printed
 
 
-def test_serve_needs_a_good_public_url(capsys: pytest.CaptureFixture[str]) -> None:
-    line = said(capsys, "serve", "--realtime-url", LOCAL, "--public-url", "calls.example")
-    assert "--public-url is no URL by which Twilio could reach this server" in line
+def test_serve_needs_a_valid_public_url(capsys: pytest.CaptureFixture[str]) -> None:
+    line = error_line(capsys, "serve", "--realtime-url", LOCAL, "--public-url", "calls.example")
+    assert "--public-url is not a URL at which Twilio can reach this server" in line
 
 
 def pem(folder: Path, name: str) -> tuple[str, str]:
@@ -146,21 +148,21 @@ def pem(folder: Path, name: str) -> tuple[str, str]:
     return str(certificate), str(key)
 
 
-def test_serve_needs_a_certificate_and_its_own_key(
+def test_serve_needs_a_certificate_and_its_key(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (one, key), (_, other) = pem(tmp_path, "one.example"), pem(tmp_path, "other.example")
     run = ("serve", "--realtime-url", LOCAL)
-    assert "--key needs --certificate" in said(capsys, *run, "--key", key)
-    assert "no such file" in said(capsys, *run, "--certificate", "absent.pem")
-    assert "no PEM file" in said(capsys, *run, "--certificate", key)
-    line = said(capsys, *run, "--certificate", one, "--key", other)
+    assert "--key needs --certificate" in error_line(capsys, *run, "--key", key)
+    assert "no such file" in error_line(capsys, *run, "--certificate", "absent.pem")
+    assert "not a PEM file" in error_line(capsys, *run, "--certificate", key)
+    line = error_line(capsys, *run, "--certificate", one, "--key", other)
     assert "--key does not belong to --certificate" in line
 
 
 @each_runtime
 @pytest.mark.parametrize("command", ["model", "serve"])
-def test_a_port_in_use_is_told(
+def test_a_port_in_use_is_reported(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     runtime: str,
@@ -169,47 +171,54 @@ def test_a_port_in_use_is_told(
     monkeypatch.setenv("OPENAI_REALTIME_URL", LOCAL)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-        line = said(capsys, command, "--port", port, "--runtime", runtime)
+        line = error_line(capsys, command, "--port", port, "--runtime", runtime)
     assert f"cannot listen on port {port} of 127.0.0.1: it is in use" in line
 
 
 @each_runtime
-def test_an_address_of_another_machine_is_told(
+def test_an_address_of_another_machine_is_reported(
     capsys: pytest.CaptureFixture[str], runtime: str
 ) -> None:
-    line = said(capsys, "model", "--host", "192.0.2.1", "--runtime", runtime)
+    line = error_line(capsys, "model", "--host", "192.0.2.1", "--runtime", runtime)
     assert "cannot listen on port 5051 of 192.0.2.1: cannot assign requested address" in line
 
 
-# What phone needs.
+# Errors of phone.
 
 
 @pytest.mark.parametrize(
     ("url", "line"),
     [
-        ("https://127.0.0.1/media-stream", "the URL is not a ws:// or wss:// URL: give the one"),
+        (
+            "https://127.0.0.1/media-stream",
+            "the URL is not a ws:// or wss:// URL: use the URL that",
+        ),
         ("ws:///media-stream", "the URL must have a host"),
-        ("ws://127.0.0.1:9/stream?to=me", "Twilio calls no stream whose URL has a query (31920)"),
+        ("ws://127.0.0.1:9/stream?to=me", "Twilio does not call a URL with a query (31920)"),
     ],
 )
-def test_phone_needs_a_good_url(capsys: pytest.CaptureFixture[str], url: str, line: str) -> None:
-    assert line in said(capsys, "phone", url)
+def test_phone_needs_a_valid_url(capsys: pytest.CaptureFixture[str], url: str, line: str) -> None:
+    assert line in error_line(capsys, "phone", url)
 
 
 @each_runtime
-def test_phone_says_when_nobody_listens(capsys: pytest.CaptureFixture[str], runtime: str) -> None:
+def test_phone_reports_a_refused_connection(
+    capsys: pytest.CaptureFixture[str], runtime: str
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    line = said(capsys, "phone", f"ws://127.0.0.1:{port}/media-stream", "--runtime", runtime)
+    line = error_line(capsys, "phone", f"ws://127.0.0.1:{port}/media-stream", "--runtime", runtime)
     assert f"cannot reach 127.0.0.1:{port}: connection refused (Twilio would log 31902)" in line
 
 
 @each_runtime
-def test_phone_says_when_the_certificate_does_not_match(
+def test_phone_reports_a_certificate_that_does_not_match(
     capsys: pytest.CaptureFixture[str], runtime: str
 ) -> None:
     with shaking_hands(server_context("other.example")) as port:
-        line = said(capsys, "phone", f"wss://localhost:{port}/media-stream", "--runtime", runtime)
+        line = error_line(
+            capsys, "phone", f"wss://localhost:{port}/media-stream", "--runtime", runtime
+        )
     assert f"cannot reach localhost:{port}: the TLS handshake with localhost failed: " in line
     assert "its certificate is not from an authority that is trusted here" in line
     assert "31910" in line
@@ -228,26 +237,28 @@ def shaking_hands(context: ssl.SSLContext) -> Generator[int, None, None]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield listener.getsockname()[1]
-        thread.join(5)
+        thread.join(HANG_S)
 
 
-def test_phone_needs_a_good_wav(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_phone_needs_a_valid_wav_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     noise = tmp_path / "noise.wav"
     run = ("phone", "ws://127.0.0.1:9/", "--wav", str(noise))
-    assert "noise.wav: no such file" in said(capsys, *run)
+    assert "noise.wav: no such file" in error_line(capsys, *run)
     for content in (b"", b"RIFF", b"noise" * 100, write_wav(b"left", b"right")):
         noise.write_bytes(content)
-        assert "is no WAV file of 8000 Hz, mono" in said(capsys, *run)
+        assert "is not a WAV file with 8000 Hz, mono" in error_line(capsys, *run)
     noise.write_bytes(write_wav(b""))
-    assert "holds no audio, or more than ten minutes" in said(capsys, *run)
-    assert "more than ten minutes" in said(capsys, *run[:-1], "/dev/zero")
-    assert "is a directory" in said(capsys, *run[:-1], str(tmp_path))
+    assert "has no audio, or more than ten minutes" in error_line(capsys, *run)
+    assert "more than ten minutes" in error_line(capsys, *run[:-1], "/dev/zero")
+    assert "is a directory" in error_line(capsys, *run[:-1], str(tmp_path))
 
 
-def test_phone_needs_a_place_for_its_recording(
+def test_phone_needs_a_writable_file_for_its_audio(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    line = said(capsys, "phone", "ws://127.0.0.1:9/", "--record", str(tmp_path / "no" / "call.wav"))
+    line = error_line(
+        capsys, "phone", "ws://127.0.0.1:9/", "--record", str(tmp_path / "no" / "call.wav")
+    )
     assert "call.wav: no such file or directory" in line
 
 
@@ -255,24 +266,26 @@ def test_phone_needs_a_place_for_its_recording(
 def test_phone_needs_parameters_with_a_name_and_a_value(
     capsys: pytest.CaptureFixture[str], parameter: str
 ) -> None:
-    line = said(capsys, "phone", "ws://127.0.0.1:9/", "--param", parameter)
+    line = error_line(capsys, "phone", "ws://127.0.0.1:9/", "--param", parameter)
     assert "--param needs a name and a value" in line
 
 
-# How it ends.
+# Exit statuses.
 
 
 @each_runtime
 @pytest.mark.parametrize(("number", "status"), [(2, 130), (15, 143)])
-def test_a_signal_ends_it_without_a_traceback(runtime: str, number: int, status: int) -> None:
-    with Command("model", "--port", "0", "--runtime", runtime) as command:
-        command.line("listening on ws://127.0.0.1:")
-        assert command.interrupt(number) == status
+def test_a_signal_ends_the_command_without_a_traceback(
+    runtime: str, number: int, status: int
+) -> None:
+    with RunningCommand("model", "--port", "0", "--runtime", runtime) as command:
+        command.wait_for_line("listening on ws://127.0.0.1:")
+        assert command.send_signal(number) == status
     assert command.errors == ""
 
 
 @each_runtime
-def test_who_reads_no_further_ends_it_quietly(runtime: str) -> None:
+def test_a_closed_stdout_ends_the_command_without_output(runtime: str) -> None:
     command = [sys.executable, "-m", "twilio_realtime.cli", "model", "--port", "0", "--json"]
     with subprocess.Popen(  # noqa: S603
         [*command, "--runtime", runtime], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -283,5 +296,5 @@ def test_who_reads_no_further_ends_it_quietly(runtime: str) -> None:
         process.stdout.close()
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(b"\x16")
-            assert process.wait(5) == 141
+            assert process.wait(HANG_S) == 141
         assert process.stderr.read() == b""

@@ -1,10 +1,10 @@
-"""Recorded calls go as they went. Put a file into the folder, and it is held to that."""
+"""Each recording in the folder `recorded_calls` replays without a difference."""
 
 from pathlib import Path
 
 import pytest
 
-from twilio_realtime.recordings.recorder import replay
+from twilio_realtime.recordings.replay import replay
 
 CALLS = sorted((Path(__file__).parent / "recorded_calls").glob("*.jsonl"))
 
@@ -14,9 +14,9 @@ def test_there_are_recorded_calls() -> None:
 
 
 @pytest.mark.parametrize("path", CALLS, ids=lambda path: path.stem)
-def test_a_recorded_call_goes_as_it_went(path: Path) -> None:
+def test_a_recorded_call_replays_without_a_difference(path: Path) -> None:
     with path.open(encoding="utf-8") as file:
-        replayed = replay(file)
-    assert replayed.difference is None, replayed.difference
-    assert not replayed.is_cut_off
-    assert replayed.steps > 10
+        result = replay(file)
+    assert result.difference is None, result.difference
+    assert not result.is_cut_off
+    assert result.steps > 10

@@ -8,7 +8,14 @@ import pytest
 
 from driving import RUNTIMES, CallParties, run_call_over_sockets, run_in_real_time
 from twilio_realtime.sim import sample_speech
-from twilio_realtime.sim.phone.caller import After, Cue, HangUp, Press, Say, WhenHeard
+from twilio_realtime.sim.phone.caller import (
+    AfterDelay,
+    CallerHangsUp,
+    CallerPressesKey,
+    CallerSays,
+    Cue,
+    WhenAgentHeard,
+)
 from twilio_realtime.sim.world.calls import byte_call, message_call
 from twilio_realtime_core.machine.units import MS, SECOND
 from twilio_realtime_core.notifications import (
@@ -34,10 +41,10 @@ CAUSES = (
 )
 WORDS = sample_speech.load("caller_interruption").audio[:4000]
 SCRIPT: tuple[Cue, ...] = (
-    After(0, Say(WORDS)),
-    WhenHeard(300, Say(WORDS)),
-    WhenHeard(300, Press("5")),
-    After(100 * MS, HangUp()),
+    AfterDelay(0, CallerSays(WORDS)),
+    WhenAgentHeard(300, CallerSays(WORDS)),
+    WhenAgentHeard(300, CallerPressesKey("5")),
+    AfterDelay(100 * MS, CallerHangsUp()),
 )
 
 
@@ -48,7 +55,7 @@ def kinds_of_causes(event: list[object]) -> list[str]:
 def simulate(*, level: str) -> list[str]:
     call = CallParties(SCRIPT)
     build = byte_call if level == "bytes" else message_call
-    world = build(call.bridge, call.phone, call.model, to_twilio_ns=0, to_model_ns=0)
+    world = build(call.bridge, call.phone, call.model, twilio_latency_ns=0, model_latency_ns=0)
     world.run(60 * SECOND)
     return kinds_of_causes([event for _, name, event in world.notifications if name == "bridge"])
 

@@ -33,7 +33,11 @@ class StepCounter(trio.abc.Instrument):
 def test_the_task_order_of_trio_does_not_change_a_call() -> None:
     reference = CallParties(LONG_SCRIPT)
     world = byte_call(
-        reference.bridge, reference.phone, reference.model, to_twilio_ns=0, to_model_ns=0
+        reference.bridge,
+        reference.phone,
+        reference.model,
+        twilio_latency_ns=0,
+        model_latency_ns=0,
     )
     world.run(60 * SECOND)
     expected = [event for _, name, event in world.notifications if name == "bridge"]

@@ -19,9 +19,9 @@ from twilio_realtime.runtime.tls import Tls
 from twilio_realtime.server.service import Service, ServiceConfig, check_exposure
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
-from twilio_realtime.sim.model.replies import Reply, Speech
-from twilio_realtime.sim.phone.caller import After, Cue, Say, WhenQuiet
-from twilio_realtime.sim.phone.caller import HangUp as HangUpPhone
+from twilio_realtime.sim.model.replies import Reply, SpokenReply
+from twilio_realtime.sim.phone.caller import AfterDelay, CallerSays, Cue, WhenAgentQuiet
+from twilio_realtime.sim.phone.caller import CallerHangsUp as HangUpPhone
 from twilio_realtime.sim.phone.twilio_peer import SERVER, TwilioPeer
 from twilio_realtime.sim.world.byte_world import ByteWorld
 from twilio_realtime_core import (
@@ -438,7 +438,10 @@ def test_other_addresses_require_a_token_or_the_insecure_option(host: str) -> No
 QUESTION = sample_speech.load("caller_question").audio
 ANSWER = sample_speech.load("agent_answer")
 VAD = SessionConfig(turn_detection={"type": "server_vad", "silence_duration_ms": 500})
-SCRIPT: tuple[Cue, ...] = (After(500 * MS, Say(QUESTION)), WhenQuiet(9 * SECOND, HangUpPhone()))
+SCRIPT: tuple[Cue, ...] = (
+    AfterDelay(500 * MS, CallerSays(QUESTION)),
+    WhenAgentQuiet(9 * SECOND, HangUpPhone()),
+)
 
 
 class SimulatedCall:
@@ -457,7 +460,7 @@ class SimulatedCall:
         self.opened_calls: list[tuple[BridgeLike, HttpRequest]] = []
         self.machine = service.open_connection(self.on_call)
         self.phone = TwilioPeer(url=url, seed=1, script=script)
-        self.model = RealtimePeer([Reply((Speech(ANSWER.audio, ANSWER.transcript),))], seed=2)
+        self.model = RealtimePeer([Reply((SpokenReply(ANSWER.audio, ANSWER.transcript),))], seed=2)
         self.requests: list[HttpRequest] = []
 
         def respond(request: HttpRequest) -> HttpResponse | Upgrade:
@@ -472,7 +475,7 @@ class SimulatedCall:
         model: ByteMachine = HttpConnection(CLIENT, respond, random.randbytes)
         if tls:
             model = Tls(model, server={CLIENT: server_context("localhost")})
-        self.world = ByteWorld(seed=1, segment=True)
+        self.world = ByteWorld(seed=1, is_segmented=True)
         self.world.add("phone", Stack(self.phone, {SERVER: link}, random.randbytes))
         self.world.add("service", self.machine)
         self.world.add("model", model)
@@ -503,7 +506,7 @@ def test_a_whole_call_passes_through_the_service(*, tls: bool) -> None:
     assert len(call.events(ResponseFinished)) == 1
     assert call.events(Fault) == []
     assert call.phone.warnings == []
-    assert call.model.complaints == []
+    assert call.model.sent_errors == []
     assert call.machine.deadline is None
     (opening,) = call.requests
     assert opening.header("authorization") == f"Bearer {KEY}"
@@ -521,4 +524,4 @@ def test_the_application_gets_the_bridge_and_sends_it_commands(*, tls: bool) -> 
     call.world.call("service", "perform", bridge.send(HangUp(), call.world.now))
     call.run()
     assert call.events(CallEnded) == [CallEnded(EndReason.HUNG_UP)]
-    assert call.phone.over
+    assert call.phone.is_over

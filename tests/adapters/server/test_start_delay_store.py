@@ -18,9 +18,9 @@ def late_call(store: StartDelayStore) -> Call:
     call.phone(mark("0"))
     call.opened_and_configured()
     call.model(created())
-    call.late_ns = 120 * MS
+    call.start_delay_ns = 120 * MS
     call.model(delta(800))
-    call.hear(220)
+    call.play(220)
     return call
 
 

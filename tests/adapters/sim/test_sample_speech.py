@@ -1,4 +1,4 @@
-"""The sample_speech, and the G.711 and WAV code that reads them."""
+"""Sample speech, and the G.711 and WAV code that reads it."""
 
 import struct
 from importlib.resources import files
@@ -22,7 +22,7 @@ SECONDS = {
 }
 
 
-def test_names_are_those_of_the_files_shipped() -> None:
+def test_names_match_the_files_in_the_package() -> None:
     folder = files("twilio_realtime.sim.sample_speech")
     samples = [file for file in folder.iterdir() if file.name.endswith(".wav")]
     assert sorted(file.name for file in samples) == sorted(
@@ -32,18 +32,18 @@ def test_names_are_those_of_the_files_shipped() -> None:
 
 
 @pytest.mark.parametrize("name", sample_speech.NAMES)
-def test_each_is_speech_from_its_beginning_to_its_end(name: str) -> None:
-    recording = sample_speech.load(name)
+def test_samples_contain_speech_from_start_to_end(name: str) -> None:
+    sample = sample_speech.load(name)
     shortest, longest = SECONDS[name]
-    assert recording.name == name
-    assert shortest < len(recording.audio) / 8000 < longest
-    assert audio.energy(recording.audio) > 0.002
-    assert audio.energy(recording.audio[:800]) > 0.0001
-    assert audio.energy(recording.audio[-800:]) > 0.0001
+    assert sample.name == name
+    assert shortest < len(sample.audio) / 8000 < longest
+    assert audio.energy(sample.audio) > 0.002
+    assert audio.energy(sample.audio[:800]) > 0.0001
+    assert audio.energy(sample.audio[-800:]) > 0.0001
 
 
 @pytest.mark.parametrize("name", sample_speech.NAMES)
-def test_words_are_the_same_in_the_script_the_page_and_the_code(name: str) -> None:
+def test_script_page_and_code_have_the_same_words(name: str) -> None:
     words = sample_speech.load(name).transcript
     assert f'"{words}"\n' in (DOCS / "make_recordings.sh").read_text("utf-8")
     assert f"| {words} |\n" in (DOCS / "recordings.md").read_text("utf-8")
@@ -106,6 +106,6 @@ def test_channels_are_interleaved_and_padded_to_the_longest() -> None:
         (audio.write_wav(b"")[:38], "without data"),
     ],
 )
-def test_other_files_are_an_error(file: bytes, message: str) -> None:
+def test_other_files_and_formats_are_an_error(file: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         audio.read_wav(file)

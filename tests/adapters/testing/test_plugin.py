@@ -1,4 +1,4 @@
-"""The plugin in test runs of its own: the fixture, its options, and the example of the page."""
+"""The pytest plugin in nested test runs: the fixture, its options, and the example of the docs."""
 
 import re
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-# Test runs in this process share these modules, where each would otherwise import its own copy.
+# Nested runs in this process share these modules; otherwise each run would import them again.
 import twilio_realtime.testing.strategies  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
 pytest_plugins = ["pytester"]
@@ -29,12 +29,12 @@ async def other(call):
 
 
 def run(pytester: pytest.Pytester, *options: str) -> pytest.RunResult:
-    """In a process with the plugin once, whether or not it is installed with its entry point."""
+    """Run tests in this process, with the plugin loaded whether or not it has its entry point."""
     plugins = ("-p", "twilio_realtime.testing.plugin", "-p", "no:cacheprovider")
     return pytester.runpytest_inprocess(*plugins, "--strict-markers", *options)
 
 
-def test_a_test_has_a_call_with_its_agent_and_needs_no_other_plugin(
+def test_a_test_has_a_call_and_needs_no_other_plugin(
     pytester: pytest.Pytester,
 ) -> None:
     pytester.makepyfile(
@@ -43,17 +43,17 @@ def test_a_test_has_a_call_with_its_agent_and_needs_no_other_plugin(
 pytestmark = pytest.mark.call(agent=agent)
 
 async def test_of_the_module(call, tmp_path):
-    assert (await call.ended()).reason.name == "HUNG_UP"
+    assert (await call.wait_for_end()).reason.name == "HUNG_UP"
 
-@pytest.mark.call(agent=other, parameters={"who": "Ann"})
+@pytest.mark.call(agent=other, custom_parameters={"who": "Ann"})
 async def test_of_its_own(call):
     await call.hang_up()
-    assert (await call.ended()).reason.name == "CALLER_HUNG_UP"
+    assert (await call.wait_for_end()).reason.name == "CALLER_HUNG_UP"
     assert call.notifications[0].custom_parameters == {"who": "Ann"}
 
 class TestInAClass:
     async def test_in_a_class(self, call):
-        await call.ended()
+        await call.wait_for_end()
 
 async def test_another_agent(call):
     call.agent = other
@@ -68,7 +68,7 @@ RUNTIME = """
 import sniffio
 
 async def test_which(call):
-    await call.begin()
+    await call.dial()
     print("\\non", sniffio.current_async_library())
 """
 
@@ -82,7 +82,7 @@ async def test_which(call):
         (("--call-runtime", "both"), ["on trio", "on asyncio"]),
     ],
 )
-def test_the_runtime_is_chosen(
+def test_the_runtime_is_chosen_by_option_and_configuration(
     pytester: pytest.Pytester, options: tuple[str, ...], seen: list[str]
 ) -> None:
     pytester.makepyfile(RUNTIME)
@@ -91,7 +91,7 @@ def test_the_runtime_is_chosen(
     assert [line for line in result.outlines if line.startswith("on ")] == seen
 
 
-def test_each_example_has_a_call_of_its_own(pytester: pytest.Pytester) -> None:
+def test_each_example_of_hypothesis_has_a_new_call(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
 import pytest
@@ -99,18 +99,18 @@ from hypothesis import given, settings
 from twilio_realtime.testing import strategies
 
 @settings(deadline=None, max_examples=3, database=None)
-@given(script=strategies.calls(2, keys="12"), faults=strategies.faults("marks lost"))
-async def test_any_call(call, script, faults):
+@given(turns=strategies.turns(2, keys="12"), impairments=strategies.impairments("marks lost"))
+async def test_any_call(call, turns, impairments):
     assert call.notifications == []
-    call.faults = faults
-    await call.follow(script)
+    call.impairments = impairments
+    await call.take_turns(turns)
 
 class TestInAClass:
     @settings(deadline=None, max_examples=3, database=None)
     @given(ms=strategies.interruption_times())
     async def test_in_a_class(self, call, ms):
         assert call.notifications == []
-        await call.begin()
+        await call.dial()
 """
     )
     run(pytester).assert_outcomes(passed=2)
@@ -118,18 +118,20 @@ class TestInAClass:
 
 
 @pytest.mark.parametrize(
-    ("test", "complaint"),
+    ("test", "message"),
     [
-        ("def test_sync(call): pass", "is an `async def`"),
-        ("@pytest.mark.call(print, 1)\nasync def test_sync(call): pass", "takes names"),
+        ("def test_sync(call): pass", "must be an `async def`"),
+        ("@pytest.mark.call(print, 1)\nasync def test_sync(call): pass", "takes keyword arguments"),
         ("@pytest.mark.call(runtime='curio')\nasync def test_x(call): pass", "trio, asyncio"),
     ],
 )
-def test_misuse_is_told(pytester: pytest.Pytester, test: str, complaint: str) -> None:
+def test_misuse_fails_the_test_with_its_reason(
+    pytester: pytest.Pytester, test: str, message: str
+) -> None:
     pytester.makepyfile(f"import pytest\n{test}")
     result = run(pytester)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([f"*{complaint}*"])
+    result.stdout.fnmatch_lines([f"*{message}*"])
 
 
 FIXTURE = """
@@ -141,7 +143,7 @@ def another(call):
     return call
 
 async def test_x(another, call):
-    await another.begin()
+    await another.dial()
     assert another is call
 """
 
@@ -149,33 +151,31 @@ async def test_x(another, call):
 @pytest.mark.parametrize(
     "use",
     [
-        "call.model.replies('Hello')",
+        "call.model.respond_with('Hello')",
         "call.agent = print",
     ],
 )
-def test_a_fixture_that_uses_the_call_is_told_that_it_is_too_early(
-    pytester: pytest.Pytester, use: str
-) -> None:
+def test_a_fixture_that_uses_the_call_is_refused(pytester: pytest.Pytester, use: str) -> None:
     pytester.makepyfile(FIXTURE.replace("pass", use))
     result = run(pytester)
     result.assert_outcomes(errors=1)
-    told = "*AttributeError: call.*: `call` begins with the test*use a helper function*"
-    result.stdout.fnmatch_lines([told])
+    expected = "*AttributeError: call.*: `call` starts with the test*to a helper function*"
+    result.stdout.fnmatch_lines([expected])
 
 
-def test_a_fixture_may_hand_it_on(pytester: pytest.Pytester) -> None:
+def test_a_fixture_may_return_the_call(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(FIXTURE)
     run(pytester).assert_outcomes(passed=1)
 
 
-def test_a_test_asks_for_the_call_itself(pytester: pytest.Pytester) -> None:
+def test_a_test_must_use_the_call_itself(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
 import pytest
 
 @pytest.fixture
 def helper(call):
-    return lambda: call.begin()
+    return lambda: call.dial()
 
 async def test_x(helper):
     await helper()
@@ -183,10 +183,10 @@ async def test_x(helper):
     )
     result = run(pytester)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*a fixture asks for `call`, and the test does not: *helper fun*"])
+    result.stdout.fnmatch_lines(["*a fixture uses `call`, and the test does not: *helper fun*"])
 
 
-def test_other_tests_are_left_alone(pytester: pytest.Pytester) -> None:
+def test_other_tests_are_not_affected(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
 import pytest
@@ -203,13 +203,15 @@ def test_with_another_call(call): assert call == 5
 
 
 def test_a_failure_shows_the_last_steps(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("async def test_x(call):\n    await call.say('Hi')\n    assert call.heard")
+    pytester.makepyfile(
+        "async def test_x(call):\n    await call.say('Hi')\n    assert call.heard_speech"
+    )
     result = run(pytester)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*The last steps of the call:*", "*bridge.receive_text(*"])
 
 
-# The example of the page
+# The example of the docs.
 
 QUICK = """
 from hypothesis import Phase, settings
@@ -230,24 +232,24 @@ def example(pytester: pytest.Pytester) -> None:
 
 
 def block(word: str, start: str) -> str:
-    """The block of the page that is of this kind, and begins so."""
+    """Return the block of the page of this kind that starts so."""
     found = [part for part in PAGE.read_text().split(f"```{word}\n")[1:] if part.startswith(start)]
     (one,) = found
     return one.partition("```")[0]
 
 
-def test_the_example_finds_the_mistake_and_the_smallest_interruption(
+def test_the_example_finds_the_mistake_with_the_smallest_interruption(
     pytester: pytest.Pytester,
 ) -> None:
     example(pytester)
     result = run(pytester, "test_order_agent.py")
     result.assert_outcomes(passed=1, failed=1)
-    shown = [line.strip() for line in block("text", "ApplicationError").splitlines()]
-    told = [line.lstrip("E").strip() for line in result.outlines]
-    assert [line for line in shown if not any(line in each for each in told)] == []
+    expected = [line.strip() for line in block("text", "ApplicationError").splitlines()]
+    printed = [line.lstrip("E").strip() for line in result.outlines]
+    assert [line for line in expected if not any(line in each for each in printed)] == []
 
 
-def test_the_example_passes_once_it_is_mended(pytester: pytest.Pytester) -> None:
+def test_the_corrected_example_passes(pytester: pytest.Pytester) -> None:
     example(pytester)
     code = (EXAMPLES / "order_agent.py").read_text()
     changes = re.findall(r"((?:^-.*\n)+)((?:^\+.*\n)+)", block("diff", "-"), re.M)

@@ -1,4 +1,4 @@
-"""Loops whose time is that of the test: tasks that are ready at one instant."""
+"""Loops with virtual time: the order of tasks that are ready at one instant."""
 
 import asyncio
 import sys
@@ -16,7 +16,7 @@ SCHEDULER = import_module("trio._core._run")
 
 
 def race(runtime: str, seed: int) -> str:
-    """Tasks that race for ten instants, in the order in which they came in."""
+    """The order in which two tasks run at ten instants."""
     order: list[str] = []
 
     async def run(name: str) -> None:
@@ -24,33 +24,33 @@ def race(runtime: str, seed: int) -> str:
             await anyio.sleep(0.5)
             order.append(name)
 
-    async def story(call: PhoneCall) -> None:
+    async def script(call: PhoneCall) -> None:
         async with anyio.create_task_group() as tasks:
             for name in "ab":
                 tasks.start_soon(run, name)
             await call.say("Hello")
 
-    PhoneCall(runtime=runtime, seed=seed).run(story)
+    PhoneCall(runtime=runtime, seed=seed).run(script)
     return "".join(order)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_the_same_test_has_the_same_order_of_tasks(runtime: str) -> None:
+def test_the_same_test_runs_tasks_in_the_same_order(runtime: str) -> None:
     assert len({race(runtime, 0) for _ in range(10)}) == 1
 
 
-def test_on_trio_tests_of_other_seeds_have_other_orders() -> None:
+def test_the_seed_decides_the_order_of_tasks_on_trio() -> None:
     assert len({race("trio", seed) for seed in range(5)}) > 1
 
 
-def test_loops_of_others_are_left_as_they_are() -> None:
+def test_other_loops_of_trio_are_not_affected() -> None:
     before = dict(vars(SCHEDULER))
     race("trio", 0)
     assert vars(SCHEDULER) == before
 
 
 @pytest.mark.parametrize("name", ["_ALLOW_DETERMINISTIC_SCHEDULING", "_r"])
-def test_a_trio_without_one_of_the_private_names_does_no_harm(
+def test_a_trio_without_a_private_name_still_runs_tests(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(SCHEDULER, name)
@@ -58,7 +58,9 @@ def test_a_trio_without_one_of_the_private_names_does_no_harm(
     assert not hasattr(SCHEDULER, name)
 
 
-def test_nor_does_one_without_their_module(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trio_without_its_private_module_still_runs_tests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delitem(sys.modules, SCHEDULER.__name__)
     assert sorted(race("trio", 0)) == sorted(10 * "ab")
 

@@ -35,7 +35,7 @@ def linear(audio: bytes) -> memoryview:
 
 
 def heard(audio: bytes, tone_ms: int, pause_ms: int) -> str:
-    """The keys that a receiver hears in tones of one length with pauses of one length."""
+    """The keys that a receiver detects in tones of one length with pauses of one length."""
     keys = ""
     step = 8 * (tone_ms + pause_ms)
     assert len(audio) % step == 0
@@ -64,9 +64,7 @@ def test_short_tones_are_heard_as_well(keys: str, tone_ms: int, pause_ms: int) -
 
 
 @pytest.mark.parametrize(("key", "low", "high"), [("1", 697, 1209), ("D", 941, 1633)])
-def test_a_tone_is_two_sines_of_the_levels_stated_and_nothing_else(
-    key: str, low: int, high: int
-) -> None:
+def test_a_tone_is_two_sines_of_the_stated_levels(key: str, low: int, high: int) -> None:
     # A whole second, so that every frequency of the keypad has whole periods.
     tone = linear(key_tones(key, 1000, 40)[:8000])
     assert level(power(tone, low)) == pytest.approx(-8, abs=0.1)
@@ -76,14 +74,14 @@ def test_a_tone_is_two_sines_of_the_levels_stated_and_nothing_else(
 
 
 @pytest.mark.parametrize("key", "05D")
-def test_a_tone_begins_without_a_click(key: str) -> None:
+def test_a_tone_starts_without_a_click(key: str) -> None:
     tone = linear(key_tones(key))
     assert tone[0] == 0
     steps = [abs(after - before) for before, after in pairwise(tone[:800])]
     assert abs(tone[1]) <= max(steps)
 
 
-def test_a_long_tone_goes_on_without_a_break() -> None:
+def test_a_long_tone_has_no_break() -> None:
     tone = key_tones("5", 2500, 40)[: 2500 * 8]
     assert tone[8000:16000] == tone[:8000]
     assert tone[16000:] == tone[:4000]

@@ -52,14 +52,14 @@ def test_a_caller_frame_holds_20_ms() -> None:
         "AAA\0",
     ],
 )
-def test_what_is_no_base64_or_empty_is_not_counted(payload: str) -> None:
+def test_an_empty_or_wrong_payload_is_not_counted(payload: str) -> None:
     assert count_samples(payload) is None
 
 
 @given(st.text(alphabet=ALPHABET + '==\n-"é', max_size=16) | st.text(max_size=8))
 @example("AAAA====")
 @example("AB==")
-def test_a_payload_is_base64_exactly_if_it_decodes_and_has_the_length_of_its_audio(
+def test_a_payload_is_base64_exactly_if_it_decodes(
     payload: str,
 ) -> None:
     # The decoder alone lets padding pass that stands where none is needed.
@@ -75,7 +75,7 @@ def test_mu_law_is_named_without_a_rate() -> None:
     assert PCMU_FORMAT == {"type": "audio/pcmu"}
 
 
-# The decision values at which segments begin, and the codes from there on (ITU-T G.711, table 2a).
+# The decision values at which segments start, and their codes (ITU-T G.711, table 2a).
 SEGMENTS = [
     (31, 0xEF),
     (95, 0xDF),
@@ -88,7 +88,7 @@ SEGMENTS = [
 
 
 @pytest.mark.parametrize(("value", "code"), SEGMENTS)
-def test_segments_begin_where_the_recommendation_says(value: int, code: int) -> None:
+def test_segments_start_where_the_recommendation_says(value: int, code: int) -> None:
     assert pcmu.encode([value - 1, value]) == bytes([code + 1, code])
     assert pcmu.encode([-value, -value - 1]) == bytes([code + 1 - 0x80, code - 0x80])
 
@@ -102,12 +102,12 @@ def test_nothing_is_silence() -> None:
     assert pcmu.silence(0) == b""
 
 
-def test_what_is_too_loud_is_clipped() -> None:
+def test_samples_that_are_too_loud_are_clipped() -> None:
     assert pcmu.encode([10**6, -(10**6)]) == pcmu.encode([pcmu.FULL_SCALE, -pcmu.FULL_SCALE])
 
 
 @given(st.lists(st.integers(-8159, 8158), max_size=50))
-def test_every_value_is_within_half_a_step_of_what_is_decoded(values: list[int]) -> None:
+def test_every_value_decodes_to_within_half_a_step(values: list[int]) -> None:
     codes = pcmu.encode(values)
     linear = memoryview(to_linear(codes)).cast("h")
     assert len(linear) == len(values)
@@ -117,7 +117,7 @@ def test_every_value_is_within_half_a_step_of_what_is_decoded(values: list[int])
 
 
 @given(st.binary(max_size=50))
-def test_what_was_decoded_is_encoded_as_it_was(codes: bytes) -> None:
+def test_decoded_values_are_encoded_to_their_codes(codes: bytes) -> None:
     linear = memoryview(to_linear(codes)).cast("h")
     # Both codes for nothing decode to the same 0.
     assert pcmu.encode(value >> 2 for value in linear) == codes.replace(b"\x7f", b"\xff")

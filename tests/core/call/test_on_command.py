@@ -1,4 +1,4 @@
-"""What the application's commands do, seen from outside: through `Bridge`."""
+"""What the commands of the application do to a call."""
 
 import json
 from base64 import b64encode
@@ -88,7 +88,7 @@ def function_call(call_id: str = "c1", status: str = "completed") -> dict[str, A
 
 
 def calling_a_function(*call_ids: str) -> Call:
-    """The model has asked for functions in a response that has not ended."""
+    """The model has called functions in a response that is not done."""
     call = Call.ready()
     call.model(created())
     for each in call_ids or ("c1",):
@@ -96,7 +96,7 @@ def calling_a_function(*call_ids: str) -> Call:
     return call
 
 
-# Messages
+# Messages.
 
 
 def test_a_message_becomes_an_item_and_the_model_answers() -> None:
@@ -107,7 +107,7 @@ def test_a_message_becomes_an_item_and_the_model_answers() -> None:
     assert isinstance(request, CreateResponse)
 
 
-def test_a_message_may_hold_pictures_have_its_place_and_want_no_answer() -> None:
+def test_a_message_may_have_pictures_and_no_response() -> None:
     call = Call.ready()
     picture = ImagePart("data:image/png;base64,AA==", "low")
     message = SendMessage(
@@ -135,7 +135,7 @@ def test_several_messages_during_a_response_get_one_answer_after_it() -> None:
     assert types(call.model(response_done()).to_model) == ["response.create"]
 
 
-def test_an_interruption_and_a_message_cancel_truncate_add_and_only_then_ask() -> None:
+def test_a_message_after_an_interruption_is_answered_after_the_response() -> None:
     """S39."""
     call = Call.talking(8000)
     call.wait(300)
@@ -147,7 +147,7 @@ def test_an_interruption_and_a_message_cancel_truncate_add_and_only_then_ask() -
     assert types(call.model(response_done(status="cancelled")).to_model) == ["response.create"]
 
 
-def test_what_is_said_before_the_session_is_ready_waits_in_order() -> None:
+def test_commands_before_the_session_is_ready_are_queued() -> None:
     call = Call.connected()
     assert call.send(SendMessage("one")).to_model == []
     assert call.send(CreateResponse({"instructions": "x"})).to_model == []
@@ -163,10 +163,10 @@ SESSION_DATA = {
 }
 
 
-# Requests for responses
+# Requests for responses.
 
 
-def test_a_request_by_hand_waits_for_the_response_under_way_and_keeps_its_parameters() -> None:
+def test_a_request_is_queued_during_a_response_with_its_parameters() -> None:
     """S42."""
     call = Call.ready()
     call.model(created())
@@ -175,14 +175,14 @@ def test_a_request_by_hand_waits_for_the_response_under_way_and_keeps_its_parame
     assert call.model(response_done()).to_model == [request]
 
 
-def test_a_request_by_hand_then_audio_keeps_their_order() -> None:
+def test_a_request_and_later_audio_keep_their_order() -> None:
     """S41."""
     call = Call.ready()
     assert types(call.send(CreateResponse()).to_model) == ["response.create"]
     assert call.phone(media(audio(160))).to_model == [AppendAudio(audio(160))]
 
 
-def test_a_request_that_names_a_format_has_it_pinned_and_no_other() -> None:
+def test_a_request_may_name_only_the_phone_s_format() -> None:
     call = Call.ready()
     output = {"audio": {"output": {"voice": "marin", "format": PCMU}}}
     assert call.send(CreateResponse(output, "e")).to_model == [CreateResponse(output, "e")]
@@ -191,11 +191,11 @@ def test_a_request_that_names_a_format_has_it_pinned_and_no_other() -> None:
         call.send(wrong)
 
 
-def test_a_response_outside_the_conversation_is_asked_for_at_once() -> None:
+def test_an_out_of_band_response_is_requested_at_once() -> None:
     call = Call.ready()
     call.model(created())
-    beside = CreateResponse({"conversation": "none"}, "beside")
-    assert call.send(beside).to_model == [beside]
+    out_of_band = CreateResponse({"conversation": "none"}, "beside")
+    assert call.send(out_of_band).to_model == [out_of_band]
 
 
 def test_requests_that_were_never_answered_are_counted_at_the_end() -> None:
@@ -204,11 +204,11 @@ def test_requests_that_were_never_answered_are_counted_at_the_end() -> None:
     call.send(CreateResponse({"instructions": "x"}))
     call.send(HangUp())
     call.closed(Peer.TWILIO)
-    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = call.closed(Peer.REALTIME).notified(CallEnded)
     assert ended.unanswered_requests == 2
 
 
-def test_an_interruption_before_the_response_has_begun_stops_it_at_its_birth() -> None:
+def test_an_interruption_cancels_a_requested_response_when_created() -> None:
     call = Call.ready()
     call.send(SendMessage("Tell me a story"))
     assert call.model(speech_started()).to_model == []
@@ -217,7 +217,7 @@ def test_an_interruption_before_the_response_has_begun_stops_it_at_its_birth() -
     assert call.model(delta(800)).actions == []
 
 
-def test_an_interruption_that_cancels_nothing_only_silences_what_has_not_begun() -> None:
+def test_an_interruption_without_cancel_suppresses_a_requested_response() -> None:
     call = Call.ready()
     call.send(SendMessage("Tell me a story"))
     call.send(Interrupt(cancel=False))
@@ -228,7 +228,7 @@ def test_an_interruption_that_cancels_nothing_only_silences_what_has_not_begun()
 # Audio
 
 
-def test_audio_of_the_application_reaches_the_model_and_may_end_the_turn() -> None:
+def test_audio_of_the_application_may_be_committed() -> None:
     call = Call.ready()
     sound = bytes(range(200))
     assert call.send(SendAudio(sound)).to_model == [AppendAudio(b64encode(sound).decode())]
@@ -241,7 +241,7 @@ def test_no_audio_or_more_than_a_minute_is_misuse(samples: int) -> None:
         Call.ready().send(SendAudio(bytes(samples)))
 
 
-def test_a_muted_caller_is_silence_of_the_same_length_and_heard_again_when_unmuted() -> None:
+def test_a_muted_caller_is_replaced_by_silence_until_unmuted() -> None:
     call = Call.ready()
     call.send(Mute())
     (silence,) = call.phone(media(audio(159))).to_model
@@ -251,88 +251,88 @@ def test_a_muted_caller_is_silence_of_the_same_length_and_heard_again_when_unmut
     assert call.phone(media(audio(160))).to_model == [AppendAudio(audio(160))]
 
 
-# Audio of the application's own
+# Clips.
 
 
-def test_a_greeting_is_played_with_marks_and_is_told_when_it_was_heard() -> None:
+def test_a_greeting_is_played_with_marks_and_notified() -> None:
     call = Call.ready()
     done = call.send(Play(b"\x00" * 2400, "greeting"))
-    assert done.sound == audio(2400)
+    assert done.audio_base64 == audio(2400)
     assert isinstance(done.to_twilio[-1], Mark)
-    assert call.hear(299).told(ClipFinished) == []
-    assert call.hear(1).told(ClipFinished) == [ClipFinished("greeting", 300, 300)]
+    assert call.play(299).notified(ClipFinished) == []
+    assert call.play(1).notified(ClipFinished) == [ClipFinished("greeting", 300, 300)]
 
 
-def test_a_greeting_does_not_yield_to_the_agent_who_comes_behind_it() -> None:
+def test_a_greeting_is_not_cut_by_the_agent() -> None:
     call = Call.ready()
     call.send(Play(b"\x00" * 8000, "greeting"))
     call.model(created())
     assert [type(each) for each in call.model(delta(800)).to_twilio] == [Media]
-    call.hear(500)
+    call.play(500)
     interrupted = call.model(speech_started())
     assert interrupted.to_twilio == [Clear("MZ1")]
     assert types(interrupted.to_model) == []  # nothing of the response was heard, nor is it done
-    assert interrupted.told(ClipFinished) == [ClipFinished("greeting", 500, 1000)]
+    assert interrupted.notified(ClipFinished) == [ClipFinished("greeting", 500, 1000)]
 
 
-def test_hold_sound_is_cleared_at_the_first_sound_of_the_agent() -> None:
+def test_hold_audio_is_cleared_when_the_agent_speaks() -> None:
     call = Call.ready()
     call.send(Play(b"\x00" * 8000, "hold", until_agent_speaks=True))
-    call.hear(400)
+    call.play(400)
     call.model(created())
     done = call.model(delta(800))
     assert [type(each) for each in done.to_twilio[:2]] == [Clear, Media]
-    assert done.told(ClipFinished) == [ClipFinished("hold", 400, 1000)]
+    assert done.notified(ClipFinished) == [ClipFinished("hold", 400, 1000)]
 
 
-def test_hold_sound_waits_until_the_agent_was_heard() -> None:
+def test_hold_audio_starts_after_the_agent_was_heard() -> None:
     call = Call.talking(800)
     call.model(audio_done())
     call.model(response_done())
-    assert call.send(Play(b"\x00" * 800, "hold", until_agent_speaks=True)).audio == []
-    assert call.hear(99).audio == []
-    assert call.hear(1).sound == audio(800)
+    assert call.send(Play(b"\x00" * 800, "hold", until_agent_speaks=True)).audio_samples == []
+    assert call.play(99).audio_samples == []
+    assert call.play(1).audio_base64 == audio(800)
 
 
-def test_hold_sound_waits_while_the_agent_is_in_the_middle_of_a_word() -> None:
+def test_hold_audio_does_not_start_inside_a_part() -> None:
     call = Call.talking(800)
-    call.hear(100)
-    assert call.send(Play(b"\x01" * 800, "hold", until_agent_speaks=True)).audio == []
-    assert call.hear(5000).audio == []
-    assert call.model(audio_done()).sound == audio(800, 1)
+    call.play(100)
+    assert call.send(Play(b"\x01" * 800, "hold", until_agent_speaks=True)).audio_samples == []
+    assert call.play(5000).audio_samples == []
+    assert call.model(audio_done()).audio_base64 == audio(800, 1)
 
 
-def test_hold_sound_that_waits_is_dropped_when_the_next_response_speaks() -> None:
+def test_queued_hold_audio_is_dropped_when_the_next_response_speaks() -> None:
     call = Call.talking(8000)
     call.model(response_done())
     call.send(Play(b"\x00" * 800, "hold", until_agent_speaks=True))
     call.model(created("s"))
     done = call.model(delta(800, "s", "j"))
-    assert done.told(ClipFinished) == [ClipFinished("hold", 0, 0)]
+    assert done.notified(ClipFinished) == [ClipFinished("hold", 0, 0)]
 
 
-def test_another_hold_sound_takes_the_place_of_the_first() -> None:
+def test_later_hold_audio_replaces_the_first() -> None:
     call = Call.talking(8000)
     call.send(Play(b"\x00" * 800, "one", until_agent_speaks=True))
     done = call.send(Play(b"\x00" * 800, "two", until_agent_speaks=True))
-    assert done.told(ClipFinished) == [ClipFinished("one", 0, 0)]
+    assert done.notified(ClipFinished) == [ClipFinished("one", 0, 0)]
 
 
 def test_keys_are_played_as_tones() -> None:
     call = Call.ready()
     done = call.send(PressKeys("1#", tone_ms=100, pause_ms=100))
-    assert 2400 <= sum(done.audio) <= 3200
+    assert 2400 <= sum(done.audio_samples) <= 3200
 
 
 @pytest.mark.parametrize("command", [Play(b""), Play(bytes(60 * 8000 + 1)), PressKeys("x")])
-def test_what_cannot_be_played_is_misuse(command: Command) -> None:
+def test_audio_that_cannot_be_played_is_misuse(command: Command) -> None:
     call = Call.ready()
     with pytest.raises(LocalProtocolError):
         call.send(command)
     assert call.wait(1).actions == []
 
 
-def test_nothing_can_be_played_before_the_stream_has_begun_or_beyond_what_twilio_holds() -> None:
+def test_clips_need_a_stream_and_capacity() -> None:
     with pytest.raises(LocalProtocolError, match="CallStarted"):
         Call.answered().send(Play(b"\x00"))
     call = Call.ready()
@@ -345,30 +345,28 @@ def test_nothing_can_be_played_before_the_stream_has_begun_or_beyond_what_twilio
         call.send(Play(b"\x00"))
 
 
-def test_own_audio_that_another_stream_takes_away_is_told() -> None:
+def test_a_clip_cut_by_another_stream_is_notified() -> None:
     call = Call.ready()
     call.send(Play(b"\x00" * 8000, "greeting"))
-    call.hear(250)
+    call.play(250)
     done = call.phone(start(OTHER_SID))
-    assert done.told(ClipFinished) == [ClipFinished("greeting", 250, 1000)]
+    assert done.notified(ClipFinished) == [ClipFinished("greeting", 250, 1000)]
 
 
-# Functions
+# Function calls.
 
 
-def test_a_complete_call_is_announced_once_and_its_output_starts_a_response_after_this_one() -> (
-    None
-):
+def test_a_call_is_notified_once_and_answered_after_its_response() -> None:
     call = calling_a_function()
     again = call.model(function_call())
-    assert again.told(FunctionCallRequested) == []
+    assert again.notified(FunctionCallRequested) == []
     (item,) = call.send(SendFunctionOutput("c1", "sunny")).to_model
     output = {"type": "function_call_output", "call_id": "c1", "output": "sunny"}
     assert item == CreateItem(output)
     assert types(call.model(response_done()).to_model) == ["response.create"]
 
 
-def test_several_outputs_cause_one_response_once_all_are_given() -> None:
+def test_several_outputs_cause_one_response_once_all_are_sent() -> None:
     """S81."""
     call = calling_a_function("c1", "c2")
     call.model(response_done())
@@ -378,7 +376,7 @@ def test_several_outputs_cause_one_response_once_all_are_given() -> None:
     assert types(done.to_model) == [item, "response.create"]
 
 
-def test_a_call_that_follows_an_answered_one_in_its_response_is_waited_for() -> None:
+def test_a_follow_up_needs_the_outputs_of_later_calls() -> None:
     call = calling_a_function("c1")
     call.send(SendFunctionOutput("c1", "1"))
     call.model(function_call("c2"))
@@ -386,7 +384,7 @@ def test_a_call_that_follows_an_answered_one_in_its_response_is_waited_for() -> 
     assert len(call.send(SendFunctionOutput("c2", "2", respond=False)).to_model) == 2
 
 
-def test_an_output_may_be_given_as_an_item_also_for_a_call_of_another_session() -> None:
+def test_an_output_may_be_sent_as_an_item() -> None:
     call = calling_a_function("c1")
     call.model(response_done())
     for call_id in ("c1", "of another session"):
@@ -394,13 +392,13 @@ def test_an_output_may_be_given_as_an_item_also_for_a_call_of_another_session() 
         assert call.send(CreateItem(output)).to_model == [CreateItem(output)]
 
 
-def test_an_incomplete_call_is_not_announced() -> None:
+def test_an_incomplete_call_is_not_notified() -> None:
     call = Call.ready()
     call.model(created())
-    assert call.model(function_call(status="incomplete")).told(FunctionCallRequested) == []
+    assert call.model(function_call(status="incomplete")).notified(FunctionCallRequested) == []
 
 
-def test_an_output_for_no_call_or_a_second_one_is_misuse() -> None:
+def test_an_output_of_an_unknown_or_answered_call_is_misuse() -> None:
     call = calling_a_function()
     with pytest.raises(LocalProtocolError):
         call.send(SendFunctionOutput("c9", ""))
@@ -412,22 +410,22 @@ def test_an_output_for_no_call_or_a_second_one_is_misuse() -> None:
         call.send(CreateItem(raw))
 
 
-def test_an_output_that_waits_is_given_when_all_was_heard_and_one_response_follows() -> None:
+def test_deferred_outputs_are_sent_when_all_was_heard() -> None:
     """S81."""
     call = calling_a_function("c1", "c2")
     call.model(delta(800))
     call.send(SendFunctionOutput("c1", "1", after_playback=True))
     assert call.send(SendFunctionOutput("c2", "2", after_playback=True)).to_model == []
     assert call.model(response_done()).to_model == []
-    assert call.hear(99).to_model == []
-    assert types(call.hear(1).to_model) == [
+    assert call.play(99).to_model == []
+    assert types(call.play(1).to_model) == [
         "conversation.item.create",
         "conversation.item.create",
         "response.create",
     ]
 
 
-def test_an_output_that_waits_is_given_though_the_marks_are_lost() -> None:
+def test_a_deferred_output_is_sent_without_marks_too() -> None:
     call = calling_a_function()
     call.model(delta(800))
     call.model(response_done())
@@ -435,14 +433,14 @@ def test_an_output_that_waits_is_given_though_the_marks_are_lost() -> None:
     assert types(call.wait(2200).to_model) == ["conversation.item.create", "response.create"]
 
 
-# MCP
+# MCP.
 
 
-def test_a_refusal_is_given_once_and_the_model_goes_on() -> None:
+def test_a_refused_approval_is_answered_once_with_a_follow_up() -> None:
     call = Call.ready()
     item = {"id": "a1", "type": "mcp_approval_request", "server_label": "docs", "name": "search"}
     done = call.model(type="conversation.item.done", item={**item, "arguments": "{}"})
-    assert [each.approval_request_id for each in done.told(McpApprovalRequested)] == ["a1"]
+    assert [each.approval_request_id for each in done.notified(McpApprovalRequested)] == ["a1"]
     answer, request = call.send(AnswerApproval("a1", approve=False, reason="no")).to_model
     assert isinstance(request, CreateResponse)
     assert answer == CreateItem(
@@ -458,10 +456,10 @@ def test_a_refusal_is_given_once_and_the_model_goes_on() -> None:
         call.send(AnswerApproval("a1", approve=True))
 
 
-# History and the session
+# The history and the session.
 
 
-def test_the_history_is_made_what_it_should_be_by_the_fewest_events() -> None:
+def test_the_history_is_reset_by_the_fewest_events() -> None:
     call = Call.ready()
     for name, before in (("a", None), ("b", "a")):
         item = {"id": name, "type": "message", "role": "user", "status": "completed"}
@@ -484,13 +482,13 @@ def test_the_history_is_made_what_it_should_be_by_the_fewest_events() -> None:
 
 
 @pytest.mark.parametrize("event", [RetrieveItem("i"), DeleteItem("i"), CancelResponse("r", "e")])
-def test_an_event_is_a_command_as_a_value_and_as_plain_data(event: Any) -> None:
+def test_an_event_is_a_command_typed_or_plain(event: Any) -> None:
     assert Call.ready().send(event).to_model == [event]
     raw = SendEvent(json.loads(event.encode()))
     assert Call.ready().send(raw).to_model == [event]
 
 
-def test_an_update_has_both_formats_pinned_and_an_id_by_which_its_refusal_is_known() -> None:
+def test_an_update_has_both_formats_and_an_event_id() -> None:
     call = Call.ready()
     (update,) = call.send(UpdateSession({"type": "realtime", "instructions": "Be brief."})).to_model
     assert isinstance(update, UpdateSession)
@@ -498,29 +496,29 @@ def test_an_update_has_both_formats_pinned_and_an_id_by_which_its_refusal_is_kno
     assert update.event_id is not None
     refused = call.model(server_error("no", update.event_id))
     assert len(refused.faults) == 1
-    assert call.send(HangUp()).closes  # the call had gone on
+    assert call.send(HangUp()).closes  # the call had not ended
 
 
-def test_what_is_no_command_is_misuse() -> None:
+def test_a_value_that_is_no_command_is_misuse() -> None:
     nonsense: Any = "hang up"
     with pytest.raises(LocalProtocolError, match="str is not a command"):
         Call.ready().send(nonsense)
 
 
-# Hanging up
+# Hanging up.
 
 
-def test_hanging_up_once_heard_waits_for_the_last_mark() -> None:
+def test_hanging_up_after_playback_awaits_the_last_mark() -> None:
     """S82."""
     call = Call.talking(800)
     call.model(audio_done())
     call.model(response_done())
     assert call.send(HangUp(after_playback=True)).closes == []
-    assert call.hear(99).closes == []
-    assert call.hear(1).closes == [Peer.TWILIO, Peer.REALTIME]
+    assert call.play(99).closes == []
+    assert call.play(1).closes == [Peer.TWILIO, Peer.REALTIME]
 
 
-def test_hanging_up_once_heard_waits_for_a_response_that_was_asked_for() -> None:
+def test_hanging_up_after_playback_awaits_a_requested_response() -> None:
     call = Call.ready()
     call.send(CreateResponse({"instructions": "Say goodbye."}))
     assert call.send(HangUp(after_playback=True)).closes == []
@@ -528,11 +526,11 @@ def test_hanging_up_once_heard_waits_for_a_response_that_was_asked_for() -> None
     assert call.model(response_done()).closes == [Peer.TWILIO, Peer.REALTIME]
 
 
-def test_with_nothing_to_be_heard_it_hangs_up_at_once() -> None:
+def test_hanging_up_where_nothing_plays_happens_at_once() -> None:
     assert Call.ready().send(HangUp(after_playback=True)).closes == [Peer.TWILIO, Peer.REALTIME]
 
 
-def test_a_caller_who_talks_over_the_goodbye_ends_the_call_at_once() -> None:
+def test_a_caller_who_interrupts_the_goodbye_ends_the_call() -> None:
     """S82."""
     call = Call.talking(8000)
     call.send(HangUp(after_playback=True))
@@ -540,11 +538,11 @@ def test_a_caller_who_talks_over_the_goodbye_ends_the_call_at_once() -> None:
     done = call.model(speech_started())
     assert done.closes == [Peer.TWILIO, Peer.REALTIME]
     call.closed(Peer.TWILIO)
-    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = call.closed(Peer.REALTIME).notified(CallEnded)
     assert (ended.reason, ended.detail) == (EndReason.HUNG_UP, "the goodbye was interrupted")
 
 
-def test_a_slow_goodbye_is_not_cut_while_there_are_signs_of_playing() -> None:
+def test_a_goodbye_with_signs_of_playing_is_not_cut() -> None:
     """S82."""
     call = Call.ready()
     call.model(created())
@@ -558,7 +556,7 @@ def test_a_slow_goodbye_is_not_cut_while_there_are_signs_of_playing() -> None:
     assert call.phone(mark(marks[-1])).closes == [Peer.TWILIO, Peer.REALTIME]
 
 
-def test_a_line_without_a_sign_of_playing_is_dead_after_ten_seconds() -> None:
+def test_a_stream_without_signs_of_playing_ends_the_call() -> None:
     """S82."""
     call = Call.talking(*[8000] * 30)
     call.model(response_done())
@@ -567,10 +565,10 @@ def test_a_line_without_a_sign_of_playing_is_dead_after_ten_seconds() -> None:
     assert call.wait(200).closes == [Peer.TWILIO, Peer.REALTIME]
 
 
-# What the second look has found
+# Special cases.
 
 
-def test_a_message_that_says_nothing_is_misuse() -> None:
+def test_an_empty_message_is_misuse() -> None:
     with pytest.raises(LocalProtocolError, match="says nothing"):
         Call.ready().send(SendMessage(()))
 
@@ -582,21 +580,21 @@ def test_a_message_that_says_nothing_is_misuse() -> None:
         ResetHistory((MessageItem("m", Role.USER, (TextPart("\ud800"),)),)),
     ],
 )
-def test_what_is_no_unicode_is_misuse_and_changes_nothing(command: Command) -> None:
+def test_text_that_is_no_unicode_is_misuse(command: Command) -> None:
     call = calling_a_function()
     with pytest.raises(LocalProtocolError):
         call.send(command)
     assert len(call.send(SendFunctionOutput("c1", "sunny")).to_model) == 1
 
 
-def test_an_output_of_an_old_history_answers_no_call_of_this_one() -> None:
+def test_an_output_of_another_history_answers_no_call() -> None:
     call = calling_a_function()
     old = (FunctionCall("a", "old", "weather"), FunctionOutput("b", "old", "rain"))
     assert len(call.send(ResetHistory(old)).to_model) == 2
     assert len(call.send(SendFunctionOutput("c1", "sunny")).to_model) == 1
 
 
-def test_audio_that_cannot_be_kept_until_the_session_is_ready_is_misuse() -> None:
+def test_too_much_audio_before_the_session_is_misuse() -> None:
     call = Call.connected()
     with pytest.raises(LocalProtocolError, match="SessionReady"):
         call.send(SendAudio(bytes(80_001), commit=True))
@@ -604,7 +602,7 @@ def test_audio_that_cannot_be_kept_until_the_session_is_ready_is_misuse() -> Non
         call.send(AppendAudio(audio(80_001)))
 
 
-def test_a_second_interruption_may_cancel_what_the_first_one_let_go_on() -> None:
+def test_a_second_interruption_may_cancel_an_uncancelled_response() -> None:
     call = Call.talking(800)
     assert types(call.send(Interrupt(cancel=False)).to_model) == []
     assert call.send(Interrupt()).to_model == [CancelResponse("r", "bridge-cancel-r")]
@@ -618,15 +616,15 @@ def test_an_item_that_the_application_deletes_is_not_corrected() -> None:
     assert types(call.send(Interrupt()).to_model) == ["response.cancel"]
 
 
-def test_waiting_hold_sound_does_not_begin_in_the_caller_s_first_word() -> None:
+def test_queued_hold_audio_is_dropped_by_an_interruption() -> None:
     call = Call.talking(8000)
     call.send(Play(b"\x00" * 800, "hold", until_agent_speaks=True))
     done = call.model(speech_started())
     assert done.to_twilio == [Clear("MZ1")]
-    assert done.told(ClipFinished) == [ClipFinished("hold", 0, 0)]
+    assert done.notified(ClipFinished) == [ClipFinished("hold", 0, 0)]
 
 
-def test_hold_sound_does_not_keep_an_output_or_the_end_waiting() -> None:
+def test_hold_audio_delays_neither_outputs_nor_the_end() -> None:
     call = calling_a_function()
     call.model(response_done())
     call.send(Play(b"\x00" * 80_000, "hold", until_agent_speaks=True))
@@ -634,10 +632,10 @@ def test_hold_sound_does_not_keep_an_output_or_the_end_waiting() -> None:
     assert types(given.to_model) == ["conversation.item.create"]
     done = call.send(HangUp(after_playback=True))
     assert done.closes == [Peer.TWILIO, Peer.REALTIME]
-    assert [each.name for each in done.told(ClipFinished)] == ["hold"]
+    assert [each.name for each in done.notified(ClipFinished)] == ["hold"]
 
 
-def test_a_model_that_never_answers_does_not_keep_the_call() -> None:
+def test_a_model_that_never_answers_does_not_block_hanging_up() -> None:
     """S82."""
     call = Call.ready()
     call.send(CreateResponse())
@@ -651,7 +649,7 @@ def test_a_model_that_never_answers_does_not_keep_the_call() -> None:
     assert closes == [Peer.TWILIO, Peer.REALTIME]
 
 
-def test_outputs_of_calls_of_two_responses_that_are_given_together_cause_one_response() -> None:
+def test_outputs_of_two_responses_cause_one_response() -> None:
     call = calling_a_function("c1")
     call.model(delta(8000))
     call.model(response_done())
@@ -661,12 +659,12 @@ def test_outputs_of_calls_of_two_responses_that_are_given_together_cause_one_res
     call.model(response_done("s"))
     call.send(SendFunctionOutput("c2", "2", after_playback=True))
     item = "conversation.item.create"
-    assert types(call.hear(1000).to_model) == [item, item, "response.create"]
+    assert types(call.play(1000).to_model) == [item, item, "response.create"]
     call.model(created("t"))
     assert call.model(response_done("t")).to_model == []
 
 
-def test_an_item_that_the_application_has_deleted_is_not_deleted_again_when_it_is_done() -> None:
+def test_an_item_deleted_by_the_application_is_deleted_once() -> None:
     call = Call.talking(8000)
     call.send(Interrupt(cancel=False))
     call.send(DeleteItem("i"))

@@ -9,7 +9,7 @@ from calling import (
     PCMU,
     SESSION,
     Call,
-    Done,
+    StepResult,
     audio,
     audio_done,
     created,
@@ -101,14 +101,14 @@ def blocked(cause: BlockCause) -> list[object]:
 # Words.
 
 
-def test_what_the_agent_says_and_writes_is_told() -> None:
+def test_words_of_the_agent_are_notified() -> None:
     call = Call.ready()
     speech, text = "output_audio_transcript", "output_text"
     told = [
-        call.model(words(f"{speech}.delta", delta="Hel")).told(AgentTranscript),
-        call.model(words(f"{speech}.done", transcript="Hello")).told(AgentTranscript),
-        call.model(words(f"{text}.delta", delta="Hel")).told(AgentText),
-        call.model(words(f"{text}.done", text="Hello")).told(AgentText),
+        call.model(words(f"{speech}.delta", delta="Hel")).notified(AgentTranscript),
+        call.model(words(f"{speech}.done", transcript="Hello")).notified(AgentTranscript),
+        call.model(words(f"{text}.delta", delta="Hel")).notified(AgentText),
+        call.model(words(f"{text}.done", text="Hello")).notified(AgentText),
     ]
     assert told == [
         [AgentTranscript("r", "i", 0, "Hel", final=False)],
@@ -118,39 +118,39 @@ def test_what_the_agent_says_and_writes_is_told() -> None:
     ]
 
 
-def test_what_the_caller_says_is_told() -> None:
+def test_speech_and_words_of_the_caller_are_notified() -> None:
     call = Call.ready()
     piece = call.model(type=f"{TRANSCRIPTION}.delta", item_id="u", delta="Hel")
     none = call.model(type=f"{TRANSCRIPTION}.delta", item_id="u")
     whole = call.model(type=f"{TRANSCRIPTION}.completed", item_id="u", transcript="Hello")
-    assert piece.told(CallerTranscript) == [CallerTranscript("u", "Hel", final=False)]
-    assert none.told(CallerTranscript) == [CallerTranscript("u", "", final=False)]
-    assert whole.told(CallerTranscript) == [CallerTranscript("u", "Hello", final=True)]
+    assert piece.notified(CallerTranscript) == [CallerTranscript("u", "Hel", final=False)]
+    assert none.notified(CallerTranscript) == [CallerTranscript("u", "", final=False)]
+    assert whole.notified(CallerTranscript) == [CallerTranscript("u", "Hello", final=True)]
 
 
-def test_words_that_could_not_be_written_down_are_told_without_what_must_not_be_shown() -> None:
+def test_a_failed_transcript_is_notified_redacted() -> None:
     error = {"type": "server_error", "code": "x", "message": "no model for\n+1 555 123 4567"}
     done = Call.ready().model(type=f"{TRANSCRIPTION}.failed", item_id="u", error=error)
-    assert done.told(CallerTranscriptFailed) == [
+    assert done.notified(CallerTranscriptFailed) == [
         CallerTranscriptFailed("u", "no model for [hidden]")
     ]
     assert done.faults == []
 
 
 @pytest.mark.parametrize("tells", [False, True])
-def test_audio_of_the_agent_is_told_where_it_is_asked_for(*, tells: bool) -> None:
+def test_audio_of_the_agent_is_notified_if_configured(*, tells: bool) -> None:
     call = Call.ready(CallConfig(notify_agent_audio=tells))
     call.model(created())
     told = [AgentAudio("r", "i", 0, audio(800, 3))] if tells else []
-    assert call.model(delta(800, value=3)).told(AgentAudio) == told
+    assert call.model(delta(800, value=3)).notified(AgentAudio) == told
     call.send(Interrupt())
-    assert call.model(delta(800)).told(AgentAudio) == []
+    assert call.model(delta(800)).notified(AgentAudio) == []
 
 
 # The conversation.
 
 
-def test_items_are_told_as_they_come_are_completed_and_go() -> None:
+def test_items_are_notified_when_added_updated_and_deleted() -> None:
     """S71."""
     call = Call.ready()
     item = {"id": "u", "type": "message", "role": "user", "status": "in_progress"}
@@ -161,7 +161,7 @@ def test_items_are_told_as_they_come_are_completed_and_go() -> None:
     assert added.events == [ItemAdded(unheard, None)]
     words_known = call.model(type=f"{TRANSCRIPTION}.completed", item_id="u", transcript="Hello")
     heard = MessageItem("u", Role.USER, (AudioPart("Hello"),), is_complete=False)
-    assert words_known.told(ItemUpdated) == [ItemUpdated(heard)]
+    assert words_known.notified(ItemUpdated) == [ItemUpdated(heard)]
     deleted = call.model(type="conversation.item.deleted", item_id="u")
     assert deleted.events == [ItemDeleted("u")]
 
@@ -169,45 +169,47 @@ def test_items_are_told_as_they_come_are_completed_and_go() -> None:
 # MCP.
 
 
-def test_tools_are_told_once_they_are_listed() -> None:
+def test_tools_are_notified_when_they_are_listed() -> None:
     call = Call.ready()
     tools: list[dict[str, Any]] = [{"name": "search", "input_schema": {}}]
     item = mcp_item("mcp_list_tools", "l", tools=tools)
     call.model(type="conversation.item.done", item=item)
     listed = call.model(type="mcp_list_tools.completed", item_id="l")
-    assert listed.told(McpToolsListed) == [McpToolsListed("l", "docs", tuple(tools))]
+    assert listed.notified(McpToolsListed) == [McpToolsListed("l", "docs", tuple(tools))]
 
 
-def test_an_approval_is_asked_for_and_the_model_does_not_go_on_before_the_tool_has_answered() -> (
-    None
-):
+def test_a_granted_approval_requests_no_response() -> None:
     call = Call.ready()
     request = mcp_item("mcp_approval_request", "a", name="search", arguments="{}")
     asked = call.model(type="conversation.item.done", item=request)
-    assert asked.told(McpApprovalRequested) == [McpApprovalRequested("a", "docs", "search", "{}")]
+    assert asked.notified(McpApprovalRequested) == [
+        McpApprovalRequested("a", "docs", "search", "{}")
+    ]
     assert types(call.send(AnswerApproval("a", approve=True)).to_model) == [
         "conversation.item.create"
     ]
 
 
-def test_what_a_tool_has_answered_is_told_and_the_model_goes_on_when_its_response_is_done() -> None:
+def test_the_outcome_of_a_tool_is_notified_and_followed_up() -> None:
     call = Call.ready()
     call.model(created())
     call.model(output_item("added", mcp_call()))
     begun = call.model(type="response.mcp_call.in_progress", item_id="c")
-    assert begun.told(McpCallStarted) == [McpCallStarted("c")]
+    assert begun.notified(McpCallStarted) == [McpCallStarted("c")]
     call.model(type="response.mcp_call.completed", item_id="c")
     finished = call.model(output_item("done", mcp_call("found")))
-    assert finished.told(McpCallFinished) == [McpCallFinished("c", "docs", "search", "found", None)]
+    assert finished.notified(McpCallFinished) == [
+        McpCallFinished("c", "docs", "search", "found", None)
+    ]
     assert types(call.model(response_done()).to_model) == ["response.create"]
 
 
-def test_with_what_a_tool_answers_outside_the_conversation_the_model_does_not_go_on() -> None:
+def test_an_out_of_band_tool_call_has_no_follow_up() -> None:
     call = Call.ready()
     call.send(CreateResponse({"conversation": "none"}))
     call.model(created(conversation=None))
     call.model(output_item("added", mcp_call()))
-    assert call.model(output_item("done", mcp_call("found"))).told(McpCallFinished) == []
+    assert call.model(output_item("done", mcp_call("found"))).notified(McpCallFinished) == []
     assert call.model(response_done(conversation=None)).to_model == []
 
 
@@ -222,7 +224,7 @@ def output_item(what: str, item: dict[str, Any]) -> dict[str, Any]:
 # Responses.
 
 
-def test_a_complete_function_call_is_told_before_its_response_ends() -> None:
+def test_a_function_call_is_notified_before_its_response_ends() -> None:
     call = Call.ready()
     assert call.model(created()).events == [ResponseStarted("r")]
     item = {
@@ -234,12 +236,12 @@ def test_a_complete_function_call_is_told_before_its_response_ends() -> None:
         "arguments": "{}",
     }
     done = call.model(type="response.output_item.done", response_id="r", item=item)
-    assert done.told(FunctionCallRequested) == [
+    assert done.notified(FunctionCallRequested) == [
         FunctionCallRequested("c1", "weather", "{}", "r", "f")
     ]
 
 
-def test_a_request_that_is_refused_for_good_is_told_and_the_next_is_made() -> None:
+def test_a_refused_request_is_notified_and_the_next_sent() -> None:
     """S43."""
     call = Call.ready()
     call.send(CreateResponse({"instructions": "x"}, "first"))
@@ -250,7 +252,7 @@ def test_a_request_that_is_refused_for_good_is_told_and_the_next_is_made() -> No
     assert done.to_model == [second]
 
 
-def test_a_request_that_meets_an_active_response_is_made_again_when_that_is_done() -> None:
+def test_a_request_during_a_response_is_sent_again_afterwards() -> None:
     call = Call.ready()
     request = CreateResponse({"instructions": "x"}, "mine")
     call.send(request)
@@ -259,14 +261,14 @@ def test_a_request_that_meets_an_active_response_is_made_again_when_that_is_done
     assert call.model(response_done()).to_model == [request]
 
 
-def test_a_response_that_is_done_twice_costs_once() -> None:
+def test_a_response_done_twice_is_a_fault() -> None:
     call = Call.talking(800)
     call.model(response_done())
     assert call.model(response_done()).faults == [FaultKind.UNEXPECTED]
 
 
 @pytest.mark.parametrize("code", [None, "odd"])
-def test_another_error_is_a_fault_and_frees_nothing(code: str | None) -> None:
+def test_another_error_is_a_fault_and_releases_nothing(code: str | None) -> None:
     """S36, S38."""
     call = Call.ready()
     call.send(SendMessage("one"))
@@ -274,7 +276,7 @@ def test_another_error_is_a_fault_and_frees_nothing(code: str | None) -> None:
     assert types(call.send(SendMessage("two")).to_model) == ["conversation.item.create"]
 
 
-def test_a_cancel_that_came_too_late_is_silent() -> None:
+def test_a_late_cancel_is_not_reported() -> None:
     """S91."""
     call = Call.talking(800)
     (cancel,) = [
@@ -286,17 +288,15 @@ def test_a_cancel_that_came_too_late_is_silent() -> None:
 
 
 @pytest.mark.parametrize("cancel", [False, True])
-def test_a_response_interrupted_before_it_has_begun_is_stopped_at_its_birth(
-    *, cancel: bool
-) -> None:
+def test_a_response_interrupted_while_requested_is_suppressed(*, cancel: bool) -> None:
     call = Call.ready()
     call.send(SendMessage("Tell me a story."))
     call.send(Interrupt(cancel=cancel))
     assert types(call.model(created()).to_model) == (["response.cancel"] if cancel else [])
-    assert call.model(delta(800)).audio == []
+    assert call.model(delta(800)).audio_samples == []
 
 
-def test_a_response_whose_begin_is_told_after_its_end_is_not_cancelled() -> None:
+def test_a_response_created_after_its_end_is_not_cancelled() -> None:
     call = Call.ready()
     call.model(response_done("r"))
     call.send(SendMessage("Tell me a story."))
@@ -306,7 +306,7 @@ def test_a_response_whose_begin_is_told_after_its_end_is_not_cancelled() -> None
     assert late.faults == [FaultKind.UNEXPECTED]
 
 
-def test_what_each_response_has_cost_is_told_and_summed_up_at_the_end() -> None:
+def test_the_usage_of_responses_is_notified_and_added() -> None:
     call = Call.ready()
     usage = {
         "total_tokens": 30,
@@ -321,11 +321,11 @@ def test_what_each_response_has_cost_is_told_and_summed_up_at_the_end() -> None:
         body = {"id": name, "status": "completed", "conversation_id": "conv", "usage": told}
         done = call.model(type="response.done", response=body)
         expected = None if told is None else once
-        assert [each.usage for each in done.told(ResponseFinished)] == [expected]
+        assert [each.usage for each in done.notified(ResponseFinished)] == [expected]
     assert ended(call).usage == once + once
 
 
-def test_a_request_that_nobody_answered_is_counted_at_the_end() -> None:
+def test_an_unanswered_request_is_counted_at_the_end() -> None:
     call = Call.ready()
     call.send(SendMessage("one"))
     assert ended(call).unanswered_requests == 1
@@ -334,14 +334,14 @@ def test_a_request_that_nobody_answered_is_counted_at_the_end() -> None:
 def ended(call: Call) -> CallEnded:
     call.send(HangUp())
     call.closed(Peer.TWILIO)
-    (end,) = call.closed(Peer.REALTIME).told(CallEnded)
+    (end,) = call.closed(Peer.REALTIME).notified(CallEnded)
     return end
 
 
 # The session.
 
 
-def test_a_session_is_ready_with_what_the_server_tells_and_again_after_each_update() -> None:
+def test_each_configuration_of_the_session_is_notified() -> None:
     call = Call.connected()
     assert call.model(type="session.updated", session=SESSION).events == [SessionReady(SESSION)]
     assert call.model(type="session.updated", session=SESSION).events == [SessionReady(SESSION)]
@@ -357,7 +357,7 @@ def test_a_session_of_another_format_ends_the_call() -> None:
     )
 
 
-def test_a_refusal_of_the_configuration_ends_the_call_and_of_a_later_update_does_not() -> None:
+def test_only_a_refusal_of_the_configuration_ends_the_call() -> None:
     refusal = server_error("no", "configure-session", "invalid_value")
     done = Call.connected().model(refusal)
     assert (done.faults, done.closes) == (
@@ -367,7 +367,7 @@ def test_a_refusal_of_the_configuration_ends_the_call_and_of_a_later_update_does
     assert Call.ready().model(refusal).closes == []
 
 
-def test_what_is_no_event_is_a_fault_and_what_is_not_known_passes() -> None:
+def test_a_wrong_event_is_a_fault_an_unknown_one_not() -> None:
     """S49."""
     call = Call.ready()
     assert call.model("{").faults == [FaultKind.NOT_JSON]
@@ -378,13 +378,13 @@ def test_what_is_no_event_is_a_fault_and_what_is_not_known_passes() -> None:
 # The caller.
 
 
-def test_the_caller_s_turn_is_told_and_out_of_order_it_is_a_fault_as_well() -> None:
+def test_the_caller_s_turn_is_notified_even_out_of_order() -> None:
     call = Call.ready()
     assert call.model(speech_started()).events == [CallerSpeechStarted("u", 640)]
     assert call.model(speech_started()).faults == [FaultKind.UNEXPECTED]
     assert call.model(SPEECH_STOPPED).events == [CallerSpeechStopped("u", 9)]
     again = call.model(SPEECH_STOPPED)
-    assert (again.faults, again.told(CallerSpeechStopped)) == (
+    assert (again.faults, again.notified(CallerSpeechStopped)) == (
         [FaultKind.UNEXPECTED],
         [CallerSpeechStopped("u", 9)],
     )
@@ -393,28 +393,28 @@ def test_the_caller_s_turn_is_told_and_out_of_order_it_is_a_fault_as_well() -> N
 
 def test_a_caller_who_speaks_interrupts_at_once_by_default() -> None:
     call = Call.talking(8000)
-    call.hear(200)
-    (interrupted,) = call.model(speech_started()).told(Interrupted)
+    call.play(200)
+    (interrupted,) = call.model(speech_started()).notified(Interrupted)
     assert [each.heard_ms for each in interrupted.items] == [200]
 
 
 @pytest.mark.parametrize(("timeout_ms", "padded"), [(900, 8000), (None, 0)])
-def test_a_caller_who_is_heard_to_speak_has_time_to_send_the_next_frame(
+def test_silence_follows_a_speaking_caller_after_the_timeout(
     timeout_ms: int | None, padded: int
 ) -> None:
     """S24, S28."""
     call = Call.ready(CallConfig(inactivity_timeout_ms=timeout_ms))
     call.phone(media(audio(160)))
     call.model(speech_started())
-    assert sum(each.samples for each in call.wait(1000).told(CallerAudioPadded)) == padded
+    assert sum(each.samples for each in call.wait(1000).notified(CallerAudioPadded)) == padded
 
 
-def test_while_nothing_is_said_or_asked_for_there_is_nothing_to_judge() -> None:
+def test_nothing_is_blocked_while_the_agent_is_inactive() -> None:
     call = Call.ready(CallConfig(interruption=InterruptionPolicy(allowed=False)), OUR_SESSION)
     assert call.model(speech_started()).events == [CallerSpeechStarted("u", 640)]
 
 
-def test_a_caller_who_may_not_interrupt_is_answered_once_the_agent_has_ended() -> None:
+def test_a_blocked_caller_is_answered_after_the_response() -> None:
     """S78."""
     call = policed(allowed=False)
     assert call.model(speech_started()).events == blocked(BlockCause.NEVER)
@@ -423,54 +423,54 @@ def test_a_caller_who_may_not_interrupt_is_answered_once_the_agent_has_ended() -
     assert types(call.model(response_done()).to_model) == ["response.create"]
 
 
-def test_a_caller_who_may_not_interrupt_yet_is_told_so_and_nothing_is_cleared() -> None:
+def test_a_blocked_interruption_is_notified_and_clears_nothing() -> None:
     """S76."""
     call = policed(after_heard_ms=500)
-    call.hear(499)
+    call.play(499)
     done = call.model(speech_started())
     assert (done.events, done.to_twilio) == (blocked(BlockCause.LITTLE_HEARD), [])
     call.model(SPEECH_STOPPED)
-    call.hear(1)
-    assert call.model(speech_started()).told(Interrupted) != []
+    call.play(1)
+    assert call.model(speech_started()).notified(Interrupted) != []
 
 
-def test_a_caller_interrupts_once_having_spoken_for_long_enough() -> None:
+def test_a_caller_interrupts_once_after_long_enough_speech() -> None:
     call = policed(after_speech_ms=300)
-    assert call.model(speech_started()).told(Interrupted) == []
-    assert call.wait(299).told(Interrupted) == []
-    assert len(call.wait(1).told(Interrupted)) == 1
+    assert call.model(speech_started()).notified(Interrupted) == []
+    assert call.wait(299).notified(Interrupted) == []
+    assert len(call.wait(1).notified(Interrupted)) == 1
 
 
-def test_a_caller_who_stops_before_that_has_not_interrupted() -> None:
+def test_a_caller_who_stops_early_does_not_interrupt() -> None:
     call = policed(after_speech_ms=300)
     call.model(speech_started())
     call.wait(100)
     done = call.model(SPEECH_STOPPED)
-    assert done.told(InterruptionBlocked) == [InterruptionBlocked(BlockCause.SHORT_SPEECH)]
-    assert call.wait(1000).told(Interrupted) == []
+    assert done.notified(InterruptionBlocked) == [InterruptionBlocked(BlockCause.SHORT_SPEECH)]
+    assert call.wait(1000).notified(Interrupted) == []
 
 
-def test_a_short_word_while_the_agent_is_silent_is_no_attempt() -> None:
+def test_short_speech_while_the_agent_is_silent_is_no_attempt() -> None:
     policy = InterruptionPolicy(after_speech_ms=300)
     call = Call.ready(CallConfig(interruption=policy), OUR_SESSION)
     call.model(speech_started())
-    assert call.model(SPEECH_STOPPED).told(InterruptionBlocked) == []
+    assert call.model(SPEECH_STOPPED).notified(InterruptionBlocked) == []
 
 
-def test_a_line_that_interrupts_too_often_is_told_to_the_model_once() -> None:
+def test_the_model_is_instructed_once_about_a_noisy_line() -> None:
     call = policed(limit=InterruptionLimit(1, 60_000, "Be brief."))
-    assert len(speak(call).told(Interrupted)) == 1
+    assert len(speak(call).notified(Interrupted)) == 1
     told = list[list[str]]()
     for name in ("s", "t"):
         call.model(created(name))
         call.model(delta(800, name, f"item of {name}"))
         done = speak(call)
-        assert done.told(InterruptionBlocked) == [InterruptionBlocked(BlockCause.LIMIT)]
+        assert done.notified(InterruptionBlocked) == [InterruptionBlocked(BlockCause.LIMIT)]
         told.append([each.item["role"] for each in done.to_model if isinstance(each, CreateItem)])
     assert told == [["system"], []]
 
 
-def speak(call: Call) -> Done:
+def speak(call: Call) -> StepResult:
     """The caller says something; what its beginning led to."""
     done = call.model(speech_started())
     call.model(SPEECH_STOPPED)
@@ -478,7 +478,7 @@ def speak(call: Call) -> Done:
     return done
 
 
-def test_where_the_server_makes_no_responses_a_turn_that_was_blocked_is_nobodys_debt() -> None:
+def test_a_blocked_turn_without_automatic_responses_is_not_answered() -> None:
     session = json.loads(json.dumps(OUR_SESSION))
     session["audio"]["input"]["turn_detection"]["create_response"] = False
     call = Call.ready(CallConfig(interruption=InterruptionPolicy(allowed=False)), session)
@@ -491,9 +491,9 @@ def test_where_the_server_makes_no_responses_a_turn_that_was_blocked_is_nobodys_
 # All audio of a part.
 
 
-def test_the_end_of_a_part_is_marked_and_heard_at_its_echo() -> None:
+def test_the_end_of_a_part_is_marked_and_echoed() -> None:
     call = Call.talking(800, 800)
     assert len(call.model(audio_done()).marks) == 1
     call.model(item_done())
-    assert call.hear(199).told(PlaybackFinished) == []
-    assert call.hear(1).told(PlaybackFinished) == [PlaybackFinished("r", "i", 0)]
+    assert call.play(199).notified(PlaybackFinished) == []
+    assert call.play(1).notified(PlaybackFinished) == [PlaybackFinished("r", "i", 0)]

@@ -1,4 +1,4 @@
-"""What each message from Twilio means for the call, seen from outside: through `Bridge`."""
+"""What each message from Twilio does to a call."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from calling import (
     SESSION,
     SID,
     Call,
-    Done,
+    StepResult,
     audio,
     connected,
     dtmf,
@@ -38,7 +38,7 @@ SPEECH_STOPPED = {"type": "input_audio_buffer.speech_stopped", "item_id": "u", "
 
 
 def frame(timestamp: str | None, payload: str = FRAME, sid: str = SID) -> dict[str, Any]:
-    """A frame of 20 ms that Twilio has taken in so many ms after the stream began."""
+    """A frame of 20 ms, with a timestamp in ms since the start of the stream."""
     message = media(payload, sid)
     del message["media"]["timestamp"]
     if timestamp is not None:
@@ -46,13 +46,13 @@ def frame(timestamp: str | None, payload: str = FRAME, sid: str = SID) -> dict[s
     return message
 
 
-def frames(call: Call, *timestamps: str | None) -> Done:
+def frames(call: Call, *timestamps: str | None) -> StepResult:
     """Frames with these timestamps; what the last one led to."""
     return [call.phone(frame(each)) for each in timestamps][-1]
 
 
 def speaking(config: CallConfig | None = None) -> Call:
-    """The caller has begun to speak, and one frame of it has come."""
+    """The caller has started to speak, and one frame of it was received."""
     call = Call.ready(config)
     call.model(speech_started())
     call.phone(frame("100"))
@@ -66,20 +66,20 @@ def gap(samples: int) -> list[CallerAudioPadded]:
 # Gaps in the caller's audio.
 
 
-def test_a_lost_frame_is_made_up_for_by_silence_before_the_next() -> None:
+def test_a_lost_frame_is_replaced_by_silence() -> None:
     """S19."""
     done = frames(Call.ready(), "100", "140")
     assert done.to_model == [AppendAudio(silence_payload(160)), AppendAudio(FRAME)]
-    assert done.told(CallerAudioPadded) == gap(160)
+    assert done.notified(CallerAudioPadded) == gap(160)
 
 
-def test_a_frame_that_comes_in_its_place_has_nothing_before_it() -> None:
+def test_a_timely_frame_has_no_silence_before_it() -> None:
     assert frames(Call.ready(), "100", "120").to_model == [AppendAudio(FRAME)]
 
 
-def test_silence_waits_for_the_session_in_its_place() -> None:
+def test_silence_is_queued_for_the_session_in_its_place() -> None:
     call = Call.connected()
-    assert frames(call, "100", "140").told(CallerAudioPadded) == gap(160)
+    assert frames(call, "100", "140").notified(CallerAudioPadded) == gap(160)
     updated = call.model(type="session.updated", session=SESSION)
     assert updated.to_model == [AppendAudio(each) for each in (FRAME, silence_payload(160), FRAME)]
 
@@ -101,11 +101,11 @@ def test_audio_of_another_format_is_not_padded(format_: dict[str, Any]) -> None:
     call.opened_and_configured()
     call.model(speech_started())
     assert frames(call, "100", "900").to_model == [AppendAudio(FRAME)]
-    assert call.wait(10_000).told(CallerAudioPadded) == []
+    assert call.wait(10_000).notified(CallerAudioPadded) == []
 
 
 @pytest.mark.parametrize("timestamp", [None, "", " ", "NaN", "soon", "-1"])
-def test_of_a_timestamp_that_says_nothing_nothing_is_inferred(timestamp: str | None) -> None:
+def test_nothing_is_inferred_from_an_invalid_timestamp(timestamp: str | None) -> None:
     """S21."""
     call = Call.ready()
     frames(call, "100")
@@ -113,104 +113,104 @@ def test_of_a_timestamp_that_says_nothing_nothing_is_inferred(timestamp: str | N
     assert frames(call, "900").to_model == [AppendAudio(FRAME)]
 
 
-def test_a_timestamp_that_goes_backwards_begins_anew() -> None:
+def test_a_timestamp_that_runs_backwards_starts_anew() -> None:
     """S22."""
     call = Call.ready()
     assert frames(call, "5000", "100").to_model == [AppendAudio(FRAME)]
-    assert frames(call, "140").told(CallerAudioPadded) == gap(160)
+    assert frames(call, "140").notified(CallerAudioPadded) == gap(160)
 
 
 def test_a_gap_of_twenty_seconds_is_filled_with_ten() -> None:
     """S23."""
     done = frames(Call.ready(), "100", "20120")
-    assert done.told(CallerAudioPadded) == gap(80_000)
+    assert done.notified(CallerAudioPadded) == gap(80_000)
     assert done.to_model == [AppendAudio(silence_payload(80_000)), AppendAudio(FRAME)]
 
 
-def test_another_stream_begins_anew_and_its_caller_is_not_speaking() -> None:
+def test_another_stream_starts_anew_without_a_speaking_caller() -> None:
     """S30."""
     call = speaking()
     call.phone(start(OTHER_SID))
     other = frame("5000", sid=OTHER_SID)
-    assert call.phone(other).told(CallerAudioPadded) == []
-    assert call.wait(10_000).told(CallerAudioPadded) == []
+    assert call.phone(other).notified(CallerAudioPadded) == []
+    assert call.wait(10_000).notified(CallerAudioPadded) == []
 
 
 # A caller whose frames stop.
 
 
-def test_a_speaking_caller_whose_frames_stop_is_given_a_second_of_silence_once() -> None:
+def test_silence_follows_a_speaking_caller_whose_frames_stop() -> None:
     """S24."""
     call = speaking()
     assert call.wait(749).to_model == []
     done = call.wait(1)
     assert done.to_model == [AppendAudio(silence_payload(8000))]
-    assert done.told(CallerAudioPadded) == [SECOND_OF_SILENCE]
-    assert call.wait(4_250).told(CallerAudioPadded) == []
+    assert done.notified(CallerAudioPadded) == [SECOND_OF_SILENCE]
+    assert call.wait(4_250).notified(CallerAudioPadded) == []
     assert call.phone(frame("5120")).to_model == [AppendAudio(FRAME)]
 
 
-def test_each_frame_gives_the_caller_more_time() -> None:
+def test_each_frame_restarts_the_inactivity_timeout() -> None:
     call = speaking()
     for number in range(5):
-        assert call.wait(700).told(CallerAudioPadded) == []
+        assert call.wait(700).notified(CallerAudioPadded) == []
         call.phone(frame(str(120 + 20 * number)))
-    assert call.wait(750).told(CallerAudioPadded) == [SECOND_OF_SILENCE]
+    assert call.wait(750).notified(CallerAudioPadded) == [SECOND_OF_SILENCE]
 
 
-def test_a_caller_who_has_stopped_speaking_is_given_no_silence() -> None:
+def test_no_silence_follows_a_caller_who_has_stopped() -> None:
     """S26."""
     call = speaking()
     call.wait(700)
     call.model(SPEECH_STOPPED)
-    assert call.wait(10_000).told(CallerAudioPadded) == []
+    assert call.wait(10_000).notified(CallerAudioPadded) == []
 
 
-def test_the_time_is_as_configured() -> None:
+def test_the_inactivity_timeout_is_as_configured() -> None:
     """S27."""
     call = speaking(CallConfig(inactivity_timeout_ms=250))
-    assert call.wait(249).told(CallerAudioPadded) == []
-    assert call.wait(1).told(CallerAudioPadded) == [SECOND_OF_SILENCE]
+    assert call.wait(249).notified(CallerAudioPadded) == []
+    assert call.wait(1).notified(CallerAudioPadded) == [SECOND_OF_SILENCE]
 
 
-def test_without_a_time_nothing_is_given() -> None:
+def test_no_silence_follows_without_a_timeout() -> None:
     """S28."""
     call = speaking(CallConfig(inactivity_timeout_ms=None))
-    assert call.wait(10_000).told(CallerAudioPadded) == []
+    assert call.wait(10_000).notified(CallerAudioPadded) == []
 
 
 # Muted, or no audio at all.
 
 
-def test_of_a_muted_caller_silence_is_passed_on_and_gaps_are_filled_all_the_same() -> None:
+def test_gaps_of_a_muted_caller_are_filled_too() -> None:
     call = Call.ready()
     call.send(Mute())
     done = frames(call, "100", "140")
     assert done.to_model == [AppendAudio(silence_payload(160)), AppendAudio(silence_payload(160))]
-    assert done.told(CallerAudioPadded) == gap(160)
+    assert done.notified(CallerAudioPadded) == gap(160)
 
 
-def test_what_is_no_audio_is_left_out_and_the_next_frame_tells_that_it_is_missing() -> None:
+def test_a_frame_that_is_no_audio_leaves_a_gap() -> None:
     call = Call.ready()
     call.phone(frame("100"))
     bad = call.phone(frame("120", payload="not base64"))
     assert (bad.faults, bad.to_model) == ([FaultKind.BAD_AUDIO], [])
-    assert call.phone(frame("140")).told(CallerAudioPadded) == gap(160)
+    assert call.phone(frame("140")).notified(CallerAudioPadded) == gap(160)
 
 
-# All else.
+# Other messages.
 
 
-def test_a_start_is_told_measures_the_round_trip_and_asks_for_the_session() -> None:
+def test_a_start_is_notified_measured_and_opens_the_session() -> None:
     call = Call.answered()
     call.phone(connected())
     done = call.phone(start())
-    assert done.told(CallStarted) == [CallStarted("MZ1", "CA1", "AC1", {"who": "Ann"})]
+    assert done.notified(CallStarted) == [CallStarted("MZ1", "CA1", "AC1", {"who": "Ann"})]
     assert (len(done.pings), done.marks, len(done.urls)) == (1, ["0"], 1)
     assert call.wait(0).actions == []
 
 
-def test_a_start_may_wait_for_the_application_before_the_session_is_asked_for() -> None:
+def test_the_session_may_be_opened_after_the_configure_timeout() -> None:
     call = Call.answered(CallConfig(configure_timeout_ms=1_000))
     assert call.phone(start()).urls == []
     assert call.wait(999).urls == []
@@ -223,7 +223,7 @@ def test_the_round_trip_is_measured_every_five_seconds() -> None:
     assert len(call.wait(1).pings) == 1
 
 
-def test_an_echo_is_a_sign_that_the_goodbye_is_being_played() -> None:
+def test_an_echo_is_a_sign_of_playing() -> None:
     """S82."""
     call = Call.talking(*[8000] * 30)
     call.model(response_done())
@@ -234,14 +234,14 @@ def test_an_echo_is_a_sign_that_the_goodbye_is_being_played() -> None:
     assert call.wait(200).closes == [Peer.TWILIO, Peer.REALTIME]
 
 
-def test_a_key_is_told_and_an_echo_of_nothing_is_a_fault() -> None:
+def test_a_key_is_notified_and_an_unknown_mark_reported() -> None:
     call = Call.ready()
     assert call.phone(dtmf("5")).events == [KeyPressed("5")]
     assert call.phone(mark("77")).faults == [FaultKind.UNKNOWN_MARK]
 
 
 @pytest.mark.parametrize("message", [{"event": "weather"}, connected()])
-def test_a_message_that_means_nothing_now_does_nothing(message: dict[str, Any]) -> None:
+def test_an_unexpected_or_unknown_message_has_no_effect(message: dict[str, Any]) -> None:
     done = Call.ready().phone(message)
     assert (done.to_model, done.to_twilio, done.closes) == ([], [], [])
 
@@ -250,5 +250,5 @@ def test_a_stop_ends_the_call() -> None:
     call = Call.ready()
     assert call.phone(stop()).closes == [Peer.TWILIO, Peer.REALTIME]
     call.closed(Peer.TWILIO)
-    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = call.closed(Peer.REALTIME).notified(CallEnded)
     assert (ended.reason, ended.detail) == (EndReason.CALLER_HUNG_UP, "stop")

@@ -1,10 +1,10 @@
-"""How the parts of a call begin, and how they end together."""
+"""The state of one call: its parts, follow-up requests, and how it ends."""
 
 from collections.abc import Callable
 
 import pytest
 
-from calling import OTHER_SID, SESSION, Call, Done, created, delta, response_done, start
+from calling import OTHER_SID, SESSION, Call, StepResult, created, delta, response_done, start
 from twilio_realtime_core import CallConfig, HangUp, Interrupt, Peer, Play, SendMessage
 from twilio_realtime_core.call.state import CallState
 from twilio_realtime_core.commands import SendFunctionOutput
@@ -18,7 +18,7 @@ from twilio_realtime_core.values.usage import Usage
 BOTH = [Peer.TWILIO, Peer.REALTIME]
 
 
-def test_a_call_begins_with_nothing_open_nothing_waiting_and_nothing_due() -> None:
+def test_a_call_starts_with_nothing_open_or_due() -> None:
     parts = CallState(CallConfig())
     assert (parts.stream.state, parts.session.state) == (
         StreamState.UNOPENED,
@@ -35,22 +35,22 @@ def test_two_calls_share_no_part() -> None:
     assert (one.has_deferred, two.has_deferred) == (True, False)
 
 
-def test_what_was_said_to_the_model_before_it_is_ready_is_said_in_order_then() -> None:
+def test_events_before_the_session_is_ready_are_sent_in_order() -> None:
     call = Call.connected()
     assert call.send(SendMessage("Hello")).to_model == []
     done = call.model(type="session.updated", session=SESSION)
     assert [type(each).__name__ for each in done.to_model] == ["CreateItem", "CreateResponse"]
 
 
-def hang_up(call: Call) -> Done:
+def hang_up(call: Call) -> StepResult:
     return call.send(HangUp())
 
 
-def close_phone(call: Call) -> Done:
+def close_phone(call: Call) -> StepResult:
     return call.closed(Peer.TWILIO)
 
 
-def lose_model(call: Call) -> Done:
+def lose_model(call: Call) -> StepResult:
     return call.closed(Peer.REALTIME, 1006)
 
 
@@ -63,20 +63,20 @@ def lose_model(call: Call) -> Done:
     ],
 )
 @pytest.mark.parametrize("first", BOTH)
-def test_the_end_is_told_once_when_both_sockets_are_closed_with_its_first_cause(
-    end: Callable[[Call], Done], reason: EndReason, first: Peer
+def test_the_end_is_notified_once_with_its_first_cause(
+    end: Callable[[Call], StepResult], reason: EndReason, first: Peer
 ) -> None:
     call = Call.ready()
-    told = list(end(call).told(CallEnded))
+    told = list(end(call).notified(CallEnded))
     call.send(HangUp())
     for peer in (first, *(each for each in BOTH if each is not first)):
         if call.bridge.deadline is not None:
-            told += call.closed(peer).told(CallEnded)
+            told += call.closed(peer).notified(CallEnded)
     assert [each.reason for each in told] == [reason]
     assert call.bridge.deadline is None
 
 
-def test_a_socket_whose_end_nobody_tells_of_is_given_up() -> None:
+def test_a_socket_whose_closing_is_not_reported_is_given_up() -> None:
     call = Call.ready(CallConfig(closing_timeout_ms=3_000))
     call.send(HangUp())
     assert call.wait(2_999).actions == []
@@ -84,7 +84,7 @@ def test_a_socket_whose_end_nobody_tells_of_is_given_up() -> None:
     assert call.bridge.deadline is None
 
 
-def test_the_end_tells_what_all_responses_have_cost() -> None:
+def test_the_end_has_the_usage_of_all_responses() -> None:
     call = Call.ready()
     usage = {"input_tokens": 3, "output_tokens": 4}
     for name in ("r", "s"):
@@ -92,14 +92,14 @@ def test_the_end_tells_what_all_responses_have_cost() -> None:
         call.model({**response_done(name), "response": {"id": name, "usage": usage}})
     call.send(HangUp())
     call.closed(Peer.REALTIME)
-    (ended,) = call.closed(Peer.TWILIO).told(CallEnded)
+    (ended,) = call.closed(Peer.TWILIO).notified(CallEnded)
     once = Usage.from_json(usage)
     assert once is not None
     assert ended.usage == once + once
 
 
 @pytest.mark.parametrize("command", [Interrupt(), Interrupt(cancel=False)])
-def test_an_interruption_stops_all_that_would_be_heard_and_the_goodbye_was_said(
+def test_an_interruption_stops_all_audio_and_ends_the_goodbye(
     command: Interrupt,
 ) -> None:
     call = Call.talking(8000)
@@ -108,18 +108,18 @@ def test_an_interruption_stops_all_that_would_be_heard_and_the_goodbye_was_said(
     call.wait(100)
     done = call.send(command)
     assert done.to_twilio == [Clear("MZ1")]
-    assert done.told(ClipFinished) == [ClipFinished("hold", 0, 0)]
+    assert done.notified(ClipFinished) == [ClipFinished("hold", 0, 0)]
     assert done.closes == BOTH
 
 
-def test_an_interruption_of_nothing_is_no_end_of_a_goodbye() -> None:
+def test_an_interruption_of_nothing_does_not_end_the_call() -> None:
     call = Call.ready()
     call.send(SendMessage("Say goodbye."))
     call.send(HangUp(after_playback=True))
     assert call.send(Interrupt(cancel=False)).closes == []
 
 
-def test_the_model_goes_on_after_a_response_once_its_functions_have_their_outputs() -> None:
+def test_a_follow_up_is_requested_after_the_output() -> None:
     call = Call.ready()
     call.model(created())
     item = {"id": "f", "type": "function_call", "status": "completed", "name": "weather"}
@@ -205,7 +205,7 @@ def test_follow_ups_of_several_responses_are_one_request() -> None:
     assert not any(each.is_followup_requested for each in records)
 
 
-def test_no_follow_up_is_requested_unless_an_output_wants_it() -> None:
+def test_no_follow_up_is_requested_without_an_output() -> None:
     state = CallState(CallConfig())
     record = state.responses.get_or_create("r")
     record.lifecycle.step(ResponseInput.DONE)
@@ -214,7 +214,7 @@ def test_no_follow_up_is_requested_unless_an_output_wants_it() -> None:
     assert requests_made(state) == 0
 
 
-def test_a_goodbye_lasts_while_there_are_signs_of_it() -> None:
+def test_a_goodbye_continues_while_there_are_signs_of_it() -> None:
     """S82."""
     call = Call.talking(*[8000] * 40)
     call.send(HangUp(after_playback=True))
@@ -224,22 +224,22 @@ def test_a_goodbye_lasts_while_there_are_signs_of_it() -> None:
     assert call.wait(1).closes == BOTH
 
 
-def test_a_peer_that_is_late_is_a_fault_and_the_end() -> None:
+def test_a_peer_that_is_late_ends_the_call() -> None:
     call = Call.answered(CallConfig(start_timeout_ms=1_000))
     done = call.wait(1_000)
     assert (len(done.faults), done.closes) == (1, [Peer.TWILIO])
 
 
-def test_the_session_is_asked_for_once_however_many_streams_there_are() -> None:
+def test_the_session_is_opened_once_for_several_streams() -> None:
     call = Call.streaming(CallConfig(model="m", session=SessionConfig(), url="ws://model/v1"))
     assert call.phone(start(OTHER_SID)).urls == []
 
 
-def test_hold_sound_that_waits_keeps_the_time_until_all_must_have_been_played() -> None:
+def test_queued_hold_audio_starts_after_the_playing_time() -> None:
     call = Call.ready()
     call.model(created())
     call.model(delta(800))
     call.model(response_done())
     call.send(Play(b"\x00" * 800, "hold", until_agent_speaks=True))
-    assert call.wait(2_099).audio == []
-    assert sum(call.wait(1).audio) == 800
+    assert call.wait(2_099).audio_samples == []
+    assert sum(call.wait(1).audio_samples) == 800

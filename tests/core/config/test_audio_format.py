@@ -53,7 +53,7 @@ def test_audio_settings_that_are_none_become_the_format(audio: Any) -> None:
     assert formats(enforce_session_format({"audio": audio})) == [PCMU, PCMU]
 
 
-def test_an_update_of_the_application_is_pinned_and_keeps_its_id() -> None:
+def test_an_update_of_the_application_is_pinned() -> None:
     event = enforce_event_format(UpdateSession({"type": "realtime", "instructions": "x"}, "e"))
     assert isinstance(event, UpdateSession)
     assert (event.event_id, event.session["instructions"]) == ("e", "x")
@@ -95,12 +95,12 @@ def test_s16_a_session_in_another_format_is_misuse(way: str, format_: Any) -> No
         {"audio": None},
     ],
 )
-def test_a_response_that_names_no_other_format_stays_as_it_is(response: Any) -> None:
+def test_a_response_without_another_format_is_unchanged(response: Any) -> None:
     event = CreateResponse(response, "e")
     assert enforce_event_format(event) == event
 
 
-def test_a_response_that_leaves_the_format_open_gets_the_phone_s() -> None:
+def test_a_response_without_a_format_gets_the_phone_s() -> None:
     event = enforce_event_format(
         CreateResponse({"audio": {"x": 1, "output": {"format": None, "voice": "a"}}})
     )
@@ -151,7 +151,7 @@ def test_a_session_in_our_format_has_no_fault() -> None:
 
 
 @pytest.mark.parametrize("way", ["input", "output"])
-def test_another_format_is_told_in_plain_words(way: str) -> None:
+def test_another_format_is_described_in_plain_words(way: str) -> None:
     audio = {**SESSION["audio"], way: {"format": PCM}}
     assert find_format_fault({"audio": audio}) == (
         f"session.updated names 'audio/pcm' for audio.{way}, not 'audio/pcmu': "
@@ -167,7 +167,7 @@ def test_a_session_without_a_format_has_a_fault(session: dict[str, Any]) -> None
     assert "names no format for audio.input" in (find_format_fault(session) or "")
 
 
-def test_the_words_for_a_fault_stay_short() -> None:
+def test_the_description_of_a_fault_is_short() -> None:
     session = {"audio": {"input": {"format": {"type": "x" * 10_000}}}}
     assert len(find_format_fault(session) or "") < 200
 
@@ -183,7 +183,7 @@ def test_any_session_is_pinned_or_refused(session: dict[str, Any]) -> None:
 
 
 @given(json_values)
-def test_any_session_of_the_server_is_judged(audio: Any) -> None:
+def test_any_session_of_the_server_is_checked(audio: Any) -> None:
     session = {"audio": audio}
     fault = find_format_fault(session)
     assert fault is None or fault.startswith("session.updated ")

@@ -1,4 +1,4 @@
-"""How a call is to be: where its session is, and how long it waits for what."""
+"""The configuration of a call: the URL of its session, and its time-outs."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from twilio_realtime_core.errors import LocalProtocolError
 LONGEST_MS = 2**31 - 1
 
 
-# Where the session is.
+# The URL.
 
 
 @pytest.mark.parametrize(
@@ -21,9 +21,7 @@ LONGEST_MS = 2**31 - 1
         ("wss://api.openai.com/v1/realtime?call_id=rtc_1", "gpt-realtime", ""),
     ],
 )
-def test_s53_the_model_is_in_the_query_unless_the_url_has_its_own(
-    url: str, model: str, whole: str
-) -> None:
+def test_s53_the_model_is_added_to_a_url_without_query(url: str, model: str, whole: str) -> None:
     """S53."""
     assert session_url(url, model) == url + whole
 
@@ -39,29 +37,29 @@ def test_s53_the_model_is_in_the_query_unless_the_url_has_its_own(
         ("wss://token.example", "\ud800"),
     ],
 )
-def test_what_is_no_websocket_url_is_misuse_and_is_not_shown(url: str, model: str) -> None:
+def test_a_wrong_url_is_misuse_and_is_not_shown(url: str, model: str) -> None:
     with pytest.raises(LocalProtocolError, match="ws:// or wss://") as raised:
         session_url(url, model)
     assert "token" not in str(raised.value)
 
 
 @pytest.mark.parametrize("url", ["https://api.example/v1", "wss://", "api.example"])
-def test_a_call_is_not_configured_with_what_is_no_url(url: str) -> None:
+def test_a_call_config_checks_its_url(url: str) -> None:
     with pytest.raises(LocalProtocolError, match="wss://"):
         CallConfig(url=url)
 
 
-# How long a call waits.
+# Time-outs.
 
 
-def test_s17_silence_fills_a_gap_after_750_ms_unless_told_otherwise() -> None:
+def test_s17_the_inactivity_timeout_is_750_ms_by_default() -> None:
     """S17."""
     assert CallConfig().inactivity_timeout_ms == 750
     assert CallConfig(inactivity_timeout_ms=None).inactivity_timeout_ms is None
     assert CallConfig(inactivity_timeout_ms=1).inactivity_timeout_ms == 1
 
 
-def test_the_agent_s_audio_is_told_only_where_it_is_asked_for() -> None:
+def test_audio_of_the_agent_is_notified_only_if_configured() -> None:
     assert CallConfig().notify_agent_audio is False
     assert CallConfig(notify_agent_audio=True).notify_agent_audio is True
 
@@ -81,12 +79,12 @@ def test_s17_a_time_out_of_range_is_misuse(name: str, value: int) -> None:
 
 
 @pytest.mark.parametrize("value", [-1, LONGEST_MS + 1])
-def test_a_call_may_not_wait_for_its_configuration_but_not_less_than_that(value: int) -> None:
+def test_the_configure_timeout_may_be_0(value: int) -> None:
     assert CallConfig(configure_timeout_ms=0).configure_timeout_ms == 0
     with pytest.raises(LocalProtocolError, match="configure_timeout_ms must be 0 to"):
         CallConfig(configure_timeout_ms=value)
 
 
-def test_the_longest_time_is_that_of_a_32_bit_timer_in_ms() -> None:
+def test_the_longest_time_is_that_of_a_32_bit_timer() -> None:
     times: dict[str, Any] = {"start_timeout_ms": LONGEST_MS, "configure_timeout_ms": 2_000}
     assert CallConfig(**times).start_timeout_ms == LONGEST_MS

@@ -70,11 +70,11 @@ def test_a_range_holds_what_is_in_it(allowed: FieldRule, good: list[Any], bad: l
         (instance_of(Inner, Outer) | MAPPING, "Inner or Outer, or a mapping"),
     ],
 )
-def test_a_range_says_what_it_is(allowed: FieldRule, what: str) -> None:
+def test_a_range_has_a_readable_repr(allowed: FieldRule, what: str) -> None:
     assert allowed.description == what
 
 
-def test_out_of_range_is_misuse_that_says_field_and_range_and_not_the_value() -> None:
+def test_a_value_out_of_range_is_misuse_without_the_value() -> None:
     with pytest.raises(LocalProtocolError) as raised:
         Inner(size=4711)
     assert str(raised.value) == "Inner.size must be a whole number from 1 to 9, or None"
@@ -89,7 +89,7 @@ def test_an_object_without_a_type_has_none() -> None:
     assert Outer().to_json() == {}
 
 
-def test_objects_are_plain_all_the_way_down_and_mappings_stay_as_they_are() -> None:
+def test_objects_become_plain_data_and_mappings_stay() -> None:
     assert present_fields({"x": [Outer(Inner(3)), {"y": 1}], "z": (Inner(),), "w": UNSET}) == {
         "x": [{"inner": {"type": "inner", "size": 3}}, {"y": 1}],
         "z": [{"type": "inner"}],
@@ -97,9 +97,9 @@ def test_objects_are_plain_all_the_way_down_and_mappings_stay_as_they_are() -> N
 
 
 @pytest.mark.parametrize("value", [None, [], "x", 1, [("x", 1)]])
-def test_what_is_no_object_has_no_fields(value: object) -> None:
+def test_a_value_that_is_no_object_has_no_fields(value: object) -> None:
     assert as_mapping(value) == {}
 
 
-def test_what_is_an_object_has_its_own() -> None:
+def test_an_object_is_returned_as_a_mapping() -> None:
     assert as_mapping({"x": 1}) == {"x": 1}

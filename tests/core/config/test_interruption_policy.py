@@ -29,7 +29,7 @@ def test_a_limit_that_limits_nothing_is_misuse(count: int, per_ms: int) -> None:
         InterruptionLimit(count, per_ms)
 
 
-def test_only_the_policy_that_asks_for_nothing_interrupts_at_once() -> None:
+def test_only_the_default_policy_interrupts_immediately() -> None:
     assert InterruptionPolicy() == IMMEDIATE
     assert IMMEDIATE.interrupts_immediately
     assert not InterruptionPolicy(after_speech_ms=1).interrupts_immediately
@@ -39,7 +39,7 @@ def detection(session: Any) -> Any:
     return session["audio"]["input"]["turn_detection"]
 
 
-def test_a_session_that_says_nothing_of_turns_leaves_it_to_us_to_interrupt() -> None:
+def test_a_session_without_turn_detection_disables_server_interruption() -> None:
     owned = disable_server_interruption(SessionConfig().to_update_event().session, is_initial=True)
     assert detection(owned) == {"type": "server_vad", "interrupt_response": False}
 
@@ -55,18 +55,18 @@ def test_the_rest_of_turn_detection_is_kept() -> None:
     }
 
 
-def test_without_turn_detection_there_is_nothing_to_own() -> None:
+def test_a_session_with_turn_detection_off_is_unchanged() -> None:
     manual = SessionConfig(turn_detection=None).to_update_event().session
     assert disable_server_interruption(manual, is_initial=True) == manual
 
 
-def test_a_later_update_that_says_nothing_of_turns_is_left_alone() -> None:
+def test_a_later_update_without_turn_detection_is_unchanged() -> None:
     later = SessionConfig(instructions="Be brief.").to_update_event().session
     assert disable_server_interruption(later, is_initial=False) == later
 
 
 @pytest.mark.parametrize("given", [{"type": "server_vad", "interrupt_response": True}])
-def test_to_leave_it_to_the_server_beside_such_a_policy_is_misuse(given: Any) -> None:
+def test_interruption_by_the_server_contradicts_another_policy(given: Any) -> None:
     with pytest.raises(LocalProtocolError, match="interrupt_response"):
         CallConfig(session=SessionConfig(turn_detection=given), interruption=NEVER)
     CallConfig(session=SessionConfig(turn_detection=given))

@@ -35,7 +35,7 @@ def with_null(name: str) -> SessionConfig:
 # Absent, null, and a value.
 
 
-def test_s16_no_configuration_names_the_phone_s_format_both_ways_and_nothing_else() -> None:
+def test_s16_an_empty_configuration_names_only_the_audio_format() -> None:
     """S16."""
     assert SessionConfig().to_update_event("e") == UpdateSession(
         {"type": "realtime", "audio": {"input": {"format": PCMU}, "output": {"format": PCMU}}}, "e"
@@ -215,7 +215,7 @@ def test_a_part_out_of_its_range_is_misuse(
 # What this version does not know.
 
 
-def test_a_mapping_in_place_of_a_typed_value_is_sent_as_it_is() -> None:
+def test_a_mapping_for_a_typed_value_is_sent_unchanged() -> None:
     config = SessionConfig(
         turn_detection={"type": "new_vad", "x": 1},
         transcription={"model": "m", "x": 2},
@@ -240,7 +240,7 @@ def test_a_mapping_in_place_of_a_typed_value_is_sent_as_it_is() -> None:
     assert session["tool_choice"] == {"type": "new"}
 
 
-def test_s16_nested_audio_settings_are_kept_beside_ours() -> None:
+def test_s16_nested_audio_settings_are_kept() -> None:
     """S16."""
     more = {
         "audio": {
@@ -266,7 +266,7 @@ def test_s16_nested_audio_settings_are_kept_beside_ours() -> None:
     )
 
 
-def test_a_field_of_its_own_name_wins_over_more() -> None:
+def test_a_named_field_replaces_one_of_the_extra_fields() -> None:
     more = {"type": "transcription", "instructions": "long", "audio": {"output": {"voice": "a"}}}
     session = (
         SessionConfig(instructions="brief", voice="b", extra_fields=more)
@@ -287,7 +287,7 @@ def test_s16_a_configuration_in_another_format_cannot_be_made(way: str, format_:
 
 
 def test_s16_a_configuration_with_a_beta_format_cannot_be_made() -> None:
-    """S16: also not one that says µ-law, since this API refuses the name."""
+    """S16: nor with the name of µ-law in the beta API, which this API refuses."""
     with pytest.raises(LocalProtocolError, match=r"the beta's name of audio\.input"):
         SessionConfig(extra_fields={"input_audio_format": "g711_ulaw"})
 
@@ -310,7 +310,7 @@ def test_a_configuration_that_is_no_json_cannot_be_made(config: dict[str, Any]) 
         SessionConfig(**config)
 
 
-def test_what_may_hold_keys_or_business_stays_out_of_repr() -> None:
+def test_private_settings_are_not_in_the_repr() -> None:
     config = SessionConfig(
         instructions="secret",
         tools=[McpTool("m", server_url="https://secret")],
@@ -329,7 +329,7 @@ def test_what_may_hold_keys_or_business_stays_out_of_repr() -> None:
 
 @given(session_configs)
 @settings(max_examples=150)
-def test_any_configuration_that_can_be_made_is_one_of_the_api(config: SessionConfig) -> None:
+def test_every_configuration_is_one_of_the_api(config: SessionConfig) -> None:
     event = config.to_update_event("e")
     body = json.loads(event.encode())
     SessionUpdateEvent.model_validate(body)

@@ -26,7 +26,7 @@ _tool: TypeAdapter[Any] = TypeAdapter(RealtimeToolsConfigUnion)
 _choice: TypeAdapter[Any] = TypeAdapter(RealtimeToolChoiceConfig)
 
 
-def test_a_function_has_a_name_and_what_else_is_given() -> None:
+def test_a_function_has_a_name_and_the_fields_given() -> None:
     assert FunctionTool("hang_up").to_json() == {"type": "function", "name": "hang_up"}
     schema: dict[str, Any] = {"type": "object", "properties": {}}
     assert FunctionTool("f", "does f", schema).to_json() == {
@@ -82,7 +82,7 @@ def test_the_other_forms_of_approval_are_sent_as_they_are(approval: Any) -> None
         {"server_url": "https://x.example", "tunnel_id": "tunnel_1"},
     ],
 )
-def test_an_mcp_server_is_at_exactly_one_place(places: dict[str, Any]) -> None:
+def test_an_mcp_server_has_exactly_one_address(places: dict[str, Any]) -> None:
     with pytest.raises(LocalProtocolError, match="exactly one of server_url"):
         McpTool("x", **places)
 
@@ -99,15 +99,13 @@ def test_an_mcp_server_is_at_exactly_one_place(places: dict[str, Any]) -> None:
         ({"defer_loading": None}, "McpTool.defer_loading must be True or False"),
     ],
 )
-def test_a_field_of_an_mcp_server_out_of_its_range_is_misuse(
-    fields: dict[str, Any], message: str
-) -> None:
+def test_an_mcp_field_out_of_range_is_misuse(fields: dict[str, Any], message: str) -> None:
     known: dict[str, Any] = {"server_label": "x", "server_url": "https://x.example", **fields}
     with pytest.raises(LocalProtocolError, match=message):
         McpTool(**known)
 
 
-def test_what_opens_an_mcp_server_stays_out_of_repr() -> None:
+def test_credentials_of_an_mcp_server_are_not_in_the_repr() -> None:
     tool = McpTool(
         "x", server_url="https://secret", authorization="secret", headers={"X-Key": "secret"}
     )
@@ -122,29 +120,29 @@ def test_a_choice_names_a_function_or_a_server() -> None:
 
 
 @pytest.mark.parametrize("value", ["all", None, FunctionTool("f"), 1])
-def test_nothing_else_is_a_choice(value: Any) -> None:
+def test_other_values_are_no_choice(value: Any) -> None:
     assert not TOOL_CHOICE.accepts(value)
 
 
 @pytest.mark.parametrize("value", ["f", None, ChooseFunction("f")])
-def test_nothing_else_is_a_tool(value: Any) -> None:
+def test_other_values_are_no_tool(value: Any) -> None:
     assert not TOOL.accepts(value)
 
 
 @given(function_tools | mcp_tools)
-def test_any_tool_that_can_be_made_is_one_of_the_api(tool: FunctionTool | McpTool) -> None:
+def test_every_tool_is_one_of_the_api(tool: FunctionTool | McpTool) -> None:
     _tool.validate_python(tool.to_json(), strict=True)
 
 
 @given(tool_choices)
-def test_any_choice_that_can_be_made_is_one_of_the_api(
+def test_every_choice_is_one_of_the_api(
     choice: ChooseFunction | ChooseMcp | str,
 ) -> None:
     _choice.validate_python(choice if isinstance(choice, str) else choice.to_json(), strict=True)
 
 
 @given(st.text(max_size=5))
-def test_a_function_without_a_name_is_misuse_and_any_other_is_a_tool(name: str) -> None:
+def test_a_function_needs_a_name(name: str) -> None:
     if name:
         assert TOOL.accepts(FunctionTool(name))
     else:

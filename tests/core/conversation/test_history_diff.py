@@ -64,7 +64,7 @@ def after(edits: Sequence[Edit], items: Sequence[ConversationItem]) -> list[Conv
     return server.items
 
 
-# What has to be done.
+# Edits.
 
 
 def test_missing_items_are_deleted_and_new_ones_created() -> None:
@@ -121,7 +121,7 @@ def test_items_with_audio_are_never_moved() -> None:
     assert after(edits, current) == expected
 
 
-# What is the same.
+# Equal items.
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_fields_that_a_client_chooses_are_a_difference(
     assert diff([known], [given]) == [DeleteItem("a"), *diff([], [given])]
 
 
-# What cannot be done.
+# Impossible edits.
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_an_existing_output_stays_without_its_call() -> None:
     assert diff([call, output], [output]) == [DeleteItem("f")]
 
 
-# What edits come to.
+# The outcome of edits.
 
 
 def test_edits_that_the_server_would_refuse_change_nothing() -> None:
@@ -222,7 +222,7 @@ def test_an_item_can_be_created_behind_a_created_one() -> None:
     assert apply_edits([*first, *second], [said("a"), said("c")]) == items
 
 
-# In general: items of six ids, some of them with sound, some different from those there.
+# Property tests: items of six ids, some with audio, some changed.
 
 ids = st.lists(st.sampled_from("abcdXY"), unique=True)
 

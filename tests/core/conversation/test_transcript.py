@@ -1,4 +1,4 @@
-"""What is said in a content part, and how much of it counts as heard."""
+"""The words of a content part, and how many of them count as heard."""
 
 import pytest
 from hypothesis import example, given, settings
@@ -14,7 +14,7 @@ def spoken(text: str) -> Transcript:
     return words
 
 
-# As they come.
+# Words received.
 
 
 def test_deltas_make_the_words_until_they_are_complete() -> None:
@@ -59,7 +59,7 @@ def test_words_beyond_the_limit_are_dropped(take: object) -> None:
     assert len(words.text or "") <= MAX_CHARACTERS
 
 
-# As a part.
+# Content parts.
 
 
 def test_a_part_is_spoken_or_written_as_its_words() -> None:
@@ -90,7 +90,7 @@ def test_a_cut_part_has_the_words_heard() -> None:
     assert words.to_part() == AudioPart("one two three four", "one two", 500)
 
 
-# Heard and not heard.
+# What was heard.
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def saying_goodbye(*samples: int) -> Call:
 
 def detail(call: Call) -> tuple[EndReason, str]:
     call.closed(Peer.TWILIO)
-    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = call.closed(Peer.REALTIME).notified(CallEnded)
     return ended.reason, ended.detail
 
 
@@ -37,8 +37,8 @@ def detail(call: Call) -> tuple[EndReason, str]:
 def test_the_call_ends_when_the_last_mark_is_echoed() -> None:
     """S82."""
     call = saying_goodbye(800)
-    assert call.hear(99).closes == []
-    assert call.hear(1).closes == BOTH
+    assert call.play(99).closes == []
+    assert call.play(1).closes == BOTH
     assert detail(call) == (EndReason.HUNG_UP, "all was heard")
 
 
@@ -58,8 +58,8 @@ def test_the_call_ends_after_clips_too() -> None:
     call = Call.ready()
     call.send(Play(b"\x00" * 800, "goodbye"))
     assert call.send(HangUp(after_playback=True)).closes == []
-    assert call.hear(99).closes == []
-    assert call.hear(1).closes == BOTH
+    assert call.play(99).closes == []
+    assert call.play(1).closes == BOTH
 
 
 def test_the_call_ends_after_active_and_requested_responses() -> None:
@@ -112,7 +112,7 @@ def test_audio_of_the_agent_is_a_sign_of_playing() -> None:
     assert call.wait(STALL_MS).closes == BOTH
 
 
-# Outputs of functions.
+# Function outputs.
 
 
 def function_call(call_id: str) -> dict[str, Any]:
@@ -134,8 +134,8 @@ def test_deferred_outputs_cause_one_response() -> None:
         call.model(function_call(each))
         assert call.send(SendFunctionOutput(each, "{}", after_playback=True)).to_model == []
     call.model(response_done())
-    assert call.hear(99).to_model == []
-    kinds = [each.__class__.__name__ for each in call.hear(1).to_model]
+    assert call.play(99).to_model == []
+    kinds = [each.__class__.__name__ for each in call.play(1).to_model]
     assert kinds == ["CreateItem", "CreateItem", "CreateResponse"]
 
 
@@ -153,7 +153,7 @@ def test_a_deferred_output_is_sent_before_the_call_ends() -> None:
     call.send(SendFunctionOutput("c1", "{}", respond=False, after_playback=True))
     call.send(HangUp(after_playback=True))
     call.model(response_done())
-    assert call.hear(99).to_model == []
-    done = call.hear(1)
+    assert call.play(99).to_model == []
+    done = call.play(1)
     assert [each.__class__.__name__ for each in done.to_model] == ["CreateItem"]
     assert done.closes == BOTH

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from calling import (
     SID,
     Call,
-    Done,
+    StepResult,
     audio,
     audio_done,
     created,
@@ -42,7 +42,7 @@ def cut(heard_ms: int, sent_ms: int, item: str = "i", response: str = "r", part:
     return InterruptedItem(response, item, part, heard_ms=heard_ms, sent_ms=sent_ms)
 
 
-def interrupt(call: Call) -> Done:
+def interrupt(call: Call) -> StepResult:
     return call.send(Interrupt())
 
 
@@ -66,21 +66,26 @@ def test_a_delta_of_whole_frames_is_sent_unchanged() -> None:
 
 def test_other_deltas_are_aligned_to_frames() -> None:
     call = Call.ready()
-    assert [call.model(delta(each)).audio for each in (100, 100, 800, 5)] == [[], [160], [800], []]
-    assert call.model(audio_done()).audio == [45]
+    assert [call.model(delta(each)).audio_samples for each in (100, 100, 800, 5)] == [
+        [],
+        [160],
+        [800],
+        [],
+    ]
+    assert call.model(audio_done()).audio_samples == [45]
 
 
 @pytest.mark.parametrize("event", [audio_done(), response_done(), delta(160, item="j")])
 def test_the_rest_is_sent_when_its_part_ends(event: dict[str, Any]) -> None:
     call = Call.talking(170)
-    assert call.model(event).audio[0] == 10
+    assert call.model(event).audio_samples[0] == 10
 
 
 @pytest.mark.parametrize("event", [audio_done(item="j"), response_done("other")])
 def test_the_end_of_another_part_keeps_the_rest(event: dict[str, Any]) -> None:
     call = Call.talking(170)
-    assert call.model(event).audio == []
-    assert call.model(delta(150)).audio == [160]
+    assert call.model(event).audio_samples == []
+    assert call.model(delta(150)).audio_samples == [160]
 
 
 @given(st.lists(st.integers(1, 3000), max_size=8))
@@ -113,17 +118,17 @@ def test_audio_that_is_not_base64_is_a_fault(payload: str) -> None:
     done = call.model({**delta(1), "delta": payload})
     assert done.faults == [FaultKind.BAD_AUDIO]
     assert len(done.actions) == 1
-    assert call.model(delta(160)).audio == [160]
+    assert call.model(delta(160)).audio_samples == [160]
 
 
 def test_more_than_ten_minutes_of_audio_is_dropped_and_reported() -> None:
     call = Call.ready()
     for _ in range(5):
-        assert sum(call.model(delta(960_000)).audio) == 960_000
+        assert sum(call.model(delta(960_000)).audio_samples) == 960_000
     done = call.model(delta(160))
-    assert (done.audio, done.faults) == ([], [FaultKind.OVERFLOW])
+    assert (done.audio_samples, done.faults) == ([], [FaultKind.OVERFLOW])
     call.wait(20)
-    assert call.model(delta(160)).audio == [160]
+    assert call.model(delta(160)).audio_samples == [160]
 
 
 # Responses.
@@ -140,7 +145,7 @@ def test_the_start_of_a_response_is_notified_once() -> None:
     call.model(delta(160))
     assert call.model(created()).events == [ResponseStarted("r")]
     again = call.model(created())
-    assert again.told(ResponseStarted) == []
+    assert again.notified(ResponseStarted) == []
     assert again.faults == [FaultKind.UNEXPECTED]
 
 
@@ -154,7 +159,7 @@ def test_events_of_a_finished_response_are_faults(event: dict[str, Any]) -> None
 
 
 def test_a_response_that_was_not_announced_is_played() -> None:
-    assert Call.ready().model(delta(160, response="unannounced")).audio == [160]
+    assert Call.ready().model(delta(160, response="unannounced")).audio_samples == [160]
 
 
 # Interrupted items.
@@ -176,7 +181,7 @@ def test_an_item_heard_in_part_stays_when_it_is_done() -> None:
 def test_an_item_confirmed_as_heard_stays_when_it_is_done() -> None:
     call = Call.talking(800)
     call.model(audio_done())
-    assert call.hear(100).told(PlaybackFinished) == [PlaybackFinished("r", "i", 0)]
+    assert call.play(100).notified(PlaybackFinished) == [PlaybackFinished("r", "i", 0)]
     call.model(speech_started())
     assert call.model(item_done()).to_model == []
 
@@ -191,7 +196,7 @@ def test_the_rest_of_an_interrupted_frame_is_dropped() -> None:
     call = Call.talking(170)
     interrupt(call)
     call.model(created("s"))
-    assert call.model(delta(160, "s", "j")).audio == [160]
+    assert call.model(delta(160, "s", "j")).audio_samples == [160]
 
 
 def test_audio_after_the_end_of_its_part_is_a_fault() -> None:

@@ -87,7 +87,7 @@ def test_a_payload_that_is_not_base64_changes_nothing(payload: str) -> None:
     assert aligner.add_delta(A, base64(b"2" * 150)) == [chunk(A, b"1" * 10 + b"2" * 150)]
 
 
-def test_a_chunk_is_split_into_its_first_samples_and_the_rest() -> None:
+def test_a_chunk_is_split_behind_its_first_samples() -> None:
     first, rest = split(chunk(A, b"1" * 160 + b"2" * 31), 160)
     assert (first, rest) == (chunk(A, b"1" * 160), chunk(A, b"2" * 31))
 

@@ -36,7 +36,7 @@ def test_the_delays_of_the_call_replace_the_history() -> None:
     assert estimates.history == StartDelayHistory((200, 100, 110))
 
 
-def test_the_earliest_of_the_last_three_echoes_of_a_burst_counts() -> None:
+def test_the_earliest_of_the_last_three_echoes_counts() -> None:
     estimates, one = estimator(), burst()
     assert [estimates.learn(one, late, 0) for late in (90, 50, 80, 70, 85)] == [90, 50, 50, 50, 70]
     assert estimates.history == StartDelayHistory((70,))

@@ -7,7 +7,7 @@ def test_bytes_to_send_do_not_show_in_what_is_printed() -> None:
     assert "<28 bytes>" in repr(action)
 
 
-def test_a_url_that_may_hold_a_token_does_not_show_in_what_is_printed() -> None:
+def test_a_url_is_not_in_the_repr() -> None:
     assert "secret" not in repr(Open(Peer.REALTIME, "wss://model/v1?token=secret"))
 
 

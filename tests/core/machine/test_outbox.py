@@ -28,7 +28,7 @@ def test_actions_are_taken_in_the_order_they_were_put_in() -> None:
     ]
 
 
-def test_the_next_step_begins_empty_and_leaves_what_was_taken() -> None:
+def test_the_next_step_starts_empty() -> None:
     outbox = Outbox()
     outbox.notify(KeyPressed("1"))
     first = outbox.take_actions()

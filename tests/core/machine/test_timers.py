@@ -28,7 +28,7 @@ def test_a_timer_expires_at_its_deadline() -> None:
     assert timers.expire(100) == []
 
 
-def test_setting_a_timer_again_moves_it_either_way() -> None:
+def test_setting_a_timer_again_moves_it() -> None:
     timers = Timers(Timer)
     timers.set(Timer.ROUND_TRIP, 100)
     timers.set(Timer.ROUND_TRIP, 300)

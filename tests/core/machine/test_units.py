@@ -13,7 +13,7 @@ from twilio_realtime_core.machine.units import (
 )
 
 
-def test_a_second_holds_8000_samples_and_a_frame_lasts_20_ms() -> None:
+def test_a_second_holds_8000_samples() -> None:
     assert SAMPLE_NS * 8000 == SECOND
     assert samples_to_ns(FRAME_SAMPLES) == 20 * MS
     assert ns_to_samples(SECOND) == 8000
@@ -21,7 +21,7 @@ def test_a_second_holds_8000_samples_and_a_frame_lasts_20_ms() -> None:
 
 
 @given(st.integers(min_value=0, max_value=10**12))
-def test_samples_are_the_same_after_a_way_through_time(samples: int) -> None:
+def test_samples_are_equal_after_a_round_trip_through_time(samples: int) -> None:
     assert ns_to_samples(samples_to_ns(samples)) == samples
 
 

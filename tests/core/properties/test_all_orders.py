@@ -1,4 +1,4 @@
-"""Every order in which the events of a small call can come, walked to its end, under check."""
+"""Every order of the events of a small call, followed to its end, with all invariants checked."""
 
 from collections import Counter
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 from attrs import define, field
 
-from small_call import Happening, SmallCall
+from small_call import NextEvent, SmallCall
 from snapshots import freeze, thaw
 from twilio_realtime_core.notifications import (
     CallEnded,
@@ -20,29 +20,29 @@ from twilio_realtime_core.protocols.realtime import CancelResponse, DeleteItem, 
 from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
 
 ONE_ORDER: Final = (
-    *[Happening.SAYS] * 3,
-    Happening.TICKS,
-    Happening.ECHOES,
-    Happening.SPEAKS,
+    *[NextEvent.RESPONSE_EVENT] * 3,
+    NextEvent.TIME,
+    NextEvent.MARK_ECHO,
+    NextEvent.SPEECH,
 )
 
 
 @define
 class Walk:
-    """What was walked. `orders` are those that differ in at least one place; `steps` were done and
-    checked, each for all the orders that come to it."""
+    """What was covered: the number of distinct orders, the number of checked steps, each of which
+    may belong to many orders, and what happened and was sent in them."""
 
     orders: int = 0
     steps: int = 0
-    happened: set[Happening] = field(factory=set[Happening])
+    happened: set[NextEvent] = field(factory=set[NextEvent])
     seen: set[type] = field(factory=set[type])
 
 
 def walk(call: SmallCall) -> Walk:
-    """Go every way from here, one event further at a time.
+    """Follow every order from here, one event after the other.
 
-    Ways that lead to the same call go on together from there: each call is kept once, with the
-    number of ways that lead to it, so that every order is counted, and every step of it checked.
+    Orders that lead to the same call are followed together from there: each call is kept once, with
+    the number of orders that lead to it, so that every order is counted and every step checked.
     """
     walked = Walk()
     calls = Counter({freeze(call): 1})
@@ -50,12 +50,12 @@ def walk(call: SmallCall) -> Walk:
         further = Counter[bytes]()
         for frozen, ways in calls.items():
             call = thaw(frozen)
-            for number, happening in enumerate(call.choices):
+            for number, happening in enumerate(call.possible_events):
                 call = thaw(frozen) if number else call
-                walked.seen |= call.happen(happening)
+                walked.seen |= call.apply(happening)
                 walked.happened.add(happening)
                 walked.steps += 1
-                if call.ended:
+                if call.has_ended:
                     walked.orders += ways
                 else:
                     further[freeze(call)] += ways
@@ -64,25 +64,23 @@ def walk(call: SmallCall) -> Walk:
 
 
 @pytest.mark.parametrize(("server_cancels", "least"), [(False, 100_000), (True, 200_000)])
-def test_no_order_of_a_small_call_breaks_an_invariant_and_each_ends_it(
-    *, server_cancels: bool, least: int
-) -> None:
-    walked = walk(SmallCall.begin(server_cancels=server_cancels))
+def test_no_order_of_a_small_call_breaks_an_invariant(*, server_cancels: bool, least: int) -> None:
+    walked = walk(SmallCall.start(server_cancels=server_cancels))
     assert walked.orders >= least
-    assert walked.happened | {Happening.CANCELS} == set(Happening)
-    assert (Happening.CANCELS in walked.happened) is server_cancels
+    assert walked.happened | {NextEvent.SERVER_CANCEL} == set(NextEvent)
+    assert (NextEvent.SERVER_CANCEL in walked.happened) is server_cancels
     assert walked.seen >= {Media, Mark, Clear, CancelResponse, TruncateItem, DeleteItem}
     assert walked.seen >= {CallerSpeechStarted, PlaybackStarted, PlaybackFinished, Interrupted}
     assert walked.seen >= {ResponseFinished, CallEnded}
 
 
-def test_a_call_that_was_frozen_goes_on_as_it_would_have() -> None:
-    call = SmallCall.begin(server_cancels=False)
+def test_a_thawed_call_continues_like_the_original() -> None:
+    call = SmallCall.start(server_cancels=False)
     frozen = freeze(call)
     other = thaw(frozen)
     seen = set[type]()
     for happening in ONE_ORDER:
-        seen = call.happen(happening)
-        assert (other.happen(happening), other.choices) == (seen, call.choices)
+        seen = call.apply(happening)
+        assert (other.happen(happening), other.choices) == (seen, call.possible_events)
     assert seen >= {Clear, CancelResponse, TruncateItem}
-    assert thaw(frozen).choices == SmallCall.begin(server_cancels=False).choices
+    assert thaw(frozen).choices == SmallCall.start(server_cancels=False).possible_events

@@ -1,4 +1,4 @@
-"""Whatever both peers, the application and the clock do, in whatever order, the invariants hold."""
+"""The invariants hold for any order of what both peers, the application and the clock do."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ from calling import (
     PCMU,
     SESSION,
     Call,
-    Done,
+    StepResult,
     audio,
     audio_done,
     connected,
@@ -63,7 +63,7 @@ from twilio_realtime_core.protocols.realtime import (
 from twilio_realtime_core.protocols.twilio import Clear, Mark
 
 Event: TypeAlias = tuple[str, int, int]
-"""What happens next, and two numbers that say how."""
+"""What happens next, and two numbers that determine how."""
 
 CONFIGS: Final = [
     CallConfig(),
@@ -105,7 +105,7 @@ COMMANDS: Final[list[Command]] = [
 
 
 class Recorder:
-    """A bridge, and all that it was told and has answered."""
+    """A bridge, and all its inputs and actions."""
 
     def __init__(self, bridge: CallMachine) -> None:
         self._bridge = bridge
@@ -155,8 +155,8 @@ class RecordedCall(Call):
 
 
 @define
-class Said:
-    """A response of the model's server: its items, the last of which it is saying."""
+class SpokenResponse:
+    """A response of the model's server: its items, the last of which is being spoken."""
 
     id: str
     conversation: str | None
@@ -165,13 +165,13 @@ class Said:
 
 
 class Play:
-    """A call with a phone that plays what it gets and a server that says something, both of which
-    do what `happen` tells them, and odd things too."""
+    """A call with a phone that plays what it receives and a server that speaks. Both do what the
+    events say, and sometimes wrong things."""
 
     def __init__(self, config: CallConfig) -> None:
         self.call = RecordedCall(config)
         self.ended: list[CallEnded] = []
-        self._opening = deque[Callable[[], Done]](
+        self._opening = deque[Callable[[], StepResult]](
             [
                 lambda: self.call.opened(Peer.TWILIO),
                 lambda: self.call.phone(connected()),
@@ -185,22 +185,22 @@ class Play:
         self._echoes: list[tuple[int, str]] = []
         self._ends_at = 0
         self._pings: list[bytes] = []
-        self._said = [Said("r0", "conv")]
+        self._responses = [SpokenResponse("r0", "conv")]
 
     def run(self, opening: int, events: list[Event]) -> None:
-        """Open the call so far, and let everything happen."""
+        """Open the call up to a step, and let all events happen."""
         for _ in range(opening):
             self.go_on(0, 0)
         for name, a, b in events:
             getattr(self, name)(a, b)
 
     def end(self) -> None:
-        """Hang up, as a driver sees it."""
+        """Hang up, and close both sockets."""
         self._do(self.call.send, HangUp())
         for peer in Peer:
             self._do(self.call.closed, peer)
 
-    def _do(self, method: Callable[..., Done], *arguments: Any) -> bool:
+    def _do(self, method: Callable[..., StepResult], *arguments: Any) -> bool:
         """Do what a driver may do now; `False` if it may not."""
         try:
             done = method(*arguments)
@@ -209,11 +209,11 @@ class Play:
         self._play(done)
         return True
 
-    def _play(self, done: Done) -> None:
+    def _play(self, done: StepResult) -> None:
         now = self.call.now
-        self.ended += done.told(CallEnded)
+        self.ended += done.notified(CallEnded)
         self._pings += done.pings
-        for samples in done.audio:
+        for samples in done.audio_samples:
             self._ends_at = max(self._ends_at, now) + samples_to_ns(samples)
         for message in done.to_twilio:
             match message:
@@ -231,15 +231,15 @@ class Play:
     def _model(self, event: Any) -> None:
         self._do(self.call.model, event)
 
-    # What can happen.
+    # The events.
 
     def go_on(self, _a: int, _b: int) -> None:
-        """The next step of opening the call, if it is time for it."""
+        """The next step of opening the call, if it is possible now."""
         if self._opening and self._do(self._opening[0]):
             self._opening.popleft()
 
     def wait(self, a: int, b: int) -> None:
-        """Time passes; timers fire, and echoes come back some time after they are due."""
+        """Time passes; timers expire, and echoes arrive some time after they are due."""
         until = self.call.now + b * MS
         late = a % 3 * 40 * MS
         while self._echoes and self._echoes[0][0] + late <= until:
@@ -256,42 +256,46 @@ class Play:
         self._phone(media(audio(size, a), self._sid))
 
     def respond(self, a: int, _b: int) -> None:
-        said = Said(f"r{len(self._said)}", None if a % 5 == 0 else "conv")
-        self._said.append(said)
-        self._model(created(said.id, said.conversation))
+        response = SpokenResponse(f"r{len(self._responses)}", None if a % 5 == 0 else "conv")
+        self._responses.append(response)
+        self._model(created(response.id, response.conversation))
 
-    def _speaker(self, a: int) -> Said:
-        speaking = [each for each in self._said if not each.done]
-        among = speaking if speaking and a % 6 else self._said
+    def _speaker(self, a: int) -> SpokenResponse:
+        speaking = [each for each in self._responses if not each.done]
+        among = speaking if speaking and a % 6 else self._responses
         return among[-1 - (a // 6 % 2) % len(among)]
 
     def say(self, a: int, b: int) -> None:
-        said = self._speaker(a)
-        if not said.items:
+        response = self._speaker(a)
+        if not response.items:
             self.next_item(a, b)
-        self._model(delta(b % 2700 + 1 if a % 2 else 160 * (b % 16 + 1), said.id, said.items[-1]))
+        self._model(
+            delta(b % 2700 + 1 if a % 2 else 160 * (b % 16 + 1), response.id, response.items[-1])
+        )
 
     def say_much(self, a: int, b: int) -> None:
-        said = self._speaker(a)
-        if said.items:
-            self._model(delta(b * 1600 + 1, said.id, said.items[-1]))
+        response = self._speaker(a)
+        if response.items:
+            self._model(delta(b * 1600 + 1, response.id, response.items[-1]))
 
     def next_item(self, a: int, _b: int) -> None:
-        said = self._speaker(a)
-        said.items.append(f"{said.id}i{len(said.items)}")
+        response = self._speaker(a)
+        response.items.append(f"{response.id}i{len(response.items)}")
 
     def end_item(self, a: int, b: int) -> None:
-        said = self._speaker(a)
-        if said.items:
-            self._model(audio_done(said.id, said.items[-1]))
-            self._model(item_done(said.id, said.items[-1], "message" if b % 4 else "function_call"))
+        response = self._speaker(a)
+        if response.items:
+            self._model(audio_done(response.id, response.items[-1]))
+            self._model(
+                item_done(response.id, response.items[-1], "message" if b % 4 else "function_call")
+            )
             self.next_item(a, b)
 
     def end_response(self, a: int, b: int) -> None:
-        said = self._speaker(a)
-        said.done = True
+        response = self._speaker(a)
+        response.done = True
         self._model(
-            response_done(said.id, "cancelled" if b % 2 else "completed", said.conversation)
+            response_done(response.id, "cancelled" if b % 2 else "completed", response.conversation)
         )
 
     def caller_speaks(self, _a: int, _b: int) -> None:
@@ -315,7 +319,7 @@ class Play:
         )
 
     def update(self, a: int, b: int) -> None:
-        """The server tells its session: now and then one that interrupts in another way."""
+        """The server sends its session, sometimes with another kind of interruption."""
         detection = {"type": "server_vad", "interrupt_response": bool(b % 2)} if a % 3 else None
         heard = {"format": PCMU, "turn_detection": detection}
         audio_ = {"input": heard, "output": {"format": PCMU}}
@@ -414,7 +418,7 @@ def random_events(seed: int, count: int) -> list[Event]:
 
 @settings(max_examples=300)
 @given(st.sampled_from(CONFIGS), st.integers(0, 6), happenings, ends, happenings)
-def test_nothing_breaks_an_invariant_and_every_call_ends_once(
+def test_no_events_break_an_invariant_and_every_call_ends(
     config: CallConfig, opening: int, events: list[Event], end: list[Event], late: list[Event]
 ) -> None:
     play = Play(config)
@@ -428,7 +432,7 @@ def test_nothing_breaks_an_invariant_and_every_call_ends_once(
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_nothing_breaks_an_invariant_in_a_long_call(seed: int) -> None:
+def test_no_events_break_an_invariant_in_a_long_call(seed: int) -> None:
     play = Play(CONFIGS[seed % len(CONFIGS)])
     play.run(6, random_events(seed, 400))
     play.end()
@@ -437,7 +441,7 @@ def test_nothing_breaks_an_invariant_in_a_long_call(seed: int) -> None:
 
 @settings(max_examples=40)
 @given(st.sampled_from(CONFIGS), happenings, ends)
-def test_a_recorded_call_replays_with_the_same_answers(
+def test_a_recorded_call_replays_with_the_same_actions(
     config: CallConfig, events: list[Event], end: list[Event]
 ) -> None:
     play = Play(config)
@@ -508,7 +512,7 @@ QUERIED: Final = {
     *("RoundTrip.jitter_ns", "Session.is_configuration_refusal", "StartDelayEstimator.expected_ns"),
     *("Timers.is_set", "TurnController.is_agent_active", "TurnController.is_speaking"),
 }
-"""Queries of most parts; those of a bridge are named after its base class below."""
+"""Queries of most parts. Those of the bridge have the name of its base class."""
 
 
 @settings(max_examples=30, deadline=None)
@@ -539,7 +543,7 @@ def replay(bridge: CallMachine, recorded: Recorder) -> list[Any]:
     return recorder.steps
 
 
-def test_a_call_is_the_same_whatever_the_hash_seed() -> None:
+def test_a_call_does_not_depend_on_the_hash_seed() -> None:
     program = "import test_call_properties as here; print(here.long_call())"
     here = Path(__file__).parent
     answers = {

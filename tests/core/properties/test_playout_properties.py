@@ -1,4 +1,4 @@
-"""What is estimated of the playout keeps its bounds and its direction, whatever comes back when."""
+"""The estimate of the playout keeps its bounds and its direction for any echoes."""
 
 from typing import TypeAlias
 
@@ -19,7 +19,7 @@ from twilio_realtime_core.values.playback_position import (
 SOURCES: list[AudioSource] = [*(PartKey(1, "r", item, 0) for item in "ab"), Clip(1, "clip", 800)]
 
 Step: TypeAlias = tuple[int, str, int]
-"""How long after the step before (ns), what happens, and a number that says how."""
+"""The time since the step before (ns), what happens, and a number that determines how."""
 
 waits = st.one_of(st.just(0), st.integers(0, 60 * MS), st.integers(0, SECOND))
 kinds = st.sampled_from(["sent", "sent", "mark", "mark", "echo", "echo", "ping", "pong"])
@@ -29,7 +29,7 @@ histories = st.builds(StartDelayHistory, st.lists(st.integers(0, 400 * MS), max_
 
 @define
 class Watched:
-    """A playout, and what is true of it at each step. `marks` are under way: name, position."""
+    """A playout, and what is true of it after each step. `marks` have no echo: name, position."""
 
     playout: Playout
     now: int = 0
@@ -62,8 +62,8 @@ class Watched:
         assert self.position(self.now) >= before
 
     def echo(self, number: int) -> None:
-        """An echo comes back, as a rule the next. Only a late one may set the estimate back: of a
-        mark that was passed more than a round trip ago, or so it seemed."""
+        """Echo a mark, as a rule the next. Only a late echo may set the estimate back: that of a
+        mark that the estimate passed more than a round trip ago."""
         index = 0 if number % 4 else number % len(self.marks)
         name, position = self.marks[index]
         del self.marks[: index + 1]
@@ -95,7 +95,7 @@ class Watched:
 
 @settings(max_examples=100, deadline=None)
 @given(histories, steps)
-def test_the_estimate_keeps_its_bounds_and_steps_back_only_on_a_late_echo(
+def test_the_estimate_steps_back_only_on_a_late_echo(
     history: StartDelayHistory, steps: list[Step]
 ) -> None:
     watched = Watched(Playout(history))
@@ -111,7 +111,7 @@ def test_the_estimate_keeps_its_bounds_and_steps_back_only_on_a_late_echo(
     st.lists(st.integers(0, 30 * MS), min_size=12, max_size=12),
     st.integers(0, 3 * SECOND),
 )
-def test_echoes_late_by_jitter_alone_never_put_the_estimate_out_by_more_than_that_jitter(
+def test_jitter_moves_the_estimate_by_at_most_itself(
     start: int, trip: int, jitter: list[int], rest: int
 ) -> None:
     playout = Playout()

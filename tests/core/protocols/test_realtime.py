@@ -78,13 +78,13 @@ EVENTS = Path(__file__).parents[3] / "fuzz" / "corpus" / "realtime"
 
 
 def types_of(union: Any) -> list[str]:
-    """The `type`s of the events of one of the vendor's own unions."""
+    """The `type`s of the events of one of the vendor's unions."""
     models = get_args(get_args(union)[0])
     return [get_args(model.model_fields["type"].annotation)[0] for model in models]
 
 
 def frames(direction: str) -> list[Any]:
-    """The frames of the recorded sessions that went one way."""
+    """The frames of the recorded sessions in one direction."""
     return [
         pytest.param(frame["event"], id=f"{path.stem}:{number}")
         for path in sorted(TRACES.glob("*.jsonl"))
@@ -95,12 +95,12 @@ def frames(direction: str) -> list[Any]:
     ]
 
 
-def says(event: Any, wire: Mapping[str, Any]) -> bool:
+def matches(event: Any, wire: Mapping[str, Any]) -> bool:
     """Whether every field of `event` is on the wire, by its name and with its value; only what has
     no value may be left out there."""
     fields = attrs.asdict(event, recurse=False).items()
     return all(
-        says(value, wire[name])
+        matches(value, wire[name])
         if hasattr(value, "__attrs_attrs__")
         else value == wire.get(name) and (name in wire or value is None)
         for name, value in fields
@@ -152,7 +152,7 @@ def test_every_server_event_is_read(kind: str, separators: tuple[str, str]) -> N
     server_events.validate_python(wire)
     event = decode(json.dumps(wire, separators=separators))
     assert type(event) is TYPED.get(kind, UnknownServerEvent)
-    assert says(event, wire)
+    assert matches(event, wire)
 
 
 @pytest.mark.parametrize("wire", frames("received"))
@@ -266,11 +266,11 @@ def test_every_kind_of_item_is_read(model: type[BaseModel], fields: dict[str, An
     assert decode(text) == ItemDoneEvent(Item(**wire))
 
 
-def test_a_response_outside_the_conversation_is_told_from_one_that_does_not_say() -> None:
+def test_an_out_of_band_response_has_no_conversation() -> None:
     outside = decode('{"type":"response.created","response":{"id":"r","conversation_id":null}}')
-    unsaid = decode('{"type":"response.created","response":{"id":"r"}}')
+    unnamed = decode('{"type":"response.created","response":{"id":"r"}}')
     assert outside == ResponseCreatedEvent(Response("r", conversation_id=None))
-    assert unsaid == ResponseCreatedEvent(Response("r", conversation_id=""))
+    assert unnamed == ResponseCreatedEvent(Response("r", conversation_id=""))
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def test_a_response_outside_the_conversation_is_told_from_one_that_does_not_say(
         ),
     ],
 )
-def test_what_a_server_does_wrong_is_told(text: str, kind: FaultKind) -> None:
+def test_faults_of_the_server_are_reported(text: str, kind: FaultKind) -> None:
     fault = decode(text)
     assert isinstance(fault, Fault)
     assert (fault.peer, fault.kind) == (Peer.REALTIME, kind)
@@ -339,7 +339,7 @@ client_events: TypeAdapter[BaseModel] = TypeAdapter(RealtimeClientEvent)
 
 
 def body_of(event: ClientEvent) -> dict[str, Any]:
-    """What an event says, after the vendor's own types have found nothing wrong or unknown."""
+    """The fields of an event, in which the vendor's types have found nothing wrong or unknown."""
     text = event.encode()
     model = client_events.validate_json(text)
     assert not model.model_extra
@@ -357,7 +357,7 @@ def test_every_client_event_is_one_by_the_vendors_types(event: ClientEvent) -> N
     body = body_of(event)
     assert body["type"] == event.type
     assert body.keys() == {"type", *present(event)}
-    assert says(event, body)
+    assert matches(event, body)
 
 
 def test_every_type_of_client_event_can_be_sent() -> None:
@@ -365,12 +365,12 @@ def test_every_type_of_client_event_can_be_sent() -> None:
 
 
 @pytest.mark.parametrize("event", SENDABLE, ids=lambda event: event.type)
-def test_plain_data_becomes_the_event_that_says_the_same(event: ClientEvent) -> None:
+def test_plain_data_becomes_the_equal_event(event: ClientEvent) -> None:
     assert client_event(json.loads(event.encode())) == event
 
 
 @pytest.mark.parametrize("wire", frames("sent"))
-def test_every_frame_that_a_client_sent_can_be_sent_as_it_was(wire: dict[str, Any]) -> None:
+def test_every_recorded_client_event_can_be_sent_unchanged(wire: dict[str, Any]) -> None:
     event = client_event(wire)
     assert not isinstance(event, RawClientEvent)
     assert body_of(event) == wire
@@ -398,11 +398,11 @@ arbitrary_events: st.SearchStrategy[ClientEvent] = st.one_of(
     st.builds(CancelResponse, optional_ids, optional_ids),
     st.builds(CreateItem, st.just(MESSAGE), optional_ids, optional_ids),
     st.builds(
-        CreateResponse, st.none() | ids.map(lambda said: {"instructions": said}), optional_ids
+        CreateResponse, st.none() | ids.map(lambda words: {"instructions": words}), optional_ids
     ),
     st.builds(
         UpdateSession,
-        ids.map(lambda said: {"type": "realtime", "instructions": said}),
+        ids.map(lambda words: {"type": "realtime", "instructions": words}),
         optional_ids,
     ),
 )
@@ -416,14 +416,14 @@ def test_no_value_of_a_field_spoils_an_event(event: ClientEvent) -> None:
 
 
 @given(ids, json_objects)
-def test_an_event_of_an_unknown_type_is_sent_as_it_is(kind: str, more: dict[str, Any]) -> None:
+def test_an_event_of_an_unknown_type_is_sent_unchanged(kind: str, more: dict[str, Any]) -> None:
     body = {**more, "type": f"x.{kind}"}
     event = client_event(body)
     assert event == RawClientEvent(f"x.{kind}", body)
     assert json.loads(event.encode()) == body
 
 
-def test_a_known_event_with_unknown_fields_is_sent_as_it_is() -> None:
+def test_an_event_with_unknown_fields_is_sent_unchanged() -> None:
     body = {"type": "response.cancel", "response_id": "r", "reason": "tired"}
     event = client_event(body)
     assert event == RawClientEvent("response.cancel", body)
@@ -431,7 +431,7 @@ def test_a_known_event_with_unknown_fields_is_sent_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ({}, "needs a 'type'"),
         ({"type": None}, "needs a 'type'"),
@@ -452,8 +452,8 @@ def test_a_known_event_with_unknown_fields_is_sent_as_it_is() -> None:
         ({"type": "\ud800"}, "surrogates"),
     ],
 )
-def test_data_that_cannot_be_sent_is_misuse(body: dict[str, Any], told: str) -> None:
-    with pytest.raises(LocalProtocolError, match=told):
+def test_data_that_cannot_be_sent_is_misuse(body: dict[str, Any], message: str) -> None:
+    with pytest.raises(LocalProtocolError, match=message):
         client_event(body)
 
 

@@ -89,16 +89,14 @@ def test_a_message_of_an_unlisted_tag_passes(text: str, tag: str) -> None:
         ('{"kind":{"kind":"ping"}}', "a message: Expected `str`, got `object` - at `$.kind`"),
     ],
 )
-def test_a_bad_message_is_told_with_its_kind_and_the_field_at_fault(
-    text: str, message: str
-) -> None:
+def test_a_bad_message_is_reported_with_its_kind_and_field(text: str, message: str) -> None:
     assert DECODER.decode(text) == Fault(Peer.TWILIO, FaultKind.BAD_MESSAGE, message)
 
 
 @pytest.mark.parametrize(
     "text", ["[]", "1", '"ping"', "null", "true", ' [{"kind":"ping"}]', "[" * 30_000]
 )
-def test_what_is_no_object_is_told(text: str) -> None:
+def test_a_message_that_is_no_object_is_reported(text: str) -> None:
     assert DECODER.decode(text) == Fault(
         Peer.TWILIO, FaultKind.NOT_JSON, "a text message that is not a JSON object"
     )
@@ -128,7 +126,7 @@ def test_what_is_no_object_is_told(text: str) -> None:
         '{"kind":"\\x"}',
     ],
 )
-def test_malformed_json_is_told(text: str) -> None:
+def test_malformed_json_is_reported(text: str) -> None:
     assert kind_of_fault(text) is FaultKind.NOT_JSON
 
 
@@ -136,7 +134,7 @@ def test_malformed_json_is_told(text: str) -> None:
     "text",
     ['\ud800{"kind":"ping"}', '{"kind":"ping","number":7,"more":"\udfff"}', '{"kind":"\ud800"}'],
 )
-def test_lone_surrogates_are_told(text: str) -> None:
+def test_lone_surrogates_are_reported(text: str) -> None:
     assert DECODER.decode(text) == Fault(
         Peer.TWILIO, FaultKind.NOT_JSON, "a text message that is not JSON: it has lone surrogates"
     )
@@ -150,13 +148,13 @@ def test_lone_surrogates_are_told(text: str) -> None:
         '{"more":%s,"kind":"ping","number":7}',
     ],
 )
-def test_deep_nesting_is_told(frame: str) -> None:
+def test_deep_nesting_is_reported(frame: str) -> None:
     assert DECODER.decode(frame % ("[" * 30_000 + "]" * 30_000)) == Fault(
         Peer.TWILIO, FaultKind.NOT_JSON, "a text message whose JSON is nested too deeply"
     )
 
 
-def test_of_two_tags_in_front_the_first_is_believed_if_it_is_listed() -> None:
+def test_the_first_of_two_tags_counts_if_it_is_listed() -> None:
     assert DECODER.decode('{"kind":"ping","kind":"pong","number":7}') == Ping(7)
     assert DECODER.decode('{"kind":"pang","kind":"pong","number":7}') == Pong()
 

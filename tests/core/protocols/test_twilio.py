@@ -133,7 +133,7 @@ def test_a_message_of_an_unknown_event_passes() -> None:
     ],
 )
 @pytest.mark.parametrize("value", [..., None, 5, ["x"]])
-def test_a_needed_field_that_is_missing_or_of_the_wrong_type_is_a_bad_message(
+def test_a_missing_or_wrong_field_is_a_bad_message(
     wire: dict[str, Any], path: list[str], value: object
 ) -> None:
     spoilt = json.loads(json.dumps(wire))
@@ -146,12 +146,12 @@ def test_a_needed_field_that_is_missing_or_of_the_wrong_type_is_a_bad_message(
     assert kind_of_fault(spoilt) is FaultKind.BAD_MESSAGE
 
 
-def test_a_start_with_an_empty_stream_sid_is_a_bad_message() -> None:
+def test_a_start_without_a_stream_sid_is_a_bad_message() -> None:
     assert kind_of_fault({**START, "streamSid": ""}) is FaultKind.BAD_MESSAGE
 
 
 @pytest.mark.parametrize("text", ["", "[]", "hello", '{"event":"media"', '\ufeff{"event":"stop"}'])
-def test_what_is_no_json_object_is_told(text: str) -> None:
+def test_a_message_that_is_no_json_object_is_reported(text: str) -> None:
     fault = decode(text)
     assert isinstance(fault, Fault)
     assert (fault.peer, fault.kind) == (Peer.TWILIO, FaultKind.NOT_JSON)

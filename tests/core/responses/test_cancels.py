@@ -42,6 +42,6 @@ def test_only_the_late_cancel_of_the_bridge_is_recognised(
     assert is_late_cancel(error) is is_late
 
 
-def test_the_error_of_a_late_cancel_is_recognised_by_its_event_id() -> None:
+def test_a_late_cancel_is_recognised_by_its_event_id() -> None:
     cancel = cancel_event("r1")
     assert is_late_cancel(ServerError(code=LATE, event_id=cancel.event_id))

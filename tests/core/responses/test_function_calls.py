@@ -104,7 +104,7 @@ def test_what_cannot_be_answered_is_not_notified(item: Item) -> None:
     assert record.unsent_outputs == 0
 
 
-def test_a_call_of_an_out_of_band_response_is_not_notified() -> None:
+def test_a_call_out_of_band_is_not_notified() -> None:
     calls, record = FunctionCalls(), ResponseRecord("r", is_in_conversation=False)
     assert calls.item_done(record, call()) is None
     with pytest.raises(LocalProtocolError):

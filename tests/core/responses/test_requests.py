@@ -72,7 +72,7 @@ def ids(events: list[CreateResponse] | tuple[CreateResponse, ...]) -> list[str |
     return [each.event_id for each in events]
 
 
-# One at a time.
+# One request at a time.
 
 
 def test_a_request_is_sent_answered_and_finished() -> None:
@@ -186,7 +186,7 @@ def test_only_requests_of_the_application_are_limited() -> None:
     assert requests.unanswered_count == MAX_REQUESTS + 1
 
 
-# Responses of turn detection, and what is told late_ends, twice or never.
+# Responses of turn detection, and events that are late, repeated or lost.
 
 
 def test_a_late_end_does_not_release_the_next_request() -> None:
@@ -467,7 +467,7 @@ def test_a_request_of_the_application_queued_again_covers_nothing() -> None:
     assert requests.unanswered_count == 2
 
 
-# Outside the conversation.
+# Out-of-band responses.
 
 
 def test_an_out_of_band_request_is_sent_at_once() -> None:
@@ -583,7 +583,7 @@ def test_an_interruption_does_not_outlive_a_refused_request(error: ServerError) 
     assert requests.response_created(in_conversation("r1")) is PlaybackDecision.PLAY
 
 
-# Against a server that answer_counts in any order that it may.
+# Property tests: a server that answers in any order that the protocol allows.
 
 
 class Server:

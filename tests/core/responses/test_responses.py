@@ -185,7 +185,7 @@ def test_the_latest_deleted_items_are_remembered() -> None:
     assert responses.is_item_deleted(str(MAX_RESPONSES))
 
 
-def test_an_item_belongs_to_the_first_response_it_is_indexed_for() -> None:
+def test_an_item_belongs_to_its_first_response() -> None:
     responses = Responses()
     first, second = ResponseRecord("r"), ResponseRecord("s")
     responses.index_item("i", first)

@@ -31,11 +31,11 @@ def view(
 # What is in effect.
 
 
-def test_nothing_is_in_effect_before_the_server_has_told_it() -> None:
+def test_no_configuration_is_in_effect_before_the_first_event() -> None:
     assert view({"instructions": "x"}).config == {}
 
 
-def test_what_is_in_effect_is_the_whole_as_the_server_last_told_it() -> None:
+def test_the_configuration_in_effect_is_the_latest_of_the_server() -> None:
     session = view(told={"instructions": "x", "speed": 1})
     session.submit("e", {"speed": 2})
     assert session.config == {"instructions": "x", "speed": 1}
@@ -43,13 +43,13 @@ def test_what_is_in_effect_is_the_whole_as_the_server_last_told_it() -> None:
     assert session.config == {"instructions": "y", "speed": 2}
 
 
-def test_a_session_that_is_told_unasked_is_in_effect_as_well() -> None:
+def test_an_unrequested_configuration_is_in_effect_too() -> None:
     session = view(told={"x": 1})
     session.acknowledge({"x": 2})
     assert session.config == {"x": 2}
 
 
-def test_a_refused_update_leaves_what_is_in_effect_and_is_known_once() -> None:
+def test_a_refused_update_changes_nothing_and_is_known_once() -> None:
     session = view(told={"tracing": None})
     session.submit("e", {"tracing": "auto"})
     assert session.take_refused("e")
@@ -69,7 +69,7 @@ def test_an_error_that_names_no_update_refuses_none(event_id: str | None) -> Non
 # Updates without an answer.
 
 
-def test_updates_are_answered_in_order_and_the_first_may_be_another() -> None:
+def test_updates_are_answered_in_order() -> None:
     session = view({"tracing": "auto"})
     session.submit("e", {"tracing": "auto"})
     session.set_initial("first", {"tracing": None})
@@ -109,7 +109,7 @@ def test_the_model_is_fixed() -> None:
         session.submit("other", {"model": "gpt-realtime-2"})
 
 
-def test_a_model_that_nobody_has_told_is_for_the_server_to_judge() -> None:
+def test_an_unknown_model_is_left_to_the_server() -> None:
     view().submit("e", {"model": "gpt-realtime-2"})
 
 
@@ -130,12 +130,12 @@ def test_s51_tracing_can_be_switched_off_and_then_on_again() -> None:
     session.submit("on", {"tracing": {"workflow_name": "x"}})
 
 
-def test_the_server_s_nulls_for_what_nobody_named_are_no_difference() -> None:
+def test_nulls_of_the_server_are_no_difference() -> None:
     told = {"workflow_name": "x", "group_id": None, "metadata": None}
     view(told={"tracing": told}).submit("e", {"tracing": {"workflow_name": "x"}})
 
 
-def test_what_is_on_its_way_counts_as_set() -> None:
+def test_submitted_updates_count_as_accepted() -> None:
     session = view({"tracing": "auto"})
     with pytest.raises(LocalProtocolError, match=r"session\.tracing"):
         session.submit("e", {"tracing": {}})
@@ -161,7 +161,7 @@ def test_an_update_of_other_audio_leaves_the_voice() -> None:
     session.submit("f", voiced("marin"))
 
 
-def test_what_is_refused_here_changes_nothing() -> None:
+def test_an_update_that_is_misuse_changes_nothing() -> None:
     session = view(told={"model": "m"})
     with pytest.raises(LocalProtocolError):
         session.submit("e", {"model": "n", "tracing": "auto"})
@@ -183,15 +183,17 @@ def test_what_is_refused_here_changes_nothing() -> None:
         ("odd", True),
     ],
 )
-def test_the_server_interrupts_unless_told_not_to(detection: Any, *, interrupts: bool) -> None:
+def test_the_server_interrupts_unless_configured_otherwise(
+    detection: Any, *, interrupts: bool
+) -> None:
     assert server_interrupts({"audio": {"input": {"turn_detection": detection}}}) is interrupts
 
 
-def test_a_server_that_says_nothing_of_turns_does_not_interrupt() -> None:
+def test_a_server_without_turn_detection_does_not_interrupt() -> None:
     assert not server_interrupts({})
 
 
-def test_s61_who_cancels_is_as_the_server_last_told_and_the_server_before() -> None:
+def test_s61_the_latest_configuration_decides_who_cancels() -> None:
     """S61."""
     session = view()
     assert session.server_interrupts
@@ -209,7 +211,7 @@ sessions = st.dictionaries(st.sampled_from(["audio", "model", "tracing", "x"]), 
 
 
 @given(sessions, st.lists(sessions, max_size=3))
-def test_whatever_is_told_and_asked_the_answer_is_yes_or_misuse(
+def test_any_update_is_accepted_or_misuse(
     told: dict[str, Any], asked: list[dict[str, Any]]
 ) -> None:
     session = view(told=told)

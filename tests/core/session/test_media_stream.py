@@ -1,4 +1,4 @@
-"""The Media Stream: which of Twilio's messages make sense when, and what the others come to."""
+"""The Media Stream: which of Twilio's messages make sense when, and faults for the others."""
 
 from typing import Any
 
@@ -21,35 +21,33 @@ STREAM_MESSAGES = pytest.mark.parametrize(
 )
 
 
-def test_a_start_is_told_with_what_it_says() -> None:
+def test_a_start_is_notified_with_its_fields() -> None:
     call = Call.answered()
     assert call.phone(connected()).actions == []
-    assert call.phone(start()).told(CallStarted) == [CallStarted(SID, "CA1", "AC1", {"who": "Ann"})]
+    assert call.phone(start()).notified(CallStarted) == [
+        CallStarted(SID, "CA1", "AC1", {"who": "Ann"})
+    ]
 
 
 def test_s92_a_token_comes_in_the_custom_parameters() -> None:
     call = Call.answered()
-    (started,) = call.phone(start(customParameters={"token": "t", "odd": 3})).told(CallStarted)
+    (started,) = call.phone(start(customParameters={"token": "t", "odd": 3})).notified(CallStarted)
     assert started.custom_parameters == {"token": "t"}
 
 
 def test_a_start_without_connected_is_as_good() -> None:
-    assert Call.answered().phone(start()).told(CallStarted)
+    assert Call.answered().phone(start()).notified(CallStarted)
 
 
 @STREAM_MESSAGES
-def test_a_message_before_start_is_a_fault_and_has_no_effect(
-    name: str, message: dict[str, Any]
-) -> None:
+def test_a_message_before_start_is_a_fault(name: str, message: dict[str, Any]) -> None:
     done = Call.answered().phone(message)
     assert done.events == [Fault(Peer.TWILIO, FaultKind.UNEXPECTED, f"{name} while awaiting start")]
     assert len(done.actions) == 1
 
 
 @STREAM_MESSAGES
-def test_a_message_of_another_stream_is_a_fault_and_has_no_effect(
-    name: str, message: dict[str, Any]
-) -> None:
+def test_a_message_of_another_stream_is_a_fault(name: str, message: dict[str, Any]) -> None:
     done = Call.ready().phone({**message, "streamSid": OTHER_SID})
     assert done.events == [
         Fault(Peer.TWILIO, FaultKind.WRONG_STREAM, f"{name}: streamSid is not that of start")
@@ -64,19 +62,19 @@ def test_the_stop_of_another_stream_does_not_end_the_call() -> None:
 
 
 @pytest.mark.parametrize("message", [start(), connected()], ids=["start", "connected"])
-def test_what_comes_once_and_comes_again_is_a_fault(message: dict[str, Any]) -> None:
+def test_a_repeated_message_is_a_fault(message: dict[str, Any]) -> None:
     call = Call.talking(800)
     done = call.phone(message)
     assert done.faults == [FaultKind.UNEXPECTED]
     assert len(done.actions) == 1
-    assert call.model(delta(160)).audio == [160]
+    assert call.model(delta(160)).audio_samples == [160]
 
 
-def test_s33_another_start_begins_anew_and_the_clear_goes_to_its_stream() -> None:
+def test_s33_another_start_starts_anew_with_its_stream_sid() -> None:
     call = Call.talking(800)
     call.wait(50)
     done = call.phone(start(OTHER_SID))
-    assert done.told(CallStarted) == [CallStarted(OTHER_SID, "CA1", "AC1", {"who": "Ann"})]
+    assert done.notified(CallStarted) == [CallStarted(OTHER_SID, "CA1", "AC1", {"who": "Ann"})]
     assert done.urls == []
     assert done.to_twilio == [Mark(OTHER_SID, "2")]
     assert call.phone(mark("1")).faults == [FaultKind.WRONG_STREAM]
@@ -90,10 +88,10 @@ def test_s33_another_start_begins_anew_and_the_clear_goes_to_its_stream() -> Non
     assert call.model(type="input_audio_buffer.speech_started").to_twilio == [Clear(OTHER_SID)]
 
 
-def test_a_rest_of_a_frame_that_was_not_sent_goes_on_to_the_next_stream() -> None:
+def test_an_unsent_rest_is_sent_on_the_next_stream() -> None:
     call = Call.talking(900)
     call.phone(start(OTHER_SID))
-    assert call.model(delta(60)).audio == [160]
+    assert call.model(delta(60)).audio_samples == [160]
 
 
 @pytest.mark.parametrize(
@@ -105,10 +103,10 @@ def test_a_rest_of_a_frame_that_was_not_sent_goes_on_to_the_next_stream() -> Non
         {},
     ],
 )
-def test_another_media_format_is_reported_and_the_call_goes_on(format_: dict[str, Any]) -> None:
+def test_another_media_format_is_reported_and_the_call_continues(format_: dict[str, Any]) -> None:
     done = Call.answered().phone(start(mediaFormat=format_))
     assert done.faults == [FaultKind.WRONG_FORMAT]
-    assert done.told(CallStarted)
+    assert done.notified(CallStarted)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +123,7 @@ def test_another_media_format_is_reported_and_the_call_goes_on(format_: dict[str
         ("[" * 100_000, FaultKind.NOT_JSON),
     ],
 )
-def test_s18_a_bad_message_is_a_fault_and_the_call_goes_on(text: str, kind: FaultKind) -> None:
+def test_s18_a_bad_message_is_a_fault(text: str, kind: FaultKind) -> None:
     call = Call.ready()
     done = call.phone(text)
     assert done.faults == [kind]
@@ -133,13 +131,13 @@ def test_s18_a_bad_message_is_a_fault_and_the_call_goes_on(text: str, kind: Faul
     assert call.phone(media(A_FRAME)).to_model == [AppendAudio(A_FRAME)]
 
 
-def test_a_message_of_a_kind_that_is_not_known_is_passed_over() -> None:
+def test_a_message_of_an_unknown_kind_is_ignored() -> None:
     call = Call.answered()
     assert call.phone({"event": "video", "streamSid": SID}).actions == []
     assert Call.ready().phone({"event": "video"}).actions == []
 
 
-def test_a_key_is_told() -> None:
+def test_a_key_is_notified() -> None:
     assert Call.ready().phone(dtmf("#")).events == [KeyPressed("#")]
 
 
@@ -167,5 +165,5 @@ def test_its_state_follows_the_socket() -> None:
     ]
 
 
-def test_a_socket_that_never_came_is_not_closed() -> None:
+def test_a_socket_that_never_opened_is_not_closed() -> None:
     assert Call().send(HangUp()).events == [CallEnded(EndReason.HUNG_UP)]

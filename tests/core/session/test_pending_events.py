@@ -19,76 +19,76 @@ def event(number: int) -> DeleteItem:
     return DeleteItem(str(number))
 
 
-def test_what_waits_is_released_once_in_order() -> None:
-    early = PendingEvents()
-    waiting: list[ClientEvent] = [event(0), audio(1), event(2), audio(3)]
-    for each in waiting:
-        assert early.enqueue(each, 160 if isinstance(each, AppendAudio) else 0) == 0
-    assert early.take_all() == waiting
-    assert early.take_all() == []
+def test_queued_events_are_taken_once_in_order() -> None:
+    pending = PendingEvents()
+    queued: list[ClientEvent] = [event(0), audio(1), event(2), audio(3)]
+    for each in queued:
+        assert pending.enqueue(each, 160 if isinstance(each, AppendAudio) else 0) == 0
+    assert pending.take_all() == queued
+    assert pending.take_all() == []
 
 
 def test_ten_seconds_of_audio_are_kept() -> None:
     assert MAX_PENDING_SAMPLES == 80_000
-    early = PendingEvents()
-    assert [early.enqueue(audio(number), 160) for number in range(500)] == [0] * 500
-    assert early.take_all() == [audio(number) for number in range(500)]
+    pending = PendingEvents()
+    assert [pending.enqueue(audio(number), 160) for number in range(500)] == [0] * 500
+    assert pending.take_all() == [audio(number) for number in range(500)]
 
 
-def test_of_more_audio_the_oldest_is_dropped_and_other_events_stay() -> None:
-    early = PendingEvents()
-    early.enqueue(event(0))
+def test_the_oldest_audio_is_dropped_and_no_other_event() -> None:
+    pending = PendingEvents()
+    pending.enqueue(event(0))
     for number in range(500):
-        early.enqueue(audio(number), 160)
-    early.enqueue(event(1))
-    assert early.enqueue(audio(500), 160) == 160
-    assert early.enqueue(audio(501), 161) == 320
+        pending.enqueue(audio(number), 160)
+    pending.enqueue(event(1))
+    assert pending.enqueue(audio(500), 160) == 160
+    assert pending.enqueue(audio(501), 161) == 320
     kept = [audio(number) for number in range(3, 500)]
-    assert early.take_all() == [event(0), *kept, event(1), audio(500), audio(501)]
+    assert pending.take_all() == [event(0), *kept, event(1), audio(500), audio(501)]
 
 
 def test_audio_longer_than_the_limit_is_dropped_itself() -> None:
-    early = PendingEvents()
-    early.enqueue(event(0))
-    assert early.enqueue(audio(1), MAX_PENDING_SAMPLES + 1) == MAX_PENDING_SAMPLES + 1
-    assert early.enqueue(audio(2), MAX_PENDING_SAMPLES) == 0
-    assert early.take_all() == [event(0), audio(2)]
+    pending = PendingEvents()
+    pending.enqueue(event(0))
+    assert pending.enqueue(audio(1), MAX_PENDING_SAMPLES + 1) == MAX_PENDING_SAMPLES + 1
+    assert pending.enqueue(audio(2), MAX_PENDING_SAMPLES) == 0
+    assert pending.take_all() == [event(0), audio(2)]
 
 
 def test_one_event_too_many_is_refused() -> None:
-    early = PendingEvents()
+    pending = PendingEvents()
     for number in range(MAX_PENDING_EVENTS):
-        early.check_capacity(1, 0)
-        early.enqueue(event(number))
+        pending.check_capacity(1, 0)
+        pending.enqueue(event(number))
     with pytest.raises(LocalProtocolError, match="wait for SessionReady"):
-        early.check_capacity(1, 0)
-    assert early.take_all() == [event(number) for number in range(MAX_PENDING_EVENTS)]
+        pending.check_capacity(1, 0)
+    assert pending.take_all() == [event(number) for number in range(MAX_PENDING_EVENTS)]
 
 
 def test_audio_takes_no_room_from_other_events() -> None:
-    early = PendingEvents()
+    pending = PendingEvents()
     for number in range(MAX_PENDING_EVENTS):
-        early.enqueue(audio(number), 1)
-    early.check_capacity(1, 0)
+        pending.enqueue(audio(number), 1)
+    pending.check_capacity(1, 0)
 
 
 def test_a_release_makes_room_for_everything() -> None:
-    early = PendingEvents()
-    early.enqueue(audio(0), MAX_PENDING_SAMPLES)
+    pending = PendingEvents()
+    pending.enqueue(audio(0), MAX_PENDING_SAMPLES)
     for number in range(MAX_PENDING_EVENTS):
-        early.enqueue(event(number))
-    early.take_all()
-    early.check_capacity(1, 0)
-    assert early.enqueue(audio(1), MAX_PENDING_SAMPLES) == 0
+        pending.enqueue(event(number))
+    pending.take_all()
+    pending.check_capacity(1, 0)
+    assert pending.enqueue(audio(1), MAX_PENDING_SAMPLES) == 0
 
 
 @given(st.lists(st.one_of(st.just(0), st.integers(1, 60_000)), max_size=40))
-def test_the_newest_audio_and_all_other_events_are_kept_within_the_limit(
+def test_the_newest_audio_is_kept_within_the_limit(
     lengths: list[int],
 ) -> None:
-    early = PendingEvents()
-    dropped = sum(early.enqueue(audio(n), length) for n, length in enumerate(lengths))
-    kept = [int(each.audio) for each in early.take_all() if isinstance(each, AppendAudio)]
+    pending = PendingEvents()
+    dropped = sum(pending.enqueue(audio(n), length) for n, length in enumerate(lengths))
+    kept = [int(each.audio) for each in pending.take_all() if isinstance(each, AppendAudio)]
     others = [n for n, length in enumerate(lengths) if not length]
     assert [n for n in kept if not lengths[n]] == others
     heard = [n for n in kept if lengths[n]]
@@ -102,7 +102,7 @@ def test_the_newest_audio_and_all_other_events_are_kept_within_the_limit(
 
 
 def test_audio_that_would_drop_itself_is_refused() -> None:
-    early = PendingEvents()
-    early.check_capacity(0, MAX_PENDING_SAMPLES)
+    pending = PendingEvents()
+    pending.check_capacity(0, MAX_PENDING_SAMPLES)
     with pytest.raises(LocalProtocolError, match="wait for SessionReady"):
-        early.check_capacity(0, MAX_PENDING_SAMPLES + 1)
+        pending.check_capacity(0, MAX_PENDING_SAMPLES + 1)

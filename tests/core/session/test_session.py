@@ -10,7 +10,7 @@ from calling import (
     PCMU,
     SESSION,
     Call,
-    Done,
+    StepResult,
     audio,
     connected,
     created,
@@ -87,15 +87,15 @@ class Alone(Session):
         assert self.updated({**SESSION, **told}) is None
 
     @property
-    def done(self) -> Done:
+    def done(self) -> StepResult:
         """What it has asked for since it was last asked."""
-        return Done(self.outbox.take_actions())
+        return StepResult(self.outbox.take_actions())
 
 
 # Opening.
 
 
-def test_it_is_opened_after_start_at_the_place_of_the_model() -> None:
+def test_the_session_is_opened_after_start_at_its_url() -> None:
     call = Call.answered()
     assert call.phone(connected()).urls == []
     assert call.phone(start()).urls == ["wss://api.openai.com/v1/realtime?model=gpt-realtime"]
@@ -123,7 +123,7 @@ def test_it_is_ready_once_the_server_confirms_our_format() -> None:
 # The application configures the call.
 
 
-def test_the_bridge_waits_for_configure_and_then_opens_at_once() -> None:
+def test_configure_opens_the_session_at_once() -> None:
     call = Call.streaming(WAITING)
     done = call.send(Configure(SessionConfig(voice="cedar"), "m", "wss://other"))
     assert done.urls == ["wss://other?model=m"]
@@ -133,7 +133,7 @@ def test_the_bridge_waits_for_configure_and_then_opens_at_once() -> None:
     assert call.wait(2000).urls == []
 
 
-def test_what_configure_leaves_out_is_as_it_was_set_up() -> None:
+def test_fields_that_configure_leaves_out_are_unchanged() -> None:
     config = CallConfig(SessionConfig(voice="cedar"), "m", "wss://u", configure_timeout_ms=1_000)
     call = Call.streaming(config)
     assert call.send(Configure()).urls == ["wss://u?model=m"]
@@ -142,14 +142,14 @@ def test_what_configure_leaves_out_is_as_it_was_set_up() -> None:
     ]
 
 
-def test_without_configure_the_defaults_are_used_when_the_time_is_up() -> None:
+def test_the_defaults_are_used_after_the_configure_timeout() -> None:
     call = Call.streaming(WAITING)
     assert call.wait(1999).urls == []
     assert len(call.wait(1).urls) == 1
 
 
 @pytest.mark.parametrize("config", [None, WAITING])
-def test_configure_may_come_before_start_which_then_waits_no_more(
+def test_configure_may_come_before_start(
     config: CallConfig | None,
 ) -> None:
     call = Call.answered(config)
@@ -158,10 +158,10 @@ def test_configure_may_come_before_start_which_then_waits_no_more(
     assert call.phone(start()).urls == ["wss://u?model=b"]
 
 
-def test_a_second_start_is_told_and_does_not_open_twice() -> None:
+def test_a_second_start_does_not_open_twice() -> None:
     call = Call.streaming(WAITING)
     call.wait(1500)
-    assert call.phone(start("MZ2")).told(CallStarted)
+    assert call.phone(start("MZ2")).notified(CallStarted)
     assert len(call.wait(10_000).urls) == 1
 
 
@@ -171,14 +171,14 @@ def test_configure_too_late_is_misuse() -> None:
         call.send(Configure(model="m"))
 
 
-def test_configure_with_a_url_that_is_none_is_misuse_and_may_be_repeated_well() -> None:
+def test_configure_with_a_wrong_url_can_be_repeated() -> None:
     call = Call.streaming(WAITING)
     with pytest.raises(LocalProtocolError):
         call.send(Configure(url="https://u"))
     assert call.send(Configure(url="wss://u")).urls == ["wss://u?model=gpt-realtime"]
 
 
-def test_a_call_cannot_be_set_up_with_a_url_that_is_none() -> None:
+def test_a_call_cannot_be_configured_with_a_wrong_url() -> None:
     with pytest.raises(LocalProtocolError):
         CallConfig(url="u")
 
@@ -186,7 +186,7 @@ def test_a_call_cannot_be_set_up_with_a_url_that_is_none() -> None:
 # What waits for it.
 
 
-def test_caller_audio_from_before_is_sent_in_order_once_it_is_ready() -> None:
+def test_earlier_caller_audio_is_sent_when_the_session_is_ready() -> None:
     call = Call.streaming()
     frames = [audio(160, value) for value in range(3)]
     assert call.phone(media(frames[0])).actions == []
@@ -197,7 +197,7 @@ def test_caller_audio_from_before_is_sent_in_order_once_it_is_ready() -> None:
     assert call.model(updated()).to_model == []
 
 
-def test_of_more_than_ten_seconds_the_oldest_is_dropped_and_told() -> None:
+def test_audio_beyond_ten_seconds_is_dropped_and_notified() -> None:
     call = Call.connected()
     frames = [audio(160, value) for value in range(502)]
     done = [call.phone(media(each)) for each in frames]
@@ -212,7 +212,7 @@ def test_a_frame_longer_than_all_room_is_dropped_itself() -> None:
     assert call.model(updated()).to_model == []
 
 
-def test_s41_events_of_the_application_wait_in_their_places() -> None:
+def test_s41_events_of_the_application_are_queued_in_order() -> None:
     """S41."""
     session = Alone.waiting()
     session.send(CreateResponse())
@@ -259,7 +259,7 @@ def test_one_event_too_many_is_misuse_and_leaves_the_others() -> None:
 
 
 @given(st.lists(st.integers(1, 30_000), max_size=12))
-def test_whatever_the_sizes_what_is_kept_is_the_newest_that_fits(sizes: list[int]) -> None:
+def test_the_newest_audio_that_fits_is_kept(sizes: list[int]) -> None:
     call = Call.connected()
     frames = [audio(size, value) for value, size in enumerate(sizes)]
     for each in frames:
@@ -275,7 +275,7 @@ def test_whatever_the_sizes_what_is_kept_is_the_newest_that_fits(sizes: list[int
 
 
 @pytest.mark.parametrize("call", [Call.connected, Call.ready])
-def test_another_format_ends_the_call_in_plain_words(call: Any) -> None:
+def test_another_format_ends_the_call_with_the_reason(call: Any) -> None:
     call = call()
     call.phone(media(audio(160)))
     pcm = {"format": {"type": "audio/pcm", "rate": 24000}}
@@ -284,11 +284,11 @@ def test_another_format_ends_the_call_in_plain_words(call: Any) -> None:
     assert done.closes == [Peer.TWILIO, Peer.REALTIME]
     assert done.to_model == []
     call.closed(Peer.TWILIO)
-    (ended,) = call.closed(Peer.REALTIME).told(CallEnded)
+    (ended,) = call.closed(Peer.REALTIME).notified(CallEnded)
     assert ended.reason is EndReason.SESSION_REFUSED
 
 
-def test_a_refusal_of_our_configuration_ends_the_call_with_the_server_s_words() -> None:
+def test_a_refused_configuration_ends_the_call_with_the_reason() -> None:
     call = Call.connected()
     done = call.model(server_error("Unknown parameter: 'session.x'.", OURS, "unknown_parameter"))
     (fault,) = done.events
@@ -302,22 +302,22 @@ def test_a_refusal_of_our_configuration_ends_the_call_with_the_server_s_words() 
 
 
 @pytest.mark.parametrize("event_id", [None, "another"])
-def test_another_error_meanwhile_is_told_and_ends_nothing(event_id: str | None) -> None:
+def test_another_error_meanwhile_is_only_reported(event_id: str | None) -> None:
     call = Call.connected()
     done = call.model(server_error("slow down", event_id))
     assert done.faults == [FaultKind.SERVER_ERROR]
     assert len(done.actions) == 1
-    assert call.model(updated()).told(SessionReady)
+    assert call.model(updated()).notified(SessionReady)
 
 
-def test_an_error_for_our_configuration_after_it_was_taken_ends_nothing() -> None:
+def test_a_late_refusal_of_the_configuration_ends_nothing() -> None:
     assert Call.ready().model(server_error("late", OURS)).closes == []
 
 
 # Later updates.
 
 
-def test_s16_a_later_update_is_pinned_and_gets_an_id_if_it_has_none() -> None:
+def test_s16_a_later_update_is_pinned_and_gets_an_id() -> None:
     """S16."""
     session = Alone.configured()
     session.send_update(UpdateSession({"type": "realtime", "x": 1}))
@@ -342,9 +342,7 @@ def test_s16_a_later_update_is_pinned_and_gets_an_id_if_it_has_none() -> None:
         ({"audio": {"output": {"voice": "cedar"}}}, "once the agent has spoken"),
     ],
 )
-def test_an_update_that_cannot_succeed_is_misuse_and_is_not_sent(
-    update: dict[str, Any], message: str
-) -> None:
+def test_an_update_that_cannot_succeed_is_misuse(update: dict[str, Any], message: str) -> None:
     session = Alone.configured(model="m", tracing="auto")
     session.mark_agent_spoke()
     with pytest.raises(LocalProtocolError, match=message):
@@ -353,7 +351,7 @@ def test_an_update_that_cannot_succeed_is_misuse_and_is_not_sent(
     assert not session.take_refused_update(ServerError("x", event_id="e"))
 
 
-def test_the_configuration_in_effect_is_the_one_last_told() -> None:
+def test_the_configuration_in_effect_is_the_latest() -> None:
     session = Alone.waiting()
     assert session.effective_config == {}
     session.tell(x=1)
@@ -365,7 +363,7 @@ def test_the_configuration_in_effect_is_the_one_last_told() -> None:
 
 
 @pytest.mark.parametrize("code", ["cannot_update_voice", None])
-def test_a_refused_update_is_told_by_its_id_and_changes_nothing(code: str | None) -> None:
+def test_a_refused_update_is_reported_by_its_id(code: str | None) -> None:
     session = Alone.configured(tracing=None)
     session.send_update(UpdateSession({"tracing": "auto"}, "e"))
     assert session.done.to_model
@@ -380,7 +378,7 @@ def test_a_refused_update_is_told_by_its_id_and_changes_nothing(code: str | None
     session.send_update(UpdateSession({"tracing": {"workflow_name": "x"}}))
 
 
-def test_a_refusal_of_the_first_is_no_later_one_and_the_other_way_round() -> None:
+def test_a_refusal_is_of_the_first_or_a_later_update() -> None:
     first = ServerError("No.", event_id=OURS)
     session = Alone.waiting()
     assert session.is_configuration_refusal(first)
@@ -391,7 +389,7 @@ def test_a_refusal_of_the_first_is_no_later_one_and_the_other_way_round() -> Non
     assert session.done.faults == []
 
 
-def test_another_configuration_before_it_is_open_is_the_first_that_counts() -> None:
+def test_a_configuration_before_the_opening_is_used() -> None:
     session = Alone(SessionConfig(tracing="auto"))
     session.configure(SessionConfig(tracing=None))
     session.send_update(UpdateSession({"tracing": {"workflow_name": "x"}}))
@@ -400,7 +398,7 @@ def test_another_configuration_before_it_is_open_is_the_first_that_counts() -> N
     assert session.done.to_model == [SessionConfig(tracing=None).to_update_event(OURS)]
 
 
-def test_each_update_that_is_taken_is_told() -> None:
+def test_each_accepted_update_is_notified() -> None:
     call = Call.ready()
     assert call.model(updated({**SESSION, "id": "s"})).events == [
         SessionReady({**SESSION, "id": "s"})
@@ -423,21 +421,21 @@ def test_who_cancels_is_as_the_server_last_said(*, interrupts: bool, cancels: li
 # The end of it.
 
 
-def test_a_session_that_was_never_asked_for_is_not_closed() -> None:
+def test_a_session_that_was_never_opened_is_not_closed() -> None:
     call = Call.answered()
     assert call.send(HangUp()).closes == [Peer.TWILIO]
     assert call.closed(Peer.TWILIO).events == [CallEnded(EndReason.HUNG_UP)]
 
 
-def test_a_socket_that_comes_up_after_our_close_is_told_nothing() -> None:
+def test_a_socket_that_opens_after_our_close_receives_nothing() -> None:
     call = Call.streaming()
     assert call.send(HangUp()).closes == [Peer.TWILIO, Peer.REALTIME]
     assert call.opened(Peer.REALTIME).actions == []
     call.closed(Peer.TWILIO)
-    assert call.closed(Peer.REALTIME).told(CallEnded)
+    assert call.closed(Peer.REALTIME).notified(CallEnded)
 
 
 @pytest.mark.parametrize("call", [Call.answered, Call.connected, Call.ready])
-def test_a_socket_that_nobody_asked_for_is_misuse(call: Any) -> None:
+def test_an_unrequested_socket_is_misuse(call: Any) -> None:
     with pytest.raises(LocalProtocolError, match="was not to be opened"):
         call().opened(Peer.REALTIME)

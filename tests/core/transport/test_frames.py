@@ -48,44 +48,44 @@ def is_close(received: ReceivedFrame) -> bool:
 
 
 def plain(received: Iterable[ReceivedFrame]) -> list[object]:
-    """The same as `oracle` says it."""
-    said: list[object] = []
+    """The same in the form that `oracle` returns."""
+    items: list[object] = []
     for item in received:
         match item:
             case str() | FrameError():
-                said.append(item)
+                items.append(item)
             case Frame(opcode=Opcode.BINARY):
-                said.append("binary")
+                items.append("binary")
             case Frame(opcode=opcode, payload=payload):
-                said.append((int(opcode), payload))
-    return said
+                items.append((int(opcode), payload))
+    return items
 
 
 def oracle(data: bytes, *, masked: bool) -> list[object]:
     """What wsproto makes of it by itself, its messages put together."""
     connection = Connection(ConnectionType.SERVER if masked else ConnectionType.CLIENT)
     connection.receive_data(data)
-    said: list[object] = []
+    items: list[object] = []
     text = ""
     for event in connection.events():
         match event:
             case TextMessage(data=piece, message_finished=is_whole):
                 text += piece
                 if is_whole:
-                    said.append(text)
+                    items.append(text)
                     text = ""
             case BytesMessage(message_finished=is_whole):
-                said += ["binary"] if is_whole else []
+                items += ["binary"] if is_whole else []
             case Ping(payload=payload):
-                said.append((int(Opcode.PING), bytes(payload)))
+                items.append((int(Opcode.PING), bytes(payload)))
             case Pong(payload=payload):
-                said.append((int(Opcode.PONG), bytes(payload)))
+                items.append((int(Opcode.PONG), bytes(payload)))
             case CloseConnection(code=code, reason=reason):
                 is_broken = "OPEN" in str(connection.state)
-                said.append(FrameError(int(code)) if is_broken else (8, (int(code), reason)))
+                items.append(FrameError(int(code)) if is_broken else (8, (int(code), reason)))
             case _:
                 raise AssertionError(event)
-    return said
+    return items
 
 
 def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
@@ -124,7 +124,7 @@ def frames(draw: st.DrawFn) -> list[tuple[int, bytes]]:
     places=st.lists(st.integers(0, 100_000), max_size=6),
     masked=st.booleans(),
 )
-def test_good_frames_cut_anywhere_give_what_wsproto_makes_of_them(
+def test_frames_cut_anywhere_are_decoded_like_wsproto(
     *, stream: list[tuple[int, bytes]], places: list[int], masked: bool
 ) -> None:
     data = b"".join(frame(first, payload, masked=masked) for first, payload in stream)
@@ -133,7 +133,7 @@ def test_good_frames_cut_anywhere_give_what_wsproto_makes_of_them(
 
 @settings(max_examples=150, deadline=None)
 @given(stream=frames(), data=st.data(), masked=st.booleans())
-def test_spoiled_frames_cut_anywhere_give_the_same_up_to_the_fault(
+def test_broken_frames_cut_anywhere_have_one_outcome(
     *, stream: list[tuple[int, bytes]], data: st.DataObject, masked: bool
 ) -> None:
     good = b"".join(frame(first, payload[:300], masked=masked) for first, payload in stream)
@@ -148,7 +148,7 @@ def test_spoiled_frames_cut_anywhere_give_the_same_up_to_the_fault(
     assert plain(decode(bytewise, masked=masked)) == plain(received)
     if not any(item == FrameError(TOO_LARGE) for item in received):
         expected = oracle(whole, masked=masked)
-        # wsproto sees at once a fault at the start of a text whose rest is still to come.
+        # wsproto reports a fault at the start of a text before the rest is received.
         assert plain(received) in (expected, expected[:-1])
 
 
@@ -166,9 +166,7 @@ def test_noise_gives_the_same_however_it_is_cut(
 
 @pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
 @pytest.mark.parametrize("masked", [False, True])
-def test_a_frame_of_any_size_says_its_length_in_the_shortest_form(
-    *, size: int, masked: bool
-) -> None:
+def test_the_length_of_a_frame_is_encoded_shortest(*, size: int, masked: bool) -> None:
     text = ("abc" * size)[:size]
     data = frame(TEXT, text.encode(), masked=masked)
     assert decode([data], masked=masked) == [text]
@@ -195,7 +193,7 @@ def test_a_frame_of_any_size_says_its_length_in_the_shortest_form(
         (b"\x88\x02" + struct.pack("!H", 999), False),
     ],
 )
-def test_what_breaks_the_protocol_is_seen_at_once(*, data: bytes, masked: bool) -> None:
+def test_a_broken_frame_is_reported_at_once(*, data: bytes, masked: bool) -> None:
     assert decode([data], masked=masked) == [FrameError(PROTOCOL_ERROR)]
 
 
@@ -222,7 +220,7 @@ def test_nothing_is_looked_at_after_a_close_frame() -> None:
 
 
 @pytest.mark.parametrize("size", [1000, 66_000])
-def test_an_announced_length_over_the_limit_is_refused_before_any_of_it_comes(size: int) -> None:
+def test_a_length_over_the_limit_is_refused_at_once(size: int) -> None:
     head = frame(TEXT, b"x" * size, masked=False)[: 4 if size < 1 << 16 else 10]
     assert decode([head], masked=False, limit=size - 1) == [FrameError(TOO_LARGE)]
     assert decode([head], masked=False, limit=size) == []
@@ -240,14 +238,14 @@ def test_each_message_has_the_whole_limit_to_itself() -> None:
     assert decode([data], masked=True, limit=100) == ["x" * 100] * 3
 
 
-def test_a_binary_message_is_told_once_it_has_ended() -> None:
+def test_a_binary_message_is_reported_when_complete() -> None:
     stream = [(0x02, b"x" * 9), (0x00, b"x" * 200), (0x80, b"x")]
     data = b"".join(frame(first, payload, masked=True) for first, payload in stream)
     assert plain(decode([data[:-1], data[-1:]], masked=True)) == ["binary"]
 
 
 @pytest.mark.parametrize("fragment", [0, 50_000])
-def test_a_message_of_megabytes_comes_whole_in_small_pieces(fragment: int) -> None:
+def test_a_message_of_megabytes_in_small_pieces_is_whole(fragment: int) -> None:
     size = 2 << 20
     payload = b"x" * size
     data = frame(TEXT, payload, masked=False)
@@ -273,5 +271,5 @@ def test_a_close_without_a_code_is_empty() -> None:
     assert encode_close(NO_STATUS, "") == b""
 
 
-def test_a_close_reason_with_half_a_surrogate_pair_is_still_sent() -> None:
+def test_a_close_reason_with_a_lone_surrogate_is_sent() -> None:
     assert encode_close(1000, "a\ud800b") == b"\x03\xe8a?b"

@@ -50,11 +50,11 @@ def response(status: str = "101 Switching Protocols", **changes: str | None) -> 
     return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode("latin-1")
 
 
-def test_a_request_finds_headers_by_any_case_and_joins_those_of_one_name() -> None:
-    asked = HttpRequest("GET", "/a/b?c=/d", (("x", "1"), ("y", "2"), ("x", "3")))
-    assert asked.header("X") == "1, 3"
-    assert asked.header("z") is None
-    assert asked.path == "/a/b"
+def test_headers_are_found_in_any_case_and_joined() -> None:
+    upgrade = HttpRequest("GET", "/a/b?c=/d", (("x", "1"), ("y", "2"), ("x", "3")))
+    assert upgrade.header("X") == "1, 3"
+    assert upgrade.header("z") is None
+    assert upgrade.path == "/a/b"
 
 
 def test_a_request_shows_neither_its_headers_nor_its_body() -> None:
@@ -63,7 +63,7 @@ def test_a_request_shows_neither_its_headers_nor_its_body() -> None:
     assert "<6 bytes>" in shown
 
 
-def test_a_good_request_is_accepted_with_the_answer_of_the_rfc() -> None:
+def test_a_valid_request_is_accepted_as_in_the_rfc() -> None:
     assert find_upgrade_refusal(request()) is None
     assert f"Sec-WebSocket-Accept: {ANSWER}\r\n".encode() in encode_upgrade_response(request())
 
@@ -74,7 +74,7 @@ def test_neither_extension_nor_subprotocol_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "status"),
+    ("upgrade", "status"),
     [
         (request(method="POST"), 400),
         (request(upgrade=None), 400),
@@ -97,7 +97,7 @@ def test_a_bad_request_for_a_websocket_is_refused(asked: HttpRequest, status: in
         encode_upgrade_response(asked)
 
 
-def test_a_client_of_another_version_is_told_which_one_is_spoken() -> None:
+def test_a_client_of_another_version_is_answered_with_ours() -> None:
     refused = find_upgrade_refusal(request(sec_websocket_version="8"))
     assert isinstance(refused, HttpResponse)
     assert ("Sec-WebSocket-Version", "13") in refused.headers
@@ -140,7 +140,7 @@ def test_a_websocket_url_is_taken_apart(url: str, address: ServerAddress) -> Non
         "ws://bücher.example/",
     ],
 )
-def test_what_is_no_websocket_url_is_misuse_and_not_shown(url: str) -> None:
+def test_a_wrong_url_is_misuse_and_not_shown(url: str) -> None:
     with pytest.raises(LocalProtocolError) as raised:
         parse_url(url)
     assert "word" not in str(raised.value)
@@ -157,7 +157,7 @@ def test_what_is_no_websocket_url_is_misuse_and_not_shown(url: str) -> None:
         ("a header", "secret"),
     ],
 )
-def test_a_header_that_cannot_be_sent_is_misuse_and_its_value_is_not_shown(
+def test_a_wrong_header_is_misuse_without_its_value(
     header: tuple[str, str],
 ) -> None:
     with pytest.raises(LocalProtocolError) as raised:
@@ -165,7 +165,7 @@ def test_a_header_that_cannot_be_sent_is_misuse_and_its_value_is_not_shown(
     assert "cret" not in str(raised.value)
 
 
-def test_headers_of_the_application_are_sent_with_those_of_the_handshake() -> None:
+def test_headers_of_the_application_are_sent() -> None:
     headers = (("Authorization", "Bearer k"),)
     check_request_headers(headers)
     lines = handshake(headers).request.decode().split("\r\n")
@@ -175,7 +175,7 @@ def test_headers_of_the_application_are_sent_with_those_of_the_handshake() -> No
     assert not any(line.startswith("Sec-WebSocket-Extensions") for line in lines)
 
 
-def test_the_key_that_is_sent_is_the_one_whose_answer_is_expected() -> None:
+def test_the_expected_answer_is_that_of_the_key() -> None:
     sent = handshake().request.decode().split("Sec-WebSocket-Key: ")[1].split("\r\n")[0]
     guid = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     digest = hashlib.sha1(sent.encode() + guid, usedforsecurity=False)
@@ -184,7 +184,7 @@ def test_the_key_that_is_sent_is_the_one_whose_answer_is_expected() -> None:
 
 
 @given(st.integers(0, 400), st.integers(0, 400))
-def test_an_accepting_response_cut_anywhere_gives_what_comes_behind_it(a: int, b: int) -> None:
+def test_bytes_behind_an_accepting_response_are_kept(a: int, b: int) -> None:
     data = b"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n" + response() + b"\x81\x00frames"
     first, second = sorted((min(a, len(data)), min(b, len(data))))
     client = handshake()
@@ -234,7 +234,7 @@ def test_repeated_headers_count_together() -> None:
 
 @pytest.mark.parametrize("piece", [1000, MAX_HEAD_BYTES, 10 * MAX_HEAD_BYTES])
 @pytest.mark.parametrize("excess", [0, 1])
-def test_the_limit_of_a_response_is_exact_however_it_is_cut(piece: int, excess: int) -> None:
+def test_the_limit_of_a_response_is_exact(piece: int, excess: int) -> None:
     padding = MAX_HEAD_BYTES + excess - len(response(Server=""))
     data = response(Server="x" * padding) + b"frames"
     client = handshake()

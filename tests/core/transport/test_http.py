@@ -52,7 +52,7 @@ def ones(size: int) -> bytes:
 
 
 class Echo:
-    """A machine that says back what it hears, and opens a second link when told to."""
+    """A machine that echoes each message, and opens a second link when a message says so."""
 
     deadline: int | None = None
 
@@ -87,13 +87,13 @@ class Words:
 
 @define
 class Application:
-    """Answers each request the same way, and remembers it."""
+    """An application that answers each request alike, and records it."""
 
     answer: HttpResponse | Upgrade = field(factory=lambda: Upgrade(Echo(), "caller", LINKS))
-    asked: list[HttpRequest] = field(factory=list[HttpRequest])
+    requests: list[HttpRequest] = field(factory=list[HttpRequest])
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Upgrade:
-        self.asked.append(request)
+        self.requests.append(request)
         return self.answer
 
 
@@ -108,7 +108,7 @@ def opening(application: Callable[[HttpRequest], HttpResponse | Upgrade]) -> Htt
 
 
 def answer(data: bytes, response: HttpResponse = OK) -> list[ByteAction]:
-    """What comes of a whole request."""
+    """The actions that a whole request leads to."""
     return opening(Application(response)).receive_bytes("caller", data, 1)
 
 
@@ -132,7 +132,7 @@ def test_a_plain_request_is_answered_and_the_stream_shut_down() -> None:
         b"Content-Length: 4\r\n\r\nfine"
     )
     assert shutdown == Shutdown("caller")
-    [request] = application.asked
+    [request] = application.requests
     assert (request.method, request.target, request.path) == ("GET", "/healthz?x", "/healthz")
     assert request.header("Host") == "h"
     assert machine.deadline is None
@@ -144,18 +144,18 @@ def test_the_body_of_a_post_is_given_whole() -> None:
     head = b"POST /call HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n"
     assert machine.receive_bytes("caller", head + b"CallSid", 1) == []
     assert machine.receive_bytes("caller", b"=CA1", 1)
-    assert application.asked[0].body == b"CallSid=CA1"
-    assert not application.asked[0].is_upgrade
+    assert application.requests[0].body == b"CallSid=CA1"
+    assert not application.requests[0].is_upgrade
 
 
 def test_a_body_in_chunks_is_put_together() -> None:
     application = Application(OK)
     head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
     opening(application).receive_bytes("caller", head + b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", 1)
-    assert application.asked[0].body == b"abcde"
+    assert application.requests[0].body == b"abcde"
 
 
-def test_a_client_that_waits_for_leave_to_send_its_body_gets_it() -> None:
+def test_a_client_that_expects_100_continue_gets_it() -> None:
     application = Application(OK)
     machine = opening(application)
     head = b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
@@ -163,7 +163,7 @@ def test_a_client_that_waits_for_leave_to_send_its_body_gets_it() -> None:
     assert sent(machine.receive_bytes("caller", b"ab", 1)).startswith(b"HTTP/1.1 200 ")
 
 
-def test_an_answer_to_head_has_the_length_but_not_the_body() -> None:
+def test_a_response_to_head_has_no_body() -> None:
     reply = sent(answer(GET.replace(b"GET", b"HEAD")))
     assert b"Content-Length: 4\r\n" in reply
     assert reply.endswith(b"\r\n\r\n")
@@ -174,7 +174,7 @@ def test_an_answer_of_no_content_has_no_length() -> None:
     assert reply == b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 
 
-def test_an_answer_may_have_headers_and_a_status_without_words() -> None:
+def test_a_response_may_have_headers_and_no_reason_phrase() -> None:
     reply = sent(answer(GET, HttpResponse(599, headers=(("X-Extra", "1"),))))
     assert reply.startswith(b"HTTP/1.1 599 \r\n")
     assert b"X-Extra: 1\r\n" in reply
@@ -194,14 +194,14 @@ def test_an_answer_that_http_does_not_allow_is_misuse(response: HttpResponse) ->
         answer(GET, response)
 
 
-def test_what_comes_after_the_request_is_ignored() -> None:
+def test_bytes_after_the_request_are_ignored() -> None:
     application = Application(OK)
     machine = opening(application)
     machine.receive_bytes("caller", GET + GET, 1)
     assert machine.receive_bytes("caller", GET, 2) == []
     assert machine.receive_eof("caller", 2) == []
     assert machine.handle_timeout(REQUEST_TIMEOUT_NS) == []
-    assert len(application.asked) == 1
+    assert len(application.requests) == 1
 
 
 def test_an_upgrade_becomes_a_link() -> None:
@@ -211,20 +211,20 @@ def test_an_upgrade_becomes_a_link() -> None:
     assert sent([accepted]).startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
     assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in sent([accepted])
     assert opened == Notify(("opened", "caller"))
-    assert application.asked[0].is_upgrade
+    assert application.requests[0].is_upgrade
     assert machine.deadline == 1 + 20 * SECOND
     assert machine.receive_bytes("caller", encode_frame(TEXT, b"hi", b"mask"), 2) == [
         SendBytes("caller", encode_frame(TEXT, b"hi", None))
     ]
 
 
-def test_a_client_that_speaks_before_it_is_answered_is_heard() -> None:
+def test_frames_sent_before_the_upgrade_answer_are_read() -> None:
     early = UPGRADE + encode_frame(TEXT, b"early", b"mask")
     actions = opening(Application()).receive_bytes("caller", early, 1)
     assert actions[-1] == SendBytes("caller", encode_frame(TEXT, b"early", None))
 
 
-def test_after_the_upgrade_everything_goes_to_the_stack() -> None:
+def test_all_bytes_after_the_upgrade_belong_to_the_stack() -> None:
     machine = opening(Application())
     machine.receive_bytes("caller", UPGRADE, 1)
     dialled = machine.receive_bytes("caller", encode_frame(TEXT, b"open", b"mask"), 1)
@@ -247,7 +247,7 @@ def test_an_upgrade_may_be_refused_by_the_application() -> None:
 
 
 @pytest.mark.parametrize("data", [GET, UPGRADE.replace(b"GET", b"POST")])
-def test_an_upgrade_that_nobody_asked_for_is_misuse(data: bytes) -> None:
+def test_an_unrequested_upgrade_is_misuse(data: bytes) -> None:
     with pytest.raises(LocalProtocolError):
         opening(Application()).receive_bytes("caller", data, 1)
 
@@ -257,7 +257,7 @@ def test_an_upgrade_under_another_name_is_misuse() -> None:
         opening(Application(Upgrade(Echo(), "model", LINKS))).receive_bytes("caller", UPGRADE, 1)
 
 
-def test_an_application_that_fails_is_not_asked_again() -> None:
+def test_a_failed_application_is_not_called_again() -> None:
     def fail(request: HttpRequest) -> HttpResponse:
         raise ZeroDivisionError
 
@@ -280,7 +280,7 @@ def test_an_application_that_fails_is_not_asked_again() -> None:
 def test_half_an_upgrade_is_refused_without_asking(data: bytes, status: int) -> None:
     application = Application()
     actions = opening(application).receive_bytes("caller", data, 1)
-    assert application.asked == []
+    assert application.requests == []
     assert sent(actions).startswith(f"HTTP/1.1 {status} ".encode())
     assert (b"Sec-WebSocket-Version: 13" in sent(actions)) == (status == 426)
     assert [fault.kind for fault in faults(actions)] == [FaultKind.BROKEN_PROTOCOL]
@@ -316,7 +316,7 @@ LONG = b"POST / HTTP/1.1\r\nHost: h\r\n"
         (LONG + b"Transfer-Encoding: gzip\r\n\r\n", 501, FaultKind.BROKEN_PROTOCOL),
     ],
 )
-def test_a_request_that_cannot_be_read_is_refused_however_it_is_cut(
+def test_an_unreadable_request_is_refused_wherever_cut(
     data: bytes, status: int, kind: FaultKind
 ) -> None:
     for size in (len(data), MAX_HEAD_BYTES, 1000 if len(data) > 1000 else 1):
@@ -328,7 +328,7 @@ def test_a_request_that_cannot_be_read_is_refused_however_it_is_cut(
         assert sent(actions).startswith(f"HTTP/1.1 {status} ".encode())
         assert [fault.kind for fault in faults(actions)] == [kind]
         assert actions[-1] == Shutdown("caller")
-        assert application.asked == []
+        assert application.requests == []
 
 
 def test_head_and_body_may_have_their_whole_limits() -> None:
@@ -337,7 +337,7 @@ def test_head_and_body_may_have_their_whole_limits() -> None:
     padding = b"x" * (MAX_HEAD_BYTES - len(head) - 4)
     data = head + padding + b"\r\n\r\n" + b"y" * MAX_BODY_BYTES
     assert sent(opening(application).receive_bytes("caller", data, 1)).startswith(b"HTTP/1.1 200")
-    assert len(application.asked[0].body) == MAX_BODY_BYTES
+    assert len(application.requests[0].body) == MAX_BODY_BYTES
 
 
 def test_tls_on_a_plain_port_is_named_and_not_answered() -> None:
@@ -358,7 +358,7 @@ def test_a_request_that_is_not_whole_in_time_is_refused() -> None:
     assert machine.deadline is None
 
 
-def test_a_stream_that_ends_without_a_byte_is_nobodys_fault() -> None:
+def test_a_stream_that_ends_without_a_byte_is_no_fault() -> None:
     machine = opening(Application(OK))
     assert machine.receive_bytes("caller", b"", 1) == []
     assert machine.receive_eof("caller", 1) == [Shutdown("caller")]
@@ -401,7 +401,7 @@ WHOLE = UPGRADE + encode_frame(TEXT, b"a", b"mask") + encode_frame(TEXT, b"b" * 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, len(WHOLE)), st.lists(st.integers(0, len(WHOLE)), max_size=5))
-def test_a_request_cut_at_any_byte_gives_the_same_and_ends(end: int, places: list[int]) -> None:
+def test_a_request_cut_at_any_byte_has_one_outcome(end: int, places: list[int]) -> None:
     def run(marks: list[int]) -> list[ByteAction]:
         machine = opening(Application())
         actions: list[ByteAction] = []

@@ -61,37 +61,37 @@ class Words:
 
 @define
 class Script:
-    """A machine that writes down what it is told, and answers what the test says."""
+    """A machine that records its inputs, and returns the actions that the test names."""
 
     deadline: int | None = None
-    told: list[tuple[object, ...]] = field(factory=list[tuple[object, ...]])
+    inputs: list[tuple[object, ...]] = field(factory=list[tuple[object, ...]])
     answers: dict[tuple[object, ...], list[Action]] = field(
         factory=dict[tuple[object, ...], list[Action]]
     )
 
-    def _tell(self, *what: object) -> list[Action]:
-        self.told.append(what)
+    def _take(self, *what: object) -> list[Action]:
+        self.inputs.append(what)
         return self.answers.get(what, [])
 
     def start(self, now: int) -> list[Action]:
-        return self._tell("start")
+        return self._take("start")
 
     def opened(self, peer: Hashable, now: int) -> list[Action]:
-        return self._tell("opened", peer)
+        return self._take("opened", peer)
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
-        return self._tell("text", peer, text)
+        return self._take("text", peer, text)
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
-        return self._tell("pong", peer, payload)
+        return self._take("pong", peer, payload)
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
-        return self._tell("closed", peer, code, reason)
+        return self._take("closed", peer, code, reason)
 
     def handle_timeout(self, now: int) -> list[Action]:
         if self.deadline is not None and self.deadline <= now:
             self.deadline = None
-        return self._tell("timeout", now)
+        return self._take("timeout", now)
 
 
 def from_client(first: int, payload: bytes) -> bytes:
@@ -131,15 +131,15 @@ def test_a_stack_makes_a_byte_machine_of_a_message_machine() -> None:
     assert lifted.deadline is None
 
 
-def test_start_begins_with_the_machine_and_then_accepts(scene: Scene) -> None:
+def test_start_starts_the_machine_and_then_accepts(scene: Scene) -> None:
     assert scene.started == [
         Connect("server", "h", 443, tls=True),
         SendBytes("client", encode_upgrade_response(REQUEST)),
     ]
-    assert scene.machine.told == [("start",), ("opened", "client"), ("opened", "server")]
+    assert scene.machine.inputs == [("start",), ("opened", "client"), ("opened", "server")]
 
 
-def test_a_request_goes_out_when_the_stream_is_connected() -> None:
+def test_a_request_is_sent_when_the_stream_is_connected() -> None:
     stack = Stack(Script(answers={("start",): [OPEN]}), {"server": CONFIG}, ones)
     stack.start(0)
     [sent] = stack.connected("server", 1)
@@ -158,23 +158,23 @@ def test_messages_go_from_peer_to_peer(scene: Scene) -> None:
     ]
 
 
-def test_a_message_is_reacted_to_before_the_next_one_is_looked_at(scene: Scene) -> None:
+def test_each_message_is_handled_before_the_next(scene: Scene) -> None:
     scene.machine.answers["text", "client", "1"] = [Close("client", 1000, "enough")]
     data = from_client(TEXT, b"1") + from_client(TEXT, b"2") + from_client(PING, b"")
     assert scene.stack.receive_bytes("client", data, 1) == [
         SendBytes("client", from_server(CLOSE, encode_close(1000, "enough")))
     ]
-    assert scene.machine.told[-1] == ("text", "client", "1")
+    assert scene.machine.inputs[-1] == ("text", "client", "1")
 
 
 def test_notifications_and_actions_keep_their_order(scene: Scene) -> None:
-    asked: list[Action] = [
+    actions: list[Action] = [
         Notify("a"),
         Send("client", Words("b")),
         Notify("c"),
         SendPing("client", b"d"),
     ]
-    scene.machine.answers["text", "client", "go"] = asked
+    scene.machine.answers["text", "client", "go"] = actions
     assert scene.stack.receive_bytes("client", from_client(TEXT, b"go"), 1) == [
         Notify("a"),
         SendBytes("client", from_server(TEXT, b"b")),
@@ -182,10 +182,10 @@ def test_notifications_and_actions_keep_their_order(scene: Scene) -> None:
         SendBytes("client", from_server(PING, b"d")),
     ]
     scene.stack.receive_bytes("client", from_client(PONG, b"d"), 1)
-    assert scene.machine.told[-1] == ("pong", "client", b"d")
+    assert scene.machine.inputs[-1] == ("pong", "client", b"d")
 
 
-def test_what_follows_from_an_action_comes_after_the_actions_with_it() -> None:
+def test_actions_of_an_action_follow_those_of_its_step() -> None:
     machine = Script()
     machine.answers["start",] = [OPEN, Close("server", 1000, ""), Notify("first")]
     machine.answers["closed", "server", 1006, ""] = [Notify("second")]
@@ -198,7 +198,7 @@ def test_what_follows_from_an_action_comes_after_the_actions_with_it() -> None:
     ]
 
 
-def test_what_the_machine_asked_of_the_application_is_carried_out_as_well(scene: Scene) -> None:
+def test_actions_of_a_command_are_performed(scene: Scene) -> None:
     assert scene.stack.perform([Notify("a"), Send("client", Words("b"))], 1) == [
         Notify("a"),
         SendBytes("client", from_server(TEXT, b"b")),
@@ -207,43 +207,43 @@ def test_what_the_machine_asked_of_the_application_is_carried_out_as_well(scene:
         scene.stack.perform([Notify("a")], 0)
 
 
-def test_what_is_asked_of_a_link_that_is_over_is_left_out(scene: Scene) -> None:
+def test_actions_on_a_closed_link_are_left_out(scene: Scene) -> None:
     scene.stack.receive_eof("server", 1)
-    asked: list[Action] = [
+    actions: list[Action] = [
         Send("server", Words("x")),
         SendPing("server", b"x"),
         Close("server", 1000, ""),
     ]
-    scene.machine.answers["text", "client", "go"] = asked
+    scene.machine.answers["text", "client", "go"] = actions
     assert scene.stack.receive_bytes("client", from_client(TEXT, b"go"), 1) == []
 
 
-def test_an_accepted_peer_may_be_closed_before_it_is_told_to_be_open() -> None:
+def test_an_accepted_peer_may_be_closed_before_it_opens() -> None:
     machine = Script(answers={("start",): [Close("client", 1000, "")]})
     stack = Stack(machine, {"client": CONFIG}, ones, {"client": REQUEST})
     assert stack.start(0) == [Shutdown("client")]
-    assert machine.told == [("start",), ("closed", "client", 1006, "")]
+    assert machine.inputs == [("start",), ("closed", "client", 1006, "")]
 
 
-def test_a_link_that_ends_is_told_once_and_its_stream_is_shut_down(scene: Scene) -> None:
+def test_a_closed_link_is_reported_once_and_shut_down(scene: Scene) -> None:
     close = from_client(CLOSE, encode_close(1001, "away"))
     assert scene.stack.receive_bytes("client", close, 1) == [
         SendBytes("client", from_server(CLOSE, encode_close(1001, ""))),
         Shutdown("client"),
     ]
-    assert scene.machine.told[-1] == ("closed", "client", 1001, "away")
-    told = len(scene.machine.told)
+    assert scene.machine.inputs[-1] == ("closed", "client", 1001, "away")
+    inputs = len(scene.machine.inputs)
     assert scene.stack.receive_bytes("client", b"late", 2) == []
     assert scene.stack.receive_eof("client", 2) == []
-    assert len(scene.machine.told) == told
+    assert len(scene.machine.inputs) == inputs
 
 
-def test_a_stream_that_is_lost_is_told(scene: Scene) -> None:
+def test_a_lost_stream_is_reported(scene: Scene) -> None:
     assert scene.stack.receive_eof("server", 1) == [Shutdown("server")]
-    assert scene.machine.told[-1] == ("closed", "server", 1006, "")
+    assert scene.machine.inputs[-1] == ("closed", "server", 1006, "")
 
 
-def test_what_a_peer_does_wrong_is_notified_under_its_name(scene: Scene) -> None:
+def test_faults_of_a_peer_are_notified_with_its_name(scene: Scene) -> None:
     [notified] = scene.stack.receive_bytes("client", from_client(0x82, b"x"), 1)
     assert isinstance(notified, Notify)
     assert isinstance(notified.event, Fault)
@@ -260,7 +260,7 @@ def test_a_refusal_has_its_status_and_ends_the_link() -> None:
     assert isinstance(notified.event, Fault)
     assert (notified.event.kind, notified.event.code) == (FaultKind.REFUSED, "429")
     assert shutdown == Shutdown("server")
-    assert machine.told[-1] == ("closed", "server", 1006, "")
+    assert machine.inputs[-1] == ("closed", "server", 1006, "")
 
 
 def test_a_peer_that_cannot_be_reached_is_refused_and_closed() -> None:
@@ -272,7 +272,7 @@ def test_a_peer_that_cannot_be_reached_is_refused_and_closed() -> None:
         Fault("server", FaultKind.REFUSED, "could not be reached: no such host")
     )
     assert shutdown == Shutdown("server")
-    assert machine.told[-1] == ("closed", "server", 1006, "no such host")
+    assert machine.inputs[-1] == ("closed", "server", 1006, "no such host")
     assert stack.connect_failed("server", "again", 2) == []
     assert stack.connected("server", 3) == []
 
@@ -291,17 +291,17 @@ def test_time_outs_reach_the_links_and_the_machine(scene: Scene) -> None:
         SendBytes("client", from_server(PING, b"keepalive")),
         SendBytes("server", encode_frame(PING, b"keepalive", ones(4))),
     ]
-    assert scene.machine.told[-1] == ("timeout", 20 * SECOND)
+    assert scene.machine.inputs[-1] == ("timeout", 20 * SECOND)
     assert scene.stack.deadline == 40 * SECOND
 
 
 def test_an_early_time_out_changes_nothing(scene: Scene) -> None:
-    told = list(scene.machine.told)
+    inputs = list(scene.machine.inputs)
     assert scene.stack.handle_timeout(20 * SECOND - 1) == []
-    assert scene.machine.told == told
+    assert scene.machine.inputs == inputs
 
 
-def test_an_answer_to_a_time_out_that_is_due_at_once_is_not_left_behind() -> None:
+def test_actions_of_an_immediate_second_timeout_are_kept() -> None:
     class Hasty(Script):
         def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
             self.deadline = now
@@ -315,7 +315,7 @@ def test_an_answer_to_a_time_out_that_is_due_at_once_is_not_left_behind() -> Non
     stack = Stack(machine, {"late": CONFIG}, ones)
     stack.start(0)
     assert stack.handle_timeout(5) == [Shutdown("late")]
-    assert machine.told[-2:] == [("closed", "late", 1006, ""), ("timeout", 5)]
+    assert machine.inputs[-2:] == [("closed", "late", 1006, ""), ("timeout", 5)]
     assert stack.deadline is None
 
 
@@ -323,7 +323,7 @@ def test_an_answer_to_a_time_out_that_is_due_at_once_is_not_left_behind() -> Non
     "action",
     [
         Open("server", "ws://h/"),  # it has a link already
-        Open("stranger", "ws://h/"),  # nobody has said its limits
+        Open("stranger", "ws://h/"),  # it has no configuration
         Send("stranger", Words("x")),
         SendPing("stranger", b""),
         Close("stranger", 1000, ""),
@@ -331,7 +331,7 @@ def test_an_answer_to_a_time_out_that_is_due_at_once_is_not_left_behind() -> Non
         SendPing("server", b"x" * 126),
     ],
 )
-def test_a_machine_that_asks_for_what_cannot_be_is_misuse(scene: Scene, action: Action) -> None:
+def test_impossible_actions_of_a_machine_are_misuse(scene: Scene, action: Action) -> None:
     scene.machine.answers["text", "client", "go"] = [action]
     with pytest.raises(LocalProtocolError):
         scene.stack.receive_bytes("client", from_client(TEXT, b"go"), 1)
@@ -343,7 +343,7 @@ def test_a_bad_url_is_misuse() -> None:
         Stack(machine, {"server": CONFIG}, ones).start(0)
 
 
-def test_what_was_accepted_needs_a_good_request_and_limits() -> None:
+def test_an_accepted_peer_needs_a_request_and_limits() -> None:
     with pytest.raises(LocalProtocolError, match="LinkConfig"):
         Stack(Script(), {}, ones, {"client": REQUEST})
     with pytest.raises(LocalProtocolError, match="accepted"):
@@ -365,10 +365,10 @@ MISUSES: list[Callable[[Stack], object]] = [
 @pytest.mark.parametrize("misuse", MISUSES)
 def test_misuse_raises_and_changes_nothing(scene: Scene, misuse: Callable[[Stack], object]) -> None:
     scene.stack.handle_timeout(10)
-    told = list(scene.machine.told)
+    inputs = list(scene.machine.inputs)
     with pytest.raises(LocalProtocolError):
         misuse(scene.stack)
-    assert scene.machine.told == told
+    assert scene.machine.inputs == inputs
     assert scene.stack.handle_timeout(10) == []
 
 
@@ -404,13 +404,13 @@ STREAM = b"".join(
 
 @settings(max_examples=50, deadline=None)
 @given(st.sets(st.integers(1, len(STREAM) - 1), max_size=8))
-def test_how_the_bytes_are_cut_makes_no_difference_to_what_is_done(places: set[int]) -> None:
+def test_bytes_cut_anywhere_have_one_outcome(places: set[int]) -> None:
     def run(marks: list[int]) -> tuple[list[ByteAction], list[tuple[object, ...]]]:
         stop: list[Action] = [Send("client", Words("bye")), Close("client", 1000, "")]
         scene = new_scene({("text", "client", "stop"): stop})
         out: list[ByteAction] = []
         for start, end in zip([0, *marks], [*marks, len(STREAM)], strict=True):
             out += scene.stack.receive_bytes("client", STREAM[start:end], 1)
-        return out, scene.machine.told
+        return out, scene.machine.inputs
 
     assert run(sorted(places)) == run([])

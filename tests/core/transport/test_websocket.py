@@ -95,19 +95,19 @@ def test_frames_right_behind_the_response_are_taken() -> None:
     assert list(link.receive_bytes(early, 0)) == [LinkOpened(), "early"]
 
 
-def test_a_client_masks_with_the_bytes_it_is_given_and_a_server_does_not_mask() -> None:
+def test_only_a_client_masks_with_the_given_bytes() -> None:
     assert open_client().send_text("a") == b"\x81\x81\x01\x01\x01\x01\x60"
     assert open_server().send_text("a") == b"\x81\x01a"
 
 
-def test_headers_of_the_config_go_into_the_request_and_are_not_shown() -> None:
+def test_headers_of_the_config_are_sent_and_not_shown() -> None:
     config = LinkConfig(max_message_bytes=1, headers=(("Authorization", "Bearer secret"),))
     assert b"Authorization: Bearer secret" in written(new_client(config).connected(0))
     assert "secret" not in repr(config)
     assert "secret" not in repr(new_client(config))
 
 
-def test_a_config_that_makes_no_sense_is_misuse() -> None:
+def test_an_invalid_config_is_misuse() -> None:
     with pytest.raises(LocalProtocolError, match="max_message_bytes"):
         LinkConfig(max_message_bytes=0)
     with pytest.raises(LocalProtocolError, match="ping_interval_ms must be more than 0"):
@@ -116,7 +116,7 @@ def test_a_config_that_makes_no_sense_is_misuse() -> None:
         LinkConfig(max_message_bytes=1, headers=(("Host", "x"),))
 
 
-def test_a_refusal_is_a_fault_with_its_status_and_the_end() -> None:
+def test_a_refusal_is_a_fault_with_its_status() -> None:
     link = new_client()
     link.connected(0)
     fault, closed = link.receive_bytes(b"HTTP/1.1 401 Unauthorized\r\nA: b\r\n\r\nbody", 0)
@@ -129,7 +129,7 @@ def test_a_refusal_is_a_fault_with_its_status_and_the_end() -> None:
 
 @pytest.mark.parametrize("value", [b"\xe9", b"\xff\xfe\xfd"])
 @pytest.mark.parametrize("name", [b"Connection", b"Sec-WebSocket-Protocol", b"Upgrade"])
-def test_a_response_with_headers_that_are_not_ascii_is_a_fault(name: bytes, value: bytes) -> None:
+def test_a_response_with_non_ascii_headers_is_a_fault(name: bytes, value: bytes) -> None:
     link = new_client()
     link.connected(0)
     response = encode_upgrade_response(REQUEST).replace(
@@ -140,7 +140,7 @@ def test_a_response_with_headers_that_are_not_ascii_is_a_fault(name: bytes, valu
     assert events[0].kind is FaultKind.BROKEN_PROTOCOL
 
 
-def test_what_cannot_be_refused_politely_is_misuse_of_a_server() -> None:
+def test_accepting_an_invalid_request_is_misuse() -> None:
     with pytest.raises(LocalProtocolError):
         Link.server(HttpRequest("GET", "/", ()), CONFIG)
 
@@ -192,19 +192,19 @@ def test_a_flood_of_pings_leaves_nothing_behind_but_its_pongs() -> None:
     assert events == [encode_frame(PONG, b"x" * 125, None)] * 1000
 
 
-def test_pongs_that_were_asked_for_are_reported() -> None:
+def test_pongs_of_the_machine_s_pings_are_reported() -> None:
     link = open_server()
     assert link.send_ping(b"probe") == encode_frame(PING, b"probe", None)
     assert take(link, (PONG, b"probe")) == [LinkPong(b"probe")]
 
 
 @pytest.mark.parametrize("payload", [b"x" * 126, b"keepalive"])
-def test_a_ping_that_cannot_be_told_apart_or_is_too_long_is_misuse(payload: bytes) -> None:
+def test_a_ping_too_long_or_like_keepalive_is_misuse(payload: bytes) -> None:
     with pytest.raises(LocalProtocolError, match="ping"):
         open_server().send_ping(payload)
 
 
-def test_the_links_own_pings_keep_it_alive_and_are_nobodys_business() -> None:
+def test_keepalive_pings_are_not_reported() -> None:
     link = open_server()
     assert link.deadline == 20 * SECOND
     assert link.handle_timeout(20 * SECOND - 1) == []
@@ -268,7 +268,7 @@ def test_a_close_without_a_code_is_answered_without_one() -> None:
     ]
 
 
-def test_closing_waits_for_the_answer_and_gives_no_more_messages() -> None:
+def test_closing_awaits_the_answer_without_further_messages() -> None:
     link = open_server()
     assert link.close(1000, "done", 5) == [closing(1000, "done")]
     assert link.deadline == 5 + 2 * SECOND
@@ -288,7 +288,7 @@ def test_closing_waits_for_the_answer_and_gives_no_more_messages() -> None:
     assert link.close(1000, "again", 7) == []
 
 
-def test_messages_in_hand_are_not_given_once_the_link_is_closing() -> None:
+def test_received_messages_are_dropped_once_the_link_closes() -> None:
     link = open_server()
     seen: list[LinkEvent] = []
     data = b"".join(encode_frame(TEXT, text, b"mask") for text in (b"1", b"2", b"3" * 200))
@@ -313,7 +313,7 @@ def test_a_close_that_is_not_answered_times_out() -> None:
     assert (fault.kind, closed) == (FaultKind.TIMED_OUT, LOST)
 
 
-def test_a_link_that_is_closed_before_it_is_open_is_over_at_once() -> None:
+def test_a_link_closed_before_it_is_open_ends() -> None:
     link = new_client()
     assert link.close(1000, "", 0) == [LOST]
     link = new_client()
@@ -353,7 +353,7 @@ def test_a_fault_in_the_frames_fails_the_link(data: bytes, kind: FaultKind, code
     assert link.send_text("after it") == b""
 
 
-def test_a_fault_while_closing_is_told_without_a_second_close_frame() -> None:
+def test_a_fault_while_closing_sends_no_second_close_frame() -> None:
     link = open_server()
     link.close(1000, "", 0)
     fault, closed = link.receive_bytes(b"\xff" * 20, 0)
@@ -361,7 +361,7 @@ def test_a_fault_while_closing_is_told_without_a_second_close_frame() -> None:
     assert closed == LOST
 
 
-def test_a_binary_message_is_left_out_and_the_link_goes_on() -> None:
+def test_a_binary_message_is_left_out() -> None:
     fault, text = take(open_server(), (0x82, b"\x00"), (TEXT, b"text"))
     assert isinstance(fault, LinkFault)
     assert (fault.kind, text) == (FaultKind.BINARY_MESSAGE, "text")

@@ -56,7 +56,7 @@ class Talk:
         self._progress(self.playout.source_completed(clip))
 
     def confirm(self) -> None:
-        """The echo of a mark sent now comes back."""
+        """Send a mark, and echo it at once."""
         self._progress(self.playout.mark_echoed(self.playout.next_mark(0), 0) or PlaybackProgress())
 
     def _progress(self, progress: PlaybackProgress) -> None:
@@ -251,7 +251,7 @@ def test_only_the_part_heard_in_part_is_truncated(talk: Talk) -> None:
     assert talk.events(150) == ("r1", TruncateItem("a", 1, 50))
 
 
-def test_an_unheard_part_of_a_heard_item_is_truncated_at_0(talk: Talk) -> None:
+def test_an_unheard_part_of_a_heard_item_is_truncated(talk: Talk) -> None:
     talk.audio("a", 100)
     talk.audio_done("a")
     talk.audio("a", 100, index=1)
@@ -482,7 +482,7 @@ steps = st.lists(
 
 
 def talk_of(steps: list[tuple[str, str, int, str, int]]) -> Talk:
-    """What three responses say, one of them out of band."""
+    """Three responses that speak, one of them out of band."""
     talk = Talk()
     for name, conversation in (("r1", "conv"), ("r2", "conv"), ("out", None)):
         talk.created(name, conversation)

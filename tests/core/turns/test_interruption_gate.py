@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from calling import PCMU, Call, Done, audio_done, created, delta, response_done, speech_started
+from calling import (
+    PCMU,
+    Call,
+    StepResult,
+    audio_done,
+    created,
+    delta,
+    response_done,
+    speech_started,
+)
 from twilio_realtime_core import CallConfig, Interrupt, LocalProtocolError, Play, SessionConfig
 from twilio_realtime_core.config.interruption_policy import (
     InterruptionAttempt,
@@ -45,33 +54,33 @@ def talking(policy: InterruptionPolicy, *samples: int) -> Call:
     return call
 
 
-def speech_stopped(call: Call) -> Done:
+def speech_stopped(call: Call) -> StepResult:
     return call.model(type="input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=900)
 
 
-def committed(call: Call) -> Done:
+def committed(call: Call) -> StepResult:
     return call.model(type="input_audio_buffer.committed", item_id="u")
 
 
-def blocked(done: Done) -> list[BlockCause]:
+def blocked(done: StepResult) -> list[BlockCause]:
     assert not done.to_twilio
-    assert not done.told(Interrupted)
-    return [each.cause for each in done.told(InterruptionBlocked)]
+    assert not done.notified(Interrupted)
+    return [each.cause for each in done.notified(InterruptionBlocked)]
 
 
-def test_the_session_is_told_to_leave_it_to_us_and_then_we_cancel() -> None:
+def test_the_bridge_cancels_where_the_policy_forbids_the_server() -> None:
     """S61, S79."""
     policy = InterruptionPolicy(after_heard_ms=100)
     call = Call.connected(CallConfig(interruption=policy))
     call = talking(policy)
-    call.hear(100)
+    call.play(100)
     done = call.model(speech_started())
     types = [json.loads(each.encode())["type"] for each in done.to_model]
     assert types == ["response.cancel", "conversation.item.truncate"]
-    assert done.told(Interrupted)
+    assert done.notified(Interrupted)
 
 
-def test_updates_are_held_to_the_policy_too() -> None:
+def test_later_updates_follow_the_policy_too() -> None:
     call = ready(InterruptionPolicy(allowed=False))
     (update,) = call.send(
         SessionConfig(turn_detection={"type": "semantic_vad"}).to_update_event()
@@ -83,103 +92,103 @@ def test_updates_are_held_to_the_policy_too() -> None:
         call.send(SessionConfig(turn_detection=theirs).to_update_event())
 
 
-def test_nobody_interrupts_where_it_is_not_allowed_but_the_application() -> None:
+def test_only_the_application_interrupts_where_none_may() -> None:
     call = talking(InterruptionPolicy(allowed=False))
     assert blocked(call.model(speech_started())) == [BlockCause.NEVER]
-    assert call.send(Interrupt()).told(Interrupted)
+    assert call.send(Interrupt()).notified(Interrupted)
 
 
-def test_a_caller_who_speaks_while_the_agent_is_silent_attempts_nothing() -> None:
+def test_speech_while_the_agent_is_silent_is_no_attempt() -> None:
     call = ready(InterruptionPolicy(allowed=False))
     assert blocked(call.model(speech_started())) == []
 
 
-def test_little_of_a_reply_must_be_heard_before_it_can_be_interrupted() -> None:
+def test_a_response_must_be_heard_for_a_while() -> None:
     """S76."""
     call = talking(InterruptionPolicy(after_heard_ms=400))
-    call.hear(399)
+    call.play(399)
     assert blocked(call.model(speech_started())) == [BlockCause.LITTLE_HEARD]
     speech_stopped(call)
-    call.hear(1)
-    assert call.model(speech_started()).told(Interrupted)
+    call.play(1)
+    assert call.model(speech_started()).notified(Interrupted)
 
 
-def test_what_was_heard_of_a_reply_counts_all_its_items() -> None:
+def test_all_items_of_a_response_count_as_heard() -> None:
     call = talking(InterruptionPolicy(after_heard_ms=400), 2400)
     call.model(audio_done())
     call.model(delta(8000, item="j"))
-    call.hear(399)
+    call.play(399)
     assert blocked(call.model(speech_started())) == [BlockCause.LITTLE_HEARD]
     speech_stopped(call)
-    call.hear(1)
-    assert call.model(speech_started()).told(Interrupted)
+    call.play(1)
+    assert call.model(speech_started()).notified(Interrupted)
 
 
-def test_a_reply_that_has_been_played_counts_whole_while_its_last_mark_is_under_way() -> None:
+def test_a_played_response_counts_whole_before_its_last_echo() -> None:
     call = talking(InterruptionPolicy(after_heard_ms=400))
     call.model(audio_done())
     call.model(response_done())
-    call.hear(2000)
+    call.play(2000)
     call.wait(200)
-    assert call.model(speech_started()).told(InterruptionBlocked) == []
+    assert call.model(speech_started()).notified(InterruptionBlocked) == []
 
 
-def test_own_audio_counts_by_itself() -> None:
+def test_a_clip_counts_separately() -> None:
     call = ready(InterruptionPolicy(after_heard_ms=200))
     call.send(Play(bytes(8000), "greeting"))
-    call.hear(199)
+    call.play(199)
     assert blocked(call.model(speech_started())) == [BlockCause.LITTLE_HEARD]
     speech_stopped(call)
-    call.hear(1)
+    call.play(1)
     assert call.model(speech_started()).to_twilio
 
 
-def test_the_first_words_are_protected_until_they_were_heard() -> None:
+def test_the_first_speech_is_protected_until_it_was_heard() -> None:
     """S87."""
     call = talking(InterruptionPolicy(protect_first=True), 800)
     assert blocked(call.model(speech_started())) == [BlockCause.FIRST_WORDS]
     speech_stopped(call)
     call.model(response_done())
-    call.hear(100)
+    call.play(100)
     call.model(created("s"))
     call.model(delta(800, "s", "j"))
     call.wait(50)
-    assert call.model(speech_started()).told(Interrupted)
+    assert call.model(speech_started()).notified(Interrupted)
 
 
-def test_a_first_response_without_a_word_protects_nothing() -> None:
+def test_an_empty_first_response_protects_nothing() -> None:
     """S87."""
     call = ready(InterruptionPolicy(protect_first=True))
     call.model(created())
     call.model(response_done(status="failed"))
     call.model(created("s"))
     call.model(delta(800, "s", "j"))
-    assert call.model(speech_started()).told(Interrupted)
+    assert call.model(speech_started()).notified(Interrupted)
 
 
-def test_the_first_words_may_be_audio_of_ones_own() -> None:
+def test_the_first_speech_may_be_a_clip() -> None:
     """S87."""
     call = ready(InterruptionPolicy(protect_first=True))
     call.send(Play(bytes(800), "greeting"))
-    call.hear(99)
+    call.play(99)
     assert blocked(call.model(speech_started())) == [BlockCause.FIRST_WORDS]
     speech_stopped(call)
-    call.hear(1)
+    call.play(1)
     call.send(Play(bytes(800), "more"))
     assert call.model(speech_started()).to_twilio
 
 
-def test_first_words_without_end_are_protected_for_half_a_minute() -> None:
+def test_a_first_speech_without_end_is_protected_for_30_seconds() -> None:
     """S87."""
     call = talking(InterruptionPolicy(protect_first=True), *[8000] * 60)
     call.wait(PROTECTION_NS / MS - 1)
     assert blocked(call.model(speech_started())) == [BlockCause.FIRST_WORDS]
     speech_stopped(call)
     call.wait(1)
-    assert call.model(speech_started()).told(Interrupted)
+    assert call.model(speech_started()).notified(Interrupted)
 
 
-def test_a_limit_blocks_what_is_too_often_and_tells_the_model_once() -> None:
+def test_a_limit_blocks_interruptions_and_instructs_the_model_once() -> None:
     limit = InterruptionLimit(2, 60_000, "It is noisy.")
     call = ready(InterruptionPolicy(limit=limit))
     told = list[Any]()
@@ -188,14 +197,14 @@ def test_a_limit_blocks_what_is_too_often_and_tells_the_model_once() -> None:
         call.model(delta(800, str(number), f"i{number}"))
         call.wait(10)
         done = call.model(speech_started())
-        told.append((bool(done.told(Interrupted)), blocked_only(done), len(items(done))))
+        told.append((bool(done.notified(Interrupted)), blocked_only(done), len(items(done))))
         speech_stopped(call)
         call.model(response_done(str(number)))
     limited = [BlockCause.LIMIT]
     assert told == [(True, [], 0), (True, [], 0), (False, limited, 1), (False, limited, 0)]
 
 
-def test_a_limit_forgets_what_is_long_ago_and_may_tell_nothing() -> None:
+def test_a_limit_forgets_old_interruptions_and_may_instruct_nothing() -> None:
     limit = InterruptionLimit(1, 1000, None)
     call = ready(InterruptionPolicy(limit=limit))
     for number, expected in enumerate((True, False, True)):
@@ -203,22 +212,22 @@ def test_a_limit_forgets_what_is_long_ago_and_may_tell_nothing() -> None:
         call.model(delta(8000, str(number), f"i{number}"))
         call.wait(10)
         done = call.model(speech_started())
-        assert bool(done.told(Interrupted)) is expected
+        assert bool(done.notified(Interrupted)) is expected
         assert items(done) == []
         speech_stopped(call)
         call.wait(500)
         call.send(Interrupt())
 
 
-def items(done: Done) -> list[CreateItem]:
+def items(done: StepResult) -> list[CreateItem]:
     return [each for each in done.to_model if isinstance(each, CreateItem)]
 
 
-def blocked_only(done: Done) -> list[BlockCause]:
-    return [each.cause for each in done.told(InterruptionBlocked)]
+def blocked_only(done: StepResult) -> list[BlockCause]:
+    return [each.cause for each in done.notified(InterruptionBlocked)]
 
 
-def test_the_application_s_own_word_is_asked_last() -> None:
+def test_the_predicate_is_evaluated_last() -> None:
     attempts: list[InterruptionAttempt] = []
 
     def predicate(attempt: InterruptionAttempt) -> bool:
@@ -230,6 +239,6 @@ def test_the_application_s_own_word_is_asked_last() -> None:
     assert blocked(call.wait(100)) == [BlockCause.APPLICATION]
     speech_stopped(call)
     call.model(speech_started())
-    assert call.wait(100).told(Interrupted)
+    assert call.wait(100).notified(Interrupted)
     assert [each.speech_ms for each in attempts] == [100, 100]
     assert attempts[0].recent_interruptions == 0

@@ -11,7 +11,7 @@ from calling import (
     SESSION,
     SID,
     Call,
-    Done,
+    StepResult,
     audio,
     audio_done,
     created,
@@ -73,7 +73,7 @@ def cut(heard_ms: int, sent_ms: int, item: str = "i", response: str = "r", part:
     return InterruptedItem(response, item, part, heard_ms=heard_ms, sent_ms=sent_ms)
 
 
-def interrupt(call: Call) -> Done:
+def interrupt(call: Call) -> StepResult:
     return call.send(Interrupt())
 
 
@@ -93,17 +93,17 @@ def talking(policy: InterruptionPolicy, **detection: Any) -> Call:
     return call
 
 
-def say(call: Call) -> Done:
+def say(call: Call) -> StepResult:
     """The caller says something. Returns what the commit of it leads to."""
     call.model(speech_started())
     call.model(speech_stopped())
     return call.model(COMMITTED)
 
 
-def blocked(done: Done) -> list[BlockCause]:
+def blocked(done: StepResult) -> list[BlockCause]:
     assert not done.to_twilio
-    assert not done.told(Interrupted)
-    return [each.cause for each in done.told(InterruptionBlocked)]
+    assert not done.notified(Interrupted)
+    return [each.cause for each in done.notified(InterruptionBlocked)]
 
 
 # The state of the caller's turn.
@@ -128,7 +128,7 @@ class Parts:
                     self.turns.committed()
                 case _:
                     self.turns.stream_started()
-        notified = Done(self.call.outbox.take_actions()).events
+        notified = StepResult(self.call.outbox.take_actions()).events
         return [each for each in notified if isinstance(each, Fault)]
 
 
@@ -150,7 +150,7 @@ class Parts:
         ("committed", False),
     ],
 )
-def test_the_caller_speaks_from_the_start_to_the_end_of_speech(
+def test_the_caller_speaks_between_start_and_stop(
     events: str,
     is_speaking: bool,  # noqa: FBT001
 ) -> None:
@@ -178,15 +178,15 @@ def test_a_commit_during_speech_keeps_the_caller_speaking() -> None:
     call.model(speech_started())
     call.send(SendAudio(b"\x00" * 160, commit=True))
     assert call.model(COMMITTED).faults == []
-    assert call.wait(750).told(CallerAudioPadded) == [
+    assert call.wait(750).notified(CallerAudioPadded) == [
         CallerAudioPadded(8000, PaddingCause.INACTIVITY)
     ]
     assert call.model(speech_stopped()).faults == []
     call.phone(media(audio(160), timestamp_ms=175))
-    assert call.wait(5000).told(CallerAudioPadded) == []
+    assert call.wait(5000).notified(CallerAudioPadded) == []
 
 
-def test_the_agent_is_active_while_it_is_requested_generated_or_heard() -> None:
+def test_the_agent_is_active_while_requested_generated_or_heard() -> None:
     parts = Parts()
     turns, requests = parts.turns, parts.call.requests
     assert not turns.is_agent_active(0)
@@ -213,10 +213,10 @@ def test_only_long_speech_interrupts() -> None:
     assert blocked(call.model(speech_started())) == []
     call.wait(200)
     assert blocked(call.model(speech_stopped())) == [BlockCause.SHORT_SPEECH]
-    assert not call.wait(200).told(Interrupted)
+    assert not call.wait(200).notified(Interrupted)
     call.model(speech_started())
-    assert not call.wait(299).told(Interrupted)
-    assert call.wait(1).told(Interrupted)
+    assert not call.wait(299).notified(Interrupted)
+    assert call.wait(1).notified(Interrupted)
     assert blocked(call.model(speech_stopped())) == []
 
 
@@ -225,7 +225,7 @@ def test_short_speech_while_the_agent_is_silent_is_no_attempt() -> None:
     call.model(speech_started())
     assert blocked(call.model(speech_stopped())) == []
     call.model(speech_started())
-    assert not call.wait(400).told(InterruptionBlocked)
+    assert not call.wait(400).notified(InterruptionBlocked)
 
 
 # The answer to a turn.
@@ -279,7 +279,7 @@ def test_s01_an_interruption_of_nothing_sends_nothing() -> None:
 def test_s02_a_whole_item_is_truncated_where_it_was_cleared() -> None:
     call = Call.talking(800, 800)
     call.model(audio_done())
-    call.hear(150)
+    call.play(150)
     done = interrupt(call)
     assert done.to_twilio == [CLEAR]
     assert done.to_model == [CancelResponse("r", "bridge-cancel-r"), TruncateItem("i", 0, 150)]
@@ -292,19 +292,19 @@ def test_s03_two_interruptions_send_one_clear_cancel_and_truncate(*, by_caller: 
     call = Call.ready(session={"audio": audio_})  # only the bridge cancels
     call.model(created())
     call.model(delta(800))
-    call.hear(40)
+    call.play(40)
     done = call.model(speech_started()) if by_caller else interrupt(call)
     assert done.to_twilio == [CLEAR]
     assert done.to_model == [CancelResponse("r", "bridge-cancel-r"), TruncateItem("i", 0, 40)]
     assert interrupt(call).actions == []
     again = call.model(speech_started())
-    assert (again.to_twilio, again.to_model, again.told(Interrupted)) == ([], [], [])
+    assert (again.to_twilio, again.to_model, again.notified(Interrupted)) == ([], [], [])
 
 
 def test_s04_a_position_is_in_ms_rounded_down() -> None:
     call = Call.talking(161)
     call.model(audio_done())
-    call.hear(20.07)
+    call.play(20.07)
     call.model(response_done())
     assert interrupt(call).to_model == [TruncateItem("i", 0, 20)]
 
@@ -316,10 +316,10 @@ def test_s05_queued_items_are_each_corrected_by_their_position() -> None:
     call.model(delta(800, item="j"))
     call.model(audio_done(item="j"))
     call.model(item_done(item="j"))
-    call.hear(150)
+    call.play(150)
     done = call.model(speech_started())
     assert done.to_model == [TruncateItem("i", 0, 150), DeleteItem("j")]
-    assert done.told(Interrupted) == [Interrupted(CALLER, (cut(150, 200), cut(0, 100, "j")))]
+    assert done.notified(Interrupted) == [Interrupted(CALLER, (cut(150, 200), cut(0, 100, "j")))]
 
 
 def test_s06_the_echo_of_a_cleared_mark_changes_nothing() -> None:
@@ -329,7 +329,7 @@ def test_s06_the_echo_of_a_cleared_mark_changes_nothing() -> None:
     call.model(created("s"))
     call.model(delta(800, "s", "j"))
     assert call.phone(mark("1")).actions == []  # of the first response
-    call.hear(30)
+    call.play(30)
     assert interrupt(call).to_model[1:] == [TruncateItem("j", 0, 30)]
 
 
@@ -338,20 +338,20 @@ def test_s08_audio_of_a_response_interrupted_before_it_is_dropped() -> None:
     call.model(created())
     done = call.model(speech_started())
     assert done.to_twilio == done.to_model == []
-    assert done.told(Interrupted) == [Interrupted(CALLER, ())]
+    assert done.notified(Interrupted) == [Interrupted(CALLER, ())]
     assert call.model(delta(800)).actions == []
     assert call.model(audio_done()).actions == []
     assert call.model(item_done()).to_model == [DeleteItem("i")]
-    assert call.model(response_done()).told(ResponseFinished)
+    assert call.model(response_done()).notified(ResponseFinished)
     assert call.model(delta(800)).actions == []
 
 
-def test_s13_an_item_heard_to_the_end_is_left_alone() -> None:
+def test_s13_an_item_heard_to_the_end_is_not_corrected() -> None:
     call = Call.talking(800)
     call.model(audio_done())
-    call.hear(100)
+    call.play(100)
     call.model(delta(800, item="j"))
-    call.hear(60)
+    call.play(60)
     assert call.model(speech_started()).to_model == [TruncateItem("j", 0, 60)]
 
 
@@ -359,47 +359,47 @@ def test_s46_an_interruption_after_all_was_heard_sends_nothing() -> None:
     call = Call.talking(800)
     call.model(audio_done())
     call.model(response_done())
-    call.hear(100)
+    call.play(100)
     done = call.model(speech_started())
-    assert (done.to_twilio, done.to_model, done.told(Interrupted)) == ([], [], [])
+    assert (done.to_twilio, done.to_model, done.notified(Interrupted)) == ([], [], [])
 
 
 def test_s56_audio_heard_without_an_echo_is_not_truncated() -> None:
     call = Call.talking(800)
     call.model(audio_done())
     call.model(response_done())
-    call.hear(99)
+    call.play(99)
     call.wait(31)  # before the last echo
     done = call.model(speech_started())
     assert (done.to_twilio, done.to_model) == ([CLEAR], [])
-    assert done.told(PlaybackFinished) == [PlaybackFinished("r", "i", 0)]
-    assert done.told(Interrupted) == []
+    assert done.notified(PlaybackFinished) == [PlaybackFinished("r", "i", 0)]
+    assert done.notified(Interrupted) == []
 
 
 @pytest.mark.parametrize("by_caller", [True, False])
 def test_s57_the_position_is_at_most_what_was_sent(*, by_caller: bool) -> None:
     call = Call.talking(800)
-    call.hear(700)
+    call.play(700)
     done = call.model(speech_started()) if by_caller else interrupt(call)
     assert done.to_model[-1] == TruncateItem("i", 0, 100)
 
 
 def test_s61_the_server_cancels_for_the_caller() -> None:
     call = Call.talking(800)
-    call.hear(40)
+    call.play(40)
     assert call.model(speech_started()).to_model == [TruncateItem("i", 0, 40)]
 
 
 def test_s61_the_bridge_cancels_for_the_application() -> None:
     call = Call.talking(800)
-    call.hear(40)
+    call.play(40)
     cancel, truncate = interrupt(call).to_model
     assert (cancel, truncate) == (CancelResponse("r", "bridge-cancel-r"), TruncateItem("i", 0, 40))
 
 
 def test_an_interruption_may_leave_the_response_uncancelled() -> None:
     call = Call.talking(800)
-    call.hear(40)
+    call.play(40)
     assert call.send(Interrupt(cancel=False)).to_model == [TruncateItem("i", 0, 40)]
     assert call.model(delta(800)).actions == []
 
@@ -417,11 +417,11 @@ def test_an_out_of_band_response_is_cleared_and_not_corrected() -> None:
     call = Call.ready()
     call.model(created(conversation=None))
     call.model(delta(800))
-    call.hear(40)
+    call.play(40)
     done = call.model(speech_started())
     assert done.to_twilio == [CLEAR]
     assert done.to_model == [CancelResponse("r", "bridge-cancel-r")]
-    assert done.told(Interrupted) == [Interrupted(CALLER, (cut(40, 100),))]
+    assert done.notified(Interrupted) == [Interrupted(CALLER, (cut(40, 100),))]
     assert call.model(delta(800)).actions == []
     assert call.model(item_done()).actions == []
 
@@ -440,8 +440,8 @@ def test_a_cancelled_response_is_played_and_not_cancelled_again() -> None:
     call = Call.talking(800)
     event = CancelResponse("r", event_id="mine")
     assert call.send(SendEvent(event)).to_model == [event]
-    assert call.model(delta(800)).audio == [800]
-    call.hear(150)
+    assert call.model(delta(800)).audio_samples == [800]
+    call.play(150)
     assert interrupt(call).to_model == [TruncateItem("i", 0, 150)]
 
 
@@ -507,7 +507,7 @@ def call_of(steps: list[Step]) -> OpenCall:
             case "stopped":
                 call.model(speech_stopped())
             case "hear":
-                call.hear(samples // 8)
+                call.play(samples // 8)
             case _:
                 call.wait(samples // 8)
     return call

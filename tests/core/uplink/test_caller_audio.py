@@ -80,7 +80,7 @@ def test_audio_of_another_format_is_not_padded() -> None:
     assert audio.due_at_ns is None
 
 
-def test_without_a_timestamp_nothing_is_inferred() -> None:
+def test_nothing_is_inferred_without_a_timestamp() -> None:
     """S21."""
     assert padding(streaming(), 100, None, 1000, 1040) == [0, 0, 0, 160]
 
@@ -244,7 +244,7 @@ def test_the_timeout_is_as_configured() -> None:
     assert speaking(250 * MS).due_at_ns == SECOND + 250 * MS
 
 
-def test_without_a_timeout_nothing_is_padded() -> None:
+def test_nothing_is_padded_without_a_timeout() -> None:
     """S28."""
     audio = speaking(None)
     assert audio.due_at_ns is None

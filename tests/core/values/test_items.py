@@ -39,7 +39,7 @@ def test_audio_becomes_the_words_that_were_heard() -> None:
     assert replace_audio_with_text(spoken) == Message("i", Role.ASSISTANT, expected)
 
 
-def test_audio_without_words_heard_is_left_out() -> None:
+def test_audio_without_words_heard_is_left_out_of_text() -> None:
     parts = (
         AudioPart(),
         AudioPart(""),

@@ -13,13 +13,13 @@ TRACES = Path(__file__).parents[1] / "traces"
 
 
 def usages(trace: str) -> list[Any]:
-    """What `usage` said in each `response.done` of a recorded session."""
+    """The `usage` of each `response.done` of a recorded session."""
     lines = (TRACES / f"{trace}.jsonl").read_text("utf-8").splitlines()
     events = [json.loads(line)["event"] for line in lines]
     return [event["response"]["usage"] for event in events if event["type"] == "response.done"]
 
 
-def test_usage_of_a_spoken_turn_is_told_by_modality() -> None:
+def test_usage_of_a_spoken_turn_is_counted_by_modality() -> None:
     (data,) = usages("realtime_audio_in_server_vad_turn")
     RealtimeResponseUsage.model_validate(data)
     assert Usage.from_json(data) == Usage(
@@ -30,10 +30,10 @@ def test_usage_of_a_spoken_turn_is_told_by_modality() -> None:
 
 
 def test_usages_of_a_call_add_up() -> None:
-    asked, answered = map(Usage.from_json, usages("realtime_tool_call_round"))
-    assert asked is not None
+    requested, answered = map(Usage.from_json, usages("realtime_tool_call_round"))
+    assert requested is not None
     assert answered is not None
-    assert asked + answered == Usage(
+    assert requested + answered == Usage(
         input=Tokens(63 + 103, text=63 + 103),
         cached=Tokens(64, text=64),
         output=Tokens(22 + 13, text=22 + 13),
@@ -63,7 +63,7 @@ def test_every_modality_and_reasoning_is_counted() -> None:
 
 
 @pytest.mark.parametrize("data", [None, 7, "usage", [1], True])
-def test_what_is_no_usage_tells_nothing(data: Any) -> None:
+def test_data_that_is_no_usage_is_none(data: Any) -> None:
     """S70."""
     assert Usage.from_json(data) is None
 
@@ -119,7 +119,7 @@ anything = st.recursive(
 
 @given(anything)
 @settings(max_examples=50)
-def test_nothing_that_a_server_says_raises(data: Any) -> None:
+def test_no_data_of_a_server_raises(data: Any) -> None:
     usage = Usage.from_json(data)
     assert (usage is None) == (not isinstance(data, dict))
     if usage is not None:

@@ -13,9 +13,9 @@ from typing import Any, Final, TypeAlias
 from attrs import define, field, frozen
 
 from twilio_realtime.sim.model.realtime_peer import CLIENT
-from twilio_realtime.sim.phone.twilio_peer import SERVER, Cleared, TwilioPeer
+from twilio_realtime.sim.phone.twilio_peer import SERVER, QueueCleared, TwilioPeer
 from twilio_realtime.sim.world.message_world import MessageWorld
-from twilio_realtime.sim.world.world import Step, Way
+from twilio_realtime.sim.world.world import LinkDirection, Step
 from twilio_realtime_core import Bridge, CallConfig, Peer, Send, SessionConfig
 from twilio_realtime_core.config.start_delay_history import StartDelayHistory
 from twilio_realtime_core.machine.actions import Action
@@ -158,7 +158,7 @@ class _Text:
 
 
 @define(eq=False)
-class _Trip(Way):
+class _Trip(LinkDirection):
     """One direction of a line with jitter."""
 
     jitter: Callable[[], int] = field(kw_only=True)
@@ -235,7 +235,7 @@ class _Call:
         self.bridge = Bridge(config) if world.pings else _WithoutPongs(config)
         self._phone = TwilioPeer(
             seed=seed,
-            start_delay=lambda: drawn.start + random.randint(0, world.start_varies_ms) * MS,
+            start_delay_ns=lambda: drawn.start + random.randint(0, world.start_varies_ms) * MS,
             first_frame_ns=NO_FRAMES_NS,
         )
 
@@ -247,9 +247,9 @@ class _Call:
         machines.add("phone", self._phone)
         machines.add("bridge", self.bridge)
         machines.add("model", self._model)
-        machines.join(("phone", SERVER), ("bridge", Peer.TWILIO), ways=ways)
+        machines.join(("phone", SERVER), ("bridge", Peer.TWILIO), directions=ways)
         machines.join(("bridge", Peer.REALTIME), ("model", CLIENT), latency_ns=TO_MODEL_NS)
-        machines.observers.append(self._observe)
+        machines.step_observers.append(self._observe)
         last = self._drawn.turns[-1].interrupted + 2 * SECOND
         machines.run_until(lambda: self._model.ready_at is not None, 10 * SECOND)
         base = (self._model.ready_at or 0) + TO_MODEL_NS
@@ -262,7 +262,7 @@ class _Call:
     def _observe(self, step: Step) -> None:
         if step.machine != "bridge":
             return
-        when = step.when
+        when = step.at_ns
         match step.method, step.arguments:
             case "receive_text", (Peer.TWILIO, str(text)) if (
                 text.startswith(MARK) and not self._probed
@@ -333,13 +333,13 @@ class _Call:
             told = {item: ms for when, item, ms in self._told if at <= when < until}
             made = {item: ms for item, ms in made.items() if ms}
             heard = {item: played.total(item) / 8 for item in made}
-            yield BargeIn(at, made, heard, told, clear is not None and clear.discarded > 0)
+            yield BargeIn(at, made, heard, told, clear is not None and clear.discarded_bytes > 0)
 
     def _until(self, base: int, number: int) -> int:
         turns = self._drawn.turns
         return base + turns[number + 1].begins if number + 1 < len(turns) else NEVER
 
-    def _clear(self, base: int, number: int) -> Cleared | None:
+    def _clear(self, base: int, number: int) -> QueueCleared | None:
         """What the interruption of a turn cleared, if it did."""
         at = base + self._drawn.turns[number].interrupted
         until = self._until(base, number)
@@ -352,7 +352,7 @@ class _Played:
     def __init__(self, phone: TwilioPeer) -> None:
         self._stretches: dict[int, list[tuple[int, int, int]]] = {}
         for segment in phone.segments(NEVER):
-            for found in re.finditer(rb"(.)\1*", segment.payload, re.S):
+            for found in re.finditer(rb"(.)\1*", segment.audio, re.S):
                 item = found[1][0]
                 stretches = self._stretches.setdefault(item, [])
                 first = sum(stretches[-1][::2]) if stretches else 0

@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from twilio_realtime.sim.model.replies import Pace
+from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime_core.machine.units import MS, SECOND
 
 __all__ = ["TURNS", "WORLDS", "Drawn", "Made", "Turn", "World", "draw"]
@@ -146,14 +146,14 @@ def _turns(world: World, random: Random) -> Iterator[Turn]:
 
 def _turn(world: World, random: Random, begins: int, first: int) -> Turn:
     items = tuple(range(first, first + random.randint(*world.items)))
-    pace = Pace(speed=random.uniform(*world.speed))
+    pace = Pace(audio_speed=random.uniform(*world.speed))
     made: list[Made] = []
     ends: dict[int, int] = {}
     now = begins
     for item in items:
         total = random.randrange(*_ITEM_MS, 50)
-        for ms in pace.sizes(total):
-            now += pace.making(ms)
+        for ms in pace.delta_sizes_ms(total):
+            now += pace.generation_ns(ms)
             if random.random() < world.stalls:
                 now += random.randint(*_STALL_NS)
             made.append(Made(now, item, ms))

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import twilio_realtime.sim
-from twilio_realtime.sim.batch.choices import Choices
 from twilio_realtime.sim.batch.random_call import RandomCall
+from twilio_realtime.sim.choices import Choices
 
 from .bugs import BUGS
 from .hunting import Find
@@ -82,7 +82,7 @@ def _find(bug: Bug, calls: int) -> Find | None:
         first = 0
         while (seed := _hunt(bug, folder, "find", first, calls)) is not None:
             first = seed + 1
-            if fails(Choices.seeded(seed)):
+            if fails(Choices.from_seed(seed)):
                 continue
             find = Find(**_hunt(bug, folder, "show", seed))
             if not fails(follow({(label, nth): value for (label, nth), value in find.plan})):
@@ -112,7 +112,7 @@ def _hunt(bug: Bug, folder: str, what: str, *numbers: int) -> Any:
 
 def _environment(folder: str) -> dict[str, str]:
     """The copy comes first on the path; nobody measures its coverage."""
-    path = [folder, str(ROOT / "tests/harness"), str(Path(twilio_realtime.sim.__file__).parents[1])]
+    path = [folder, str(ROOT / "tests/harness"), str(Path(twilio_realtime.sim.__file__).parents[2])]
     mine = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     return {**mine, "PYTHONPATH": os.pathsep.join(path)}
 

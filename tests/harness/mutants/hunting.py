@@ -14,8 +14,8 @@ from typing import Final
 import attrs
 from attrs import frozen
 
-from twilio_realtime.sim.batch.choices import Choices
 from twilio_realtime.sim.batch.random_call import RandomCall
+from twilio_realtime.sim.choices import Choices
 
 from .shrinking import Plan, follow, plan_of, shrink
 
@@ -45,12 +45,12 @@ class Find:
 
 def find(seeds: Iterable[int]) -> int | None:
     """The seed of the first call that fails."""
-    return next((seed for seed in seeds if RandomCall(Choices.seeded(seed)).run()), None)
+    return next((seed for seed in seeds if RandomCall(Choices.from_seed(seed)).run()), None)
 
 
 def show(seed: int) -> Find:
     """The plainest call that fails as the one of this seed does."""
-    choices = Choices.seeded(seed)
+    choices = Choices.from_seed(seed)
     failure = RandomCall(choices).run()
     assert failure is not None, seed
     invariant = failure.invariant
@@ -62,13 +62,15 @@ def show(seed: int) -> Find:
         followed = follow(plan)
         failure = RandomCall(followed).run()
         fails = failure is not None and failure.invariant == invariant
-        return plan_of(followed.made) if fails else None
+        return plan_of(followed.draws) if fails else None
 
-    plan = shrink(plan_of(choices.made), attempt)
+    plan = shrink(plan_of(choices.draws), attempt)
     shown = RandomCall(follow(plan), trace_limit=_EVERYTHING).run()
     assert shown is not None  # it has failed before
     trace = shorten(shown.trace)
-    return Find(seed, invariant, shown.text, trials, list(plan.items()), list(shown.decided), trace)
+    return Find(
+        seed, invariant, shown.text, trials, list(plan.items()), list(shown.decisions), trace
+    )
 
 
 def shorten(trace: Iterable[str]) -> list[str]:

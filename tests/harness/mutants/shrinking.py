@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import permutations
 from typing import Final, TypeAlias
 
-from twilio_realtime.sim.batch.choices import Choices, Draw
+from twilio_realtime.sim.choices import Choices, Draw
 
 __all__ = ["Attempt", "Plan", "follow", "plan_of", "shrink"]
 
@@ -42,7 +42,7 @@ def follow(plan: Plan) -> Choices:
         drawn[label] += 1
         return min(max(value, low), high)
 
-    return Choices.drawn(draw)
+    return Choices.from_source(draw)
 
 
 def shrink(plan: Plan, attempt: Attempt) -> Plan:

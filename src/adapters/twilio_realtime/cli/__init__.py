@@ -1,1 +1,1 @@
-"""The `twilio-realtime` command: serve calls, make them, and be the model at their other end."""
+"""The `twilio-realtime` command: it serves calls, makes them, and simulates the model."""

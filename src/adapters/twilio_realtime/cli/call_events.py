@@ -1,4 +1,4 @@
-"""How a call's notifications are told: never with what is said in it, or who calls."""
+"""Descriptions of a call's notifications for output, without speech, keys and phone numbers."""
 
 from typing import TypeAlias
 
@@ -19,55 +19,56 @@ from twilio_realtime_core.notifications import (
     SessionReady,
 )
 
-from .output import Field, Tone
+from .output import FieldValue, LineStyle
 
-__all__ = ["Told", "describe"]
+__all__ = ["EventDescription", "describe_notification"]
 
-Told: TypeAlias = tuple[str, Tone, dict[str, Field]]
-"""An event's name, its tone, and its fields."""
+EventDescription: TypeAlias = tuple[str, LineStyle, dict[str, FieldValue]]
+"""The name of an event, the style of its line, and its fields."""
 
-_IN_ORDER = (EndReason.CALLER_HUNG_UP, EndReason.HUNG_UP)
+_NORMAL_ENDS = (EndReason.CALLER_HUNG_UP, EndReason.HUNG_UP)
 
 
-def describe(event: object) -> Told | None:
-    """How to tell a notification; `None`: it is not told. Transcripts are not, nor are the caller's
-    keys and the stream's parameters, which may hold anything."""
+def describe_notification(event: object) -> EventDescription | None:
+    """Describe a notification; `None` if it is not printed. Transcripts are not printed, nor are
+    the caller's keys and the stream's custom parameters, which may hold anything."""
     match event:
         case CallStarted(stream_sid=stream, call_sid=call):
-            return "call_started", Tone.GOOD, {"call_sid": call, "stream_sid": stream}
+            return "call_started", LineStyle.SUCCESS, {"call_sid": call, "stream_sid": stream}
         case SessionReady():
-            return "session_ready", Tone.PLAIN, {}
+            return "session_ready", LineStyle.PLAIN, {}
         case CallerAudioDropped(samples):
-            return "caller_audio_dropped", Tone.BAD, {"ms": samples // 8}
+            return "caller_audio_dropped", LineStyle.FAILURE, {"ms": samples // 8}
         case CallerSpeechStarted():
-            return "caller_speaks", Tone.PLAIN, {}
+            return "caller_speech_started", LineStyle.PLAIN, {}
         case CallerSpeechStopped():
-            return "caller_is_silent", Tone.QUIET, {}
+            return "caller_speech_stopped", LineStyle.DIM, {}
         case ResponseStarted(response):
-            return "response_started", Tone.QUIET, {"response": response}
+            return "response_started", LineStyle.DIM, {"response": response}
         case ResponseFinished(response, status):
-            return "response_finished", Tone.QUIET, {"response": response, "status": status}
+            return "response_finished", LineStyle.DIM, {"response": response, "status": status}
         case PlaybackStarted(item_id=item):
-            return "playback_started", Tone.PLAIN, {"item": item}
+            return "playback_started", LineStyle.PLAIN, {"item": item}
         case PlaybackFinished(item_id=item):
-            return "playback_finished", Tone.QUIET, {"item": item}
+            return "playback_finished", LineStyle.DIM, {"item": item}
         case Interrupted(cause, items):
-            cut = [f"{item.item_id} heard {item.heard_ms} of {item.sent_ms} ms" for item in items]
-            return "interrupted", Tone.CUT, {"cause": cause.value, "items": cut or None}
+            heard = [f"{item.item_id} heard {item.heard_ms} of {item.sent_ms} ms" for item in items]
+            fields: dict[str, FieldValue] = {"cause": cause.value, "items": heard or None}
+            return "interrupted", LineStyle.INTERRUPTION, fields
         case KeyPressed():
-            return "key_pressed", Tone.PLAIN, {}
+            return "key_pressed", LineStyle.PLAIN, {}
         case _:
-            return _describe_trouble(event)
+            return _describe_failure(event)
 
 
-def _describe_trouble(event: object) -> Told | None:
+def _describe_failure(event: object) -> EventDescription | None:
     match event:
         case Fault(peer, kind, message, code):
-            who = getattr(peer, "value", None)
-            told = {"peer": who, "kind": kind.value, "message": message, "code": code}
-            return "fault", Tone.BAD, {**told}
+            peer_name = getattr(peer, "value", None)
+            fields: dict[str, FieldValue] = {"peer": peer_name, "kind": kind.value}
+            return "fault", LineStyle.FAILURE, {**fields, "message": message, "code": code}
         case CallEnded(reason, detail):
-            tone = Tone.GOOD if reason in _IN_ORDER else Tone.BAD
-            return "call_ended", tone, {"reason": reason.value, "detail": detail or None}
+            style = LineStyle.SUCCESS if reason in _NORMAL_ENDS else LineStyle.FAILURE
+            return "call_ended", style, {"reason": reason.value, "detail": detail or None}
         case _:
             return None

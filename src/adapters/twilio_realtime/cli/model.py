@@ -1,4 +1,4 @@
-"""`twilio-realtime model`: a simulated Realtime server for any Realtime client."""
+"""`twilio-realtime model`: simulate OpenAI's Realtime server for any client."""
 
 import os
 from collections.abc import Hashable, Sequence
@@ -14,36 +14,36 @@ from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, Htt
 from twilio_realtime_core.transport.websocket import LinkConfig
 
 from ..sim import sample_speech
-from ..sim.model.realtime_peer import CLIENT, Complaint, OpeningFault, RealtimePeer
-from ..sim.model.replies import Reply, Speech
-from .model_session import Mistake, ModelSession, ServerTold, SessionOver
+from ..sim.model.realtime_peer import CLIENT, OpeningError, RealtimePeer, SentError
+from ..sim.model.replies import Reply, SpokenReply
+from .model_session import ClientError, ModelSession, ServerEventSent, SessionClosed
 from .options import host_option, json_option, port_option, runtime_option
-from .output import Field, Output, Tone
+from .output import FieldValue, LineStyle, Output
 from .runtime import AnyDriver
-from .server import Server
+from .server import CommandServer
 
 __all__ = ["model"]
 
 _PATH: Final = "/v1/realtime"
 _LINKS: Final = {CLIENT: LinkConfig(max_message_bytes=MAX_MESSAGE_BYTES)}
-_NOTHING_HERE: Final = HttpResponse(404, f"served is the WebSocket {_PATH}?model=...\n".encode())
-_NO_WEBSOCKET: Final = HttpResponse(
+_NOT_FOUND: Final = HttpResponse(404, f"the WebSocket is at {_PATH}?model=...\n".encode())
+_UPGRADE_REQUIRED: Final = HttpResponse(
     426,
-    b"this is a WebSocket\n",
+    b"this path needs a WebSocket handshake\n",
     headers=(("Upgrade", "websocket"), ("Connection", "Upgrade")),
 )
 
-_TONES: Final = {
-    "conversation.item.truncated": Tone.CUT,
-    "conversation.item.deleted": Tone.CUT,
+_STYLES_BY_EVENT: Final = {
+    "conversation.item.truncated": LineStyle.INTERRUPTION,
+    "conversation.item.deleted": LineStyle.INTERRUPTION,
 }
 
 
 @click.command(
-    short_help="Be OpenAI's Realtime server, for any client.",
+    short_help="Simulate OpenAI's Realtime server.",
     epilog=f"""
     \b
-    What it can say (--say, once for each response; the last is repeated):
+    SpokenReply for --say (one for each response; the last is repeated):
       {", ".join(sample_speech.NAMES[:3])},
       {", ".join(sample_speech.NAMES[3:])}
     \b
@@ -55,10 +55,9 @@ _TONES: Final = {
     And in Python:
       AsyncOpenAI(websocket_base_url="ws://127.0.0.1:5051/v1").realtime.connect(...)
 
-    It hears when the caller speaks, by how loud it is, and knows no word of it. What a client does
-    wrong is told in the API's own terms: type of event, code, parameter, message. No key is needed,
-    and none is looked at. Ctrl-C ends it. Exit status: 2 it cannot serve, 130 after Ctrl-C, 143
-    after SIGTERM.
+    Turns are detected by loudness; speech is not recognized. Errors of the client are printed in
+    the API's terms: type of event, code, parameter, message. No key is needed, and none is checked.
+    Ctrl-C ends it. Exit status: 2 it cannot serve, 130 after Ctrl-C, 143 after SIGTERM.
     """,
 )
 @host_option
@@ -68,27 +67,27 @@ _TONES: Final = {
     "names",
     multiple=True,
     type=click.Choice(sample_speech.NAMES),
-    metavar="TEXTNAME",
+    metavar="NAME",
     default=["agent_answer"],
     show_default=True,
-    help="What the model answers; may be given several times.",
+    help="The model's next response; may be given several times.",
 )
 @runtime_option
 @json_option
 def model(host: str, port: int, names: Sequence[str], runtime: str, *, as_json: bool) -> int:
-    """Be OpenAI's Realtime server, for any client: ws://HOST:PORT/v1/realtime?model=...
+    """Simulate OpenAI's Realtime server for any client: ws://HOST:PORT/v1/realtime?model=...
 
-    It speaks the whole protocol, with recorded replies, at the pace of the real one.
+    It implements the whole protocol and answers with sample speech, at the pace of the real server.
     """
-    spoken = [sample_speech.load(name) for name in names]
-    replies = [Reply((Speech(each.audio, each.transcript),)) for each in spoken]
-    server = _Sessions(replies=replies, output=Output(as_json), scheme="ws", path=_PATH)
+    samples = [sample_speech.load(name) for name in names]
+    replies = [Reply((SpokenReply(each.audio, each.transcript),)) for each in samples]
+    server = _ModelServer(replies=replies, output=Output(as_json), scheme="ws", path=_PATH)
     return server.run(host, port, runtime)
 
 
 @define(eq=False, kw_only=True)
-class _Sessions(Server):
-    """Makes each connection a session of its own."""
+class _ModelServer(CommandServer):
+    """Makes a session for each connection."""
 
     replies: Sequence[Reply]
 
@@ -99,46 +98,49 @@ class _Sessions(Server):
             return self._respond(request, session)
 
         def notify(event: object) -> None:
-            self._tell(event, session)
+            self._report(event, session)
 
         return self.api.Driver(HttpConnection(CLIENT, respond, os.urandom), notify), CLIENT
 
     def _respond(self, request: HttpRequest, session: int) -> HttpResponse | Upgrade:
         if request.path != _PATH:
-            return _NOTHING_HERE
+            return _NOT_FOUND
         if not request.is_upgrade:
-            return _NO_WEBSOCKET
-        asked = parse_qs(urlsplit(request.target).query)
-        named = asked.get("model", [""])[0]
+            return _UPGRADE_REQUIRED
+        query = parse_qs(urlsplit(request.target).query)
+        model_name = query.get("model", [""])[0]
         peer = RealtimePeer(
             self.replies,
             seed=session,
-            model=named or "gpt-realtime",
-            fault=_opening_fault(request, named or "call_id" in asked),
+            model=model_name or "gpt-realtime",
+            opening_error=_opening_fault(request, has_model=bool(model_name) or "call_id" in query),
         )
         return Upgrade(ModelSession(peer), CLIENT, _LINKS)
 
-    def _tell(self, event: object, session: int) -> None:
-        told: dict[str, Field] = {"session": session}
+    def _report(self, event: object, session: int) -> None:
+        fields: dict[str, FieldValue] = {"session": session}
         match event:
-            case ServerTold(name, details):
-                tone = _TONES.get(name, Tone.PLAIN)
-                self.output.tell(name, {**told, **details}, tone=tone)
-            case Mistake(Complaint(type_, code, message, param, event_id)):
-                told |= {"client_event": type_, "code": code, "param": param}
-                told |= {"event_id": event_id, "message": message}
-                self.output.tell("mistake", told, tone=Tone.BAD)
+            case ServerEventSent(name, details):
+                style = _STYLES_BY_EVENT.get(name, LineStyle.PLAIN)
+                self.output.write_event(name, {**fields, **details}, style=style)
+            case ClientError(SentError(type_, code, message, param, event_id)):
+                fields |= {"client_event": type_, "code": code, "param": param}
+                fields |= {"event_id": event_id, "message": message}
+                self.output.write_event("client_error", fields, style=LineStyle.FAILURE)
             case Fault(kind=kind, message=message):
-                told |= {"kind": kind.value, "message": message}
-                self.output.tell("fault", told, tone=Tone.BAD)
-            case SessionOver(code):
-                self.output.tell("session.over", {**told, "code": code}, tone=Tone.QUIET)
+                fields |= {"kind": kind.value, "message": message}
+                self.output.write_event("fault", fields, style=LineStyle.FAILURE)
+            case SessionClosed(code):
+                self.output.write_event(
+                    "session.closed", {**fields, "code": code}, style=LineStyle.DIM
+                )
             case _:
                 pass
 
 
-def _opening_fault(request: HttpRequest, names_model: object) -> OpeningFault | None:
-    """Why the server would close the connection at once (API guide, "Realtime with WebSockets")."""
+def _opening_fault(request: HttpRequest, *, has_model: bool) -> OpeningError | None:
+    """Return the fault for which the server would close the connection immediately (API guide,
+    "Realtime with WebSockets")."""
     if request.header("openai-beta") is not None:
-        return OpeningFault.BETA_API_SHAPE_DISABLED
-    return None if names_model else OpeningFault.MISSING_MODEL
+        return OpeningError.BETA_API_SHAPE_DISABLED
+    return None if has_model else OpeningError.MISSING_MODEL

@@ -1,7 +1,7 @@
-"""One session of the simulated model, which also tells what goes on in it.
+"""One session of the simulated model that notifies what happens in it.
 
-`RealtimePeer` is a server and notifies nothing; for whoever watches it, this notifies the events
-that it sends and the errors that it answers, in the API's own words and without content.
+`RealtimePeer` is a server and notifies nothing. `ModelSession` adds notifications of the events and
+errors that it sends, in the API's terms and without content.
 """
 
 from collections.abc import Hashable, Mapping
@@ -12,35 +12,35 @@ from attrs import define, evolve, field, frozen
 from twilio_realtime_core import Action, Notify, Send
 from twilio_realtime_core.errors import redact
 
-from ..sim.model.realtime_peer import Complaint, RealtimePeer
+from ..sim.model.realtime_peer import RealtimePeer, SentError
 from ..sim.model.server_events import ServerEvent
 
-__all__ = ["Mistake", "ModelSession", "ServerTold", "SessionOver"]
+__all__ = ["ClientError", "ModelSession", "ServerEventSent", "SessionClosed"]
 
 
 @frozen
-class ServerTold:
-    """The server has sent an event worth knowing of: its type, and what tells it from others."""
+class ServerEventSent:
+    """The server has sent an event: its type, and its ids and figures."""
 
     type: str
     details: Mapping[str, str | int | None]
 
 
 @frozen
-class Mistake:
-    """The server has answered an error: the client did something wrong."""
+class ClientError:
+    """The server has answered an event of the client with an error."""
 
-    complaint: Complaint
+    complaint: SentError
 
 
 @frozen
-class SessionOver:
-    """The client's link is gone; `code` is how it was closed."""
+class SessionClosed:
+    """The client's link is closed, with the WebSocket close code `code`."""
 
     code: int
 
 
-_DETAILS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+_DETAIL_PATHS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "session.created": {"model": ("session", "model")},
     "session.updated": {},
     "input_audio_buffer.speech_started": {"audio_start_ms": ("audio_start_ms",)},
@@ -51,16 +51,18 @@ _DETAILS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "conversation.item.truncated": {"item": ("item_id",), "audio_end_ms": ("audio_end_ms",)},
     "conversation.item.deleted": {"item": ("item_id",)},
 }
-"""The events told, and where in them the details are. Deltas are not told: 5 a second and more."""
+"""The events that are notified, and the paths of their details. Deltas are not notified: there are
+five and more each second."""
 
 
 @define(eq=False)
 class ModelSession:
-    """A `MessageMachine`: `peer` itself, and besides it notifies `ServerTold`, `Mistake` and
-    `SessionOver`."""
+    """A `MessageMachine` that does what `peer` does and notifies `ServerEventSent`, `ClientError`
+    and `SessionClosed`."""
 
     _peer: RealtimePeer
-    _told: int = field(init=False, default=0)
+    _matched_complaints: int = field(init=False, default=0)
+    """How many of the peer's complaints have been notified."""
 
     @property
     def deadline(self) -> int | None:
@@ -69,67 +71,67 @@ class ModelSession:
 
     def start(self, now: int) -> list[Action]:
         """See `MessageMachine`."""
-        return self._watched(self._peer.start(now))
+        return self._with_notifications(self._peer.start(now))
 
     def opened(self, peer: Hashable, now: int) -> list[Action]:
         """See `MessageMachine`."""
-        return self._watched(self._peer.opened(peer, now))
+        return self._with_notifications(self._peer.opened(peer, now))
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
         """See `MessageMachine`."""
-        return self._watched(self._peer.receive_text(peer, text, now))
+        return self._with_notifications(self._peer.receive_text(peer, text, now))
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
         """See `MessageMachine`."""
-        return self._watched(self._peer.pong(peer, payload, now))
+        return self._with_notifications(self._peer.pong(peer, payload, now))
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         """See `MessageMachine`."""
         actions = self._peer.closed(peer, code, reason, now)
-        return [*self._watched(actions), Notify(SessionOver(code))]
+        return [*self._with_notifications(actions), Notify(SessionClosed(code))]
 
     def handle_timeout(self, now: int) -> list[Action]:
         """See `MessageMachine`."""
-        return self._watched(self._peer.handle_timeout(now))
+        return self._with_notifications(self._peer.handle_timeout(now))
 
-    def _watched(self, actions: list[Action]) -> list[Action]:
-        """The actions, each event to be told behind the one that sends it."""
-        watched: list[Action] = []
+    def _with_notifications(self, actions: list[Action]) -> list[Action]:
+        """Add a notification behind each action that sends a notified event."""
+        extended: list[Action] = []
         for action in actions:
-            watched.append(action)
+            extended.append(action)
             match action:
                 case Send(message=ServerEvent() as event) if event.type == "error":
-                    watched.append(Notify(Mistake(self._complaint(event.body["error"]))))
-                case Send(message=ServerEvent() as event) if event.type in _DETAILS:
-                    watched.append(Notify(ServerTold(event.type, _details(event))))
+                    extended.append(Notify(ClientError(self._take_complaint(event.body["error"]))))
+                case Send(message=ServerEvent() as event) if event.type in _DETAIL_PATHS:
+                    extended.append(Notify(ServerEventSent(event.type, _details_of(event))))
                 case _:
                     pass
-        return watched
+        return extended
 
-    def _complaint(self, error: Mapping[str, Any]) -> Complaint:
-        """What an error is about. Those for which no event of the client is to blame, such as a
-        connection that is refused, are not among the peer's complaints."""
+    def _take_complaint(self, error: Mapping[str, Any]) -> SentError:
+        """Return the peer's complaint for an error. An error that no event of the client caused,
+        such as that of a refused connection, has none."""
         code, message, param = error["code"], redact(error["message"]), error["param"]
-        if self._told == len(self._peer.complaints):
-            return Complaint(None, code, message, param, None)
-        complaint = self._peer.complaints[self._told]
-        self._told += 1
+        if self._matched_complaints == len(self._peer.sent_errors):
+            return SentError(None, code, message, param, None)
+        complaint = self._peer.sent_errors[self._matched_complaints]
+        self._matched_complaints += 1
         return evolve(
             complaint,
-            event_type=_plain(complaint.event_type),
+            event_type=_redact_optional(complaint.event_type),
             message=message,
-            param=_plain(param),
-            event_id=_plain(complaint.event_id),
+            param=_redact_optional(param),
+            event_id=_redact_optional(complaint.event_id),
         )
 
 
-def _plain(text: str | None) -> str | None:
+def _redact_optional(text: str | None) -> str | None:
     return None if text is None else redact(text)
 
 
-def _details(event: ServerEvent) -> dict[str, Any]:
+def _details_of(event: ServerEvent) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, path in _DETAILS[event.type].items():
+    for name, path in _DETAIL_PATHS[event.type].items():
         value: Any = event.body
         for key in path:
             value = value[key]

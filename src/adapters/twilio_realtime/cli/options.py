@@ -1,4 +1,4 @@
-"""The options that several commands have."""
+"""Options that several commands share."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def runtime_option(command: F) -> F:
-    """--runtime: on which event loop to run."""
+    """Add --runtime: the event loop to run on."""
     return click.option(
         "--runtime",
         type=click.Choice(RUNTIMES),
@@ -24,28 +24,28 @@ def runtime_option(command: F) -> F:
 
 
 def json_option(command: F) -> F:
-    """--json: for programs that read what is said."""
-    return click.option(
-        "--json", "as_json", is_flag=True, help="Say all in JSON, an object a line."
-    )(command)
+    """Add --json: output for programs."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")(
+        command
+    )
 
 
 def host_option(command: F) -> F:
-    """--host: the address to listen on."""
+    """Add --host: the address to listen on."""
     return click.option(
         "--host",
         default="127.0.0.1",
         show_default=True,
-        help='The address to listen on; "" for all of this machine.',
+        help='The address to listen on; "" for all addresses of this machine.',
     )(command)
 
 
 def port_option(default: int) -> Callable[[F], F]:
-    """--port: the port to listen on."""
+    """Add --port: the port to listen on."""
     return click.option(
         "--port",
         type=click.IntRange(0, 65535),
         default=default,
         show_default=True,
-        help="The port to listen on; 0 picks a free one and says which.",
+        help="The port to listen on; 0 for a free one, which is printed.",
     )

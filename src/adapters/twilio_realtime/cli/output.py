@@ -1,8 +1,7 @@
-"""What a command says: lines for people, or JSON lines for programs.
+"""Output of commands: lines for people, or JSON lines for programs.
 
-Lines go to stdout as they happen, complaints to stderr. There are colours only on a terminal, and
-never if NO_COLOR is set. What a peer has said is made harmless before it gets here or on the way:
-no control character reaches a terminal.
+Events are printed to stdout as they happen, errors to stderr. Colours are used only on a terminal,
+and never if NO_COLOR is set. Control characters are replaced, since text may come from a peer.
 """
 
 import json
@@ -18,81 +17,85 @@ from rich.text import Text
 
 from twilio_realtime_core.machine.units import MS
 
-__all__ = ["NAME", "Field", "Output", "Tone", "complain"]
+__all__ = ["COMMAND_NAME", "FieldValue", "LineStyle", "Output", "print_error"]
 
-NAME: Final = "twilio-realtime"
-"""What the command is called."""
+COMMAND_NAME: Final = "twilio-realtime"
+"""The name of the command."""
 
-_WHOSE: Final = ("call", "session")
-"""Fields that number what an event is about: said first."""
+_SUBJECT_FIELDS: Final = ("call", "session")
+"""Fields that number the subject of an event; they are printed first."""
 
-Field: TypeAlias = str | int | list[str] | list[int] | None
-"""A value that an event is told with."""
+FieldValue: TypeAlias = str | int | list[str] | list[int] | None
+"""The value of an event's field."""
 
 
 @unique
-class Tone(Enum):
-    """What a line means to who reads it, as a style of rich."""
+class LineStyle(Enum):
+    """The meaning of a line, as a style of rich."""
 
     PLAIN = ""
-    GOOD = "green"
-    QUIET = "dim"
-    BAD = "bold red"
-    CUT = "yellow"
+    SUCCESS = "green"
+    DIM = "dim"
+    FAILURE = "bold red"
+    INTERRUPTION = "yellow"
 
 
 @define(eq=False)
 class Output:
-    """Tells events on stdout: `as_json`, an object a line, or as a line that people read.
+    """Prints events to stdout: as JSON, one object per line, or as lines for people.
 
-    Each has `at_ms`, milliseconds since the output was made, and an event's own fields, of which
-    those that are `None` are left out.
+    Each event has `at_ms`, the milliseconds since this object was created, and its fields; those
+    that are `None` are omitted.
     """
 
     as_json: bool
-    _began_ns: int = field(init=False, factory=time.monotonic_ns)
+    _started_ns: int = field(init=False, factory=time.monotonic_ns)
     _console: Console = field(init=False, factory=lambda: Console(highlight=False, soft_wrap=True))
 
-    def tell(
+    def write_event(
         self,
         event: str,
-        fields: Mapping[str, Field] = {},
+        fields: Mapping[str, FieldValue] = {},
         *,
-        tone: Tone = Tone.PLAIN,
+        style: LineStyle = LineStyle.PLAIN,
         text: str | None = None,
     ) -> None:
-        """An event, `snake_case` or an event of the Realtime API, and what there is to know of it.
-        `text` is said to people in place of the fields."""
-        at_ms = (time.monotonic_ns() - self._began_ns) // MS
-        known = {name: value for name, value in fields.items() if value is not None}
+        """Print an event; its name is in snake_case, or that of an event of the Realtime API. For
+        people, `text` replaces name and fields."""
+        at_ms = (time.monotonic_ns() - self._started_ns) // MS
+        present = {name: value for name, value in fields.items() if value is not None}
         if self.as_json:
-            click.echo(json.dumps({"at_ms": at_ms, "event": event, **known}))
+            click.echo(json.dumps({"at_ms": at_ms, "event": event, **present}))
             return
         line = Text().append(f"{at_ms / 1000:9.3f}  ", style="dim")
-        line.append(_harmless(text or _in_words(event, known)), style=tone.value)
+        line.append(
+            _replace_control_characters(text or _format_event(event, present)), style=style.value
+        )
         self._console.print(line)
 
 
-def complain(text: str) -> None:
-    """One line on stderr: what is wrong, and what to do about it."""
-    click.echo(f"{NAME}: {_harmless(' '.join(text.split()))}", err=True)
+def print_error(text: str) -> None:
+    """Print one line to stderr: what is wrong, and how to correct it."""
+    click.echo(f"{COMMAND_NAME}: {_replace_control_characters(' '.join(text.split()))}", err=True)
 
 
-def _in_words(event: str, fields: Mapping[str, Field]) -> str:
-    whose = [f"{name} {fields[name]}" for name in _WHOSE if name in fields]
-    # Events of the Realtime API are told by their own names, which have a dot.
+def _format_event(event: str, fields: Mapping[str, FieldValue]) -> str:
+    subject = [f"{name} {fields[name]}" for name in _SUBJECT_FIELDS if name in fields]
+    # The names of events of the Realtime API have a dot, and stay as they are.
     what = event if "." in event else event.replace("_", " ")
-    told = [f"{name}={_shown(value)}" for name, value in fields.items() if name not in _WHOSE]
-    return "  ".join([*whose, what, *told])
+    details = [
+        f"{name}={_format_value(value)}"
+        for name, value in fields.items()
+        if name not in _SUBJECT_FIELDS
+    ]
+    return "  ".join([*subject, what, *details])
 
 
-def _shown(value: Field) -> str:
+def _format_value(value: FieldValue) -> str:
     text = (", ".join(map(str, value)) or "nothing") if isinstance(value, list) else str(value)
     return f'"{text}"' if " " in text else text
 
 
-def _harmless(text: str) -> str:
-    """Without what could steer a terminal."""
-    return "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
-    )
+def _replace_control_characters(text: str) -> str:
+    """Replace characters that could control a terminal."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)

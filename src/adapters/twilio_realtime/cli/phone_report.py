@@ -1,4 +1,4 @@
-"""What a call was like for its caller, and what Twilio would have logged of the server.
+"""The report of a call by `phone`: its events, and what Twilio would have logged of the server.
 
 Source of the numbers: Twilio documentation, "Error and Warning Dictionary", 31900 to 31999.
 """
@@ -12,10 +12,10 @@ from twilio_realtime_core.errors import redact
 from twilio_realtime_core.machine.units import MS, samples_to_ms, samples_to_ns
 
 from ..errors import UsageError
-from ..sim.phone.caller import HangUp, Say
-from ..sim.phone.twilio_peer import CallOver, Cleared, CueTaken, StreamWarning
-from .output import Output, Tone
-from .phone_line import Caller, Line, StreamBegan
+from ..sim.phone.caller import CallerHangsUp, CallerSays
+from ..sim.phone.twilio_peer import CueStarted, PhoneDisconnected, QueueCleared, StreamWarning
+from .output import LineStyle, Output
+from .phone_connection import PhonePeer, PhoneStack, StreamStarted
 
 __all__ = ["PhoneReport"]
 
@@ -32,123 +32,134 @@ _BINARY: Final = 31950
 
 @define(eq=False)
 class PhoneReport:
-    """Tells a call as it happens, and at its end what came of it. `server` is host and port."""
+    """Prints the events of a call as they happen, and a summary. `server` is host and port."""
 
-    caller: Caller
-    line: Line
+    phone: PhonePeer
+    stack: PhoneStack
     _server: str
     _output: Output
     end_ns: int = field(init=False, default=0)
-    """When the caller hung up, or the call was over; until then, when something was last told."""
-    _hung_up: bool = field(init=False, default=False)
+    """When the caller hung up or the call ended; until then, the time of the last notification."""
+    _has_hung_up: bool = field(init=False, default=False)
     _question_end_ns: int | None = field(init=False, default=None)
     _warnings: dict[int | None, str] = field(init=False, factory=dict[int | None, str])
-    """What was wrong with the server, by Twilio's number for it; `None`: it has none."""
+    """Warnings about the server by Twilio's number; `None` for those without a number."""
 
-    def hear(self, event: object, now: int) -> None:
-        """A notification of the line."""
-        if not self._hung_up:
+    def on_notification(self, event: object, now: int) -> None:
+        """Print a notification of the phone or its stack."""
+        if not self._has_hung_up:
             self.end_ns = now
         match event:
-            case StreamBegan():
-                self._output.tell("stream_began", tone=Tone.GOOD)
-            case CueTaken(at_ns, cue):
-                self._act(at_ns, cue.act)
-            case Cleared(heard=heard, discarded=discarded):
-                self._output.tell(
+            case StreamStarted():
+                self._output.write_event("stream_started", style=LineStyle.SUCCESS)
+            case CueStarted(at_ns, cue):
+                self._report_act(at_ns, cue.act)
+            case QueueCleared(heard_bytes=heard, discarded_bytes=discarded):
+                self._output.write_event(
                     "cleared",
                     {"heard_ms": samples_to_ms(heard), "discarded_ms": samples_to_ms(discarded)},
-                    tone=Tone.CUT,
+                    style=LineStyle.INTERRUPTION,
                 )
             case StreamWarning(code, message):
-                self._warn(code, message)
+                self._report_warning(code, message)
             case Fault():
-                self._judge(event)
-            case CallOver():
-                self._end(event)
+                self._report_fault(event)
+            case PhoneDisconnected():
+                self._report_end(event)
             case _:
                 pass
 
-    def tell_limit(self, limit_s: int) -> None:
-        """The caller hangs up though the agent is not quiet, or has said nothing."""
-        self._hung_up = True
-        self._warn(None, f"after {limit_s} s the agent had not ended: the caller hung up")
+    def report_limit(self, limit_s: int) -> None:
+        """Warn that the caller hangs up while the agent speaks, or before it has spoken."""
+        self._has_hung_up = True
+        self._report_warning(
+            None, f"the agent had not finished after {limit_s} s: the caller hung up"
+        )
 
     def finish(self) -> int:
-        """Tell what came of the call; the exit status. Raises `UsageError` if there was none."""
-        if self.line.unreachable is not None:
-            code = _unreachable_code(self.line.unreachable)
+        """Print the summary; return the exit status. Raises `UsageError` if the server could not be
+        reached."""
+        if (reason := self.stack.unreachable_reason) is not None:
+            code = _unreachable_code(reason)
             raise UsageError(
-                f"cannot reach {self._server}: {self.line.unreachable} (Twilio would log {code}): "
-                "see that the server runs there, and that the URL is right"
+                f"cannot reach {self._server}: {reason} (Twilio would log {code}): "
+                "check that the server is running, and the URL"
             )
-        heard = self.caller.segments(self.end_ns)
-        heard_ms = samples_to_ms(sum(len(segment.payload) for segment in heard))
+        heard = self.phone.segments(self.end_ns)
+        heard_ms = samples_to_ms(sum(len(segment.audio) for segment in heard))
         if not heard_ms and not self._warnings:
-            self._warn(None, "the caller heard nothing")
-        self._summarize(heard_ms, [segment.start_ns for segment in heard])
+            self._report_warning(None, "the caller heard nothing")
+        self._report_summary(heard_ms, [segment.start_ns for segment in heard])
         return 1 if self._warnings else 0
 
-    def _act(self, at_ns: int, act: object) -> None:
+    def _report_act(self, at_ns: int, act: object) -> None:
         match act:
-            case Say(audio):
+            case CallerSays(audio):
                 self._question_end_ns = at_ns + samples_to_ns(len(audio))
-                self._output.tell("caller_speaks", {"ms": samples_to_ms(len(audio))})
-            case HangUp():
-                self._hung_up = True
+                self._output.write_event("caller_speaks", {"ms": samples_to_ms(len(audio))})
+            case CallerHangsUp():
+                self._has_hung_up = True
                 self.end_ns = at_ns
-                self._output.tell("caller_hangs_up", tone=Tone.GOOD)
+                self._output.write_event("caller_hangs_up", style=LineStyle.SUCCESS)
             case _:
                 pass
 
-    def _judge(self, fault: Fault) -> None:
-        """What Twilio would have logged."""
-        if self.line.unreachable is not None:
+    def _report_fault(self, fault: Fault) -> None:
+        """Print the warning that Twilio would have logged."""
+        if self.stack.unreachable_reason is not None:
             return
-        began = self.caller.began_ns is not None
+        has_started = self.phone.stream_started_ns is not None
         code: int | None
         match fault.kind:
             case FaultKind.BINARY_MESSAGE:
                 code = _BINARY
-            case FaultKind.TIMED_OUT if self._hung_up:
+            case FaultKind.TIMED_OUT if self._has_hung_up:
                 code = None
             case FaultKind.TIMED_OUT:
-                code = _BROKEN if began else _NO_RESPONSE
+                code = _BROKEN if has_started else _NO_RESPONSE
             case _:
-                code = _PROTOCOL_VIOLATION if began else _NO_HANDSHAKE
-        self._warn(code, fault.message)
+                code = _PROTOCOL_VIOLATION if has_started else _NO_HANDSHAKE
+        self._report_warning(code, fault.message)
 
-    def _end(self, over: CallOver) -> None:
-        if over.hung_up or self._warnings.keys() & {_PROTOCOL_VIOLATION, _BROKEN}:
+    def _report_end(self, over: PhoneDisconnected) -> None:
+        if over.caller_hung_up or self._warnings.keys() & {_PROTOCOL_VIOLATION, _BROKEN}:
             return
-        if self.caller.began_ns is None:
-            return  # why, has been told
+        if self.phone.stream_started_ns is None:
+            return  # the reason has been printed
         if over.code == ABNORMAL_CLOSURE:
-            self._warn(_BROKEN, "the server broke the connection")
+            self._report_warning(_BROKEN, "the server broke the connection")
         else:
             reason = f" {redact(over.reason)}" if over.reason else ""
-            self._warn(_CLOSED_BY_SERVER, f"the server closed the stream: {over.code}{reason}")
+            self._report_warning(
+                _CLOSED_BY_SERVER, f"the server closed the stream: {over.code}{reason}"
+            )
 
-    def _warn(self, code: int | None, message: str) -> None:
+    def _report_warning(self, code: int | None, message: str) -> None:
         if code in self._warnings and code is not None:
-            return  # Twilio logs each once a stream
+            return  # Twilio logs each once per stream
         self._warnings[code] = message
-        self._output.tell("warning", {"code": code, "message": message}, tone=Tone.BAD)
+        self._output.write_event(
+            "warning", {"code": code, "message": message}, style=LineStyle.FAILURE
+        )
 
-    def _summarize(self, heard_ms: int, starts: list[int]) -> None:
-        asked = self._question_end_ns
-        delays = [(start - asked) // MS for start in starts if asked is not None and start >= asked]
-        discarded = sum(clear.discarded for clear in self.caller.clears)
-        self._output.tell(
+    def _report_summary(self, heard_ms: int, starts_ns: list[int]) -> None:
+        question_end = self._question_end_ns
+        delays_ms = [
+            (start - question_end) // MS
+            for start in starts_ns
+            if question_end is not None and start >= question_end
+        ]
+        discarded = sum(clear.discarded_bytes for clear in self.phone.clears)
+        self._output.write_event(
             "summary",
             {
                 "heard_ms": heard_ms,
-                "answered_after_ms": delays[0] if delays else None,
-                "clears": len(self.caller.clears),
+                "answered_after_ms": delays_ms[0] if delays_ms else None,
+                "clears": len(self.phone.clears),
                 "discarded_ms": samples_to_ms(discarded),
                 "twilio_would_log": [code for code in self._warnings if code is not None],
             },
-            tone=Tone.BAD if self._warnings else Tone.GOOD,
+            style=LineStyle.FAILURE if self._warnings else LineStyle.SUCCESS,
         )
 
 

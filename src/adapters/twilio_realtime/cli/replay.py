@@ -1,4 +1,4 @@
-"""`twilio-realtime replay`: recorded calls again, to see whether they still go as they went."""
+"""`twilio-realtime replay`: run recordings, and show the first difference of each."""
 
 import json
 from pathlib import Path
@@ -6,27 +6,29 @@ from typing import Final
 
 import click
 
+from twilio_realtime_core.machine.units import MS
+
 from ..errors import UsageError
-from ..recordings.recorder import Replayed, replay
+from ..recordings.replay import ReplayResult, replay
 from .options import json_option
-from .output import complain
+from .output import print_error
 
 __all__ = ["replay_command"]
 
-_SHOWN: Final = 500
-"""Characters of a step that are worth showing on a terminal; all of it is in the file."""
+_MAX_SHOWN_CHARACTERS: Final = 500
+"""The most characters of a step to print for people; the file has all of them."""
 
 
 @click.command(
     "replay",
-    short_help="Run recorded calls again, and show what is different.",
+    short_help="Run recordings, and show differences.",
     epilog="""
     \b
     Examples:
       twilio-realtime serve --record calls
       twilio-realtime replay calls/*.jsonl
 
-    Exit status: 0 nothing is different, 1 something is, 2 a file is no recorded call.
+    Exit status: 0 no difference, 1 a difference, 2 a file is not a recording.
     """,
 )
 @click.argument(
@@ -38,48 +40,55 @@ _SHOWN: Final = 500
 )
 @json_option
 def replay_command(files: tuple[Path, ...], *, as_json: bool) -> int:
-    """Run the bridge on what recorded calls were told, and compare what it asks for.
+    """Run the bridge on the inputs of recordings, and compare its actions.
 
-    The first step that comes out differently is shown: what the bridge was told, what it asked for
-    when it was recorded, and what it asks for now. A file that ends before its call does is cut
-    off, and told to be; that is no difference.
+    The first difference is printed: the input of the step, and the recorded and the replayed
+    outcome. A recording that ends before its call does is reported as cut off, which is not a
+    difference.
     """
     differences = 0
     for path in files:
         with path.open(encoding="utf-8") as file:
             try:
-                replayed = replay(file)
+                result = replay(file)
             except (UsageError, UnicodeDecodeError) as error:
-                words = "it is no text" if isinstance(error, UnicodeDecodeError) else str(error)
-                raise UsageError(f"{path}: {words}") from None
-        differences += replayed.difference is not None
-        _tell(path, replayed, as_json=as_json)
+                is_binary = isinstance(error, UnicodeDecodeError)
+                reason = "this is not a text file" if is_binary else str(error)
+                raise UsageError(f"{path}: {reason}") from None
+        differences += result.difference is not None
+        _print_result(path, result, as_json=as_json)
     return 1 if differences else 0
 
 
-def _tell(path: Path, replayed: Replayed, *, as_json: bool) -> None:
-    steps, difference = replayed.steps, replayed.difference
+def _print_result(path: Path, result: ReplayResult, *, as_json: bool) -> None:
+    steps, difference = result.steps, result.difference
     if as_json:
-        told = {"event": "replayed", "file": str(path), "steps": steps}
-        told |= {"cut_off": replayed.is_cut_off}
+        fields = {"event": "replayed", "file": str(path), "steps": steps}
+        fields |= {"cut_off": result.is_cut_off}
         if difference is not None:
-            recorded, now = difference.first
-            told |= {"line": difference.line, "at_ms": difference.at_ns / 1e6}
-            told |= {"told": difference.told, "recorded": recorded, "now": now}
-        click.echo(json.dumps(told))
-    elif replayed.is_cut_off:
+            recorded, replayed = difference.first_mismatch
+            fields |= {"line": difference.line, "at_ms": difference.at_ns / MS}
+            fields |= {"input": difference.step_input}
+            fields |= {"recorded": recorded, "replayed": replayed}
+        click.echo(json.dumps(fields))
+    elif result.is_cut_off:
         click.echo(f"{path}: cut off after {steps} steps, no difference")
     elif difference is None:
         click.echo(f"{path}: {steps} steps, no difference")
     else:
-        recorded, now = difference.first
-        click.echo(f"{path}: a difference after {steps} steps that are the same")
-        click.echo(f"  line {difference.line}, {difference.at_ns / 1e6:.3f} ms into the call")
-        for name, text in (("told", difference.told), ("recorded", recorded), ("now", now)):
-            click.echo(f"  {name:9} {_short(text)}")
-        complain(f"{path} does not go as it went")
+        recorded, replayed = difference.first_mismatch
+        click.echo(f"{path}: a difference after {steps} equal steps")
+        click.echo(f"  line {difference.line}, {difference.at_ns / MS:.3f} ms into the call")
+        click.echo(f"  input     {_shorten(difference.step_input)}")
+        click.echo(f"  recorded  {_shorten(recorded)}")
+        click.echo(f"  replayed  {_shorten(replayed)}")
+        print_error(f"{path}: the replay differs from the recording")
 
 
-def _short(text: str) -> str:
-    """JSON as it was written, which is all printable."""
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
+def _shorten(text: str) -> str:
+    """Shorten JSON, which has only printable characters."""
+    return (
+        text
+        if len(text) <= _MAX_SHOWN_CHARACTERS
+        else f"{text[:_MAX_SHOWN_CHARACTERS]}… ({len(text)} characters)"
+    )

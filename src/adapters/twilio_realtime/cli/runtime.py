@@ -1,7 +1,7 @@
-"""Runs a command on trio or on asyncio, and ends it as a program should end.
+"""Run a command on trio or asyncio, and turn signals and errors into exit statuses.
 
-Ctrl-C and SIGTERM cancel the command, so that its sockets are closed; what is wrong with the way
-in which it is used becomes one line on stderr.
+Ctrl-C and SIGTERM cancel the command, so that its sockets are closed. A usage error is one line on
+stderr.
 """
 
 import errno
@@ -23,40 +23,40 @@ from ..agents import failures
 from ..errors import UsageError
 from ..runtime.base_driver import AnyDriver
 from ..runtime.tcp_acceptor import MAX_CONNECTIONS, Accept
-from .output import complain
+from .output import print_error
 
 __all__ = [
     "RUNTIMES",
-    "USAGE",
+    "USAGE_ERROR_STATUS",
     "Accept",
     "AnyDriver",
-    "Drivers",
+    "RuntimeApi",
     "default_runtime",
-    "drivers",
-    "explain",
+    "describe_error",
+    "explain_error",
     "listen",
-    "place",
+    "load_runtime",
     "run",
 ]
 
 RUNTIMES: Final = ("trio", "asyncio")
-"""What a command can run on."""
+"""The runtimes that a command can run on."""
 
-USAGE: Final = 2
-"""The exit status of a command that is not used as it has to be."""
+USAGE_ERROR_STATUS: Final = 2
+"""The exit status of a usage error."""
 
-_KILLED: Final = 128
-"""A shell's exit status of a program that a signal has ended, less the signal's number."""
+_SIGNAL_STATUS_BASE: Final = 128
+"""Added to the number of a signal: the exit status of a program that it has ended."""
 
 
-class Drivers(Protocol):
-    """What `twilio_realtime.trio` and `twilio_realtime.asyncio` have in common."""
+class RuntimeApi(Protocol):
+    """The API that `twilio_realtime.trio` and `twilio_realtime.asyncio` share."""
 
     @property
     def Driver(  # noqa: N802 - the name of a class
         self,
     ) -> Callable[[ByteMachine, Callable[[object], None]], AnyDriver]:
-        """Makes a driver of a machine and of who is to be notified."""
+        """Makes a driver of a machine; it calls the function with each notification."""
         ...
 
     async def drive(
@@ -66,7 +66,7 @@ class Drivers(Protocol):
         *,
         notify: Callable[[object], None],
     ) -> None:
-        """Run one machine."""
+        """Run a machine to its end."""
         ...
 
     async def listen(
@@ -79,58 +79,64 @@ class Drivers(Protocol):
         on_listening: Callable[[list[tuple[str, int]]], None] = ...,
         max_connections: int = ...,
     ) -> None:
-        """Run a machine for each connection, until cancelled."""
+        """Listen, and run a machine for each connection, until cancelled."""
         ...
 
 
 def default_runtime() -> str:
-    """The runtime of who has not chosen one: trio where it is installed."""
+    """The default runtime: trio if it is installed, else asyncio."""
     return "asyncio" if find_spec("trio") is None else "trio"
 
 
-def drivers(name: str) -> Drivers:
-    """The drivers of the runtime `name`, one of `RUNTIMES`. Raises `UsageError` if it is not
-    installed."""
+def load_runtime(name: str) -> RuntimeApi:
+    """Import the package of the runtime `name`, one of `RUNTIMES`. Raises `UsageError` if the
+    runtime is not installed."""
     try:
-        return cast(Drivers, import_module(f"twilio_realtime.{name}"))
+        return cast(RuntimeApi, import_module(f"twilio_realtime.{name}"))
     except ModuleNotFoundError as error:
         raise UsageError(f"{error.name} is not installed: pip install {error.name}") from None
 
 
-def run(main: Callable[[Drivers], Awaitable[int]], name: str) -> int:
-    """What `main` returns, an exit status, run on the runtime `name`.
+def run(
+    main: Callable[[RuntimeApi], Awaitable[int]],
+    name: str,
+    backend_options: dict[str, Any] | None = None,
+) -> int:
+    """Run `main` on the runtime `name`, and return the exit status that it returns.
 
-    130 after Ctrl-C, 143 after SIGTERM. A `UsageError` or an `OSError` is told on stderr in one
-    line, and gives `USAGE`; any other exception is a bug, and raised.
+    `backend_options` are those of `anyio.run`.
+
+    The status is 130 after Ctrl-C and 143 after SIGTERM. A `UsageError` or an `OSError` is printed
+    to stderr in one line and gives `USAGE_ERROR_STATUS`; any other exception is a bug, and raised.
     """
     signals: list[int] = []
 
-    async def watched() -> int:
+    async def run_until_signal() -> int:
         status = 0
         async with anyio.create_task_group() as tasks:
             await tasks.start(_watch_signals, signals, tasks.cancel_scope)
-            status = await main(drivers(name))
+            status = await main(load_runtime(name))
             tasks.cancel_scope.cancel()
-        return _KILLED + signals[0] if signals else status
+        return _SIGNAL_STATUS_BASE + signals[0] if signals else status
 
     try:
-        return anyio.run(watched, backend=name)
+        return anyio.run(run_until_signal, backend=name, backend_options=backend_options)
     except BaseException as error:
-        match _only_cause(error):
-            case KeyboardInterrupt():  # before signals are watched, or when they are no more
-                return _KILLED + signal.SIGINT
-            case BrokenPipeError():  # whoever read our output has gone
+        match _unwrap_group(error):
+            case KeyboardInterrupt():  # before signals are received, or after that
+                return _SIGNAL_STATUS_BASE + signal.SIGINT
+            case BrokenPipeError():  # the reader of stdout has closed it
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                return _KILLED + signal.SIGPIPE
-            case UsageError() | OSError() as wrong:
-                complain(explain(wrong))
-                return USAGE
+                return _SIGNAL_STATUS_BASE + signal.SIGPIPE
+            case UsageError() | OSError() as cause:
+                print_error(explain_error(cause))
+                return USAGE_ERROR_STATUS
             case _:
                 raise
 
 
 async def listen(
-    api: Drivers,
+    api: RuntimeApi,
     host: str,
     port: int,
     accept: Accept,
@@ -139,8 +145,8 @@ async def listen(
     on_listening: Callable[[list[tuple[str, int]]], None],
     max_connections: int = MAX_CONNECTIONS,
 ) -> None:
-    """As the `listen` of the drivers. `host`: empty for all addresses. Raises `UsageError` if
-    there can be no listening."""
+    """Listen as the runtime does. `host`: empty for all addresses. Raises `UsageError` if the
+    address cannot be listened on."""
     try:
         await api.listen(
             host or None,
@@ -154,20 +160,20 @@ async def listen(
         where = f"port {port} of {host or 'this machine'}"
         match error:
             case OSError(errno=errno.EADDRINUSE):
-                advice = "it is in use: stop who listens there, or take another --port"
+                advice = "it is in use: stop the program that uses it, or choose another --port"
             case OSError(errno=errno.EACCES):
-                advice = "it is not for everybody: take a --port from 1024 on"
+                advice = "permission denied: choose a --port from 1024 on"
             case _:
-                advice = f"{explain(error)}: see --host and --port"
+                advice = f"{explain_error(error)}: see --host and --port"
         raise UsageError(f"cannot listen on {where}: {advice}") from None
 
 
-def place(error: BaseException) -> str:
-    """What went wrong, if it is the system's fault; else which bug it is, and where, since its own
-    words could hold what a peer has said."""
-    error = _only_cause(error)
+def describe_error(error: BaseException) -> str:
+    """Describe an error: one of the system in words; any other by its type and its place in the
+    code, since its message may hold text of a peer."""
+    error = _unwrap_group(error)
     if isinstance(error, OSError):
-        return explain(error)
+        return explain_error(error)
     return failures.describe_error(error)
 
 
@@ -181,25 +187,25 @@ async def _watch_signals(
             scope.cancel()
 
 
-def explain(error: UsageError | OSError) -> str:
-    """What is wrong, in words for people, and without addresses."""
+def explain_error(error: UsageError | OSError) -> str:
+    """Explain an error to people, without addresses."""
     match error:
         case UsageError():
             return str(error)
         case OSError(filename=str(name), errno=int(number)):
             return f"cannot open {name}: {os.strerror(number).lower()}"
-        case socket.gaierror(strerror=str(words)):  # the name look-up has numbers of its own
-            return words.lower()
+        case socket.gaierror(strerror=str(text)):  # its numbers are not those of `errno`
+            return text.lower()
         case OSError(errno=int(number)):
             return os.strerror(number).lower()
         case _:
-            return "the system has failed, and does not say why"
+            return "the system reports an error without a reason"
 
 
-def _only_cause(error: BaseException) -> BaseException:
-    """What is inside of the groups that task groups make."""
+def _unwrap_group(error: BaseException) -> BaseException:
+    """Return the single exception in the groups that task groups raise."""
     match error:
         case BaseExceptionGroup(exceptions=(BaseException() as cause,)):
-            return _only_cause(cause)
+            return _unwrap_group(cause)
         case _:
             return error

@@ -1,4 +1,4 @@
-"""What `serve` and `model` have in common: they listen, number whoever comes, and tell of it."""
+"""The base of `serve` and `model`: it listens, numbers connections, and reports events."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
@@ -7,57 +7,58 @@ from itertools import count
 from attrs import define, field
 
 from ..runtime.tcp_acceptor import MAX_CONNECTIONS
-from .output import Field, Output, Tone
-from .runtime import AnyDriver, Drivers, listen, place, run
+from .output import FieldValue, LineStyle, Output
+from .runtime import AnyDriver, RuntimeApi, describe_error, listen, run
 
-__all__ = ["Server"]
+__all__ = ["CommandServer"]
 
 
 @define(eq=False, kw_only=True)
-class Server(ABC):
-    """Listens until it is told to end. `scheme` and `path` make the URL that is told; `served`
-    says what is there."""
+class CommandServer(ABC):
+    """Listens until it is cancelled. `scheme` and `path` make the URL that is printed;
+    `listening_note` follows it."""
 
     output: Output
     scheme: str
     path: str = ""
-    served: str = ""
+    listening_note: str = ""
     max_connections: int = MAX_CONNECTIONS
-    api: Drivers = field(init=False)
+    api: RuntimeApi = field(init=False)
     numbers: "count[int]" = field(init=False, factory=lambda: count(1))
 
     @abstractmethod
     def accept(self) -> tuple[AnyDriver, Hashable]:
-        """A driver for a new connection, and what its machine calls that."""
+        """Return a driver for a new connection, and the key of the peer in its machine."""
 
     def run(self, host: str, port: int, runtime: str) -> int:
-        """Listen; returns the exit status."""
+        """Listen until cancelled; return the exit status."""
 
-        async def main(api: Drivers) -> int:
+        async def main(api: RuntimeApi) -> int:
             self.api = api
-            told = self._tell_addresses
             await listen(
                 api,
                 host,
                 port,
                 self.accept,
-                on_error=self._report,
-                on_listening=told,
+                on_error=self._report_error,
+                on_listening=self._report_addresses,
                 max_connections=self.max_connections,
             )
             return 0
 
         return run(main, runtime)
 
-    def _report(self, error: Exception) -> None:
-        """What has ended a connection without need, or keeps one from being accepted."""
+    def _report_error(self, error: Exception) -> None:
+        """Report an error that ended a connection, or kept it from being accepted."""
         if isinstance(error, BrokenPipeError):
-            raise error  # nobody reads what we say
-        self.output.tell("error", {"message": place(error)}, tone=Tone.BAD)
+            raise error  # stdout is closed
+        self.output.write_event(
+            "error", {"message": describe_error(error)}, style=LineStyle.FAILURE
+        )
 
-    def _tell_addresses(self, addresses: list[tuple[str, int]]) -> None:
+    def _report_addresses(self, addresses: list[tuple[str, int]]) -> None:
         for host, port in addresses:
             url = f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{port}{self.path}"
-            fields: dict[str, Field] = {"url": url, "host": host, "port": port}
-            text = f"listening on {url}{self.served}"
-            self.output.tell("listening", fields, tone=Tone.GOOD, text=text)
+            fields: dict[str, FieldValue] = {"url": url, "host": host, "port": port}
+            text = f"listening on {url}{self.listening_note}"
+            self.output.write_event("listening", fields, style=LineStyle.SUCCESS, text=text)

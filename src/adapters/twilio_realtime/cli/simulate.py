@@ -1,4 +1,4 @@
-"""`twilio-realtime simulate`: random calls by the thousand, to find the one that goes wrong."""
+"""`twilio-realtime simulate`: make random calls in virtual time, and report those that fail."""
 
 import json
 import os
@@ -19,23 +19,24 @@ from rich.text import Text
 from twilio_realtime_core import Bridge, CallConfig
 
 from ..recordings.recorder import Recorder
-from ..sim.batch.batch import LEVELS, Result, run_call, run_calls, run_job, seeds
+from ..sim.batch.batch import LEVELS, CallResult, run_call, run_calls, run_job, split_seeds
 from ..sim.batch.random_call import Failure
 from ..sim.batch.summary import Summary
-from ..sim.scenarios import SCENARIOS
+from ..sim.scenarios.table import SCENARIOS
 from .options import json_option
-from .output import NAME
+from .output import COMMAND_NAME
 
-__all__ = ["Show", "recorded_call", "simulate"]
+__all__ = ["SimulationOutput", "record_simulated_call", "simulate"]
 
-_SHOWN: Final = 3
-"""Failures that are told in full; of the others, how to make them again."""
+_MAX_SHOWN_FAILURES: Final = 3
+"""The most failures that are printed in full; the others with the command that repeats them."""
 
 
 @click.command(
+    short_help="Make random calls in virtual time, and check them.",
     epilog="""
-    A call is a pure function of its seed: the first call has the seed that is given, the next one
-    the next, however many workers there are.
+    A call is determined by its seed: the first call has the given seed, the next one the next seed,
+    whatever the number of workers.
 
     \b
     Examples:
@@ -44,35 +45,37 @@ _SHOWN: Final = 3
       twilio-realtime simulate --calls 200 --scenario barge-in-twice
       twilio-realtime simulate --calls 1 --seed 4711 --record calls
 
-    Exit status: 0 all calls went as they should, 1 one did not, 130 after Ctrl-C.
-    """
+    Exit status: 0 no call failed, 1 a call failed, 130 after Ctrl-C.
+    """,
 )
 @click.option(
-    "--calls", type=click.IntRange(1), default=1000, show_default=True, help="How many calls."
+    "--calls", type=click.IntRange(1), default=1000, show_default=True, help="Number of calls."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the first call.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the first call.")
 @click.option(
-    "--scenario", type=click.Choice(sorted(SCENARIOS)), help="What is said, in place of anything."
+    "--scenario",
+    type=click.Choice(sorted(SCENARIOS)),
+    help="Play this scenario in place of random ones.",
 )
 @click.option(
     "--level",
     type=click.Choice(LEVELS),
     default=LEVELS[0],
     show_default=True,
-    help="Whole messages, or bytes with their handshakes and frames, which takes longer.",
+    help="Simulate messages, or bytes with handshakes and frames, which takes longer.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(1),
     default=os.cpu_count() or 1,
-    show_default="one for each core",
-    help="How many processes share the work.",
+    show_default="one per core",
+    help="Number of processes.",
 )
 @click.option(
     "--record",
     type=click.Path(file_okay=False, writable=True, path_type=Path),
     metavar="DIR",
-    help="Write each call to a file there, named by its seed; see twilio-realtime replay.",
+    help="Record each call to a file in DIR, named by its seed, for `replay`.",
 )
 @json_option
 def simulate(
@@ -85,21 +88,21 @@ def simulate(
     record: Path | None,
     as_json: bool,
 ) -> int:
-    """Make random calls in virtual time, with faults, and check every step of each.
+    """Make random calls in virtual time, with impairments, and check every step.
 
-    Each call is put together from parts of scenarios, links of any quality, faults of both peers
-    and the network, and commands of an application. Then the faults stop, somebody hangs up, and
-    the call must end. Failures are told as they come, with the command that makes them again.
+    Each call is composed of parts of scenarios, links of any quality, impairments of both peers and
+    the network, and commands of an application. Then the impairments stop, one side hangs up, and
+    the call must end. Failures are printed immediately, with the command that repeats them.
     """
-    jobs = seeds(seed, calls)
+    jobs = split_seeds(seed, calls)
     run = partial(run_call, scenario=scenario, level=level)
     if record is not None:
         record.mkdir(parents=True, exist_ok=True)
         run = partial(_record_call, folder=record, scenario=scenario, level=level)
     summary = Summary()
     with (
-        Show(as_json=as_json, calls=calls, scenario=scenario) as show,
-        _pool(workers, len(jobs)) as pool,
+        SimulationOutput(as_json=as_json, calls=calls, scenario=scenario) as output,
+        _worker_pool(workers, len(jobs)) as pool,
     ):
         results = (
             (run_job(job, run) for job in jobs) if pool is None else run_calls(jobs, pool, run)
@@ -108,45 +111,45 @@ def simulate(
             for result in done:
                 summary.add(result)
                 if result.failure is not None:
-                    show.tell(result, result.failure)
-            show.advance(len(done))
-    show.conclude(summary)
+                    output.print_failure(result, result.failure)
+            output.advance(len(done))
+    output.print_summary(summary)
     return 1 if summary.failures else 0
 
 
-def _pool(workers: int, jobs: int) -> AbstractContextManager[Executor | None]:
-    """Workers, or none where there is no work to share."""
+def _worker_pool(workers: int, jobs: int) -> AbstractContextManager[Executor | None]:
+    """A pool of workers; `None` if one process is enough."""
     workers = min(workers, jobs)
     return nullcontext() if workers == 1 else ProcessPoolExecutor(workers)
 
 
-def recorded_call(
+def record_simulated_call(
     seed: int,
     *,
     scenario: str | None = None,
     level: str = LEVELS[0],
     make_bridge: Callable[[CallConfig], Bridge] = Bridge,
-) -> tuple[Result, str]:
-    """The call of a seed, and the text of a file that holds it."""
+) -> tuple[CallResult, str]:
+    """Make the call of a seed; return its result, and the text of its recording."""
     lines: list[str] = []
 
     def record(config: CallConfig) -> Recorder:
-        lines.clear()  # a call that goes wrong is made twice
+        lines.clear()  # a call that fails is made twice
         return Recorder(make_bridge(config), config, lines.append)
 
     result = run_call(seed, scenario=scenario, level=level, make_bridge=record)
     return result, "".join(lines)
 
 
-def _record_call(seed: int, *, folder: Path, scenario: str | None, level: str) -> Result:
-    result, text = recorded_call(seed, scenario=scenario, level=level)
+def _record_call(seed: int, *, folder: Path, scenario: str | None, level: str) -> CallResult:
+    result, text = record_simulated_call(seed, scenario=scenario, level=level)
     name = "-".join(each for each in (str(seed), scenario, level) if each)
     (folder / f"{name}.jsonl").write_text(text, "utf-8")
     return result
 
 
-class Show:
-    """Tells failures as they come, and the summary; on a terminal, with a bar below."""
+class SimulationOutput:
+    """Prints failures and the summary; on a terminal, with a progress bar below."""
 
     def __init__(self, *, as_json: bool, calls: int, scenario: str | None) -> None:
         self._as_json = as_json
@@ -155,7 +158,7 @@ class Show:
         is_shown = self._console.is_terminal and not as_json
         self._progress = Progress(console=self._console, disable=not is_shown, transient=True)
         self._bar = self._progress.add_task("calls", total=calls)
-        self._told = 0
+        self._shown_failures = 0
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -165,68 +168,72 @@ class Show:
         self._progress.stop()
 
     def advance(self, calls: int) -> None:
-        """So many calls more are done."""
+        """Advance the progress bar by so many calls."""
         self._progress.advance(self._bar, calls)
 
-    def tell(self, result: Result, failure: Failure) -> None:
-        """A call has gone wrong."""
-        command = self.command(result)
+    def print_failure(self, result: CallResult, failure: Failure) -> None:
+        """Print a call that failed."""
+        command = self.repeat_command(result)
         if self._as_json:
-            told = attrs.asdict(failure)
-            click.echo(
-                json.dumps({"event": "failure", "seed": result.seed, "command": command, **told})
-            )
+            fields = {"event": "failure", "seed": result.seed, "command": command}
+            click.echo(json.dumps({**fields, **attrs.asdict(failure)}))
             return
-        self._told += 1
-        self._console.print(Text(f"seed {result.seed}: {_harmless(failure.text)}", "bold red"))
-        if self._told <= _SHOWN:
-            for line in (*failure.decided, *failure.trace):
-                self._console.print(Text(f"    {_harmless(line)}", "dim"))
-        self._console.print(f"    again: {command}")
-
-    def conclude(self, summary: Summary) -> None:
-        """All calls are done."""
-        if self._as_json:
-            click.echo(json.dumps({"event": "summary", **summary.as_json()}))
-            return
-        told = self._console.print
-        told(f"{summary.calls} calls, {summary.seconds:.0f} s of talk in virtual time")
-        lasted = ", ".join(f"{summary.lasted_ms(each) / 1000:.1f} s" for each in (5, 50, 95))
-        told(f"how long they lasted (of a hundred calls the 5th, 50th and 95th): {lasted}")
-        told(f"how they ended: {_counts(summary.outcomes)}")
-        told(f"faults that had their way, in so many calls: {_counts(summary.faults)}")
-        told(f"commands: {_counts(summary.commands)}")
-        visited = len(summary.transitions)
-        told(
-            f"transitions of the tables: {visited} of {visited + len(summary.missing_transitions)}"
+        self._shown_failures += 1
+        self._console.print(
+            Text(f"seed {result.seed}: {_replace_control_characters(failure.text)}", "bold red")
         )
+        if self._shown_failures <= _MAX_SHOWN_FAILURES:
+            for line in (*failure.decisions, *failure.trace):
+                self._console.print(Text(f"    {_replace_control_characters(line)}", "dim"))
+        self._console.print(f"    repeat: {command}")
+
+    def print_summary(self, summary: Summary) -> None:
+        """Print the summary of all calls."""
+        if self._as_json:
+            click.echo(json.dumps({"event": "summary", **summary.to_json()}))
+            return
+        write = self._console.print
+        write(f"{summary.calls} calls, {summary.total_seconds:.0f} s of virtual time")
+        durations = ", ".join(
+            f"{summary.duration_percentile_ms(each) / 1000:.1f} s" for each in (5, 50, 95)
+        )
+        write(f"duration (5th, 50th and 95th percentile): {durations}")
+        write(f"ends: {_format_counts(summary.outcomes)}")
+        write(
+            "impairments that took effect, by number of calls: "
+            f"{_format_counts(summary.impairments)}"
+        )
+        write(f"commands: {_format_counts(summary.commands)}")
+        visited = len(summary.transitions)
+        total = visited + len(summary.missing_transitions)
+        write(f"transitions of the tables: {visited} of {total}")
         for name, missing in (
             ("ends", summary.missing_outcomes),
-            ("faults", summary.missing_faults),
+            ("impairments", summary.missing_impairments),
             ("transitions", [" ".join(each) for each in summary.missing_transitions]),
         ):
             if missing:
-                told(f"{name} that were not tried: {', '.join(missing)}")
+                write(f"{name} that did not occur: {', '.join(missing)}")
         if summary.failures:
-            told(Text(f"{summary.failures.total()} calls went wrong.", "bold red"))
+            write(Text(f"{summary.failures.total()} calls failed.", "bold red"))
         else:
-            told(Text("Nothing went wrong.", "green"))
+            write(Text("No call failed.", "green"))
 
-    def command(self, result: Result) -> str:
-        """What makes a call again."""
+    def repeat_command(self, result: CallResult) -> str:
+        """The command that repeats a call."""
         options = f"--calls 1 --seed {result.seed}"
         options += f" --scenario {self._scenario}" if self._scenario else ""
         options += f" --level {result.level}" if result.level != LEVELS[0] else ""
-        return f"{NAME} simulate {options}"
+        return f"{COMMAND_NAME} simulate {options}"
 
 
-def _counts(counter: Counter[str]) -> str:
+def _format_counts(counter: Counter[str]) -> str:
     ordered = sorted(counter.items(), key=lambda each: (-each[1], each[0]))
     return ", ".join(f"{name} {times}" for name, times in ordered) or "none"
 
 
-def _harmless(text: str) -> str:
-    """Without what could steer a terminal."""
+def _replace_control_characters(text: str) -> str:
+    """Replace characters that could control a terminal; lines stay."""
     return "".join(
         each if each.isprintable() or each == "\n" else "\N{REPLACEMENT CHARACTER}" for each in text
     )

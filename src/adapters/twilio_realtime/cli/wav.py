@@ -1,4 +1,4 @@
-"""WAV files of one's own, as µ-law."""
+"""WAV files as the caller's speech."""
 
 import wave
 from io import BytesIO
@@ -7,37 +7,37 @@ from typing import Final
 
 from ..errors import UsageError
 from ..sim.audio import from_linear, read_wav
-from ..sim.phone.caller import SPEECH_LIMIT
+from ..sim.phone.caller import MAX_SPEECH_BYTES
 
 __all__ = ["load_wav"]
 
-_RATE: Final = 8000
+_SAMPLE_RATE_HZ: Final = 8000
 _SAMPLE_BYTES: Final = 2
 
-_LONGEST: Final = _SAMPLE_BYTES * SPEECH_LIMIT + 64 * 1024
-"""Bytes of a file: as much as a caller can have to say, in 16-bit samples, and headers."""
+_MAX_FILE_BYTES: Final = _SAMPLE_BYTES * MAX_SPEECH_BYTES + 64 * 1024
+"""The longest speech of a caller in 16-bit samples, and headers."""
 
 
 def load_wav(path: str) -> bytes:
-    """The audio of a WAV file of one channel, 8 kHz, µ-law or 16-bit PCM, as µ-law.
+    """Return the audio of a WAV file with one channel, 8 kHz, µ-law or 16-bit PCM, as µ-law.
 
-    Raises `OSError` if it cannot be read, and `UsageError` if it is something else, holds nothing,
-    or more than ten minutes.
+    Raises `OSError` if the file cannot be read, and `UsageError` if it is not such a file, is
+    empty, or is longer than ten minutes.
     """
     with Path(path).open("rb") as file:
-        content = file.read(_LONGEST + 1)
-    audio = b"" if len(content) > _LONGEST else _audio(content)
+        content = file.read(_MAX_FILE_BYTES + 1)
+    audio = b"" if len(content) > _MAX_FILE_BYTES else _decode(content)
     if audio is None:
         raise UsageError(
-            f"{path} is no WAV file of 8000 Hz, mono, µ-law or 16-bit PCM: make one with "
+            f"{path} is not a WAV file with 8000 Hz, mono, µ-law or 16-bit PCM: make one with "
             f"ffmpeg -i {path} -ac 1 -ar 8000 -c:a pcm_mulaw NEW.wav"
         )
-    if not 0 < len(audio) <= SPEECH_LIMIT:
-        raise UsageError(f"{path} holds no audio, or more than ten minutes: take another file")
+    if not 0 < len(audio) <= MAX_SPEECH_BYTES:
+        raise UsageError(f"{path} has no audio, or more than ten minutes: use another file")
     return audio
 
 
-def _audio(content: bytes) -> bytes | None:
+def _decode(content: bytes) -> bytes | None:
     try:
         return read_wav(content)
     except ValueError:
@@ -45,7 +45,7 @@ def _audio(content: bytes) -> bytes | None:
     try:
         with wave.open(BytesIO(content)) as file:
             layout = (file.getnchannels(), file.getsampwidth(), file.getframerate())
-            if layout == (1, _SAMPLE_BYTES, _RATE):
+            if layout == (1, _SAMPLE_BYTES, _SAMPLE_RATE_HZ):
                 return from_linear(file.readframes(file.getnframes()))
     except (wave.Error, EOFError, ValueError):
         pass

@@ -1,1 +1,1 @@
-"""Recorded calls: written, replayed and shown."""
+"""Recordings of calls: written, redacted, replayed and reported."""

@@ -1,50 +1,39 @@
-"""Writes a call down as it happens, and runs a bridge on what was written.
+"""A recorder: it takes the place of a bridge and writes each step as a line of a recording.
 
-bridge = Recorder(Bridge(config), config, write)  # in the bridge's place
-replay(file).difference  # None, or the first one
+    bridge = Recorder(Bridge(config), config, write)
+
+`replay` in `replay` runs a bridge on what it has written.
 """
 
-import json
-from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from enum import Enum
 from functools import partial
-from typing import Any, Final, Protocol, cast
+from typing import Any, Protocol
 
-from attrs import define, evolve, field, frozen
+from attrs import Attribute, define, field, frozen
 
-from twilio_realtime_core import Bridge
 from twilio_realtime_core.commands import Command
 from twilio_realtime_core.config.call import CallConfig
-from twilio_realtime_core.config.interruption_policy import InterruptionAttempt
 from twilio_realtime_core.errors import LocalProtocolError
-from twilio_realtime_core.machine.actions import Action, Notify, Peer
+from twilio_realtime_core.machine.actions import Action, Notify
 from twilio_realtime_core.machine.contract import MessageMachine
-from twilio_realtime_core.notifications import CallEnded, InterruptionBlocked
-from twilio_realtime_core.values.block_cause import BlockCause
+from twilio_realtime_core.notifications import CallEnded
 from twilio_realtime_core.values.items import ConversationItem
 from twilio_realtime_core.values.playback_position import PlaybackPosition
 
-from ..errors import UsageError
-from .format import FORMAT, VERSION, Hider, decode, parse, written
+from .format import encode_line, make_header
+from .redactor import Redactor
 
-__all__ = ["BridgeLike", "Difference", "Recorder", "Replayed", "replay"]
-
-
-_LOST: Final = "lost"
-"""Says of a line that it stands for a step that could not be written down."""
-
-
-def _nothing() -> None:
-    """Nobody is told."""
+__all__ = ["BridgeLike", "RecordedStep", "Recorder"]
 
 
 class BridgeLike(MessageMachine, Protocol):
-    """A bridge, or what stands for one."""
+    """A `Bridge`, or an object that takes its place."""
 
     def send(self, command: Command, now: int) -> list[Action]:
-        """A command of the application."""
+        """Carry out a command of the application."""
         ...
 
     @property
@@ -62,302 +51,190 @@ class BridgeLike(MessageMachine, Protocol):
         ...
 
 
+@frozen
+class RecordedStep:
+    """One method call of a bridge as it happened, not redacted: its time in ns since `start`, the
+    method, its arguments without `now`, and the actions that it returned."""
+
+    at_ns: int
+    method: str
+    arguments: tuple[object, ...]
+    actions: tuple[Action, ...]
+
+
+def _do_nothing(*_: object) -> None:
+    """The default callback."""
+
+
+def _check_time_zone(
+    recorder: "Recorder", attribute: "Attribute[datetime | None]", value: datetime | None
+) -> None:
+    del recorder, attribute
+    if value is not None and value.tzinfo is None:
+        raise ValueError("recorded_at needs a time zone")
+
+
 @define(eq=False, weakref_slot=True)
 class Recorder:
-    """Takes a bridge's place, changes nothing, and writes each step as a line of JSON.
+    """Takes the place of a bridge, changes nothing, and writes each step as a line of JSON.
 
-    `write` is given whole lines, with their ends, as soon as there are any; nothing more after
-    `CallEnded`. With `audio`, that is kept; else silence of the same length stands for it. Keys,
-    tokens, accounts, custom parameters and all digits of what was said or pressed are left out.
+    `write` receives whole lines, with their ends, as they arise, and nothing after `CallEnded`;
+    `on_close` is called after the last line. The `redactor` replaces audio by silence of the same
+    length, unless it keeps audio; it removes keys, tokens, accounts, custom parameters and all
+    digits that were said or pressed. `recorded_at` is the time of day at which the call starts
+    (`ValueError`: without a time zone); calls in virtual time have none. `on_step` receives each
+    step that did not raise, not redacted; its exceptions are raised to the caller of the step.
 
-    The call goes on whatever happens here: a step that cannot be written down is the last line, and
-    says so; where `write` raises, nothing more is written.
+    Recording never changes or ends a call. A step that cannot be encoded is replaced by a last line
+    that names the exception; after an exception of `write` nothing more is written.
     """
 
     _bridge: BridgeLike
     _config: CallConfig
     _write: Callable[[str], object]
-    _hider: Hider = field(factory=Hider)
-    _done: Callable[[], object] = field(default=_nothing, kw_only=True, alias="done")
-    """Called after the last line."""
-    _began_ns: int | None = field(init=False, default=None)
-    _is_over: bool = field(init=False, default=False)
-    """Nothing more is written."""
+    _redactor: Redactor = field(factory=Redactor)
+    _recorded_at: datetime | None = field(
+        default=None, kw_only=True, alias="recorded_at", validator=_check_time_zone
+    )
+    _on_step: Callable[[RecordedStep], object] = field(
+        default=_do_nothing, kw_only=True, alias="on_step"
+    )
+    _on_close: Callable[[], object] = field(default=_do_nothing, kw_only=True, alias="on_close")
+    _started_ns: int | None = field(init=False, default=None)
+    _is_closed: bool = field(init=False, default=False)
+
+    @property
+    def started_ns(self) -> int | None:
+        """The `now` of `start`; steps are recorded relative to it."""
+        return self._started_ns
 
     @property
     def deadline(self) -> int | None:
-        """That of the bridge."""
+        """See `Bridge.deadline`."""
         return self._bridge.deadline
 
     @property
     def has_ended(self) -> bool:
-        """That of the bridge."""
+        """See `Bridge.has_ended`."""
         return self._bridge.has_ended
 
     @property
     def items(self) -> tuple[ConversationItem, ...]:
-        """Those of the bridge."""
+        """See `Bridge.items`."""
         return self._bridge.items
 
     def playback_positions(self, now: int) -> tuple[PlaybackPosition, ...]:
-        """As the bridge has it."""
+        """See `Bridge.playback_positions`."""
         return self._bridge.playback_positions(now)
 
     def start(self, now: int) -> list[Action]:
-        """Begin."""
-        if self._began_ns is None:
-            self._began_ns = now
-            self._put(self._head)
-        return self._noted(list, self._bridge.start, now)
+        """See `Bridge.start`."""
+        if self._started_ns is None:
+            self._started_ns = now
+            self._write_line(self._header)
+        return self._record(list, self._bridge.start, now)
 
     def opened(self, peer: Hashable, now: int) -> list[Action]:
-        """A socket is open."""
-        return self._noted(lambda: [_name(peer)], self._bridge.opened, now, peer)
+        """See `Bridge.opened`."""
+        return self._record(lambda: [_peer_name(peer)], self._bridge.opened, now, peer)
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
-        """A message has come."""
-        method = self._bridge.receive_text
-        return self._noted(lambda: [_name(peer), self._hider.text(text)], method, now, peer, text)
+        """See `Bridge.receive_text`."""
+        return self._record(
+            lambda: [_peer_name(peer), self._redactor.redact_message(text)],
+            *(self._bridge.receive_text, now, peer, text),
+        )
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
-        """A pong has come."""
+        """See `Bridge.pong`."""
         method = self._bridge.pong
-        return self._noted(lambda: [_name(peer), payload.hex()], method, now, peer, payload)
+        return self._record(lambda: [_peer_name(peer), payload.hex()], method, now, peer, payload)
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
-        """A socket is gone."""
-        return self._noted(
-            lambda: [_name(peer), code, self._hider.reason(reason)],
+        """See `Bridge.closed`."""
+        return self._record(
+            lambda: [_peer_name(peer), code, self._redactor.redact_reason(reason)],
             *(self._bridge.closed, now, peer, code, reason),
         )
 
     def handle_timeout(self, now: int) -> list[Action]:
-        """The deadline may have come."""
-        return self._noted(list, self._bridge.handle_timeout, now)
+        """See `Bridge.handle_timeout`."""
+        return self._record(list, self._bridge.handle_timeout, now)
 
     def send(self, command: Command, now: int) -> list[Action]:
-        """A command of the application."""
-        return self._noted(lambda: [self._hider.value(command)], self._bridge.send, now, command)
+        """See `Bridge.send`."""
+        return self._record(
+            lambda: [self._redactor.encode(command)], self._bridge.send, now, command
+        )
 
-    def _noted(
+    def _record(
         self,
-        told: Callable[[], list[Any]],
+        encode_arguments: Callable[[], list[Any]],
         method: Callable[..., list[Action]],
         now: int,
         *arguments: object,
     ) -> list[Action]:
-        """What a method returns, or raises; only then is it seen what there is to be written."""
-        if self._began_ns is None or self._is_over:  # misuse, or a late event
+        """Call a method, write the step, and return or raise what the method does. Arguments are
+        encoded after the call, so that a failure to encode them changes nothing."""
+        if self._started_ns is None:  # misuse, which raises
             return method(*arguments, now)
-        step = partial(self._step, told, method, now)
+        at_ns = now - self._started_ns
+        step = partial(self._step, at_ns, method, encode_arguments)
         try:
-            outputs = method(*arguments, now)
+            actions = method(*arguments, now)
         except LocalProtocolError:
-            self._put(lambda: {**step(), "misuse": True})
+            self._write_line(lambda: {**step(), "misuse": True})
             raise
         except Exception as error:  # a bug: this is the step that shows it
             name = type(error).__name__
-            self._put(lambda: {**step(), "raised": name})
+            self._write_line(lambda: {**step(), "raised": name})
             raise
-        self._put(lambda: {**step(), **self._outcome(outputs)}, is_last=any(map(_is_end, outputs)))
-        return outputs
+        is_last = any(map(_is_end, actions))
+        self._write_line(lambda: {**step(), **self._outcome(actions)}, is_last=is_last)
+        self._on_step(RecordedStep(at_ns, method.__name__, arguments, tuple(actions)))
+        return actions
 
-    def _head(self) -> dict[str, Any]:
-        head = {"format": FORMAT, "version": VERSION, "audio": self._hider.audio}
-        return {**head, "config": self._hider.value(self._config)}
-
-    def _step(
-        self, told: Callable[[], list[Any]], method: Callable[..., object], now: int
-    ) -> dict[str, Any]:
-        return {"at": self._since_start(now), "do": method.__name__, "with": told()}
-
-    def _outcome(self, outputs: Iterable[Action]) -> dict[str, Any]:
-        deadline = self._bridge.deadline
+    def _header(self) -> dict[str, Any]:
         return {
-            "out": [self._hider.value(output) for output in outputs],
-            "deadline": None if deadline is None else self._since_start(deadline),
+            **make_header(self._recorded_at),
+            "has_audio": self._redactor.keep_audio,
+            "config": self._redactor.encode(self._config),
         }
 
-    def _since_start(self, now: int) -> int:
-        return now - (self._began_ns or 0)
+    def _step(
+        self, at_ns: int, method: Callable[..., object], encode_arguments: Callable[[], list[Any]]
+    ) -> dict[str, Any]:
+        return {"at_ns": at_ns, "method": method.__name__, "arguments": encode_arguments()}
 
-    def _put(self, line: Callable[[], Mapping[str, Any]], *, is_last: bool = False) -> None:
+    def _outcome(self, actions: Iterable[Action]) -> dict[str, Any]:
+        deadline = self._bridge.deadline
+        return {
+            "actions": [self._redactor.encode(action) for action in actions],
+            "deadline_ns": None if deadline is None else deadline - (self._started_ns or 0),
+        }
+
+    def _write_line(
+        self, make_line: Callable[[], Mapping[str, Any]], *, is_last: bool = False
+    ) -> None:
+        if self._is_closed:
+            return
         try:
-            text = written(line())
-        except Exception as error:  # without this step, those that follow would mean nothing
-            text, is_last = written({_LOST: type(error).__name__}), True
+            text = encode_line(make_line())
+        except Exception as error:  # without this step, later ones could not be replayed
+            text, is_last = encode_line({"unrecordable": type(error).__name__}), True
         try:
             self._write(text)
-        except Exception:  # half of the line may be there
+        except Exception:  # the line may have been written in part
             is_last = True
         if is_last:
-            self._is_over = True
+            self._is_closed = True
             with suppress(Exception):
-                self._done()
+                self._on_close()
 
 
-def _is_end(output: Action) -> bool:
-    return isinstance(output, Notify) and isinstance(output.event, CallEnded)
+def _is_end(action: Action) -> bool:
+    return isinstance(action, Notify) and isinstance(action.event, CallEnded)
 
 
-def _name(peer: Hashable) -> object:
+def _peer_name(peer: Hashable) -> object:
     return peer.value if isinstance(peer, Enum) else str(peer)
-
-
-@frozen
-class Difference:
-    """Where a bridge does something else than was recorded: the number of the line, from 1, the
-    time of it in the call (ns), what the bridge was told, and what came of it, then and now."""
-
-    line: int
-    at_ns: int
-    told: str
-    recorded: tuple[str, ...]
-    now: tuple[str, ...]
-
-    @property
-    def first(self) -> tuple[str, str]:
-        """The first thing in which both differ: recorded, and now. `nothing` stands for none."""
-        longest = max(len(self.recorded), len(self.now))
-        both = (each + ("nothing",) * (longest - len(each)) for each in (self.recorded, self.now))
-        return next(pair for pair in zip(*both, strict=True) if pair[0] != pair[1])
-
-
-@frozen
-class Replayed:
-    """How a recorded call has gone again: so many steps as they went, up to the first difference,
-    if there is one. `is_cut_off`: there is none, but no `CallEnded` either: the recording stopped
-    before the call did, or the call is not over."""
-
-    steps: int
-    difference: Difference | None = None
-    is_cut_off: bool = False
-
-
-def replay(
-    lines: Iterable[str], make_bridge: Callable[[CallConfig], BridgeLike] = Bridge
-) -> Replayed:
-    """Run a bridge on a recorded call, up to the first difference.
-
-    A last line that is not whole was being written when the call was lost: it is left out.
-    Raises `UsageError` for what is no recorded call, or one of another version.
-    """
-    numbered = ((number, line) for number, line in enumerate(lines, 1) if line.endswith("\n"))
-    again = deque[str](maxlen=1)
-    answers = _Answers()
-    recorder = _begin(next(numbered, (1, "")), make_bridge, again.append, answers)
-    steps = 0
-    for number, line in numbered:
-        recorded = _parse(number, line)
-        if _LOST in recorded:
-            break
-        try:
-            tell = _told(recorder, recorded)
-        except (AttributeError, KeyError, TypeError, ValueError, LocalProtocolError) as error:
-            raise UsageError(f"line {number} is no step of a recorded call: {error!r}") from None
-        answers.step = recorded
-        again.clear()
-        with suppress(Exception):  # whatever it raises, the recorder has written
-            tell()
-        if not again:
-            what = "follows the end of a call" if steps else "is no start of a call"
-            raise UsageError(f"line {number} {what}: a file holds a call from start to end")
-        now = parse(again[0])
-        if now != recorded:
-            return Replayed(steps, _difference(number, recorded, now))
-        steps += 1
-    return Replayed(steps, is_cut_off=not recorder.has_ended)
-
-
-@define(eq=False)
-class _Answers:
-    """Stands for the application's predicate, and answers as that did: the caller was not let in
-    where it is told so, or where the predicate itself has raised something."""
-
-    step: Mapping[str, Any] = field(init=False, factory=dict[str, Any])
-    """The step that is repeated, as it was recorded."""
-
-    def predicate(self, attempt: InterruptionAttempt) -> bool:
-        """An answer."""
-        del attempt
-        if "raised" in self.step:
-            raise type(self.step["raised"], (Exception,), {})
-        return _BLOCKED not in self.step.get("out", ())
-
-
-_BLOCKED: Final = Hider().value(Notify(InterruptionBlocked(BlockCause.APPLICATION)))
-
-
-def _begin(
-    first: tuple[int, str],
-    make_bridge: Callable[[CallConfig], BridgeLike],
-    write: Callable[[str], object],
-    answers: _Answers,
-) -> Recorder:
-    head = _parse(*first)
-    if head.get("format") != FORMAT:
-        raise UsageError("this is no recorded call: its first line does not say that it is one")
-    if head.get("version") != VERSION:
-        raise UsageError(
-            f"this call was recorded in version {head.get('version')} of the format, and this "
-            f"program knows version {VERSION}: take one that is as old, or as new, as the file"
-        )
-    try:
-        config: CallConfig = decode(head["config"])
-        if config.interruption.predicate is not None:
-            policy = evolve(config.interruption, predicate=answers.predicate)
-            config = evolve(config, interruption=policy)
-        return Recorder(make_bridge(config), config, write, Hider(audio=bool(head["audio"])))
-    except (AttributeError, KeyError, TypeError, ValueError, LocalProtocolError) as error:
-        raise UsageError(f"line 1 holds no configuration of a call: {error!r}") from None
-
-
-def _parse(number: int, line: str) -> dict[str, Any]:
-    try:
-        data = parse(line)
-    except ValueError:
-        data = None
-    if not isinstance(data, dict):
-        raise UsageError(f"line {number} is no JSON object: this is no recorded call")
-    return cast("dict[str, Any]", data)
-
-
-def _told(recorder: Recorder, step: Mapping[str, Any]) -> Callable[[], object]:
-    """What tells a bridge again what it was told."""
-    now: int = step["at"]
-    match step["do"], step["with"]:
-        case "start" | "handle_timeout" as method, []:
-            return partial(getattr(recorder, method), now)
-        case "opened", [peer]:
-            return partial(recorder.opened, _peer(peer), now)
-        case "receive_text", [peer, str(text)]:
-            return partial(recorder.receive_text, _peer(peer), text, now)
-        case "pong", [peer, str(payload)]:
-            return partial(recorder.pong, _peer(peer), bytes.fromhex(payload), now)
-        case "closed", [peer, int(code), str(reason)]:
-            return partial(recorder.closed, _peer(peer), code, reason, now)
-        case "send", [command]:
-            return partial(recorder.send, decode(command), now)
-        case what, _:
-            raise ValueError(f"nobody can be told {what!r}")
-
-
-def _peer(name: str) -> Hashable:
-    return Peer(name) if name in [each.value for each in Peer] else name
-
-
-def _difference(number: int, recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Difference:
-    told = json.dumps([recorded["do"], *recorded["with"]])
-    return Difference(number, recorded["at"], told, _outcome(recorded), _outcome(now))
-
-
-def _outcome(step: Mapping[str, Any]) -> tuple[str, ...]:
-    """What came of a step, a line for each output, and the deadline after it."""
-    if step.get("misuse"):
-        return ("misuse",)
-    if _LOST in step:
-        return (f"nothing that can be written down: {step[_LOST]}",)
-    if "raised" in step:
-        return (f"raised {step['raised']}",)
-    outputs = (json.dumps(each) for each in step.get("out", ()))
-    return (*outputs, f"deadline {step.get('deadline')}")

@@ -166,7 +166,7 @@ class Service:
     context for accepted connections; without it they are not encrypted, as a rule since a proxy in
     front does that. `random_bytes(n)` returns n unpredictable bytes, for WebSocket masks.
     `record` is called with each bridge and its configuration and returns the bridge to use in its
-    place, as `RecordedCalls.record` does.
+    place, as `RecordingFolder.record` does.
     """
 
     _config: ServiceConfig

@@ -1,1 +1,1 @@
-"""The two ends of a call, simulated, and the virtual time that joins them."""
+"""A simulation of both ends of a call, joined by links in virtual time."""

@@ -1,1 +1,1 @@
-"""Tests of one's own agents, in simulated calls: a fixture, and strategies for Hypothesis."""
+"""Tests of agents in simulated calls: a pytest fixture, and strategies for Hypothesis."""

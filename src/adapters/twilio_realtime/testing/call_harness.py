@@ -1,5 +1,5 @@
-"""Where a call of a test takes place: phone, bridge and model in a world of their own, the agent
-beside them, and the time that they have in common."""
+"""The harness of a simulated call: the world of phone, bridge and model, the agent, and the virtual
+time that they share."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -15,248 +15,265 @@ from twilio_realtime_core.commands import Command
 from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine.actions import Action, Peer, Send, SendPing
 from twilio_realtime_core.machine.contract import MessageMachine
+from twilio_realtime_core.machine.units import SECOND
 from twilio_realtime_core.notifications import CallEnded, CallStarted, Notification
 from twilio_realtime_core.protocols.twilio import Mark
 
 from ..agents.call import Call, CallHandler
-from ..sim.impairments.impaired_peer import Troubled
+from ..recordings.recorder import BridgeLike, Recorder
+from ..sim.impairments.impaired_peer import ImpairedPeer
+from ..sim.impairments.plan import ImpairmentPlan
 from ..sim.impairments.rules import kind_of
-from ..sim.impairments.table import Trouble
 from ..sim.model.realtime_peer import CLIENT, RealtimePeer
 from ..sim.model.replies import Reply, ResponseRequest
 from ..sim.phone.twilio_peer import SERVER
-from ..sim.reference import Checked
+from ..sim.reference import CheckedBridge
 from ..sim.world.message_world import MessageWorld
 from ..sim.world.steps import Step
-from .handset import Handset
-from .model import Model
+from .model import ScriptedModel
+from .phone import ItemTrackingPhone
 
-__all__ = ["Stage"]
+__all__ = ["CallHarness"]
 
-_SHOWN: Final = 15
-"""Steps that a failure shows: the last seconds of a lively call."""
+_MAX_SHOWN_STEPS: Final = 15
+"""The most steps that a failure shows: the last seconds of a lively call."""
 
 
-class _Delta(msgspec.Struct):
-    """What matters of `response.output_audio.delta`."""
+class _AudioDelta(msgspec.Struct):
+    """The fields of `response.output_audio.delta` that are used."""
 
     item_id: str
     delta: bytes
 
 
 @define
-class _Waiting:
-    """Somebody waits until something is so."""
+class _Waiter:
+    """A task of the test that waits until a condition is true."""
 
-    is_so: Callable[[], bool]
-    told: anyio.Event = field(factory=anyio.Event)
+    condition: Callable[[], bool]
+    fulfilled: anyio.Event = field(factory=anyio.Event)
 
 
 @define(eq=False, repr=False)
-class Stage:
-    """The world of a call; an `Outside` for the loop in which test and agent run."""
+class CallHarness:
+    """The world of a call, and the `TimeSource` of the loop in which test and agent run."""
 
-    model: Model
+    model: ScriptedModel
     now: int = field(init=False, default=0)
-    """The time (ns), 0 when the test begins."""
+    """The time (ns), 0 at the start of the test."""
     notifications: list[Notification] = field(init=False, factory=list[Notification])
-    ended: CallEnded | None = field(init=False, default=None)
-    phone: Handset = field(init=False)
-    begun: bool = field(init=False, default=False)
-    done: bool = field(init=False, default=False)
-    """The test is over."""
-    problem: Exception | None = field(init=False, default=None)
-    """What the agent has raised."""
+    """What the bridge has notified."""
+    end: CallEnded | None = field(init=False, default=None)
+    phone: ItemTrackingPhone = field(init=False)
+    has_started: bool = field(init=False, default=False)
+    is_done: bool = field(init=False, default=False)
+    """Whether the test is over."""
+    agent_error: Exception | None = field(init=False, default=None)
+    """The exception of the agent."""
     failure: Exception | None = field(init=False, default=None)
-    """What the world has raised: an invariant does not hold, or all is stuck."""
+    """The exception of the world: a broken invariant, or a deadlock."""
     failed: anyio.Event = field(init=False, factory=anyio.Event)
     started: anyio.Event = field(init=False, factory=anyio.Event)
     agent_done: anyio.Event = field(init=False, factory=anyio.Event)
     _agent: CallHandler = field(init=False)
     _call: Call | None = field(init=False, default=None)
     _world: MessageWorld = field(init=False, factory=MessageWorld)
-    _bridge: Bridge = field(init=False)
-    _trouble: Trouble = field(init=False)
-    _troubled: dict[str, Troubled] = field(init=False, factory=dict[str, Troubled])
-    _steps: deque[Step] = field(init=False, factory=lambda: deque[Step](maxlen=_SHOWN))
-    _untold: deque[Notification] = field(init=False, factory=deque[Notification])
-    _telling: bool = field(init=False, default=False)
-    _stirred: bool = field(init=False, default=False)
-    """Something has happened that may concern a task."""
+    _bridge: BridgeLike = field(init=False)
+    _plan: ImpairmentPlan = field(init=False)
+    _impaired_peers: dict[str, ImpairedPeer] = field(init=False, factory=dict[str, ImpairedPeer])
+    _steps: deque[Step] = field(init=False, factory=lambda: deque[Step](maxlen=_MAX_SHOWN_STEPS))
+    _undelivered: deque[Notification] = field(init=False, factory=deque[Notification])
+    _is_delivering: bool = field(init=False, default=False)
+    _has_news: bool = field(init=False, default=False)
+    """Whether something has happened that tasks may wait for."""
     _alarms: set[int] = field(init=False, factory=set[int])
-    _waiting: list[_Waiting] = field(init=False, factory=list[_Waiting])
+    _waiters: list[_Waiter] = field(init=False, factory=list[_Waiter])
 
     # For the test.
 
-    def begin(
-        self, phone: Handset, agent: CallHandler, config: CallConfig, trouble: Trouble, seed: int
+    def start_call(
+        self,
+        phone: ItemTrackingPhone,
+        agent: CallHandler,
+        config: CallConfig,
+        plan: ImpairmentPlan,
+        *,
+        seed: int,
+        record: Callable[[str], object] | None = None,
     ) -> None:
-        """The caller dials; `agent` is to look after his call."""
-        self.begun, self.phone, self._agent, self._trouble = True, phone, agent, trouble
-        self._bridge = Bridge(config)
+        """Start the call: the caller dials, and `agent` handles the call. `record` receives the
+        lines of the call's recording."""
+        self.has_started, self.phone, self._agent, self._plan = True, phone, agent, plan
+        bridge: BridgeLike = Bridge(config)
+        self._bridge = bridge if record is None else Recorder(bridge, config, record)
         server = self.model.peer = RealtimePeer(
-            self._reply,
+            self._take_reply,
             seed=seed,
-            pace=trouble.pace,
-            # It takes the next of these whenever a turn begins, and never asks how many there are.
-            transcripts=cast("Sequence[str | None]", self._turns()),
-            fault=trouble.opening_fault,
-            max_duration_ns=trouble.session_ns,
+            pace=plan.pace,
+            # The peer takes the next one at the start of each turn, and uses nothing else of it.
+            transcripts=cast("Sequence[str | None]", self._turn_transcripts()),
+            opening_error=plan.opening_error,
+            max_duration_ns=plan.max_session_ns,
         )
         world = self._world
         world.run(self.now)
-        world.listeners.append(self._hear)
-        world.observers.append(self._observe)
-        world.add("bridge", Checked(self._bridge, config))
-        world.add("phone", self._trouble_peer("phone", phone))
-        world.add("model", self._trouble_peer("model", server))
-        ways = trouble.ways
+        world.notification_listeners.append(self._on_notification)
+        world.step_observers.append(self._on_step)
+        world.add("bridge", CheckedBridge(self._bridge, config))
+        world.add("phone", self._impair("phone", phone))
+        world.add("model", self._impair("model", server))
+        ways = plan.directions
         to_phone = ways["phone to bridge"], ways["bridge to phone"]
         to_model = ways["bridge to model"], ways["model to bridge"]
-        world.join(("phone", SERVER), ("bridge", Peer.TWILIO), ways=to_phone)
+        world.join(("phone", SERVER), ("bridge", Peer.TWILIO), directions=to_phone)
         link = world.join(
             ("bridge", Peer.REALTIME),
             ("model", CLIENT),
-            ways=to_model,
-            connect_ns=trouble.connect_ns,
+            directions=to_model,
+            connect_ns=plan.connect_ns,
         )
-        link.accepts = not trouble.refused
+        link.is_accepting = not plan.is_connection_refused
 
-    def schedule_cuts(self) -> None:
-        """The stream has begun, and sockets are lost some time after that. Once is enough."""
-        cuts, self._trouble.cuts = self._trouble.cuts, []
+    def schedule_disconnects(self) -> None:
+        """Schedule the loss of sockets, relative to the start of the stream; once."""
+        cuts, self._plan.cuts = self._plan.cuts, []
         for cut in cuts:
-            peer = Peer.TWILIO if cut.leg == "phone" else Peer.REALTIME
+            peer = Peer.TWILIO if cut.peer == "phone" else Peer.REALTIME
             link = self._world.link("bridge", peer)
-            self._world.at(self.now + cut.at_ns, partial(self._world.sever, link))
+            self._world.schedule(self.now + cut.at_ns, partial(self._world.sever, link))
 
-    def calm(self) -> None:
-        """All faults stop."""
-        for troubled in self._troubled.values():
-            troubled.calm()
-        for way in self._trouble.ways.values():
-            way.smooth()
+    def stop_impairments(self) -> None:
+        """Stop all impairments."""
+        for impaired in self._impaired_peers.values():
+            impaired.stop_impairments()
+        for way in self._plan.directions.values():
+            way.remove_impairments()
 
-    def act(self, do: Callable[..., list[Action]], *arguments: object) -> None:
-        """The caller does something: a method of the phone, without its `now`."""
-        if (phone := self._troubled.get("phone")) is None:
-            self._carry_out("phone", do.__name__, *arguments)
+    def perform(self, do: Callable[..., list[Action]], *arguments: object) -> None:
+        """Have the caller act: call a method of the phone, without its `now`."""
+        if (phone := self._impaired_peers.get("phone")) is None:
+            self._call_machine("phone", do.__name__, *arguments)
         else:
-            self._carry_out("phone", "relay", phone.act(do, *arguments, now=self.now))
+            self._call_machine("phone", "relay", phone.perform(do, *arguments, now=self.now))
 
     @property
-    def local(self) -> int:
-        """What the phone's clock shows (ns)."""
-        phone = self._troubled.get("phone")
-        return self.now if phone is None else phone.local(self.now)
+    def phone_now(self) -> int:
+        """The time of the phone's clock (ns)."""
+        phone = self._impaired_peers.get("phone")
+        return self.now if phone is None else phone.to_local_ns(self.now)
 
-    async def wait_until(self, is_so: Callable[[], bool], within_ns: int, what: str) -> None:
-        """Wait; `AssertionError` if it is not so in that time."""
-        if is_so():
+    async def wait_until(self, condition: Callable[[], bool], within_ns: int, failure: str) -> None:
+        """Wait until a condition is true; it is evaluated after each step. Raises `AssertionError`
+        with the text `failure` if that takes longer than `within_ns`."""
+        if condition():
             return
-        waiting = _Waiting(is_so)
-        self._waiting.append(waiting)
+        waiter = _Waiter(condition)
+        self._waiters.append(waiter)
         try:
-            with anyio.move_on_after(within_ns / 1e9):
-                await waiting.told.wait()
+            with anyio.move_on_after(within_ns / SECOND):
+                await waiter.fulfilled.wait()
         finally:
-            self._waiting.remove(waiting)
-        if not waiting.told.is_set():
-            raise AssertionError(f"{what} in {within_ns / 1e9:g} s")
+            self._waiters.remove(waiter)
+        if not waiter.fulfilled.is_set():
+            raise AssertionError(f"{failure} within {within_ns / SECOND:g} s")
 
-    async def attend(self) -> None:
-        """The agent's part, from the begin of its call to the end."""
+    async def run_agent(self) -> None:
+        """Run the agent from the start of its call to the end."""
         await self.started.wait()
         if self._call is not None:
             try:
                 await self._call.run(self._agent)
-            except Exception as error:  # the test is told when it asks for the end
-                self.problem = error
+            except Exception as error:  # raised by `PhoneCall.wait_for_end`
+                self.agent_error = error
         self.agent_done.set()
 
     @property
-    def exercised(self) -> dict[str, int]:
-        """How often each fault of the call has had its way."""
-        return self._trouble.exercised() if self.begun else {}
+    def impairment_counts(self) -> dict[str, int]:
+        """How often each impairment of the call has taken effect."""
+        return self._plan.applied_counts() if self.has_started else {}
 
-    def tell(self) -> str:
-        """The faults of the call, if any, and the last steps of the bridge that tell something."""
-        faults = [f"{name}: {count}" for name, count in self.exercised.items()]
-        if faults:
-            faults.insert(0, "The faults of the call, and how often each has had its way:")
-        return "\n".join([*faults, "The last steps of the call:", *map(str, self._steps)])
+    def failure_note(self) -> str:
+        """Return the impairments of the call, if any, and the last steps of the bridge."""
+        lines = [f"{name}: {count}" for name, count in self.impairment_counts.items()]
+        if lines:
+            lines.insert(0, "The impairments of the call, and how often each took effect:")
+        return "\n".join([*lines, "The last steps of the call:", *map(str, self._steps)])
 
     # For the loop.
 
     def advance(self, until: int | None) -> bool:
-        """As of `Outside`."""
-        if not self.begun or self.done or self.failure is not None:
+        """See `TimeSource.advance`."""
+        if not self.has_started or self.is_done or self.failure is not None:
             self.now = self.now if until is None else until
             return until is not None
         if until is not None and until not in self._alarms:
             self._alarms.add(until)
-            self._world.at(until, lambda: self._ring(until))
-        self._stirred = False
+            self._world.schedule(until, lambda: self._fire_alarm(until))
+        self._has_news = False
         try:
-            while not self._stirred:
+            while not self._has_news:
                 if not self._world.step():
-                    raise AssertionError("nothing is left to happen, and all wait")
+                    raise AssertionError("deadlock: all tasks wait, and nothing is scheduled")
                 self.now = self._world.now
-                self._tell()
-                self._tell_waiting()
-        except Exception as error:  # it is told by the test
+                self._deliver_notifications()
+                self._wake_waiters()
+        except Exception as error:  # raised by the test
             self._fail(error)
         return True
 
-    # What the parties are told.
+    # Notifications and steps.
 
-    def _ring(self, when: int) -> None:
+    def _fire_alarm(self, when: int) -> None:
         self._alarms.discard(when)
-        self._stirred = True
+        self._has_news = True
 
-    def _hear(self, machine: str, event: object) -> None:
+    def _on_notification(self, machine: str, event: object) -> None:
         if machine == "bridge":
-            self._untold.append(cast(Notification, event))
+            self._undelivered.append(cast(Notification, event))
 
-    def _tell(self) -> None:
-        """Tell the agent. What it does at once may lead to more, which comes behind the rest."""
-        if self._telling:
+    def _deliver_notifications(self) -> None:
+        """Deliver notifications to the agent. Its reactions may add more, which are delivered
+        last."""
+        if self._is_delivering:
             return
-        self._telling = True
-        while self._untold:
-            event = self._untold.popleft()
+        self._is_delivering = True
+        while self._undelivered:
+            event = self._undelivered.popleft()
             self.notifications.append(event)
-            self._stirred = True
+            self._has_news = True
             match event:
                 case CallStarted() if self._call is None:
                     self._call = self._make_call(event)
                     self.started.set()
                 case CallEnded():
-                    self.ended = event
+                    self.end = event
                     self.started.set()
                 case _:
                     pass
             if self._call is not None:
                 self._call.notify(event)
-        self._telling = False
+        self._is_delivering = False
 
     def _make_call(self, event: CallStarted) -> Call:
         bridge = self._bridge
         return Call(
-            event, self._command, lambda: bridge.items, lambda: bridge.playback_positions(self.now)
+            event,
+            self._send_command,
+            lambda: bridge.items,
+            lambda: bridge.playback_positions(self.now),
         )
 
-    def _tell_waiting(self) -> None:
-        for waiting in self._waiting:
-            if waiting.is_so():
-                self._stirred = True
-                waiting.told.set()
+    def _wake_waiters(self) -> None:
+        for waiter in self._waiters:
+            if waiter.condition():
+                self._has_news = True
+                waiter.fulfilled.set()
 
-    def _command(self, command: Command) -> None:
-        self._carry_out("bridge", "send", command)
+    def _send_command(self, command: Command) -> None:
+        self._call_machine("bridge", "send", command)
 
-    def _carry_out(self, machine: str, method: str, *arguments: object) -> None:
-        """Call a method of a machine. Misuse is for who did it; the rest is for the test."""
+    def _call_machine(self, machine: str, method: str, *arguments: object) -> None:
+        """Call a method of a machine. Misuse is raised here; other errors fail the test."""
         if self.failure is not None:
             return
         try:
@@ -265,63 +282,62 @@ class Stage:
             raise
         except Exception as error:
             self._fail(error)
-        self._tell()
+        self._deliver_notifications()
 
     def _fail(self, error: Exception) -> None:
         self.failure = error
         self.failed.set()
 
-    def _observe(self, step: Step) -> None:
-        """Note what the model makes, and what is worth to be shown."""
+    def _on_step(self, step: Step) -> None:
+        """Pass on the model's audio to the phone, and keep the steps that a failure shows."""
         if step.machine != "bridge":
             return
         kind = kind_of(str(step.arguments[1])) if step.method == "receive_text" else ""
         if kind == "response.output_audio.delta":
-            self._note_audio(str(step.arguments[1]))
+            self._add_audio(str(step.arguments[1]))
         elif step.outputs and kind != "media":
             shown = _without_round_trips(step)
             if shown.outputs:
                 self._steps.append(shown)
 
-    def _note_audio(self, text: str) -> None:
+    def _add_audio(self, text: str) -> None:
         try:
-            delta = msgspec.json.decode(text, type=_Delta)
-            self.phone.made(delta.item_id, delta.delta)
-        except msgspec.MsgspecError:  # a fault has changed it, and it is no audio
+            delta = msgspec.json.decode(text, type=_AudioDelta)
+            self.phone.add_generated_audio(delta.item_id, delta.delta)
+        except msgspec.MsgspecError:  # an impairment has changed it
             return
 
-    # The model's part.
+    # The model.
 
-    def _reply(self, request: ResponseRequest) -> Reply:
-        reply = self.model.reply_to(request)
-        for edit in self._trouble.edit_replies:
+    def _take_reply(self, request: ResponseRequest) -> Reply:
+        reply = self.model.take_reply(request)
+        for edit in self._plan.reply_edits:
             reply = edit(request.number, reply)
         return reply
 
-    def _turns(self) -> Iterator[str | None]:
+    def _turn_transcripts(self) -> Iterator[str | None]:
         while True:
-            words = self.phone.take_turn()
-            yield None if self._trouble.fails_to_transcribe else words
+            words = self.phone.take_turn_words()
+            yield None if self._plan.is_transcription_failing else words
 
-    def _trouble_peer(self, name: str, machine: MessageMachine) -> MessageMachine:
-        """A peer with what is wrong with it; most often nothing is, and costs nothing."""
-        if not self._trouble.touches(name):
+    def _impair(self, name: str, machine: MessageMachine) -> MessageMachine:
+        """Return a machine with its impairments; itself if it has none."""
+        if not self._plan.is_impaired(name):
             return machine
-        troubled = self._troubled[name] = Troubled(self._trouble, name, machine)
-        return troubled.machine
+        impaired = self._impaired_peers[name] = ImpairedPeer(self._plan, name, machine)
+        return impaired.machine
 
 
 def _without_round_trips(step: Step) -> Step:
-    """A step without what measures a round trip, every few seconds: a ping, and a mark that probes,
-    which comes with it."""
-    before = (None, *step.outputs)
-    told = tuple(
+    """Remove measurements of the round trip from a step: each is a ping and a mark after it."""
+    previous = (None, *step.outputs)
+    kept = tuple(
         output
-        for last, output in zip(before, step.outputs, strict=False)
+        for before, output in zip(previous, step.outputs, strict=False)
         if not isinstance(output, SendPing)
-        and not (isinstance(last, SendPing) and _is_mark(output))
+        and not (isinstance(before, SendPing) and _is_mark(output))
     )
-    return evolve(step, outputs=told)
+    return evolve(step, outputs=kept)
 
 
 def _is_mark(output: object) -> bool:

@@ -1,66 +1,71 @@
-"""What goes wrong in a call, as a value: the same for each call that it is given to."""
+"""The impairments of a call as a value: the same for each call that has it."""
 
 from typing import Final
 
 from attrs import Attribute, evolve, field, frozen
 
-from ..sim.batch.choices import Choices, Draw
-from ..sim.impairments.table import FAULTS, Trouble, draw_trouble
+from ..sim.choices import Choices, Draw
+from ..sim.impairments.plan import ImpairmentPlan
+from ..sim.impairments.table import IMPAIRMENTS, draw_impairments
 
-__all__ = ["NAMES", "NO_FAULTS", "Faults"]
+__all__ = ["IMPAIRMENT_NAMES", "NO_IMPAIRMENTS", "Impairments"]
 
-NAMES: Final = tuple(FAULTS)
-"""All faults, each by its name in the table of the simulator."""
+IMPAIRMENT_NAMES: Final = tuple(IMPAIRMENTS)
+"""The names of all impairments, as in the table of the simulator."""
 
-_ALWAYS: Final = 100
-_ONE_IN_TWO: Final = 50
+_ALWAYS_PERCENT: Final = 100
+_HALF_PERCENT: Final = 50
 
 
-def _are_known(
-    faults: object, attribute: "Attribute[tuple[str, ...]]", names: tuple[str, ...]
+def _check_names(
+    impairments: object, attribute: "Attribute[tuple[str, ...]]", names: tuple[str, ...]
 ) -> None:
-    del faults, attribute
+    del impairments, attribute
     for name in names:
-        if name not in NAMES:
-            raise KeyError(f"there is no fault named {name!r}: NAMES has all")
+        if name not in IMPAIRMENT_NAMES:
+            raise KeyError(f"there is no impairment {name!r}: see IMPAIRMENT_NAMES")
 
 
 @frozen(repr=False)
-class Faults:
-    """What goes wrong, and how long the ways are: `draws` decide it, or else all is as plain as it
-    can be. Of the faults with `names`, each is there in `percent` of a hundred calls; without names
-    any of all may be. `KeyError`: there is none of that name."""
+class Impairments:
+    """The impairments of a call, and the latencies of its links.
 
-    names: tuple[str, ...] = field(default=(), validator=_are_known)
+    `draws` decide both; without draws everything has its simplest value. With `names`, each of
+    these impairments occurs in `percent` of a hundred calls; without names, any may occur. Raises
+    `KeyError` if there is no impairment of a name.
+    """
+
+    names: tuple[str, ...] = field(default=(), validator=_check_names)
     draws: tuple[Draw, ...] = ()
-    percent: int = _ALWAYS
-    decided: tuple[str, ...] = field(default=(), eq=False)
-    """What the draws came to, for people."""
+    percent: int = _ALWAYS_PERCENT
+    decisions: tuple[str, ...] = field(default=(), eq=False)
+    """What the draws decided, for people."""
 
     @classmethod
-    def seeded(cls, seed: int, *names: str) -> "Faults":
-        """Those that are named, each as a seed says; or else some of all, or none."""
-        return _drawn(cls(names), Choices.seeded(seed))
+    def seeded(cls, seed: int, *names: str) -> "Impairments":
+        """Return impairments with these names, each as the seed decides; without names, some of
+        all, or none."""
+        return _draw(cls(names), Choices.from_seed(seed))
 
     @classmethod
-    def drawn_from(cls, choices: Choices, *names: str) -> "Faults":
-        """As chance says: each of those that are named one time in two; or else some of all, or
-        none."""
-        return _drawn(cls(names, percent=_ONE_IN_TWO), choices)
+    def drawn_from(cls, choices: Choices, *names: str) -> "Impairments":
+        """Return impairments drawn from `choices`: each of these names in half of the cases;
+        without names, some of all, or none."""
+        return _draw(cls(names, percent=_HALF_PERCENT), choices)
 
-    def make(self) -> Trouble:
-        """The faults of one call."""
-        plainest = Choices.drawn(lambda _, lowest, __: lowest)
-        choices = Choices.recorded(self.draws) if self.draws else plainest
-        return draw_trouble(choices, self.names, self.percent)
+    def make_plan(self) -> ImpairmentPlan:
+        """Return the plan for one call."""
+        simplest = Choices.from_source(lambda _, lowest, __: lowest)
+        choices = Choices.from_draws(self.draws) if self.draws else simplest
+        return draw_impairments(choices, self.names, self.percent)
 
     def __repr__(self) -> str:
-        return f"Faults({'; '.join(self.decided or self.names)})"
+        return f"Impairments({'; '.join(self.decisions or self.names)})"
 
 
-def _drawn(faults: Faults, choices: Choices) -> Faults:
-    draw_trouble(choices, faults.names, faults.percent)
-    return evolve(faults, draws=tuple(choices.made), decided=tuple(choices.decided))
+def _draw(impairments: Impairments, choices: Choices) -> Impairments:
+    draw_impairments(choices, impairments.names, impairments.percent)
+    return evolve(impairments, draws=tuple(choices.draws), decisions=tuple(choices.decisions))
 
 
-NO_FAULTS: Final = Faults()
+NO_IMPAIRMENTS: Final = Impairments()

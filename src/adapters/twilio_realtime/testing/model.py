@@ -1,4 +1,4 @@
-"""The model's part in a test: what it will say, as a test writes it down."""
+"""The model of a simulated call: its responses, as a test writes them."""
 
 import json
 from collections import deque
@@ -9,90 +9,101 @@ from attrs import define, field, frozen
 
 from twilio_realtime_core.errors import LocalProtocolError
 
-from ..sim.model.memory import ConversationItem
-from ..sim.model.realtime_peer import Complaint, RealtimePeer
-from ..sim.model.replies import FunctionCall, Reply, ReplyItem, ResponseRequest, Speech, Text
-from ..sim.scenarios import agent_voice, caller_voice
-from .handset import BYTES_A_MS
+from ..sim.model.conversation import StoredItem
+from ..sim.model.realtime_peer import RealtimePeer, SentError
+from ..sim.model.replies import (
+    FunctionCallReply,
+    Reply,
+    ReplyItem,
+    ResponseRequest,
+    SpokenReply,
+    TextReply,
+)
+from ..sim.scenarios.voices import agent_voice, caller_voice
+from .phone import BYTES_PER_MS
 
 __all__ = [
     "WORD_MS",
-    "Answer",
-    "Model",
-    "Said",
+    "HeardSpeech",
+    "ScriptedModel",
+    "ScriptedResponse",
+    "agent_speech",
+    "caller_speech",
     "function_call",
-    "spoken_by_agent",
-    "spoken_by_caller",
 ]
 
 WORD_MS: Final = 300
-"""How long a word of text takes to say."""
+"""The duration of a spoken word."""
 
-_ANY_RESPONSES: Final = 10_000
-"""Voices that are told apart: more responses than an hour has."""
+_FIRST_VOICE_SEED: Final = 10_000
+"""Seeds of the voices in which words are spoken, one for each speech. Lower seeds are left to
+tests."""
 
 
 @frozen
-class Said:
-    """One item of the agent: how much of it was heard, of how much that the model made; and the
-    words heard, those that were heard to their end."""
+class HeardSpeech:
+    """The speech of one item of the agent: how much of it was heard, how much the model generated,
+    and the words that were heard to their end."""
 
     item_id: str
-    ms: int
-    of_ms: int
+    heard_ms: int
+    generated_ms: int
     words: str
 
 
-Answer: TypeAlias = "str | ReplyItem | Reply | Sequence[str | ReplyItem] | Decide"
-"""One response: words or an item, several of them, or a whole `Reply`; or a function that is asked
-for one when its turn has come."""
+ScriptedResponse: TypeAlias = (
+    "str | ReplyItem | Reply | Sequence[str | ReplyItem] | ResponseFunction"
+)
+"""One response of the model: words or an item, a sequence of both, a `Reply`, or a function that
+returns one of these when the response is requested."""
 
-Decide: TypeAlias = Callable[[ResponseRequest], "Answer"]
-
-
-def function_call(name: str, /, **arguments: Any) -> FunctionCall:
-    """The model calls a function."""
-    return FunctionCall(name, json.dumps(arguments))
+ResponseFunction: TypeAlias = Callable[[ResponseRequest], "ScriptedResponse"]
 
 
-def spoken_by_caller(words: str) -> bytes:
-    """What `words` of a caller sound like."""
+def function_call(name: str, /, **arguments: Any) -> FunctionCallReply:
+    """Return an item by which the model calls a function."""
+    return FunctionCallReply(name, json.dumps(arguments))
+
+
+def caller_speech(words: str) -> bytes:
+    """Return the audio of `words` spoken by the caller."""
     return caller_voice(WORD_MS * len(words.split()))
 
 
-def spoken_by_agent(words: str, seed: int) -> Speech:
-    """`words` said by the model. Those of two seeds sound different."""
-    return Speech(agent_voice(WORD_MS * len(words.split()), seed), words)
+def agent_speech(words: str, seed: int) -> SpokenReply:
+    """Return the speech of `words` by the model. The audio differs by seed."""
+    return SpokenReply(agent_voice(WORD_MS * len(words.split()), seed), words)
 
 
 @define(eq=False)
-class Model:
-    """What the model will say, and what came of it."""
+class ScriptedModel:
+    """The model of a simulated call: its responses, and what it received."""
 
-    _answers: deque[Answer] = field(init=False, factory=deque[Answer])
-    _speeches: list[Speech] = field(init=False, factory=list[Speech])
+    _responses: deque[ScriptedResponse] = field(init=False, factory=deque[ScriptedResponse])
+    _speeches: list[SpokenReply] = field(init=False, factory=list[SpokenReply])
     peer: RealtimePeer | None = field(init=False, default=None)
-    """The server, once the call has begun."""
+    """The server, once the call has started."""
 
-    def replies(self, *answers: Answer) -> None:
-        """The next responses, one after the other, behind those given before. Words are spoken,
-        300 ms each. When there are none left, a response is empty.
+    def respond_with(self, *responses: ScriptedResponse) -> None:
+        """Add the next responses, after those added before. Words are spoken, 300 ms each. After
+        the last one, responses are empty.
 
-        `LocalProtocolError`: one of them is no `Answer`. What a function makes is looked at when
-        its turn has come, and ends the test."""
-        for answer in answers:
-            _check(answer)
-        self._answers += answers
+        Raises `LocalProtocolError` for what is not a `ScriptedResponse`. The result of a function
+        is checked when the response is requested, and fails the test.
+        """
+        for response in responses:
+            _check_response(response)
+        self._responses += responses
 
     @property
-    def conversation(self) -> list[ConversationItem]:
-        """All items of the conversation, of both sides, as the server knows them: not those of the
-        core, which agents have (`Call.items`)."""
+    def conversation(self) -> list[StoredItem]:
+        """All items of the conversation, of both sides, as the server has them. (`Call.items` of
+        the agent is the bridge's view.)"""
         return [] if self.peer is None else self.peer.conversation
 
     @property
-    def outputs(self) -> list[str]:
-        """What functions gave, in the order in which the model was told."""
+    def function_outputs(self) -> list[str]:
+        """The outputs of functions, in the order in which the model received them."""
         return [
             str(item.fields["output"])
             for item in self.conversation
@@ -100,62 +111,62 @@ class Model:
         ]
 
     @property
-    def complaints(self) -> list[Complaint]:
-        """Every error that the server answered."""
-        return [] if self.peer is None else self.peer.complaints
+    def errors(self) -> list[SentError]:
+        """Every `error` that the server sent."""
+        return [] if self.peer is None else self.peer.sent_errors
 
     # For the call.
 
-    def reply_to(self, request: ResponseRequest) -> Reply:
-        """The next response."""
-        answer = self._answers.popleft() if self._answers else Reply()
-        while callable(answer):
-            answer = answer(request)
-            _check(answer)
-        if isinstance(answer, Reply):
-            self._speeches += [item for item in answer.items if isinstance(item, Speech)]
-            return answer
-        if isinstance(answer, Sequence) and not isinstance(answer, str):
-            return Reply(tuple(map(self._item, answer)))
-        return Reply((self._item(answer),))
+    def take_reply(self, request: ResponseRequest) -> Reply:
+        """Remove the next response, and return it as a reply of the server."""
+        response = self._responses.popleft() if self._responses else Reply()
+        while callable(response):
+            response = response(request)
+            _check_response(response)
+        if isinstance(response, Reply):
+            self._speeches += [item for item in response.items if isinstance(item, SpokenReply)]
+            return response
+        if isinstance(response, Sequence) and not isinstance(response, str):
+            return Reply(tuple(map(self._make_item, response)))
+        return Reply((self._make_item(response),))
 
-    def _item(self, item: str | ReplyItem) -> ReplyItem:
+    def _make_item(self, item: str | ReplyItem) -> ReplyItem:
         if isinstance(item, str):
-            item = spoken_by_agent(item, _ANY_RESPONSES + len(self._speeches))
-        if isinstance(item, Speech):
+            item = agent_speech(item, _FIRST_VOICE_SEED + len(self._speeches))
+        if isinstance(item, SpokenReply):
             self._speeches.append(item)
         return item
 
-    def said(self, item_id: str, made: bytes, ms: int) -> Said:
-        """An item of which `made` is the audio, and `ms` were heard. A word is taken to lie where
-        it does if all of them take as long."""
+    def heard_speech(self, item_id: str, generated: bytes, heard_ms: int) -> HeardSpeech:
+        """Return what was heard of an item, given its audio and how much of it was heard. All words
+        of an item are taken to be of the same length."""
         for speech in self._speeches:
-            size = min(len(made), len(speech.audio))
-            if made[:size] == speech.audio[:size]:
-                words, of_ms = speech.transcript.split(), len(speech.audio) // BYTES_A_MS
-                count = len(words) * ms // of_ms if of_ms else 0
-                return Said(item_id, ms, of_ms, " ".join(words[:count]))
-        return Said(item_id, ms, len(made) // BYTES_A_MS, "")
+            size = min(len(generated), len(speech.audio))
+            if generated[:size] == speech.audio[:size]:
+                words, generated_ms = speech.transcript.split(), len(speech.audio) // BYTES_PER_MS
+                count = len(words) * heard_ms // generated_ms if generated_ms else 0
+                return HeardSpeech(item_id, heard_ms, generated_ms, " ".join(words[:count]))
+        return HeardSpeech(item_id, heard_ms, len(generated) // BYTES_PER_MS, "")
 
 
-def _check(answer: object) -> None:
-    if not _is_answer(answer):
+def _check_response(response: object) -> None:
+    if not _is_response(response):
         raise LocalProtocolError(
-            "a response is words, an item (`Speech`, `Text`, `function_call(...)`), a list of "
-            "both, a `Reply` of items, or a function that makes one of these: "
-            f"there is a {type(answer).__name__} that is no such thing"
+            "a response is words, an item (`SpokenReply`, `TextReply`, `function_call(...)`), a "
+            "list of both, a `Reply` of items, or a function that returns one of these: "
+            f"a {type(response).__name__} is not"
         )
 
 
-def _is_answer(answer: object) -> bool:
-    match answer:
-        case str() | Speech() | Text() | FunctionCall():
+def _is_response(response: object) -> bool:
+    match response:
+        case str() | SpokenReply() | TextReply() | FunctionCallReply():
             return True
         case Reply(items):
             return all(isinstance(each, ReplyItem) for each in tuple[object, ...](items))
         case Sequence():
             return all(
-                isinstance(each, str | ReplyItem) for each in cast("Sequence[object]", answer)
+                isinstance(each, str | ReplyItem) for each in cast("Sequence[object]", response)
             )
         case _:
-            return callable(answer)
+            return callable(response)

@@ -1,18 +1,19 @@
-"""A call that a test makes: what the caller does, what the model says, and what came of it.
+"""A simulated call as a test makes it: the caller's actions, the model's responses, the results.
 
 pytestmark = pytest.mark.call(agent=agent)
 
 async def test_the_agent_says_goodbye(call: PhoneCall) -> None:
-    call.model.replies("Hello, how can I help?", "Goodbye!")
-    await call.say("Hello")
-    await call.listen()
-    await call.say("That was all, thanks")
-    await call.ended()
-    assert call.heard[-1].words == "Goodbye!"
+call.model.respond_with("Hello, how can I help?", "Goodbye!")
+await call.say("Hello")
+await call.listen()
+await call.say("That was all, thanks")
+await call.wait_for_end()
+assert call.heard_speech[-1].words == "Goodbye!"
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import anyio
@@ -24,330 +25,356 @@ from twilio_realtime_core.machine.units import MS, SECOND
 from twilio_realtime_core.notifications import CallEnded, Notification
 
 from ..agents.call import CallHandler
-from .call_harness import Stage
-from .handset import BYTES_A_MS, Handset
-from .impairments import NO_FAULTS, Faults
-from .model import Answer, Model, Said, spoken_by_caller
+from .call_harness import CallHarness
+from .impairments import NO_IMPAIRMENTS, Impairments
+from .model import HeardSpeech, ScriptedModel, ScriptedResponse, caller_speech
+from .phone import BYTES_PER_MS, ItemTrackingPhone
 from .virtual_time import RUNTIMES, run
 
-__all__ = ["LIMIT_NS", "Line", "PhoneCall", "Story", "Turn"]
+__all__ = ["TEST_TIMEOUT_NS", "CallScript", "CallerTurn", "PhoneCall", "TranscriptLine"]
 
-LIMIT_NS: Final = 3600 * SECOND
-"""How long a test may take, in its own time: as long as a session of the Realtime API lasts."""
+TEST_TIMEOUT_NS: Final = 3600 * SECOND
+"""How long a test may take in virtual time: as long as a session of the Realtime API lasts."""
 
-_BEGIN_NS: Final = 20 * SECOND
-_AFTERWARDS_NS: Final = SECOND
-"""How long a call that has ended is still looked at."""
-_LATE_NS: Final = 4 * SECOND
-"""What a call may take to end on top of the time that its bridge gives the sockets: messages that
-faults keep back."""
-_KEY_NS: Final = 250 * MS
+_STREAM_START_TIMEOUT_NS: Final = 20 * SECOND
+_OBSERVE_AFTER_END_NS: Final = SECOND
+"""How long a call is observed after its end."""
+_DELAYED_MESSAGES_MS: Final = 4000
+"""How much longer than the bridge's own timeout a call may take to end, since impairments delay
+messages."""
+_KEY_INTERVAL_NS: Final = 250 * MS
 
 E = TypeVar("E", bound=Notification)
 
 
-class Line(NamedTuple):
-    """What somebody, the `caller` or the `agent`, has said."""
+class TranscriptLine(NamedTuple):
+    """What a speaker, the `caller` or the `agent`, has said."""
 
-    who: str
+    speaker: str
     words: str
 
 
 @frozen
-class Turn:
-    """A caller's turn: he presses keys, says something, and listens; he interrupts what is said to
-    him after so many ms, if any. `answers` are what the model says meanwhile."""
+class CallerTurn:
+    """A turn of the caller: they press keys, say something, and listen. With `interrupt_after_ms`
+    they interrupt the answer after so much of it. `responses` are those of the model meanwhile."""
 
     says: str = ""
     keys: str = ""
     interrupt_after_ms: int | None = None
-    answers: tuple[Answer, ...] = ()
+    responses: tuple[ScriptedResponse, ...] = ()
 
 
-async def _idle(call: object) -> None:
-    """An agent that does nothing: what the model says is all there is."""
+async def _do_nothing(call: object) -> None:
+    """The default agent: the call consists of the model's responses."""
     del call
 
 
-def _are_faults(call: object, attribute: "Attribute[Faults]", value: object) -> None:
+def _check_impairments(call: object, attribute: "Attribute[Impairments]", value: object) -> None:
     del call, attribute
-    if not isinstance(value, Faults):
+    if not isinstance(value, Impairments):
         raise LocalProtocolError(
-            "`faults` of a call are a `Faults`, such as "
-            f"`Faults.seeded(0, 'marks lost')`, and no {type(value).__name__}"
+            "the impairments of a call are an `Impairments`, such as "
+            f"`Impairments.seeded(0, 'marks lost')`, not a {type(value).__name__}"
         )
 
 
 @define(eq=False, repr=False, kw_only=True)
 class PhoneCall:
-    """One call. It begins when the caller first does something; what is to be set is set before.
+    """A simulated call. It starts when the caller first acts; attributes are to be set before.
 
-    The same test gives the same call. Whatever the caller does after the end does nothing.
+    The same test gives the same call. After the end, the caller's actions do nothing.
     """
 
-    agent: CallHandler = _idle
+    agent: CallHandler = _do_nothing
     config: CallConfig = field(factory=CallConfig)
-    parameters: dict[str, str] = field(factory=dict[str, str])
+    custom_parameters: dict[str, str] = field(factory=dict[str, str])
     """The custom parameters of the TwiML."""
-    faults: Faults = field(default=NO_FAULTS, validator=_are_faults)
+    impairments: Impairments = field(default=NO_IMPAIRMENTS, validator=_check_impairments)
     seed: int = 0
-    """Decides ids, and when exactly each frame is sent; and on trio, if the marker sets it, which
-    goes first of tasks that are ready at one instant."""
+    """The seed of ids and of the times of frames; and on trio, if the marker sets it, of the order
+    of tasks that are ready at one instant."""
     runtime: str = "asyncio"
-    model: Model = field(init=False, factory=Model)
-    """What the model is going to say, and what it was told."""
-    _stage: Stage = field(
-        init=False, default=Factory(lambda self: Stage(self.model), takes_self=True)
+    record_to: Path | None = None
+    """The file that the recording of the call is written to."""
+    model: ScriptedModel = field(init=False, factory=ScriptedModel)
+    """The model's responses, and what the model received."""
+    _harness: CallHarness = field(
+        init=False, default=Factory(lambda self: CallHarness(self.model), takes_self=True)
     )
     _interruptions: list[tuple[int, bytes, str]] = field(
         init=False, factory=list[tuple[int, bytes, str]]
     )
-    """Those that were arranged before the call began."""
+    """Interruptions planned before the call has started."""
+    _recording: list[str] = field(init=False, factory=list[str])
 
     def __repr__(self) -> str:
         return "<a simulated call>"
 
-    def run(self, story: "Story") -> None:
-        """Do `story`, in a loop of `runtime` with a time of its own. Afterwards the caller hangs
-        up, unless the call has ended, and it must end in time.
+    def run(self, script: "CallScript") -> None:
+        """Run `script` in a loop of `runtime` with virtual time. Then the caller hangs up, unless
+        the call has ended, and the call must end in time.
 
-        Raises what the story raises, then what the agent has raised, and `InvariantBroken` as soon
-        as the bridge breaks an invariant; `TimeoutError` if it takes more than `LIMIT_NS`; with the
-        faults and the last steps of the call as a note.
+        Raises what the script raises, else what the agent has raised; `InvariantBroken` as soon as
+        the bridge breaks an invariant; `TimeoutError` if the test takes more than
+        `TEST_TIMEOUT_NS`. A note on the exception has the impairments and the last steps of the
+        call.
         """
         if self.runtime not in RUNTIMES:
             raise LocalProtocolError(f"the runtime must be one of {', '.join(RUNTIMES)}")
-        run(self.runtime, partial(self._run, story), self._stage, self.seed)
+        try:
+            run(self.runtime, partial(self._run, script), self._harness, self.seed)
+        finally:
+            if self.record_to is not None:
+                self.record_to.write_text("".join(self._recording), encoding="utf-8")
 
     # What the caller does.
 
-    async def begin(self) -> None:
-        """Dial, unless that was done, and wait until the stream has begun."""
-        if not self._stage.begun:
-            self._dial()
-        # Another task may have dialled, and its stream not have begun.
-        await self._stage.wait_until(
-            lambda: self._phone.streaming, _BEGIN_NS, "no stream has begun"
+    async def dial(self) -> None:
+        """Dial, unless that was done, and wait until the stream has started."""
+        if not self._harness.has_started:
+            self._start_call()
+        # Another task may have dialled, and its stream not have started.
+        await self._harness.wait_until(
+            lambda: self._phone.has_stream_started,
+            _STREAM_START_TIMEOUT_NS,
+            "no stream started",
         )
-        self._stage.schedule_cuts()
+        self._harness.schedule_disconnects()
 
-    async def say(self, what: str | bytes, words: str = "") -> None:
-        """Say something, and wait until it is said: words (300 ms each, a noise that turn detection
-        takes for speech), or audio, µ-law at 8 kHz, that holds `words`."""
-        await self.begin()
-        audio, words = _as_speech(what, words)
-        self._stage.act(self._phone.speak, audio, words)
-        await self._stage.wait_until(
-            lambda: not self._phone.speaking or self._over, LIMIT_NS, "the caller has not done"
+    async def say(self, speech: str | bytes, words: str = "") -> None:
+        """Say something, and wait until it is said. `speech` is words, which are spoken as a noise
+        of 300 ms each that turn detection takes for speech; or audio, µ-law at 8 kHz, of `words`.
+        """
+        await self.dial()
+        audio, words = _to_speech(speech, words)
+        self._harness.perform(self._phone.speak, audio, words)
+        await self._harness.wait_until(
+            lambda: not self._phone.is_speaking or self._has_ended,
+            TEST_TIMEOUT_NS,
+            "the caller did not finish",
         )
 
-    def interrupt_after(self, *, ms: int, what: str | bytes = "No, wait", words: str = "") -> None:
-        """Have the caller say something once he has heard `ms` more of the agent, to the sample; 0
-        is its next sound. If he never hears so much, he does not. `LocalProtocolError`: `ms` is
-        negative."""
+    def interrupt_after(
+        self, *, ms: int, speech: str | bytes = "No, wait", words: str = ""
+    ) -> None:
+        """Have the caller say something once they have heard `ms` more of the agent, to the sample;
+        0 is its next sound. If they never hear so much, they say nothing. Raises
+        `LocalProtocolError` if `ms` is negative."""
         if ms < 0:
-            raise LocalProtocolError(f"interrupt_after: he cannot have heard {ms} ms")
-        interruption = ms, *_as_speech(what, words)
-        if self._stage.begun:
-            self._stage.act(self._phone.interrupt_after, *interruption)
+            raise LocalProtocolError(f"interrupt_after: {ms} ms cannot have been heard")
+        interruption = ms, *_to_speech(speech, words)
+        if self._harness.has_started:
+            self._harness.perform(self._phone.interrupt_after, *interruption)
         else:
             self._interruptions.append(interruption)
 
-    async def press(self, keys: str) -> None:
-        """Press keys, four a second. `LocalProtocolError`: no such key."""
-        await self.begin()
+    async def press_keys(self, keys: str) -> None:
+        """Press keys, four each second. Raises `LocalProtocolError` if there is no such key."""
+        await self.dial()
         for key in keys:
-            self._stage.act(self._phone.press, key)
-            await anyio.sleep(_KEY_NS / SECOND)
+            self._harness.perform(self._phone.press_key, key)
+            await anyio.sleep(_KEY_INTERVAL_NS / SECOND)
 
     async def wait(self, *, ms: int) -> None:
-        """Let time pass."""
-        await self.begin()
+        """Wait for `ms` of virtual time."""
+        await self.dial()
         await anyio.sleep(ms / 1000)
 
     async def listen(self, *, quiet_ms: int = 1500, within_ms: int = 600_000) -> None:
-        """Wait until nobody has said anything for `quiet_ms`, or the call has ended. That has to be
-        longer than agent and functions make the caller wait. `AssertionError`: it takes longer than
-        `within_ms`."""
-        await self.begin()
-        since = self._stage.now
+        """Wait until nobody has spoken for `quiet_ms`, or the call has ended. `quiet_ms` has to be
+        longer than the pauses that agent and functions make. Raises `AssertionError` if it takes
+        longer than `within_ms`."""
+        await self.dial()
+        quiet_since_ns = self._harness.now
 
-        def is_quiet() -> bool:
-            nonlocal since
-            quiet = self._phone.quiet_since(self._stage.local)
-            if quiet is None or self._phone.speaking or self._is_responding:
-                since = self._stage.now
-            return self._over or self._stage.now >= since + quiet_ms * MS
+        def measure_silence() -> bool:
+            nonlocal quiet_since_ns
+            agent_silent_since_ns = self._phone.silent_since_ns(self._harness.phone_now)
+            if agent_silent_since_ns is None or self._phone.is_speaking or self._is_responding:
+                quiet_since_ns = self._harness.now
+            return self._has_ended or self._harness.now >= quiet_since_ns + quiet_ms * MS
 
-        await self._stage.wait_until(is_quiet, within_ms * MS, "it was not quiet")
+        await self._harness.wait_until(measure_silence, within_ms * MS, "there was no silence")
 
-    async def told(self, kind: type[E], *, within_ms: int = 60_000) -> E:
-        """The next notification of a kind. `AssertionError`: none comes in that time."""
-        await self.begin()
+    async def wait_for(self, kind: type[E], *, within_ms: int = 60_000) -> E:
+        """Wait for the next notification of a kind, and return it. Raises `AssertionError` if there
+        is none in that time."""
+        await self.dial()
         seen = len(self.notifications)
 
-        def found() -> list[E]:
+        def new() -> list[E]:
             return [each for each in self.notifications[seen:] if isinstance(each, kind)]
 
-        what = f"the application was told of no {kind.__name__}"
-        await self._stage.wait_until(lambda: bool(found()), within_ms * MS, what)
-        return found()[0]
+        failure = f"no {kind.__name__} was notified"
+        await self._harness.wait_until(lambda: bool(new()), within_ms * MS, failure)
+        return new()[0]
 
     async def hang_up(self) -> None:
-        """Put the receiver down."""
-        await self.begin()
-        self._stage.act(self._phone.hang_up)
+        """End the call from the caller's side."""
+        await self.dial()
+        self._harness.perform(self._phone.hang_up)
 
-    async def ended(self, *, within_ms: int = 60_000) -> CallEnded:
-        """Wait until the call has ended, whoever ends it, and its agent with it.
+    async def wait_for_end(self, *, within_ms: int = 60_000) -> CallEnded:
+        """Wait until the call has ended, from either side, and its agent has returned.
 
-        Raises `AssertionError` if it has not in that time, and what the agent has raised.
+        Raises `AssertionError` if it does not end in that time, and once what the agent has raised.
         """
-        await self.begin()
-        stage = self._stage
-        await stage.wait_until(lambda: self._over, within_ms * MS, "the call has not ended")
-        await stage.agent_done.wait()
-        if (problem := stage.problem) is not None:
-            stage.problem = None
-            raise problem
-        assert stage.ended is not None  # noqa: S101 - it is over
-        return stage.ended
+        await self.dial()
+        harness = self._harness
+        await harness.wait_until(lambda: self._has_ended, within_ms * MS, "the call has not ended")
+        await harness.agent_done.wait()
+        if (error := harness.agent_error) is not None:
+            harness.agent_error = None
+            raise error
+        assert harness.end is not None  # noqa: S101 - the call has ended
+        return harness.end
 
-    async def follow(self, turns: Sequence[Turn]) -> None:
-        """Have one turn after the other, and listen to what each leads to."""
-        await self.begin()
+    async def take_turns(self, turns: Sequence[CallerTurn]) -> None:
+        """Take one turn after the other, and listen to the answer to each."""
+        await self.dial()
         for turn in turns:
-            self.model.replies(*turn.answers)
-            await self.press(turn.keys)
+            self.model.respond_with(*turn.responses)
+            await self.press_keys(turn.keys)
             await self.say(turn.says)
             if turn.interrupt_after_ms is not None:
                 self.interrupt_after(ms=turn.interrupt_after_ms)
             await self.listen()
 
-    # What came of it.
+    # Results.
 
     @property
-    def heard(self) -> list[Said]:
+    def heard_speech(self) -> list[HeardSpeech]:
         """What the caller has heard of each item of the agent, in the order of hearing."""
-        if not self._stage.begun:
+        if not self._harness.has_started:
             return []
-        items = self._phone.heard_items(self._stage.local)
-        return [self._said(item, size // BYTES_A_MS) for item, (_, size) in items.items()]
+        items = self._phone.heard_items(self._harness.phone_now)
+        return [self._heard_speech(item, size // BYTES_PER_MS) for item, (_, size) in items.items()]
 
     @property
     def heard_ms(self) -> int:
-        """How much of the agent the caller has heard, audio of the application's own included."""
-        return self._phone.heard_at(self._stage.local) // BYTES_A_MS if self._stage.begun else 0
+        """How much audio of the agent the caller has heard, clips of the application included."""
+        if not self._harness.has_started:
+            return 0
+        return self._phone.heard_bytes_at(self._harness.phone_now) // BYTES_PER_MS
 
     @property
-    def believed(self) -> list[Said]:
-        """What the model thinks was heard of each item, in the order of the conversation."""
+    def speech_in_conversation(self) -> list[HeardSpeech]:
+        """What the model takes to be heard of each item, in the order of its conversation."""
         return [
-            self._said(item.id, item.believed_ms)
+            self._heard_speech(item.id, item.assumed_heard_ms)
             for item in self.model.conversation
-            if item.spoken and item.believed_ms
+            if item.is_spoken and item.assumed_heard_ms
         ]
 
     @property
-    def transcript(self) -> list[Line]:
-        """What was said, as one who listens in would write it down: of the agent, the words heard.
-        It is in the order of beginning."""
-        if not self._stage.begun:
+    def transcript(self) -> list[TranscriptLine]:
+        """What was said, in the order of starting; of the agent, the words that were heard."""
+        if not self._harness.has_started:
             return []
-        lines = [(began, Line("caller", words)) for began, words in self._phone.lines]
-        for item, (began, size) in self._phone.heard_items(self._stage.local).items():
-            lines.append((began, Line("agent", self._said(item, size // BYTES_A_MS).words)))
+        lines = [
+            (start_ns, TranscriptLine("caller", words))
+            for start_ns, words in self._phone.utterances
+        ]
+        for item, (start_ns, size) in self._phone.heard_items(self._harness.phone_now).items():
+            words = self._heard_speech(item, size // BYTES_PER_MS).words
+            lines.append((start_ns, TranscriptLine("agent", words)))
         return [line for _, line in sorted(lines, key=lambda each: each[0])]
 
     @property
     def notifications(self) -> list[Notification]:
-        """What the application was told so far."""
-        return self._stage.notifications
+        """The notifications of the bridge so far."""
+        return self._harness.notifications
 
     @property
-    def exercised(self) -> dict[str, int]:
-        """The faults of the call, each with how often it has had its way so far; 1 where that
-        cannot be counted, as of a jitter."""
-        return self._stage.exercised
+    def impairment_counts(self) -> dict[str, int]:
+        """How often each impairment of the call has taken effect so far; 1 for those that cannot be
+        counted, such as jitter."""
+        return self._harness.impairment_counts
 
     @property
     def now_ms(self) -> float:
-        """How long the test has taken, in its own time."""
-        return self._stage.now / MS
+        """The virtual time since the start of the test."""
+        return self._harness.now / MS
 
-    def _said(self, item_id: str, ms: int) -> Said:
-        return self.model.said(item_id, self._phone.audio_of(item_id), ms)
-
-    @property
-    def _phone(self) -> Handset:
-        return self._stage.phone
+    def _heard_speech(self, item_id: str, heard_ms: int) -> HeardSpeech:
+        return self.model.heard_speech(item_id, self._phone.generated_audio(item_id), heard_ms)
 
     @property
-    def _over(self) -> bool:
-        return self._stage.ended is not None
+    def _phone(self) -> ItemTrackingPhone:
+        return self._harness.phone
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._harness.end is not None
 
     @property
     def _is_responding(self) -> bool:
-        return self.model.peer is not None and self.model.peer.responding
+        return self.model.peer is not None and self.model.peer.is_responding
 
     # The test as a whole.
 
-    def _dial(self) -> None:
-        trouble = self.faults.make()
-        phone = Handset(
+    def _start_call(self) -> None:
+        plan = self.impairments.make_plan()
+        phone = ItemTrackingPhone(
             url="wss://service/media-stream",
             seed=self.seed,
-            custom_parameters=self.parameters,
-            start_delay=trouble.start_delay_ns,
+            custom_parameters=self.custom_parameters,
+            start_delay_ns=plan.start_delay_ns,
         )
         for interruption in self._interruptions:
-            phone.interrupt_after(*interruption, self._stage.now)
-        self._stage.begin(phone, self.agent, self.config, trouble, self.seed)
+            phone.interrupt_after(*interruption, self._harness.now)
+        record = None if self.record_to is None else self._recording.append
+        self._harness.start_call(
+            phone, self.agent, self.config, plan, seed=self.seed, record=record
+        )
 
-    async def _run(self, story: "Story") -> None:
-        stage = self._stage
+    async def _run(self, script: "CallScript") -> None:
+        harness = self._harness
         failure: BaseException | None = None
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(stage.attend)
-            tasks.start_soon(self._give_up, tasks.cancel_scope)
+            tasks.start_soon(harness.run_agent)
+            tasks.start_soon(self._cancel_on_failure, tasks.cancel_scope)
             try:
-                with anyio.move_on_after(LIMIT_NS / SECOND) as limit:
-                    await story(self)
+                with anyio.move_on_after(TEST_TIMEOUT_NS / SECOND) as limit:
+                    await script(self)
                     await self._finish()
                 if limit.cancelled_caught:
-                    seconds = LIMIT_NS / SECOND
+                    seconds = TEST_TIMEOUT_NS / SECOND
                     failure = TimeoutError(
-                        f"the test still waited after {seconds:g} s of its own time"
+                        f"the test had not finished after {seconds:g} s of virtual time"
                     )
             except anyio.get_cancelled_exc_class():
                 raise
-            except BaseException as error:  # what is raised here would come in a group
+            except BaseException as error:  # the task group would wrap it in a group
                 failure = error
             tasks.cancel_scope.cancel()
-        stage.done = True
-        if (broken := stage.failure or failure) is not None:
-            broken.add_note(stage.tell())
-            if stage.problem is None:
-                raise broken
-            raise broken from stage.problem
+        harness.is_done = True
+        cause = harness.failure or failure
+        if cause is not None:
+            cause.add_note(harness.failure_note())
+            if harness.agent_error is None:
+                raise cause
+            raise cause from harness.agent_error
 
-    async def _give_up(self, scope: anyio.CancelScope) -> None:
-        await self._stage.failed.wait()
+    async def _cancel_on_failure(self, scope: anyio.CancelScope) -> None:
+        await self._harness.failed.wait()
         scope.cancel()
 
     async def _finish(self) -> None:
-        if not self._stage.begun:
+        if not self._harness.has_started:
             return
-        self._stage.calm()
-        if not self._over:
+        self._harness.stop_impairments()
+        if not self._has_ended:
             await self.hang_up()
-        await self.ended(within_ms=self.config.closing_timeout_ms + _LATE_NS // MS)
-        await anyio.sleep(_AFTERWARDS_NS / SECOND)
+        within_ms = self.config.closing_timeout_ms + _DELAYED_MESSAGES_MS
+        await self.wait_for_end(within_ms=within_ms)
+        await anyio.sleep(_OBSERVE_AFTER_END_NS / SECOND)
 
 
-Story: TypeAlias = Callable[[PhoneCall], Awaitable[object]]
-"""What happens in a call."""
+CallScript: TypeAlias = Callable[[PhoneCall], Awaitable[object]]
+"""What happens in a call: an async function of the call."""
 
 
-def _as_speech(what: str | bytes, words: str) -> tuple[bytes, str]:
-    return (spoken_by_caller(what), what) if isinstance(what, str) else (what, words)
+def _to_speech(speech: str | bytes, words: str) -> tuple[bytes, str]:
+    return (caller_speech(speech), speech) if isinstance(speech, str) else (speech, words)

@@ -1,9 +1,8 @@
-"""The plugin: the fixture `call`, and who runs the tests that ask for it.
+"""The pytest plugin: the fixture `call`, and a runner for the tests that use it.
 
-A test that asks for `call` is an `async def`, and runs in a loop of its own whose time is that of
-the simulated call: on trio, or on asyncio. The agent runs beside it in the same loop. No other
-plugin for async tests is needed, nor may one take all async tests for its own. With `@given` each
-example has a new call.
+A test that uses `call` is an `async def`. It runs in a new loop, on trio or asyncio, with the
+virtual time of the simulated call; the agent runs in the same loop. No other plugin for async tests
+is needed, and none may run all async tests. With `@given`, each example has a new call.
 """
 
 import inspect
@@ -21,43 +20,45 @@ __all__: list[str] = []
 
 _BOTH: Final = "both"
 _OPTION: Final = "call_runtime"
+_RUNS_IN_CALL: Final = "runs_in_call"
+"""The attribute of a test function that `_run_in_call` has made."""
 _HELP: Final = (
-    "the loop of tests with a simulated call: trio, asyncio, or both, one after the other"
+    "the runtime of tests with a simulated call: trio, asyncio, or both, one after the other"
 )
-_NO_TEST: Final = (
-    "a test that asks for `call` is an `async def`, and no other plugin runs it: "
-    "no `trio_mode` of pytest-trio, no `asyncio_mode = auto` of pytest-asyncio"
+_NOT_ASYNC: Final = (
+    "a test that uses `call` must be an `async def`, and no other plugin may run it: disable "
+    "`trio_mode` of pytest-trio and `asyncio_mode = auto` of pytest-asyncio"
 )
 _TOO_EARLY: Final = (
-    "`call` begins with the test, and not with its fixtures: use a helper function that is given it"
+    "`call` starts with the test, after its fixtures: pass it to a helper function instead"
 )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Which loop."""
+    """Add the option of the runtime."""
     group = parser.getgroup("twilio-realtime", "tests of agents in simulated calls")
     group.addoption("--call-runtime", choices=["trio", "asyncio", _BOTH], help=_HELP)
     parser.addini(_OPTION, _HELP, default="")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker."""
+    """Register the marker `call`."""
     config.addinivalue_line(
         "markers",
-        "call(agent, config, parameters, faults, seed, runtime): what the call of the fixture "
-        "`call` is like; see PhoneCall. The nearest marker counts, for each of them.",
+        "call(agent, config, custom_parameters, impairments, seed, runtime, record_to): attributes "
+        "of the fixture `call`; see PhoneCall. The nearest marker applies, for each attribute.",
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Both loops, if they are asked for."""
-    if "call" in metafunc.fixturenames and _runtime(metafunc.config) == _BOTH:
+    """Run tests on both runtimes, if chosen."""
+    if "call" in metafunc.fixturenames and _configured_runtime(metafunc.config) == _BOTH:
         metafunc.parametrize("call", ["trio", "asyncio"], indirect=True)
 
 
-class _Booked:
-    """Stands for a call until the test begins. A fixture of one test would do for all examples of
-    Hypothesis together, and each needs a call of its own."""
+class _CallPlaceholder:
+    """Takes the place of a call until the test starts. Hypothesis runs all examples of a test with
+    the same fixtures, and each example needs a new call."""
 
     __slots__ = ("_runtime", "options")
 
@@ -69,7 +70,7 @@ class _Booked:
         return "<a simulated call>"
 
     def __getattr__(self, name: str) -> NoReturn:
-        # Whoever looks for what any object may have, such as pytest, has to go on.
+        # An `AttributeError`, since pytest and others look for optional attributes.
         raise AttributeError(f"call.{name}: {_TOO_EARLY}")
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -77,72 +78,75 @@ class _Booked:
             raise AttributeError(f"call.{name}: {_TOO_EARLY}")
         super().__setattr__(name, value)
 
-    def of(self, test: pytest.Item) -> None:
-        """It is this test that begins."""
-        runtime = _runtime(test.config)
+    def configure_for(self, test: pytest.Item) -> None:
+        """Set the options of the call of a test, from its markers."""
+        runtime = _configured_runtime(test.config)
         if runtime in ("", _BOTH):
             runtime = "trio" if find_spec("trio") else "asyncio"
         self.options = {"runtime": runtime}
         for marker in reversed(list(test.iter_markers("call"))):
             if marker.args:
-                raise pytest.UsageError("the marker `call` takes names: call(agent=...)")
+                raise pytest.UsageError(
+                    "the marker `call` takes keyword arguments: call(agent=...)"
+                )
             self.options |= marker.kwargs
         if self._runtime is not None:
             self.options["runtime"] = self._runtime
 
-    def make(self) -> "PhoneCall":
-        """A new call."""
-        from .phone_call import PhoneCall  # noqa: PLC0415 - who tests no calls need not wait for it
+    def create_call(self) -> "PhoneCall":
+        """Create a new call."""
+        from .phone_call import PhoneCall  # noqa: PLC0415 - it takes long to import
 
         return PhoneCall(**self.options)
 
 
 @pytest.fixture(scope="module")
 def call(request: pytest.FixtureRequest) -> Any:
-    """A simulated call, with an agent of one's own: a `PhoneCall`."""
-    return _Booked(getattr(request, "param", None))
+    """A simulated call with your agent: a `PhoneCall`."""
+    return _CallPlaceholder(getattr(request, "param", None))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a test that asks for a call."""
-    booked = [each for each in pyfuncitem.funcargs.values() if isinstance(each, _Booked)]
-    if not booked:
+    """Run a test that uses `call`."""
+    values = pyfuncitem.funcargs.values()
+    placeholders = [each for each in values if isinstance(each, _CallPlaceholder)]
+    if not placeholders:
         return None
-    booked[0].of(pyfuncitem)
+    placeholders[0].configure_for(pyfuncitem)
     test = pyfuncitem.obj
-    given = {name: pyfuncitem.funcargs.get(name) for name in inspect.signature(test).parameters}
-    if not any(isinstance(each, _Booked) for each in given.values()):
-        pytest.fail(
-            f"a fixture asks for `call`, and the test does not: {_TOO_EARLY}", pytrace=False
-        )
+    arguments = {name: pyfuncitem.funcargs.get(name) for name in inspect.signature(test).parameters}
+    if not any(isinstance(each, _CallPlaceholder) for each in arguments.values()):
+        pytest.fail(f"a fixture uses `call`, and the test does not: {_TOO_EARLY}", pytrace=False)
     handle = getattr(test, "hypothesis", None)
     if handle is not None:
-        handle.inner_test = _in_a_call(handle.inner_test)
+        handle.inner_test = _run_in_call(handle.inner_test)
         return None
-    _in_a_call(test)(**given)
+    _run_in_call(test)(**arguments)
     return True
 
 
-def _in_a_call(test: Callable[..., Any]) -> Callable[..., None]:
-    """The test, as a function that is not async."""
-    if getattr(test, "makes_a_call", False):
+def _run_in_call(test: Callable[..., Any]) -> Callable[..., None]:
+    """Return a function that runs an async test in a call."""
+    if getattr(test, _RUNS_IN_CALL, False):
         return test
     if not inspect.iscoroutinefunction(test):
-        pytest.fail(_NO_TEST, pytrace=False)
+        pytest.fail(_NOT_ASYNC, pytrace=False)
 
     @wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
-        booked = {name: each for name, each in kwargs.items() if isinstance(each, _Booked)}
+        placeholders = {
+            name: each for name, each in kwargs.items() if isinstance(each, _CallPlaceholder)
+        }
 
-        async def story(call: "PhoneCall") -> None:
-            await partial(test, *args, **{**kwargs, **dict.fromkeys(booked, call)})()
+        async def script(call: "PhoneCall") -> None:
+            await partial(test, *args, **{**kwargs, **dict.fromkeys(placeholders, call)})()
 
-        next(iter(booked.values())).make().run(story)
+        next(iter(placeholders.values())).create_call().run(script)
 
-    vars(run)["makes_a_call"] = True
+    vars(run)[_RUNS_IN_CALL] = True
     return run
 
 
-def _runtime(config: pytest.Config) -> str:
+def _configured_runtime(config: pytest.Config) -> str:
     return str(config.getoption(_OPTION, default=None) or config.getini(_OPTION))

@@ -1,4 +1,4 @@
-"""Random calls: a pure function of their seed, checked, and broken where the bridge is."""
+"""Random calls: pure functions of their seeds, which find planted bugs."""
 
 import os
 import shutil
@@ -14,19 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twilio_realtime.sim.batch.batch import Result, run_call, run_calls, run_job, seeds
-from twilio_realtime.sim.batch.choices import Choices
-from twilio_realtime.sim.batch.random_call import MakeBridge, RandomCall
+from twilio_realtime.sim.batch.batch import CallResult, run_call, run_calls, run_job, split_seeds
+from twilio_realtime.sim.batch.random_call import MakeBridge
 from twilio_realtime.sim.batch.summary import Summary
-from twilio_realtime.sim.batch.transition_coverage import TRANSITIONS, visits
-from twilio_realtime.sim.impairments.table import FAULTS, draw_trouble
+from twilio_realtime.sim.batch.transition_coverage import TRANSITIONS
+from twilio_realtime.sim.choices import Choices
+from twilio_realtime.sim.impairments.table import IMPAIRMENTS, draw_impairments
 from twilio_realtime_core import Action, Bridge, CallConfig, Command, HangUp, Peer
 
 CALLS = range(40)
 
 
 def first_seed() -> int:
-    """Each commit tries calls of its own; where there is no repository, all try the same."""
+    """A seed that depends on the commit, so that each commit tries other calls; 0 without git."""
     git = shutil.which("git")
     if git is None:
         return 0
@@ -40,8 +40,8 @@ def first_seed() -> int:
 FIRST = first_seed()
 
 
-def told(results: list[Result]) -> str:
-    """What went wrong, each with the command that makes the call again."""
+def failures_text(results: list[CallResult]) -> str:
+    """The failures, each with the command that repeats the call."""
     return "\n\n".join(
         f"twilio-realtime simulate --calls 1 --seed {each.seed} --level {each.level}\n"
         f"{each.failure}"
@@ -51,32 +51,32 @@ def told(results: list[Result]) -> str:
 
 
 @pytest.mark.parametrize("job", range(20))
-def test_calls_that_no_commit_before_has_tried_go_well(job: int) -> None:
+def test_calls_with_seeds_of_this_commit_succeed(job: int) -> None:
     first = FIRST + 20 * job
-    assert told(run_job(range(first, first + 20))) == ""
+    assert failures_text(run_job(range(first, first + 20))) == ""
 
 
 @pytest.mark.parametrize("job", range(4))
-def test_nor_do_they_go_wrong_at_byte_level(job: int) -> None:
+def test_byte_calls_with_seeds_of_this_commit_succeed(job: int) -> None:
     first = FIRST + 12 * job
-    assert told(run_job(range(first, first + 12), partial(run_call, level="bytes"))) == ""
+    assert failures_text(run_job(range(first, first + 12), partial(run_call, level="bytes"))) == ""
 
 
 @pytest.fixture(scope="module")
-def results() -> list[Result]:
+def results() -> list[CallResult]:
     return run_job(CALLS)
 
 
-def test_no_invariant_is_broken(results: list[Result]) -> None:
-    assert told(results) == ""
+def test_no_invariant_is_broken(results: list[CallResult]) -> None:
+    assert failures_text(results) == ""
 
 
-def test_a_call_is_a_function_of_its_seed(results: list[Result]) -> None:
+def test_a_call_is_a_function_of_its_seed(results: list[CallResult]) -> None:
     assert run_job(CALLS[:10]) == results[:10]
-    assert len({(result.duration_ns, result.seen) for result in results}) > len(CALLS) / 2
+    assert len({(result.duration_ns, result.received) for result in results}) > len(CALLS) / 2
 
 
-def test_workers_come_to_the_same_results(results: list[Result]) -> None:
+def test_workers_produce_the_same_results(results: list[CallResult]) -> None:
     with ThreadPoolExecutor(2) as pool:
         jobs = [CALLS[:3], CALLS[3:5]]
         several = [each for job in run_calls(jobs, pool) for each in job]
@@ -84,46 +84,46 @@ def test_workers_come_to_the_same_results(results: list[Result]) -> None:
 
 
 @pytest.mark.parametrize("sent", [1, 87])
-def test_a_call_that_is_lost_before_it_comes_to_the_bridge_has_never_begun(sent: int) -> None:
+def test_a_call_lost_before_the_bridge_has_never_begun(sent: int) -> None:
     cut = {"lost at, ms": 0, "after so many bytes": sent}
     chosen = {"percent of the faults": 3, "the phone's socket closed": 99, **cut}
-    choices = Choices.drawn(lambda label, low, _: chosen.get(label, low))
+    choices = Choices.from_source(lambda label, low, _: chosen.get(label, low))
     result = run_call(choices=choices, level="bytes")
     assert result.failure is None
     assert result.outcome == "NEVER_BEGUN"
 
 
-def test_work_that_nobody_waits_for_is_not_begun() -> None:
-    begun: list[object] = []
+def test_closing_the_results_cancels_pending_jobs() -> None:
+    started: list[object] = []
 
     class Pool(ThreadPoolExecutor):
         def submit(self, fn: Any, /, *arguments: Any, **more: Any) -> Any:
-            def begin() -> Any:
-                begun.append(arguments)
+            def run() -> Any:
+                started.append(arguments)
                 return fn(*arguments, **more)
 
-            return super().submit(begin)
+            return super().submit(run)
 
     with Pool(1) as pool:
-        coming = run_calls([[seed] for seed in range(50)], pool)
-        next(coming)
-        coming.close()
-    assert len(begun) < 50
+        results = run_calls([[seed] for seed in range(50)], pool)
+        next(results)
+        results.close()
+    assert len(started) < 50
 
 
 @pytest.mark.parametrize("calls", [1, 24, 25, 26, 100])
 def test_jobs_hold_every_seed_once(calls: int) -> None:
-    assert [seed for job in seeds(7, calls) for seed in job] == list(range(7, 7 + calls))
+    assert [seed for job in split_seeds(7, calls) for seed in job] == list(range(7, 7 + calls))
 
 
-def test_a_call_has_the_same_steps_from_run_to_run_and_across_hash_seeds() -> None:
+def test_hash_seeds_do_not_change_a_calls_steps() -> None:
     program = (
-        "from twilio_realtime.sim.batch.choices import Choices\n"
+        "from twilio_realtime.sim.choices import Choices\n"
         "from twilio_realtime.sim.batch.random_call import RandomCall\n"
         "for level in ('messages', 'bytes'):\n"
         "    for seed in (3, 5):\n"
-        "        call = RandomCall(Choices.seeded(seed), None, level)\n"
-        "        call.world.observers.append(print)\n"
+        "        call = RandomCall(Choices.from_seed(seed), None, level)\n"
+        "        call.world.step_observers.append(print)\n"
         "        print(call.run())\n"
     )
     first, second = (
@@ -145,33 +145,39 @@ def test_a_call_has_the_same_steps_from_run_to_run_and_across_hash_seeds() -> No
 @settings(max_examples=5)
 @given(st.data())
 def test_hypothesis_can_choose_a_call(data: st.DataObject) -> None:
-    choices = Choices.drawn(lambda label, low, high: data.draw(st.integers(low, high), label=label))
+    choices = Choices.from_source(
+        lambda label, low, high: data.draw(st.integers(low, high), label=label)
+    )
     assert run_call(choices=choices).failure is None
 
 
-class Deaf(Bridge):
-    """A planted bug: the end of the stream is not noticed."""
+class IgnoresStreamEnd(Bridge):
+    """A planted bug: the end of the stream is ignored."""
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         return [] if peer is Peer.TWILIO else super().closed(peer, code, reason, now)
 
 
-class Stubborn(Bridge):
-    """A planted bug: it does not hang up."""
+class IgnoresHangUp(Bridge):
+    """A planted bug: `HangUp` is ignored."""
 
     def send(self, command: Command, now: int) -> list[Action]:
         return [] if isinstance(command, HangUp) else super().send(command, now)
 
 
-class Clumsy(Bridge):
+class RaisesOnPong(Bridge):
     """A planted bug: an exception."""
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
         raise RuntimeError("oh")
 
 
-@pytest.mark.parametrize(("bridge", "invariant"), [(Deaf, 10), (Stubborn, 13), (Clumsy, -1)])
-def test_a_planted_bug_is_found_with_what_led_to_it(bridge: MakeBridge, invariant: int) -> None:
+@pytest.mark.parametrize(
+    ("bridge", "invariant"), [(IgnoresStreamEnd, 10), (IgnoresHangUp, 13), (RaisesOnPong, -1)]
+)
+def test_a_planted_bug_is_found_and_shown_with_its_trace(
+    bridge: MakeBridge, invariant: int
+) -> None:
     found = next(
         result
         for result in (run_call(seed, make_bridge=bridge) for seed in range(50))
@@ -181,87 +187,77 @@ def test_a_planted_bug_is_found_with_what_led_to_it(bridge: MakeBridge, invarian
     assert failure is not None
     assert (found.outcome, failure.invariant) == ("FAILED", invariant)
     assert failure.trace
-    assert told([found]).startswith(f"twilio-realtime simulate --calls 1 --seed {found.seed} ")
+    assert failures_text([found]).startswith(
+        f"twilio-realtime simulate --calls 1 --seed {found.seed} "
+    )
     assert str(failure).endswith(f"invariant {invariant}: {failure.text}")
 
 
-def test_a_failure_that_does_not_come_again_is_told_all_the_same() -> None:
+def test_an_unrepeatable_failure_is_reported_as_such() -> None:
     calls: list[Bridge] = []
 
-    class Moody(Bridge):
+    class RaisesOnce(Bridge):
         def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
             if calls[0] is self:
                 raise RuntimeError("oh")
             return super().pong(peer, payload, now)
 
     def make(config: CallConfig) -> Bridge:
-        calls.append(Moody(config))
+        calls.append(RaisesOnce(config))
         return calls[-1]
 
-    seed = next(seed for seed in range(50) if run_call(seed, make_bridge=Clumsy).failure)
+    seed = next(seed for seed in range(50) if run_call(seed, make_bridge=RaisesOnPong).failure)
     result = run_call(seed, make_bridge=make)
     assert result.outcome == "FAILED"
     assert result.failure is not None
-    told = "RuntimeError: oh; and not so when the same call was made again"
-    assert result.failure.text == told
+    assert result.failure.text == "RuntimeError: oh; not so when the same call was repeated"
 
 
-# What is drawn.
+# Drawn impairments.
 
 
-def test_every_fault_can_be_drawn_and_says_what_it_is() -> None:
-    highest = Choices.drawn(lambda _, __, high: high)
-    trouble = draw_trouble(highest)
-    assert list(trouble.added) == list(FAULTS)
-    assert set(FAULTS) <= set(highest.decided)
-    assert trouble.exercised()["a server that refuses"] == 1
-    assert trouble.exercised()["marks lost"] == 0
+def test_every_impairment_can_be_drawn_and_is_described() -> None:
+    highest = Choices.from_source(lambda _, __, high: high)
+    plan = draw_impairments(highest)
+    assert list(plan.rules_by_name) == list(IMPAIRMENTS)
+    assert set(IMPAIRMENTS) <= set(highest.decisions)
+    assert plan.applied_counts()["a server that refuses"] == 1
+    assert plan.applied_counts()["marks lost"] == 0
 
 
-def test_without_chance_there_is_no_fault() -> None:
-    assert draw_trouble(Choices.drawn(lambda _, low, __: low)).added == {}
+def test_the_plainest_choices_draw_no_impairment() -> None:
+    assert draw_impairments(Choices.from_source(lambda _, low, __: low)).rules_by_name == {}
 
 
-# What was tried.
+# Summaries.
 
 
-def test_faults_and_transitions_are_seen(results: list[Result]) -> None:
+def test_impairments_and_transitions_are_counted(results: list[CallResult]) -> None:
     summary = Summary()
     for result in results:
         summary.add(result)
     assert summary.calls == len(CALLS)
-    assert len(summary.faults) > len(FAULTS) / 2
+    assert len(summary.impairments) > len(IMPAIRMENTS) / 2
     assert len(summary.transitions) > len(TRANSITIONS) / 2
     assert set(summary.transitions) | set(summary.missing_transitions) == set(TRANSITIONS)
-    assert {"clear", "conversation.item.truncate", "Interrupted"} <= set(summary.seen)
-    told = summary.as_json()
-    assert told["calls"] == sum(told["outcomes"].values()) == len(CALLS)
-    assert told["seconds"] > 60
-    assert told["lasted_ms"]["5"] <= told["lasted_ms"]["95"]
+    assert {"clear", "conversation.item.truncate", "Interrupted"} <= set(summary.received)
+    report = summary.to_json()
+    assert report["calls"] == sum(report["outcomes"].values()) == len(CALLS)
+    assert report["seconds"] > 60
+    assert report["duration_ms"]["5"] <= report["duration_ms"]["95"]
 
 
-def test_the_sum_does_not_depend_on_the_order(results: list[Result]) -> None:
+def test_the_sum_does_not_depend_on_the_order(results: list[CallResult]) -> None:
     one, other = Summary(), Summary()
     for result in results:
         one.add(result)
     for result in reversed(results):
         other.add(result)
-    assert one.as_json() == other.as_json()
+    assert one.to_json() == other.to_json()
 
 
-def test_no_calls_have_tried_nothing() -> None:
+def test_a_summary_of_no_calls_is_empty() -> None:
     nothing = Summary()
-    assert nothing.lasted_ms(50) == 0
+    assert nothing.duration_percentile_ms(50) == 0
     assert nothing.missing_transitions == list(TRANSITIONS)
-    assert nothing.missing_faults == list(FAULTS)
-
-
-def test_visits_are_those_of_the_context() -> None:
-    with visits() as seen:
-        call = RandomCall(Choices.seeded(0), "question")
-        assert call.run() is None
-        with visits() as nothing:
-            pass
-    assert nothing == set()
-    assert ("stream", "STREAMING", "MEDIA") in seen
-    assert seen <= set(TRANSITIONS)
+    assert nothing.missing_impairments == list(IMPAIRMENTS)

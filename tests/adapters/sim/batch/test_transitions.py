@@ -1,69 +1,72 @@
-"""Which calls go through the rare transitions of the core's tables, and which transitions no call
-goes through."""
+"""The calls that take the rare transitions of the core's tables, and those that no call takes."""
 
 import re
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from twilio_realtime.sim.batch.application import COMMANDS, Application
+from twilio_realtime.sim.batch.application import RANDOM_COMMANDS, SimApplication
 from twilio_realtime.sim.batch.batch import run_call
-from twilio_realtime.sim.batch.choices import Choices
-from twilio_realtime.sim.batch.summary import GAPS
-from twilio_realtime.sim.batch.transition_coverage import TRANSITIONS
-from twilio_realtime.sim.impairments.table import FAULTS
-from twilio_realtime_core import Command, HangUp, SendEvent
+from twilio_realtime.sim.batch.random_call import RandomCall
+from twilio_realtime.sim.batch.summary import UNREACHABLE_TRANSITIONS
+from twilio_realtime.sim.batch.transition_coverage import TRANSITIONS, TransitionCoverage
+from twilio_realtime.sim.choices import Choices
+from twilio_realtime.sim.impairments.table import IMPAIRMENTS
+from twilio_realtime_core import Bridge, Command, HangUp, SendEvent
+from twilio_realtime_core.machine.lifecycles import TURN, TurnInput, TurnState
 from twilio_realtime_core.protocols.realtime import CommitAudio, CreateResponse, UpdateSession
 
 DOCS = Path(__file__).parents[4] / "docs" / "simulation.md"
 
 
-def wishing(faults: tuple[str, ...], wished: Mapping[str, int]) -> Choices:
-    """The plainest choices, but for some faults and what is wished for by label."""
-    assert set(faults) <= set(FAULTS)
+def choices_with(faults: tuple[str, ...], chosen: Mapping[str, int]) -> Choices:
+    """The lowest choices, except for some faults and the values chosen by label."""
+    assert set(faults) <= set(IMPAIRMENTS)
 
     def choose(label: str, low: int, high: int) -> int:
         if label in faults or (faults and label == "percent of the faults"):
             return high
-        return min(wished.get(label, low), high)
+        return min(chosen.get(label, low), high)
 
-    return Choices.drawn(choose)
+    return Choices.from_source(choose)
 
 
-def drawn_as(command: Command) -> int:
+def draw_of(command: Command) -> int:
     """The draw that gives this command."""
-    plain = Choices.drawn(lambda _, low, __: low)
-    idle = Application([], lambda _: None, lambda _, __: None)
-    made = [make(idle, plain) for _, make in COMMANDS]
-    return sum(weight for weight, _ in COMMANDS[: made.index(command)])
+    lowest = Choices.from_source(lambda _, low, __: low)
+    idle = SimApplication([], lambda _: None, lambda _, __: None)
+    made = [make(idle, lowest) for _, make in RANDOM_COMMANDS]
+    return sum(weight for weight, _ in RANDOM_COMMANDS[: made.index(command)])
 
 
-HUNG_UP_AT_FIRST = {"commands": 1, "a command at first": 99, "command": drawn_as(HangUp())}
+HUNG_UP_AT_FIRST = {"commands": 1, "a command at first": 99, "command": draw_of(HangUp())}
 CROSSING = {
     "commands at a moment": 1,
     "moment": 0,  # when the caller begins to speak
     "command after, ms": 770,
-    "command": drawn_as(SendEvent(CreateResponse())),
+    "command": draw_of(SendEvent(CreateResponse())),
 }
 SPEECH_STOPPED = {"of which kind": 4}
 NOT_COMMITTED = {"of which kind": 14, "how many": 3}
-COMMITTED = {"commands": 1, "command at, ms": 3000, "command": drawn_as(SendEvent(CommitAudio()))}
+COMMITTED = {"commands": 1, "command at, ms": 3000, "command": draw_of(SendEvent(CommitAudio()))}
 UPDATED = {
     "commands": 1,
     "command at, ms": 3000,
-    "command": drawn_as(SendEvent(UpdateSession({"type": "realtime", "instructions": "x"}))),
+    "command": draw_of(SendEvent(UpdateSession({"type": "realtime", "instructions": "x"}))),
 }
 
 RARE: list[tuple[str, tuple[str, ...], dict[str, int], set[str]]] = [
     ("greeting", (), HUNG_UP_AT_FIRST, {"stream UNOPENED CLOSE"}),
-    ("greeting", ("start lost",), {}, {"stream WAITING STOP"}),
-    ("greeting", ("start lost",), {"start within": 1}, {"stream WAITING CLOSE"}),
+    ("greeting", ("start lost",), {}, {"stream AWAITING_START STOP"}),
+    ("greeting", ("start lost",), {"start within": 1}, {"stream AWAITING_START CLOSE"}),
     (
         "greeting",
         ("start lost", "the phone's socket reset"),
         {"lost at, ms": 500},
-        {"stream WAITING CLOSED"},
+        {"stream AWAITING_START CLOSED"},
     ),
     ("keys", (), {}, {"stream STREAMING DTMF", "stream STREAMING MARK"}),
     ("greeting", ("a server that refuses",), {}, {"session OPENING CLOSED"}),
@@ -110,41 +113,55 @@ RARE: list[tuple[str, tuple[str, ...], dict[str, int], set[str]]] = [
         {"behind which kind": 2},
         {"response INTERRUPTED CREATED"},
     ),
-    ("barge-in-early", ("audio behind its response",), {}, {"response SILENCED AUDIO"}),
+    ("barge-in-early", ("audio behind its response",), {}, {"response INTERRUPTED_DONE AUDIO"}),
     (
         "barge-in-early",
         ("a response that ends late",),
         {"behind which kind": 1},
-        {"slot ACTIVE CREATED", "slot ACTIVE OTHER_DONE"},
+        {"active_response ACTIVE CREATED", "active_response ACTIVE OTHER_DONE"},
     ),
-    ("requests-that-cross", (), {}, {"slot ACTIVE NOT_ANSWERED"}),
-    ("requests-beside", (), {}, {"slot ASKED OTHER_DONE"}),
-    ("greeting", ("requests refused",), {}, {"slot ASKED REFUSED"}),
-    ("nothing-to-say", ("requests refused",), {"how many": 3}, {"slot ASKED NOT_ANSWERED"}),
-    ("question", ("requests refused", "an empty response"), CROSSING, {"slot FREE NOT_ANSWERED"}),
+    ("requests-that-cross", (), {}, {"active_response ACTIVE EARLIER_REFUSED"}),
+    ("requests-beside", (), {}, {"active_response REQUESTED OTHER_DONE"}),
+    ("greeting", ("requests refused",), {}, {"active_response REQUESTED REFUSED"}),
+    (
+        "nothing-to-say",
+        ("requests refused",),
+        {"how many": 3},
+        {"active_response REQUESTED EARLIER_REFUSED"},
+    ),
+    (
+        "question",
+        ("requests refused", "an empty response"),
+        CROSSING,
+        {"active_response FREE EARLIER_REFUSED"},
+    ),
     (
         "requests-too-soon",
         ("a response that begins unseen",),
         {},
-        {"slot ASKED BUSY", "slot TAKEN CREATED"},
+        {"active_response REQUESTED BUSY", "active_response ACTIVE_UNKNOWN_ID CREATED"},
     ),
     (
         "requests-beside",
         ("a response that begins twice",),
         {"copies": 2},
-        {"slot ASKED CREATED_AGAIN", "slot TAKEN CREATED_AGAIN", "slot TAKEN DONE"},
+        {
+            "active_response REQUESTED CREATED_AGAIN",
+            "active_response ACTIVE_UNKNOWN_ID CREATED_AGAIN",
+            "active_response ACTIVE_UNKNOWN_ID DONE",
+        },
     ),
     (
         "function-call",
         ("a response that begins twice", "requests refused"),
         {"behind so many": 3},
-        {"slot TAKEN NOT_ANSWERED"},
+        {"active_response ACTIVE_UNKNOWN_ID EARLIER_REFUSED"},
     ),
     (
         "requests-too-soon",
         ("a response that begins unseen", "a response that ends late"),
         {},
-        {"slot TAKEN OTHER_DONE"},
+        {"active_response ACTIVE_UNKNOWN_ID OTHER_DONE"},
     ),
     ("committed-by-hand", (), {}, {"turn SPEAKING COMMITTED", "turn QUIET SPEECH_STARTED"}),
     (
@@ -157,24 +174,48 @@ RARE: list[tuple[str, tuple[str, ...], dict[str, int], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("scenario", "faults", "wished", "expected"), RARE)
-def test_a_rare_transition_comes_up_where_it_should(
-    scenario: str, faults: tuple[str, ...], wished: dict[str, int], expected: set[str]
+@pytest.mark.parametrize(("scenario", "faults", "chosen", "expected"), RARE)
+def test_these_choices_lead_to_a_rare_transition(
+    scenario: str, faults: tuple[str, ...], chosen: dict[str, int], expected: set[str]
 ) -> None:
-    result = run_call(choices=wishing(faults, wished), scenario=scenario)
+    result = run_call(choices=choices_with(faults, chosen), scenario=scenario)
     assert result.failure is None, result.failure
     assert expected <= {" ".join(each) for each in result.transitions}
 
 
-def test_all_transitions_come_up_but_those_that_cannot() -> None:
+def test_calls_take_all_transitions_except_the_listed_gaps() -> None:
     calls = [
-        run_call(choices=wishing(faults, wished), scenario=scenario)
-        for scenario, faults, wished, _ in RARE
+        run_call(choices=choices_with(faults, chosen), scenario=scenario)
+        for scenario, faults, chosen, _ in RARE
     ]
-    seen = {transition for call in calls for transition in call.transitions}
-    assert set(TRANSITIONS) - seen == set(GAPS)
+    taken = {transition for call in calls for transition in call.transitions}
+    assert set(TRANSITIONS) - taken == set(UNREACHABLE_TRANSITIONS)
 
 
-def test_the_page_tells_the_same_reasons() -> None:
+def test_the_page_gives_the_same_reasons_for_gaps() -> None:
     rows = re.findall(r"^\| (\w+) `(\w+)` → `(\w+)` \| (.+) \|$", DOCS.read_text(), re.MULTILINE)
-    assert {row[:3]: row[3] for row in rows} == GAPS
+    assert {row[:3]: row[3] for row in rows} == UNREACHABLE_TRANSITIONS
+
+
+def test_coverage_holds_the_transitions_of_its_bridges_only() -> None:
+    observed, other = TransitionCoverage(), TransitionCoverage()
+    make_bridge = partial(Bridge, make_lifecycle=observed.make_lifecycle)
+    assert RandomCall(Choices.from_seed(0), "question", make_bridge=make_bridge).run() is None
+    assert RandomCall(Choices.from_seed(0), "question").run() is None
+    assert other.transitions == set()
+    assert ("stream", "STREAMING", "MEDIA") in observed.transitions
+    assert observed.transitions <= set(TRANSITIONS)
+
+
+def test_an_observed_lifecycle_steps_like_any_other() -> None:
+    coverage = TransitionCoverage()
+    lifecycle = coverage.make_lifecycle(TURN, TurnState.QUIET)
+    assert lifecycle.step(TurnInput.SPEECH_STARTED)
+    assert not lifecycle.step(TurnInput.SPEECH_STARTED)
+    assert lifecycle.state is TurnState.SPEAKING
+    assert coverage.transitions == {("turn", "QUIET", "SPEECH_STARTED")}
+
+
+def test_other_processes_report_the_same_transitions() -> None:
+    with ProcessPoolExecutor(1) as pool:
+        assert pool.submit(run_call, 3).result().transitions == run_call(3).transitions

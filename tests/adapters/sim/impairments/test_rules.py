@@ -8,16 +8,16 @@ from attrs import define, field, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twilio_realtime.sim.batch.choices import Choices
-from twilio_realtime.sim.impairments.message_rules import MESSAGE_FAULTS
-from twilio_realtime.sim.impairments.plan import Trouble
+from twilio_realtime.sim.choices import Choices
+from twilio_realtime.sim.impairments.clock_drift import DriftingMachine
+from twilio_realtime.sim.impairments.impairer import Impairer
+from twilio_realtime.sim.impairments.message_impairments import MESSAGE_IMPAIRMENTS
+from twilio_realtime.sim.impairments.plan import ImpairmentPlan
 from twilio_realtime.sim.impairments.rules import (
     Corrupt,
     Delay,
-    Drifting,
     Drop,
     Duplicate,
-    Meddled,
     Replace,
     Rule,
     Swap,
@@ -29,7 +29,7 @@ from twilio_realtime_core.machine.units import MS
 PEER = "peer"
 
 
-def say(number: int, kind: str = "mark") -> str:
+def make_message(number: int, kind: str = "mark") -> str:
     return f'{{"event":"{kind}","n":{number}}}'
 
 
@@ -43,58 +43,58 @@ class Text:
 
 @define(eq=False)
 class Echo:
-    """Sends back all that it hears, and writes down when it was called."""
+    """A peer that echoes every message, and logs its calls."""
 
     deadline: int | None = None
-    told: list[tuple[Any, ...]] = field(factory=list[tuple[Any, ...]])
+    calls: list[tuple[Any, ...]] = field(factory=list[tuple[Any, ...]])
 
     def start(self, now: int) -> list[Action]:
         return [Open(PEER, "ws://h/")]
 
     def opened(self, peer: Hashable, now: int) -> list[Action]:
-        return [Send(PEER, Text(say(0, "start")))]
+        return [Send(PEER, Text(make_message(0, "start")))]
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
-        self.told.append((now, text))
+        self.calls.append((now, text))
         return [Send(PEER, Text(text))] if kind_of(text) != "bye" else [Close(PEER, 1000, "")]
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
-        self.told.append((now, payload))
+        self.calls.append((now, payload))
         return [Notify("pong")]
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
-        self.told.append((now, code))
+        self.calls.append((now, code))
         return [Notify("closed")]
 
     def handle_timeout(self, now: int) -> list[Action]:
         if self.deadline is None or now < self.deadline:
             return []
-        self.told.append((now, "timeout"))
+        self.calls.append((now, "timeout"))
         self.deadline = None
-        return [Send(PEER, Text(say(99)))]
+        return [Send(PEER, Text(make_message(99)))]
 
 
 def texts(actions: list[Action]) -> list[str]:
     return [each.message.encode() for each in actions if isinstance(each, Send)]
 
 
-def passed(rule: Rule, *said: str) -> list[str]:
-    """What comes of messages that a peer is told, by what it says back."""
-    machine = Meddled(Echo(), [rule])
-    return [text for each in said for text in texts(machine.receive_text(PEER, each, 0))]
+def delivered(rule: Rule, *messages: str) -> list[str]:
+    """The messages that an echoing peer receives through a rule."""
+    machine = Impairer(Echo(), [rule])
+    return [text for each in messages for text in texts(machine.receive_text(PEER, each, 0))]
 
 
-A, B, C, OTHER = say(1), say(2), say(3), say(9, "media")
+A, B, C, OTHER = make_message(1), make_message(2), make_message(3), make_message(9, "media")
 
 
-def test_the_kind_of_a_message_is_its_event_or_its_type() -> None:
+def test_a_messages_kind_is_its_event_or_type() -> None:
     assert kind_of('{"event":"media","x":1}') == "media"
     assert kind_of('{"type":"response.done"}') == "response.done"
     assert kind_of("[]") == ""
 
 
 @pytest.mark.parametrize(
-    ("rule", "comes"),
+    ("rule", "expected"),
     [
         (Drop("mark"), [OTHER, B, C]),
         (Drop("mark", after=1, times=2), [A, OTHER]),
@@ -103,50 +103,50 @@ def test_the_kind_of_a_message_is_its_event_or_its_type() -> None:
         (Swap("mark"), [OTHER, A, B, C]),
         (Swap("mark", times=2), [OTHER, A, C, B]),
         (Corrupt("media"), [A, OTHER[: len(OTHER) // 2], B, C]),
-        (Replace("mark", edit=lambda body: body.update(n=7)), [say(7), OTHER, B, C]),
+        (Replace("mark", edit=lambda body: body.update(n=7)), [make_message(7), OTHER, B, C]),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_rule_has_its_way_with_some_messages(rule: Rule, comes: list[str]) -> None:
-    assert passed(rule, A, OTHER, B, C) == comes
-    assert rule.done == rule.times
+def test_a_rule_applies_to_some_messages(rule: Rule, expected: list[str]) -> None:
+    assert delivered(rule, A, OTHER, B, C) == expected
+    assert rule.applied_count == rule.times
 
 
-def test_rules_act_one_after_another_and_both_ways() -> None:
-    machine = Meddled(Echo(), [Duplicate("mark"), Drop("mark")], [Duplicate("mark")])
+def test_rules_apply_in_order_and_in_both_directions() -> None:
+    machine = Impairer(Echo(), [Duplicate("mark"), Drop("mark")], [Duplicate("mark")])
     assert texts(machine.receive_text(PEER, A, 0)) == [A, A]
-    assert machine.received == {"mark": 1}
+    assert machine.received_counts == {"mark": 1}
 
 
-def test_a_message_kept_back_holds_up_what_is_behind_it() -> None:
+def test_a_delayed_message_delays_those_behind_it() -> None:
     echo = Echo()
-    machine = Meddled(echo, [Delay("mark", ns=10)])
+    machine = Impairer(echo, [Delay("mark", delay_ns=10)])
     assert machine.receive_text(PEER, A, 5) == []
     assert machine.receive_text(PEER, OTHER, 6) == []
     assert machine.deadline == 15
     assert machine.handle_timeout(14) == []
     assert texts(machine.handle_timeout(15)) == [A, OTHER]
-    assert echo.told == [(15, A), (15, OTHER)]
+    assert echo.calls == [(15, A), (15, OTHER)]
     assert texts(machine.receive_text(PEER, B, 16)) == [B]
 
 
-def test_what_a_peer_says_can_be_kept_back_too() -> None:
+def test_a_peers_outgoing_messages_can_be_delayed() -> None:
     echo = Echo(deadline=20)
-    machine = Meddled(echo, outgoing=[Delay("mark", ns=10)])
+    machine = Impairer(echo, outgoing=[Delay("mark", delay_ns=10)])
     assert machine.receive_text(PEER, A, 5) == []
     assert machine.deadline == 15
     assert texts(machine.handle_timeout(15)) == [A]
     assert machine.deadline == 20
-    assert texts(machine.handle_timeout(20)) == [say(99)]
-    assert (20, "timeout") in echo.told
+    assert texts(machine.handle_timeout(20)) == [make_message(99)]
+    assert (20, "timeout") in echo.calls
     assert machine.deadline is None
 
 
-def test_once_inactive_rules_let_everything_pass() -> None:
-    machine = Meddled(Echo(), [Drop("mark", times=9)], [Drop("media", times=9)])
+def test_an_inactive_impairer_lets_everything_pass() -> None:
+    machine = Impairer(Echo(), [Drop("mark", times=9)], [Drop("media", times=9)])
     assert texts(machine.receive_text(PEER, A, 0)) == []
     assert texts(machine.receive_text(PEER, OTHER, 0)) == []
-    machine.active = False
+    machine.is_active = False
     assert texts(machine.receive_text(PEER, A, 1)) == [A]
     assert texts(machine.receive_text(PEER, OTHER, 1)) == [OTHER]
 
@@ -155,66 +155,66 @@ EMPTY_AND = {
     "no audio in Twilio's media": '{"event":"media","media":null}',
     "another format": '{"type":"session.updated","session":null}',
 }
-"""Faults of audio and formats, and what they leave of a message that another has emptied."""
+"""Impairments of audio and formats, and a message that another rule has emptied."""
 
 
-@pytest.mark.parametrize(("name", "left"), EMPTY_AND.items(), ids=EMPTY_AND)
-def test_faults_leave_alone_what_another_has_emptied(name: str, left: str) -> None:
-    trouble = Trouble(Choices.drawn(lambda _, low, __: low))
-    MESSAGE_FAULTS[name](trouble)
-    (rule,) = trouble.rules()
-    assert [text for _, text in rule.pass_on(left)] == [left]
+@pytest.mark.parametrize(("name", "emptied"), EMPTY_AND.items(), ids=EMPTY_AND)
+def test_rules_ignore_messages_that_another_has_emptied(name: str, emptied: str) -> None:
+    plan = ImpairmentPlan(Choices.from_source(lambda _, low, __: low))
+    MESSAGE_IMPAIRMENTS[name](plan)
+    (rule,) = plan.all_rules()
+    assert [text for _, text in rule.process(emptied)] == [emptied]
 
 
-def test_what_is_kept_back_goes_before_a_close() -> None:
-    machine = Meddled(Echo(), outgoing=[Delay("mark", ns=10)])
+def test_held_messages_are_sent_before_a_close() -> None:
+    machine = Impairer(Echo(), outgoing=[Delay("mark", delay_ns=10)])
     machine.receive_text(PEER, A, 0)
-    actions = machine.receive_text(PEER, say(0, "bye"), 1)
+    actions = machine.receive_text(PEER, make_message(0, "bye"), 1)
     assert texts(actions) == [A]
     assert actions[-1] == Close(PEER, 1000, "")
     assert machine.deadline is None
 
 
-def test_what_is_kept_back_is_lost_with_the_link() -> None:
-    machine = Meddled(Echo(), [Delay("media", ns=10)], [Delay("mark", ns=10)])
+def test_held_messages_are_lost_with_the_link() -> None:
+    machine = Impairer(Echo(), [Delay("media", delay_ns=10)], [Delay("mark", delay_ns=10)])
     machine.receive_text(PEER, A, 0)
     machine.receive_text(PEER, OTHER, 0)
     assert machine.closed(PEER, 1006, "", 1) == [Notify("closed")]
     assert machine.deadline is None
 
 
-def test_all_else_passes_as_it_is() -> None:
+def test_other_inputs_pass_unchanged() -> None:
     echo = Echo()
-    machine = Meddled(echo)
+    machine = Impairer(echo)
     assert machine.start(0) == [Open(PEER, "ws://h/")]
-    assert texts(machine.opened(PEER, 0)) == [say(0, "start")]
+    assert texts(machine.opened(PEER, 0)) == [make_message(0, "start")]
     assert machine.pong(PEER, b"1", 1) == [Notify("pong")]
-    assert texts(machine.pass_on([Send(PEER, Text(A))], 2)) == [A]
+    assert texts(machine.impair([Send(PEER, Text(A))], 2)) == [A]
     assert machine.relay([Notify("x")], 2) == [Notify("x")]
-    assert echo.told == [(1, b"1")]
+    assert echo.calls == [(1, b"1")]
 
 
 # Clocks.
 
 
-def test_a_clock_that_gains_shows_later_times_and_wakes_earlier() -> None:
+def test_a_fast_clock_shows_later_times_and_fires_earlier() -> None:
     echo = Echo(deadline=1_001_000 * MS)
-    machine = Drifting(echo, 1000)
+    machine = DriftingMachine(echo, 1000)
     assert machine.deadline == 1_000_000 * MS
     machine.receive_text(PEER, A, 1000 * MS)
     machine.pong(PEER, b"1", 1000 * MS)
     machine.closed(PEER, 1000, "", 1000 * MS)
     machine.handle_timeout(1_000_000 * MS)
-    assert [when for when, _ in echo.told] == [1001 * MS] * 3 + [1_001_000 * MS]
+    assert [at_ns for at_ns, _ in echo.calls] == [1001 * MS] * 3 + [1_001_000 * MS]
     assert machine.deadline is None
     assert machine.start(0)
     assert machine.opened(PEER, 0)
 
 
 @given(st.integers(0, 10**15), st.integers(-1000, 1000))
-def test_at_its_deadline_its_own_clock_shows_no_earlier_time(deadline: int, ppm: int) -> None:
-    machine = Drifting(Echo(deadline), ppm)
+def test_a_drifting_deadline_is_never_early_on_its_clock(deadline_ns: int, ppm: int) -> None:
+    machine = DriftingMachine(Echo(deadline_ns), ppm)
     now = machine.deadline
     assert now is not None
-    assert machine.local(now) >= deadline
-    assert now == 0 or machine.local(now - 1) < deadline
+    assert machine.to_local_ns(now) >= deadline_ns
+    assert now == 0 or machine.to_local_ns(now - 1) < deadline_ns

@@ -11,7 +11,7 @@ from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
-from command_line import RUNTIMES, Command
+from command_line import RUNTIMES, RunningCommand
 from twilio_realtime.sim import sample_speech
 
 EVENTS: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
@@ -19,16 +19,16 @@ GREETING = sample_speech.load("agent_greeting")
 
 
 @pytest.fixture(params=RUNTIMES)
-def model(request: pytest.FixtureRequest) -> Generator[Command, None, None]:
+def model(request: pytest.FixtureRequest) -> Generator[RunningCommand, None, None]:
     arguments = ("--port", "0", "--say", "agent_greeting", "--runtime", request.param, "--json")
-    with Command("model", *arguments) as command:
+    with RunningCommand("model", *arguments) as command:
         yield command
-        assert command.interrupt() == 130
+        assert command.send_signal() == 130
     assert command.errors == ""
 
 
-def client(model: Command) -> AsyncOpenAI:
-    url = f"ws://127.0.0.1:{model.event('listening')['port']}/v1"
+def client(model: RunningCommand) -> AsyncOpenAI:
+    url = f"ws://127.0.0.1:{model.wait_for_event('listening')['port']}/v1"
     return AsyncOpenAI(api_key="any", websocket_base_url=url)
 
 
@@ -45,11 +45,13 @@ def types(events: Sequence[Any]) -> list[str]:
     return [event.type for event in events]
 
 
-def complaints(model: Command) -> list[dict[str, Any]]:
-    return [event for event in model.events() if event["event"] in ("mistake", "fault", "error")]
+def complaints(model: RunningCommand) -> list[dict[str, Any]]:
+    return [
+        event for event in model.events() if event["event"] in ("client_error", "fault", "error")
+    ]
 
 
-def test_the_official_client_holds_a_text_turn(model: Command) -> None:
+def test_the_official_client_holds_a_text_turn(model: RunningCommand) -> None:
     async def main() -> None:
         async with client(model).realtime.connect(model="gpt-realtime") as connection:
             await until(connection, "session.created")
@@ -75,7 +77,9 @@ def test_the_official_client_holds_a_text_turn(model: Command) -> None:
     assert complaints(model) == []
 
 
-def test_the_official_client_holds_an_audio_turn_and_truncates_the_answer(model: Command) -> None:
+def test_the_official_client_holds_an_audio_turn_and_truncates(
+    model: RunningCommand,
+) -> None:
     async def main() -> None:
         async with client(model).realtime.connect(model="gpt-realtime") as connection:
             await until(connection, "session.created")
@@ -118,7 +122,9 @@ def test_the_official_client_holds_an_audio_turn_and_truncates_the_answer(model:
     assert [event["audio_end_ms"] for event in told] == [400]
 
 
-def test_what_the_official_client_does_wrong_is_told_in_the_apis_terms(model: Command) -> None:
+def test_errors_of_the_official_client_are_in_the_apis_terms(
+    model: RunningCommand,
+) -> None:
     async def main() -> None:
         async with client(model).realtime.connect(model="gpt-realtime") as connection:
             await until(connection, "session.created")
@@ -130,7 +136,7 @@ def test_what_the_official_client_does_wrong_is_told_in_the_apis_terms(model: Co
             assert event.error.event_id == "mine"
 
     anyio.run(main)
-    told = model.event("mistake")
+    told = model.wait_for_event("client_error")
     assert told["client_event"] == "conversation.item.truncate"
     assert told["event_id"] == "mine"
     assert told["session"] == 1

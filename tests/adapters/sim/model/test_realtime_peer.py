@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twilio_realtime.sim.model.realtime_peer import CLIENT, Complaint, OpeningFault, RealtimePeer
+from twilio_realtime.sim.model.pace import Pace
+from twilio_realtime.sim.model.realtime_peer import CLIENT, OpeningError, RealtimePeer, SentError
 from twilio_realtime.sim.model.replies import (
-    FunctionCall,
-    Pace,
+    FunctionCallReply,
     Reply,
     ResponseRequest,
-    Speech,
-    Text,
+    SpokenReply,
+    TextReply,
 )
 from twilio_realtime.sim.model.server_events import ServerEvent
 from twilio_realtime_core.errors import LocalProtocolError
@@ -31,15 +31,15 @@ TURN = (*[LOUD] * 20, *[QUIET] * 12)
 """400 ms of speech and enough silence to end it: `speech_stopped` comes at 640 ms."""
 
 
-def speech(ms: int, transcript: str = "Of course. One moment, please.") -> Speech:
-    return Speech(b"\x20" * (8 * ms), transcript)
+def speech(ms: int, transcript: str = "Of course. One moment, please.") -> SpokenReply:
+    return SpokenReply(b"\x20" * (8 * ms), transcript)
 
 
 LONG = Reply([speech(10_000)])
 
 
 class Session:
-    """A client with an open session: what it sent, and what the server did, in ms."""
+    """A client with an open session; it logs the server's events, with times in ms."""
 
     def __init__(self, replies: Any = (LONG,), **options: Any) -> None:
         self.peer = RealtimePeer(replies, **options)
@@ -61,40 +61,40 @@ class Session:
         return self
 
     def send(self, type_: str, /, **fields: Any) -> "Session":
-        self.text(json.dumps({"type": type_, **fields}))
+        self.send_text(json.dumps({"type": type_, **fields}))
         return self
 
-    def text(self, text: str) -> None:
+    def send_text(self, text: str) -> None:
         self._take(self.peer.receive_text(CLIENT, text, self.now))
 
-    def ask(self, type_: str, /, **fields: Any) -> list[Event]:
-        """What the server answers within 3 ms."""
+    def send_and_wait(self, type_: str, /, **fields: Any) -> list[Event]:
+        """The events that the server sends within 3 ms."""
         before = len(self.events)
         self.send(type_, **fields).wait(3)
         return self.events[before:]
 
     def update(self, *, turn_detection: Any = ..., **fields: Any) -> "Session":
-        """Set µ-law both ways, and what else is given."""
+        """Set µ-law in both directions, and other fields."""
         listening: Event = {"format": PCMU}
         if turn_detection is not ...:
             listening["turn_detection"] = turn_detection
         audio = {"input": listening, "output": {"format": PCMU}}
-        self.ask("session.update", session={"type": "realtime", "audio": audio, **fields})
+        self.send_and_wait("session.update", session={"type": "realtime", "audio": audio, **fields})
         return self
 
-    def hear(self, *frames: bytes) -> "Session":
+    def append(self, *frames: bytes) -> "Session":
         for frame in frames:
             self.send("input_audio_buffer.append", audio=b64encode(frame).decode()).wait(20)
         return self
 
-    def of(self, type_: str) -> list[Event]:
+    def events_of(self, type_: str) -> list[Event]:
         return [event for event in self.events if event["type"] == type_]
 
     def types(self) -> list[str]:
         return [event["type"] for event in self.events]
 
     def error(self) -> Event:
-        """The last event, which is an error; without what all errors have."""
+        """The body of the last event, which is an error."""
         last = self.events[-1]
         assert last["type"] == "error"
         assert set(last["error"]) == {"type", "code", "message", "param", "event_id"}
@@ -111,7 +111,7 @@ class Session:
 
 
 def a_session(replies: Any = (LONG,), **options: Any) -> Session:
-    """One that speaks µ-law, with turn detection as it is by default."""
+    """A session with µ-law and default turn detection."""
     return Session(replies, **options).update()
 
 
@@ -127,7 +127,7 @@ def typed(text: str, **fields: Any) -> Event:
 # The session.
 
 
-def test_the_session_is_created_4_ms_after_the_opening_and_nothing_else_is_sent() -> None:
+def test_session_created_comes_4_ms_after_the_opening() -> None:
     session = Session().wait(1000)
     assert (session.types(), session.times) == (["session.created"], [4])
     created = session.events[0]["session"]
@@ -135,10 +135,10 @@ def test_the_session_is_created_4_ms_after_the_opening_and_nothing_else_is_sent(
     assert created["expires_at"] - 3600 > 1_700_000_000
 
 
-def test_an_update_changes_only_what_it_names_and_is_answered_with_the_whole() -> None:
+def test_an_update_changes_its_fields_and_returns_the_session() -> None:
     session = Session()
     before = session.peer.session
-    (updated,) = session.ask(
+    (updated,) = session.send_and_wait(
         "session.update",
         session={"type": "realtime", "audio": {"output": {"voice": "marin"}}},
     )
@@ -152,7 +152,7 @@ def test_an_update_changes_only_what_it_names_and_is_answered_with_the_whole() -
 def test_a_refused_update_changes_nothing() -> None:
     session = Session()
     before = session.peer.session
-    session.ask(
+    session.send_and_wait(
         "session.update",
         event_id="mine",
         session={"type": "realtime", "instructions": "x", "bogus_field": 1},
@@ -165,8 +165,8 @@ def test_a_refused_update_changes_nothing() -> None:
         "event_id": "mine",
     }
     assert session.peer.session == before
-    assert session.peer.complaints == [
-        Complaint(
+    assert session.peer.sent_errors == [
+        SentError(
             "session.update",
             "unknown_parameter",
             "Unknown parameter: 'session.bogus_field'.",
@@ -176,7 +176,7 @@ def test_a_refused_update_changes_nothing() -> None:
     ]
 
 
-def test_turn_detection_keeps_what_an_update_leaves_out() -> None:
+def test_an_update_keeps_other_fields_of_turn_detection() -> None:
     session = a_session()
     session.update(turn_detection={"type": "server_vad", "silence_duration_ms": 700})
     session.update(turn_detection={"type": "server_vad", "threshold": 0.7})
@@ -194,18 +194,18 @@ def test_turn_detection_keeps_what_an_update_leaves_out() -> None:
     assert vad["silence_duration_ms"] == 200
 
 
-def test_the_voice_is_fixed_once_the_assistant_was_heard() -> None:
+def test_the_voice_is_fixed_after_assistant_audio() -> None:
     session = a_session()
     other = {"type": "realtime", "audio": {"output": {"voice": "marin"}}, "instructions": "x"}
     session.send("response.create").wait(1000)
-    session.ask("session.update", session=other)
+    session.send_and_wait("session.update", session=other)
     error = session.error()
     assert error["code"] == "cannot_update_voice"
     assert error["param"] == "session.audio.output.voice"
     assert error["message"] == "Cannot update a conversation's voice if assistant audio is present."
     assert session.peer.session["instructions"] != "x"
     same = {"type": "realtime", "audio": {"output": {"voice": "alloy"}}}
-    assert session.ask("session.update", session=same)[-1]["type"] != "error"
+    assert session.send_and_wait("session.update", session=same)[-1]["type"] != "error"
 
 
 @pytest.mark.parametrize(
@@ -218,23 +218,23 @@ def test_the_voice_is_fixed_once_the_assistant_was_heard() -> None:
         ({"tracing": None}, {"tracing": "auto"}, False),
     ],
 )
-def test_the_model_and_tracing_once_on_cannot_be_changed(
+def test_the_model_and_enabled_tracing_cannot_be_changed(
     first: Event, then: Event, *, fixed: bool
 ) -> None:
     session = Session().update(**first)
-    (answer,) = session.ask("session.update", session={"type": "realtime", **then})
+    (answer,) = session.send_and_wait("session.update", session={"type": "realtime", **then})
     assert answer["type"] == ("error" if fixed else "session.updated")
 
 
-# Bad input.
+# Invalid input.
 
 
-def test_after_any_bad_input_the_session_is_usable() -> None:
+def test_a_session_is_usable_after_bad_input() -> None:
     session = a_session()
     for text in ("nope", "[]", "{}", '{"type": "nope"}', '{"type": "response.create", "x": 1}'):
-        session.text(text)
+        session.send_text(text)
     session.wait(40)
-    assert [complaint.code for complaint in session.peer.complaints] == [
+    assert [each.code for each in session.peer.sent_errors] == [
         "invalid_json",
         "invalid_event",
         "invalid_event",
@@ -242,19 +242,19 @@ def test_after_any_bad_input_the_session_is_usable() -> None:
         "unknown_parameter",
     ]
     session.send("response.create").wait(3000)
-    assert session.of("response.done")
+    assert session.events_of("response.done")
 
 
-def test_bad_audio_is_refused_and_good_audio_is_never_answered() -> None:
+def test_bad_audio_is_refused_and_good_audio_unanswered() -> None:
     session = a_manual_session()
-    assert session.ask("input_audio_buffer.append", audio=b64encode(LOUD).decode()) == []
-    session.ask("input_audio_buffer.append", event_id="a", audio="no base64!")
+    assert session.send_and_wait("input_audio_buffer.append", audio=b64encode(LOUD).decode()) == []
+    session.send_and_wait("input_audio_buffer.append", event_id="a", audio="no base64!")
     assert session.error()["event_id"] == "a"
     assert session.error()["param"] == "audio"
 
 
-def test_too_many_waiting_events_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twilio_realtime.sim.model.realtime_peer.INBOX_LIMIT", 2)
+def test_too_many_queued_events_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("twilio_realtime.sim.model.realtime_peer.MAX_QUEUED_EVENTS", 2)
     session = a_session()
     for _ in range(3):
         session.send("input_audio_buffer.clear")
@@ -267,7 +267,7 @@ def test_too_many_waiting_events_are_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_turn_is_committed_and_answered_in_one_burst() -> None:
-    session = a_session().hear(*[QUIET] * 50, *TURN)
+    session = a_session().append(*[QUIET] * 50, *TURN)
     assert session.types()[2:] == [
         "input_audio_buffer.speech_started",
         "input_audio_buffer.speech_stopped",
@@ -285,18 +285,18 @@ def test_a_turn_is_committed_and_answered_in_one_burst() -> None:
 
 
 def test_the_next_turn_follows_the_answer_in_the_conversation() -> None:
-    session = a_session([Reply([speech(300)])]).hear(*TURN).wait(2000).hear(*TURN)
-    first, second = session.of("input_audio_buffer.committed")
+    session = a_session([Reply([speech(300)])]).append(*TURN).wait(2000).append(*TURN)
+    first, second = session.events_of("input_audio_buffer.committed")
     answer = session.peer.conversation[1]
     assert answer.role == "assistant"
     assert second["previous_item_id"] == answer.id
     assert first["item_id"] != second["item_id"]
 
 
-def test_a_turns_audio_is_what_was_said_with_padding_and_silence() -> None:
-    session = a_session().hear(*[QUIET] * 50, *TURN)
+def test_a_turns_audio_includes_padding_and_silence() -> None:
+    session = a_session().append(*[QUIET] * 50, *TURN)
     item_id = session.peer.conversation[0].id
-    (retrieved,) = session.ask("conversation.item.retrieve", item_id=item_id)[-1:]
+    (retrieved,) = session.send_and_wait("conversation.item.retrieve", item_id=item_id)[-1:]
     audio = b64decode(retrieved["item"]["content"][0]["audio"])
     assert len(audio) == 8 * (1632 - 692)
     assert audio.count(0x10) == audio.count(0x90) == 20 * 80
@@ -304,27 +304,27 @@ def test_a_turns_audio_is_what_was_said_with_padding_and_silence() -> None:
 
 def test_without_create_response_a_turn_is_only_committed() -> None:
     session = Session().update(turn_detection={"type": "server_vad", "create_response": False})
-    session.hear(*TURN).wait(1000)
+    session.append(*TURN).wait(1000)
     assert session.types()[-1] == "conversation.item.done"
 
 
-def test_without_turn_detection_speech_says_nothing_and_the_client_commits() -> None:
-    session = a_manual_session().hear(*TURN)
+def test_without_turn_detection_the_client_commits() -> None:
+    session = a_manual_session().append(*TURN)
     assert session.types() == ["session.created", "session.updated"]
-    assert [event["type"] for event in session.ask("input_audio_buffer.commit")] == [
+    assert [event["type"] for event in session.send_and_wait("input_audio_buffer.commit")] == [
         "input_audio_buffer.committed",
         "conversation.item.added",
         "conversation.item.done",
     ]
     session.wait(1000)
-    assert not session.of("response.created")
+    assert not session.events_of("response.created")
 
 
 @pytest.mark.parametrize(("size", "words"), [(0, "0.00ms"), (400, "50.00ms"), (799, "99.88ms")])
 def test_a_commit_of_less_than_100_ms_is_refused(size: int, words: str) -> None:
     session = a_manual_session()
     session.send("input_audio_buffer.append", audio=b64encode(b"\xff" * size).decode())
-    session.ask("input_audio_buffer.commit", event_id="mine")
+    session.send_and_wait("input_audio_buffer.commit", event_id="mine")
     assert session.error() == {
         "type": "invalid_request_error",
         "code": "input_audio_buffer_commit_empty",
@@ -335,25 +335,25 @@ def test_a_commit_of_less_than_100_ms_is_refused(size: int, words: str) -> None:
     }
 
 
-def test_a_cleared_buffer_is_empty_and_ends_the_turn_unheard() -> None:
-    session = a_session().hear(*[LOUD] * 10)
-    assert [event["type"] for event in session.ask("input_audio_buffer.clear")] == [
+def test_clearing_the_buffer_drops_the_turn() -> None:
+    session = a_session().append(*[LOUD] * 10)
+    assert [event["type"] for event in session.send_and_wait("input_audio_buffer.clear")] == [
         "input_audio_buffer.cleared"
     ]
-    session.hear(*[QUIET] * 30)
-    assert not session.of("input_audio_buffer.speech_stopped")
+    session.append(*[QUIET] * 30)
+    assert not session.events_of("input_audio_buffer.speech_stopped")
 
 
-def test_a_commit_in_the_middle_of_a_turn_takes_its_item() -> None:
-    session = a_session().hear(*[LOUD] * 10)
-    (started,) = session.of("input_audio_buffer.speech_started")
-    committed = session.ask("input_audio_buffer.commit")[0]
+def test_a_commit_during_a_turn_uses_its_item() -> None:
+    session = a_session().append(*[LOUD] * 10)
+    (started,) = session.events_of("input_audio_buffer.speech_started")
+    committed = session.send_and_wait("input_audio_buffer.commit")[0]
     assert committed["item_id"] == started["item_id"]
 
 
-def test_turn_detection_turned_off_drops_the_turn() -> None:
-    session = a_session().hear(*[LOUD] * 10).update(turn_detection=None).hear(*[QUIET] * 30)
-    assert not session.of("input_audio_buffer.speech_stopped")
+def test_disabling_turn_detection_drops_the_turn() -> None:
+    session = a_session().append(*[LOUD] * 10).update(turn_detection=None).append(*[QUIET] * 30)
+    assert not session.events_of("input_audio_buffer.speech_stopped")
 
 
 def test_events_sent_in_one_burst_are_answered_in_order() -> None:
@@ -371,17 +371,17 @@ def test_events_sent_in_one_burst_are_answered_in_order() -> None:
 
 
 def transcribed(model: str, *transcripts: str | None) -> Session:
-    session = Session([Reply([Text("Yes.")])], transcripts=transcripts)
+    session = Session([Reply([TextReply("Yes.")])], transcripts=transcripts)
     audio = {"input": {"format": PCMU, "transcription": {"model": model}}}
-    session.ask("session.update", session={"type": "realtime", "audio": audio})
+    session.send_and_wait("session.update", session={"type": "realtime", "audio": audio})
     return session
 
 
 def test_a_transcription_comes_after_the_turn() -> None:
-    session = transcribed("gpt-4o-transcribe", "What time is it?").hear(*TURN).wait(2000)
-    deltas = session.of("conversation.item.input_audio_transcription.delta")
+    session = transcribed("gpt-4o-transcribe", "What time is it?").append(*TURN).wait(2000)
+    deltas = session.events_of("conversation.item.input_audio_transcription.delta")
     assert "".join(delta["delta"] for delta in deltas) == "What time is it?"
-    (completed,) = session.of("conversation.item.input_audio_transcription.completed")
+    (completed,) = session.events_of("conversation.item.input_audio_transcription.completed")
     assert completed["transcript"] == "What time is it?"
     assert completed["usage"]["type"] == "tokens"
     assert session.peer.conversation[0].transcript == "What time is it?"
@@ -389,50 +389,53 @@ def test_a_transcription_comes_after_the_turn() -> None:
 
 def test_a_live_transcription_begins_while_the_caller_speaks() -> None:
     session = transcribed("gpt-realtime-whisper", "What time is it?")
-    session.hear(*[LOUD] * 60, *[QUIET] * 12).wait(2000)
+    session.append(*[LOUD] * 60, *[QUIET] * 12).wait(2000)
     types = session.types()
     delta = "conversation.item.input_audio_transcription.delta"
     assert types.index(delta) < types.index("input_audio_buffer.speech_stopped")
-    assert "".join(event["delta"] for event in session.of(delta)) == "What time is it?"
-    (completed,) = session.of("conversation.item.input_audio_transcription.completed")
+    assert "".join(event["delta"] for event in session.events_of(delta)) == "What time is it?"
+    (completed,) = session.events_of("conversation.item.input_audio_transcription.completed")
     assert completed["usage"] == {"type": "duration", "seconds": 2}
 
 
-def test_a_transcription_may_fail_and_the_response_goes_on() -> None:
-    session = transcribed("whisper-1", None).hear(*TURN).wait(2000)
-    (failed,) = session.of("conversation.item.input_audio_transcription.failed")
+def test_a_failed_transcription_does_not_stop_the_response() -> None:
+    session = transcribed("whisper-1", None).append(*TURN).wait(2000)
+    (failed,) = session.events_of("conversation.item.input_audio_transcription.failed")
     item_id = session.peer.conversation[0].id
     assert failed["error"]["message"] == f"Input transcription failed for item '{item_id}'."
-    assert session.of("response.done")
+    assert session.events_of("response.done")
 
 
-def test_turns_beyond_the_given_transcripts_hold_no_words() -> None:
-    session = transcribed("whisper-1").hear(*TURN).wait(2000)
-    (completed,) = session.of("conversation.item.input_audio_transcription.completed")
+def test_turns_beyond_the_given_transcripts_are_empty() -> None:
+    session = transcribed("whisper-1").append(*TURN).wait(2000)
+    (completed,) = session.events_of("conversation.item.input_audio_transcription.completed")
     assert (completed["transcript"], completed["usage"]["seconds"]) == ("", 0)
 
 
 def test_a_dropped_turn_is_not_transcribed() -> None:
-    session = transcribed("gpt-realtime-whisper", "a b c d").hear(*[LOUD] * 10)
+    session = transcribed("gpt-realtime-whisper", "a b c d").append(*[LOUD] * 10)
     session.send("input_audio_buffer.clear").wait(3000)
-    assert not session.of("conversation.item.input_audio_transcription.delta")
+    assert not session.events_of("conversation.item.input_audio_transcription.delta")
 
 
 def test_a_manual_turn_is_transcribed() -> None:
     session = transcribed("gpt-realtime-whisper", "Yes.").update(turn_detection=None)
-    session.hear(*TURN).send("input_audio_buffer.commit").wait(2000)
-    (completed,) = session.of("conversation.item.input_audio_transcription.completed")
+    session.append(*TURN).send("input_audio_buffer.commit").wait(2000)
+    (completed,) = session.events_of("conversation.item.input_audio_transcription.completed")
     assert completed["transcript"] == "Yes."
 
 
 # Responses.
 
 
-def test_a_response_is_created_20_ms_after_it_was_asked_for() -> None:
+def test_a_response_is_created_20_ms_after_its_request() -> None:
     session = a_session().wait(1000)
-    asked = session.now // MS
+    requested_ms = session.now // MS
     session.send("response.create").wait(4000)
-    at = {kind: when - asked for kind, when in zip(session.types(), session.times, strict=True)}
+    at = {
+        kind: at_ms - requested_ms
+        for kind, at_ms in zip(session.types(), session.times, strict=True)
+    }
     assert at["response.created"] == 20
     assert at["response.output_item.added"] == 320
     assert at["rate_limits.updated"] - at["response.done"] == 35
@@ -442,7 +445,7 @@ def test_a_response_is_created_20_ms_after_it_was_asked_for() -> None:
 def test_two_responses_at_once_are_refused() -> None:
     session = a_session()
     session.send("response.create").send("response.create", event_id="second").wait(50)
-    (created,) = session.of("response.created")
+    (created,) = session.events_of("response.created")
     assert session.error() == {
         "type": "invalid_request_error",
         "code": "conversation_already_has_active_response",
@@ -453,8 +456,8 @@ def test_two_responses_at_once_are_refused() -> None:
         "event_id": "second",
     }
     session.wait(4000)
-    assert session.of("response.done")[0]["response"]["status"] == "completed"
-    assert len(session.of("response.created")) == 1
+    assert session.events_of("response.done")[0]["response"]["status"] == "completed"
+    assert len(session.events_of("response.created")) == 1
 
 
 def test_a_response_takes_its_parameters() -> None:
@@ -468,69 +471,69 @@ def test_a_response_takes_its_parameters() -> None:
         },
     ).wait(2000)
     for kind in ("response.created", "response.done"):
-        response = session.of(kind)[0]["response"]
+        response = session.events_of(kind)[0]["response"]
         assert response["metadata"] == {"topic": "weather"}
         assert response["max_output_tokens"] == 100
         assert response["audio"]["output"] == {"format": {"type": "audio/pcma"}, "voice": "marin"}
         assert response["output_modalities"] == ["audio"]
-    assert session.of("response.done")[0]["response"]["conversation_id"].startswith("conv_")
+    assert session.events_of("response.done")[0]["response"]["conversation_id"].startswith("conv_")
 
 
-def test_a_response_may_be_written() -> None:
+def test_a_response_may_be_text() -> None:
     session = a_session()
     session.send("response.create", response={"output_modalities": ["text"]}).wait(2000)
-    assert session.of("response.output_text.done")
-    assert not session.of("response.output_audio.delta")
+    assert session.events_of("response.output_text.done")
+    assert not session.events_of("response.output_audio.delta")
 
 
-def test_out_of_band_responses_run_beside_the_conversation() -> None:
-    session = a_session([LONG, Reply([Text("formal")])])
+def test_out_of_band_responses_run_in_parallel() -> None:
+    session = a_session([LONG, Reply([TextReply("formal")])])
     session.send("response.create")
     session.send("response.create", response={"conversation": "none", "metadata": {"a": "b"}})
     session.wait(4000)
-    first, second = session.of("response.done")
+    first, second = session.events_of("response.done")
     assert first["response"]["conversation_id"] is None
     assert first["response"]["metadata"] == {"a": "b"}
     assert second["response"]["conversation_id"] is not None
     assert len(session.peer.conversation) == 1
-    assert len(session.of("conversation.item.added")) == 1
+    assert len(session.events_of("conversation.item.added")) == 1
 
 
-def test_the_replies_are_given_in_order_and_the_last_one_again() -> None:
-    session = a_session([Reply([Text("one")]), Reply([Text("two")])])
+def test_replies_come_in_order_and_the_last_repeats() -> None:
+    session = a_session([Reply([TextReply("one")]), Reply([TextReply("two")])])
     for _ in range(3):
         session.send("response.create").wait(1000)
-    said = [event["text"] for event in session.of("response.output_text.done")]
+    said = [event["text"] for event in session.events_of("response.output_text.done")]
     assert said == ["one", "two", "two"]
 
 
-def test_replies_may_be_made_from_the_request() -> None:
-    asked: list[ResponseRequest] = []
+def test_replies_can_be_a_function_of_the_request() -> None:
+    requests: list[ResponseRequest] = []
 
     def reply(request: ResponseRequest) -> Reply:
-        asked.append(request)
-        return Reply([Text(f"{request.number} after {len(request.conversation)}")])
+        requests.append(request)
+        return Reply([TextReply(f"{request.number} after {len(request.conversation)}")])
 
     session = a_session(reply)
     session.send("conversation.item.create", item=typed("Hello")).send("response.create").wait(1000)
     session.send("response.create", response={"conversation": "none"}).wait(1000)
-    said = [event["text"] for event in session.of("response.output_text.done")]
+    said = [event["text"] for event in session.events_of("response.output_text.done")]
     assert said == ["0 after 1", "1 after 2"]
-    assert [request.out_of_band for request in asked] == [False, True]
+    assert [request.is_out_of_band for request in requests] == [False, True]
 
 
-def test_no_reply_at_all_is_a_mistake() -> None:
-    with pytest.raises(ValueError, match="no reply"):
+def test_an_empty_list_of_replies_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one reply"):
         RealtimePeer([])
 
 
 def test_a_response_may_refer_to_items() -> None:
-    session = a_session([Reply([Text("x")])])
-    session.ask("conversation.item.create", item=typed("Hello", id="mine"))
+    session = a_session([Reply([TextReply("x")])])
+    session.send_and_wait("conversation.item.create", item=typed("Hello", id="mine"))
     known = {"type": "item_reference", "id": "mine"}
     params = {"conversation": "none", "input": [known, typed("a")]}
     session.send("response.create", response=params).wait(1000)
-    assert session.of("response.done")
+    assert session.events_of("response.done")
     unknown = {"type": "item_reference", "id": "other"}
     session.send("response.create", response={"input": [unknown]}).wait(1000)
     assert session.error()["param"] == "response.input"
@@ -539,10 +542,10 @@ def test_a_response_may_refer_to_items() -> None:
 def test_a_response_may_fail() -> None:
     session = a_session([Reply.failed(code="rate_limit_exceeded", message="Slow down.")])
     session.send("response.create").wait(1000)
-    response = session.of("response.done")[0]["response"]
+    response = session.events_of("response.done")[0]["response"]
     assert response["status"] == "failed"
     assert response["status_details"]["error"]["message"] == "Slow down."
-    assert not session.peer.responding
+    assert not session.peer.is_responding
 
 
 # Cancelling and interrupting.
@@ -550,7 +553,7 @@ def test_a_response_may_fail() -> None:
 
 def test_a_cancelled_response_closes_what_is_open() -> None:
     session = a_session().send("response.create").wait(800)
-    events = session.ask("response.cancel")
+    events = session.send_and_wait("response.cancel")
     assert [event["type"] for event in events[-6:]] == [
         "response.output_audio.done",
         "response.output_audio_transcript.done",
@@ -561,42 +564,45 @@ def test_a_cancelled_response_closes_what_is_open() -> None:
     ]
     response = events[-1]["response"]
     assert response["status_details"] == {"type": "cancelled", "reason": "client_cancelled"}
-    deltas = len(session.of("response.output_audio.delta"))
+    deltas = len(session.events_of("response.output_audio.delta"))
     session.wait(3000)
-    assert len(session.of("response.output_audio.delta")) == deltas
+    assert len(session.events_of("response.output_audio.delta")) == deltas
     assert session.types()[-1] == "rate_limits.updated"
-    assert session.peer.complaints == []
+    assert session.peer.sent_errors == []
 
 
 def test_a_cancel_without_a_response_is_refused() -> None:
     session = a_session()
-    session.ask("response.cancel")
+    session.send_and_wait("response.cancel")
     assert session.error()["code"] == "response_cancel_not_active"
     assert session.error()["message"] == "Cancellation failed: no active response found"
-    session.ask("response.cancel", response_id="resp_unknown")
+    session.send_and_wait("response.cancel", response_id="resp_unknown")
     assert session.error()["code"] == "response_cancel_not_active"
 
 
 def test_a_cancel_may_name_an_out_of_band_response() -> None:
     session = a_session().send("response.create", response={"conversation": "none"}).wait(500)
-    response_id = session.of("response.created")[0]["response"]["id"]
-    session.ask("response.cancel")
+    response_id = session.events_of("response.created")[0]["response"]["id"]
+    session.send_and_wait("response.cancel")
     assert session.error()["code"] == "response_cancel_not_active"
-    assert session.ask("response.cancel", response_id=response_id)[-1]["type"] == "response.done"
+    assert (
+        session.send_and_wait("response.cancel", response_id=response_id)[-1]["type"]
+        == "response.done"
+    )
 
 
-def test_the_end_of_a_cancelled_response_may_come_after_the_next_one_began() -> None:
-    session = a_session(pace=Pace(cancelled_ns=100 * MS)).send("response.create").wait(800)
+def test_a_cancelled_response_may_end_after_the_next_starts() -> None:
+    session = a_session(pace=Pace(cancelled_done_ns=100 * MS)).send("response.create").wait(800)
     session.send("response.cancel").send("response.create").wait(1000)
     types = session.types()
     second = len(types) - 1 - types[::-1].index("response.created")
     assert types.index("response.done") > second
-    assert session.peer.responding
+    assert session.peer.is_responding
 
 
 def test_speech_interrupts_the_response() -> None:
     session = a_session().send("response.create").wait(800)
-    session.hear(*[LOUD] * 3)
+    session.append(*[LOUD] * 3)
     types = session.types()
     assert types[types.index("input_audio_buffer.speech_started") :] == [
         "input_audio_buffer.speech_started",
@@ -608,59 +614,57 @@ def test_speech_interrupts_the_response() -> None:
         "response.done",
         "rate_limits.updated",
     ]
-    response = session.of("response.done")[0]["response"]
+    response = session.events_of("response.done")[0]["response"]
     assert response["status_details"] == {"type": "cancelled", "reason": "turn_detected"}
 
 
-def test_stragglers_may_come_between_speech_and_the_end_of_the_response() -> None:
-    session = a_session(pace=Pace(interrupt_ns=120 * MS)).send("response.create").wait(800)
-    session.hear(*[LOUD] * 10)
+def test_deltas_may_follow_speech_started_before_the_end() -> None:
+    session = a_session(pace=Pace(interruption_ns=120 * MS)).send("response.create").wait(800)
+    session.append(*[LOUD] * 10)
     types = session.types()
     after = types[types.index("input_audio_buffer.speech_started") : types.index("response.done")]
     assert after.count("response.output_audio.delta") >= 2
 
 
 def test_a_turn_that_ends_at_once_still_interrupts_first() -> None:
-    session = a_session(pace=Pace(interrupt_ns=1000 * MS)).send("response.create").wait(800)
+    session = a_session(pace=Pace(interruption_ns=1000 * MS)).send("response.create").wait(800)
     session.send("input_audio_buffer.append", audio=b64encode(b"".join(TURN)).decode())
     types = session.types()
     assert types[types.index("input_audio_buffer.speech_stopped") :].count("response.created") == 1
-    assert session.of("response.done")[0]["response"]["status"] == "cancelled"
+    assert session.events_of("response.done")[0]["response"]["status"] == "cancelled"
     session.wait(1500)
-    assert len(session.of("response.done")) == 1
+    assert len(session.events_of("response.done")) == 1
 
 
 def test_speech_after_the_response_is_done_cancels_nothing() -> None:
     session = a_session([Reply([speech(1000)])]).send("response.create").wait(1500)
-    session.hear(*[LOUD] * 5)
+    session.append(*[LOUD] * 5)
     assert session.types()[-1] == "input_audio_buffer.speech_started"
-    assert session.of("response.done")[0]["response"]["status"] == "completed"
+    assert session.events_of("response.done")[0]["response"]["status"] == "completed"
 
 
-def test_a_response_asked_for_during_speech_is_not_interrupted_by_its_end() -> None:
-    session = a_session().hear(*[LOUD] * 5).send("response.create").hear(*[QUIET] * 20)
-    assert len(session.of("response.created")) == 1
-    assert not session.of("response.done")
+def test_the_end_of_speech_does_not_interrupt_a_response() -> None:
+    session = a_session().append(*[LOUD] * 5).send("response.create").append(*[QUIET] * 20)
+    assert len(session.events_of("response.created")) == 1
+    assert not session.events_of("response.done")
 
 
 @pytest.mark.parametrize("answer_after", [False, True])
-def test_where_speech_does_not_interrupt_the_turn_may_be_answered_afterwards(
-    *, answer_after: bool
-) -> None:
-    session = Session(answer_after=answer_after)
+def test_a_turn_during_a_response_may_be_answered_afterwards(*, answer_after: bool) -> None:
+    session = Session(answer_turn_after_response=answer_after)
     session.update(turn_detection={"type": "server_vad", "interrupt_response": False})
-    session.send("response.create").wait(500).hear(*TURN)
-    assert session.peer.responding
-    assert len(session.of("response.created")) == 1
+    session.send("response.create").wait(500).append(*TURN)
+    assert session.peer.is_responding
+    assert len(session.events_of("response.created")) == 1
     session.wait(3000)
-    assert session.of("response.done")[0]["response"]["status"] == "completed"
-    assert len(session.of("response.created")) == (2 if answer_after else 1)
+    assert session.events_of("response.done")[0]["response"]["status"] == "completed"
+    assert len(session.events_of("response.created")) == (2 if answer_after else 1)
 
 
 def test_out_of_band_responses_are_not_interrupted_by_speech() -> None:
     session = a_session().send("response.create", response={"conversation": "none"}).wait(500)
-    session.hear(*[LOUD] * 10)
-    assert not session.of("response.done")
+    session.append(*[LOUD] * 10)
+    assert not session.events_of("response.done")
 
 
 # The conversation.
@@ -668,7 +672,7 @@ def test_out_of_band_responses_are_not_interrupted_by_speech() -> None:
 
 def test_an_item_is_added_and_done() -> None:
     session = a_session()
-    added, done = session.ask("conversation.item.create", item=typed("Hello"))
+    added, done = session.send_and_wait("conversation.item.create", item=typed("Hello"))
     assert (added["type"], done["type"]) == ("conversation.item.added", "conversation.item.done")
     assert added["item"] == done["item"]
     assert list(added["item"]) == ["id", "type", "status", "role", "content"]
@@ -676,14 +680,14 @@ def test_an_item_is_added_and_done() -> None:
     assert added["previous_item_id"] is done["previous_item_id"] is None
 
 
-def test_items_go_where_the_client_says() -> None:
+def test_items_are_inserted_where_the_client_says() -> None:
     session = a_session()
-    session.ask("conversation.item.create", item=typed("1", id="one"))
-    session.ask("conversation.item.create", item=typed("2", id="two"))
-    between = session.ask(
+    session.send_and_wait("conversation.item.create", item=typed("1", id="one"))
+    session.send_and_wait("conversation.item.create", item=typed("2", id="two"))
+    between = session.send_and_wait(
         "conversation.item.create", item=typed("1.5", id="between"), previous_item_id="one"
     )
-    front = session.ask(
+    front = session.send_and_wait(
         "conversation.item.create", item=typed("0", id="front"), previous_item_id="root"
     )
     assert [event["previous_item_id"] for event in between] == ["one", "one"]
@@ -691,12 +695,12 @@ def test_items_go_where_the_client_says() -> None:
     assert [item.id for item in session.peer.conversation] == ["front", "one", "between", "two"]
 
 
-def test_an_item_behind_an_unknown_one_or_with_an_id_in_use_is_not_added() -> None:
+def test_unknown_predecessors_and_used_ids_are_refused() -> None:
     session = a_session()
-    session.ask("conversation.item.create", item=typed("1", id="one"))
-    session.ask("conversation.item.create", item=typed("2"), previous_item_id="nobody")
+    session.send_and_wait("conversation.item.create", item=typed("1", id="one"))
+    session.send_and_wait("conversation.item.create", item=typed("2"), previous_item_id="nobody")
     assert "'nobody' does not exist" in session.error()["message"]
-    session.ask("conversation.item.create", item=typed("2", id="one"))
+    session.send_and_wait("conversation.item.create", item=typed("2", id="one"))
     assert session.error()["param"] == "item.id"
     assert len(session.peer.conversation) == 1
 
@@ -706,53 +710,53 @@ def test_audio_of_the_caller_may_be_created() -> None:
     for audio in (b64encode(LOUD).decode(), "no base64"):
         content = [{"type": "input_audio", "audio": audio}, {"type": "input_text", "text": "a"}]
         item = {"type": "message", "role": "user", "content": content}
-        session.ask("conversation.item.create", item=item)
+        session.send_and_wait("conversation.item.create", item=item)
     assert session.error()["param"] == "audio"
-    (kept,) = session.peer.conversation
-    assert kept.audio == LOUD
-    assert kept.wire()["content"][0] == {"type": "input_audio", "transcript": None}
+    (created,) = session.peer.conversation
+    assert created.audio == LOUD
+    assert created.to_wire()["content"][0] == {"type": "input_audio", "transcript": None}
 
 
 def test_a_functions_output_needs_its_call() -> None:
-    session = a_session([Reply([FunctionCall("f", "{}", "call_1")])])
+    session = a_session([Reply([FunctionCallReply("f", "{}", "call_1")])])
     output = {"type": "function_call_output", "call_id": "call_1", "output": "42"}
-    session.ask("conversation.item.create", item=output)
+    session.send_and_wait("conversation.item.create", item=output)
     assert session.error()["code"] == "invalid_value"
     assert session.error()["param"] == "item.call_id"
     session.send("response.create").wait(1000)
-    added, _ = session.ask("conversation.item.create", item=output)
+    added, _ = session.send_and_wait("conversation.item.create", item=output)
     assert list(added["item"]) == ["id", "type", "call_id", "output"]
     assert added["previous_item_id"] == session.peer.conversation[0].id
 
 
-def test_a_call_of_the_clients_own_gets_an_id() -> None:
+def test_a_function_call_of_the_client_gets_an_id() -> None:
     session = a_session()
     item = {"type": "function_call", "name": "f", "arguments": "{}", "object": "realtime.item"}
-    added, _ = session.ask("conversation.item.create", item=item)
+    added, _ = session.send_and_wait("conversation.item.create", item=item)
     assert list(added["item"]) == ["id", "type", "status", "name", "call_id", "arguments"]
 
 
-def test_a_deleted_item_is_gone_for_the_model_and_marked_for_the_test() -> None:
+def test_a_deleted_item_is_only_marked_as_deleted() -> None:
     session = a_session([Reply([speech(300)])]).send("response.create").wait(1000)
     (item,) = session.peer.conversation
-    (deleted,) = session.ask("conversation.item.delete", item_id=item.id)
+    (deleted,) = session.send_and_wait("conversation.item.delete", item_id=item.id)
     assert deleted["item_id"] == item.id
-    assert (item.deleted, item.generated_ms, item.believed_ms) == (True, 300, 0)
+    assert (item.is_deleted, item.generated_ms, item.assumed_heard_ms) == (True, 300, 0)
     for doing, verb in (("retrieve", "retrieving"), ("delete", "deleting")):
-        session.ask(f"conversation.item.{doing}", item_id=item.id)
+        session.send_and_wait(f"conversation.item.{doing}", item_id=item.id)
         error = session.error()
         assert error["code"] == f"item_{doing}_invalid_item_id"
         assert (
             error["message"] == f"Error {verb} item: the item with id '{item.id}' does not exist."
         )
-    added, _ = session.ask("conversation.item.create", item=typed("next"))
+    added, _ = session.send_and_wait("conversation.item.create", item=typed("next"))
     assert added["previous_item_id"] is None
 
 
 def test_an_item_is_retrieved_with_its_audio() -> None:
     session = a_session([Reply([speech(300, "Hm.")])]).send("response.create").wait(1000)
     item_id = session.peer.conversation[0].id
-    (retrieved,) = session.ask("conversation.item.retrieve", item_id=item_id)
+    (retrieved,) = session.send_and_wait("conversation.item.retrieve", item_id=item_id)
     (part,) = retrieved["item"]["content"]
     assert (part["type"], part["transcript"]) == ("output_audio", "Hm.")
     assert b64decode(part["audio"]) == b"\x20" * 2400
@@ -767,7 +771,7 @@ def spoken(session: Session, ms: int) -> str:
 
 
 def truncate(session: Session, item_id: str, audio_end_ms: int, index: int = 0) -> list[Event]:
-    return session.ask(
+    return session.send_and_wait(
         "conversation.item.truncate",
         item_id=item_id,
         content_index=index,
@@ -776,7 +780,7 @@ def truncate(session: Session, item_id: str, audio_end_ms: int, index: int = 0) 
 
 
 @pytest.mark.parametrize("audio_end_ms", [0, 777, 1750])
-def test_a_truncation_up_to_what_was_sent_is_echoed(audio_end_ms: int) -> None:
+def test_a_truncation_within_the_sent_audio_is_confirmed(audio_end_ms: int) -> None:
     session = a_session([Reply([speech(1750)])])
     item_id = spoken(session, 2000)
     (truncated,) = truncate(session, item_id, audio_end_ms)
@@ -788,12 +792,12 @@ def test_a_truncation_up_to_what_was_sent_is_echoed(audio_end_ms: int) -> None:
         "audio_end_ms": audio_end_ms,
     }
     (item,) = session.peer.conversation
-    assert (item.truncated_ms, item.believed_ms) == (audio_end_ms, audio_end_ms)
+    assert (item.truncated_ms, item.assumed_heard_ms) == (audio_end_ms, audio_end_ms)
     assert (item.generated_ms, item.transcript) == (1750, None)
     assert len(item.audio) == 8 * audio_end_ms
 
 
-def test_a_truncation_beyond_what_was_sent_is_refused() -> None:
+def test_a_truncation_beyond_the_sent_audio_is_refused() -> None:
     session = a_session([Reply([speech(3700)])])
     item_id = spoken(session, 3000)
     truncate(session, item_id, 3760)
@@ -802,7 +806,7 @@ def test_a_truncation_beyond_what_was_sent_is_refused() -> None:
     assert session.peer.conversation[0].truncated_ms is None
 
 
-def test_what_was_sent_so_far_is_a_multiple_of_50_ms() -> None:
+def test_sent_audio_is_a_multiple_of_50_ms() -> None:
     session = a_session()
     item_id = spoken(session, 700)
     truncate(session, item_id, 9_000)
@@ -810,13 +814,13 @@ def test_what_was_sent_so_far_is_a_multiple_of_50_ms() -> None:
     assert int(words[3].removesuffix("ms")) % 50 == 0
 
 
-def test_a_truncated_item_keeps_no_audio_that_comes_later() -> None:
+def test_a_truncated_item_keeps_no_later_audio() -> None:
     session = a_session()
     item_id = spoken(session, 700)
     truncate(session, item_id, 100)
     session.wait(3000)
     (item,) = session.peer.conversation
-    assert (item.generated_ms, item.believed_ms, item.audio_ms) == (10_000, 100, 100)
+    assert (item.generated_ms, item.assumed_heard_ms, item.audio_ms) == (10_000, 100, 100)
     assert item.transcript is None
     truncate(session, item_id, 150)
     assert session.error()["message"] == "Audio content of 100ms is already shorter than 150ms"
@@ -827,8 +831,8 @@ def test_a_truncated_item_keeps_no_audio_that_comes_later() -> None:
     [
         (LONG, 0, 400),
         (LONG, 1, 3000),
-        (Reply([Text("Yes.")]), 0, 1000),
-        (Reply([FunctionCall("f")]), 0, 1000),
+        (Reply([TextReply("Yes.")]), 0, 1000),
+        (Reply([FunctionCallReply("f")]), 0, 1000),
     ],
     ids=["before any audio", "another part", "text", "a call"],
 )
@@ -845,13 +849,13 @@ def test_an_unknown_item_is_not_truncated() -> None:
     assert session.error()["code"] == "item_truncate_invalid_item_id"
 
 
-# Idleness.
+# Idle timeout.
 
 
-def test_a_silent_caller_is_spoken_to() -> None:
+def test_a_silent_caller_triggers_the_idle_timeout() -> None:
     session = Session([Reply([speech(1000)])])
     session.update(turn_detection={"type": "server_vad", "idle_timeout_ms": 5000})
-    session.send("response.create").hear(*[QUIET] * 400)
+    session.send("response.create").append(*[QUIET] * 400)
     types = session.types()
     nudge = types.index("input_audio_buffer.timeout_triggered")
     assert types[nudge : nudge + 7] == [
@@ -877,29 +881,29 @@ def test_a_caller_who_speaks_is_not_idle() -> None:
     session = Session([Reply([speech(1000)])])
     vad = {"type": "server_vad", "idle_timeout_ms": 5000, "create_response": False}
     session.update(turn_detection=vad)
-    session.send("response.create").hear(*[QUIET] * 200, *TURN, *[QUIET] * 300)
-    assert not session.of("input_audio_buffer.timeout_triggered")
+    session.send("response.create").append(*[QUIET] * 200, *TURN, *[QUIET] * 300)
+    assert not session.events_of("input_audio_buffer.timeout_triggered")
 
 
 # The connection.
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "reason"),
+    ("opening_error", "code", "reason"),
     [
         ("invalid_api_key", 3000, "invalid_request_error.invalid_api_key"),
         ("missing_key", 3000, "invalid_request_error"),
         ("invalid_model", 4000, "invalid_request_error.invalid_model"),
         ("missing_model", 4000, "invalid_request_error.missing_model"),
         (
-            OpeningFault.BETA_API_SHAPE_DISABLED,
+            OpeningError.BETA_API_SHAPE_DISABLED,
             4000,
             "invalid_request_error.beta_api_shape_disabled",
         ),
     ],
 )
-def test_a_connection_may_be_refused(fault: Any, code: int, reason: str) -> None:
-    session = Session(fault=fault)
+def test_a_connection_may_be_refused(opening_error: Any, code: int, reason: str) -> None:
+    session = Session(opening_error=opening_error)
     assert session.types() == ["error"]
     assert session.actions[-1] == Close(CLIENT, code, reason)
     assert session.peer.deadline is None
@@ -929,7 +933,7 @@ def test_the_server_pings_every_20_seconds() -> None:
     assert session.peer.pong(CLIENT, pings[0].payload, session.now) == []
 
 
-def test_after_its_end_it_does_nothing() -> None:
+def test_a_closed_session_does_nothing() -> None:
     session = a_session().send("response.create").wait(500)
     assert session.peer.closed(CLIENT, 1000, "", session.now) == []
     assert session.peer.deadline is None
@@ -959,7 +963,7 @@ def test_misuse_raises_before_anything_changes() -> None:
     assert len(peer.handle_timeout(5 + 4 * MS)) == 1
 
 
-def test_called_early_nothing_happens_and_called_late_all_is_made_up_for_in_order() -> None:
+def test_a_late_timeout_sends_everything_in_order() -> None:
     punctual, late = a_session(), a_session()
     punctual.send("response.create").wait(10_000)
     late.send("response.create")
@@ -972,7 +976,7 @@ def test_called_early_nothing_happens_and_called_late_all_is_made_up_for_in_orde
 
 def test_a_seed_decides_every_id() -> None:
     def play(seed: int) -> list[Event]:
-        session = a_session(seed=seed).hear(*TURN).wait(5000)
+        session = a_session(seed=seed).append(*TURN).wait(5000)
         return session.events
 
     assert play(7) == play(7)
@@ -1007,25 +1011,25 @@ KINDS = st.sampled_from(
     cancelled_ms=st.sampled_from([0, 300]),
     answer_after=st.booleans(),
 )
-def test_whatever_the_client_does_every_response_and_every_item_ends(
+def test_every_response_and_item_ends_for_any_client(
     steps: list[tuple[Event, int]], interrupt_ms: int, cancelled_ms: int, *, answer_after: bool
 ) -> None:
-    pace = Pace(interrupt_ns=interrupt_ms * MS, cancelled_ns=cancelled_ms * MS)
-    reply = Reply([speech(900), FunctionCall("f", '{"a": 1}'), Text("Done.")])
-    session = a_session([reply], pace=pace, answer_after=answer_after)
+    pace = Pace(interruption_ns=interrupt_ms * MS, cancelled_done_ns=cancelled_ms * MS)
+    reply = Reply([speech(900), FunctionCallReply("f", '{"a": 1}'), TextReply("Done.")])
+    session = a_session([reply], pace=pace, answer_turn_after_response=answer_after)
     for event, ms in steps:
-        session.text(json.dumps(event))
+        session.send_text(json.dumps(event))
         session.wait(ms)
     session.wait(20_000)
-    assert not session.peer.responding
-    for begun, ended in (
+    assert not session.peer.is_responding
+    for started, done in (
         ("response.created", "response.done"),
         ("response.output_item.added", "response.output_item.done"),
         ("conversation.item.added", "conversation.item.done"),
         ("response.content_part.added", "response.content_part.done"),
     ):
-        assert len(session.of(begun)) == len(session.of(ended))
-    assert len(session.peer.complaints) == len(session.of("error"))
+        assert len(session.events_of(started)) == len(session.events_of(done))
+    assert len(session.peer.sent_errors) == len(session.events_of("error"))
     ids = [event["event_id"] for event in session.events]
     assert len(set(ids)) == len(ids)
     assert session.times == sorted(session.times)
@@ -1034,9 +1038,9 @@ def test_whatever_the_client_does_every_response_and_every_item_ends(
 
 
 @given(st.lists(st.text(max_size=30), max_size=8))
-def test_no_text_makes_it_raise(texts: list[str]) -> None:
+def test_no_client_text_raises(texts: list[str]) -> None:
     session = Session()
     for text in texts:
-        session.text(text)
+        session.send_text(text)
     session.wait(100)
-    assert len(session.of("error")) == len(texts) == len(session.peer.complaints)
+    assert len(session.events_of("error")) == len(texts) == len(session.peer.sent_errors)

@@ -1,4 +1,4 @@
-"""Every event of the simulated server against OpenAI's own types, and against recorded sessions."""
+"""The events of the simulated server, compared with OpenAI's types and recorded sessions."""
 
 import json
 from base64 import b64encode
@@ -11,8 +11,9 @@ import pytest
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import BaseModel, TypeAdapter
 
-from twilio_realtime.sim.model.realtime_peer import CLIENT, OpeningFault, RealtimePeer
-from twilio_realtime.sim.model.replies import FunctionCall, Pace, Reply, Speech, Text
+from twilio_realtime.sim.model.pace import Pace
+from twilio_realtime.sim.model.realtime_peer import CLIENT, OpeningError, RealtimePeer
+from twilio_realtime.sim.model.replies import FunctionCallReply, Reply, SpokenReply, TextReply
 from twilio_realtime_core.machine.actions import Action, Send
 from twilio_realtime_core.machine.units import MS
 
@@ -20,12 +21,14 @@ Event = dict[str, Any]
 
 TRACES = Path(__file__).parents[3] / "core/traces"
 QUIET, LOUD = b"\xff" * 160, b"\x10\x90" * 80
-ANSWER = Speech(b"\x20" * 8 * 2100, "Hello, Marcelo! Great to meet you. How can I help you today?")
+ANSWER = SpokenReply(
+    b"\x20" * 8 * 2100, "Hello, Marcelo! Great to meet you. How can I help you today?"
+)
 PCMU = {"input": {"format": {"type": "audio/pcmu"}}, "output": {"format": {"type": "audio/pcmu"}}}
 
 
 class Session:
-    """A client that has an open session, and what the server sent it, each event checked."""
+    """A client with an open session; it checks and logs each event of the server."""
 
     def __init__(self, *replies: Reply, **options: Any) -> None:
         self.peer = RealtimePeer(replies or [Reply([ANSWER])], **options)
@@ -48,7 +51,7 @@ class Session:
         audio = {**PCMU, "input": {**PCMU["input"], **audio_input}}
         self.send({"type": "session.update", "session": {"type": "realtime", "audio": audio}})
 
-    def hear(self, *frames: bytes) -> None:
+    def append(self, *frames: bytes) -> None:
         for frame in frames:
             audio = b64encode(frame).decode()
             self.send({"type": "input_audio_buffer.append", "audio": audio})
@@ -68,14 +71,14 @@ def server_event() -> TypeAdapter[Any]:
 
 
 def check(event: Event) -> None:
-    """The event is what OpenAI's types say: of its own type, and whole."""
+    """Check that an event is valid by OpenAI's types."""
     parsed = server_event().validate_json(json.dumps(event), strict=True)
     assert isinstance(parsed, BaseModel)
     assert parsed.model_dump()["type"] == event["type"]
 
 
 def without_deltas(events: Iterable[Event]) -> list[Event]:
-    """How many deltas there are is another matter."""
+    """Leave out deltas, whose number may differ."""
     return [event for event in events if not event["type"].endswith(".delta")]
 
 
@@ -90,13 +93,13 @@ def recorded(name: str) -> list[Event]:
 
 
 def in_session(events: Iterable[Event]) -> list[Event]:
-    """Without what is not tied to the rest: transcription, and the limits at the very end."""
+    """Leave out events without a fixed position: transcription, and the final rate limits."""
     loose = ("conversation.item.input_audio_transcription.", "rate_limits.")
     return [event for event in events if not event["type"].startswith(loose)]
 
 
 def skeleton(value: Any) -> Any:
-    """The names in an event, in order, without what they hold; only linear audio has a `rate`."""
+    """The names of an event's fields, in order, without values; only linear audio has a `rate`."""
     if isinstance(value, dict):
         fields = cast(Event, value).items()
         return {name: skeleton(inner) for name, inner in fields if name != "rate"}
@@ -107,13 +110,13 @@ def a_spoken_turn() -> Session:
     session = Session(transcripts=["Hello, my name is Marcelo."])
     session.update(transcription={"model": "gpt-realtime-whisper"})
     session.wait(50)
-    session.hear(*[QUIET] * 80, *[LOUD] * 130, *[QUIET] * 20)
+    session.append(*[QUIET] * 80, *[LOUD] * 130, *[QUIET] * 20)
     session.wait(3000)
     return session
 
 
 def a_typed_turn() -> Session:
-    session = Session(Reply([Speech(b"\x20" * 6000, "Hi there!")]))
+    session = Session(Reply([SpokenReply(b"\x20" * 6000, "Hi there!")]))
     session.update()
     session.send(typed("Say a short greeting."))
     session.send({"type": "response.create"})
@@ -122,8 +125,10 @@ def a_typed_turn() -> Session:
 
 
 def a_tool_round() -> Session:
-    call = FunctionCall("get_weather", '{  \n  "city": "London" \n} \n', "call_uMNE0Myi2tDTPu0w")
-    session = Session(Reply([call]), Reply([Text("It is foggy and 12 degrees in London.")]))
+    call = FunctionCallReply(
+        "get_weather", '{  \n  "city": "London" \n} \n', "call_uMNE0Myi2tDTPu0w"
+    )
+    session = Session(Reply([call]), Reply([TextReply("It is foggy and 12 degrees in London.")]))
     settings = {"type": "realtime", "output_modalities": ["text"]}
     session.send({"type": "session.update", "session": settings})
     session.send(typed("What is the weather in London?"))
@@ -142,18 +147,18 @@ def typed(text: str) -> Event:
     return {"type": "conversation.item.create", "item": item}
 
 
-def test_a_spoken_turn_goes_as_it_was_recorded() -> None:
+def test_a_spoken_turn_matches_the_recorded_session() -> None:
     events = a_spoken_turn().events
     trace = recorded("realtime_audio_in_server_vad_turn")
     assert types(in_session(events)) == types(in_session(trace))
 
 
-def test_a_typed_turn_goes_as_it_was_recorded() -> None:
+def test_a_typed_turn_matches_the_recorded_session() -> None:
     trace = recorded("realtime_text_in_audio_out_turn")
     assert types(in_session(a_typed_turn().events)) == types(trace)
 
 
-def test_a_tool_round_goes_as_it_was_recorded() -> None:
+def test_a_tool_round_matches_the_recorded_session() -> None:
     trace = recorded("realtime_tool_call_round")
     assert types(in_session(a_tool_round().events)) == types(trace)
 
@@ -166,7 +171,7 @@ def test_a_tool_round_goes_as_it_was_recorded() -> None:
         (a_tool_round, "realtime_tool_call_round"),
     ],
 )
-def test_every_recorded_event_is_made_of_the_same_names_in_the_same_order(
+def test_events_have_the_recorded_field_names_in_order(
     play: Callable[[], Session], name: str
 ) -> None:
     made, seen = in_session(play().events), in_session(recorded(name))
@@ -178,7 +183,7 @@ def test_every_recorded_event_is_made_of_the_same_names_in_the_same_order(
         assert list(deltas[theirs["type"]]) == list(theirs)
 
 
-def test_the_session_has_the_recorded_names_in_the_recorded_order() -> None:
+def test_the_session_has_the_recorded_field_names_in_order() -> None:
     trace = recorded("realtime_text_in_audio_out_turn")
     ours = a_typed_turn().events
     assert json.dumps(skeleton(ours[0])) == json.dumps(skeleton(trace[0]))
@@ -187,7 +192,7 @@ def test_the_session_has_the_recorded_names_in_the_recorded_order() -> None:
     assert list(made["audio"]["input"]) == list(seen["audio"]["input"])
 
 
-def test_the_second_items_end_names_no_predecessor() -> None:
+def test_the_done_event_of_item_two_names_no_predecessor() -> None:
     named = [
         (event["type"], event["previous_item_id"] is not None)
         for event in a_tool_round().events
@@ -201,7 +206,7 @@ def test_the_second_items_end_names_no_predecessor() -> None:
     assert named == trace
 
 
-def test_ids_tell_the_second_they_were_made_in() -> None:
+def test_ids_contain_the_second_of_their_making() -> None:
     events = a_spoken_turn().events
     digits = [event["event_id"][6:11] for event in events]
     assert digits == sorted(digits)
@@ -210,13 +215,13 @@ def test_ids_tell_the_second_they_were_made_in() -> None:
     assert {len(event["event_id"]) for event in events} == {len("event_") + 21}
 
 
-def test_every_other_kind_of_event_is_of_openais_types() -> None:
+def test_every_other_event_matches_openais_types() -> None:
     session = Session(
         Reply([ANSWER]),
         Reply.failed(),
-        Reply.incomplete(Text("So")),
+        Reply.incomplete(TextReply("So")),
         transcripts=[None, "Yes."],
-        pace=Pace(interrupt_ns=0),
+        pace=Pace(interruption_ns=0),
     )
     session.update(
         transcription={"model": "gpt-4o-transcribe"},
@@ -225,7 +230,7 @@ def test_every_other_kind_of_event_is_of_openais_types() -> None:
     session.wait(50)
     session.send({"type": "response.create"})
     session.wait(550)
-    session.hear(*[LOUD] * 20, *[QUIET] * 20)
+    session.append(*[LOUD] * 20, *[QUIET] * 20)
     item_id = session.peer.conversation[0].id
     for event in (
         {"type": "conversation.item.truncate", "item_id": item_id, "audio_end_ms": 50},
@@ -237,7 +242,7 @@ def test_every_other_kind_of_event_is_of_openais_types() -> None:
     session.send({"type": "input_audio_buffer.clear"})
     session.send({"type": "response.create"})
     session.send({"type": "response.create", "response": {"conversation": "none"}})
-    session.hear(*[LOUD] * 20, *[QUIET] * 400)
+    session.append(*[LOUD] * 20, *[QUIET] * 400)
     session.wait(2000)
     assert {
         "conversation.item.deleted",
@@ -252,7 +257,7 @@ def test_every_other_kind_of_event_is_of_openais_types() -> None:
     } <= set(types(session.events))
 
 
-def test_a_session_with_every_setting_is_of_openais_types() -> None:
+def test_a_session_with_every_setting_matches_openais_types() -> None:
     session = Session()
     session.send(
         {
@@ -301,6 +306,6 @@ def test_a_session_with_every_setting_is_of_openais_types() -> None:
     assert effective["audio"]["output"]["format"] == {"type": "audio/pcm", "rate": 24000}
 
 
-def test_a_refused_connection_says_why_in_openais_types() -> None:
-    for fault in OpeningFault:
-        assert types(Session(fault=fault).events) == ["error"]
+def test_a_refused_connection_gets_an_error_of_openais_types() -> None:
+    for error in OpeningError:
+        assert types(Session(opening_error=error).events) == ["error"]

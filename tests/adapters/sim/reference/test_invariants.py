@@ -1,5 +1,7 @@
-"""Each invariant catches a bridge that breaks it, and blames no bridge that does not."""
+"""Each invariant finds a bridge that breaks it, and raises for no other."""
 
+import inspect
+import re
 from base64 import b64encode
 from typing import Any
 
@@ -25,6 +27,7 @@ from calling import (
     start,
     stop,
 )
+from faulty_call import FaultyCall, breaks, to_model, to_twilio
 from twilio_realtime.sim.reference import INVARIANTS
 from twilio_realtime_core import HangUp, Interrupt, LocalProtocolError, SendEvent
 from twilio_realtime_core.machine.actions import Action, Close, Notify, Peer, Send, SendPing
@@ -50,13 +53,12 @@ from twilio_realtime_core.protocols.realtime import (
 )
 from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
 from twilio_realtime_core.session.pending_events import MAX_PENDING_EVENTS
-from wrong_call import WrongCall, breaks, to_model, to_twilio
 
-# What is wrong.
+# Bridges that break an invariant.
 
 
-def test_what_is_broken_is_said_with_its_number_and_the_step() -> None:
-    call = WrongCall.ready()
+def test_an_error_has_the_number_and_the_step() -> None:
+    call = FaultyCall.ready()
     call.add(Notify(KeyPressed("5")))
     with breaks(0) as caught:
         call.timeout()
@@ -66,18 +68,18 @@ def test_what_is_broken_is_said_with_its_number_and_the_step() -> None:
     assert "bridge.handle_timeout()" in str(caught.value)
 
 
-def test_0_a_deadline_that_does_not_lie_ahead_after_handle_timeout() -> None:
-    call = WrongCall.ready()
-    call.wrong.wrong_deadline = call.now
+def test_0_breaks_if_the_deadline_after_a_timeout_is_past() -> None:
+    call = FaultyCall.ready()
+    call.faulty_bridge.wrong_deadline_ns = call.now
     with breaks(0):
         call.timeout()
 
 
-def test_0_a_deadline_moved_by_an_early_handle_timeout() -> None:
-    call = WrongCall.ready()
+def test_0_breaks_if_an_early_timeout_moves_the_deadline() -> None:
+    call = FaultyCall.ready()
 
     def move(right: list[Action]) -> list[Action]:
-        call.wrong.wrong_deadline = call.now + MS
+        call.faulty_bridge.wrong_deadline_ns = call.now + MS
         return right
 
     call.change(move)
@@ -88,72 +90,72 @@ def test_0_a_deadline_moved_by_an_early_handle_timeout() -> None:
 @pytest.mark.parametrize(
     "action", [to_twilio(Media("", audio(160))), to_twilio(Clear("")), SendPing(Peer.TWILIO, b"1")]
 )
-def test_1_to_twilio_before_start(action: Action) -> None:
-    call = WrongCall.answered()
+def test_1_breaks_if_twilio_gets_a_message_before_start(action: Action) -> None:
+    call = FaultyCall.answered()
     call.add(action)
     with breaks(1):
         call.phone(connected())
 
 
-def test_1_to_twilio_after_stop() -> None:
-    call = WrongCall.ready()
+def test_1_breaks_if_twilio_gets_a_message_after_stop() -> None:
+    call = FaultyCall.ready()
     call.change(lambda right: [to_twilio(Clear(SID)), *right])
     with breaks(1):
         call.phone(stop())
 
 
-def test_1_to_twilio_after_our_close() -> None:
-    call = WrongCall.ready()
+def test_1_breaks_if_twilio_gets_a_message_after_our_close() -> None:
+    call = FaultyCall.ready()
     call.add(to_twilio(Clear(SID)))
     with breaks(1):
         call.send(HangUp())
 
 
-def test_1_to_the_stream_before() -> None:
-    call = WrongCall.ready()
+def test_1_breaks_if_a_message_names_the_earlier_stream() -> None:
+    call = FaultyCall.ready()
     call.phone(start(OTHER_SID))
     call.add(to_twilio(Clear(SID)))
     with breaks(1):
         call.nudge()
 
 
-def test_1_to_the_model_before_it_is_open() -> None:
-    call = WrongCall.streaming()
+def test_1_breaks_if_the_model_gets_an_event_before_opening() -> None:
+    call = FaultyCall.streaming()
     call.add(to_model(CommitAudio()))
     with breaks(1):
         call.phone(media(audio(160)))
 
 
-def test_1_audio_before_the_session_is_configured() -> None:
-    call = WrongCall.connected()
+def test_1_breaks_if_audio_is_sent_before_the_configuration() -> None:
+    call = FaultyCall.connected()
     call.add(to_model(AppendAudio(audio(160))))
     with breaks(1):
         call.phone(media(audio(160)))
 
 
-def test_2_audio_appended_twice() -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_audio_is_appended_twice() -> None:
+    call = FaultyCall.ready()
     call.change(lambda right: right * 2)
     with breaks(2):
         call.phone(media(audio(160)))
 
 
-def test_2_audio_lost() -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_audio_is_lost() -> None:
+    call = FaultyCall.ready()
     call.leave_out(AppendAudio)
     with breaks(2):
         call.phone(media(audio(160)))
 
 
-def test_2_audio_changed() -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_audio_is_changed() -> None:
+    call = FaultyCall.ready()
     call.change(lambda _: [to_model(AppendAudio(audio(160, 1)))])
     with breaks(2):
         call.phone(media(audio(160)))
 
 
-def test_2_audio_out_of_order() -> None:
-    call = WrongCall.connected()
+def test_2_breaks_if_audio_is_out_of_order() -> None:
+    call = FaultyCall.connected()
     for value in range(2):
         call.phone(media(audio(160, value)))
     call.change(lambda right: right[::-1])
@@ -161,8 +163,8 @@ def test_2_audio_out_of_order() -> None:
         call.model(type="session.updated", session=SESSION)
 
 
-def test_2_an_event_of_a_command_after_audio_that_came_later() -> None:
-    call = WrongCall.connected()
+def test_2_breaks_if_a_command_follows_later_audio() -> None:
+    call = FaultyCall.connected()
     call.send(SendEvent(CommitAudio()))
     call.phone(media(audio(160)))
     call.change(lambda right: right[::-1])
@@ -171,8 +173,8 @@ def test_2_an_event_of_a_command_after_audio_that_came_later() -> None:
 
 
 @pytest.mark.parametrize("samples", [159, 161, 321])
-def test_2_a_drop_that_is_not_of_the_oldest_messages(samples: int) -> None:
-    call = WrongCall.connected()
+def test_2_breaks_if_a_drop_is_not_the_oldest_messages(samples: int) -> None:
+    call = FaultyCall.connected()
     for value in range(2):
         call.phone(media(audio(160, value)))
     call.add(Notify(CallerAudioDropped(samples)))
@@ -181,28 +183,28 @@ def test_2_a_drop_that_is_not_of_the_oldest_messages(samples: int) -> None:
 
 
 @pytest.mark.parametrize("late", [media("", SID), media(audio(160), OTHER_SID), "{"])
-def test_2_no_audio_is_expected_of_what_brings_none(late: Any) -> None:
+def test_2_holds_if_a_message_without_audio_sends_none(late: Any) -> None:
     call = Call.ready()
     assert call.phone(late).to_model == []
 
 
-def test_3_media_of_an_interrupted_response() -> None:
-    call = WrongCall.talking(800)
+def test_3_breaks_if_media_is_of_an_interrupted_response() -> None:
+    call = FaultyCall.talking(800)
     call.send(Interrupt())
     call.add(to_twilio(Media(SID, audio(160))))
     with breaks(3):
         call.model(delta(160))
 
 
-def test_3_media_after_the_clear_of_the_same_step() -> None:
-    call = WrongCall.talking(900)
+def test_3_breaks_if_media_follows_the_clear_of_the_step() -> None:
+    call = FaultyCall.talking(900)
     call.add(to_twilio(Media(SID, audio(100))))
     with breaks(3):
         call.model(speech_started())
 
 
-def test_3_media_of_a_response_that_was_cancelled_before_any_sound() -> None:
-    call = WrongCall.ready()
+def test_3_breaks_if_media_is_of_a_silently_cancelled_response() -> None:
+    call = FaultyCall.ready()
     call.model(created(conversation=None))
     call.add(to_model(CancelResponse("r")))
     call.nudge()
@@ -211,23 +213,23 @@ def test_3_media_of_a_response_that_was_cancelled_before_any_sound() -> None:
         call.model(delta(160))
 
 
-def test_3_media_twice() -> None:
-    call = WrongCall.ready()
+def test_3_breaks_if_media_is_sent_twice() -> None:
+    call = FaultyCall.ready()
     call.add(to_twilio(Media(SID, audio(160))))
     with breaks(3):
         call.model(delta(160))
 
 
 @pytest.mark.parametrize("payload", [audio(160, 1), "no base64"])
-def test_3_media_that_the_model_did_not_say(payload: str) -> None:
-    call = WrongCall.ready()
+def test_3_breaks_if_media_is_not_from_the_model(payload: str) -> None:
+    call = FaultyCall.ready()
     call.change(lambda _: [to_twilio(Media(SID, payload))])
     with breaks(3):
         call.model(delta(160))
 
 
-def test_3_media_of_a_response_that_is_done_by_the_word_of_the_server() -> None:
-    call = WrongCall.talking(160)
+def test_3_breaks_if_media_is_received_after_its_response() -> None:
+    call = FaultyCall.talking(160)
     call.model(response_done())
     call.add(to_twilio(Media(SID, audio(160))))
     with breaks(3):
@@ -235,22 +237,22 @@ def test_3_media_of_a_response_that_is_done_by_the_word_of_the_server() -> None:
 
 
 @pytest.mark.parametrize("ms", [19, 161])
-def test_4_a_truncate_outside_of_what_is_confirmed_and_sent(ms: int) -> None:
-    call = WrongCall.talking(160)
-    call.hear(20)
+def test_4_breaks_if_a_truncate_is_out_of_bounds(ms: int) -> None:
+    call = FaultyCall.talking(160)
+    call.play(20)
     call.model(delta(1120))
-    call.hear(19)
+    call.play(19)
     call.change(lambda right: [_truncated_at(each, ms) for each in right])
     with breaks(4):
         call.model(speech_started())
 
 
 @pytest.mark.parametrize("ms", [20, 160])
-def test_4_a_truncate_at_either_bound_is_right(ms: int) -> None:
-    call = WrongCall.talking(160)
-    call.hear(20)
+def test_4_holds_if_a_truncate_is_at_a_bound(ms: int) -> None:
+    call = FaultyCall.talking(160)
+    call.play(20)
     call.model(delta(1120))
-    call.hear(19)
+    call.play(19)
     call.change(lambda right: [_truncated_at(each, ms) for each in right])
     assert call.model(speech_started()).to_model == [TruncateItem("i", 0, ms)]
 
@@ -263,17 +265,36 @@ def _truncated_at(action: Action, ms: int) -> Action:
             return action
 
 
-def test_4_an_item_deleted_although_it_was_heard() -> None:
-    call = WrongCall.talking(800)
-    call.hear(100)
+def test_4_breaks_if_the_server_cannot_read_a_truncate(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = FaultyCall.talking(800)
+    call.play(100)
+    monkeypatch.setattr(TruncateItem, "type", "conversation.items.truncate")
+    with breaks(4):
+        call.send(Interrupt())
+
+
+def test_1_breaks_if_twilio_cannot_read_media(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = FaultyCall.ready()
+
+    def encode(_: Media) -> str:
+        return '{"event":"media","media":{}}'
+
+    monkeypatch.setattr(Media, "encode", encode)
+    with breaks(1):
+        call.model(delta(800))
+
+
+def test_4_breaks_if_a_heard_item_is_deleted() -> None:
+    call = FaultyCall.talking(800)
+    call.play(100)
     call.add(to_model(DeleteItem("i")))
     with breaks(4):
         call.nudge()
 
 
 @pytest.mark.parametrize("event", [TruncateItem("i", 0, 0), DeleteItem("i")])
-def test_4_a_correction_of_an_item_outside_the_conversation(event: ClientEvent) -> None:
-    call = WrongCall.ready()
+def test_4_breaks_if_an_out_of_band_item_is_corrected(event: ClientEvent) -> None:
+    call = FaultyCall.ready()
     call.model(created(conversation=None))
     call.model(delta(160))
     call.add(to_model(event))
@@ -281,8 +302,8 @@ def test_4_a_correction_of_an_item_outside_the_conversation(event: ClientEvent) 
         call.nudge()
 
 
-def test_4_an_item_of_a_response_that_turns_out_to_be_outside_the_conversation() -> None:
-    call = WrongCall.ready()
+def test_4_breaks_if_a_late_out_of_band_item_changes() -> None:
+    call = FaultyCall.ready()
     call.model(item_done())
     call.model(response_done(conversation=None))
     call.add(to_model(DeleteItem("i")))
@@ -290,39 +311,39 @@ def test_4_an_item_of_a_response_that_turns_out_to_be_outside_the_conversation()
         call.nudge()
 
 
-def test_5_the_name_of_a_mark_used_again() -> None:
-    call = WrongCall.ready()
+def test_5_breaks_if_a_mark_name_is_used_again() -> None:
+    call = FaultyCall.ready()
     call.add(to_twilio(Mark(SID, "0")))
     with breaks(5):
         call.nudge()
 
 
 @pytest.mark.parametrize("event", [PlaybackStarted("r", "i", 0), PlaybackFinished("r", "i", 0)])
-def test_5_an_echo_after_a_clear_that_counts_as_heard(event: Any) -> None:
-    call = WrongCall.talking(800)
+def test_5_breaks_if_an_echo_after_a_clear_counts(event: Any) -> None:
+    call = FaultyCall.talking(800)
     call.send(Interrupt())
     call.add(Notify(event))
     with breaks(5):
         call.phone(mark("1"))
 
 
-def test_5_an_echo_that_counts_for_a_part_behind_it() -> None:
-    call = WrongCall.talking(160)
+def test_5_breaks_if_an_echo_counts_for_a_later_part() -> None:
+    call = FaultyCall.talking(160)
     call.model(delta(160, item="j"))
     call.add(Notify(PlaybackStarted("r", "j", 0)))
     with breaks(5):
         call.phone(mark("1"))
 
 
-def test_5_an_echo_that_counts_for_the_whole_of_a_part_that_lies_behind_it_in_part() -> None:
-    call = WrongCall.talking(800, 160)
+def test_5_breaks_if_an_echo_within_a_part_ends_it() -> None:
+    call = FaultyCall.talking(800, 160)
     call.add(Notify(PlaybackFinished("r", "i", 0)))
     with breaks(5):
         call.phone(mark("1"))
 
 
-def test_6_a_cancel_of_a_response_that_is_done() -> None:
-    call = WrongCall.talking(800)
+def test_6_breaks_if_a_done_response_is_cancelled() -> None:
+    call = FaultyCall.talking(800)
     call.model(response_done())
     call.add(to_model(CancelResponse("r")))
     with breaks(6):
@@ -330,29 +351,29 @@ def test_6_a_cancel_of_a_response_that_is_done() -> None:
 
 
 @pytest.mark.parametrize("response_id", ["unknown", None])
-def test_6_a_cancel_of_no_response(response_id: str | None) -> None:
-    call = WrongCall.ready()
+def test_6_breaks_if_a_cancel_names_no_response(response_id: str | None) -> None:
+    call = FaultyCall.ready()
     call.add(to_model(CancelResponse(response_id)))
     with breaks(6):
         call.nudge()
 
 
-def test_6_a_cancel_sent_twice() -> None:
-    call = WrongCall.talking(800)
+def test_6_breaks_if_a_cancel_is_sent_twice() -> None:
+    call = FaultyCall.talking(800)
     call.change(lambda right: [*right, to_model(CancelResponse("r"))])
     with breaks(6):
         call.send(Interrupt())
 
 
-def test_6_a_truncate_sent_twice() -> None:
-    call = WrongCall.talking(800)
+def test_6_breaks_if_a_truncate_is_sent_twice() -> None:
+    call = FaultyCall.talking(800)
     call.wait(20)
     call.add(to_model(TruncateItem("i", 0, 20)))
     with breaks(6):
         call.model(speech_started())
 
 
-def test_6_what_the_application_cancels_and_truncates_is_its_own_business() -> None:
+def test_6_holds_for_cancels_and_truncates_of_the_application() -> None:
     call = Call.ready()
     events: list[ClientEvent] = [CancelResponse(event_id="e"), *[TruncateItem("x", 0, 99)] * 2]
     for event in events:
@@ -376,31 +397,31 @@ def pcm(way: str) -> dict[str, Any]:
         CreateResponse({"audio": {"output": {"format": {"type": "audio/pcm", "rate": 24000}}}}),
     ],
 )
-def test_8_an_event_that_does_not_pin_the_format(event: ClientEvent) -> None:
-    call = WrongCall.ready()
-    call.wrong.refuses = False
+def test_8_breaks_if_an_event_does_not_pin_the_format(event: ClientEvent) -> None:
+    call = FaultyCall.ready()
+    call.faulty_bridge.is_refusing = False
     call.change(lambda _: [to_model(event)])
     with breaks(8):
         call.send(SendEvent(event))
 
 
 @pytest.mark.parametrize("session", [pcm("input"), pcm("output"), {}, {"audio": "none"}])
-def test_8_a_session_in_another_format_that_counts_as_ready(session: dict[str, Any]) -> None:
-    call = WrongCall.connected()
+def test_8_breaks_if_another_format_counts_as_ready(session: dict[str, Any]) -> None:
+    call = FaultyCall.connected()
     call.add(Notify(SessionReady(session)))
     with breaks(8):
         call.nudge()
 
 
-def test_8_a_call_that_goes_on_in_another_format() -> None:
-    call = WrongCall.connected()
+def test_8_breaks_if_a_call_continues_in_another_format() -> None:
+    call = FaultyCall.connected()
     call.change(lambda _: [])
     with breaks(8):
         call.model(type="session.updated", session=pcm("output"))
 
 
-def test_9_more_than_ten_seconds_of_early_audio() -> None:
-    call = WrongCall.connected()
+def test_9_breaks_if_more_early_audio_is_queued() -> None:
+    call = FaultyCall.connected()
     call.leave_out(CallerAudioDropped)
     call.phone(media(audio(40_000)))
     call.phone(media(audio(40_000)))
@@ -408,17 +429,17 @@ def test_9_more_than_ten_seconds_of_early_audio() -> None:
         call.phone(media(audio(160)))
 
 
-def test_9_more_early_events_than_there_is_room_for() -> None:
-    call = WrongCall.connected()
-    call.wrong.refuses = False
+def test_9_breaks_if_more_early_events_are_queued() -> None:
+    call = FaultyCall.connected()
+    call.faulty_bridge.is_refusing = False
     for _ in range(MAX_PENDING_EVENTS):
         call.send(SendEvent(CommitAudio()))
     with breaks(9):
         call.send(SendEvent(CommitAudio()))
 
 
-def test_9_more_than_ten_minutes_of_audio_at_twilio() -> None:
-    call = WrongCall.ready()
+def test_9_breaks_if_more_audio_is_queued_at_twilio() -> None:
+    call = FaultyCall.ready()
     for _ in range(5):
         call.model(delta(960_000))
     call.add(to_twilio(Media(SID, audio(160))))
@@ -426,75 +447,79 @@ def test_9_more_than_ten_minutes_of_audio_at_twilio() -> None:
         call.model(delta(160))
 
 
-def test_10_an_output_after_the_end_of_the_call() -> None:
-    call = WrongCall()
+def test_10_breaks_if_an_output_follows_the_end() -> None:
+    call = FaultyCall()
     call.send(HangUp())
     call.add(Notify(KeyPressed("5")))
     with breaks(10):
         call.send(Interrupt())
 
 
-def test_10_an_output_after_call_ended_in_the_same_step() -> None:
-    call = WrongCall()
+def test_10_breaks_if_an_output_follows_call_ended_at_once() -> None:
+    call = FaultyCall()
     call.add(Notify(KeyPressed("5")))
     with breaks(10):
         call.send(HangUp())
 
 
-def test_10_call_ended_twice() -> None:
-    call = WrongCall()
+def test_10_breaks_if_call_ended_is_notified_twice() -> None:
+    call = FaultyCall()
     call.change(lambda right: right * 2)
     with breaks(10):
         call.send(HangUp())
 
 
-def test_10_a_deadline_after_the_end_of_the_call() -> None:
-    call = WrongCall()
-    call.wrong.wrong_deadline = 1
+def test_10_breaks_if_a_deadline_follows_the_end() -> None:
+    call = FaultyCall()
+    call.faulty_bridge.wrong_deadline_ns = 1
     with breaks(10):
         call.send(HangUp())
 
 
-def test_10_a_leg_closed_twice() -> None:
-    call = WrongCall.ready()
+def test_10_breaks_if_a_link_is_closed_twice() -> None:
+    call = FaultyCall.ready()
     call.send(HangUp())
     call.add(Close(Peer.TWILIO, 1000, ""))
     with breaks(10):
         call.nudge()
 
 
-def test_10_a_leg_that_is_left_open() -> None:
-    call = WrongCall.ready()
+def test_10_breaks_if_a_link_stays_open() -> None:
+    call = FaultyCall.ready()
     call.change(lambda right: right[:1])
     with breaks(10):
         call.send(HangUp())
 
 
-def test_10_call_ended_before_both_legs_are_closed() -> None:
-    call = WrongCall.ready()
+def test_10_breaks_if_call_ended_precedes_a_close() -> None:
+    call = FaultyCall.ready()
     call.add(Notify(CallEnded(EndReason.HUNG_UP)))
     with breaks(10):
         call.send(HangUp())
 
 
-def test_10_a_call_without_call_ended() -> None:
-    call = WrongCall.ready()
+def test_10_breaks_if_call_ended_is_missing() -> None:
+    call = FaultyCall.ready()
     call.leave_out(CallEnded)
     call.closed(Peer.TWILIO)
     with breaks(10):
         call.closed(Peer.REALTIME)
 
 
-# What is right.
+# Bridges that break none.
 
 
-def test_every_invariant_says_what_it_is_in_a_sentence_and_they_are_in_order() -> None:
-    assert all((each.__doc__ or "").rstrip().endswith(".") for each in INVARIANTS)
+def test_every_invariant_has_a_number_a_name_and_a_sentence() -> None:
     numbers = [each.number for each in INVARIANTS]
     assert numbers == sorted(numbers)
+    for each in INVARIANTS:
+        assert 2 <= len(each.name.split()) <= 5
+        sentence = " ".join((inspect.getdoc(each) or "").partition("\n\n")[0].split())
+        assert sentence.endswith(".")
+        assert not re.search(r"\. [A-Z]", sentence)
 
 
-def test_misuse_is_passed_on_and_has_not_happened() -> None:
+def test_misuse_raises_and_changes_nothing() -> None:
     call = Call.ready()
     with pytest.raises(LocalProtocolError):
         call.bridge.opened(Peer.TWILIO, call.now)
@@ -503,7 +528,7 @@ def test_misuse_is_passed_on_and_has_not_happened() -> None:
     assert call.phone(media(audio(160))).to_model == [AppendAudio(audio(160))]
 
 
-def test_audio_dropped_for_want_of_room_is_not_awaited_any_more() -> None:
+def test_dropped_audio_is_no_longer_expected() -> None:
     call = Call.ready()
     for _ in range(5):
         call.model(delta(960_000))
@@ -511,7 +536,7 @@ def test_audio_dropped_for_want_of_room_is_not_awaited_any_more() -> None:
     call.wait(300_000)
     done = call.model(delta(140, value=2))
     assert done.to_twilio[0] == Media(SID, _joined((1, 20), (2, 140)))
-    assert call.model(audio_done()).audio == []
+    assert call.model(audio_done()).audio_samples == []
 
 
 def _joined(*runs: tuple[int, int]) -> str:

@@ -1,4 +1,4 @@
-"""What a bridge must tell: the invariant catches one that does not, or tells what nobody said."""
+"""Invariant 14: the notifications that are due, and no others."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +28,7 @@ from calling import (
     start,
     stop,
 )
+from faulty_call import Change, FaultyCall, breaks
 from twilio_realtime_core import CallConfig, HangUp, Interrupt, SendEvent
 from twilio_realtime_core.errors import Fault, FaultKind
 from twilio_realtime_core.machine.actions import Action, Notify, Peer
@@ -60,7 +61,6 @@ from twilio_realtime_core.protocols.realtime import CancelResponse, CreateRespon
 from twilio_realtime_core.responses.requests import MAX_REQUESTS
 from twilio_realtime_core.responses.responses import MAX_RESPONSES
 from twilio_realtime_core.values.items import FunctionCall, Message, Role
-from wrong_call import Change, WrongCall, breaks
 
 Event = Mapping[str, Any]
 
@@ -69,12 +69,12 @@ LATE = "response_cancel_not_active"
 
 
 def words(kind: str, **fields: Any) -> Event:
-    """Something said, of the response `r` and its item `i`."""
+    """Words of the response `r` and its item `i`."""
     return {"type": kind, "response_id": "r", "item_id": "i", "content_index": 0, **fields}
 
 
 def instead(*events: Any) -> Change:
-    """In place of what the bridge asks for, it tells of this."""
+    """Notify these events in place of all outputs."""
 
     def change(right: list[Action]) -> list[Action]:
         del right
@@ -102,7 +102,7 @@ ROWS: list[tuple[type, Event]] = [
     (Fault, server_error("what is this?")),
     (Fault, {"type": "response.created"}),
 ]
-"""What the model's server says, and what the application is told of it."""
+"""Notifications, and the events of the server that they follow from."""
 
 rows = pytest.mark.parametrize(
     ("kind", "event"), ROWS, ids=[f"{kind.__name__}, {event['type']}" for kind, event in ROWS]
@@ -110,28 +110,28 @@ rows = pytest.mark.parametrize(
 
 
 @rows
-def test_14_nobody_is_told_what_the_server_says(kind: type, event: Event) -> None:
-    assert Call.ready().model(event).told(kind)
-    call = WrongCall.ready()
+def test_14_breaks_if_an_event_is_not_notified(kind: type, event: Event) -> None:
+    assert Call.ready().model(event).notified(kind)
+    call = FaultyCall.ready()
     call.leave_out(kind)
     with breaks(14):
         call.model(event)
 
 
 @rows
-def test_14_the_application_is_told_twice(kind: type, event: Event) -> None:
-    told: list[object] = Call.ready().model(event).told(kind)
-    call = WrongCall.ready()
-    call.add(*map(Notify, told))
+def test_14_breaks_if_an_event_is_notified_twice(kind: type, event: Event) -> None:
+    notified: list[object] = Call.ready().model(event).notified(kind)
+    call = FaultyCall.ready()
+    call.add(*map(Notify, notified))
     with breaks(14):
         call.model(event)
 
 
 @rows
-def test_14_the_application_is_told_what_nobody_says(kind: type, event: Event) -> None:
-    told: list[object] = Call.ready().model(event).told(kind)
-    call = WrongCall.ready()
-    call.add(*map(Notify, told))
+def test_14_breaks_if_a_notification_follows_from_no_event(kind: type, event: Event) -> None:
+    notified: list[object] = Call.ready().model(event).notified(kind)
+    call = FaultyCall.ready()
+    call.add(*map(Notify, notified))
     with breaks(14):
         call.nudge()
 
@@ -140,62 +140,62 @@ def test_14_the_application_is_told_what_nobody_says(kind: type, event: Event) -
 
 
 @pytest.mark.parametrize("sid", [SID, OTHER_SID])
-def test_14_a_stream_begins_and_nobody_is_told(sid: str) -> None:
-    call = WrongCall.answered() if sid == SID else WrongCall.ready()
+def test_14_breaks_if_a_start_is_not_notified(sid: str) -> None:
+    call = FaultyCall.answered() if sid == SID else FaultyCall.ready()
     call.leave_out(CallStarted)
     with breaks(14):
         call.phone(start(sid))
 
 
-def test_14_a_stream_begins_again_or_in_another_format_and_nobody_is_told() -> None:
-    call = WrongCall.ready()
+def test_14_breaks_if_a_wrong_start_is_not_reported() -> None:
+    call = FaultyCall.ready()
     call.leave_out(Fault)
     with breaks(14):
         call.phone(start())
-    call = WrongCall.answered()
+    call = FaultyCall.answered()
     call.leave_out(Fault)
     with breaks(14):
         call.phone(start(mediaFormat={"encoding": "audio/opus"}))
 
 
-def test_14_a_call_began_with_other_parameters() -> None:
-    call = WrongCall.answered()
+def test_14_breaks_if_a_call_has_other_parameters() -> None:
+    call = FaultyCall.answered()
 
     def change(right: list[Action]) -> list[Action]:
         wrong = Notify(CallStarted(SID, "CA1", "AC1", {}))
-        told = [isinstance(getattr(each, "event", None), CallStarted) for each in right]
-        return [wrong if is_it else each for is_it, each in zip(told, right, strict=True)]
+        notified = [isinstance(getattr(each, "event", None), CallStarted) for each in right]
+        return [wrong if is_it else each for is_it, each in zip(notified, right, strict=True)]
 
     call.change(change)
     with breaks(14):
         call.phone(start())
 
 
-def test_14_a_key_that_nobody_is_told_of() -> None:
-    call = WrongCall.ready()
+def test_14_breaks_if_a_key_is_not_notified() -> None:
+    call = FaultyCall.ready()
     call.leave_out(KeyPressed)
     with breaks(14):
         call.phone(dtmf("5"))
 
 
-def test_14_another_key_than_the_caller_has_pressed() -> None:
-    call = WrongCall.ready()
+def test_14_breaks_if_another_key_is_notified() -> None:
+    call = FaultyCall.ready()
     call.add(Notify(KeyPressed("6")))
     with breaks(14):
         call.phone(dtmf("5"))
 
 
 @pytest.mark.parametrize("streams", [True, False])
-def test_14_a_key_of_no_stream_is_a_fault(streams: bool) -> None:  # noqa: FBT001 - a case
-    call = WrongCall.ready() if streams else WrongCall.answered()
+def test_14_breaks_if_a_stray_key_is_not_reported(streams: bool) -> None:  # noqa: FBT001 - a case
+    call = FaultyCall.ready() if streams else FaultyCall.answered()
     assert call.phone(dtmf("5", OTHER_SID)).faults
     call.leave_out(Fault)
     with breaks(14):
         call.phone(dtmf("5", OTHER_SID))
 
 
-def test_14_what_cannot_be_read_and_nobody_is_told_of() -> None:
-    call = WrongCall.answered()
+def test_14_breaks_if_an_unreadable_message_is_not_reported() -> None:
+    call = FaultyCall.answered()
     call.leave_out(Fault)
     with breaks(14):
         call.phone("no JSON")
@@ -204,9 +204,9 @@ def test_14_what_cannot_be_read_and_nobody_is_told_of() -> None:
 # Responses.
 
 
-def test_14_a_response_that_begins_or_ends_behind_its_end_is_a_fault() -> None:
+def test_14_breaks_if_events_after_responses_are_not_faults() -> None:
     for event in (created(), response_done()):
-        call = WrongCall.ready()
+        call = FaultyCall.ready()
         call.model(response_done())
         assert call.model(event).faults == [FaultKind.UNEXPECTED]
         call.leave_out(Fault)
@@ -214,8 +214,8 @@ def test_14_a_response_that_begins_or_ends_behind_its_end_is_a_fault() -> None:
             call.model(event)
 
 
-def test_14_a_response_that_begins_twice_is_told_once() -> None:
-    call = WrongCall.ready()
+def test_14_breaks_if_a_response_starts_twice() -> None:
+    call = FaultyCall.ready()
     call.model(created())
     assert call.model(created()).faults == [FaultKind.UNEXPECTED]
     call.change(lambda _: [Notify(ResponseStarted("r"))])
@@ -223,19 +223,19 @@ def test_14_a_response_that_begins_twice_is_told_once() -> None:
         call.model(created())
 
 
-def test_14_of_the_oldest_responses_nobody_knows_any_more() -> None:
+def test_14_holds_for_responses_that_are_forgotten() -> None:
     call = Call.ready()
     for each in range(MAX_RESPONSES + 1):
         call.model(created(str(each)))
         call.model(response_done(str(each)))
-    assert call.model(response_done("0")).told(ResponseFinished)
+    assert call.model(response_done("0")).notified(ResponseFinished)
     assert call.model(response_done(str(MAX_RESPONSES))).faults
 
 
-def test_14_a_function_is_requested_with_other_arguments() -> None:
-    right = Call.talking().model(function_call()).told(FunctionCallRequested)
+def test_14_breaks_if_a_function_call_has_other_arguments() -> None:
+    right = Call.talking().model(function_call()).notified(FunctionCallRequested)
     assert right == [FunctionCallRequested("f", "look_up", "{}", "r", "i")]
-    call = WrongCall.talking()
+    call = FaultyCall.talking()
     call.change(instead(FunctionCallRequested("f", "look_up", "", "r", "i")))
     with breaks(14):
         call.model(function_call())
@@ -244,8 +244,8 @@ def test_14_a_function_is_requested_with_other_arguments() -> None:
 # Errors.
 
 
-def asking(kind: type[Call], count: int = 1, response: Any = None) -> Any:
-    """The application has asked for responses, which came, and asks for another."""
+def requesting(kind: type[Call], count: int = 1, response: Any = None) -> Any:
+    """The application has requested responses, which were created, and requests another."""
     call = kind.ready()
     for each in range(count):
         call.send(SendEvent(CreateResponse(response, f"ask-{each}")))
@@ -263,31 +263,31 @@ REFUSED = ResponseRefused("ask-0", None, "no response.create now")
 FAULT = Fault(Peer.REALTIME, FaultKind.SERVER_ERROR, "no response.create now")
 
 
-def test_14_a_request_that_is_refused_and_nobody_is_told() -> None:
-    assert refused(asking(Call)) == [REFUSED]
-    call = asking(WrongCall)
+def test_14_breaks_if_a_refusal_is_not_notified() -> None:
+    assert refused(requesting(Call)) == [REFUSED]
+    call = requesting(FaultyCall)
     call.leave_out(ResponseRefused)
     with breaks(14):
         refused(call)
 
 
-def test_14_a_request_that_is_refused_is_no_other_error() -> None:
-    call = asking(WrongCall)
+def test_14_breaks_if_a_refusal_is_another_error() -> None:
+    call = requesting(FaultyCall)
     call.change(instead(FAULT))
     with breaks(14):
         refused(call)
 
 
-def test_14_a_request_that_has_to_wait_is_not_refused() -> None:
-    assert refused(asking(Call), ACTIVE) == []
-    call = asking(WrongCall)
+def test_14_breaks_if_a_waiting_request_is_refused() -> None:
+    assert refused(requesting(Call), ACTIVE) == []
+    call = requesting(FaultyCall)
     call.add(Notify(ResponseRefused("ask-0", ACTIVE, "no response.create now")))
     with breaks(14):
         refused(call, ACTIVE)
 
 
-def test_14_an_error_of_what_was_refused_before_is_told() -> None:
-    call = asking(WrongCall)
+def test_14_breaks_if_a_second_refusal_is_not_reported() -> None:
+    call = requesting(FaultyCall)
     refused(call)
     assert refused(call) == [FAULT]
     call.leave_out(Fault)
@@ -295,58 +295,58 @@ def test_14_an_error_of_what_was_refused_before_is_told() -> None:
         refused(call)
 
 
-@pytest.mark.parametrize("told", [REFUSED, FAULT])
-def test_14_an_error_that_names_no_request_may_be_about_one(told: object) -> None:
-    call = asking(WrongCall)
-    call.change(instead(told))
+@pytest.mark.parametrize("notified", [REFUSED, FAULT])
+def test_14_holds_if_an_anonymous_error_refuses_a_request(notified: object) -> None:
+    call = requesting(FaultyCall)
+    call.change(instead(notified))
     refused(call, event_id=None)
 
 
-@pytest.mark.parametrize("told", [REFUSED, FAULT])
-def test_14_whether_a_request_outside_of_the_conversation_was_answered_is_not_known(
-    told: object,
+@pytest.mark.parametrize("notified", [REFUSED, FAULT])
+def test_14_holds_for_errors_of_out_of_band_requests(
+    notified: object,
 ) -> None:
-    call = asking(WrongCall, response={"conversation": "none"})
-    call.change(instead(told))
+    call = requesting(FaultyCall, response={"conversation": "none"})
+    call.change(instead(notified))
     refused(call)
 
 
-@pytest.mark.parametrize("told", [REFUSED, FAULT])
-def test_14_of_the_oldest_requests_nobody_knows_any_more(told: object) -> None:
-    call = asking(WrongCall, MAX_REQUESTS + 1)
-    call.change(instead(told))
+@pytest.mark.parametrize("notified", [REFUSED, FAULT])
+def test_14_holds_for_requests_that_are_forgotten(notified: object) -> None:
+    call = requesting(FaultyCall, MAX_REQUESTS + 1)
+    call.change(instead(notified))
     refused(call)
 
 
-def test_14_that_a_cancel_came_too_late_is_not_told() -> None:
+def test_14_breaks_if_a_late_cancel_is_notified() -> None:
     error = server_error("nothing to cancel", "bridge-cancel-r", LATE)
     call = Call.talking()
     call.send(Interrupt())
     assert call.model(error).events == []
-    wrong = WrongCall.talking()
+    wrong = FaultyCall.talking()
     wrong.send(Interrupt())
     wrong.add(Notify(Fault(Peer.REALTIME, FaultKind.SERVER_ERROR, "nothing to cancel", LATE)))
     with breaks(14):
         wrong.model(error)
 
 
-def test_14_the_error_of_a_cancel_of_the_application_is_told() -> None:
-    call = WrongCall.talking()
+def test_14_breaks_if_a_late_command_cancel_is_hidden() -> None:
+    call = FaultyCall.talking()
     call.send(SendEvent(CancelResponse("r", event_id="mine")))
     call.leave_out(Fault)
     with breaks(14):
         call.model(server_error("nothing to cancel", "mine", LATE))
 
 
-def test_14_the_error_of_a_cancel_that_nobody_has_sent_may_be_told() -> None:
+def test_14_holds_for_a_late_cancel_that_nobody_sent() -> None:
     error = server_error("nothing to cancel", "bridge-cancel-r", LATE)
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.model(error)
     call.add(Notify(Fault(Peer.REALTIME, FaultKind.SERVER_ERROR, "nothing to cancel", LATE)))
     call.model(error)
 
 
-# Copies.
+# Raw messages.
 
 RAW = CallConfig(raw_messages=frozenset(Peer))
 
@@ -359,48 +359,48 @@ def twice(right: list[Action]) -> list[Action]:
     return [*right[:1], *right]
 
 
-def not_at_all(right: list[Action]) -> list[Action]:
+def no_output(right: list[Action]) -> list[Action]:
     return right[1:]
 
 
-@pytest.mark.parametrize("change", [last_first, twice, not_at_all])
-def test_14_messages_are_told_once_and_first(change: Change) -> None:
-    call = WrongCall.ready(RAW)
-    assert call.phone(dtmf("5")).told(TwilioMessage)
-    assert call.model(speech_started()).told(RealtimeEvent)
+@pytest.mark.parametrize("change", [last_first, twice, no_output])
+def test_14_breaks_if_raw_messages_are_not_once_and_first(change: Change) -> None:
+    call = FaultyCall.ready(RAW)
+    assert call.phone(dtmf("5")).notified(TwilioMessage)
+    assert call.model(speech_started()).notified(RealtimeEvent)
     call.change(change)
     with breaks(14):
         call.phone(dtmf("5"))
-    call = WrongCall.ready(RAW)
+    call = FaultyCall.ready(RAW)
     call.change(change)
     with breaks(14):
         call.model(speech_started())
 
 
-def test_14_messages_that_nobody_wants_are_not_told() -> None:
-    call = WrongCall.ready()
+def test_14_breaks_if_raw_messages_are_notified_without_need() -> None:
+    call = FaultyCall.ready()
     call.change(instead(TwilioMessage('{"event":"unknown"}')))
     with breaks(14):
         call.nudge()
 
 
-def test_14_the_messages_of_one_peer_alone() -> None:
+def test_14_holds_for_raw_messages_of_one_peer() -> None:
     call = Call.ready(CallConfig(raw_messages=frozenset({Peer.TWILIO})))
-    assert call.phone(dtmf("5")).told(TwilioMessage)
-    assert not call.model(speech_started()).told(RealtimeEvent)
+    assert call.phone(dtmf("5")).notified(TwilioMessage)
+    assert not call.model(speech_started()).notified(RealtimeEvent)
 
 
-def test_14_the_last_message_is_told_and_what_crosses_the_end_is_not() -> None:
+def test_14_holds_if_the_last_raw_message_is_stop() -> None:
     call = Call.ready(RAW)
-    assert call.phone(stop()).told(TwilioMessage)
+    assert call.phone(stop()).notified(TwilioMessage)
     assert call.phone(stop()).events == []
     call = Call.ready(RAW)
     call.send(HangUp())
     assert call.phone(media(audio(160))).events == call.phone(stop()).events == []
 
 
-def test_14_a_message_where_none_has_come() -> None:
-    call = WrongCall.ready(RAW)
+def test_14_breaks_if_a_raw_message_was_not_received() -> None:
+    call = FaultyCall.ready(RAW)
     call.add(Notify(TwilioMessage("{}")))
     with breaks(14):
         call.send(Interrupt())
@@ -415,43 +415,43 @@ def speaking(kind: type[Call]) -> Any:
     return call
 
 
-def test_14_audio_of_the_agent_that_is_not_told() -> None:
-    call = speaking(WrongCall)
-    assert call.model(delta(800)).told(AgentAudio)
+def test_14_breaks_if_audio_of_the_agent_is_not_notified() -> None:
+    call = speaking(FaultyCall)
+    assert call.model(delta(800)).notified(AgentAudio)
     call.leave_out(AgentAudio)
     with breaks(14):
         call.model(delta(800))
 
 
 @pytest.mark.parametrize("samples", [20, 800])
-def test_14_audio_of_the_agent_that_is_told_otherwise_than_it_came(samples: int) -> None:
-    call = speaking(WrongCall)
+def test_14_breaks_if_audio_of_the_agent_is_changed(samples: int) -> None:
+    call = speaking(FaultyCall)
     call.add(Notify(AgentAudio("r", "i", 0, audio(samples))))
     with breaks(14):
         call.model(delta(800))
 
 
 @pytest.mark.parametrize("ends", [audio_done(), response_done(), None])
-def test_14_audio_of_the_agent_that_may_not_be_heard_is_not_told(ends: Event | None) -> None:
-    call = speaking(WrongCall)
+def test_14_breaks_if_inaudible_audio_is_notified(ends: Event | None) -> None:
+    call = speaking(FaultyCall)
     call.model(delta(810))
     if ends is None:
         call.send(Interrupt())
     else:
         call.model(ends)
-    assert not call.model(delta(800)).told(AgentAudio)
+    assert not call.model(delta(800)).notified(AgentAudio)
     call.add(Notify(AgentAudio("r", "i", 0, audio(800))))
     with breaks(14):
         call.model(delta(800))
 
 
-def test_14_what_is_no_audio_is_not_told() -> None:
+def test_14_holds_if_a_delta_without_audio_is_not_notified() -> None:
     call = speaking(Call)
-    assert not call.model({**delta(800), "delta": "no base64"}).told(AgentAudio)
+    assert not call.model({**delta(800), "delta": "no base64"}).notified(AgentAudio)
 
 
-def test_14_audio_of_the_agent_that_nobody_wants_is_not_told() -> None:
-    call = WrongCall.talking()
+def test_14_breaks_if_audio_is_notified_without_need() -> None:
+    call = FaultyCall.talking()
     call.add(Notify(AgentAudio("r", "i", 0, audio(800))))
     with breaks(14):
         call.model(delta(800))
@@ -460,8 +460,8 @@ def test_14_audio_of_the_agent_that_nobody_wants_is_not_told() -> None:
 # Items.
 
 
-def holding(kind: type[Call]) -> Any:
-    """The conversation holds the items `i` and `j`, both being generated."""
+def with_two_items(kind: type[Call]) -> Any:
+    """The conversation has the items `i` and `j`, both being generated."""
     call = kind.ready()
     call.model(item_added("i"))
     call.model(item_added("j", "i", content=[{"type": "output_audio"}]))
@@ -486,20 +486,20 @@ def being_generated(item: str, previous: str | None, **body: Any) -> Event:
     ],
     ids=["added", "deleted", "said", "heard"],
 )
-def test_14_nobody_is_told_of_an_item(kind: type, event: Event) -> None:
-    told: list[object] = holding(Call).model(event).told(kind)
-    call = holding(WrongCall)
+def test_14_breaks_if_an_item_is_not_notified(kind: type, event: Event) -> None:
+    notified: list[object] = with_two_items(Call).model(event).notified(kind)
+    call = with_two_items(FaultyCall)
     call.leave_out(kind)
     with breaks(14):
         call.model(event)
-    call = holding(WrongCall)
-    call.add(*map(Notify, told))
+    call = with_two_items(FaultyCall)
+    call.add(*map(Notify, notified))
     with breaks(14):
         call.model(event)
 
 
-def test_14_nobody_is_told_that_an_item_is_complete() -> None:
-    call = WrongCall.ready()
+def test_14_breaks_if_a_complete_item_is_not_notified() -> None:
+    call = FaultyCall.ready()
     call.model(being_generated("i", None))
     call.leave_out(ItemUpdated)
     with breaks(14):
@@ -510,7 +510,7 @@ AGENTS, CALLERS = Message("k", Role.ASSISTANT), Message("k", Role.USER)
 
 
 @pytest.mark.parametrize(
-    "told",
+    "notified",
     [
         ItemAdded(AGENTS, "i"),
         ItemAdded(AGENTS, None),
@@ -518,17 +518,19 @@ AGENTS, CALLERS = Message("k", Role.ASSISTANT), Message("k", Role.USER)
         ItemAdded(FunctionCall("k", "f", "look_up"), "j"),
     ],
 )
-def test_14_an_item_is_told_otherwise_than_it_was_added(told: ItemAdded) -> None:
-    call = holding(WrongCall)
-    call.change(instead(told))
+def test_14_breaks_if_an_item_is_added_otherwise(notified: ItemAdded) -> None:
+    call = with_two_items(FaultyCall)
+    call.change(instead(notified))
     with breaks(14):
         call.model(item_added("k", "j"))
 
 
-@pytest.mark.parametrize("told", [ItemAdded(AGENTS, "j"), ItemUpdated(AGENTS), ItemDeleted("i")])
-def test_14_an_item_of_which_nobody_says_anything(told: Any) -> None:
-    call = holding(WrongCall)
-    call.add(Notify(told))
+@pytest.mark.parametrize(
+    "notified", [ItemAdded(AGENTS, "j"), ItemUpdated(AGENTS), ItemDeleted("i")]
+)
+def test_14_breaks_if_an_item_follows_from_no_event(notified: Any) -> None:
+    call = with_two_items(FaultyCall)
+    call.add(Notify(notified))
     with breaks(14):
         call.nudge()
 
@@ -536,16 +538,16 @@ def test_14_an_item_of_which_nobody_says_anything(told: Any) -> None:
 @pytest.mark.parametrize(
     ("previous", "behind"), [(None, None), ("root", None), ("i", "i"), ("unknown", "j")]
 )
-def test_14_an_item_has_its_place(previous: str | None, behind: str | None) -> None:
-    call = holding(Call)
-    assert call.model(item_added("k", previous)).told(ItemAdded) == [ItemAdded(AGENTS, behind)]
+def test_14_holds_if_an_item_is_at_its_place(previous: str | None, behind: str | None) -> None:
+    call = with_two_items(Call)
+    assert call.model(item_added("k", previous)).notified(ItemAdded) == [ItemAdded(AGENTS, behind)]
     call.model(item_added("f", type="function_call", call_id="f", name="look_up"))
     assert call.model(item_deleted("nobody knows it")).events == []
     assert call.model(item_added("k")).events == []
 
 
-def test_14_once_the_call_has_ended_no_item_is_told() -> None:
-    call = holding(Call)
+def test_14_holds_if_no_item_follows_the_end() -> None:
+    call = with_two_items(Call)
     call.send(HangUp())
     for event in (item_added("k"), item_complete("j"), mcp("mcp_list_tools.failed", "l")):
         assert call.model(event).events == []
@@ -583,13 +585,13 @@ tools = pytest.mark.parametrize(("kind", "events"), TOOLS)
 
 
 @tools
-def test_14_nobody_is_told_of_a_tool(kind: type, events: list[Event]) -> None:
-    told = list[object]()
+def test_14_breaks_if_a_tool_is_not_notified(kind: type, events: list[Event]) -> None:
+    notified = list[object]()
     call = Call.ready()
     for event in events:
-        told = list[object](call.model(event).told(kind))
-    assert len(told) == 1
-    wrong = WrongCall.ready()
+        notified = list[object](call.model(event).notified(kind))
+    assert len(notified) == 1
+    wrong = FaultyCall.ready()
     for event in events[:-1]:
         wrong.model(event)
     wrong.change(instead())
@@ -598,22 +600,22 @@ def test_14_nobody_is_told_of_a_tool(kind: type, events: list[Event]) -> None:
 
 
 @tools
-def test_14_a_tool_is_told_of_again(kind: type, events: list[Event]) -> None:
+def test_14_breaks_if_a_tool_is_notified_again(kind: type, events: list[Event]) -> None:
     call = Call.ready()
-    told = [each for event in events for each in call.model(event).events if type(each) is kind]
-    assert len(told) == 1
+    notified = [each for event in events for each in call.model(event).events if type(each) is kind]
+    assert len(notified) == 1
     for event in events:
-        assert not call.model(event).told(kind)
-    wrong = WrongCall.ready()
+        assert not call.model(event).notified(kind)
+    wrong = FaultyCall.ready()
     for event in events:
         wrong.model(event)
-    wrong.add(*map(Notify, told))
+    wrong.add(*map(Notify, notified))
     with breaks(14):
         wrong.nudge()
 
 
-def test_14_tools_outside_of_the_conversation_are_not_told() -> None:
+def test_14_holds_if_out_of_band_tools_are_not_notified() -> None:
     call = Call.ready()
     call.model(created("r", None))
     assert call.model(item_done(item="a", type_="mcp_approval_request")).events == []
-    assert call.model(item_done("s", "b", "mcp_approval_request")).told(McpApprovalRequested)
+    assert call.model(item_done("s", "b", "mcp_approval_request")).notified(McpApprovalRequested)

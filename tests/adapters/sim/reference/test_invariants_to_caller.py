@@ -1,4 +1,4 @@
-"""What the caller hears, and the end: each invariant of it catches a bridge that breaks it."""
+"""The invariants of what the caller hears, and of the end of the call."""
 
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from calling import (
     speech_started,
     start,
 )
+from faulty_call import FaultyCall, breaks, to_model, to_twilio
 from twilio_realtime_core import CallConfig, HangUp, Interrupt
 from twilio_realtime_core.commands import Play, PressKeys
 from twilio_realtime_core.machine.actions import Close, Notify, Peer
@@ -32,7 +33,6 @@ from twilio_realtime_core.notifications import (
 )
 from twilio_realtime_core.protocols.realtime import CreateResponse, DeleteItem, TruncateItem
 from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
-from wrong_call import WrongCall, breaks, to_model, to_twilio
 
 C = TypeVar("C", bound=Call)
 
@@ -40,32 +40,32 @@ GREETING = Play(b"\1" * 1600, "greeting")
 HOLD = Play(b"\2" * 16_000, "hold", until_agent_speaks=True)
 
 
-# 3: own audio and hold sound.
+# 3: clips and hold audio.
 
 
-def test_3_own_audio_is_played_between_what_the_agent_says() -> None:
+def test_3_holds_if_a_clip_plays_between_responses() -> None:
     call = Call.talking(900)
-    assert sum(call.send(GREETING).audio) == 1600
-    assert sum(call.model(delta(220)).audio) == 320
-    assert call.send(PressKeys("1,2")).audio
+    assert sum(call.send(GREETING).audio_samples) == 1600
+    assert sum(call.model(delta(220)).audio_samples) == 320
+    assert call.send(PressKeys("1,2")).audio_samples
 
 
-def test_3_own_audio_sent_twice() -> None:
-    call = WrongCall.ready()
+def test_3_breaks_if_a_clip_is_sent_twice() -> None:
+    call = FaultyCall.ready()
     call.change(lambda right: right * 2)
     with breaks(3):
         call.send(GREETING)
 
 
-def test_3_own_audio_that_is_kept_back() -> None:
-    call = WrongCall.ready()
+def test_3_breaks_if_a_clip_is_kept_back() -> None:
+    call = FaultyCall.ready()
     call.leave_out(Media)
     with breaks(3):
         call.send(GREETING)
 
 
-def test_3_own_audio_that_goes_on_after_an_interruption() -> None:
-    call = WrongCall.talking(800)
+def test_3_breaks_if_a_clip_continues_after_an_interruption() -> None:
+    call = FaultyCall.talking(800)
     rest = to_twilio(Media(SID, audio(100, 1)))
     call.change(lambda _: [to_twilio(Media(SID, audio(1500, 1))), to_twilio(Mark(SID, "m"))])
     call.send(GREETING)
@@ -74,15 +74,15 @@ def test_3_own_audio_that_goes_on_after_an_interruption() -> None:
         call.model(speech_started())
 
 
-def test_3_a_clear_of_own_audio_that_nobody_has_interrupted() -> None:
-    call = WrongCall.ready()
+def test_3_breaks_if_a_clip_is_cleared_without_interruption() -> None:
+    call = FaultyCall.ready()
     call.send(GREETING)
     call.add(to_twilio(Clear(SID)))
     with breaks(3):
         call.nudge()
 
 
-def test_3_hold_sound_yields_to_the_agent() -> None:
+def test_3_holds_if_hold_audio_ends_for_the_agent() -> None:
     call = Call.ready()
     call.send(HOLD)
     call.wait(500)
@@ -90,8 +90,8 @@ def test_3_hold_sound_yields_to_the_agent() -> None:
     assert isinstance(call.model(delta(800)).to_twilio[0], Clear)
 
 
-def test_3_hold_sound_that_does_not_yield() -> None:
-    call = WrongCall.ready()
+def test_3_breaks_if_hold_audio_continues_for_the_agent() -> None:
+    call = FaultyCall.ready()
     call.send(HOLD)
     call.wait(500)
     call.leave_out(Clear)
@@ -99,32 +99,32 @@ def test_3_hold_sound_that_does_not_yield() -> None:
         call.model(delta(800))
 
 
-def test_3_hold_sound_that_does_not_yield_to_other_audio() -> None:
-    call = WrongCall.ready()
+def test_3_breaks_if_hold_audio_continues_for_a_clip() -> None:
+    call = FaultyCall.ready()
     call.send(HOLD)
     call.leave_out(Clear)
     with breaks(3):
         call.send(GREETING)
 
 
-def test_3_hold_sound_while_something_else_plays() -> None:
-    call = WrongCall.ready()
+def test_3_breaks_if_hold_audio_starts_while_others_play() -> None:
+    call = FaultyCall.ready()
     call.send(GREETING)
     call.add(to_twilio(Media(SID, audio(160, 2))))
     with breaks(3):
         call.send(HOLD)
 
 
-def test_3_hold_sound_goes_on_behind_its_own_beginning_and_not_behind_its_end() -> None:
-    call = WrongCall.ready()
+def test_3_breaks_if_hold_audio_continues_after_its_end() -> None:
+    call = FaultyCall.ready()
     call.send(HOLD)
     call.add(to_twilio(Media(SID, audio(160, 2))))
     with breaks(3):
         call.nudge()
 
 
-def test_3_hold_sound_that_another_has_taken_the_place_of() -> None:
-    call = WrongCall.ready()
+def test_3_breaks_if_replaced_hold_audio_is_sent() -> None:
+    call = FaultyCall.ready()
     call.send(GREETING)
     call.send(HOLD)
     call.send(Play(b"\3" * 800, "other", until_agent_speaks=True))
@@ -134,7 +134,7 @@ def test_3_hold_sound_that_another_has_taken_the_place_of() -> None:
         call.nudge()
 
 
-def test_3_hold_sound_is_cut_by_an_interruption_and_by_a_new_stream() -> None:
+def test_3_holds_if_hold_audio_is_cut() -> None:
     call = Call.ready()
     call.send(HOLD)
     call.send(Interrupt())
@@ -145,8 +145,8 @@ def test_3_hold_sound_is_cut_by_an_interruption_and_by_a_new_stream() -> None:
     call.phone(start(SID))
 
 
-def test_3_audio_of_a_response_that_was_interrupted_before_it_began() -> None:
-    call = WrongCall.ready()
+def test_3_breaks_if_a_suppressed_response_is_heard() -> None:
+    call = FaultyCall.ready()
     call.send(CreateResponse())
     call.send(Interrupt())
     call.model(created())
@@ -159,11 +159,11 @@ def test_3_audio_of_a_response_that_was_interrupted_before_it_began() -> None:
 
 
 @pytest.mark.parametrize("command", [GREETING, PressKeys("1")])
-def test_4_own_audio_finishes_once_it_was_heard(command: Any) -> None:
+def test_4_holds_if_a_clip_finishes_when_heard(command: Any) -> None:
     call = Call.ready()
     name = call.send(command).marks[-1]
     call.wait(300)
-    (event,) = call.phone(mark(name)).told(ClipFinished)
+    (event,) = call.phone(mark(name)).notified(ClipFinished)
     assert event.heard_ms == event.sent_ms
 
 
@@ -176,8 +176,8 @@ def test_4_own_audio_finishes_once_it_was_heard(command: Any) -> None:
         ClipFinished("greeting", 150, 200),
     ],
 )
-def test_4_own_audio_that_finishes_otherwise(event: ClipFinished) -> None:
-    call = WrongCall.ready()
+def test_4_breaks_if_a_clip_finishes_otherwise(event: ClipFinished) -> None:
+    call = FaultyCall.ready()
     name = call.send(GREETING).marks[-1]
     call.wait(300)
     call.change(lambda _: [Notify(event)])
@@ -185,16 +185,16 @@ def test_4_own_audio_that_finishes_otherwise(event: ClipFinished) -> None:
         call.phone(mark(name))
 
 
-def test_4_own_audio_that_finishes_by_the_echo_of_a_mark_within_it() -> None:
-    call = WrongCall.ready()
+def test_4_breaks_if_an_echo_within_a_clip_ends_it() -> None:
+    call = FaultyCall.ready()
     first, *_ = call.send(Play(bytes(8000), "long")).marks
     call.add(Notify(ClipFinished("long", 1000, 1000)))
     with breaks(4):
         call.phone(mark(first))
 
 
-def test_4_own_audio_that_finishes_twice() -> None:
-    call = WrongCall.ready()
+def test_4_breaks_if_a_clip_finishes_twice() -> None:
+    call = FaultyCall.ready()
     name = call.send(GREETING).marks[-1]
     call.wait(300)
     call.change(lambda right: right * 2)
@@ -202,8 +202,8 @@ def test_4_own_audio_that_finishes_twice() -> None:
         call.phone(mark(name))
 
 
-def test_4_own_audio_cut_by_an_interruption_was_heard_as_far_as_marks_confirm() -> None:
-    call = WrongCall.ready()
+def test_4_breaks_if_a_cut_clip_was_heard_less() -> None:
+    call = FaultyCall.ready()
     first, *_ = call.send(Play(bytes(8000), "long")).marks
     call.wait(400)
     call.phone(mark(first))
@@ -220,8 +220,8 @@ def test_4_own_audio_cut_by_an_interruption_was_heard_as_far_as_marks_confirm() 
 
 
 @pytest.mark.parametrize("event", [TruncateItem("i", 0, 0), DeleteItem("i")])
-def test_4_a_correction_of_an_item_that_is_gone(event: Any) -> None:
-    call = WrongCall.talking(800)
+def test_4_breaks_if_a_deleted_item_is_corrected(event: Any) -> None:
+    call = FaultyCall.talking(800)
     call.model(item_added())
     call.model(item_deleted())
     call.add(to_model(event))
@@ -229,7 +229,7 @@ def test_4_a_correction_of_an_item_that_is_gone(event: Any) -> None:
         call.nudge()
 
 
-def test_5_a_response_that_may_be_unheard_is_not_taken_for_the_next_that_says_the_same() -> None:
+def test_5_holds_if_equal_audio_follows_an_ambiguous_response() -> None:
     call = Call.ready()
     call.model(response_done("never heard of"))
     call.send(CreateResponse())
@@ -239,11 +239,11 @@ def test_5_a_response_that_may_be_unheard_is_not_taken_for_the_next_that_says_th
     call.model(response_done())
     call.model(created("s"))
     call.model(delta(800, "s", "j"))
-    (started,) = call.hear(100).told(PlaybackStarted)
+    (started,) = call.play(100).notified(PlaybackStarted)
     assert started.item_id == "j"
 
 
-# 10: hanging up once all was heard.
+# 10: the end after playback.
 
 
 def goodbye(kind: type[C]) -> C:
@@ -254,14 +254,14 @@ def goodbye(kind: type[C]) -> C:
     return call
 
 
-def test_10_a_call_is_hung_up_once_all_was_heard() -> None:
+def test_10_holds_if_a_call_ends_after_playback() -> None:
     call = goodbye(Call)
-    done = call.hear(100)
+    done = call.play(100)
     assert done.closes == [Peer.TWILIO, Peer.REALTIME]
 
 
-def test_10_a_call_hung_up_before_all_was_heard() -> None:
-    call = goodbye(WrongCall)
+def test_10_breaks_if_a_call_ends_before_playback() -> None:
+    call = goodbye(FaultyCall)
     call.add(*(Close(peer, 1000, "") for peer in Peer))
     call.nudge()
     call.change(lambda _: [])
@@ -271,58 +271,58 @@ def test_10_a_call_hung_up_before_all_was_heard() -> None:
         call.closed(Peer.REALTIME)
 
 
-def test_10_hold_sound_keeps_no_call_from_its_end() -> None:
+def test_10_holds_if_hold_audio_delays_no_end() -> None:
     call = Call.ready()
     call.send(HOLD)
     call.wait(100)
     assert call.send(HangUp(after_playback=True)).closes == [Peer.TWILIO, Peer.REALTIME]
     call.closed(Peer.TWILIO)
-    assert call.closed(Peer.REALTIME).told(CallEnded)
+    assert call.closed(Peer.REALTIME).notified(CallEnded)
 
 
-def test_10_a_goodbye_that_is_interrupted_was_the_last_word() -> None:
+def test_10_holds_if_an_interrupted_goodbye_ends_the_call() -> None:
     call = goodbye(Call)
     done = call.model(speech_started())
     assert done.closes == [Peer.TWILIO, Peer.REALTIME]
     call.closed(Peer.TWILIO)
-    assert call.closed(Peer.REALTIME).told(CallEnded)
-    assert done.told(Interrupted)
+    assert call.closed(Peer.REALTIME).notified(CallEnded)
+    assert done.notified(Interrupted)
 
 
-def test_10_a_goodbye_may_be_cut_short_by_a_hang_up() -> None:
+def test_10_holds_if_a_hang_up_cuts_a_goodbye() -> None:
     call = goodbye(Call)
     assert call.send(HangUp()).closes == [Peer.TWILIO, Peer.REALTIME]
 
 
-# 13: the call ends.
+# 13: the time to end.
 
 
-def test_13_a_call_that_ends_without_looking_again() -> None:
-    call = WrongCall.ready()
-    call.wrong.wrong_deadline = call.now + 11 * SECOND
+def test_13_breaks_if_an_ending_call_has_no_deadline() -> None:
+    call = FaultyCall.ready()
+    call.faulty_bridge.wrong_deadline_ns = call.now + 11 * SECOND
     with breaks(13):
         call.send(HangUp())
 
 
-def test_13_a_call_may_be_given_another_time_to_end() -> None:
+def test_13_holds_for_another_time_to_end() -> None:
     call = Call.ready(CallConfig(closing_timeout_ms=20_000))
     call.send(HangUp())
-    assert call.wait(20_000).told(CallEnded)
+    assert call.wait(20_000).notified(CallEnded)
 
 
-def test_13_a_call_that_is_to_end_and_never_looks_again() -> None:
-    call = WrongCall.talking(800)
-    call.wrong.never_due = True
+def test_13_breaks_if_a_deferred_end_has_no_deadline() -> None:
+    call = FaultyCall.talking(800)
+    call.faulty_bridge.is_never_due = True
     with breaks(13):
         call.send(HangUp(after_playback=True))
 
 
-def test_13_a_call_that_goes_on_when_it_must_have_ended() -> None:
+def test_13_breaks_if_a_call_is_not_over_in_time() -> None:
     call = Call.ready()
     with breaks(13):
-        call.bridge.must_have_ended(call.now)
+        call.bridge.check_ended(call.now)
     call.send(HangUp())
     with breaks(13):
-        call.bridge.must_have_ended(call.now)
+        call.bridge.check_ended(call.now)
     call.wait(10_000)
-    call.bridge.must_have_ended(call.now)
+    call.bridge.check_ended(call.now)

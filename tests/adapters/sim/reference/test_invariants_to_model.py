@@ -1,4 +1,4 @@
-"""What goes to the model: each invariant of it catches a bridge that breaks it, and no other."""
+"""The invariants of what the model receives."""
 
 from base64 import b64encode
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from calling import (
     start,
     stop,
 )
+from faulty_call import Change, FaultyCall, breaks, to_model
 from twilio_realtime.sim.reference import InvariantBroken
 from twilio_realtime_core import CallConfig, HangUp, Interrupt, LocalProtocolError
 from twilio_realtime_core.commands import (
@@ -62,7 +63,6 @@ from twilio_realtime_core.values.items import (
     Role,
     TextPart,
 )
-from wrong_call import Change, WrongCall, breaks, to_model
 
 C = TypeVar("C", bound=Call)
 
@@ -74,14 +74,14 @@ def silence(samples: int) -> str:
 
 
 def padding(samples: int, cause: PaddingCause = GAP) -> list[Action]:
-    told = Notify(CallerAudioPadded(samples, cause))
-    return [told, to_model(AppendAudio(silence(samples)))]
+    notified = Notify(CallerAudioPadded(samples, cause))
+    return [notified, to_model(AppendAudio(silence(samples)))]
 
 
-# 2: caller audio, and the events of commands.
+# 2: audio of the caller, and events of commands.
 
 
-def test_2_silence_takes_the_place_of_each_frame_while_muted() -> None:
+def test_2_holds_if_silence_replaces_muted_frames() -> None:
     call = Call.ready()
     call.send(Mute())
     assert call.phone(media(audio(160))).to_model == [AppendAudio(silence(160))]
@@ -89,16 +89,16 @@ def test_2_silence_takes_the_place_of_each_frame_while_muted() -> None:
     assert call.phone(media(audio(160))).to_model == [AppendAudio(audio(160))]
 
 
-def test_2_audio_that_goes_on_while_muted() -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_audio_continues_while_muted() -> None:
+    call = FaultyCall.ready()
     call.send(Mute())
     call.change(lambda _: [to_model(AppendAudio(audio(160)))])
     with breaks(2):
         call.phone(media(audio(160)))
 
 
-def test_2_silence_of_another_length_while_muted() -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_muted_silence_has_another_length() -> None:
+    call = FaultyCall.ready()
     call.send(Mute())
     call.change(lambda _: [to_model(AppendAudio(silence(80)))])
     with breaks(2):
@@ -106,8 +106,8 @@ def test_2_silence_of_another_length_while_muted() -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 100, 159, 160, 200, 319])
-def test_2_audio_may_be_cut_and_joined(cut: int) -> None:
-    call = WrongCall.connected()
+def test_2_holds_if_audio_is_cut_and_joined(cut: int) -> None:
+    call = FaultyCall.connected()
     call.phone(media(audio(160, 1)))
     call.phone(media(audio(160, 2)))
     said = b"\1" * 160 + b"\2" * 160
@@ -130,8 +130,8 @@ def test_2_audio_may_be_cut_and_joined(cut: int) -> None:
         [audio(161, 1), audio(159, 2)],
     ],
 )
-def test_2_audio_that_was_cut_wrongly(pieces: list[str]) -> None:
-    call = WrongCall.connected()
+def test_2_breaks_if_audio_is_cut_wrongly(pieces: list[str]) -> None:
+    call = FaultyCall.connected()
     call.phone(media(audio(160, 1)))
     call.phone(media(audio(160, 2)))
     call.change(lambda right: [*right[:-2], *(to_model(AppendAudio(each)) for each in pieces)])
@@ -139,8 +139,8 @@ def test_2_audio_that_was_cut_wrongly(pieces: list[str]) -> None:
         call.model(type="session.updated", session=SESSION)
 
 
-def test_2_audio_joined_across_an_event_that_lies_between() -> None:
-    call = WrongCall.connected()
+def test_2_breaks_if_audio_is_joined_across_an_event() -> None:
+    call = FaultyCall.connected()
     call.phone(media(audio(160)))
     call.send(CommitAudio())
     call.phone(media(audio(160)))
@@ -149,14 +149,14 @@ def test_2_audio_joined_across_an_event_that_lies_between() -> None:
         call.model(type="session.updated", session=SESSION)
 
 
-def test_2_audio_of_a_command_without_its_commit() -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_a_commit_is_missing() -> None:
+    call = FaultyCall.ready()
     call.leave_out(CommitAudio)
     with breaks(2):
         call.send(SendAudio(bytes(800), commit=True))
 
 
-def test_2_audio_of_a_command_is_told_from_the_callers() -> None:
+def test_2_holds_for_audio_of_commands_and_the_caller() -> None:
     call = Call.ready()
     assert call.send(SendAudio(bytes(800), commit=True)).to_model == [
         AppendAudio(audio(800)),
@@ -167,8 +167,8 @@ def test_2_audio_of_a_command_is_told_from_the_callers() -> None:
     assert call.phone(media(audio(160))).to_model == [AppendAudio(audio(160))]
 
 
-def test_2_audio_of_a_command_with_another_event_id() -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_audio_has_another_event_id() -> None:
+    call = FaultyCall.ready()
     call.change(lambda _: [to_model(AppendAudio(audio(160), "yours"))])
     with breaks(2):
         call.send(AppendAudio(audio(160), "mine"))
@@ -179,7 +179,7 @@ def two_frames_of_a_gap(call: Call) -> Any:
     return media(audio(160), timestamp_ms=140)
 
 
-def test_2_a_gap_is_padded_before_the_frame_that_ends_it() -> None:
+def test_2_holds_if_a_gap_is_padded_before_its_end() -> None:
     call = Call.ready()
     done = call.phone(two_frames_of_a_gap(call))
     assert done.to_model == [AppendAudio(silence(160)), AppendAudio(audio(160))]
@@ -197,8 +197,8 @@ WRONG_PADDING: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG_PADDING.values(), ids=WRONG_PADDING)
-def test_2_a_gap_padded_wrongly(wrong: Change) -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_a_gap_is_padded_wrongly(wrong: Change) -> None:
+    call = FaultyCall.ready()
     frame = two_frames_of_a_gap(call)
     call.change(wrong)
     with breaks(2):
@@ -206,24 +206,24 @@ def test_2_a_gap_padded_wrongly(wrong: Change) -> None:
 
 
 @pytest.mark.parametrize("timestamp_ms", [90, 100])
-def test_2_padding_where_timestamps_show_no_gap(timestamp_ms: int) -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_padding_has_no_gap(timestamp_ms: int) -> None:
+    call = FaultyCall.ready()
     call.phone(media(audio(160), timestamp_ms=100))
     call.change(lambda right: [*padding(160), *right])
     with breaks(2):
         call.phone(media(audio(160), timestamp_ms=timestamp_ms))
 
 
-def test_2_padding_of_more_than_ten_seconds() -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_padding_is_above_the_limit() -> None:
+    call = FaultyCall.ready()
     call.phone(media(audio(160), timestamp_ms=100))
     call.change(lambda right: [*padding(80_001), right[-1]])
     with breaks(2):
         call.phone(media(audio(160), timestamp_ms=20_100))
 
 
-def test_2_padding_in_a_stream_of_another_format() -> None:
-    call = WrongCall.answered()
+def test_2_breaks_if_another_format_is_padded() -> None:
+    call = FaultyCall.answered()
     call.phone(start(mediaFormat={"encoding": "audio/l16", "sampleRate": 8000, "channels": 1}))
     call.opened_and_configured()
     frame = two_frames_of_a_gap(call)
@@ -232,7 +232,7 @@ def test_2_padding_in_a_stream_of_another_format() -> None:
         call.phone(frame)
 
 
-def test_2_a_caller_who_speaks_and_falls_silent_is_padded_once() -> None:
+def test_2_holds_if_inactivity_is_padded_once() -> None:
     call = Call.ready()
     call.phone(media(audio(160), timestamp_ms=100))
     call.model(speech_started())
@@ -240,8 +240,8 @@ def test_2_a_caller_who_speaks_and_falls_silent_is_padded_once() -> None:
     assert call.phone(media(audio(160), timestamp_ms=2120)).to_model == [AppendAudio(audio(160))]
 
 
-def test_2_a_gap_padded_for_inactivity_and_by_timestamps() -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_a_gap_is_padded_for_both_causes() -> None:
+    call = FaultyCall.ready()
     call.phone(media(audio(160), timestamp_ms=100))
     call.model(speech_started())
     call.wait(2000)
@@ -251,8 +251,8 @@ def test_2_a_gap_padded_for_inactivity_and_by_timestamps() -> None:
 
 
 @pytest.mark.parametrize(("speaks", "samples"), [(False, 8000), (True, 7999)])
-def test_2_inactivity_that_is_none_or_padded_otherwise(*, speaks: bool, samples: int) -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_inactivity_is_padded_wrongly(*, speaks: bool, samples: int) -> None:
+    call = FaultyCall.ready()
     call.phone(media(audio(160), timestamp_ms=100))
     call.model(speech_started())
     if not speaks:
@@ -265,17 +265,17 @@ def test_2_inactivity_that_is_none_or_padded_otherwise(*, speaks: bool, samples:
         call.timeout()
 
 
-def test_2_silence_that_may_never_come() -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_silence_is_never_due() -> None:
+    call = FaultyCall.ready()
     call.phone(media(audio(160), timestamp_ms=100))
-    call.wrong.never_due = True
+    call.faulty_bridge.is_never_due = True
     call.nudge()
     with breaks(2):
         call.model(speech_started())
 
 
-def test_2_silence_that_does_not_come_when_it_is_due() -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_due_silence_is_missing() -> None:
+    call = FaultyCall.ready()
     call.phone(media(audio(160), timestamp_ms=100))
     call.model(speech_started())
     call.change(lambda _: [])
@@ -284,21 +284,21 @@ def test_2_silence_that_does_not_come_when_it_is_due() -> None:
         call.timeout()
 
 
-def test_2_no_silence_is_due_where_no_frame_has_come() -> None:
-    call = WrongCall.ready()
-    call.wrong.never_due = True
+def test_2_holds_without_silence_before_the_first_frame() -> None:
+    call = FaultyCall.ready()
+    call.faulty_bridge.is_never_due = True
     assert call.model(speech_started()).to_model == []
 
 
-def test_2_no_silence_is_due_where_none_is_to_be_put() -> None:
-    call = WrongCall.ready(CallConfig(inactivity_timeout_ms=None))
+def test_2_holds_without_silence_if_it_is_off() -> None:
+    call = FaultyCall.ready(CallConfig(inactivity_timeout_ms=None))
     call.phone(media(audio(160), timestamp_ms=100))
-    call.wrong.never_due = True
+    call.faulty_bridge.is_never_due = True
     assert call.model(speech_started()).to_model == []
 
 
-def test_2_a_message_that_is_said_otherwise() -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_a_message_is_changed() -> None:
+    call = FaultyCall.ready()
     call.change(lambda right: right[:1] and [to_model(_says("b")), *right[1:]])
     with breaks(2):
         call.send(SendMessage("a"))
@@ -320,14 +320,14 @@ def _says(*words: str) -> CreateItem:
         CommitAudio(),
     ],
 )
-def test_2_an_event_that_is_not_what_a_message_asks_for(sent: ClientEvent) -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_another_event_replaces_a_message(sent: ClientEvent) -> None:
+    call = FaultyCall.ready()
     call.change(lambda _: [to_model(sent)])
     with breaks(2):
         call.send(SendMessage("a", respond=False))
 
 
-def test_2_a_message_of_words_and_pictures_is_what_was_asked_for() -> None:
+def test_2_holds_for_a_message_of_text_and_pictures() -> None:
     call = Call.ready()
     pictures = ImagePart("https://b"), ImagePart("https://c", "low")
     content: list[TextPart | ImagePart] = [TextPart("a"), *pictures]
@@ -335,29 +335,29 @@ def test_2_a_message_of_words_and_pictures_is_what_was_asked_for() -> None:
     assert len(call.send(SendMessage(content, respond=False, extra_fields=more)).to_model) == 1
 
 
-def test_2_an_item_that_nobody_asked_for() -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_an_item_is_sent_without_command() -> None:
+    call = FaultyCall.ready()
     call.add(to_model(_says("a")))
     with breaks(2):
         call.nudge()
 
 
-def test_2_an_event_that_is_left_out() -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_an_event_is_left_out() -> None:
+    call = FaultyCall.ready()
     call.change(lambda _: [])
     with breaks(2):
         call.send(SendMessage("a", respond=False))
 
 
-def test_2_an_update_may_repeat_what_is_in_effect_but_not_leave_out_what_is_new() -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_an_update_leaves_out_a_change() -> None:
+    call = FaultyCall.ready()
     call.change(lambda right: right[:0])
     update = UpdateSession({"type": "realtime", "instructions": "be brief"})
     with breaks(2):
         call.send(update)
 
 
-# 2: a history.
+# 2: resets of the history.
 
 
 ITEM: Any = Message("a", Role.USER, (TextPart("hello"),))
@@ -375,14 +375,14 @@ def with_items(kind: type[C], *ids: str) -> C:
     return call
 
 
-def test_2_a_history_is_reset_by_deletes_and_creates() -> None:
+def test_2_holds_if_a_reset_deletes_and_creates() -> None:
     call = with_items(Call, "x", "y")
     events = call.send(ResetHistory([ITEM])).to_model
     assert {type(each) for each in events} == {DeleteItem, CreateItem}
     assert call.send(CommitAudio()).to_model == [CommitAudio()]
 
 
-def test_2_a_history_reset_before_the_session_is_ready() -> None:
+def test_2_holds_for_a_reset_before_the_session() -> None:
     call = Call.connected()
     call.send(ResetHistory([ITEM]))
     call.phone(media(audio(160)))
@@ -390,7 +390,7 @@ def test_2_a_history_reset_before_the_session_is_ready() -> None:
     call.model(type="session.updated", session=SESSION)
 
 
-def test_2_a_history_reset_twice_before_the_session_is_ready() -> None:
+def test_2_holds_for_two_resets_before_the_session() -> None:
     call = Call.connected()
     call.send(ResetHistory([ITEM]))
     call.send(ResetHistory([ITEM]))
@@ -400,8 +400,8 @@ def test_2_a_history_reset_twice_before_the_session_is_ready() -> None:
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_2_a_history_that_was_reset_before_the_session_and_is_not(*, again: bool) -> None:
-    call = WrongCall.connected()
+def test_2_breaks_if_a_reset_before_the_session_is_lost(*, again: bool) -> None:
+    call = FaultyCall.connected()
     for _ in range(1 + again):
         call.send(ResetHistory([ITEM]))
     call.leave_out(CreateItem)
@@ -409,27 +409,27 @@ def test_2_a_history_that_was_reset_before_the_session_and_is_not(*, again: bool
         call.model(type="session.updated", session=SESSION)
 
 
-def test_2_a_history_that_is_what_it_is_needs_nothing() -> None:
+def test_2_holds_if_an_equal_reset_sends_nothing() -> None:
     call = with_items(Call, "a")
     assert call.send(ResetHistory([ITEM])).to_model == []
 
 
 @pytest.mark.parametrize("missing", [DeleteItem, CreateItem])
-def test_2_a_history_reset_in_part(missing: type) -> None:
-    call = with_items(WrongCall, "x", "y")
+def test_2_breaks_if_a_reset_is_incomplete(missing: type) -> None:
+    call = with_items(FaultyCall, "x", "y")
     call.leave_out(missing)
     with breaks(2):
         call.send(ResetHistory([ITEM]))
 
 
-def test_2_a_history_reset_to_something_else() -> None:
-    call = with_items(WrongCall, "x")
+def test_2_breaks_if_a_reset_has_another_result() -> None:
+    call = with_items(FaultyCall, "x")
     call.add(to_model(CreateItem({"id": "z", "type": "message", "role": "user", "content": []})))
     with breaks(2):
         call.send(ResetHistory([ITEM]))
 
 
-def test_2_items_that_are_gone_are_not_deleted_again() -> None:
+def test_2_holds_if_deleted_items_are_not_deleted_again() -> None:
     call = with_items(Call, "x", "y")
     call.model(item_deleted("x"))
     (event,) = call.send(ResetHistory([])).to_model
@@ -440,28 +440,28 @@ def test_2_items_that_are_gone_are_not_deleted_again() -> None:
 # 6: requests for responses.
 
 
-def test_6_a_request_that_nobody_asked_for() -> None:
-    call = WrongCall.ready()
+def test_6_breaks_if_a_request_is_not_due() -> None:
+    call = FaultyCall.ready()
     call.add(to_model(CreateResponse()))
     with breaks(6):
         call.nudge()
 
 
-def test_6_a_request_made_twice() -> None:
-    call = WrongCall.ready()
+def test_6_breaks_if_a_request_is_sent_twice() -> None:
+    call = FaultyCall.ready()
     call.change(lambda right: [*right, right[-1]])
     with breaks(6):
         call.send(CreateResponse())
 
 
-def test_6_a_request_before_the_item_that_it_is_about() -> None:
-    call = WrongCall.ready()
+def test_6_breaks_if_a_request_precedes_its_item() -> None:
+    call = FaultyCall.ready()
     call.change(lambda right: right[::-1])
     with breaks(6):
         call.send(SendMessage("a"))
 
 
-def test_6_a_request_made_before_the_session_is_ready_waits_for_the_history() -> None:
+def test_6_holds_if_a_request_follows_the_history() -> None:
     call = Call.connected()
     call.send(ResetHistory([ITEM]))
     call.send(CreateResponse())
@@ -469,8 +469,8 @@ def test_6_a_request_made_before_the_session_is_ready_waits_for_the_history() ->
     assert [type(each) for each in done.to_model] == [CreateItem, CreateResponse]
 
 
-def test_6_a_request_before_the_history_that_it_is_about() -> None:
-    call = WrongCall.connected()
+def test_6_breaks_if_a_request_precedes_its_history() -> None:
+    call = FaultyCall.connected()
     call.send(ResetHistory([ITEM]))
     call.send(CreateResponse())
     call.change(lambda right: [*right[:-2], right[-1], right[-2]])
@@ -478,24 +478,24 @@ def test_6_a_request_before_the_history_that_it_is_about() -> None:
         call.model(type="session.updated", session=SESSION)
 
 
-def test_6_a_request_while_another_has_no_answer() -> None:
-    call = WrongCall.ready()
+def test_6_breaks_if_two_requests_are_unanswered() -> None:
+    call = FaultyCall.ready()
     call.send(CreateResponse())
     call.add(to_model(CreateResponse(event_id="2")))
     with breaks(6):
         call.send(CreateResponse())
 
 
-def test_6_a_request_while_a_response_is_active() -> None:
-    call = WrongCall.talking()
+def test_6_breaks_if_a_request_meets_an_active_response() -> None:
+    call = FaultyCall.talking()
     call.add(to_model(CreateResponse(event_id="2")))
     with breaks(6):
         call.send(CreateResponse())
 
 
 @pytest.mark.parametrize("end", [response_done(), server_error("no", "e", "invalid_value")])
-def test_6_a_request_that_is_not_made_though_nothing_is_in_its_way(end: Any) -> None:
-    call = WrongCall.ready()
+def test_6_breaks_if_a_due_request_is_not_sent(end: Any) -> None:
+    call = FaultyCall.ready()
     call.send(CreateResponse(event_id="e"))
     if end["type"] == "response.done":
         call.model(created())
@@ -505,8 +505,8 @@ def test_6_a_request_that_is_not_made_though_nothing_is_in_its_way(end: Any) -> 
         call.model(end)
 
 
-def test_6_requests_out_of_order() -> None:
-    call = WrongCall.talking()
+def test_6_breaks_if_requests_are_out_of_order() -> None:
+    call = FaultyCall.talking()
     for words in "ab":
         call.send(CreateResponse({"instructions": words}))
     call.change(lambda right: [*right[:-1], to_model(CreateResponse({"instructions": "b"}))])
@@ -514,8 +514,8 @@ def test_6_requests_out_of_order() -> None:
         call.model(response_done())
 
 
-def test_6_a_request_for_a_message_before_one_by_hand_that_is_older() -> None:
-    call = WrongCall.talking()
+def test_6_breaks_if_an_automatic_request_overtakes() -> None:
+    call = FaultyCall.talking()
     call.send(CreateResponse({"instructions": "a"}))
     call.send(SendMessage("b"))
     call.change(lambda right: [*right[:-1], to_model(CreateResponse())])
@@ -523,7 +523,7 @@ def test_6_a_request_for_a_message_before_one_by_hand_that_is_older() -> None:
         call.model(response_done())
 
 
-def test_6_a_request_refused_because_of_another_response_is_made_again_as_it_was() -> None:
+def test_6_holds_if_a_busy_request_is_repeated() -> None:
     call = Call.ready()
     (sent,) = call.send(CreateResponse({"instructions": "x"})).to_model
     assert isinstance(sent, CreateResponse)
@@ -533,8 +533,8 @@ def test_6_a_request_refused_because_of_another_response_is_made_again_as_it_was
     assert call.model(response_done("v")).to_model == [sent]
 
 
-def test_6_a_request_made_again_under_another_name() -> None:
-    call = WrongCall.ready()
+def test_6_breaks_if_a_repeated_request_has_another_id() -> None:
+    call = FaultyCall.ready()
     call.send(CreateResponse(event_id="e"))
     call.model(created("v"))
     call.model(server_error("busy", "e", "conversation_already_has_active_response"))
@@ -544,7 +544,7 @@ def test_6_a_request_made_again_under_another_name() -> None:
 
 
 def refused_twice(kind: type[C]) -> C:
-    """Two requests that seemed to be answered were refused because of other responses."""
+    """Two requests that seemed to be answered were refused, since other responses were active."""
     call = kind.ready()
     for name, words in (("v", "a"), ("w", "b")):
         call.send(CreateResponse({"instructions": words}, words))
@@ -556,7 +556,7 @@ def refused_twice(kind: type[C]) -> C:
     return call
 
 
-def test_6_several_requests_that_only_seemed_to_be_answered_are_made_again_in_order() -> None:
+def test_6_holds_if_busy_requests_are_repeated_in_order() -> None:
     call = refused_twice(Call)
     for name, words in (("w", "a"), ("x", "b")):
         (again,) = call.model(response_done(name)).to_model
@@ -565,15 +565,15 @@ def test_6_several_requests_that_only_seemed_to_be_answered_are_made_again_in_or
         call.model(created("x"))
 
 
-def test_6_requests_made_again_out_of_order() -> None:
-    call = refused_twice(WrongCall)
+def test_6_breaks_if_repeated_requests_are_out_of_order() -> None:
+    call = refused_twice(FaultyCall)
     second = CreateResponse({"instructions": "b"}, "b")
     call.change(lambda right: [*right[:-1], to_model(second)])
     with breaks(6):
         call.model(response_done("w"))
 
 
-def test_6_messages_whose_requests_are_all_made_again_are_answered_together() -> None:
+def test_6_holds_if_repeated_automatic_requests_are_one() -> None:
     call = Call.ready()
     names = list[str]()
     for response in "vw":
@@ -590,7 +590,7 @@ def test_6_messages_whose_requests_are_all_made_again_are_answered_together() ->
     assert call.model(response_done("x")).to_model == []
 
 
-def test_6_a_request_whose_answer_began_unseen_may_be_refused_all_the_same() -> None:
+def test_6_holds_if_a_request_with_unseen_answer_is_refused() -> None:
     call = Call.ready()
     for words in "ab":
         call.send(CreateResponse({"instructions": words}, words))
@@ -607,7 +607,7 @@ COMMITTED = {"type": "input_audio_buffer.committed", "item_id": "u"}
 
 
 def unanswered_turn(kind: type[C]) -> C:
-    """The server could not answer a turn, and from then on is not to answer any by itself."""
+    """The server could not answer a turn, and from then on answers none by itself."""
     call = kind.talking()
     call.model(COMMITTED)
     heard = {**SESSION["audio"]["input"], "turn_detection": {"create_response": False}}
@@ -617,18 +617,18 @@ def unanswered_turn(kind: type[C]) -> C:
     return call
 
 
-def test_6_a_turn_that_wants_its_answer_still_does_when_the_server_answers_no_more() -> None:
+def test_6_holds_if_an_unanswered_turn_outlives_the_setting() -> None:
     assert len(unanswered_turn(Call).model(response_done()).to_model) == 1
 
 
-def test_6_a_turn_that_is_not_answered() -> None:
-    call = unanswered_turn(WrongCall)
+def test_6_breaks_if_a_turn_is_not_answered() -> None:
+    call = unanswered_turn(FaultyCall)
     call.leave_out(CreateResponse)
     with breaks(6):
         call.model(response_done())
 
 
-def test_6_an_end_that_is_told_twice_lets_nobody_ask_for_what_the_server_answers() -> None:
+def test_6_holds_if_a_repeated_end_requests_nothing() -> None:
     call = Call.talking()
     call.model(response_done())
     call.send(CreateResponse())
@@ -636,10 +636,10 @@ def test_6_an_end_that_is_told_twice_lets_nobody_ask_for_what_the_server_answers
     call.model(response_done())
     call.send(HangUp())
     call.closed(Peer.TWILIO)
-    assert call.closed(Peer.REALTIME).told(CallEnded)[0].unanswered_requests == 1
+    assert call.closed(Peer.REALTIME).notified(CallEnded)[0].unanswered_requests == 1
 
 
-def test_6_a_response_that_has_begun_unseen_is_cancelled() -> None:
+def test_6_holds_if_an_unseen_response_is_cancelled() -> None:
     call = Call.ready()
     added: dict[str, Any] = {"id": "i", "type": "message", "role": "assistant", "content": []}
     call.model(type="response.output_item.added", response_id="r", item=added)
@@ -648,7 +648,7 @@ def test_6_a_response_that_has_begun_unseen_is_cancelled() -> None:
     assert cancel.response_id == "r"
 
 
-def test_6_a_request_outside_the_conversation_runs_beside_the_others() -> None:
+def test_6_holds_if_out_of_band_requests_are_not_queued() -> None:
     call = Call.talking()
     event = CreateResponse({"conversation": "none"}, "e")
     assert call.send(event).to_model == [event]
@@ -659,14 +659,14 @@ def test_6_a_request_outside_the_conversation_runs_beside_the_others() -> None:
     call.send(HangUp())
 
 
-def test_6_a_request_outside_the_conversation_that_waits() -> None:
-    call = WrongCall.talking()
+def test_6_breaks_if_an_out_of_band_request_waits() -> None:
+    call = FaultyCall.talking()
     call.leave_out(CreateResponse)
     with breaks(6):
         call.send(CreateResponse({"conversation": "none"}))
 
 
-def test_6_several_outputs_cause_one_response() -> None:
+def test_6_holds_if_several_outputs_cause_one_request() -> None:
     call = Call.talking()
     for each in "fg":
         call.model(function_call(each, item=each))
@@ -674,8 +674,8 @@ def test_6_several_outputs_cause_one_response() -> None:
     assert len(call.model(response_done()).to_model) == 1
 
 
-def test_6_a_response_for_each_output() -> None:
-    call = WrongCall.talking()
+def test_6_breaks_if_each_output_causes_a_request() -> None:
+    call = FaultyCall.talking()
     for each in "fg":
         call.model(function_call(each, item=each))
         call.send(SendFunctionOutput(each, "{}"))
@@ -684,8 +684,8 @@ def test_6_a_response_for_each_output() -> None:
         call.model(response_done())
 
 
-def test_6_a_response_interrupted_before_it_began_that_is_not_cancelled() -> None:
-    call = WrongCall.ready()
+def test_6_breaks_if_a_suppressed_response_is_not_cancelled() -> None:
+    call = FaultyCall.ready()
     call.send(CreateResponse())
     call.send(Interrupt())
     call.leave_out(CancelResponse)
@@ -693,7 +693,7 @@ def test_6_a_response_interrupted_before_it_began_that_is_not_cancelled() -> Non
         call.model(created())
 
 
-def test_6_a_response_cancelled_before_its_begin_is_told_is_not_cancelled_again() -> None:
+def test_6_holds_if_a_response_is_cancelled_before_its_start() -> None:
     call = Call.ready()
     call.model(delta(800))
     call.send(CreateResponse())
@@ -702,10 +702,10 @@ def test_6_a_response_cancelled_before_its_begin_is_told_is_not_cancelled_again(
 
 
 @pytest.mark.parametrize("cause", [Interrupt(cancel=False), "caller"])
-def test_6_a_response_interrupted_otherwise_before_it_began_need_not_be_cancelled(
+def test_6_holds_if_a_suppressed_response_need_not_be_cancelled(
     cause: Any,
 ) -> None:
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.send(CreateResponse())
     if isinstance(cause, Interrupt):
         call.send(cause)
@@ -715,8 +715,8 @@ def test_6_a_response_interrupted_otherwise_before_it_began_need_not_be_cancelle
     call.model(created())
 
 
-def test_6_unanswered_requests_that_are_not_counted() -> None:
-    call = WrongCall.ready()
+def test_6_breaks_if_unanswered_requests_are_not_counted() -> None:
+    call = FaultyCall.ready()
     call.send(CreateResponse())
     call.send(HangUp())
     call.closed(Peer.TWILIO)
@@ -734,7 +734,7 @@ def test_6_unanswered_requests_that_are_not_counted() -> None:
         created("o", conversation=None),
     ],
 )
-def test_6_nothing_is_held_against_a_bridge_whose_server_leaves_open_what_it_means(
+def test_6_holds_for_any_request_after_an_ambiguous_event(
     odd: Any,
 ) -> None:
     call = Call.ready()
@@ -746,7 +746,7 @@ def test_6_nothing_is_held_against_a_bridge_whose_server_leaves_open_what_it_mea
     call.phone(stop())
 
 
-def test_6_a_request_need_not_wait_for_one_that_only_seems_to_be_wanted() -> None:
+def test_6_holds_if_a_request_overtakes_an_uncertain_one() -> None:
     call = Call.ready()
     for event in (created(), response_done(), created()):
         call.model(event)
@@ -755,7 +755,7 @@ def test_6_a_request_need_not_wait_for_one_that_only_seems_to_be_wanted() -> Non
     assert len(call.send(CreateResponse({"instructions": "x"})).to_model) == 1
 
 
-def test_6_of_requests_that_say_the_same_the_oldest_is_the_one_that_was_made() -> None:
+def test_6_holds_if_the_oldest_of_equal_requests_is_sent() -> None:
     call = Call.ready()
     call.model(response_done("never heard of"))
     call.model(created("r"))
@@ -769,7 +769,7 @@ def test_6_of_requests_that_say_the_same_the_oldest_is_the_one_that_was_made() -
         call.model(created("t"))
 
 
-def test_6_an_error_about_something_else_changes_nothing() -> None:
+def test_6_holds_if_another_error_changes_nothing() -> None:
     call = Call.ready()
     call.send(CreateResponse(event_id="e"))
     call.send(SendMessage("a"))
@@ -779,7 +779,7 @@ def test_6_an_error_about_something_else_changes_nothing() -> None:
     assert len(call.model(response_done()).to_model) == 1
 
 
-# 7: functions.
+# 7: function calls.
 
 
 def requested(kind: type[C], *samples: int) -> C:
@@ -791,30 +791,30 @@ def requested(kind: type[C], *samples: int) -> C:
 OUTPUT = CreateItem({"type": "function_call_output", "call_id": "f", "output": "{}"})
 
 
-def test_7_an_output_given_twice() -> None:
-    call = requested(WrongCall)
+def test_7_breaks_if_an_output_is_sent_twice() -> None:
+    call = requested(FaultyCall)
     call.change(lambda right: right * 2)
     with pytest.raises(InvariantBroken):
         call.send(SendFunctionOutput("f", "{}", respond=False))
-    call = requested(WrongCall)
+    call = requested(FaultyCall)
     call.send(SendFunctionOutput("f", "{}", respond=False))
-    call.wrong.refuses = False
+    call.faulty_bridge.is_refusing = False
     with breaks(7):
         call.send(SendFunctionOutput("unknown", "{}"))
 
 
 @pytest.mark.parametrize("command", [SendFunctionOutput("x", ""), SendFunctionOutput("f", "")])
-def test_7_an_answer_taken_that_should_be_refused(command: SendFunctionOutput) -> None:
-    call = requested(WrongCall)
+def test_7_breaks_if_an_invalid_answer_is_taken(command: SendFunctionOutput) -> None:
+    call = requested(FaultyCall)
     call.send(SendFunctionOutput("f", "{}"))
-    call.wrong.refuses = False
+    call.faulty_bridge.is_refusing = False
     with breaks(7):
         call.send(command)
 
 
-def test_7_an_approval_answered_twice() -> None:
-    call = WrongCall.ready()
-    call.wrong.refuses = False
+def test_7_breaks_if_an_approval_is_answered_twice() -> None:
+    call = FaultyCall.ready()
+    call.faulty_bridge.is_refusing = False
     item = {
         "id": "o",
         "type": "mcp_approval_response",
@@ -828,36 +828,36 @@ def test_7_an_approval_answered_twice() -> None:
         call.send(AnswerApproval("a", approve=True, reason="no harm"))
 
 
-def test_7_a_call_that_is_incomplete_but_requested() -> None:
-    call = WrongCall.talking()
+def test_7_breaks_if_an_incomplete_call_is_requested() -> None:
+    call = FaultyCall.talking()
     call.add(Notify(FunctionCallRequested("f", "look_up", "{}", "r", "i")))
     with breaks(7):
         call.model(function_call(status="incomplete"))
 
 
-def test_7_a_call_requested_twice() -> None:
-    call = WrongCall.talking()
+def test_7_breaks_if_a_call_is_requested_twice() -> None:
+    call = FaultyCall.talking()
     call.change(lambda right: right * 2)
     with breaks(7):
         call.model(function_call())
 
 
-def test_7_a_call_that_nobody_is_told_of() -> None:
-    call = WrongCall.talking()
+def test_7_breaks_if_a_call_is_not_requested() -> None:
+    call = FaultyCall.talking()
     call.leave_out(FunctionCallRequested)
     with breaks(7):
         call.model(function_call())
 
 
-def test_7_an_output_for_a_call_that_was_not_requested() -> None:
-    call = WrongCall.ready()
-    call.wrong.refuses = False
+def test_7_breaks_if_an_output_has_no_requested_call() -> None:
+    call = FaultyCall.ready()
+    call.faulty_bridge.is_refusing = False
     with breaks(7):
         call.send(SendFunctionOutput("unknown", "{}"))
 
 
-def test_7_an_output_that_does_not_wait_until_all_was_heard() -> None:
-    call = requested(WrongCall, 800)
+def test_7_breaks_if_a_deferred_output_is_early() -> None:
+    call = requested(FaultyCall, 800)
     call.add(to_model(OUTPUT))
     with breaks(7):
         call.send(SendFunctionOutput("f", "{}", after_playback=True))
@@ -867,25 +867,25 @@ def said_and_done(kind: type[C]) -> C:
     call = requested(kind, 800)
     call.model(response_done())
     call.send(SendFunctionOutput("f", "{}", after_playback=True))
-    call.hear(99)
+    call.play(99)
     return call
 
 
-def test_7_an_output_that_waits_until_all_was_heard() -> None:
+def test_7_holds_if_a_deferred_output_follows_playback() -> None:
     call = said_and_done(Call)
-    done = call.hear(1)
+    done = call.play(1)
     assert isinstance(done.to_model[0], CreateItem)
     assert isinstance(done.to_model[1], CreateResponse)
 
 
-def test_7_an_output_that_waits_although_all_was_heard() -> None:
-    call = said_and_done(WrongCall)
+def test_7_breaks_if_a_deferred_output_is_late() -> None:
+    call = said_and_done(FaultyCall)
     call.change(lambda right: [each for each in right if not isinstance(each, Send)])
     with breaks(7):
-        call.hear(1)
+        call.play(1)
 
 
-def test_7_an_output_in_a_new_history_answers_its_call() -> None:
+def test_7_holds_if_a_reset_has_the_output() -> None:
     call = requested(Call)
     call.send(ResetHistory([FunctionCall("c", "f", "look_up"), FunctionOutput("o", "f", "{}")]))
     with pytest.raises(LocalProtocolError):
@@ -895,9 +895,9 @@ def test_7_an_output_in_a_new_history_answers_its_call() -> None:
 # 9: limits.
 
 
-def test_9_more_requests_than_there_is_room_for() -> None:
-    call = WrongCall.talking()
-    call.wrong.refuses = False
+def test_9_breaks_if_more_requests_are_queued() -> None:
+    call = FaultyCall.talking()
+    call.faulty_bridge.is_refusing = False
     for _ in range(MAX_REQUESTS + 1):
         call.send(CreateResponse())
     with breaks(9):

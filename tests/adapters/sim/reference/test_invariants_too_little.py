@@ -1,4 +1,4 @@
-"""What a bridge must do: each invariant of it catches a bridge that does too little."""
+"""The invariants find a bridge that does too little."""
 
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from calling import (
     speech_stopped,
     start,
 )
+from faulty_call import Change, FaultyCall, breaks
 from twilio_realtime_core import CallConfig, HangUp, Interrupt, SendEvent
 from twilio_realtime_core.commands import Play, ResetHistory
 from twilio_realtime_core.config.interruption_policy import InterruptionLimit, InterruptionPolicy
@@ -47,7 +48,6 @@ from twilio_realtime_core.protocols.realtime import (
 )
 from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
 from twilio_realtime_core.values.block_cause import BlockCause
-from wrong_call import Change, WrongCall, breaks
 
 C = TypeVar("C", bound=Call)
 
@@ -56,7 +56,7 @@ INTERRUPTS["audio"]["input"] = {
     **SESSION["audio"]["input"],
     "turn_detection": {"type": "server_vad", "interrupt_response": False},
 }
-"""A session that leaves it to the bridge to interrupt."""
+"""A session in which the bridge interrupts, and the server does not."""
 
 HANDS_OFF = Interrupt(cancel=False)
 
@@ -70,12 +70,12 @@ def talking(kind: type[C], policy: InterruptionPolicy | None = None, heard_ms: i
     for _ in range(4):
         call.model(delta(2000))
     if heard_ms:
-        call.hear(heard_ms)
+        call.play(heard_ms)
     return call
 
 
 def saying(*events: object) -> Change:
-    """In place of what the bridge tells of, this."""
+    """Notify these events in place of the bridge's."""
 
     def change(right: list[Action]) -> list[Action]:
         others = [each for each in right if not isinstance(each, Notify)]
@@ -87,14 +87,14 @@ def saying(*events: object) -> Change:
 # 1
 
 
-def test_1_a_session_that_is_refused_and_a_call_that_goes_on() -> None:
-    call = WrongCall.connected()
+def test_1_breaks_if_a_refused_session_continues() -> None:
+    call = FaultyCall.connected()
     call.leave_out(Close)
     with breaks(1):
         call.model(server_error("no such voice", "configure-session"))
 
 
-def test_1_a_session_that_is_refused_ends_the_call_and_no_other_refusal_does() -> None:
+def test_1_holds_if_only_a_refused_session_ends_calls() -> None:
     call = Call.connected()
     assert call.model(server_error("what is this?", "another")).closes == []
     assert call.model(server_error("what is this?")).closes == []
@@ -104,8 +104,8 @@ def test_1_a_session_that_is_refused_ends_the_call_and_no_other_refusal_does() -
     assert call.model(server_error("no such voice", "configure-session")).closes == []
 
 
-def test_1_a_ping_to_the_model_before_it_is_open() -> None:
-    call = WrongCall.answered()
+def test_1_breaks_if_the_model_is_pinged_before_opening() -> None:
+    call = FaultyCall.answered()
     call.add(SendPing(Peer.REALTIME, b"1"))
     with breaks(1):
         call.phone(start())
@@ -114,16 +114,16 @@ def test_1_a_ping_to_the_model_before_it_is_open() -> None:
 # 2
 
 
-def test_2_audio_dropped_though_there_is_room() -> None:
-    call = WrongCall.connected()
+def test_2_breaks_if_audio_is_dropped_below_the_limit() -> None:
+    call = FaultyCall.connected()
     call.phone(media(audio(160, 1)))
     call.add(Notify(CallerAudioDropped(160)))
     with breaks(2):
         call.phone(media(audio(160, 2), timestamp_ms=175))
 
 
-def test_2_more_audio_dropped_than_there_is_too_much_of() -> None:
-    call = WrongCall.connected()
+def test_2_breaks_if_too_much_audio_is_dropped() -> None:
+    call = FaultyCall.connected()
     for each in range(20):
         call.phone(media(audio(4000, each), timestamp_ms=500 * each))
     call.change(saying(CallerAudioDropped(8000)))
@@ -131,8 +131,8 @@ def test_2_more_audio_dropped_than_there_is_too_much_of() -> None:
         call.phone(media(audio(160), timestamp_ms=10_000))
 
 
-def test_2_the_newest_audio_dropped_in_place_of_the_oldest() -> None:
-    call = WrongCall.connected()
+def test_2_breaks_if_the_newest_audio_is_dropped() -> None:
+    call = FaultyCall.connected()
     for each in range(21):
         call.phone(media(audio(4000, each), timestamp_ms=500 * each))
     first, last = AppendAudio(audio(4000, 0)), AppendAudio(audio(4000, 20))
@@ -147,15 +147,15 @@ def test_2_the_newest_audio_dropped_in_place_of_the_oldest() -> None:
         call.model(type="session.updated", session=SESSION)
 
 
-def test_2_a_frame_that_is_no_audio_and_that_nobody_is_told_of() -> None:
-    call = WrongCall.ready()
+def test_2_breaks_if_a_bad_frame_is_not_reported() -> None:
+    call = FaultyCall.ready()
     call.leave_out(Fault)
     with breaks(2):
         call.phone(media("no base64"))
 
 
-def test_2_a_frame_that_is_no_audio_is_reported_where_it_is_of_this_stream() -> None:
-    call = WrongCall.ready()
+def test_2_holds_if_bad_frames_of_the_stream_are_reported() -> None:
+    call = FaultyCall.ready()
     assert call.phone(media("no base64")).faults
     call.leave_out(Fault)
     call.phone(media("no base64", OTHER_SID))
@@ -166,7 +166,7 @@ def test_2_a_frame_that_is_no_audio_is_reported_where_it_is_of_this_stream() -> 
 # 3
 
 
-def test_4_nothing_is_cut_of_what_echoes_before_their_time_say_was_played() -> None:
+def test_4_holds_if_early_echoes_confirm_all() -> None:
     call = Call.ready()
     call.model(created())
     call.model(delta(2240))
@@ -175,54 +175,54 @@ def test_4_nothing_is_cut_of_what_echoes_before_their_time_say_was_played() -> N
     call.model(audio_done())
     call.model(item_done())
     call.wait(20)
-    assert call.model(speech_started()).told(PlaybackFinished)
+    assert call.model(speech_started()).notified(PlaybackFinished)
 
 
-def test_3_a_response_that_may_have_been_stopped_as_it_began_need_not_be_stopped_again() -> None:
+def test_3_holds_if_an_ambiguous_response_is_not_interrupted() -> None:
     call = Call.ready()
-    for _ in range(2):  # which leaves open what the server answers
+    for _ in range(2):  # so it is ambiguous what the server answers
         call.model(created("r"))
     call.model(response_done("r"))
     call.send(CreateResponse())
     call.send(HANDS_OFF)
     call.model(created("s"))
-    assert call.model(speech_started()).told(Interrupted) == []
+    assert call.model(speech_started()).notified(Interrupted) == []
 
 
 @pytest.mark.parametrize("kind", [Clear, Interrupted])
-def test_3_a_command_that_interrupts_nobody(kind: type) -> None:
-    call = talking(WrongCall)
+def test_3_breaks_if_a_command_does_not_interrupt(kind: type) -> None:
+    call = talking(FaultyCall)
     call.leave_out(kind)
     with breaks(3):
         call.send(Interrupt())
 
 
 @pytest.mark.parametrize("kind", [Clear, Interrupted])
-def test_3_a_caller_who_interrupts_nobody(kind: type) -> None:
-    call = talking(WrongCall)
+def test_3_breaks_if_a_caller_does_not_interrupt(kind: type) -> None:
+    call = talking(FaultyCall)
     call.leave_out(kind)
     with breaks(3):
         call.model(speech_started())
 
 
-def test_3_a_caller_who_does_not_cut_own_audio_short() -> None:
-    call = WrongCall.ready()
+def test_3_breaks_if_a_caller_does_not_cut_a_clip() -> None:
+    call = FaultyCall.ready()
     call.send(Play(bytes(8000), "greeting"))
     call.leave_out(Clear)
     with breaks(3):
         call.model(speech_started())
 
 
-def test_3_a_response_that_has_said_nothing_is_interrupted_and_nobody_is_told() -> None:
-    call = WrongCall.talking()
+def test_3_breaks_if_a_silent_interruption_is_not_notified() -> None:
+    call = FaultyCall.talking()
     call.leave_out(Interrupted)
     with breaks(3):
         call.model(speech_started())
 
 
 @pytest.mark.parametrize("cause", BlockCause)
-def test_3_a_caller_is_blocked_though_all_may_interrupt(cause: BlockCause) -> None:
-    call = talking(WrongCall)
+def test_3_breaks_if_a_caller_is_blocked_without_policy(cause: BlockCause) -> None:
+    call = talking(FaultyCall)
     call.change(saying(InterruptionBlocked(cause)))
     with breaks(3):
         call.model(speech_started())
@@ -237,77 +237,79 @@ POLICIES = {
 
 
 @pytest.mark.parametrize("cause", POLICIES)
-def test_3_a_caller_is_blocked_for_the_cause_that_his_policy_has(cause: BlockCause) -> None:
+def test_3_holds_if_the_policy_blocks_a_caller(cause: BlockCause) -> None:
     call = talking(Call, POLICIES[cause])
-    assert call.model(speech_started()).told(InterruptionBlocked) == [InterruptionBlocked(cause)]
+    assert call.model(speech_started()).notified(InterruptionBlocked) == [
+        InterruptionBlocked(cause)
+    ]
 
 
 @pytest.mark.parametrize("cause", POLICIES)
-def test_3_a_caller_is_blocked_for_another_cause_than_his_policy_has(cause: BlockCause) -> None:
-    call = talking(WrongCall, POLICIES[cause])
+def test_3_breaks_if_a_caller_is_blocked_for_another_cause(cause: BlockCause) -> None:
+    call = talking(FaultyCall, POLICIES[cause])
     call.change(saying(InterruptionBlocked(BlockCause.LIMIT)))
     with breaks(3):
         call.model(speech_started())
 
 
-def test_3_a_caller_is_blocked_who_has_heard_enough() -> None:
+def test_3_breaks_if_a_caller_is_blocked_after_hearing_enough() -> None:
     policy = POLICIES[BlockCause.LITTLE_HEARD]
-    assert talking(Call, policy, heard_ms=600).model(speech_started()).told(Interrupted)
-    call = talking(WrongCall, policy, heard_ms=600)
+    assert talking(Call, policy, heard_ms=600).model(speech_started()).notified(Interrupted)
+    call = talking(FaultyCall, policy, heard_ms=600)
     call.change(saying(InterruptionBlocked(BlockCause.LITTLE_HEARD)))
     with breaks(3):
         call.model(speech_started())
 
 
 def greeted(kind: type[C]) -> C:
-    """The agent's first words were heard, and it talks again."""
+    """The first words of the agent were heard, and it speaks again."""
     call = talking(kind, POLICIES[BlockCause.FIRST_WORDS])
     call.model(audio_done())
     call.model(response_done())
-    call.hear(1100)
+    call.play(1100)
     call.model(created("s"))
     call.model(delta(8000, "s", "j"))
     return call
 
 
-def test_3_first_words_are_protected_until_they_were_heard() -> None:
-    assert greeted(Call).model(speech_started()).told(Interrupted)
+def test_3_holds_if_first_words_are_protected_until_heard() -> None:
+    assert greeted(Call).model(speech_started()).notified(Interrupted)
 
 
-def test_3_a_caller_is_blocked_for_first_words_that_were_heard() -> None:
-    call = greeted(WrongCall)
+def test_3_breaks_if_heard_first_words_are_protected() -> None:
+    call = greeted(FaultyCall)
     call.change(saying(InterruptionBlocked(BlockCause.FIRST_WORDS)))
     with breaks(3):
         call.model(speech_started())
 
 
-def test_3_of_a_response_that_has_said_nothing_little_was_heard() -> None:
+def test_3_holds_if_a_silent_response_counts_as_little_heard() -> None:
     call = talking(Call, POLICIES[BlockCause.LITTLE_HEARD])
     call.model(audio_done())
     call.model(response_done())
-    call.hear(1100)
+    call.play(1100)
     call.model(created("s"))
-    assert call.model(speech_started()).told(InterruptionBlocked)
+    assert call.model(speech_started()).notified(InterruptionBlocked)
 
 
-def test_3_a_caller_is_blocked_who_has_heard_enough_of_own_audio() -> None:
-    call = WrongCall.ready(CallConfig(interruption=POLICIES[BlockCause.LITTLE_HEARD]), INTERRUPTS)
+def test_3_breaks_if_a_caller_is_blocked_after_a_clip() -> None:
+    call = FaultyCall.ready(CallConfig(interruption=POLICIES[BlockCause.LITTLE_HEARD]), INTERRUPTS)
     call.send(Play(bytes(8000), "greeting"))
-    call.hear(600)
+    call.play(600)
     call.change(saying(InterruptionBlocked(BlockCause.LITTLE_HEARD)))
     with breaks(3):
         call.model(speech_started())
 
 
-def test_3_a_caller_interrupts_whom_the_policy_blocks() -> None:
-    call = talking(WrongCall, POLICIES[BlockCause.NEVER])
+def test_3_breaks_if_a_blocked_caller_interrupts() -> None:
+    call = talking(FaultyCall, POLICIES[BlockCause.NEVER])
     call.change(saying(Interrupted(InterruptionCause.CALLER, ())))
     with breaks(3):
         call.model(speech_started())
 
 
 def again(call: C) -> C:
-    """The caller has interrupted, and the agent talks again."""
+    """The caller has interrupted, and the agent speaks again."""
     call.model(speech_started())
     call.model(speech_stopped())
     call.model(response_done(status="cancelled"))
@@ -319,16 +321,16 @@ def again(call: C) -> C:
 LIMIT = InterruptionPolicy(limit=InterruptionLimit(1, per_ms=1000, instruction=None))
 
 
-def test_3_a_caller_is_blocked_at_the_limit_and_no_longer_later() -> None:
+def test_3_holds_if_the_limit_blocks_for_a_time() -> None:
     call = again(talking(Call, LIMIT))
-    assert call.model(speech_started()).told(InterruptionBlocked)
+    assert call.model(speech_started()).notified(InterruptionBlocked)
     call.model(speech_stopped())
     call.wait(1000)
-    assert call.model(speech_started()).told(Interrupted)
+    assert call.model(speech_started()).notified(Interrupted)
 
 
-def test_3_a_caller_interrupts_beyond_the_limit() -> None:
-    call = again(talking(WrongCall, LIMIT))
+def test_3_breaks_if_a_caller_interrupts_beyond_the_limit() -> None:
+    call = again(talking(FaultyCall, LIMIT))
     call.change(saying(Interrupted(InterruptionCause.CALLER, ())))
     with breaks(3):
         call.model(speech_started())
@@ -337,58 +339,58 @@ def test_3_a_caller_interrupts_beyond_the_limit() -> None:
 LONG = InterruptionPolicy(after_speech_ms=300)
 
 
-def test_3_a_caller_interrupts_once_he_has_spoken_for_so_long_and_not_before() -> None:
+def test_3_holds_if_confirmed_speech_interrupts() -> None:
     call = talking(Call, LONG)
-    assert not call.model(speech_started()).told(Interrupted)
-    assert not call.wait(299).told(Interrupted)
-    assert call.wait(1).told(Interrupted)
+    assert not call.model(speech_started()).notified(Interrupted)
+    assert not call.wait(299).notified(Interrupted)
+    assert call.wait(1).notified(Interrupted)
     call = talking(Call, LONG)
     call.model(speech_started())
     call.wait(200)
-    assert call.model(speech_stopped()).told(InterruptionBlocked)
-    assert not call.wait(300).told(Interrupted)
+    assert call.model(speech_stopped()).notified(InterruptionBlocked)
+    assert not call.wait(300).notified(Interrupted)
 
 
-def test_3_a_caller_who_has_spoken_for_long_enough_interrupts_nobody() -> None:
-    call = talking(WrongCall, LONG)
+def test_3_breaks_if_confirmed_speech_does_not_interrupt() -> None:
+    call = talking(FaultyCall, LONG)
     call.model(speech_started())
     call.leave_out(Clear)
     with breaks(3):
         call.wait(300)
 
 
-def test_3_a_caller_who_speaks_is_judged_too_late() -> None:
-    call = talking(WrongCall, LONG)
-    call.wrong.wrong_deadline = call.now + SECOND
+def test_3_breaks_if_speech_is_evaluated_late() -> None:
+    call = talking(FaultyCall, LONG)
+    call.faulty_bridge.wrong_deadline_ns = call.now + SECOND
     with breaks(3):
         call.model(speech_started())
 
 
-def test_3_a_caller_who_has_spoken_for_long_enough_is_never_judged() -> None:
-    call = talking(WrongCall, LONG)
+def test_3_breaks_if_speech_is_never_evaluated() -> None:
+    call = talking(FaultyCall, LONG)
     call.model(speech_started())
     call.now += 400 * MS
     with breaks(3):
         call.model(speech_stopped())
 
 
-def test_3_audio_of_the_model_that_is_kept_back() -> None:
-    call = WrongCall.talking(100)
+def test_3_breaks_if_audio_of_the_model_is_kept_back() -> None:
+    call = FaultyCall.talking(100)
     call.leave_out(Media)
     call.model(delta(50))
     with breaks(3):
         call.model(delta(20))
 
 
-def test_3_the_rest_of_a_part_that_is_kept_back() -> None:
-    call = WrongCall.talking(100)
+def test_3_breaks_if_the_rest_is_kept_back() -> None:
+    call = FaultyCall.talking(100)
     call.leave_out(Media)
     with breaks(3):
         call.model(audio_done())
 
 
 def held(kind: type[C]) -> C:
-    """Hold sound waits until the agent has said all that it had to say."""
+    """Hold audio is queued until the agent has finished."""
     call = talking(kind)
     call.send(Play(bytes(800), "hold", until_agent_speaks=True))
     call.model(audio_done())
@@ -396,23 +398,23 @@ def held(kind: type[C]) -> C:
     return call
 
 
-def test_3_hold_sound_begins_once_all_was_heard() -> None:
-    assert sum(held(Call).hear(1100).audio) == 800
+def test_3_holds_if_hold_audio_starts_after_playback() -> None:
+    assert sum(held(Call).play(1100).audio_samples) == 800
 
 
-def test_3_hold_sound_that_does_not_begin() -> None:
-    call = held(WrongCall)
+def test_3_breaks_if_hold_audio_does_not_start() -> None:
+    call = held(FaultyCall)
     call.leave_out(Media)
     with breaks(3):
-        call.hear(1100)
+        call.play(1100)
 
 
 # 4
 
 
 @pytest.mark.parametrize("heard_ms", [0, 500])
-def test_4_an_item_that_is_heard_in_part_and_not_truncated(heard_ms: int) -> None:
-    call = talking(WrongCall, heard_ms=heard_ms)
+def test_4_breaks_if_a_partly_heard_item_is_not_truncated(heard_ms: int) -> None:
+    call = talking(FaultyCall, heard_ms=heard_ms)
     call.model(audio_done())
     call.model(item_done())
     call.leave_out(TruncateItem if heard_ms else DeleteItem)
@@ -420,29 +422,29 @@ def test_4_an_item_that_is_heard_in_part_and_not_truncated(heard_ms: int) -> Non
         call.send(Interrupt())
 
 
-def test_4_an_item_that_is_heard_to_where_it_was_generated_and_not_truncated() -> None:
-    call = talking(WrongCall, heard_ms=1200)
+def test_4_breaks_if_an_unfinished_item_is_not_truncated() -> None:
+    call = talking(FaultyCall, heard_ms=1200)
     call.leave_out(TruncateItem)
     with breaks(4):
         call.send(Interrupt())
 
 
-def test_4_an_item_that_was_cut_unheard_is_deleted_once_it_is_done() -> None:
+def test_4_holds_if_an_unheard_item_is_deleted_when_done() -> None:
     call = talking(Call)
     assert call.send(Interrupt()).to_model == [CancelResponse("r", event_id="bridge-cancel-r")]
     assert call.model(item_done()).to_model == [DeleteItem("i")]
 
 
-def test_4_an_item_that_was_cut_unheard_and_is_not_deleted_once_it_is_done() -> None:
-    call = talking(WrongCall)
+def test_4_breaks_if_an_unheard_item_is_not_deleted() -> None:
+    call = talking(FaultyCall)
     call.send(Interrupt())
     call.leave_out(DeleteItem)
     with breaks(4):
         call.model(item_done())
 
 
-def test_4_an_item_of_an_interrupted_response_that_ends_unheard_and_stays() -> None:
-    call = talking(WrongCall, heard_ms=500)
+def test_4_breaks_if_an_unsent_item_stays() -> None:
+    call = talking(FaultyCall, heard_ms=500)
     call.send(Interrupt())
     call.leave_out(DeleteItem)
     call.model(item_done())
@@ -450,7 +452,7 @@ def test_4_an_item_of_an_interrupted_response_that_ends_unheard_and_stays() -> N
         call.model(item_done("r", "j"))
 
 
-def test_4_an_item_stays_that_was_heard_or_said_in_a_response_that_nobody_has_interrupted() -> None:
+def test_4_holds_if_a_heard_or_uninterrupted_item_stays() -> None:
     call = talking(Call, heard_ms=500)
     call.model(item_done("r", "j"))
     call.send(Interrupt())
@@ -458,33 +460,33 @@ def test_4_an_item_stays_that_was_heard_or_said_in_a_response_that_nobody_has_in
     assert call.model(item_done("r", "f", "function_call")).to_model == []
 
 
-def test_4_what_the_history_does_not_hold_needs_no_correction() -> None:
+def test_4_holds_if_absent_items_are_not_corrected() -> None:
     call = Call.ready()
     call.model(created("r", None))
     call.model(delta(8000))
-    call.hear(500)
+    call.play(500)
     assert not any(isinstance(each, TruncateItem) for each in call.send(Interrupt()).to_model)
 
 
 @pytest.mark.parametrize("command", [SendEvent(DeleteItem("i")), ResetHistory(())])
-def test_4_what_a_command_deletes_needs_no_correction(command: Any) -> None:
+def test_4_holds_if_items_of_deletes_are_not_corrected(command: Any) -> None:
     call = talking(Call)
     call.model(item_added())
-    call.hear(500)
+    call.play(500)
     call.send(command)
     assert not any(isinstance(each, TruncateItem) for each in call.send(Interrupt()).to_model)
 
 
-def test_4_an_item_that_was_corrected_is_not_corrected_again() -> None:
+def test_4_holds_if_a_corrected_item_is_not_corrected_again() -> None:
     call = talking(Call)
-    call.hear(1500)
+    call.play(1500)
     assert TruncateItem("i", 0, 1000) in call.model(speech_started()).to_model
     call.model(created("s"))
-    assert call.model(speech_started()).told(Interrupted)
+    assert call.model(speech_started()).notified(Interrupted)
 
 
-def test_4_an_item_that_must_have_been_played_and_is_truncated_before_its_end() -> None:
-    call = talking(WrongCall, heard_ms=1500)
+def test_4_breaks_if_a_played_item_is_truncated_early() -> None:
+    call = talking(FaultyCall, heard_ms=1500)
     call.change(
         lambda right: [
             Send(Peer.REALTIME, TruncateItem("i", 0, 999))
@@ -497,15 +499,15 @@ def test_4_an_item_that_must_have_been_played_and_is_truncated_before_its_end() 
         call.send(Interrupt())
 
 
-def test_4_own_audio_that_was_heard_to_the_end_and_nobody_is_told_of() -> None:
-    call = WrongCall.ready()
+def test_4_breaks_if_a_heard_clip_is_not_notified() -> None:
+    call = FaultyCall.ready()
     call.send(Play(bytes(800), "greeting"))
     call.leave_out(ClipFinished)
     with breaks(4):
-        call.hear(200)
+        call.play(200)
 
 
-def test_4_once_the_call_has_ended_nothing_is_corrected() -> None:
+def test_4_holds_if_nothing_is_corrected_after_the_end() -> None:
     call = talking(Call)
     call.send(Interrupt())
     call.send(HangUp())
@@ -515,46 +517,46 @@ def test_4_once_the_call_has_ended_nothing_is_corrected() -> None:
 # 5
 
 
-def test_5_the_end_of_a_part_without_a_mark() -> None:
-    call = WrongCall.talking(8200)
+def test_5_breaks_if_a_part_ends_without_a_mark() -> None:
+    call = FaultyCall.talking(8200)
     call.leave_out(Mark)
     with breaks(5):
         call.model(audio_done())
-    call = WrongCall.ready()
+    call = FaultyCall.ready()
     call.leave_out(Mark)
     with breaks(5):
         call.send(Play(bytes(8000), "greeting"))
 
 
 @pytest.mark.parametrize(("kind", "heard_ms"), [(PlaybackStarted, 100), (PlaybackFinished, 1100)])
-def test_5_an_echo_that_nobody_is_told_of(kind: type, heard_ms: int) -> None:
-    call = talking(WrongCall)
+def test_5_breaks_if_an_echo_is_not_notified(kind: type, heard_ms: int) -> None:
+    call = talking(FaultyCall)
     call.model(audio_done())
     call.leave_out(kind)
     with breaks(5):
-        call.hear(heard_ms)
+        call.play(heard_ms)
 
 
-def test_5_a_late_echo_for_an_interrupted_response_tells_nothing() -> None:
+def test_5_holds_if_a_late_echo_notifies_nothing() -> None:
     call = talking(Call)
     call.wait(3500)
-    assert call.model(speech_started()).told(Interrupted)
+    assert call.model(speech_started()).notified(Interrupted)
     assert call.phone(mark("1")).events == []
 
 
 # 6
 
 
-def test_6_an_interruption_that_cancels_nothing() -> None:
-    call = talking(WrongCall)
+def test_6_breaks_if_an_interruption_cancels_nothing() -> None:
+    call = talking(FaultyCall)
     call.leave_out(CancelResponse)
     with breaks(6):
         call.model(speech_started())
 
 
 @pytest.mark.parametrize("conversation", ["conv", None])
-def test_6_a_command_that_cancels_nothing(conversation: str | None) -> None:
-    call = WrongCall.ready()
+def test_6_breaks_if_a_command_cancels_nothing(conversation: str | None) -> None:
+    call = FaultyCall.ready()
     call.model(created("r", conversation))
     call.model(delta(8000))
     call.leave_out(CancelResponse)
@@ -562,15 +564,15 @@ def test_6_a_command_that_cancels_nothing(conversation: str | None) -> None:
         call.send(Interrupt())
 
 
-def test_6_a_response_that_goes_on_unheard_and_is_not_cancelled_later() -> None:
-    call = talking(WrongCall)
+def test_6_breaks_if_an_inaudible_response_is_not_cancelled_later() -> None:
+    call = talking(FaultyCall)
     call.send(HANDS_OFF)
     call.leave_out(CancelResponse)
     with breaks(6):
         call.send(Interrupt())
 
 
-def test_6_a_response_is_cancelled_once_and_not_where_the_server_or_nobody_does_so() -> None:
+def test_6_holds_if_each_response_is_cancelled_once() -> None:
     cancel = CancelResponse("r", event_id="bridge-cancel-r")
     call = Call.talking(8000)
     assert cancel not in call.model(speech_started()).to_model
@@ -581,19 +583,19 @@ def test_6_a_response_is_cancelled_once_and_not_where_the_server_or_nobody_does_
 
 
 @pytest.mark.parametrize("id_", ["r", None])
-def test_6_a_response_that_a_command_has_cancelled_is_not_cancelled_again(id_: str | None) -> None:
+def test_6_holds_if_a_cancelled_response_is_not_cancelled_again(id_: str | None) -> None:
     call = talking(Call)
     call.send(SendEvent(CancelResponse(id_)))
     done = call.send(Interrupt())
     assert not any(isinstance(each, CancelResponse) for each in done.to_model)
 
 
-def test_6_without_turn_detection_no_server_cancels() -> None:
+def test_6_breaks_if_nobody_cancels_without_turn_detection() -> None:
     session = {
         **SESSION,
         "audio": {**SESSION["audio"], "input": {"format": {"type": "audio/pcmu"}}},
     }
-    call = WrongCall.ready(session=session)
+    call = FaultyCall.ready(session=session)
     call.model(created())
     call.leave_out(CancelResponse)
     with breaks(6):
@@ -603,15 +605,15 @@ def test_6_without_turn_detection_no_server_cancels() -> None:
 # 10
 
 
-@pytest.mark.parametrize("kind", [Call, WrongCall])
-def test_10_a_call_that_goes_on_though_all_was_heard(kind: type[Call]) -> None:
+@pytest.mark.parametrize("kind", [Call, FaultyCall])
+def test_10_breaks_if_a_call_continues_after_playback(kind: type[Call]) -> None:
     call = talking(kind)
     call.model(audio_done())
     call.model(response_done())
     call.send(HangUp(after_playback=True))
-    if not isinstance(call, WrongCall):
-        assert call.hear(1100).closes
+    if not isinstance(call, FaultyCall):
+        assert call.play(1100).closes
         return
     call.leave_out(Close)
     with breaks(10):
-        call.hear(1100)
+        call.play(1100)

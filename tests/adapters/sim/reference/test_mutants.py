@@ -1,4 +1,4 @@
-"""What judges the calls is judged: bugs that are planted in the core are found, and made plain."""
+"""Bugs that are planted in the core are found, and shown by a short call."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +12,8 @@ from mutants.bugs import BUGS
 from mutants.hunting import find, shorten
 from mutants.planting import CORE, Bug, Edit, WrongEdit, edited, plant
 from mutants.shrinking import Plan, follow, plan_of, shrink
-from twilio_realtime.sim.batch.choices import Choices
 from twilio_realtime.sim.batch.random_call import RandomCall
+from twilio_realtime.sim.choices import Choices
 
 BY_NAME = {bug.name: bug for bug in BUGS}
 
@@ -27,7 +27,7 @@ def test_every_bug_can_be_planted(bug: Bug) -> None:
         compile(text, f"{module}.py", "exec")
 
 
-def test_there_are_many_and_each_has_a_name_of_its_own() -> None:
+def test_each_bug_has_a_different_name() -> None:
     assert len(BY_NAME) == len(BUGS) >= 14
 
 
@@ -49,7 +49,7 @@ def test_a_bug_is_planted_in_a_copy(tmp_path: Path) -> None:
         Edit("no_such_module", "a", "b"),
     ],
 )
-def test_an_edit_that_does_not_fit_any_more_says_so(edit: Edit) -> None:
+def test_an_edit_that_does_not_fit_raises(edit: Edit) -> None:
     with pytest.raises(WrongEdit, match=r"old news: .*py has .* places, not one"):
         edited(Bug("old news", [edit]))
 
@@ -72,7 +72,7 @@ def test_a_bug_is_found_and_shown_by_a_short_call(name: str, invariant: int) -> 
     assert "bridge." in find.trace[-1]
 
 
-def test_without_a_bug_nothing_is_found() -> None:
+def test_nothing_is_found_without_a_bug() -> None:
     assert find(range(5)) is None
 
 
@@ -80,14 +80,14 @@ def always(_: Choices) -> bool:
     return True
 
 
-def test_a_call_that_fails_without_the_bug_tells_nothing_of_it(
+def test_a_call_that_fails_without_the_bug_is_skipped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(command, "fails", always)
     assert command.hunt(BY_NAME["two requests at a time"], 1) is None
 
 
-def test_what_was_found_is_told_and_kept(
+def test_a_find_is_printed_and_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(command, "TRACES", tmp_path)
@@ -100,7 +100,7 @@ def test_what_was_found_is_told_and_kept(
     assert "\ninvariant 3: " in trace.read_text("utf-8")
 
 
-def test_what_was_not_found_is_told_and_fails(
+def test_a_bug_that_is_not_found_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "page.md"
@@ -120,35 +120,38 @@ def test_what_was_not_found_is_told_and_fails(
 
 def draw_all(choices: Choices) -> list[int]:
     return [
-        choices.integer("a", 0, 100),
-        *(choices.integer("b", 5, 1000) for _ in range(choices.integer("how many", 0, 4))),
+        choices.draw_integer("a", 0, 100),
+        *(
+            choices.draw_integer("b", 5, 1000)
+            for _ in range(choices.draw_integer("how many", 0, 4))
+        ),
     ]
 
 
 def shrunk(start: Plan, fails: Callable[[list[int]], bool]) -> Plan:
-    """The plainest plan of `draw_all` that fails."""
+    """The smallest plan of `draw_all` that fails."""
 
     def attempt(plan: Plan) -> Plan | None:
         choices = follow(plan)
-        return plan_of(choices.made) if fails(draw_all(choices)) else None
+        return plan_of(choices.draws) if fails(draw_all(choices)) else None
 
     return shrink(start, attempt)
 
 
 @given(st.integers(0, 2**32))
 def test_a_plan_makes_the_same_choices_again(seed: int) -> None:
-    choices = Choices.seeded(seed)
+    choices = Choices.from_seed(seed)
     numbers = draw_all(choices)
-    again = follow(plan_of(choices.made))
-    assert (draw_all(again), again.made) == (numbers, choices.made)
+    again = follow(plan_of(choices.draws))
+    assert (draw_all(again), again.draws) == (numbers, choices.draws)
 
 
-def test_so_does_the_plan_of_a_call() -> None:
-    choices = Choices.seeded(3)
+def test_the_plan_of_a_call_makes_the_same_call() -> None:
+    choices = Choices.from_seed(3)
     assert RandomCall(choices).run() is None
-    again = follow(plan_of(choices.made))
+    again = follow(plan_of(choices.draws))
     assert RandomCall(again).run() is None
-    assert again.made == choices.made
+    assert again.draws == choices.draws
 
 
 def test_a_number_that_is_too_high_becomes_the_highest() -> None:
@@ -158,30 +161,32 @@ def test_a_number_that_is_too_high_becomes_the_highest() -> None:
 START: Plan = {("a", 0): 90, ("how many", 0): 4, **{("b", n): 700 + n for n in range(4)}}
 
 
-def test_what_does_not_matter_is_left_out() -> None:
+def test_shrinking_leaves_out_what_does_not_matter() -> None:
     assert shrunk(START, lambda numbers: numbers[0] >= 17) == {("a", 0): 17}
 
 
-def test_what_matters_comes_sooner_and_gets_smaller() -> None:
+def test_shrinking_makes_what_matters_sooner_and_smaller() -> None:
     plan = shrunk(START, lambda numbers: any(each > 250 for each in numbers[1:]))
     assert plan == {("how many", 0): 1, ("b", 0): 251}
 
 
-def test_what_is_drawn_for_nothing_goes() -> None:
+def test_shrinking_leaves_out_unused_draws() -> None:
     """Two lists of the same length, of which only one pair matters."""
 
     def attempt(plan: Plan) -> Plan | None:
         choices = follow(plan)
-        times = [choices.integer("at", 0, 99) for _ in range(choices.integer("how many", 0, 9))]
-        fails = any(at > 30 and choices.integer("what", 0, 9) == 7 for at in sorted(times))
-        return plan_of(choices.made) if fails else None
+        times = [
+            choices.draw_integer("at", 0, 99) for _ in range(choices.draw_integer("how many", 0, 9))
+        ]
+        fails = any(at > 30 and choices.draw_integer("what", 0, 9) == 7 for at in sorted(times))
+        return plan_of(choices.draws) if fails else None
 
     start = {("how many", 0): 4, **{("at", n): 90 - n for n in range(4)}, ("what", 2): 7}
     assert attempt(start) == start
     assert shrink(start, attempt) == {("how many", 0): 1, ("at", 0): 31, ("what", 0): 7}
 
 
-def test_what_only_fails_as_it_is_stays() -> None:
+def test_shrinking_keeps_what_fails_only_whole() -> None:
     whole = draw_all(follow(START))
     assert shrunk(START, lambda numbers: numbers == whole) == START
 

@@ -1,5 +1,4 @@
-"""A whole call under virtual time: the phone, the bridge and the model, message by message and
-byte by byte."""
+"""Whole calls in virtual time: phone, bridge and model, at message level and at byte level."""
 
 import os
 import subprocess
@@ -10,15 +9,23 @@ from typing import Any
 import pytest
 
 from twilio_realtime.sim import sample_speech
+from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime.sim.model.realtime_peer import RealtimePeer
-from twilio_realtime.sim.model.replies import Pace, Reply, Speech
-from twilio_realtime.sim.phone.caller import After, Cue, Press, Say, WhenHeard, WhenQuiet
-from twilio_realtime.sim.phone.caller import HangUp as Leave
-from twilio_realtime.sim.phone.twilio_peer import Cleared, TwilioPeer
+from twilio_realtime.sim.model.replies import Reply, SpokenReply
+from twilio_realtime.sim.phone.caller import (
+    AfterDelay,
+    CallerHangsUp,
+    CallerPressesKey,
+    CallerSays,
+    Cue,
+    WhenAgentHeard,
+    WhenAgentQuiet,
+)
+from twilio_realtime.sim.phone.twilio_peer import QueueCleared, TwilioPeer
 from twilio_realtime.sim.world.byte_world import ByteWorld
 from twilio_realtime.sim.world.calls import byte_call, message_call
 from twilio_realtime.sim.world.message_world import MessageWorld
-from twilio_realtime.sim.world.world import Link
+from twilio_realtime.sim.world.world import SimLink
 from twilio_realtime_core import (
     Bridge,
     CallConfig,
@@ -49,19 +56,19 @@ from twilio_realtime_core.protocols.realtime import CreateResponse
 QUESTION = sample_speech.load("caller_question").audio
 INTERRUPTION = sample_speech.load("caller_interruption").audio
 VAD = {"type": "server_vad", "silence_duration_ms": 500}
-"""Longer than any pause inside the recordings."""
+"""Longer than any pause in the sample speech."""
 
 
-def speech(name: str) -> Speech:
-    recording = sample_speech.load(name)
-    return Speech(recording.audio, recording.transcript)
+def speech(name: str) -> SpokenReply:
+    sample = sample_speech.load(name)
+    return SpokenReply(sample.audio, sample.transcript)
 
 
 GREETING, ANSWER, GOODBYE = map(speech, ("agent_greeting", "agent_answer", "agent_goodbye"))
 
 
 class Call:
-    """A call in a world, and what the tests ask of it."""
+    """A call in a world."""
 
     def __init__(
         self,
@@ -69,76 +76,78 @@ class Call:
         script: tuple[Cue, ...],
         *replies: Reply,
         session: SessionConfig | None = None,
-        start_delay: int = 0,
+        start_delay_ns: int = 0,
         pace: Pace | None = None,
-        fault: str | None = None,
+        opening_error: str | None = None,
         **options: object,
     ) -> None:
         session = session or SessionConfig(turn_detection=VAD)
         self.bridge = Bridge(CallConfig(url="ws://model/v1/realtime", session=session))
         self.phone = TwilioPeer(
-            url="ws://bridge/media-stream", seed=1, script=script, start_delay=start_delay
+            url="ws://bridge/media-stream", seed=1, script=script, start_delay_ns=start_delay_ns
         )
-        self.model = RealtimePeer(replies, seed=2, pace=pace, fault=fault)
+        self.model = RealtimePeer(replies, seed=2, pace=pace, opening_error=opening_error)
         self.world = build(self.bridge, self.phone, self.model, trace_limit=40, **options)
 
-    def told(self, *kinds: type[Any]) -> list[Any]:
-        """What the application was told, in order; of some kinds only, or of all."""
+    def notifications(self, *kinds: type[Any]) -> list[Any]:
+        """The notifications of the bridge, in order; of some kinds only, or all."""
         return [
             event
             for _, name, event in self.world.notifications
             if name == "bridge" and (not kinds or isinstance(event, kinds))
         ]
 
-    def cleared(self) -> list[Cleared]:
-        return [event for _, _, event in self.world.notifications if isinstance(event, Cleared)]
+    def cleared(self) -> list[QueueCleared]:
+        return [
+            event for _, _, event in self.world.notifications if isinstance(event, QueueCleared)
+        ]
 
-    def command(self, command: Command) -> None:
-        """What the application does: at byte level the stack carries out what the bridge asks."""
+    def send(self, command: Command) -> None:
+        """Give a command; at byte level the stack performs the actions of the bridge."""
         if isinstance(self.world, ByteWorld):
             self.world.call("bridge", "perform", self.bridge.send(command, self.world.now))
         else:
             self.world.call("bridge", "send", command)
 
-    def link(self, leg: str) -> Link[Any]:
+    def link(self, peer_name: str) -> SimLink[Any]:
         """The link to the phone, or to the model."""
-        peer = Peer.TWILIO if leg == "phone" else Peer.REALTIME
+        peer = Peer.TWILIO if peer_name == "phone" else Peer.REALTIME
         return self.world.link("bridge", peer)
 
-    def run_to_the_end(self, limit_ns: int = 60 * SECOND) -> None:
-        self.world.run_until(lambda: bool(self.told(CallEnded)), limit_ns)
+    def run_to_end(self, limit_ns: int = 60 * SECOND) -> None:
+        self.world.run_until(lambda: bool(self.notifications(CallEnded)), limit_ns)
         self.world.run(limit_ns)
 
-    def assert_nobody_complains(self) -> None:
-        assert self.told(Fault) == []
+    def assert_no_errors(self) -> None:
+        assert self.notifications(Fault) == []
         assert self.phone.warnings == []
-        assert self.model.complaints == []
+        assert self.model.sent_errors == []
 
 
-TWO_BARGE_INS: tuple[Cue, ...] = (
-    After(500 * MS, Say(QUESTION)),
-    WhenHeard(1500, Say(INTERRUPTION)),
-    WhenHeard(3000, Say(INTERRUPTION)),
-    WhenQuiet(300 * MS, Press("5")),
-    After(300 * MS, Leave()),
+TWO_INTERRUPTIONS: tuple[Cue, ...] = (
+    AfterDelay(500 * MS, CallerSays(QUESTION)),
+    WhenAgentHeard(1500, CallerSays(INTERRUPTION)),
+    WhenAgentHeard(3000, CallerSays(INTERRUPTION)),
+    WhenAgentQuiet(300 * MS, CallerPressesKey("5")),
+    AfterDelay(300 * MS, CallerHangsUp()),
 )
 REPLIES = (Reply((ANSWER,)), Reply((GREETING, ANSWER)), Reply((GOODBYE,)))
 
-SLOW_TO_CONFIGURE = Pace(answer_ns=12 * SECOND)
+SLOW_TO_CONFIGURE = Pace(client_event_ns=12 * SECOND)
 """`session.updated` comes 12 s after the `session.update`."""
 
 LEVELS = pytest.mark.parametrize("build", [message_call, byte_call], ids=["messages", "bytes"])
 
 
 @LEVELS
-def test_a_caller_asks_interrupts_twice_presses_a_key_and_hangs_up(
+def test_a_call_with_two_interruptions_and_a_key_completes(
     build: Callable[..., MessageWorld | ByteWorld],
 ) -> None:
-    call = Call(build, TWO_BARGE_INS, *REPLIES)
-    call.run_to_the_end()
-    call.assert_nobody_complains()
+    call = Call(build, TWO_INTERRUPTIONS, *REPLIES)
+    call.run_to_end()
+    call.assert_no_errors()
     assert [
-        type(event) for event in call.told(CallStarted, Interrupted, KeyPressed, CallEnded)
+        type(event) for event in call.notifications(CallStarted, Interrupted, KeyPressed, CallEnded)
     ] == [
         CallStarted,
         Interrupted,
@@ -146,49 +155,49 @@ def test_a_caller_asks_interrupts_twice_presses_a_key_and_hangs_up(
         KeyPressed,
         CallEnded,
     ]
-    (ended,) = call.told(CallEnded)
+    (ended,) = call.notifications(CallEnded)
     assert (ended.reason, ended.detail) == (EndReason.CALLER_HUNG_UP, "stop")
     assert ended.usage.output.audio
-    assert call.phone.over
+    assert call.phone.is_over
     assert call.bridge.deadline is None
 
 
 @LEVELS
-def test_the_model_is_told_to_the_millisecond_what_the_caller_had_heard(
+def test_truncation_matches_what_was_heard_to_the_millisecond(
     build: Callable[..., MessageWorld | ByteWorld],
 ) -> None:
-    call = Call(build, TWO_BARGE_INS, *REPLIES)
-    call.run_to_the_end()
+    call = Call(build, TWO_INTERRUPTIONS, *REPLIES)
+    call.run_to_end()
     first, second = call.cleared()
-    answer, greeting, cut_answer, _ = (item for item in call.model.conversation if item.spoken)
-    assert answer.truncated_ms == samples_to_ms(first.heard)
+    answer, greeting, cut_answer, _ = (item for item in call.model.conversation if item.is_spoken)
+    assert answer.truncated_ms == samples_to_ms(first.heard_bytes)
     assert greeting.truncated_ms is None
     assert cut_answer.truncated_ms == samples_to_ms(
-        second.heard - first.heard - 8 * greeting.generated_ms
+        second.heard_bytes - first.heard_bytes - 8 * greeting.generated_ms
     )
 
 
-def test_the_same_call_is_told_the_same_at_message_level_and_at_byte_level() -> None:
+def test_both_levels_notify_the_same() -> None:
     calls = [
-        Call(message_call, TWO_BARGE_INS, *REPLIES),
-        Call(byte_call, TWO_BARGE_INS, *REPLIES),
-        Call(byte_call, TWO_BARGE_INS, *REPLIES, segment=True),
+        Call(message_call, TWO_INTERRUPTIONS, *REPLIES),
+        Call(byte_call, TWO_INTERRUPTIONS, *REPLIES),
+        Call(byte_call, TWO_INTERRUPTIONS, *REPLIES, is_segmented=True),
     ]
     for call in calls:
-        call.run_to_the_end()
-    first, *others = (call.told() for call in calls)
+        call.run_to_end()
+    first, *others = (call.notifications() for call in calls)
     assert len(first) > 40
     assert all(other == first for other in others)
 
 
-def test_a_call_is_told_the_same_from_run_to_run_and_across_hash_seeds() -> None:
+def test_hash_seeds_do_not_change_a_calls_notifications() -> None:
     program = (
         "import test_whole_calls as t\n"
-        "call = t.Call(t.message_call, t.TWO_BARGE_INS, *t.REPLIES)\n"
-        "call.run_to_the_end()\n"
+        "call = t.Call(t.message_call, t.TWO_INTERRUPTIONS, *t.REPLIES)\n"
+        "call.run_to_end()\n"
         "print(*call.world.notifications, sep='\\n')"
     )
-    told = [
+    outputs = [
         subprocess.run(  # noqa: S603 - this very Python
             [sys.executable, "-c", program],
             cwd=os.path.dirname(__file__),
@@ -198,20 +207,25 @@ def test_a_call_is_told_the_same_from_run_to_run_and_across_hash_seeds() -> None
         ).stdout
         for seed in ("0", "1")
     ]
-    assert b"Interrupted" in told[0]
-    assert told[0] == told[1]
+    assert b"Interrupted" in outputs[0]
+    assert outputs[0] == outputs[1]
 
 
 @LEVELS
 def test_an_answer_heard_to_the_end_is_not_truncated(
     build: Callable[..., MessageWorld | ByteWorld],
 ) -> None:
-    script = (After(500 * MS, Say(QUESTION)), WhenQuiet(9 * SECOND, Leave()))
+    script = (
+        AfterDelay(500 * MS, CallerSays(QUESTION)),
+        WhenAgentQuiet(9 * SECOND, CallerHangsUp()),
+    )
     call = Call(build, script, Reply((ANSWER,)))
-    call.run_to_the_end()
-    call.assert_nobody_complains()
-    assert len(call.told(PlaybackStarted)) == len(call.told(PlaybackFinished)) == 1
-    assert call.told(Interrupted) == []
+    call.run_to_end()
+    call.assert_no_errors()
+    assert (
+        len(call.notifications(PlaybackStarted)) == len(call.notifications(PlaybackFinished)) == 1
+    )
+    assert call.notifications(Interrupted) == []
     assert [item.truncated_ms for item in call.model.conversation] == [None, None]
 
 
@@ -221,33 +235,33 @@ def test_the_application_greets_and_interrupts(
 ) -> None:
     call = Call(build, (), Reply((ANSWER,)))
     call.world.run(500 * MS)
-    call.command(SendEvent(CreateResponse()))
+    call.send(SendEvent(CreateResponse()))
     call.world.run(3 * SECOND)
-    call.command(Interrupt())
+    call.send(Interrupt())
     call.world.run(4 * SECOND)
-    call.command(HangUp())
-    call.run_to_the_end()
-    call.assert_nobody_complains()
+    call.send(HangUp())
+    call.run_to_end()
+    call.assert_no_errors()
     (cleared,) = call.cleared()
     (answer,) = call.model.conversation
-    assert answer.truncated_ms == samples_to_ms(cleared.heard)
-    assert [each.reason for each in call.told(CallEnded)] == [EndReason.HUNG_UP]
+    assert answer.truncated_ms == samples_to_ms(cleared.heard_bytes)
+    assert [each.reason for each in call.notifications(CallEnded)] == [EndReason.HUNG_UP]
 
 
 @LEVELS
-def test_an_interruption_while_the_model_generates_is_cancelled_by_us_if_the_server_does_not(
+def test_the_bridge_cancels_where_the_server_does_not_interrupt(
     build: Callable[..., MessageWorld | ByteWorld],
 ) -> None:
     detection = {**VAD, "interrupt_response": False}
     script = (
-        After(500 * MS, Say(QUESTION)),
-        WhenHeard(400, Say(INTERRUPTION)),
-        WhenQuiet(9 * SECOND, Leave()),
+        AfterDelay(500 * MS, CallerSays(QUESTION)),
+        WhenAgentHeard(400, CallerSays(INTERRUPTION)),
+        WhenAgentQuiet(9 * SECOND, CallerHangsUp()),
     )
     call = Call(build, script, Reply((ANSWER,)), session=SessionConfig(turn_detection=detection))
-    call.run_to_the_end()
-    call.assert_nobody_complains()
-    first = call.told(ResponseFinished)[0]
+    call.run_to_end()
+    call.assert_no_errors()
+    first = call.notifications(ResponseFinished)[0]
     assert first.status == "cancelled"
     assert first.details == {"type": "cancelled", "reason": "client_cancelled"}
 
@@ -256,76 +270,78 @@ def test_an_interruption_while_the_model_generates_is_cancelled_by_us_if_the_ser
 def test_a_hidden_start_delay_is_learned_from_marks(
     build: Callable[..., MessageWorld | ByteWorld],
 ) -> None:
-    call = Call(build, TWO_BARGE_INS, *REPLIES, start_delay=250 * MS)
-    call.run_to_the_end()
-    call.assert_nobody_complains()
-    answer = next(item for item in call.model.conversation if item.spoken)
+    call = Call(build, TWO_INTERRUPTIONS, *REPLIES, start_delay_ns=250 * MS)
+    call.run_to_end()
+    call.assert_no_errors()
+    answer = next(item for item in call.model.conversation if item.is_spoken)
     assert answer.truncated_ms is not None
-    assert abs(answer.truncated_ms - samples_to_ms(call.cleared()[0].heard)) <= 1
+    assert abs(answer.truncated_ms - samples_to_ms(call.cleared()[0].heard_bytes)) <= 1
 
 
 @LEVELS
-def test_caller_audio_from_before_the_session_is_kept_for_ten_seconds(
+def test_early_caller_audio_is_kept_for_ten_seconds(
     build: Callable[..., MessageWorld | ByteWorld],
 ) -> None:
-    call = Call(build, (After(0, Say(QUESTION)),), Reply((GREETING,)), pace=SLOW_TO_CONFIGURE)
+    call = Call(
+        build, (AfterDelay(0, CallerSays(QUESTION)),), Reply((GREETING,)), pace=SLOW_TO_CONFIGURE
+    )
     call.world.run(20 * SECOND)
-    dropped = sum(event.samples for event in call.told(CallerAudioDropped))
+    dropped = sum(event.samples for event in call.notifications(CallerAudioDropped))
     assert dropped > 0
-    assert call.told(SessionReady)
-    call.command(HangUp())
-    call.run_to_the_end()
-    call.assert_nobody_complains()
+    assert call.notifications(SessionReady)
+    call.send(HangUp())
+    call.run_to_end()
+    call.assert_no_errors()
 
 
 @LEVELS
-@pytest.mark.parametrize("fault", ["invalid_api_key", "invalid_model", "beta_api_shape_disabled"])
-def test_a_session_that_the_server_closes_at_once_ends_the_call_with_its_words(
-    build: Callable[..., MessageWorld | ByteWorld], fault: str
+@pytest.mark.parametrize("error", ["invalid_api_key", "invalid_model", "beta_api_shape_disabled"])
+def test_an_opening_error_of_the_server_ends_the_call(
+    build: Callable[..., MessageWorld | ByteWorld], error: str
 ) -> None:
-    call = Call(build, (), Reply((GREETING,)), fault=fault)
-    call.run_to_the_end()
-    (told,) = call.told(Fault)
-    assert (told.kind, told.code) == (FaultKind.SERVER_ERROR, fault)
-    (ended,) = call.told(CallEnded)
+    call = Call(build, (), Reply((GREETING,)), opening_error=error)
+    call.run_to_end()
+    (notified,) = call.notifications(Fault)
+    assert (notified.kind, notified.code) == (FaultKind.SERVER_ERROR, error)
+    (ended,) = call.notifications(CallEnded)
     assert ended.reason is EndReason.REALTIME_CLOSED
-    assert fault in ended.detail
-    assert call.phone.over
+    assert error in ended.detail
+    assert call.phone.is_over
 
 
 @LEVELS
-def test_a_model_that_cannot_be_reached_ends_the_call(
+def test_an_unreachable_model_ends_the_call(
     build: Callable[..., MessageWorld | ByteWorld],
 ) -> None:
     call = Call(build, (), Reply((GREETING,)))
-    call.link("model").accepts = False
-    call.run_to_the_end()
-    (ended,) = call.told(CallEnded)
+    call.link("model").is_accepting = False
+    call.run_to_end()
+    (ended,) = call.notifications(CallEnded)
     assert ended.reason is EndReason.REALTIME_UNREACHABLE
-    assert call.phone.over
+    assert call.phone.is_over
 
 
 @LEVELS
 @pytest.mark.parametrize("after_ms", [205, 230, 300, 700, 3000, 5000, 5470])
 @pytest.mark.parametrize(
-    ("leg", "reasons"),
+    ("peer_name", "reasons"),
     [
         ("phone", {EndReason.TWILIO_LOST}),
         ("model", {EndReason.REALTIME_LOST, EndReason.REALTIME_UNREACHABLE}),
     ],
 )
-def test_a_socket_lost_at_any_moment_ends_both_legs_once(
+def test_a_socket_lost_at_any_moment_ends_both_links_once(
     build: Callable[..., MessageWorld | ByteWorld],
-    leg: str,
+    peer_name: str,
     reasons: set[EndReason],
     after_ms: int,
 ) -> None:
-    call = Call(build, TWO_BARGE_INS, *REPLIES)
+    call = Call(build, TWO_INTERRUPTIONS, *REPLIES)
     call.world.run(after_ms * MS)
-    call.world.sever(call.link(leg))
-    call.run_to_the_end()
-    (ended,) = call.told(CallEnded)
+    call.world.sever(call.link(peer_name))
+    call.run_to_end()
+    (ended,) = call.notifications(CallEnded)
     assert ended.reason in reasons
-    assert call.told()[-1] is ended
+    assert call.notifications()[-1] is ended
     assert call.bridge.deadline is None
-    assert call.phone.over
+    assert call.phone.is_over

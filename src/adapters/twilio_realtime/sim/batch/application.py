@@ -1,5 +1,5 @@
-"""The application's part in a simulated call: it answers what it is asked, does what it was told to
-wish for, and any command at any moment."""
+"""The application in a simulated call: it answers requests, and gives scripted and random
+commands."""
 
 from base64 import b64encode
 from collections import Counter
@@ -47,102 +47,107 @@ from twilio_realtime_core.protocols.realtime import (
 )
 from twilio_realtime_core.values.items import ConversationItem, Message, Role, TextPart
 
-from ..scenarios import Wish, agent_voice, caller_voice
-from .choices import Choices
+from ..choices import Choices
+from ..scenarios.parts import ScriptedCommand
+from ..scenarios.voices import agent_voice, caller_voice
 
-__all__ = ["COMMANDS", "Application", "MakeCommand"]
+__all__ = ["RANDOM_COMMANDS", "MakeCommand", "SimApplication"]
 
-MakeCommand: TypeAlias = Callable[["Application", Choices], Command]
+MakeCommand: TypeAlias = Callable[["SimApplication", Choices], Command]
+"""Makes a command for an application at any moment."""
 
 _FUNCTION_NS: Final = 250 * MS
-"""How long a function takes; one that is called `slow` takes ten times as long."""
+"""How long a function takes; the function `slow` takes ten times as long."""
 
 _APPROVAL_NS: Final = 100 * MS
-"""How long it takes to decide whether a tool of an MCP server may be called."""
+"""How long it takes to decide on the approval of an MCP tool call."""
 
 
-def _no_chance() -> Choices:
-    return Choices.drawn(lambda _, low, __: low)
+def _plainest_choices() -> Choices:
+    return Choices.from_source(lambda _, low, __: low)
 
 
 @define(eq=False)
-class Application:
-    """Hears what the bridge notifies, and gives it commands by `perform`, at a time by `later`.
+class SimApplication:
+    """The application of a simulated call.
 
-    `later(ns, job)` does a job after so many ns. `responds`: it asks for a response whenever the
-    caller has spoken, since the server is told not to. `choices` decide how it answers what it is
-    asked; without them, as plainly as can be. A command that cannot be carried out (a
-    `LocalProtocolError`) is counted in `refused`, and all that were given in `given`.
+    It receives the bridge's notifications, and gives commands through `perform_command`, later ones
+    through `schedule_after(delay_ns, job)`. With `is_requesting_responses` it requests a response
+    whenever the caller has spoken, for sessions in which the server does not. `choices` decide how
+    it answers requests; by default, as plainly as possible. A command that raises
+    `LocalProtocolError` is counted in `refused_counts`, every command in `command_counts`.
     """
 
-    wishes: list[Wish]
-    perform: Callable[[Command], None]
-    later: Callable[[int, Callable[[], None]], None]
-    responds: bool = False
-    choices: Choices = field(factory=_no_chance)
-    given: Counter[str] = field(init=False, factory=Counter[str])
-    refused: Counter[str] = field(init=False, factory=Counter[str])
+    scripted_commands: list[ScriptedCommand]
+    perform_command: Callable[[Command], None]
+    schedule_after: Callable[[int, Callable[[], None]], None]
+    is_requesting_responses: bool = False
+    choices: Choices = field(factory=_plainest_choices)
+    command_counts: Counter[str] = field(init=False, factory=Counter[str])
+    refused_counts: Counter[str] = field(init=False, factory=Counter[str])
     items: list[ConversationItem] = field(init=False, factory=list[ConversationItem])
     """The conversation's items, as they were when they were added."""
-    calls: list[str] = field(init=False, factory=list[str])
+    call_ids: list[str] = field(init=False, factory=list[str])
     """The ids of all function calls so far."""
-    approvals: list[str] = field(init=False, factory=list[str])
-    """The ids of all requests for an approval so far."""
+    approval_request_ids: list[str] = field(init=False, factory=list[str])
+    """The ids of all approval requests so far."""
 
-    def hear(self, event: object) -> None:
-        """The bridge has notified something."""
-        for wish in [each for each in self.wishes if isinstance(event, each.on)]:
-            self.wishes.remove(wish)
-            self._give_later(wish.after_ns, wish.command)
+    def on_notification(self, event: object) -> None:
+        """Handle a notification of the bridge."""
+        for scripted in [
+            each for each in self.scripted_commands if isinstance(event, each.trigger)
+        ]:
+            self.scripted_commands.remove(scripted)
+            self._send_command_after(scripted.after_ns, scripted.command)
         match event:
             case FunctionCallRequested(call_id, name):
-                self.calls.append(call_id)
-                takes_ns = _FUNCTION_NS * (10 if name == "slow" else 1)
-                self._give_later(takes_ns, _output(call_id, self.choices))
+                self.call_ids.append(call_id)
+                duration_ns = _FUNCTION_NS * (10 if name == "slow" else 1)
+                self._send_command_after(duration_ns, _draw_output(call_id, self.choices))
             case McpApprovalRequested(request_id):
-                self.approvals.append(request_id)
-                self._give_later(_APPROVAL_NS, _approval(request_id, self.choices))
-            case CallerSpeechStopped() if self.responds:
-                self.give(SendEvent(CreateResponse()))
+                self.approval_request_ids.append(request_id)
+                self._send_command_after(_APPROVAL_NS, _draw_approval(request_id, self.choices))
+            case CallerSpeechStopped() if self.is_requesting_responses:
+                self.send_command(SendEvent(CreateResponse()))
             case ItemAdded(item):
                 self.items.append(item)
             case _:
                 pass
 
-    def give(self, command: Command) -> None:
-        """Give a command, now."""
+    def send_command(self, command: Command) -> None:
+        """Give a command now."""
         name = type(command.event if isinstance(command, SendEvent) else command).__name__
-        self.given[name] += 1
+        self.command_counts[name] += 1
         try:
-            self.perform(command)
+            self.perform_command(command)
         except LocalProtocolError:
-            self.refused[name] += 1
+            self.refused_counts[name] += 1
 
-    def _give_later(self, ns: int, command: Command) -> None:
-        self.later(ns, lambda: self.give(command))
+    def _send_command_after(self, delay_ns: int, command: Command) -> None:
+        self.schedule_after(delay_ns, lambda: self.send_command(command))
 
 
-def _output(call_id: str, choices: Choices) -> SendFunctionOutput:
+def _draw_output(call_id: str, choices: Choices) -> SendFunctionOutput:
     return SendFunctionOutput(
         call_id,
         '{"found": true}',
-        respond=not choices.happens("an output without a response", 10),
-        after_playback=choices.happens("an output once all was heard", 25),
+        respond=not choices.draw_bool("an output without a response", 10),
+        after_playback=choices.draw_bool("an output once all was heard", 25),
     )
 
 
-def _approval(request_id: str, choices: Choices) -> AnswerApproval:
-    return AnswerApproval(request_id, approve=not choices.happens("no approval", 30))
+def _draw_approval(request_id: str, choices: Choices) -> AnswerApproval:
+    return AnswerApproval(request_id, approve=not choices.draw_bool("no approval", 30))
 
 
-def _item_id(application: Application, choices: Choices) -> str:
+def _draw_item_id(application: SimApplication, choices: Choices) -> str:
     ids = [each.id for each in application.items]
-    return choices.pick("which item", [*ids, "item_unknown"])
+    return choices.draw_option("which item", [*ids, "item_unknown"])
 
 
-def _some_item(application: Application, choices: Choices) -> ConversationItem:
+def _draw_item(application: SimApplication, choices: Choices) -> ConversationItem:
     new = Message("item_new", Role.USER, (TextPart("by the way"),))
-    return choices.pick("which item stays", [new, *application.items])
+    return choices.draw_option("which item stays", [new, *application.items])
 
 
 _UPDATES: Final[tuple[dict[str, Any], ...]] = (
@@ -155,25 +160,35 @@ _UPDATES: Final[tuple[dict[str, Any], ...]] = (
 )
 
 
-def _update(choices: Choices) -> SendEvent:
-    more = choices.pick("update", _UPDATES)
-    return SendEvent(UpdateSession({"type": "realtime", "instructions": "x", **more}))
+def _draw_update(choices: Choices) -> SendEvent:
+    fields = choices.draw_option("update", _UPDATES)
+    return SendEvent(UpdateSession({"type": "realtime", "instructions": "x", **fields}))
 
 
-def _message(text: str) -> dict[str, Any]:
+def _message_fields(text: str) -> dict[str, Any]:
     return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
 
 
-COMMANDS: Final[tuple[tuple[int, MakeCommand], ...]] = (
-    (6, lambda _, choices: Interrupt(cancel=not choices.happens("interrupt without cancel", 30))),
+RANDOM_COMMANDS: Final[tuple[tuple[int, MakeCommand], ...]] = (
+    (6, lambda _, choices: Interrupt(cancel=not choices.draw_bool("interrupt without cancel", 30))),
     (6, lambda _, __: SendEvent(CreateResponse())),
     (4, lambda _, __: SendEvent(CreateResponse({"conversation": "none", "input": []}))),
     (1, lambda _, __: SendEvent(CreateResponse({"output_modalities": ["text"]}))),
-    (4, lambda _, choices: SendMessage("hello", respond=choices.happens("respond", 70))),
-    (3, lambda _, choices: SendAudio(caller_voice(200), commit=choices.happens("commit", 50))),
-    (2, lambda app, choices: _output(choices.pick("call", [*app.calls, "?"]), choices)),
-    (1, lambda app, choices: _approval(choices.pick("request", [*app.approvals, "?"]), choices)),
-    (2, lambda app, choices: ResetHistory([_some_item(app, choices)])),
+    (4, lambda _, choices: SendMessage("hello", respond=choices.draw_bool("respond", 70))),
+    (3, lambda _, choices: SendAudio(caller_voice(200), commit=choices.draw_bool("commit", 50))),
+    (
+        2,
+        lambda app, choices: _draw_output(
+            choices.draw_option("call", [*app.call_ids, "?"]), choices
+        ),
+    ),
+    (
+        1,
+        lambda app, choices: _draw_approval(
+            choices.draw_option("request", [*app.approval_request_ids, "?"]), choices
+        ),
+    ),
+    (2, lambda app, choices: ResetHistory([_draw_item(app, choices)])),
     (1, lambda _, __: ResetHistory(())),
     (3, lambda _, __: Mute()),
     (3, lambda _, __: Unmute()),
@@ -187,11 +202,11 @@ COMMANDS: Final[tuple[tuple[int, MakeCommand], ...]] = (
     (3, lambda _, __: SendEvent(CancelResponse())),
     (2, lambda _, __: SendEvent(CommitAudio())),
     (1, lambda _, __: SendEvent(ClearInputAudio())),
-    (2, lambda _, __: SendEvent(CreateItem(_message("and")))),
-    (2, lambda app, choices: SendEvent(DeleteItem(_item_id(app, choices)))),
-    (2, lambda app, choices: SendEvent(RetrieveItem(_item_id(app, choices)))),
-    (1, lambda app, choices: SendEvent(TruncateItem(_item_id(app, choices), 0, 100))),
-    (2, lambda _, choices: _update(choices)),
+    (2, lambda _, __: SendEvent(CreateItem(_message_fields("and")))),
+    (2, lambda app, choices: SendEvent(DeleteItem(_draw_item_id(app, choices)))),
+    (2, lambda app, choices: SendEvent(RetrieveItem(_draw_item_id(app, choices)))),
+    (1, lambda app, choices: SendEvent(TruncateItem(_draw_item_id(app, choices), 0, 100))),
+    (2, lambda _, choices: _draw_update(choices)),
 )
-"""Commands that an application may give at any moment, each with how often. A new command is a line
+"""Commands that the application may give at any moment, with their weights. A new command is a line
 here."""

@@ -1,11 +1,12 @@
-"""Random calls of about ten seconds, each a pure function of its seed, and many of them at once.
+"""Random calls of about ten seconds, each a pure function of its seed, and many of them in
+parallel.
 
     result = run_call(7)
     assert result.failure is None, result.failure
 
-A call is put together from parts of scenarios, links, some of the faults, and commands of the
-application at any moment. Every step is checked. Then the faults stop, somebody hangs up, and the
-call must end in time.
+A call combines parts of scenarios, links, some impairments, and commands of the application at any
+moment. Every step is checked. Then the impairments stop, one side hangs up, and the call must end
+in time.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -18,34 +19,36 @@ from attrs import evolve, field, frozen
 
 from twilio_realtime_core import Bridge
 
-from .choices import Choices
+from ..choices import Choices
 from .random_call import Failure, MakeBridge, RandomCall
-from .transition_coverage import Transition, visits
+from .transition_coverage import Transition, TransitionCoverage
 
-__all__ = ["LEVELS", "Result", "RunSeed", "run_call", "run_calls", "run_job", "seeds"]
+__all__ = ["LEVELS", "CallResult", "RunSeed", "run_call", "run_calls", "run_job", "split_seeds"]
 
 LEVELS: Final = ("messages", "bytes")
+"""The levels at which calls can be simulated."""
 
-_TRACED: Final = 30
-"""Steps that a failure shows."""
+_TRACE_STEPS: Final = 30
+"""How many steps the trace of a failure holds."""
 
-_CALLS_A_JOB: Final = 25
+_CALLS_PER_JOB: Final = 25
 """How many calls a worker gets at a time: about a second of work."""
 
-_JOBS_AHEAD: Final = 256
-"""Jobs that are given to workers and not done yet: more than any machine has cores. Results weigh
-much more than jobs, so none is kept."""
+_MAX_PENDING_JOBS: Final = 256
+"""How many jobs are submitted at most: more than any machine has cores. Results are much larger
+than jobs, so none is kept."""
 
 
 @frozen
-class Result:
-    """How a call went.
+class CallResult:
+    """The result of a call.
 
     `outcome` is the name of an `EndReason`, `FAILED`, or `NEVER_BEGUN` if the phone was lost before
-    it came to the bridge. `faults`: how often each fault of the call had its way; `transitions`:
-    those of the core's tables that it went through; `seen`: how often peers and application were
-    told what, by its name (the invariants speak of these); `commands` that the application gave.
-    All are sorted.
+    it reached the bridge. `impairments`: how often each impairment of the call applied;
+    `transitions`: those of the core's tables that the bridge took, unless `make_bridge` made it;
+    `received`: how often the peers and the application received each kind of message or
+    notification; `commands`: how often the application
+    gave each command. All are sorted.
     """
 
     seed: int | None
@@ -54,9 +57,9 @@ class Result:
     outcome: str
     duration_ns: int
     failure: Failure | None
-    faults: tuple[tuple[str, int], ...] = field(repr=False)
+    impairments: tuple[tuple[str, int], ...] = field(repr=False)
     transitions: tuple[Transition, ...] = field(repr=False)
-    seen: tuple[tuple[str, int], ...] = field(repr=False)
+    received: tuple[tuple[str, int], ...] = field(repr=False)
     commands: tuple[tuple[str, int], ...] = field(repr=False)
 
 
@@ -66,30 +69,35 @@ def run_call(
     choices: Choices | None = None,
     scenario: str | None = None,
     level: str = "messages",
-    make_bridge: MakeBridge = Bridge,
-) -> Result:
+    make_bridge: MakeBridge | None = None,
+) -> CallResult:
     """Make the call of a seed, or of given choices, at the level of `messages` or of `bytes`.
 
-    `scenario`: the name of one of `SCENARIOS` to be played in place of a random one. Never raises
-    for what goes wrong in the call: that is its `failure`.
+    `scenario` is the name of one of `SCENARIOS`, in place of a random one. Never raises for what
+    goes wrong in the call: that is its `failure`.
     """
-    drawn = choices or Choices.seeded(seed or 0)
+    drawn = choices or Choices.from_seed(seed or 0)
     make = partial(_run, seed=seed, scenario=scenario, level=level, make_bridge=make_bridge)
     result = make(drawn)
     if result.failure is None:
         return result
-    # A trace costs more than it tells while all is well: the same call again, now with one.
-    again = make(Choices.recorded(drawn.made), trace_limit=_TRACED)
-    return again if _is_same(again.failure, result.failure) else _not_again(result, result.failure)
+    # A trace is too expensive for calls that succeed, so only a failed one is repeated with it.
+    again = make(Choices.from_draws(drawn.draws), trace_limit=_TRACE_STEPS)
+    return (
+        again
+        if _is_same_failure(again.failure, result.failure)
+        else _with_unrepeatable_failure(result, result.failure)
+    )
 
 
-def _is_same(again: Failure | None, first: Failure) -> bool:
+def _is_same_failure(again: Failure | None, first: Failure) -> bool:
     return again is not None and (again.invariant, again.text) == (first.invariant, first.text)
 
 
-def _not_again(result: Result, failure: Failure) -> Result:
-    """Something in a bridge, or in these machines, is left to chance: that is worth to be known."""
-    text = f"{failure.text}; and not so when the same call was made again"
+def _with_unrepeatable_failure(result: CallResult, failure: Failure) -> CallResult:
+    """Return the result with a failure that says so: the bridge, or the simulation, depends on
+    something else than the seed."""
+    text = f"{failure.text}; not so when the same call was repeated"
     return evolve(result, failure=evolve(failure, text=text))
 
 
@@ -99,62 +107,73 @@ def _run(
     seed: int | None,
     scenario: str | None,
     level: str,
-    make_bridge: MakeBridge,
+    make_bridge: MakeBridge | None,
     trace_limit: int = 0,
-) -> Result:
-    with visits() as transitions:
-        call = RandomCall(choices, scenario, level, make_bridge, trace_limit=trace_limit)
-        failure = call.run()
-    return Result(
+) -> CallResult:
+    coverage = TransitionCoverage()
+    make = make_bridge or partial(Bridge, make_lifecycle=coverage.make_lifecycle)
+    call = RandomCall(choices, scenario, level, make, trace_limit=trace_limit)
+    failure = call.run()
+    return CallResult(
         seed,
         call.scenario,
         level,
         _outcome(call, failure),
-        call.ended_ns or call.world.now,
+        call.call_ended_ns or call.world.now,
         failure,
-        tuple(sorted(call.trouble.exercised().items())),
-        tuple(sorted(transitions)),
-        tuple(sorted((call.told + call.phone.received + call.model.received).items())),
-        tuple(sorted(call.application.given.items())),
+        tuple(sorted(call.plan.applied_counts().items())),
+        tuple(sorted(coverage.transitions)),
+        tuple(
+            sorted(
+                (
+                    call.notification_counts
+                    + call.phone.received_counts
+                    + call.model.received_counts
+                ).items()
+            )
+        ),
+        tuple(sorted(call.application.command_counts.items())),
     )
 
 
 def _outcome(call: RandomCall, failure: Failure | None) -> str:
     if failure is not None:
         return "FAILED"
-    return "NEVER_BEGUN" if call.ended is None else call.ended.reason.name
+    return "NEVER_BEGUN" if call.call_ended is None else call.call_ended.reason.name
 
 
-RunSeed: TypeAlias = Callable[[int], Result]
+RunSeed: TypeAlias = Callable[[int], CallResult]
 """Makes the call of a seed."""
 
 
-def seeds(first: int, calls: int) -> list[range]:
-    """The seeds of so many calls from `first` on, in jobs for workers."""
-    end = first + calls
+def split_seeds(first_seed: int, calls: int) -> list[range]:
+    """Split the seeds of `calls` calls, from `first_seed` on, into jobs for workers."""
+    end = first_seed + calls
     return [
-        range(begin, min(begin + _CALLS_A_JOB, end)) for begin in range(first, end, _CALLS_A_JOB)
+        range(start, min(start + _CALLS_PER_JOB, end))
+        for start in range(first_seed, end, _CALLS_PER_JOB)
     ]
 
 
-def run_job(job: Sequence[int], run: RunSeed = run_call) -> list[Result]:
-    """The calls of some seeds: what a worker does."""
+def run_job(job: Sequence[int], run: RunSeed = run_call) -> list[CallResult]:
+    """Make the calls of some seeds; the work of a worker."""
     return [run(seed) for seed in job]
 
 
 def run_calls(
     jobs: Sequence[Sequence[int]], executor: Executor, run: RunSeed = run_call
-) -> Generator[list[Result], None, None]:
-    """The results of all jobs, as they come: each is the same whoever has worked on it, and when.
+) -> Generator[list[CallResult], None, None]:
+    """Yield the results of all jobs, in the order in which they finish. Results do not depend on
+    the worker or on the order.
 
-    `run` makes the call of a seed: `run_call`, or what a worker can be sent (`partial(run_call,
-    level="bytes")`, say). If the iterator is closed early, what has not begun is not done.
+    `run` makes the call of a seed: `run_call`, or a picklable function such as `partial(run_call,
+    level="bytes")`. If the iterator is closed early, jobs that have not started are cancelled.
     """
-    waiting = iter(jobs)
-    pending: set[Future[list[Result]]] = set()
+    unsubmitted = iter(jobs)
+    pending: set[Future[list[CallResult]]] = set()
     try:
         while True:
-            for job in islice(waiting, _JOBS_AHEAD - len(pending)):
+            for job in islice(unsubmitted, _MAX_PENDING_JOBS - len(pending)):
                 pending.add(executor.submit(run_job, job, run))
             if not pending:
                 return

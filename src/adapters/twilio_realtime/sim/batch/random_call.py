@@ -1,4 +1,4 @@
-"""One random call: put together from its choices, made, and judged."""
+"""One random call: drawn from its choices, run, and checked."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -27,93 +27,113 @@ from twilio_realtime_core.notifications import (
     SessionReady,
 )
 
-from ..impairments.impaired_peer import Troubled
-from ..impairments.rules import Meddled
-from ..impairments.table import Cut, Trouble, draw_trouble
+from ..choices import Choices
+from ..impairments.impaired_peer import ImpairedPeer
+from ..impairments.impairer import Impairer
+from ..impairments.plan import ImpairmentPlan, LinkCut
+from ..impairments.table import draw_impairments
 from ..model.realtime_peer import CLIENT, RealtimePeer
 from ..model.replies import Reply, ResponseRequest
 from ..phone.twilio_peer import SERVER, TwilioPeer
-from ..reference import CallMachine, Checked, InvariantBroken
-from ..reference.ground_truth import Truth
-from ..scenarios import (
-    SCENARIOS,
-    Part,
+from ..reference import CallMachine, CheckedBridge, InvariantBroken
+from ..reference.ground_truth import GroundTruth
+from ..scenarios.parts import (
+    ScenarioPart,
     answer,
-    barge_in,
     function_call,
     function_calls,
     goodbye,
     greeting,
-    keys,
+    interruption,
+    key_presses,
     monologue,
-    muted,
+    muted_speech,
     question,
     several_items,
     silent_caller,
 )
+from ..scenarios.table import SCENARIOS
 from ..world.byte_world import ByteWorld
 from ..world.calls import byte_call, message_call
 from ..world.message_world import MessageWorld
-from ..world.world import NotInTime, SimulationError, Step
-from .application import COMMANDS, Application
-from .choices import Choices
-from .random_config import draw_config, server_responds
+from ..world.world import SimulationError, Step, TimeLimitError
+from .application import RANDOM_COMMANDS, SimApplication
+from .random_config import draw_config, is_server_responding
 
-__all__ = ["CALM_NS", "ENDING_NS", "HANG_UP_NS", "Failure", "MakeBridge", "RandomCall"]
+__all__ = [
+    "HANG_UP_NS",
+    "IMPAIRMENTS_END_NS",
+    "MAX_ENDING_NS",
+    "Failure",
+    "MakeBridge",
+    "RandomCall",
+]
 
-CALM_NS: Final = 8 * SECOND
-"""When all faults have stopped."""
+IMPAIRMENTS_END_NS: Final = 8 * SECOND
+"""When all impairments have stopped."""
 
 HANG_UP_NS: Final = 9 * SECOND
-"""When somebody hangs up, if nobody has before."""
+"""When one side hangs up, if the call has not ended before."""
 
-ENDING_NS: Final = 14 * SECOND
+MAX_ENDING_NS: Final = 14 * SECOND
 """How long a call may take to end after that: the ten seconds that a bridge gives its sockets
-(`CallConfig.closing_timeout_ms`), and what was kept back or stalled."""
+(`CallConfig.closing_timeout_ms`), and what was held back or stalled."""
 
-_AFTERWARDS_NS: Final = SECOND
-"""How long a call that has ended is still looked at."""
+_AFTER_END_NS: Final = SECOND
+"""How long the simulation continues after the end of the call."""
 
-_MOST_TURNS: Final = 100
-"""More than a caller takes in ten seconds."""
+_MAX_TURNS: Final = 100
+"""More turns than a caller takes in ten seconds."""
 
 MakeBridge: TypeAlias = Callable[[CallConfig], CallMachine]
-"""Makes what is checked; as a rule, a `Bridge`."""
+"""Makes the machine to check: usually a `Bridge`."""
 
 
 @frozen
 class Failure:
-    """What went wrong. `invariant`: its number; 13, a call that does not end; -1, an exception.
+    """What went wrong in a call. `invariant`: its number; 0, a simulation error; 13, a call that
+    does not end; -1, an exception.
 
-    `trace`: the last steps before it. `decided`: what chance made of this call, as lines.
+    `trace` holds the last steps before it, and `decisions` what was drawn for this call, as lines.
     """
 
     invariant: int
     text: str
     trace: tuple[str, ...] = field(repr=False)
-    decided: tuple[str, ...] = field(repr=False)
+    decisions: tuple[str, ...] = field(repr=False)
 
     def __str__(self) -> str:
-        return "\n".join([*self.decided, *self.trace, f"invariant {self.invariant}: {self.text}"])
+        return "\n".join([*self.decisions, *self.trace, f"invariant {self.invariant}: {self.text}"])
 
 
-_PARTS: Final = (
-    *((3, make) for make in (question, answer, goodbye, barge_in, function_call)),
-    *((1, make) for make in (several_items, monologue, keys, muted, silent_caller, function_calls)),
-    (1, lambda: barge_in(after_ms=0)),
-    (1, lambda: question() + answer(2500, heard=False) + barge_in(after_ms=300)),
+_WEIGHTED_PARTS: Final = (
+    *((3, make) for make in (question, answer, goodbye, interruption, function_call)),
+    *(
+        (1, make)
+        for make in (
+            several_items,
+            monologue,
+            key_presses,
+            muted_speech,
+            silent_caller,
+            function_calls,
+        )
+    ),
+    (1, lambda: interruption(after_ms=0)),
+    (1, lambda: question() + answer(2500, wait_for_end=False) + interruption(after_ms=300)),
 )
-"""Parts that a random call is put together from, each with how often."""
+"""Parts that a random call is made of, with their weights."""
 
-_MOST_PARTS: Final = 5
-_MOST_COMMANDS: Final = 6
-_MOST_AIMED: Final = 3
+_MAX_PARTS: Final = 5
+_MAX_COMMANDS: Final = 6
+_MAX_TRIGGERED_COMMANDS: Final = 3
 
-_AT_FIRST_MS: Final = 200
-_AT_ONCE_MS: Final = 150
-"""What two commands have to do with each other is decided within a round trip."""
+_MAX_EARLY_MS: Final = 200
+_MAX_CLOSE_MS: Final = 150
+"""The longest time between commands that are close to each other: effects of one on the other occur
+within a round trip."""
 
-_MOMENTS: Final[dict[type[object], int]] = {
+_TRIGGERS: Final[dict[type[object], int]] = {
     CallerSpeechStarted: 1000,
     CallerSpeechStopped: 1000,
     ResponseStarted: 600,
@@ -124,249 +144,257 @@ _MOMENTS: Final[dict[type[object], int]] = {
     SessionReady: 100,
     CallStarted: 300,
 }
-"""What the application is told, and how long after it, at most, a command is given that is aimed at
-that moment (ms)."""
+"""Notifications that can trigger a command, and the longest time from the notification to the
+command (ms)."""
 
 
 @define
-class _Aim:
-    """A command is given `after_ms` the application was told an event of a kind, once it has let
-    `pass_by` of them pass."""
+class _TriggeredCommand:
+    """A command to be given `after_ms` a notification, after `skip_count` others of its kind."""
 
-    kind: type[object]
-    pass_by: int
+    trigger: type[object]
+    skip_count: int
     after_ms: int
 
 
 @define(eq=False)
 class RandomCall:
-    """One call, put together from its choices, at the level of `messages` or of `bytes`.
+    """One call, drawn from its choices, at the level of `messages` or of `bytes`.
 
-    `scenario` is the name of one of `SCENARIOS`, in place of a random one. `make_bridge` makes what
-    is checked.
+    `scenario` is the name of one of `SCENARIOS`, in place of a random one. `make_bridge` makes the
+    machine to check.
     """
 
     choices: Choices
-    _asked: str | None = field(default=None, alias="scenario")
+    _requested_scenario: str | None = field(default=None, alias="scenario")
     level: str = "messages"
     _make_bridge: MakeBridge = field(default=Bridge, alias="make_bridge")
     _trace_limit: int = field(default=0, kw_only=True, alias="trace_limit")
 
     scenario: str = field(init=False)
-    trouble: Trouble = field(init=False)
-    bridge: Checked = field(init=False)
-    phone: Meddled = field(init=False)
-    model: Meddled = field(init=False)
+    plan: ImpairmentPlan = field(init=False)
+    bridge: CheckedBridge = field(init=False)
+    phone: Impairer = field(init=False)
+    model: Impairer = field(init=False)
     world: MessageWorld | ByteWorld = field(init=False)
-    application: Application = field(init=False)
-    told: Counter[str] = field(init=False, factory=Counter[str])
-    """What the application was told, by name."""
-    begun: bool = field(init=False, default=True)
-    """Whether it ever came to the bridge."""
-    ended: CallEnded | None = field(init=False, default=None)
-    ended_ns: int | None = field(init=False, default=None)
-    _caller: TwilioPeer = field(init=False)
-    _server: RealtimePeer = field(init=False)
-    _phone: Troubled = field(init=False)
-    _model: Troubled = field(init=False)
-    _truth: Truth = field(init=False)
-    _aims: list[_Aim] = field(init=False, factory=list[_Aim])
+    application: SimApplication = field(init=False)
+    notification_counts: Counter[str] = field(init=False, factory=Counter[str])
+    """How often the application received each notification, by name."""
+    is_begun: bool = field(init=False, default=True)
+    """Whether the call ever reached the bridge."""
+    call_ended: CallEnded | None = field(init=False, default=None)
+    call_ended_ns: int | None = field(init=False, default=None)
+    _twilio_peer: TwilioPeer = field(init=False)
+    _realtime_peer: RealtimePeer = field(init=False)
+    _impaired_phone: ImpairedPeer = field(init=False)
+    _impaired_model: ImpairedPeer = field(init=False)
+    _truth: GroundTruth = field(init=False)
+    _triggered_commands: list[_TriggeredCommand] = field(
+        init=False, factory=list[_TriggeredCommand]
+    )
 
     def __attrs_post_init__(self) -> None:
         part = self._draw_part()
-        self.trouble = trouble = draw_trouble(self.choices)
+        self.plan = plan = draw_impairments(self.choices)
         config = draw_config(self.choices)
-        self.bridge = Checked(self._make_bridge(config), config)
-        self._truth = Truth(trouble, config)
-        start_delay = trouble.start_delay_ns
-        self._caller = TwilioPeer(
-            url="ws://bridge/media-stream", script=part.cues, start_delay=start_delay
+        self.bridge = CheckedBridge(self._make_bridge(config), config)
+        self._truth = GroundTruth(plan, config)
+        self._twilio_peer = TwilioPeer(
+            url="ws://bridge/media-stream", script=part.cues, start_delay_ns=plan.start_delay_ns
         )
-        self._phone = Troubled(trouble, "phone", self._caller)
-        self._server = self._make_model(part)
-        self._model = Troubled(trouble, "model", self._server)
-        self.phone, self.model = self._phone.machine, self._model.machine
+        self._impaired_phone = ImpairedPeer(plan, "phone", self._twilio_peer)
+        self._realtime_peer = self._make_model(part)
+        self._impaired_model = ImpairedPeer(plan, "model", self._realtime_peer)
+        self.phone, self.model = self._impaired_phone.machine, self._impaired_model.machine
         self._join()
-        self.application = Application(
-            list(part.wishes),
+        self.application = SimApplication(
+            list(part.commands),
             self._perform,
-            self._later,
-            responds=not server_responds(config),
+            self._schedule_after,
+            is_requesting_responses=not is_server_responding(config),
             choices=self.choices,
         )
-        self.world.listeners.append(self._hear)
-        self._schedule()
+        self.world.notification_listeners.append(self._on_notification)
+        self._schedule_events()
 
     def run(self) -> Failure | None:
-        """Make the call, to its end and a bit beyond."""
+        """Make the call, to its end and a little further; return what went wrong, if anything
+        did."""
         world = self.world
         try:
             world.run(HANG_UP_NS)
-            with suppress(NotInTime):
-                world.run_until(lambda: self._is_over, HANG_UP_NS + ENDING_NS)
+            with suppress(TimeLimitError):
+                world.run_until(lambda: self._is_over, HANG_UP_NS + MAX_ENDING_NS)
             if not self._is_over:
-                self.bridge.must_have_ended(world.now)
-            world.run(world.now + _AFTERWARDS_NS)
+                self.bridge.check_ended(world.now)
+            world.run(world.now + _AFTER_END_NS)
         except InvariantBroken as broken:
-            return self._failure(broken.number, broken.text, broken.step)
+            return self._make_failure(broken.number, broken.text, broken.step)
         except SimulationError as error:
-            return self._failure(0, str(error).partition("\n")[0])
-        except Exception as error:  # whatever it is, it is what the caller wants to know
-            return self._failure(-1, f"{type(error).__name__}: {error}")
-        wrong = self._truth.judge(self._caller, self._server, world.now)
-        return None if wrong is None else self._failure(*wrong)
+            return self._make_failure(0, str(error).partition("\n")[0])
+        except Exception as error:  # any exception is a finding
+            return self._make_failure(-1, f"{type(error).__name__}: {error}")
+        failure = self._truth.judge(self._twilio_peer, self._realtime_peer, world.now)
+        return None if failure is None else self._make_failure(*failure)
 
-    def _failure(self, number: int, text: str, *last: Step) -> Failure:
-        trace = tuple(map(str, (*self.world.trace, *last)))
-        return Failure(number, text, trace, tuple(self.choices.decided))
+    def _make_failure(self, number: int, text: str, *last_steps: Step) -> Failure:
+        trace = tuple(map(str, (*self.world.trace, *last_steps)))
+        return Failure(number, text, trace, tuple(self.choices.decisions))
 
-    # What the call is like.
+    # What the call consists of.
 
-    def _draw_part(self) -> Part:
+    def _draw_part(self) -> ScenarioPart:
         choices = self.choices
-        if self._asked is not None:
-            self.scenario = self._asked
-            return SCENARIOS[self._asked]()
-        if choices.happens("a scenario with a name", 50):
-            self.scenario = choices.pick("which scenario", tuple(SCENARIOS))
+        if self._requested_scenario is not None:
+            self.scenario = self._requested_scenario
+            return SCENARIOS[self._requested_scenario]()
+        if choices.draw_bool("a scenario with a name", 50):
+            self.scenario = choices.draw_option("which scenario", tuple(SCENARIOS))
             return SCENARIOS[self.scenario]()
         self.scenario = "random"
-        part = greeting() if choices.happens("the agent greets", 50) else Part()
-        for _ in range(choices.integer("parts", 0, _MOST_PARTS)):
-            part += choices.weighted("part", _PARTS)()
+        part = greeting() if choices.draw_bool("the agent greets", 50) else ScenarioPart()
+        for _ in range(choices.draw_integer("parts", 0, _MAX_PARTS)):
+            part += choices.draw_weighted("part", _WEIGHTED_PARTS)()
         return part
 
-    def _make_model(self, part: Part) -> RealtimePeer:
+    def _make_model(self, part: ScenarioPart) -> RealtimePeer:
         replies = part.replies or (Reply(),)
 
         def reply_to(request: ResponseRequest) -> Reply:
             reply = replies[min(request.number, len(replies) - 1)]
-            for edit in self.trouble.edit_replies:
+            for edit in self.plan.reply_edits:
                 reply = edit(request.number, reply)
-            return self._truth.say(reply, self.world.now)
+            return self._truth.assign_voices(reply, self.world.now)
 
-        words = None if self.trouble.fails_to_transcribe else "some words"
+        transcript = None if self.plan.is_transcription_failing else "some words"
         return RealtimePeer(
             reply_to,
-            pace=self.trouble.pace,
-            transcripts=(words,) * _MOST_TURNS,
-            answer_after=self.choices.happens("a turn is answered afterwards", 30),
-            fault=self.trouble.opening_fault,
-            max_duration_ns=self.trouble.session_ns,
+            pace=self.plan.pace,
+            transcripts=(transcript,) * _MAX_TURNS,
+            answer_turn_after_response=self.choices.draw_bool("a turn is answered afterwards", 30),
+            opening_error=self.plan.opening_error,
+            max_duration_ns=self.plan.max_session_ns,
         )
 
     def _join(self) -> None:
-        ways = self.trouble.ways
+        directions = self.plan.directions
         make = byte_call if self.level == "bytes" else message_call
         self.world = make(
             self.bridge,
             self.phone,
             self.model,
-            twilio_ways=(ways["phone to bridge"], ways["bridge to phone"]),
-            model_ways=(ways["bridge to model"], ways["model to bridge"]),
-            connect_ns=self.trouble.connect_ns,
+            twilio_directions=(directions["phone to bridge"], directions["bridge to phone"]),
+            model_directions=(directions["bridge to model"], directions["model to bridge"]),
+            connect_ns=self.plan.connect_ns,
             trace_limit=self._trace_limit,
             choices=self.choices,
-            **({"segment": True} if self.level == "bytes" else {}),
+            **({"is_segmented": True} if self.level == "bytes" else {}),
         )
-        self.world.link("bridge", Peer.REALTIME).accepts = not self.trouble.refused
+        self.world.link("bridge", Peer.REALTIME).is_accepting = not self.plan.is_connection_refused
 
-    # What happens when.
+    # When events happen.
 
-    def _schedule(self) -> None:
+    def _schedule_events(self) -> None:
         choices, world = self.choices, self.world
         at_ms = 0
-        for _ in range(choices.integer("commands", 0, _MOST_COMMANDS)):
-            at_ms = self._draw_time(at_ms)
-            world.at(at_ms * MS, self._give_any_command)
-        for _ in range(choices.integer("commands at a moment", 0, _MOST_AIMED)):
-            self._aims.append(self._draw_aim())
-        for cut in self.trouble.cuts:
-            world.at(cut.at_ns, partial(self._cut, cut))
-        world.at(CALM_NS, self._calm)
-        hang_up = choices.pick("who hangs up", (self._caller_hangs_up, self._application_hangs_up))
-        world.at(HANG_UP_NS, hang_up)
+        for _ in range(choices.draw_integer("commands", 0, _MAX_COMMANDS)):
+            at_ms = self._draw_command_time_ms(at_ms)
+            world.schedule(at_ms * MS, self._send_random_command)
+        for _ in range(choices.draw_integer("commands at a moment", 0, _MAX_TRIGGERED_COMMANDS)):
+            self._triggered_commands.append(self._draw_triggered_command())
+        for cut in self.plan.cuts:
+            world.schedule(cut.at_ns, partial(self._cut_link, cut))
+        world.schedule(IMPAIRMENTS_END_NS, self._stop_impairments)
+        hang_up = choices.draw_option(
+            "who hangs up", (self._hang_up_phone, self._hang_up_application)
+        )
+        world.schedule(HANG_UP_NS, hang_up)
 
-    def _draw_time(self, before_ms: int) -> int:
-        """When a command is given: at any time, or close to the begin or to the one before."""
+    def _draw_command_time_ms(self, before_ms: int) -> int:
+        """Draw when a command is given: at any time, close to the command before, or close to the
+        start (ms)."""
         choices = self.choices
-        if choices.happens("a command close to the one before", 25):
-            return before_ms + choices.integer("command later by, ms", 0, _AT_ONCE_MS)
-        if choices.happens("a command at first", 5):
-            return choices.integer("command at first, ms", 0, _AT_FIRST_MS)
-        return choices.integer("command at, ms", 0, CALM_NS // MS)
+        if choices.draw_bool("a command close to the one before", 25):
+            return before_ms + choices.draw_integer("command later by, ms", 0, _MAX_CLOSE_MS)
+        if choices.draw_bool("a command at first", 5):
+            return choices.draw_integer("command at first, ms", 0, _MAX_EARLY_MS)
+        return choices.draw_integer("command at, ms", 0, IMPAIRMENTS_END_NS // MS)
 
-    def _draw_aim(self) -> _Aim:
+    def _draw_triggered_command(self) -> _TriggeredCommand:
         choices = self.choices
-        kind = choices.pick("moment", tuple(_MOMENTS))
-        return _Aim(
-            kind,
-            choices.integer("moments before", 0, 2),
-            choices.integer("command after, ms", 0, _MOMENTS[kind]),
+        trigger = choices.draw_option("moment", tuple(_TRIGGERS))
+        return _TriggeredCommand(
+            trigger,
+            choices.draw_integer("moments before", 0, 2),
+            choices.draw_integer("command after, ms", 0, _TRIGGERS[trigger]),
         )
 
-    def _hear(self, name: str, event: object) -> None:
-        self._truth.hear(name, event, self.world.now)
+    def _on_notification(self, name: str, event: object) -> None:
+        self._truth.on_notification(name, event, self.world.now)
         if name != "bridge":
             return
-        self.told[type(event).__name__] += 1
+        self.notification_counts[type(event).__name__] += 1
         if isinstance(event, CallEnded):
-            self.ended, self.ended_ns = event, self.world.now
-        self.application.hear(event)
-        for aim in [each for each in self._aims if isinstance(event, each.kind)]:
-            if aim.pass_by:
-                aim.pass_by -= 1
+            self.call_ended, self.call_ended_ns = event, self.world.now
+        self.application.on_notification(event)
+        for triggered in [
+            each for each in self._triggered_commands if isinstance(event, each.trigger)
+        ]:
+            if triggered.skip_count:
+                triggered.skip_count -= 1
             else:
-                self._aims.remove(aim)
-                self._later(aim.after_ms * MS, self._give_any_command)
+                self._triggered_commands.remove(triggered)
+                self._schedule_after(triggered.after_ms * MS, self._send_random_command)
 
     def _perform(self, command: Command) -> None:
-        self._truth.take(command, self.world.now)
+        self._truth.on_command(command, self.world.now)
         if self.level == "bytes":
             self.world.call("bridge", "perform", self.bridge.send(command, self.world.now))
         else:
             self.world.call("bridge", "send", command)
 
-    def _later(self, ns: int, job: Callable[[], None]) -> None:
-        self.world.at(self.world.now + ns, job)
+    def _schedule_after(self, delay_ns: int, job: Callable[[], None]) -> None:
+        self.world.schedule(self.world.now + delay_ns, job)
 
-    def _give_any_command(self) -> None:
-        command = self.choices.weighted("command", COMMANDS)(self.application, self.choices)
-        self.choices.decided.append(f"at {self.world.now // MS} ms: {command}")
-        self.application.give(command)
+    def _send_random_command(self) -> None:
+        command = self.choices.draw_weighted("command", RANDOM_COMMANDS)(
+            self.application, self.choices
+        )
+        self.choices.decisions.append(f"at {self.world.now // MS} ms: {command}")
+        self.application.send_command(command)
 
-    def _cut(self, cut: Cut) -> None:
-        peer = Peer.TWILIO if cut.leg == "phone" else Peer.REALTIME
+    def _cut_link(self, cut: LinkCut) -> None:
+        peer = Peer.TWILIO if cut.peer == "phone" else Peer.REALTIME
         if isinstance(self.world, ByteWorld):
-            far = SERVER if cut.leg == "phone" else CLIENT
-            self.world.cut(cut.leg, far, cut.after_bytes, reset=cut.reset)
+            far_peer = SERVER if cut.peer == "phone" else CLIENT
+            self.world.cut(cut.peer, far_peer, cut.after_bytes, reset=cut.is_reset)
         else:
             self.world.sever(self.world.link("bridge", peer))
 
-    def _calm(self) -> None:
-        self._phone.calm()
-        self._model.calm()
-        for way in self.trouble.ways.values():
-            way.smooth()
+    def _stop_impairments(self) -> None:
+        self._impaired_phone.stop_impairments()
+        self._impaired_model.stop_impairments()
+        for direction in self.plan.directions.values():
+            direction.remove_impairments()
         for peer in Peer:
             self.world.link("bridge", peer).cuts[:] = None, None
 
-    def _caller_hangs_up(self) -> None:
-        if self._caller.over or self.ended is not None:
-            return self._application_hangs_up()
+    def _hang_up_phone(self) -> None:
+        if self._twilio_peer.is_over or self.call_ended is not None:
+            return self._hang_up_application()
         try:
-            actions = self._phone.act(self._caller.hang_up, now=self.world.now)
-        except LocalProtocolError:  # his call was never answered
-            return self._application_hangs_up()
+            actions = self._impaired_phone.perform(self._twilio_peer.hang_up, now=self.world.now)
+        except LocalProtocolError:  # the call was never answered
+            return self._hang_up_application()
         method = "perform" if self.level == "bytes" else "relay"
         self.world.call("phone", method, actions)
         return None
 
-    def _application_hangs_up(self) -> None:
-        refused = self.application.refused["HangUp"]
-        self.application.give(HangUp())  # it is refused by a bridge that was not started
-        self.begun = self.application.refused["HangUp"] == refused
+    def _hang_up_application(self) -> None:
+        refused_count = self.application.refused_counts["HangUp"]
+        self.application.send_command(HangUp())  # refused by a bridge that was not started
+        self.is_begun = self.application.refused_counts["HangUp"] == refused_count
 
     @property
     def _is_over(self) -> bool:
-        return self.ended is not None or not self.begun
+        return self.call_ended is not None or not self.is_begun

@@ -1,4 +1,4 @@
-"""What many random calls have come to: how they ended, what was tried in them, and what was not."""
+"""The summary of many random calls: how they ended, what was tried in them, and what was not."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from attrs import define, field
 from twilio_realtime_core.machine.units import MS, SECOND
 from twilio_realtime_core.notifications import EndReason
 
-from ..impairments.table import FAULTS
-from .batch import Result
+from ..impairments.table import IMPAIRMENTS
+from .batch import CallResult
 from .transition_coverage import TRANSITIONS, Transition
 
-__all__ = ["GAPS", "Summary"]
+__all__ = ["UNREACHABLE_TRANSITIONS", "Summary"]
 
-GAPS: Final[Mapping[Transition, str]] = MappingProxyType(
+UNREACHABLE_TRANSITIONS: Final[Mapping[Transition, str]] = MappingProxyType(
     {
         ("stream", "UNOPENED", "CLOSED"): "a driver would have to report the end of a socket that "
         "it has not reported open",
@@ -24,13 +24,13 @@ GAPS: Final[Mapping[Transition, str]] = MappingProxyType(
         "the unit tests hold that",
     }
 )
-"""Transitions that cannot come up between the simulated ends of one call, and why not. All others
-do, if there are enough calls."""
+"""Transitions that cannot occur between the simulated ends of one call, with the reasons. All
+others occur, given enough calls."""
 
 
 @define(eq=False)
 class Summary:
-    """Adds up results; in whatever order they come, the sum is the same."""
+    """The sum of results, whatever their order."""
 
     calls: int = field(init=False, default=0)
     outcomes: Counter[str] = field(init=False, factory=Counter[str])
@@ -38,68 +38,68 @@ class Summary:
     scenarios: Counter[str] = field(init=False, factory=Counter[str])
     failures: Counter[int] = field(init=False, factory=Counter[int])
     """By number of the invariant."""
-    faults: Counter[str] = field(init=False, factory=Counter[str])
-    """In how many calls each fault had its way."""
+    impairments: Counter[str] = field(init=False, factory=Counter[str])
+    """In how many calls each impairment applied."""
     commands: Counter[str] = field(init=False, factory=Counter[str])
-    seen: Counter[str] = field(init=False, factory=Counter[str])
-    """How often the peers and the application were told what."""
+    received: Counter[str] = field(init=False, factory=Counter[str])
+    """How often the peers and the application received each kind of message or notification."""
     transitions: Counter[Transition] = field(init=False, factory=Counter[Transition])
-    """In how many calls each was taken."""
-    _lasted_ms: list[int] = field(init=False, factory=list[int])
+    """In how many calls each transition was taken."""
+    _durations_ms: list[int] = field(init=False, factory=list[int])
 
-    def add(self, result: Result) -> None:
-        """One more call."""
+    def add(self, result: CallResult) -> None:
+        """Add the result of one call."""
         self.calls += 1
         self.outcomes[result.outcome] += 1
         self.scenarios[result.scenario] += 1
         if result.failure is not None:
             self.failures[result.failure.invariant] += 1
-        self.faults.update(name for name, times in result.faults if times)
+        self.impairments.update(name for name, times in result.impairments if times)
         self.commands.update(dict(result.commands))
-        self.seen.update(dict(result.seen))
+        self.received.update(dict(result.received))
         self.transitions.update(result.transitions)
-        self._lasted_ms.append(result.duration_ns // MS)
+        self._durations_ms.append(result.duration_ns // MS)
 
     @property
-    def seconds(self) -> float:
-        """How long all calls took, in their own time."""
-        return sum(self._lasted_ms) * MS / SECOND
+    def total_seconds(self) -> float:
+        """The duration of all calls, in virtual time."""
+        return sum(self._durations_ms) * MS / SECOND
 
     @property
     def missing_transitions(self) -> list[Transition]:
-        """What the tables have and no call has gone through."""
+        """Transitions of the tables that no call has taken."""
         return [each for each in TRANSITIONS if each not in self.transitions]
 
     @property
-    def missing_faults(self) -> list[str]:
-        """Faults that never had their way."""
-        return [each for each in FAULTS if each not in self.faults]
+    def missing_impairments(self) -> list[str]:
+        """Impairments that never applied."""
+        return [each for each in IMPAIRMENTS if each not in self.impairments]
 
     @property
     def missing_outcomes(self) -> list[str]:
-        """Ends that no call came to."""
+        """Ends that no call had."""
         return [each.name for each in EndReason if each.name not in self.outcomes]
 
-    def lasted_ms(self, percent: int) -> int:
-        """So many of a hundred calls lasted no longer."""
-        ordered = sorted(self._lasted_ms)
+    def duration_percentile_ms(self, percent: int) -> int:
+        """Return the duration that `percent` of a hundred calls did not exceed (ms)."""
+        ordered = sorted(self._durations_ms)
         return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] if ordered else 0
 
-    def as_json(self) -> Mapping[str, Any]:
-        """All of it, as JSON has it, in an order of its own."""
+    def to_json(self) -> Mapping[str, Any]:
+        """Return the whole summary as a JSON object, in a fixed order."""
         return {
             "calls": self.calls,
-            "seconds": round(self.seconds, 3),
-            "lasted_ms": {str(each): self.lasted_ms(each) for each in (5, 50, 95)},
+            "seconds": round(self.total_seconds, 3),
+            "duration_ms": {str(each): self.duration_percentile_ms(each) for each in (5, 50, 95)},
             **{
                 name: {str(key): counter[key] for key in sorted(counter)}
                 for name, counter in (
                     ("outcomes", self.outcomes),
                     ("failures", Counter({str(n): c for n, c in self.failures.items()})),
                     ("scenarios", self.scenarios),
-                    ("faults", self.faults),
+                    ("impairments", self.impairments),
                     ("commands", self.commands),
-                    ("seen", self.seen),
+                    ("received", self.received),
                     (
                         "transitions",
                         Counter({" ".join(each): n for each, n in self.transitions.items()}),
@@ -108,7 +108,7 @@ class Summary:
             },
             "missing": {
                 "outcomes": self.missing_outcomes,
-                "faults": self.missing_faults,
+                "impairments": self.missing_impairments,
                 "transitions": [" ".join(each) for each in self.missing_transitions],
             },
         }

@@ -1,23 +1,28 @@
-"""Which states and transitions of the core's tables a call goes through.
+"""The transitions of the core's lifecycle tables that a call has taken.
 
-The tables are the core's, and the core does not know that it is watched: while somebody does, this
-stands in `Lifecycle.step`.
+coverage = TransitionCoverage()
+bridge = Bridge(config, make_lifecycle=coverage.make_lifecycle)
+...
+coverage.transitions
+
+The bridge gets its lifecycles from the observer, so a bridge that is not observed pays nothing.
 """
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from twilio_realtime_core.machine import lifecycles
-from twilio_realtime_core.machine.lifecycles import Lifecycle
+from twilio_realtime_core.machine.lifecycles import Lifecycle, Table
 
-__all__ = ["TABLES", "TRANSITIONS", "Transition", "visits"]
+__all__ = ["TABLES", "TRANSITIONS", "Transition", "TransitionCoverage"]
+
+S = TypeVar("S", bound=Enum)
+I = TypeVar("I", bound=Enum)  # noqa: E741
 
 Transition: TypeAlias = tuple[str, str, str]
-"""A table, a state of it, and an input that is possible there, by their names."""
+"""The name of a table, and of a state and an input that the table lists."""
 
 TABLES: Final[Mapping[str, Mapping[Any, Mapping[Any, Any]]]] = MappingProxyType(
     {
@@ -26,7 +31,7 @@ TABLES: Final[Mapping[str, Mapping[Any, Mapping[Any, Any]]]] = MappingProxyType(
         if name.isupper() and isinstance(table, Mapping)
     }
 )
-"""Those that the core has, whichever they are."""
+"""All tables of the core, by name; one that is added there is added here."""
 
 TRANSITIONS: Final[tuple[Transition, ...]] = tuple(
     (table, state.name, each.name)
@@ -34,33 +39,42 @@ TRANSITIONS: Final[tuple[Transition, ...]] = tuple(
     for state, row in rows.items()
     for each in row
 )
-"""All there are, in the order of the tables."""
+"""All transitions, in the order of the tables."""
 
 _TABLE_OF: Final[Mapping[Enum, str]] = MappingProxyType(
     {state: table for table, rows in TABLES.items() for state in rows}
 )
-_seen: ContextVar[set[tuple[Enum, Enum]] | None] = ContextVar("_seen", default=None)
-_step: Final[Callable[[Lifecycle[Any, Any], Any], bool]] = getattr(Lifecycle, "step")  # noqa: B009 - as it was
 
 
-def _noted_step(lifecycle: Lifecycle[Any, Any], event: Enum) -> bool:
-    state = lifecycle.state
-    possible = _step(lifecycle, event)
-    if possible and (seen := _seen.get()) is not None:
-        seen.add((state, event))
-    return possible
+class TransitionCoverage:
+    """An observer of the lifecycles of any number of bridges."""
+
+    def __init__(self) -> None:
+        self._taken: set[tuple[Enum, Enum]] = set()
+
+    def make_lifecycle(self, table: Table[S, I], state: S) -> Lifecycle[S, I]:
+        """Return a lifecycle whose transitions are observed, for a bridge."""
+        return _ObservedLifecycle(table, state, self._taken)
+
+    @property
+    def transitions(self) -> frozenset[Transition]:
+        """The transitions that were taken so far."""
+        return frozenset((_TABLE_OF[state], state.name, event.name) for state, event in self._taken)
 
 
-@contextmanager
-def visits() -> Generator[set[Transition], None, None]:
-    """What is gone through in the context, and in its thread; complete at its end."""
-    # Once watched, always: other threads may be at it. Who is not watched pays a function call.
-    setattr(Lifecycle, "step", _noted_step)  # noqa: B010 - it stands in for a method
-    visited: set[Transition] = set()
-    seen: set[tuple[Enum, Enum]] = set()
-    token = _seen.set(seen)
-    try:
-        yield visited
-    finally:
-        _seen.reset(token)
-        visited |= {(_TABLE_OF[state], state.name, event.name) for state, event in seen}
+class _ObservedLifecycle(Lifecycle[S, I]):
+    """A lifecycle that adds each transition that it takes to `taken`."""
+
+    __slots__ = ("_taken",)
+
+    def __init__(self, table: Table[S, I], state: S, taken: set[tuple[Enum, Enum]]) -> None:
+        super().__init__(table, state)
+        self._taken = taken
+
+    def step(self, event: I) -> bool:
+        """Take the transition for `event`, and add it."""
+        state = self.state
+        is_possible = super().step(event)
+        if is_possible:
+            self._taken.add((state, event))
+        return is_possible

@@ -1,4 +1,4 @@
-"""A peer of a call with all that is wrong with it."""
+"""A peer of a call with all its impairments."""
 
 from collections.abc import Callable
 
@@ -7,46 +7,49 @@ from attrs import define, field
 from twilio_realtime_core.machine.actions import Action
 from twilio_realtime_core.machine.contract import MessageMachine
 
-from .plan import Trouble
-from .rules import Drifting, Meddled
+from .clock_drift import DriftingMachine
+from .impairer import Impairer
+from .plan import ImpairmentPlan
 
-__all__ = ["Troubled"]
+__all__ = ["ImpairedPeer"]
 
 
 @define(eq=False)
-class Troubled:
-    """A peer, `phone` or `model`, whose clock drifts, whose stream begins anew, and of whose
-    messages some are meddled with: `machine` takes its place in a world."""
+class ImpairedPeer:
+    """A peer, `phone` or `model`, with the impairments that a plan has for it: a drifting clock, a
+    stream that restarts, rules for its messages. `machine` takes its place in a world."""
 
-    _trouble: Trouble
+    _plan: ImpairmentPlan
     name: str
     _peer: MessageMachine
-    machine: Meddled = field(init=False)
-    _restarted: Meddled | None = field(init=False, default=None)
-    _clock: Drifting | None = field(init=False, default=None)
+    machine: Impairer = field(init=False)
+    _stream_restarter: Impairer | None = field(init=False, default=None)
+    _drifting: DriftingMachine | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
-        trouble, machine = self._trouble, self._peer
-        if self.name == "phone" and trouble.restart is not None:
-            # It goes on when all else is calm: the stream has its new name until the end.
-            rules = [trouble.restart.to_phone], [trouble.restart]
-            machine = self._restarted = Meddled(machine, *rules)
-        if ppm := trouble.drift_ppm.get(self.name):
-            machine = self._clock = Drifting(machine, ppm)
-        self.machine = Meddled(machine, *trouble.rules_of(self.name))
+        plan, machine = self._plan, self._peer
+        if self.name == "phone" and plan.stream_restart is not None:
+            # Has an impairer of its own, which is never stopped: the stream keeps its new SID.
+            rules = [plan.stream_restart.to_phone], [plan.stream_restart]
+            machine = self._stream_restarter = Impairer(machine, *rules)
+        if ppm := plan.drift_ppm.get(self.name):
+            machine = self._drifting = DriftingMachine(machine, ppm)
+        self.machine = Impairer(machine, *plan.rules_of(self.name))
 
-    def local(self, now: int) -> int:
-        """What the peer's clock shows at `now` (ns)."""
-        return now if self._clock is None else self._clock.local(now)
+    def to_local_ns(self, now: int) -> int:
+        """Return what the peer's clock shows at `now` (ns)."""
+        return now if self._drifting is None else self._drifting.to_local_ns(now)
 
-    def act(self, do: Callable[..., list[Action]], *arguments: object, now: int) -> list[Action]:
-        """The peer does something of itself, `do(*arguments, now)` by its own clock: what becomes
-        of that, for `Meddled.relay`."""
-        actions = do(*arguments, self.local(now))
-        if self._restarted is not None:
-            actions = self._restarted.pass_on(actions, now)
-        return self.machine.pass_on(actions, now)
+    def perform(
+        self, method: Callable[..., list[Action]], *arguments: object, now: int
+    ) -> list[Action]:
+        """Call `method(*arguments, now)` of the peer, with `now` by its own clock; return the
+        impaired actions, for `Impairer.relay`."""
+        actions = method(*arguments, self.to_local_ns(now))
+        if self._stream_restarter is not None:
+            actions = self._stream_restarter.impair(actions, now)
+        return self.machine.impair(actions, now)
 
-    def calm(self) -> None:
-        """From now on messages pass as they are."""
-        self.machine.active = False
+    def stop_impairments(self) -> None:
+        """Let messages pass unchanged from now on."""
+        self.machine.is_active = False

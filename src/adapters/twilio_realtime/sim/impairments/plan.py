@@ -1,86 +1,89 @@
-"""What is wrong in one call: what faults change before it begins."""
+"""The impairments of one call, as a plan that is made before the call begins."""
 
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from attrs import define, field
 
-from ..batch.choices import Choices
-from ..model.realtime_peer import SESSION_NS, OpeningFault
-from ..model.replies import Pace, Reply
-from ..world.links import RoughWay
+from ..choices import Choices
+from ..model.pace import Pace
+from ..model.realtime_peer import MAX_SESSION_NS, OpeningError
+from ..model.replies import Reply
+from ..world.network_direction import NetworkDirection
 from .protocol_rules import StreamRestart
 from .rules import Rule
 
-__all__ = ["WAYS", "AddFault", "Cut", "Trouble"]
+__all__ = ["DIRECTIONS", "AddImpairment", "ImpairmentPlan", "LinkCut"]
 
-WAYS: Final = ("phone to bridge", "bridge to phone", "bridge to model", "model to bridge")
+DIRECTIONS: Final = ("phone to bridge", "bridge to phone", "bridge to model", "model to bridge")
+"""The directions of the links of a call."""
 
 
 @define
-class Cut:
-    """A link is lost: which, when (ns), and, where there are bytes, after how many more of them,
-    from the phone's or the model's side, and whether by a reset."""
+class LinkCut:
+    """A link that is lost: the `peer` at its end (`phone` or `model`) and the time (ns). In a byte
+    world, the stream from that peer is cut after `after_bytes` more bytes, by a reset or not."""
 
-    leg: str
+    peer: str
     at_ns: int
     after_bytes: int
-    reset: bool
+    is_reset: bool
 
 
 @define(eq=False)
-class Trouble:
-    """What is wrong with the peers, the links and the clocks of a call."""
+class ImpairmentPlan:
+    """All impairments of the peers, the links and the clocks of a call."""
 
     choices: Choices
     from_phone: list[Rule] = field(init=False, factory=list[Rule])
     to_phone: list[Rule] = field(init=False, factory=list[Rule])
     from_model: list[Rule] = field(init=False, factory=list[Rule])
     to_model: list[Rule] = field(init=False, factory=list[Rule])
-    ways: dict[str, RoughWay] = field(init=False, factory=dict[str, RoughWay])
-    """By where it comes from and goes to, such as `bridge to phone`."""
-    cuts: list[Cut] = field(init=False, factory=list[Cut])
+    directions: dict[str, NetworkDirection] = field(init=False, factory=dict[str, NetworkDirection])
+    """By name, one of `DIRECTIONS`."""
+    cuts: list[LinkCut] = field(init=False, factory=list[LinkCut])
     drift_ppm: dict[str, int] = field(init=False, factory=dict[str, int])
     """By peer: `phone` or `model`."""
-    refused: bool = field(init=False, default=False)
-    """The model's server accepts no connection."""
+    is_connection_refused: bool = field(init=False, default=False)
+    """Whether the model's server refuses connections."""
     connect_ns: int = field(init=False, default=0)
     start_delay_ns: int = field(init=False, default=0)
     pace: Pace = field(init=False, factory=Pace)
-    opening_fault: OpeningFault | None = field(init=False, default=None)
-    session_ns: int = field(init=False, default=SESSION_NS)
-    edit_replies: list[Callable[[int, Reply], Reply]] = field(
+    opening_error: OpeningError | None = field(init=False, default=None)
+    max_session_ns: int = field(init=False, default=MAX_SESSION_NS)
+    reply_edits: list[Callable[[int, Reply], Reply]] = field(
         init=False, factory=list[Callable[[int, Reply], Reply]]
     )
-    """What becomes of the model's reply of a number."""
-    restart: StreamRestart | None = field(init=False, default=None)
-    fails_to_transcribe: bool = field(init=False, default=False)
-    added: dict[str, list[Rule]] = field(init=False, factory=dict[str, list[Rule]])
-    """The faults of this call by name, with their rules."""
+    """Functions that change a reply of the model, given its number."""
+    stream_restart: StreamRestart | None = field(init=False, default=None)
+    is_transcription_failing: bool = field(init=False, default=False)
+    rules_by_name: dict[str, list[Rule]] = field(init=False, factory=dict[str, list[Rule]])
+    """The impairments of this call by name, with their rules."""
 
-    def rules(self) -> list[Rule]:
-        """All rules so far."""
-        restart = [] if self.restart is None else [self.restart]
+    def all_rules(self) -> list[Rule]:
+        """Return all rules of the plan."""
+        restart = [] if self.stream_restart is None else [self.stream_restart]
         return [*self.from_phone, *self.to_phone, *self.from_model, *self.to_model, *restart]
 
     def rules_of(self, peer: str) -> tuple[list[Rule], list[Rule]]:
-        """What happens to messages that go to a peer, `phone` or `model`, and that come from it."""
+        """Return the rules for messages to a peer, `phone` or `model`, and for those from it."""
         if peer == "phone":
             return self.to_phone, self.from_phone
         return self.to_model, self.from_model
 
-    def touches(self, peer: str) -> bool:
-        """Whether anything is wrong with a peer itself, its clock, or messages to or from it."""
-        restarts = peer == "phone" and self.restart is not None
+    def is_impaired(self, peer: str) -> bool:
+        """Return whether the plan impairs a peer itself, its clock, or messages to or from it."""
+        restarts = peer == "phone" and self.stream_restart is not None
         return restarts or peer in self.drift_ppm or any(self.rules_of(peer))
 
-    def exercised(self) -> dict[str, int]:
-        """How often each fault of this call has had its way; 1 where that cannot be counted."""
+    def applied_counts(self) -> dict[str, int]:
+        """Return how often each impairment of this call has applied; 1 where that cannot be
+        counted."""
         return {
-            name: sum(rule.done for rule in rules) if rules else 1
-            for name, rules in self.added.items()
+            name: sum(rule.applied_count for rule in rules) if rules else 1
+            for name, rules in self.rules_by_name.items()
         }
 
 
-AddFault: TypeAlias = Callable[[Trouble], object]
-"""Adds one fault; it draws its numbers from the choices of the call."""
+AddImpairment: TypeAlias = Callable[[ImpairmentPlan], object]
+"""Adds one impairment to a plan; it draws its numbers from the choices of the call."""

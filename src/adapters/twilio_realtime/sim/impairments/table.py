@@ -1,7 +1,7 @@
-"""All that may go wrong in one random call: a table of faults, of which each call gets some.
+"""The table of impairments, and the drawing of a plan for one random call.
 
-A fault changes the `Trouble` of a call before it begins. It draws its numbers from the choices, so
-that the draws alone tell what it was.
+An impairment changes the plan of a call before it begins. It draws its numbers from the choices, so
+that the draws alone say what it was.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,43 +11,48 @@ import attrs
 
 from twilio_realtime_core.machine.units import MS, SECOND
 
-from ..batch.choices import Choices
-from ..model.realtime_peer import OpeningFault
+from ..choices import Choices
+from ..model.realtime_peer import OpeningError
 from ..model.replies import Reply
-from ..world.links import RoughWay
-from .message_rules import MESSAGE_FAULTS
-from .plan import WAYS, AddFault, Cut, Trouble
+from ..world.network_direction import NetworkDirection
+from .message_impairments import MESSAGE_IMPAIRMENTS
+from .plan import DIRECTIONS, AddImpairment, ImpairmentPlan, LinkCut
 from .protocol_rules import StreamRestart
 
-__all__ = ["FAULTS", "Cut", "Trouble", "draw_trouble"]
+__all__ = ["IMPAIRMENTS", "draw_impairments"]
 
-_LATENCIES: Final = {"phone": (40, 120), "model": (25, 150)}
-"""Milliseconds one way: as a rule, and at most."""
+_LATENCIES_MS: Final = {"phone": (40, 120), "model": (25, 150)}
+"""One way, by peer: the usual latency, and the longest (ms)."""
 
 
-def draw_trouble(choices: Choices, names: Sequence[str] = (), percent: int = 100) -> Trouble:
-    """Links of any length, and some of the faults: each of those with `names` in `percent` of a
-    hundred calls; without names any of all, as many as chance says."""
-    trouble = Trouble(choices)
-    for name in WAYS:
-        usual, most = _LATENCIES["phone" if "phone" in name else "model"]
-        latency_ms = usual
-        if choices.happens(f"{name}: another latency", 50):
-            latency_ms = choices.integer(f"{name}: latency, ms", 0, most)
-        trouble.ways[name] = RoughWay(latency_ms * MS)
+def draw_impairments(
+    choices: Choices, names: Sequence[str] = (), percent: int = 100
+) -> ImpairmentPlan:
+    """Draw the latency of each direction, and some impairments.
+
+    Each impairment in `names` occurs in `percent` of a hundred calls; without names, any may occur,
+    with a drawn probability. Raises `KeyError` for an unknown name.
+    """
+    plan = ImpairmentPlan(choices)
+    for name in DIRECTIONS:
+        usual_ms, max_ms = _LATENCIES_MS["phone" if "phone" in name else "model"]
+        latency_ms = usual_ms
+        if choices.draw_bool(f"{name}: another latency", 50):
+            latency_ms = choices.draw_integer(f"{name}: latency, ms", 0, max_ms)
+        plan.directions[name] = NetworkDirection(latency_ms * MS)
     if not names:
-        # Half of the calls have hardly any fault, so that the usual is tried as well.
-        percent = choices.pick("percent of the faults", (0, 3, 10, 25))
-    for name in names or FAULTS:
-        seldom = name in _FATAL and not names
-        if percent and choices.happens(name, -(-percent // _SELDOM) if seldom else percent):
-            before = trouble.rules()
-            FAULTS[name](trouble)
-            trouble.added[name] = [rule for rule in trouble.rules() if rule not in before]
-    return trouble
+        # Half of the calls have few impairments, so that undisturbed calls are tried as well.
+        percent = choices.draw_option("percent of the faults", (0, 3, 10, 25))
+    for name in names or IMPAIRMENTS:
+        is_rare = name in _FATAL and not names
+        if percent and choices.draw_bool(name, -(-percent // _FATAL_SHARE) if is_rare else percent):
+            before = plan.all_rules()
+            IMPAIRMENTS[name](plan)
+            plan.rules_by_name[name] = [rule for rule in plan.all_rules() if rule not in before]
+    return plan
 
 
-_SELDOM: Final = 4
+_FATAL_SHARE: Final = 4
 _FATAL: Final = frozenset(
     {
         "start lost",
@@ -61,135 +66,140 @@ _FATAL: Final = frozenset(
         "the model's socket reset",
     }
 )
-"""Faults that end a call before long: they are not to be what most calls come to."""
+"""Impairments that end a call early. Unless they are named, they occur less often than others, so
+that most calls last."""
 
 
-def _restart(trouble: Trouble) -> None:
-    trouble.restart = StreamRestart(after=trouble.choices.integer("after frames", 0, 350))
+def _restart_stream(plan: ImpairmentPlan) -> None:
+    plan.stream_restart = StreamRestart(after=plan.choices.draw_integer("after frames", 0, 350))
 
 
-def _cut(leg: str, *, reset: bool) -> AddFault:
-    def add(trouble: Trouble) -> None:
-        at_ms = trouble.choices.integer("lost at, ms", 0, 8000)
-        after = trouble.choices.integer("after so many bytes", 1, 2000)
-        trouble.cuts.append(Cut(leg, at_ms * MS, after, reset))
-
-    return add
-
-
-def _jitter(way: str) -> AddFault:
-    def add(trouble: Trouble) -> None:
-        trouble.ways[way].jitter_ns = trouble.choices.integer("jitter, ms", 1, 200) * MS
-        trouble.ways[way].chance = trouble.choices.stream(f"{way}: jitter of each message")
+def _cut_link(peer: str, *, is_reset: bool) -> AddImpairment:
+    def add(plan: ImpairmentPlan) -> None:
+        at_ms = plan.choices.draw_integer("lost at, ms", 0, 8000)
+        after_bytes = plan.choices.draw_integer("after so many bytes", 1, 2000)
+        plan.cuts.append(LinkCut(peer, at_ms * MS, after_bytes, is_reset))
 
     return add
 
 
-def _stall(way: str) -> AddFault:
-    def add(trouble: Trouble) -> None:
-        begins = trouble.choices.integer("stalls at, ms", 0, 7000) * MS
-        lasts = trouble.choices.integer("stalls for, ms", 1, 2500) * MS
-        trouble.ways[way].stalls = ((begins, begins + lasts),)
+def _add_jitter(direction: str) -> AddImpairment:
+    def add(plan: ImpairmentPlan) -> None:
+        plan.directions[direction].jitter_ns = plan.choices.draw_integer("jitter, ms", 1, 200) * MS
+        plan.directions[direction].random = plan.choices.draw_random(
+            f"{direction}: jitter of each message"
+        )
 
     return add
 
 
-def _narrow(way: str) -> AddFault:
-    def add(trouble: Trouble) -> None:
+def _add_stall(direction: str) -> AddImpairment:
+    def add(plan: ImpairmentPlan) -> None:
+        start_ns = plan.choices.draw_integer("stalls at, ms", 0, 7000) * MS
+        duration_ns = plan.choices.draw_integer("stalls for, ms", 1, 2500) * MS
+        plan.directions[direction].stalls = ((start_ns, start_ns + duration_ns),)
+
+    return add
+
+
+def _limit_bandwidth(direction: str) -> AddImpairment:
+    def add(plan: ImpairmentPlan) -> None:
         # A second of speech is about 11 kB of media.
-        kb = trouble.choices.pick("kB a second", (100, 40, 20, 14))
-        trouble.ways[way].bytes_per_second = 1000 * kb
+        kb = plan.choices.draw_option("kB a second", (100, 40, 20, 14))
+        plan.directions[direction].bytes_per_second = 1000 * kb
 
     return add
 
 
-def _drift(peer: str) -> AddFault:
-    def add(trouble: Trouble) -> None:
-        trouble.drift_ppm[peer] = trouble.choices.pick("ppm", (100, -100, 1000, -1000))
+def _drift_clock(peer: str) -> AddImpairment:
+    def add(plan: ImpairmentPlan) -> None:
+        plan.drift_ppm[peer] = plan.choices.draw_option("ppm", (100, -100, 1000, -1000))
 
     return add
 
 
-def _refuse(trouble: Trouble) -> None:
-    trouble.refused = True
+def _refuse_connection(plan: ImpairmentPlan) -> None:
+    plan.is_connection_refused = True
 
 
-def _connect_late(trouble: Trouble) -> None:
-    trouble.connect_ns = trouble.choices.integer("connects after, ms", 100, 16_000) * MS
+def _delay_connection(plan: ImpairmentPlan) -> None:
+    plan.connect_ns = plan.choices.draw_integer("connects after, ms", 100, 16_000) * MS
 
 
-def _start_late(trouble: Trouble) -> None:
-    trouble.start_delay_ns = trouble.choices.integer("plays after, ms", 1, 400) * MS
+def _delay_playback(plan: ImpairmentPlan) -> None:
+    plan.start_delay_ns = plan.choices.draw_integer("plays after, ms", 1, 400) * MS
 
 
-def _open_with_error(trouble: Trouble) -> None:
-    trouble.opening_fault = trouble.choices.pick("why", tuple(OpeningFault))
+def _open_with_error(plan: ImpairmentPlan) -> None:
+    plan.opening_error = plan.choices.draw_option("why", tuple(OpeningError))
 
 
-def _expire(trouble: Trouble) -> None:
-    trouble.session_ns = trouble.choices.integer("session of, ms", 500, 8000) * MS
+def _shorten_session(plan: ImpairmentPlan) -> None:
+    plan.max_session_ns = plan.choices.draw_integer("session of, ms", 500, 8000) * MS
 
 
-def _work_slowly(trouble: Trouble) -> None:
-    answer_ms = trouble.choices.integer("answers after, ms", 1, 400)
-    trouble.pace = attrs.evolve(trouble.pace, answer_ns=answer_ms * MS)
+def _delay_answers(plan: ImpairmentPlan) -> None:
+    answer_ms = plan.choices.draw_integer("answers after, ms", 1, 400)
+    plan.pace = attrs.evolve(plan.pace, client_event_ns=answer_ms * MS)
 
 
-def _make_fast(trouble: Trouble) -> None:
-    trouble.pace = attrs.evolve(trouble.pace, speed=30.0, item_ns=20 * MS, audio_ns=10 * MS)
-
-
-def _cancel_late(trouble: Trouble) -> None:
-    cancelled_ms = trouble.choices.integer("response.done after, ms", 1, 2000)
-    trouble.pace = attrs.evolve(
-        trouble.pace, cancelled_ns=cancelled_ms * MS, interrupt_ns=cancelled_ms * MS // 2
+def _generate_fast(plan: ImpairmentPlan) -> None:
+    plan.pace = attrs.evolve(
+        plan.pace, audio_speed=30.0, first_spoken_item_ns=20 * MS, first_audio_ns=10 * MS
     )
 
 
-def _ping_often(trouble: Trouble) -> None:
-    trouble.pace = attrs.evolve(trouble.pace, ping_ns=SECOND // 2)
+def _cancel_late(plan: ImpairmentPlan) -> None:
+    cancelled_ms = plan.choices.draw_integer("response.done after, ms", 1, 2000)
+    plan.pace = attrs.evolve(
+        plan.pace, cancelled_done_ns=cancelled_ms * MS, interruption_ns=cancelled_ms * MS // 2
+    )
 
 
-def _reply_badly(change: Callable[[Reply], Reply]) -> AddFault:
-    def add(trouble: Trouble) -> None:
-        which = trouble.choices.integer("which response", 0, 3)
-        trouble.edit_replies.append(lambda n, reply: change(reply) if n == which else reply)
+def _ping_often(plan: ImpairmentPlan) -> None:
+    plan.pace = attrs.evolve(plan.pace, ping_interval_ns=SECOND // 2)
+
+
+def _edit_reply(edit: Callable[[Reply], Reply]) -> AddImpairment:
+    def add(plan: ImpairmentPlan) -> None:
+        number = plan.choices.draw_integer("which response", 0, 3)
+        plan.reply_edits.append(lambda n, reply: edit(reply) if n == number else reply)
 
     return add
 
 
-def _fail_to_transcribe(trouble: Trouble) -> None:
-    trouble.fails_to_transcribe = True
+def _fail_transcription(plan: ImpairmentPlan) -> None:
+    plan.is_transcription_failing = True
 
 
-FAULTS: Final[dict[str, AddFault]] = {
-    **MESSAGE_FAULTS,
+IMPAIRMENTS: Final[dict[str, AddImpairment]] = {
+    **MESSAGE_IMPAIRMENTS,
     # The peers.
-    "another stream on the same socket": _restart,
-    "Twilio reads slowly": _narrow("bridge to phone"),
-    "Twilio plays late": _start_late,
-    "a server that refuses": _refuse,
-    "a server that answers late": _connect_late,
+    "another stream on the same socket": _restart_stream,
+    "Twilio reads slowly": _limit_bandwidth("bridge to phone"),
+    "Twilio plays late": _delay_playback,
+    "a server that refuses": _refuse_connection,
+    "a server that answers late": _delay_connection,
     "a session that is closed at once": _open_with_error,
-    "a session that expires": _expire,
-    "a server that works slowly": _work_slowly,
-    "a server that works fast": _make_fast,
+    "a session that expires": _shorten_session,
+    "a server that works slowly": _delay_answers,
+    "a server that works fast": _generate_fast,
     "a server that cancels late": _cancel_late,
     "a server that pings often": _ping_often,
-    "a failed response": _reply_badly(lambda reply: Reply.failed(*reply.items)),
-    "a response over the rate": _reply_badly(lambda _: Reply.failed(code="rate_limit_exceeded")),
-    "an incomplete response": _reply_badly(lambda reply: Reply.incomplete(*reply.items)),
-    "an empty response": _reply_badly(lambda _: Reply()),
-    "transcriptions that fail": _fail_to_transcribe,
+    "a failed response": _edit_reply(lambda reply: Reply.failed(*reply.items)),
+    "a response over the rate": _edit_reply(lambda _: Reply.failed(code="rate_limit_exceeded")),
+    "an incomplete response": _edit_reply(lambda reply: Reply.incomplete(*reply.items)),
+    "an empty response": _edit_reply(lambda _: Reply()),
+    "transcriptions that fail": _fail_transcription,
     # The network, and clocks.
-    **{f"jitter, {way}": _jitter(way) for way in WAYS},
-    **{f"a stall, {way}": _stall(way) for way in WAYS},
-    "a narrow line to the model": _narrow("bridge to model"),
-    "the phone's socket closed": _cut("phone", reset=False),
-    "the phone's socket reset": _cut("phone", reset=True),
-    "the model's socket closed": _cut("model", reset=False),
-    "the model's socket reset": _cut("model", reset=True),
-    "Twilio's clock drifts": _drift("phone"),
-    "the server's clock drifts": _drift("model"),
+    **{f"jitter, {way}": _add_jitter(way) for way in DIRECTIONS},
+    **{f"a stall, {way}": _add_stall(way) for way in DIRECTIONS},
+    "a narrow line to the model": _limit_bandwidth("bridge to model"),
+    "the phone's socket closed": _cut_link("phone", is_reset=False),
+    "the phone's socket reset": _cut_link("phone", is_reset=True),
+    "the model's socket closed": _cut_link("model", is_reset=False),
+    "the model's socket reset": _cut_link("model", is_reset=True),
+    "Twilio's clock drifts": _drift_clock("phone"),
+    "the server's clock drifts": _drift_clock("model"),
 }
-"""What can be wrong, by name. A new fault is a line here."""
+"""All impairments by name. A new impairment is a line here."""

@@ -1,7 +1,8 @@
-"""The audio formats of a Realtime session, beside the µ-law in which the simulator thinks.
+"""The audio formats of a Realtime session, converted from and to the µ-law that the simulator uses.
 
-A session speaks `audio/pcm` (16-bit little-endian, 24 kHz), `audio/pcmu` or `audio/pcma` (G.711 at
-8 kHz), each way on its own (API reference, session `audio.input.format`, `audio.output.format`).
+A session uses `audio/pcm` (16-bit little-endian, 24 kHz), `audio/pcmu` or `audio/pcma` (G.711 at 8
+kHz), in each direction by itself (API reference, session `audio.input.format`,
+`audio.output.format`).
 """
 
 import struct
@@ -11,43 +12,50 @@ from attrs import frozen
 
 from ..audio import to_linear
 
-__all__ = ["FRAME_LEVELS", "AudioFormat", "format_of"]
+__all__ = ["LEVELS_PER_FRAME", "AudioFormat", "format_from_wire"]
 
-FRAME_LEVELS = 256
-"""Levels in the 32 ms frame that voice activity is judged by: one for each 1/8000 s."""
+LEVELS_PER_FRAME = 256
+"""Levels in the 32 ms frame of voice activity detection: one for each 1/8000 s."""
 
 
 @frozen(eq=False)
 class AudioFormat:
-    """How audio crosses the wire; `bytes_per_ms` of it, `sample` bytes for each 1/8000 s."""
+    """A format of audio on the wire, of `bytes_per_level` bytes for each 1/8000 s."""
 
     name: str
-    sample: int
-    _levels: bytes
-    _wire: tuple[bytes, ...]
+    bytes_per_level: int
+    _level_of_byte: bytes
+    _wire_of_ulaw: tuple[bytes, ...]
 
     @property
     def bytes_per_ms(self) -> int:
         """Bytes of wire audio in a millisecond."""
-        return 8 * self.sample
+        return 8 * self.bytes_per_level
 
     def levels(self, wire: bytes) -> bytes:
-        """How loud whole samples of wire audio are: a byte for each 1/8000 s, 0 is silence and
-        255 full scale. Of 24 kHz audio every third sample is looked at, by its high byte."""
-        return (wire if self.sample == 1 else wire[1 :: self.sample]).translate(self._levels)
+        """Return the loudness of whole samples of wire audio: a byte for each 1/8000 s, from 0 for
+        silence to 255 for full scale. Of 24 kHz audio it uses the high byte of every third
+        sample."""
+        return (wire if self.bytes_per_level == 1 else wire[1 :: self.bytes_per_level]).translate(
+            self._level_of_byte
+        )
 
     def encode(self, ulaw: bytes) -> bytes:
-        """Wire audio of µ-law audio. 24 kHz is made by saying each sample three times."""
-        return b"".join(map(self._wire.__getitem__, ulaw)) if self.name != "audio/pcmu" else ulaw
+        """Return the wire audio of µ-law audio. For 24 kHz each sample is repeated three times."""
+        return (
+            b"".join(map(self._wire_of_ulaw.__getitem__, ulaw))
+            if self.name != "audio/pcmu"
+            else ulaw
+        )
 
 
-def format_of(wire: dict[str, Any]) -> AudioFormat:
-    """The format that a session's checked `format` object names."""
+def format_from_wire(wire: dict[str, Any]) -> AudioFormat:
+    """Return the format that a session's validated `format` object names."""
     return _FORMATS[wire["type"]]
 
 
 def _a_law_to_linear(code: int) -> int:
-    """The 16-bit sample of an A-law byte (ITU-T G.711, table 1a; even bits are inverted)."""
+    """Return the 16-bit sample of an A-law byte (ITU-T G.711, table 1a; even bits are inverted)."""
     code ^= 0x55
     segment, step = code >> 4 & 7, code & 15
     magnitude = step * 16 + 8 if segment == 0 else (step * 16 + 264) << segment - 1
@@ -78,7 +86,7 @@ _FORMATS = {
     "audio/pcm": AudioFormat(
         "audio/pcm",
         6,
-        # A high byte h stands for samples from 256·h; the one of -1 is as quiet as that of 0.
+        # A high byte h stands for samples from 256·h; that of -1 is as quiet as that of 0.
         bytes(2 * min(high, 255 - high) for high in range(256)),
         tuple(struct.pack("<h", sample) * 3 for sample in _ULAW),
     ),

@@ -1,14 +1,14 @@
-"""What the parts of one simulated Realtime connection share: the time, the pen, the memory."""
+"""The state and services that the parts of one simulated Realtime connection share."""
 
 from functools import partial
 
 from attrs import define, field
 
-from ..world.event_queue import Agenda
-from .memory import ConversationItem, Memory
-from .output_items import Steps
-from .replies import Pace
-from .server_events import EventWriter, ServerEvent
+from .conversation import StoredConversation, StoredItem
+from .event_queue import EventQueue
+from .output_items import PacedEvents
+from .pace import Pace
+from .server_events import ServerEvent, ServerEventWriter
 from .session import RealtimeSession
 
 __all__ = ["RealtimeConnection"]
@@ -16,33 +16,33 @@ __all__ = ["RealtimeConnection"]
 
 @define(eq=False)
 class RealtimeConnection:
-    """One connection, as its parts see it. `unsent` are the events to go out with this step."""
+    """One connection, as its parts see it. `unsent` holds the events to send with this step."""
 
     pace: Pace
-    agenda: Agenda
-    writer: EventWriter
+    event_queue: EventQueue
+    writer: ServerEventWriter
     session: RealtimeSession
     conversation_id: str
-    memory: Memory = field(factory=Memory)
+    conversation: StoredConversation = field(factory=StoredConversation)
     unsent: list[ServerEvent] = field(factory=list[ServerEvent])
 
     def send(self, event: ServerEvent) -> None:
         """Send an event now."""
         self.unsent.append(event)
 
-    def tell(self, type_: str, /, **fields: object) -> None:
-        """Send a new event now; its fields in the order given."""
-        self.unsent.append(self.writer.event(type_, **fields))
+    def send_new(self, type_: str, /, **fields: object) -> None:
+        """Make an event of a type, with its fields in the order given, and send it now."""
+        self.unsent.append(self.writer.make_event(type_, **fields))
 
-    def tell_of(self, item: ConversationItem) -> None:
-        """Send that an item was added to the conversation, complete as it is."""
+    def send_item_added(self, item: StoredItem) -> None:
+        """Report that a complete item was added to the conversation."""
         for type_ in ("conversation.item.added", "conversation.item.done"):
-            self.tell(type_, previous_item_id=item.previous_item_id, item=item.wire())
+            self.send_new(type_, previous_item_id=item.previous_item_id, item=item.to_wire())
 
-    def follow(self, steps: Steps) -> None:
-        """Send events and wait as `steps` say, until they end or are closed."""
-        for step in steps:
-            if isinstance(step, int):
-                self.agenda.after(step, partial(self.follow, steps))
+    def send_paced(self, events: PacedEvents) -> None:
+        """Send events, waiting where `events` says so, until they end or are closed."""
+        for each in events:
+            if isinstance(each, int):
+                self.event_queue.schedule_after(each, partial(self.send_paced, events))
                 return
-            self.send(step)
+            self.send(each)

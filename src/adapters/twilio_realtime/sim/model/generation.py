@@ -5,155 +5,165 @@ from typing import Any
 from attrs import define, field, frozen
 
 from .audio_formats import AudioFormat
-from .memory import Memory
+from .conversation import StoredConversation
 from .output_items import (
     TOKEN_MS,
-    CallItem,
+    DelayOrEvent,
+    FunctionCallOutputItem,
+    ItemContext,
     OutputItem,
-    Place,
-    SpokenItem,
-    Step,
-    Steps,
-    WrittenItem,
+    PacedEvents,
+    SpokenOutputItem,
+    TextOutputItem,
 )
-from .replies import FunctionCall, Pace, Reply, ReplyItem, Speech, Text
-from .server_events import EventWriter
+from .pace import Pace
+from .replies import FunctionCallReply, Reply, ReplyItem, SpokenReply, TextReply
+from .server_events import ServerEventWriter
 
-__all__ = ["Generation", "ResponseSettings"]
+__all__ = ["ResponseGeneration", "ResponseSettings"]
 
 
 @frozen
 class ResponseSettings:
-    """What a response takes from the session, from its own `response.create`, and from what was
-    said before.
+    """The settings of a response: from the session, from its own `response.create`, and from the
+    conversation.
 
-    `wire` are the fields of the Response object that tell: `conversation_id`, `output_modalities`,
-    `max_output_tokens`, `audio`, `metadata`. The tokens are those of the model's input.
+    `wire_fields` are fields of the Response object: `conversation_id`, `output_modalities`,
+    `max_output_tokens`, `audio`, `metadata`. `text_tokens` and `audio_tokens` are those of the
+    model's input.
     """
 
-    wire: dict[str, Any]
+    wire_fields: dict[str, Any]
     audio_format: AudioFormat
     text_tokens: int
     audio_tokens: int
 
     @property
-    def written(self) -> bool:
-        """Whether the response is written rather than spoken."""
-        return bool(self.wire["output_modalities"] == ["text"])
+    def is_text(self) -> bool:
+        """Whether the response is text rather than audio."""
+        return bool(self.wire_fields["output_modalities"] == ["text"])
 
 
 @define(eq=False)
-class Generation:
-    """A response being made.
+class ResponseGeneration:
+    """The generation of one response.
 
-    `run` are its steps, up to `response.done`; `cancel` those that close it early, wherever it
-    stands. `memory` is the default conversation, or `None` out of band.
+    `run` returns all its events, up to `response.done`; `cancel` those that close it early, at any
+    point. `conversation` is the default conversation, or `None` out of band.
     """
 
     id: str
     _reply: Reply
     _settings: ResponseSettings
     _pace: Pace
-    _writer: EventWriter
-    _memory: Memory | None
-    _made: list[OutputItem] = field(init=False, factory=list[OutputItem])
-    _open: OutputItem | None = field(init=False, default=None)
+    _writer: ServerEventWriter
+    _conversation: StoredConversation | None
+    _items: list[OutputItem] = field(init=False, factory=list[OutputItem])
+    _open_item: OutputItem | None = field(init=False, default=None)
 
     @property
-    def in_conversation(self) -> bool:
+    def is_in_conversation(self) -> bool:
         """Whether its items belong to the default conversation."""
-        return self._memory is not None
+        return self._conversation is not None
 
     @property
     def audio_ms(self) -> int:
-        """How much audio of it has been sent."""
-        return sum(made.item.generated_ms for made in self._made)
+        """How much audio of it has been sent (ms)."""
+        return sum(each.item.generated_ms for each in self._items)
 
-    def run(self) -> Steps:
-        """All of it, from `response.created`."""
-        yield self._event("response.created", "in_progress", None, None)
+    def run(self) -> PacedEvents:
+        """Yield all its events, from `response.created`."""
+        yield self._make_event("response.created", "in_progress", None, None)
         reply = self._reply
         for index, item in enumerate(reply.items):
-            yield self._pause_before(item, index)
-            made = self._prepare(item, index)
-            yield from made.begin()
-            self._made.append(made)
-            self._open = made
-            yield from made.make()
-            self._open = None
-            broken = reply.status != "completed" and index == len(reply.items) - 1
-            yield from made.end("incomplete" if broken else "completed")
-        yield self._event("response.done", reply.status, _details(reply), self._usage())
+            yield self._pause_before_ns(item, index)
+            output = self._make_item(item, index)
+            yield from output.open()
+            self._items.append(output)
+            self._open_item = output
+            yield from output.generate()
+            self._open_item = None
+            is_cut = reply.status != "completed" and index == len(reply.items) - 1
+            yield from output.close("incomplete" if is_cut else "completed")
+        yield self._make_event("response.done", reply.status, _status_details(reply), self._usage())
 
-    def cancel(self, reason: str) -> Steps:
+    def cancel(self, reason: str) -> PacedEvents:
         """Close what is open; `reason` is `turn_detected` or `client_cancelled`."""
-        if self._open is not None:
-            yield from self._open.end("incomplete")
-        if self._pace.cancelled_ns:
-            yield self._pace.cancelled_ns
+        if self._open_item is not None:
+            yield from self._open_item.close("incomplete")
+        if self._pace.cancelled_done_ns:
+            yield self._pace.cancelled_done_ns
         details = {"type": "cancelled", "reason": reason}
-        yield self._event("response.done", "cancelled", details, self._usage())
+        yield self._make_event("response.done", "cancelled", details, self._usage())
 
-    def _pause_before(self, item: ReplyItem, index: int) -> int:
+    def _pause_before_ns(self, item: ReplyItem, index: int) -> int:
         if index:
             return self._pace.next_item_ns
-        spoken = isinstance(item, Speech) and not self._settings.written
-        return self._pace.item_ns if spoken else self._pace.text_ns
+        is_spoken = isinstance(item, SpokenReply) and not self._settings.is_text
+        return self._pace.first_spoken_item_ns if is_spoken else self._pace.first_text_item_ns
 
-    def _prepare(self, item: ReplyItem, index: int) -> OutputItem:
+    def _make_item(self, item: ReplyItem, index: int) -> OutputItem:
         settings, writer = self._settings, self._writer
-        place = Place(self.id, index, self._pace, writer, self._memory, settings.audio_format)
+        context = ItemContext(
+            self.id, index, self._pace, writer, self._conversation, settings.audio_format
+        )
         match item:
-            case Speech(audio, transcript) if not settings.written:
-                return SpokenItem(place, audio, transcript)
-            case Speech(transcript=text) | Text(text):
-                return WrittenItem(place, text)
-            case FunctionCall(name, arguments, call_id):
-                return CallItem(place, name, call_id or writer.call_id(), arguments)
+            case SpokenReply(audio, transcript) if not settings.is_text:
+                return SpokenOutputItem(context, audio, transcript)
+            case SpokenReply(transcript=text) | TextReply(text):
+                return TextOutputItem(context, text)
+            case FunctionCallReply(name, arguments, call_id):
+                return FunctionCallOutputItem(
+                    context, name, call_id or writer.new_call_id(), arguments
+                )
 
-    def _event(
+    def _make_event(
         self, type_: str, status: str, details: dict[str, Any] | None, usage: dict[str, Any] | None
-    ) -> Step:
-        wire = self._settings.wire
+    ) -> DelayOrEvent:
+        fields = self._settings.wire_fields
         response = {
             "object": "realtime.response",
             "id": self.id,
             "status": status,
             "status_details": details,
-            "output": [made.item.wire() for made in self._made],
-            "conversation_id": wire["conversation_id"],
-            "output_modalities": wire["output_modalities"],
-            "max_output_tokens": wire["max_output_tokens"],
-            "audio": wire["audio"],
+            "output": [each.item.to_wire() for each in self._items],
+            "conversation_id": fields["conversation_id"],
+            "output_modalities": fields["output_modalities"],
+            "max_output_tokens": fields["max_output_tokens"],
+            "audio": fields["audio"],
             "usage": usage,
-            "metadata": wire["metadata"],
+            "metadata": fields["metadata"],
         }
-        return self._writer.event(type_, response=response)
+        return self._writer.make_event(type_, response=response)
 
     def _usage(self) -> dict[str, Any] | None:
-        """As the server counts: a token for 50 ms of audio, and those of text (API reference,
-        `response.done`). A response that failed before it began used nothing."""
-        if self._reply.status == "failed" and not self._made:
+        """Return the token counts as the server counts them: a token for 50 ms of audio, and those
+        of text (API reference, `response.done`). A response that failed before its first item used
+        none."""
+        if self._reply.status == "failed" and not self._items:
             return None
-        read, heard = self._settings.text_tokens, self._settings.audio_tokens
-        written, spoken = sum(made.tokens for made in self._made), self.audio_ms // TOKEN_MS
+        text_in, audio_in = self._settings.text_tokens, self._settings.audio_tokens
+        text_out, audio_out = (
+            sum(each.sent_tokens for each in self._items),
+            self.audio_ms // TOKEN_MS,
+        )
         none = {"text_tokens": 0, "audio_tokens": 0, "image_tokens": 0}
         return {
-            "total_tokens": read + heard + written + spoken,
-            "input_tokens": read + heard,
-            "output_tokens": written + spoken,
+            "total_tokens": text_in + audio_in + text_out + audio_out,
+            "input_tokens": text_in + audio_in,
+            "output_tokens": text_out + audio_out,
             "input_token_details": {
-                "text_tokens": read,
-                "audio_tokens": heard,
+                "text_tokens": text_in,
+                "audio_tokens": audio_in,
                 "image_tokens": 0,
                 "cached_tokens": 0,
                 "cached_tokens_details": none,
             },
-            "output_token_details": {"text_tokens": written, "audio_tokens": spoken},
+            "output_token_details": {"text_tokens": text_out, "audio_tokens": audio_out},
         }
 
 
-def _details(reply: Reply) -> dict[str, Any] | None:
+def _status_details(reply: Reply) -> dict[str, Any] | None:
     match reply:
         case Reply(reason=str(reason)):
             return {"type": reply.status, "reason": reason}

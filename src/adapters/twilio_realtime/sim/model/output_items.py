@@ -1,7 +1,8 @@
-"""The items of a response as they are made: a spoken message, a written one, a function call.
+"""The items of a response while they are generated: a spoken message, a text message, a function
+call.
 
-Each is written as the client sees it, in iterators of events to send now and of nanoseconds to
-wait: `begin`, `make`, `end`. Order of events, delta sizes and pace are those of recorded sessions.
+Each item yields events to send now, and nanoseconds to wait: from `open`, `generate` and `close`.
+The order of events, the sizes of deltas and the pace are those of recorded sessions.
 """
 
 import base64
@@ -14,231 +15,237 @@ from attrs import define, field, frozen
 
 from ..audio import silence
 from .audio_formats import AudioFormat
-from .memory import ConversationItem, Memory
-from .replies import Pace
-from .server_events import EventWriter, ServerEvent
+from .conversation import StoredConversation, StoredItem
+from .pace import Pace
+from .server_events import ServerEvent, ServerEventWriter
 
 __all__ = [
-    "CallItem",
+    "DelayOrEvent",
+    "FunctionCallOutputItem",
+    "ItemContext",
     "OutputItem",
-    "Place",
-    "SpokenItem",
-    "Step",
-    "Steps",
-    "WrittenItem",
+    "PacedEvents",
+    "SpokenOutputItem",
+    "TextOutputItem",
     "split_tokens",
 ]
 
-Step: TypeAlias = int | ServerEvent
+DelayOrEvent: TypeAlias = int | ServerEvent
 """Nanoseconds to wait, or an event to send."""
 
-Steps: TypeAlias = Generator[Step, None, None]
-"""What is to be done, one thing after another; closed, nothing more of it is."""
+PacedEvents: TypeAlias = Generator[DelayOrEvent, None, None]
+"""Events and the delays between them; once it is closed, nothing more is sent."""
 
 TOKEN_MS: Final = 50
-"""The model makes sound in pieces of 50 ms; each is one audio token of `usage`."""
+"""The model generates audio in tokens of 50 ms, as `usage` counts them."""
 
-_LEAD_TOKENS: Final = 4
-"""So many transcript deltas come before any audio."""
+_LEADING_TOKENS: Final = 4
+"""How many transcript deltas come before any audio."""
 
-_LEAD: Final = 3 / 2
-"""The transcript is finished when two thirds of the audio are out."""
+_TRANSCRIPT_LEAD: Final = 3 / 2
+"""How much faster than the audio the transcript comes: it is complete after two thirds of the
+audio."""
 
 
 @frozen(eq=False)
-class Place:
-    """Where an item is made: as the item of `index` in a response, and in which surroundings.
+class ItemContext:
+    """Where an item is generated: its index in a response, and what it needs of the connection.
 
-    `memory` is the default conversation, or `None` out of band.
+    `conversation` is the default conversation, or `None` out of band.
     """
 
     response_id: str
     index: int
     pace: Pace
-    writer: EventWriter
-    memory: Memory | None
+    writer: ServerEventWriter
+    conversation: StoredConversation | None
     audio_format: AudioFormat
 
 
 @define(eq=False)
 class OutputItem(ABC):
-    """An item of a response; `text` is what has been sent of its transcript, text or arguments."""
+    """An item of a response. `sent_text` is what has been sent of its transcript, text or
+    arguments."""
 
-    place: Place
-    item: ConversationItem = field(init=False)
-    text: str = field(init=False, default="")
-    tokens: int = field(init=False, default=0)
+    context: ItemContext
+    item: StoredItem = field(init=False)
+    sent_text: str = field(init=False, default="")
+    sent_tokens: int = field(init=False, default=0)
     """How many tokens of text have been sent."""
 
-    def begin(self) -> Generator[ServerEvent, None, None]:
-        """The item is there, with nothing in it."""
-        place = self.place
-        self.item = ConversationItem(
-            {"id": place.writer.id("item"), **self._fields()},
-            content=self._no_content(),
-            response_id=place.response_id,
-            audio_bytes_per_ms=place.audio_format.bytes_per_ms,
+    def open(self) -> Generator[ServerEvent, None, None]:
+        """Add the item, empty."""
+        context = self.context
+        self.item = StoredItem(
+            {"id": context.writer.new_id("item"), **self._initial_fields()},
+            content=self._initial_content(),
+            response_id=context.response_id,
+            audio_bytes_per_ms=context.audio_format.bytes_per_ms,
         )
-        if place.memory is not None:
-            place.memory.append(self.item)
+        if context.conversation is not None:
+            context.conversation.append(self.item)
         yield self._item_event("response.output_item.added")
-        if place.memory is not None:
+        if context.conversation is not None:
             yield self._conversation_event("conversation.item.added", self.item.previous_item_id)
 
     @abstractmethod
-    def make(self) -> Steps:
-        """What is in it, piece by piece."""
+    def generate(self) -> PacedEvents:
+        """Yield its contents in deltas."""
 
-    def end(self, status: str) -> Generator[ServerEvent, None, None]:
-        """The item is `completed`, or as it stands `incomplete`."""
+    def close(self, status: str) -> Generator[ServerEvent, None, None]:
+        """Finish the item as `completed` or `incomplete`, with what has been sent."""
         self.item.fields["status"] = status
-        if self.place.memory is not None:
+        if self.context.conversation is not None:
             # Recorded sessions name no predecessor here for the second item of a conversation.
-            previous = None if self.item.second else self.item.previous_item_id
+            previous = None if self.item.is_second else self.item.previous_item_id
             yield self._conversation_event("conversation.item.done", previous)
         yield self._item_event("response.output_item.done")
 
-    def _fields(self) -> dict[str, Any]:
+    def _initial_fields(self) -> dict[str, Any]:
         return {"type": "message", "status": "in_progress", "role": "assistant"}
 
-    def _no_content(self) -> list[dict[str, Any]] | None:
+    def _initial_content(self) -> list[dict[str, Any]] | None:
         return []
 
     def _item_event(self, type_: str) -> ServerEvent:
-        place, wire = self.place, self.item.wire()
-        return place.writer.event(
-            type_, response_id=place.response_id, output_index=place.index, item=wire
+        context, wire = self.context, self.item.to_wire()
+        return context.writer.make_event(
+            type_, response_id=context.response_id, output_index=context.index, item=wire
         )
 
     def _conversation_event(self, type_: str, previous: str | None) -> ServerEvent:
-        return self.place.writer.event(type_, previous_item_id=previous, item=self.item.wire())
+        return self.context.writer.make_event(
+            type_, previous_item_id=previous, item=self.item.to_wire()
+        )
 
-    def _event(self, type_: str, **fields: object) -> ServerEvent:
-        return self.place.writer.event(type_, **self._where(), **fields)
+    def _make_event(self, type_: str, **fields: object) -> ServerEvent:
+        return self.context.writer.make_event(type_, **self._position_fields(), **fields)
 
-    def _say(self, type_: str, token: str, **where: object) -> ServerEvent:
-        self.text += token
-        self.tokens += 1
-        return self.place.writer.delta(type_, token, **self._where(), **where)
+    def _send_token(self, type_: str, token: str, **fields: object) -> ServerEvent:
+        self.sent_text += token
+        self.sent_tokens += 1
+        return self.context.writer.make_delta(type_, token, **self._position_fields(), **fields)
 
-    def _where(self) -> dict[str, Any]:
-        place = self.place
+    def _position_fields(self) -> dict[str, Any]:
+        context = self.context
         return {
-            "response_id": place.response_id,
+            "response_id": context.response_id,
             "item_id": self.item.id,
-            "output_index": place.index,
+            "output_index": context.index,
         }
 
 
 @define(eq=False)
-class SpokenItem(OutputItem):
-    """A message that is spoken: its transcript runs ahead of its audio."""
+class SpokenOutputItem(OutputItem):
+    """A spoken message: its transcript runs ahead of its audio."""
 
     _audio: bytes
     _transcript: str
 
-    def begin(self) -> Generator[ServerEvent, None, None]:
-        """The item is there, with an empty audio part."""
-        yield from super().begin()
+    def open(self) -> Generator[ServerEvent, None, None]:
+        """Add the item, with an empty audio part."""
+        yield from super().open()
         self.item.content = [{"type": "output_audio", "transcript": ""}]
         part = {"type": "audio", "transcript": ""}
-        yield self._event("response.content_part.added", content_index=0, part=part)
+        yield self._make_event("response.content_part.added", content_index=0, part=part)
 
-    def make(self) -> Steps:
-        """Transcript and audio, in deltas."""
-        pace = self.place.pace
+    def generate(self) -> PacedEvents:
+        """Yield transcript and audio in deltas."""
+        pace = self.context.pace
         audio = self._audio + silence(-len(self._audio) % (8 * TOKEN_MS))
         total_ms = len(audio) // 8
         tokens = split_tokens(self._transcript)
         yield pace.transcript_ns
-        yield from self._transcribe(tokens[:_LEAD_TOKENS])
+        yield from self._send_transcript(tokens[:_LEADING_TOKENS])
         at_ms = 0
-        for size_ms in pace.sizes(total_ms):
-            yield pace.making(size_ms) if at_ms else pace.audio_ns
-            due = int(len(tokens) * _LEAD * at_ms / total_ms)
-            yield from self._transcribe(tokens[self.tokens : due])
-            yield self._sound(audio[8 * at_ms : 8 * (at_ms + size_ms)], size_ms)
-            at_ms += size_ms
-        yield from self._transcribe(tokens[self.tokens :])
+        for delta_ms in pace.delta_sizes_ms(total_ms):
+            yield pace.generation_ns(delta_ms) if at_ms else pace.first_audio_ns
+            due_tokens = int(len(tokens) * _TRANSCRIPT_LEAD * at_ms / total_ms)
+            yield from self._send_transcript(tokens[self.sent_tokens : due_tokens])
+            yield self._make_audio_delta(audio[8 * at_ms : 8 * (at_ms + delta_ms)], delta_ms)
+            at_ms += delta_ms
+        yield from self._send_transcript(tokens[self.sent_tokens :])
 
-    def end(self, status: str) -> Generator[ServerEvent, None, None]:
-        """The item is done, with as much of the transcript as was sent."""
-        yield self._event("response.output_audio.done", content_index=0)
-        yield self._event(
-            "response.output_audio_transcript.done", content_index=0, transcript=self.text
+    def close(self, status: str) -> Generator[ServerEvent, None, None]:
+        """Finish the item, with as much of the transcript as was sent."""
+        yield self._make_event("response.output_audio.done", content_index=0)
+        yield self._make_event(
+            "response.output_audio_transcript.done", content_index=0, transcript=self.sent_text
         )
-        part = {"type": "audio", "transcript": self.text}
-        yield self._event("response.content_part.done", content_index=0, part=part)
-        yield from super().end(status)
+        part = {"type": "audio", "transcript": self.sent_text}
+        yield self._make_event("response.content_part.done", content_index=0, part=part)
+        yield from super().close(status)
 
-    def _transcribe(self, tokens: list[str]) -> Generator[ServerEvent, None, None]:
+    def _send_transcript(self, tokens: list[str]) -> Generator[ServerEvent, None, None]:
         for token in tokens:
-            yield self._say("response.output_audio_transcript.delta", token, content_index=0)
-            self.item.transcribe(self.text)
+            yield self._send_token("response.output_audio_transcript.delta", token, content_index=0)
+            self.item.set_transcript(self.sent_text)
 
-    def _sound(self, piece: bytes, duration_ms: int) -> ServerEvent:
-        wire = self.place.audio_format.encode(piece)
-        self.item.say(wire, duration_ms)
+    def _make_audio_delta(self, piece: bytes, duration_ms: int) -> ServerEvent:
+        wire = self.context.audio_format.encode(piece)
+        self.item.add_audio(wire, duration_ms)
         delta = base64.b64encode(wire).decode()
-        return self._event("response.output_audio.delta", content_index=0, delta=delta)
+        return self._make_event("response.output_audio.delta", content_index=0, delta=delta)
 
 
 @define(eq=False)
-class WrittenItem(OutputItem):
-    """A message that is written."""
+class TextOutputItem(OutputItem):
+    """A text message."""
 
     _text: str
 
-    def begin(self) -> Generator[ServerEvent, None, None]:
-        """The item is there, with an empty text part."""
-        yield from super().begin()
+    def open(self) -> Generator[ServerEvent, None, None]:
+        """Add the item, with an empty text part."""
+        yield from super().open()
         self.item.content = [{"type": "output_text", "text": ""}]
         part = {"type": "text", "text": ""}
-        yield self._event("response.content_part.added", content_index=0, part=part)
+        yield self._make_event("response.content_part.added", content_index=0, part=part)
 
-    def make(self) -> Steps:
-        """Its text, in deltas."""
+    def generate(self) -> PacedEvents:
+        """Yield its text in deltas."""
         for index, token in enumerate(split_tokens(self._text)):
             if index:
-                yield self.place.pace.token_ns
-            yield self._say("response.output_text.delta", token, content_index=0)
+                yield self.context.pace.text_delta_ns
+            yield self._send_token("response.output_text.delta", token, content_index=0)
 
-    def end(self, status: str) -> Generator[ServerEvent, None, None]:
-        """The item is done, with as much of the text as was sent."""
-        self.item.content = [{"type": "output_text", "text": self.text}]
-        yield self._event("response.output_text.done", content_index=0, text=self.text)
-        part = {"type": "text", "text": self.text}
-        yield self._event("response.content_part.done", content_index=0, part=part)
-        yield from super().end(status)
+    def close(self, status: str) -> Generator[ServerEvent, None, None]:
+        """Finish the item, with as much of the text as was sent."""
+        self.item.content = [{"type": "output_text", "text": self.sent_text}]
+        yield self._make_event("response.output_text.done", content_index=0, text=self.sent_text)
+        part = {"type": "text", "text": self.sent_text}
+        yield self._make_event("response.content_part.done", content_index=0, part=part)
+        yield from super().close(status)
 
 
 @define(eq=False)
-class CallItem(OutputItem):
+class FunctionCallOutputItem(OutputItem):
     """A function call; it has no content parts."""
 
     _name: str
     _call_id: str
     _arguments: str
 
-    def make(self) -> Steps:
-        """Its arguments, in deltas."""
+    def generate(self) -> PacedEvents:
+        """Yield its arguments in deltas."""
         for index, token in enumerate(split_tokens(self._arguments)):
             if index:
-                yield self.place.pace.token_ns
-            yield self._say("response.function_call_arguments.delta", token, call_id=self._call_id)
+                yield self.context.pace.text_delta_ns
+            yield self._send_token(
+                "response.function_call_arguments.delta", token, call_id=self._call_id
+            )
 
-    def end(self, status: str) -> Generator[ServerEvent, None, None]:
-        """The call is done, with as much of the arguments as was sent."""
-        self.item.fields["arguments"] = self.text
-        yield self._event(
+    def close(self, status: str) -> Generator[ServerEvent, None, None]:
+        """Finish the call, with as much of the arguments as was sent."""
+        self.item.fields["arguments"] = self.sent_text
+        yield self._make_event(
             "response.function_call_arguments.done",
             call_id=self._call_id,
             name=self._name,
-            arguments=self.text,
+            arguments=self.sent_text,
         )
-        yield from super().end(status)
+        yield from super().close(status)
 
-    def _fields(self) -> dict[str, Any]:
+    def _initial_fields(self) -> dict[str, Any]:
         return {
             "type": "function_call",
             "status": "in_progress",
@@ -247,10 +254,11 @@ class CallItem(OutputItem):
             "arguments": "",
         }
 
-    def _no_content(self) -> None:
+    def _initial_content(self) -> None:
         return None
 
 
 def split_tokens(text: str) -> list[str]:
-    """Text in pieces as a model writes it: a word or some punctuation, with the space before it."""
+    """Split text into pieces as a model generates it: a word or some punctuation, with the space
+    before it."""
     return re.findall(r"\s*(?:\w+|[^\w\s]+)|\s+", text)

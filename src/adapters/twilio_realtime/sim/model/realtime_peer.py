@@ -1,4 +1,4 @@
-"""The simulated Realtime server: a message machine that is the other end of one connection."""
+"""The simulated Realtime server: a message machine at the other end of one connection."""
 
 from collections.abc import Hashable, Sequence
 from enum import Enum, auto, unique
@@ -11,36 +11,36 @@ from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine.actions import Action, Close, Send, SendPing
 from twilio_realtime_core.machine.units import SECOND
 
-from ..world.event_queue import Agenda
+from .client_requests import ClientRequest, InvalidClientRequest, decode_client_request
 from .connection import RealtimeConnection
+from .conversation import StoredItem
 from .conversation_edits import edit_conversation
-from .memory import ConversationItem
-from .replies import Pace
-from .requests import BadRequest, Request, read_request
-from .responses import Replies, Responses
-from .schema import JsonObject, Refusal
-from .server_events import EventWriter
+from .event_queue import EventQueue
+from .pace import Pace
+from .responses import ReplySource, SimResponses
+from .schema import ErrorBody, JsonObject
+from .server_events import ServerEventWriter
 from .session import RealtimeSession
-from .turns import Turns
+from .turns import CallerTurns
 
-__all__ = ["CLIENT", "Complaint", "OpeningFault", "RealtimePeer"]
+__all__ = ["CLIENT", "OpeningError", "RealtimePeer", "SentError"]
 
 CLIENT: Final = "client"
 """The key of the server's only peer."""
 
-INBOX_LIMIT: Final = 65_536
-"""How many client events may wait to be worked through: several minutes' worth. What comes beyond
-that is refused."""
+MAX_QUEUED_EVENTS: Final = 65_536
+"""The most client events that can be queued for processing: several minutes' worth. Further ones
+are refused."""
 
-SESSION_NS: Final = 3_600 * SECOND
-"""How long a session lasts at most (API guide: 60 minutes)."""
+MAX_SESSION_NS: Final = 3_600 * SECOND
+"""The longest duration of a session (API guide: 60 minutes)."""
 
-_STARTED_AT: Final = 1_785_214_050
+_START_UNIX_S: Final = 1_785_214_050
 """The server's time of day when its clock shows 0 (unix seconds): a day in July 2026."""
 
 
 @unique
-class OpeningFault(Enum):
+class OpeningError(Enum):
     """Why the server closes a connection that it has just accepted: the code of its error."""
 
     INVALID_API_KEY = "invalid_api_key"
@@ -51,8 +51,8 @@ class OpeningFault(Enum):
 
 
 @frozen
-class Complaint:
-    """An error that the server answered: the client event's type and what was wrong with it."""
+class SentError:
+    """An error that the server sent: the type of the client event, and what was wrong with it."""
 
     event_type: str | None
     code: str | None
@@ -72,220 +72,231 @@ class _State(Enum):
 class RealtimePeer:
     """OpenAI's Realtime server over WebSocket, for one connection (a `MessageMachine`).
 
-    What the model says is `replies`: a sequence of `Reply`, whose last one is said again when it
-    runs out, or a function of `ResponseRequest`. `transcripts` are the caller's turns in order,
-    `None` for one whose transcription fails; they matter only where the session asks for
-    transcription. `seed` decides all ids. `answer_after`: whether a turn that ended while a
-    response went on is answered when that response is done. `fault` (an `OpeningFault`, or its
-    value) is the reason to close the connection as soon as it is open; `max_duration_ns` ends it
-    after that time.
+    `replies` is what the model says: a sequence of `Reply`, whose last one is repeated when it runs
+    out, or a function of `ResponseRequest`. `transcripts` are those of the caller's turns in order,
+    `None` for one whose transcription fails; they matter only if the session asks for
+    transcription. `seed` decides all ids. `answer_turn_after_response`: whether a turn that ended
+    during a response is answered when that response is done. `opening_error` (an `OpeningError`, or
+    its value) is the reason to close the connection as soon as it is open; `max_duration_ns` ends
+    it after that time.
 
-    Client events are worked through one after another, each taking the time that `pace` says;
-    only audio that finds nothing waiting is heard at once.
+    Client events are processed one after another, each taking the time that `pace` says; only audio
+    that arrives while nothing is queued is processed immediately.
     """
 
     def __init__(
         self,
-        replies: Replies,
+        replies: ReplySource,
         *,
         seed: int = 0,
         pace: Pace | None = None,
         model: str = "gpt-realtime",
         transcripts: Sequence[str | None] = (),
-        answer_after: bool = False,
-        fault: OpeningFault | str | None = None,
-        max_duration_ns: int = SESSION_NS,
+        answer_turn_after_response: bool = False,
+        opening_error: OpeningError | str | None = None,
+        max_duration_ns: int = MAX_SESSION_NS,
     ) -> None:
-        self.complaints: list[Complaint] = []
-        """Every error that the server answered, in order."""
+        self.sent_errors: list[SentError] = []
+        """Every error that the server sent, in order."""
         self._pace = pace or Pace()
-        self._fault = None if fault is None else OpeningFault(fault)
+        self._opening_error = None if opening_error is None else OpeningError(opening_error)
         self._max_duration_ns = max_duration_ns
-        self._agenda = Agenda()
-        self._writer = EventWriter(self._agenda, seed, _STARTED_AT)
+        self._event_queue = EventQueue()
+        self._writer = ServerEventWriter(self._event_queue, seed, _START_UNIX_S)
         self._connection = RealtimeConnection(
             self._pace,
-            self._agenda,
+            self._event_queue,
             self._writer,
             RealtimeSession(model),
-            self._writer.id("conv"),
+            self._writer.new_id("conv"),
         )
-        self._responses = Responses(self._connection, replies, answer_after=answer_after)
-        self._turns = Turns(self._connection, self._responses, transcripts)
+        self._responses = SimResponses(
+            self._connection, replies, answer_turn_after_response=answer_turn_after_response
+        )
+        self._turns = CallerTurns(self._connection, self._responses, transcripts)
         self._state = _State.NEW
-        self._out: list[Action] = []
-        self._waiting = 0
-        self._busy_until = 0
+        self._actions: list[Action] = []
+        self._queued_count = 0
+        self._busy_until_ns = 0
 
     @property
-    def conversation(self) -> list[ConversationItem]:
-        """All items of the default conversation in order; those deleted are marked so."""
-        return self._connection.memory.items
+    def conversation(self) -> list[StoredItem]:
+        """All items of the default conversation in order; deleted ones are marked as deleted."""
+        return self._connection.conversation.items
 
     @property
     def session(self) -> JsonObject:
-        """The effective session, as the last `session.updated` said it. Not to be changed."""
+        """The effective session, as the last `session.updated` sent it. Do not change it."""
         return self._connection.session.wire
 
     @property
-    def responding(self) -> bool:
-        """Whether a response is being made in the default conversation."""
+    def is_responding(self) -> bool:
+        """Whether a response is active in the default conversation."""
         return self._responses.active is not None
 
     @property
     def deadline(self) -> int | None:
         """When to call `handle_timeout` at the latest (ns); `None`: not needed."""
-        return self._agenda.deadline
+        return self._event_queue.deadline
 
     def start(self, now: int) -> list[Action]:
         """Begin; the client will dial."""
         if self._state is not _State.NEW:
             raise LocalProtocolError("start was called twice")
-        self._agenda.run(now)
+        self._event_queue.run_due(now)
         self._state = _State.STARTED
         return []
 
     def opened(self, peer: Hashable, now: int) -> list[Action]:
-        """The client's WebSocket is accepted; `session.created` follows within milliseconds."""
-        self._check(peer, now)
+        """Open the session; `session.created` follows within milliseconds."""
+        self._check_input(peer, now)
         if self._state is not _State.STARTED:
             raise LocalProtocolError("opened was called at the wrong time")
         self._state = _State.OPEN
-        self._agenda.run(now)
-        if self._fault is not None:
-            self._refuse_connection(self._fault)
+        self._event_queue.run_due(now)
+        if self._opening_error is not None:
+            self._refuse_connection(self._opening_error)
         else:
-            self._connection.session.begin(
-                self._writer.id("sess"), self._writer.unix_s + self._max_duration_ns // SECOND
+            self._connection.session.open(
+                self._writer.new_id("sess"), self._writer.unix_s + self._max_duration_ns // SECOND
             )
-            self._agenda.after(self._pace.opened_ns, self._create_session)
-            self._busy_until = now + self._pace.opened_ns  # nothing is answered before that
-            self._agenda.after(self._pace.ping_ns, self._ping)
-            self._agenda.after(self._max_duration_ns, self._expire)
-        return self._flush()
+            self._event_queue.schedule_after(
+                self._pace.session_created_ns, self._send_session_created
+            )
+            # No client event is answered before `session.created`.
+            self._busy_until_ns = now + self._pace.session_created_ns
+            self._event_queue.schedule_after(self._pace.ping_interval_ns, self._ping)
+            self._event_queue.schedule_after(self._max_duration_ns, self._expire)
+        return self._take_actions()
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
-        """A client event has arrived, or anything else that a client may send."""
-        self._check(peer, now)
+        """Process a client event, or any other text that a client may send."""
+        self._check_input(peer, now)
         if self._state in (_State.NEW, _State.STARTED):
             raise LocalProtocolError("a message was received before the connection was open")
-        self._agenda.run(now)
+        self._event_queue.run_due(now)
         if self._state is _State.OPEN:
-            self._take_in(read_request(text))
-        return self._flush()
+            self._enqueue(decode_client_request(text))
+        return self._take_actions()
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
-        """A pong has arrived; the server makes nothing of it."""
-        self._check(peer, now)
-        self._agenda.run(now)
-        return self._flush()
+        """Ignore a pong."""
+        self._check_input(peer, now)
+        self._event_queue.run_due(now)
+        return self._take_actions()
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
-        """The connection is gone; nothing follows."""
-        self._check(peer, now)
+        """End the session with its connection."""
+        self._check_input(peer, now)
         self._end()
-        self._agenda.run(now)
+        self._event_queue.run_due(now)
         return []
 
     def handle_timeout(self, now: int) -> list[Action]:
-        """The deadline may have come; all that is due is done, in order."""
-        self._check(CLIENT, now)
-        self._agenda.run(now)
-        return self._flush()
+        """Do everything that is due, in order."""
+        self._check_input(CLIENT, now)
+        self._event_queue.run_due(now)
+        return self._take_actions()
 
-    def _check(self, peer: Hashable, now: int) -> None:
+    def _check_input(self, peer: Hashable, now: int) -> None:
         if peer != CLIENT:
             raise LocalProtocolError(f"the server has no peer {peer!r}")
         if self._state is _State.NEW:
             raise LocalProtocolError("start has not been called")
-        if now < self._agenda.now:
+        if now < self._event_queue.now:
             raise LocalProtocolError("time runs backwards")
 
-    def _flush(self) -> list[Action]:
+    def _take_actions(self) -> list[Action]:
         if self._connection.unsent:
-            self._post()
-        out, self._out = self._out, []
-        return out
+            self._flush_events()
+        actions, self._actions = self._actions, []
+        return actions
 
-    def _post(self) -> None:
-        """Turn the events written since into actions: what follows goes behind them."""
+    def _flush_events(self) -> None:
+        """Turn the events written so far into actions, so that later actions come behind them."""
         unsent = self._connection.unsent
-        self._out += [Send(CLIENT, event) for event in unsent]
+        self._actions += [Send(CLIENT, event) for event in unsent]
         unsent.clear()
 
     def _close(self, code: int, reason: str) -> None:
-        self._post()
-        self._out.append(Close(CLIENT, code, reason))
+        self._flush_events()
+        self._actions.append(Close(CLIENT, code, reason))
         self._end()
 
     def _end(self) -> None:
         self._state = _State.ENDED
-        self._agenda.clear()
+        self._event_queue.clear()
 
-    # What the server does of itself.
+    # What the server does by itself.
 
-    def _create_session(self) -> None:
-        self._connection.tell("session.created", session=self.session)
+    def _send_session_created(self) -> None:
+        self._connection.send_new("session.created", session=self.session)
 
     def _ping(self) -> None:
-        self._post()
-        self._out.append(SendPing(CLIENT, self._writer.ping_payload()))
-        self._agenda.after(self._pace.ping_ns, self._ping)
+        self._flush_events()
+        self._actions.append(SendPing(CLIENT, self._writer.new_ping_payload()))
+        self._event_queue.schedule_after(self._pace.ping_interval_ns, self._ping)
 
     def _expire(self) -> None:
         minutes = self._max_duration_ns // (60 * SECOND)
         message = f"Your session hit the maximum duration of {minutes} minutes."
-        self._tell_error(Refusal("session_expired", message), None)
+        self._send_error(ErrorBody("session_expired", message), None)
         self._close(1001, message)
 
-    def _refuse_connection(self, fault: OpeningFault) -> None:
-        code: str | None = fault.value
+    def _refuse_connection(self, reason: OpeningError) -> None:
+        code: str | None = reason.value
         close_code = 4000
-        match fault:
-            case OpeningFault.INVALID_API_KEY:
+        match reason:
+            case OpeningError.INVALID_API_KEY:
                 close_code, message = 3000, "Incorrect API key provided."
-            case OpeningFault.MISSING_KEY:
+            case OpeningError.MISSING_KEY:
                 code, close_code = None, 3000
                 message = "Missing bearer or basic authentication in header"
-            case OpeningFault.INVALID_MODEL:
+            case OpeningError.INVALID_MODEL:
                 message = f"Model '{self.session['model']}' does not exist."
-            case OpeningFault.MISSING_MODEL:
+            case OpeningError.MISSING_MODEL:
                 message = "You must provide a model parameter."
-            case OpeningFault.BETA_API_SHAPE_DISABLED:
+            case OpeningError.BETA_API_SHAPE_DISABLED:
                 message = "The beta shape of the Realtime API is no longer supported."
-        refusal = Refusal(code, message)
-        self._tell_error(refusal, None)
+        refusal = ErrorBody(code, message)
+        self._send_error(refusal, None)
         self._close(close_code, ".".join(filter(None, (refusal.type, code))))
 
-    # What the client asks for.
+    # Client events.
 
-    def _take_in(self, request: Request | BadRequest) -> None:
-        """Put a client event behind those that wait; audio that finds none is heard at once."""
-        now = self._agenda.now
-        if self._waiting >= INBOX_LIMIT:
+    def _enqueue(self, request: ClientRequest | InvalidClientRequest) -> None:
+        """Queue a client event; audio that arrives while nothing is queued is processed
+        immediately."""
+        now = self._event_queue.now
+        if self._queued_count >= MAX_QUEUED_EVENTS:
             message = "Too many events are waiting to be processed."
-            self._refuse(request, Refusal("rate_limit_exceeded", message))
-        elif request.type == "input_audio_buffer.append" and not self._waiting:
-            self._work(request)
+            self._refuse(request, ErrorBody("rate_limit_exceeded", message))
+        elif request.type == "input_audio_buffer.append" and not self._queued_count:
+            self._process(request)
         else:
-            slow = request.type == "response.create"
-            takes = self._pace.created_ns if slow else self._pace.answer_ns
-            self._busy_until = max(now, self._busy_until) + takes
-            self._waiting += 1
-            self._agenda.after(self._busy_until - now, partial(self._work_off, request))
+            is_create = request.type == "response.create"
+            pace = self._pace
+            duration_ns = pace.response_created_ns if is_create else pace.client_event_ns
+            self._busy_until_ns = max(now, self._busy_until_ns) + duration_ns
+            self._queued_count += 1
+            self._event_queue.schedule_after(
+                self._busy_until_ns - now, partial(self._process_queued, request)
+            )
 
-    def _work_off(self, request: Request | BadRequest) -> None:
-        self._waiting -= 1
-        self._work(request)
+    def _process_queued(self, request: ClientRequest | InvalidClientRequest) -> None:
+        self._queued_count -= 1
+        self._process(request)
 
-    def _work(self, request: Request | BadRequest) -> None:
+    def _process(self, request: ClientRequest | InvalidClientRequest) -> None:
         refusal = (
-            request.refusal if isinstance(request, BadRequest) else self._carry_out(request.body)
+            request.error
+            if isinstance(request, InvalidClientRequest)
+            else self._dispatch(request.body)
         )
         if refusal is not None:
             self._refuse(request, refusal)
 
-    def _carry_out(self, body: JsonObject) -> Refusal | None:
+    def _dispatch(self, body: JsonObject) -> ErrorBody | None:
         match body["type"]:
             case "input_audio_buffer.append":
                 return self._turns.append(body["audio"])
@@ -305,23 +316,25 @@ class RealtimePeer:
                 return edit_conversation(self._connection, body)
         return None
 
-    def _update_session(self, changes: JsonObject) -> Refusal | None:
+    def _update_session(self, changes: JsonObject) -> ErrorBody | None:
         refusal = self._connection.session.update(
             changes,
-            voice_is_heard=any(item.spoken and item.audio for item in self._connection.memory),
+            has_agent_audio=any(
+                item.is_spoken and item.audio for item in self._connection.conversation
+            ),
         )
         if refusal is None:
             self._turns.configure()
-            self._connection.tell("session.updated", session=self.session)
+            self._connection.send_new("session.updated", session=self.session)
         return refusal
 
-    def _refuse(self, request: Request | BadRequest, refusal: Refusal) -> None:
-        self.complaints.append(
-            Complaint(request.type, refusal.code, refusal.message, refusal.param, request.event_id)
+    def _refuse(self, request: ClientRequest | InvalidClientRequest, refusal: ErrorBody) -> None:
+        self.sent_errors.append(
+            SentError(request.type, refusal.code, refusal.message, refusal.param, request.event_id)
         )
-        self._tell_error(refusal, request.event_id)
+        self._send_error(refusal, request.event_id)
 
-    def _tell_error(self, refusal: Refusal, event_id: str | None) -> None:
+    def _send_error(self, refusal: ErrorBody, event_id: str | None) -> None:
         error = {
             "type": refusal.type,
             "code": refusal.code,
@@ -329,4 +342,4 @@ class RealtimePeer:
             "param": refusal.param,
             "event_id": event_id,
         }
-        self._connection.tell("error", error=error)
+        self._connection.send_new("error", error=error)

@@ -1,42 +1,39 @@
-"""What the simulated model says, and how fast: plain values that a test gives."""
+"""What the simulated model says: plain values, given by a test."""
 
-from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
-from twilio_realtime_core.machine.units import MS
+from .conversation import StoredItem
 
-from .memory import ConversationItem
-
-__all__ = ["FunctionCall", "Pace", "Reply", "ReplyItem", "ResponseRequest", "Speech", "Text"]
+__all__ = ["FunctionCallReply", "Reply", "ReplyItem", "ResponseRequest", "SpokenReply", "TextReply"]
 
 
-def _count_bytes(audio: bytes) -> str:
+def _format_audio(audio: bytes) -> str:
     return f"<{len(audio)} bytes>"
 
 
 @frozen
-class Speech:
-    """An assistant message that is spoken.
+class SpokenReply:
+    """A spoken message of the assistant.
 
-    `audio` is G.711 µ-law at 8 kHz. The model makes sound in tokens of 50 ms, so silence fills
-    the last one. In a response whose modality is text, only the transcript is written.
+    `audio` is G.711 µ-law at 8 kHz. The model generates audio in tokens of 50 ms, so the last one
+    is filled with silence. In a text response only the transcript is sent, as text.
     """
 
-    audio: bytes = field(repr=_count_bytes)
+    audio: bytes = field(repr=_format_audio)
     transcript: str
 
 
 @frozen
-class Text:
-    """An assistant message that is written."""
+class TextReply:
+    """A text message of the assistant."""
 
     text: str
 
 
 @frozen
-class FunctionCall:
+class FunctionCallReply:
     """A call of one of the client's functions. `arguments` is JSON in a string; a `call_id` of
     `None` is drawn from the seed."""
 
@@ -45,15 +42,15 @@ class FunctionCall:
     call_id: str | None = None
 
 
-ReplyItem: TypeAlias = Speech | Text | FunctionCall
+ReplyItem: TypeAlias = SpokenReply | TextReply | FunctionCallReply
 
 
 @frozen
 class Reply:
     """One response: its items, and how it ends.
 
-    Any end but a completed one leaves its last item `incomplete`. `reason` is `max_output_tokens`
-    or `content_filter` for an incomplete response; `error` the `type`, `code` and `message` of a
+    Unless it is completed, its last item is `incomplete`. `reason` is `max_output_tokens` or
+    `content_filter` for an incomplete response; `error` is the `type`, `code` and `message` of a
     failed one.
     """
 
@@ -64,7 +61,7 @@ class Reply:
 
     @classmethod
     def incomplete(cls, *items: ReplyItem, reason: str = "max_output_tokens") -> "Reply":
-        """A response that stops before its end."""
+        """Return a response that stops before its end."""
         return cls(items, "incomplete", reason)
 
     @classmethod
@@ -75,81 +72,20 @@ class Reply:
         code: str | None = None,
         message: str = "The server had an error while processing your request. Sorry about that!",
     ) -> "Reply":
-        """A response that fails, as a rule before it has said anything."""
+        """Return a response that fails, usually before its first item."""
         return cls(items, "failed", None, (error_type, code, message))
 
 
 @frozen
 class ResponseRequest:
-    """What a response is made from, for a test that decides by it what is said.
+    """What a response is generated from, for a test that chooses the reply by it.
 
-    `number` counts responses from 0. `params` is the client's `response.create.response`, empty
-    where turn detection asks. `conversation` is the default conversation as it stands (not a copy
-    of its items), and `out_of_band` whether the response stays out of it.
+    `number` counts responses from 0. `params` is the client's `response.create.response`, empty for
+    a response to a turn. `conversation` holds the items of the default conversation (not copies),
+    and `is_out_of_band` says whether the response stays out of it.
     """
 
     number: int
     params: dict[str, Any]
-    conversation: tuple[ConversationItem, ...]
-    out_of_band: bool = False
-
-
-@frozen
-class Pace:
-    """How fast the server works, in ns unless it says ms. The defaults are those seen of
-    `gpt-realtime` in recorded sessions."""
-
-    opened_ns: int = 4 * MS
-    """From the opening to `session.created`."""
-    answer_ns: int = 2 * MS
-    """What each client event but an append takes; they are worked through one by one."""
-    created_ns: int = 20 * MS
-    """From `response.create` to `response.created`. A turn's own response comes at once."""
-    item_ns: int = 300 * MS
-    """From `response.created` to the first item, if it is spoken."""
-    text_ns: int = 195 * MS
-    """From `response.created` to the first item, if it is written."""
-    next_item_ns: int = 50 * MS
-    """From one item to the next."""
-    transcript_ns: int = 8 * MS
-    """From an item to its first transcript deltas."""
-    audio_ns: int = 120 * MS
-    """From there to its first audio."""
-    token_ns: int = 12 * MS
-    """From one delta of written text, or of a call's arguments, to the next."""
-    speed: float = 5.0
-    """How many times faster than real time audio is made."""
-    first_sizes_ms: tuple[int, ...] = (100, 150)
-    """The first audio deltas."""
-    size_ms: int = 250
-    """The audio deltas after these."""
-    last_ms: int = 750
-    """With less than this left, the rest comes in one delta."""
-    interrupt_ns: int = 2 * MS
-    """From `speech_started` to the end of the response that it interrupts."""
-    cancelled_ns: int = 0
-    """From a cut response's last item to its `response.done`; its place is free before that, so
-    that the next response may be created first."""
-    rate_limits_ns: int = 35 * MS
-    """From `response.done` to `rate_limits.updated`."""
-    transcription_ns: int = 1200 * MS
-    """From a committed turn to its transcription, where it is not live."""
-    ping_ns: int = 20_260 * MS
-    """From one WebSocket ping to the next."""
-
-    def sizes(self, total_ms: int) -> Iterator[int]:
-        """How a spoken item of `total_ms` is cut into deltas (ms)."""
-        left = total_ms
-        for size in self.first_sizes_ms:
-            if left > 0:
-                yield min(size, left)
-                left -= size
-        while left >= self.last_ms:
-            yield self.size_ms
-            left -= self.size_ms
-        if left > 0:
-            yield left
-
-    def making(self, duration_ms: int) -> int:
-        """How long it takes to make so much audio (ns)."""
-        return round(duration_ms * MS / self.speed)
+    conversation: tuple[StoredItem, ...]
+    is_out_of_band: bool = False

@@ -1,4 +1,4 @@
-"""What the simulated Realtime server writes: events, and the ids in them."""
+"""Events of the simulated Realtime server, and the ids in them."""
 
 import random
 import string
@@ -9,23 +9,24 @@ from attrs import frozen
 
 from twilio_realtime_core.machine.units import SECOND
 
-from ..world.event_queue import Agenda
+from .event_queue import EventQueue
 
-__all__ = ["EventWriter", "ServerEvent"]
+__all__ = ["ServerEvent", "ServerEventWriter"]
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
-_EPOCH = 1_576_800_000
-"""Where the time in an id begins (unix seconds)."""
+_ID_EPOCH_S = 1_576_800_000
+"""The epoch of the time in an id (unix seconds)."""
 
-_PADDED = 16
-"""Text deltas are padded to a multiple of so many characters, so that their size tells nothing."""
+_PADDED_CHARACTERS = 16
+"""Text deltas are padded to a multiple of this many characters, so that their size reveals
+nothing."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 @frozen
 class ServerEvent:
-    """An event of the server. `body` is the JSON object that is sent; it is never changed."""
+    """An event of the server. `body` is the JSON object to send; it never changes."""
 
     body: dict[str, Any]
 
@@ -35,53 +36,53 @@ class ServerEvent:
         return str(self.body["type"])
 
     def encode(self) -> str:
-        """The event as one text message."""
+        """Return the event as a text message."""
         return _encode(self.body).decode()
 
 
-class EventWriter:
-    """Makes events with ids as the server makes them: a prefix, five base-62 digits of the second
-    they were made in, and sixteen that are random (drawn from `seed`)."""
+class ServerEventWriter:
+    """Makes events with ids in the server's format: a prefix, five base-62 digits for the second in
+    which the id was made, and sixteen random ones (drawn from `seed`)."""
 
-    def __init__(self, agenda: Agenda, seed: int, unix_s: int) -> None:
-        self._agenda = agenda
-        self._unix_s = unix_s
+    def __init__(self, event_queue: EventQueue, seed: int, unix_s: int) -> None:
+        self._event_queue = event_queue
+        self._start_unix_s = unix_s
         # Ids need to differ, not to be secret; and a run must be repeatable.
         self._random = random.Random(seed)  # noqa: S311
-        self._noise = "".join(self._random.choices(_ALPHABET, k=64))
-        self._second = -1
-        self._digits = ""
+        self._padding = "".join(self._random.choices(_ALPHABET, k=64))
+        self._id_unix_s = -1
+        self._id_digits = ""
 
     @property
     def unix_s(self) -> int:
         """The time of day of the simulated server (unix seconds)."""
-        return self._unix_s + self._agenda.now // SECOND
+        return self._start_unix_s + self._event_queue.now // SECOND
 
-    def id(self, prefix: str) -> str:
-        """A new id, such as `item_E6U0xpLmn5e80rVGpEeKv`."""
-        if self._second != self.unix_s:
-            self._second = self.unix_s
-            self._digits = _base_62(self._second - _EPOCH)
-        return f"{prefix}_{self._digits}{self._tail()}"
+    def new_id(self, prefix: str) -> str:
+        """Return a new id, such as `item_E6U0xpLmn5e80rVGpEeKv`."""
+        if self._id_unix_s != self.unix_s:
+            self._id_unix_s = self.unix_s
+            self._id_digits = _base_62(self._id_unix_s - _ID_EPOCH_S)
+        return f"{prefix}_{self._id_digits}{self._new_id_tail()}"
 
-    def call_id(self) -> str:
-        """A new id of a function call; it tells no time."""
-        return f"call_{self._tail()}"
+    def new_call_id(self) -> str:
+        """Return a new id of a function call; it contains no time."""
+        return f"call_{self._new_id_tail()}"
 
-    def ping_payload(self) -> bytes:
-        """The four bytes of a keepalive ping."""
+    def new_ping_payload(self) -> bytes:
+        """Return the four bytes of a keepalive ping."""
         return self._random.randbytes(4)
 
-    def event(self, type_: str, /, **fields: object) -> ServerEvent:
-        """An event with an id of its own; its fields in the order given."""
-        return ServerEvent({"type": type_, "event_id": self.id("event"), **fields})
+    def make_event(self, type_: str, /, **fields: object) -> ServerEvent:
+        """Return an event with a new id; its fields in the order given."""
+        return ServerEvent({"type": type_, "event_id": self.new_id("event"), **fields})
 
-    def delta(self, type_: str, text: str, /, **fields: object) -> ServerEvent:
-        """A delta of text, padded."""
-        padding = self._noise[: -len(text) % _PADDED]
-        return self.event(type_, **fields, delta=text, obfuscation=padding)
+    def make_delta(self, type_: str, text: str, /, **fields: object) -> ServerEvent:
+        """Return a delta of text, padded."""
+        padding = self._padding[: -len(text) % _PADDED_CHARACTERS]
+        return self.make_event(type_, **fields, delta=text, obfuscation=padding)
 
-    def _tail(self) -> str:
+    def _new_id_tail(self) -> str:
         return "".join(self._random.choices(_ALPHABET, k=16))
 
 

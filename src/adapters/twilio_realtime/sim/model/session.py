@@ -1,11 +1,11 @@
-"""The session of the simulated server: its settings, and what an update does to them."""
+"""The session of the simulated server: its settings, and the effect of updates."""
 
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from .audio_formats import AudioFormat, format_of
-from .schema import JsonObject, Refusal
-from .vad import TurnDetection
+from .audio_formats import AudioFormat, format_from_wire
+from .schema import ErrorBody, JsonObject
+from .vad import VadSettings
 
 __all__ = ["RealtimeSession"]
 
@@ -18,7 +18,7 @@ _SERVER_VAD: Final[JsonObject] = {
     "create_response": True,
     "interrupt_response": True,
 }
-"""As `session.created` of `gpt-realtime` shows it; the reference says 500 ms of silence."""
+"""As in `session.created` of `gpt-realtime`; the API reference says 500 ms of silence."""
 
 _SEMANTIC_VAD: Final[JsonObject] = {
     "type": "semantic_vad",
@@ -30,8 +30,8 @@ _TURN_DETECTION: Final = {"server_vad": _SERVER_VAD, "semantic_vad": _SEMANTIC_V
 
 
 class RealtimeSession:
-    """`wire` is the session as the server sends it, in the server's order of keys. Updates replace
-    the object and never change it, so it may be put into an event as it is."""
+    """The session. `wire` is the session as the server sends it, in the server's order of keys.
+    Updates replace the object and never change it, so it can be put into an event as it is."""
 
     def __init__(self, model: str) -> None:
         self.wire: JsonObject = {
@@ -66,22 +66,22 @@ class RealtimeSession:
 
     @property
     def input_format(self) -> AudioFormat:
-        """How the client's audio comes."""
-        return format_of(self._input["format"])
+        """The format of the client's audio."""
+        return format_from_wire(self._input["format"])
 
     @property
-    def turn_detection(self) -> TurnDetection | None:
-        """When a turn starts and stops; `None`: the client says so."""
-        return TurnDetection.of(self._vad) if self._vad else None
+    def turn_detection(self) -> VadSettings | None:
+        """The settings of voice activity detection; `None` if the client commits turns."""
+        return VadSettings.from_wire(self._vad) if self._vad else None
 
     @property
-    def creates_responses(self) -> bool:
-        """Whether the end of a turn asks for a response."""
+    def is_creating_responses(self) -> bool:
+        """Whether the end of a turn creates a response."""
         return bool(self._vad.get("create_response"))
 
     @property
-    def interrupts_responses(self) -> bool:
-        """Whether the start of a turn cancels the response that is being made."""
+    def is_interrupting_responses(self) -> bool:
+        """Whether the start of a turn cancels the active response."""
         return bool(self._vad.get("interrupt_response"))
 
     @property
@@ -90,32 +90,34 @@ class RealtimeSession:
         return cast("int | None", self._vad.get("idle_timeout_ms"))
 
     @property
-    def transcriber(self) -> str | None:
+    def transcription_model(self) -> str | None:
         """The model that transcribes the caller, if one does."""
         transcription: JsonObject | None = self._input["transcription"]
         return None if transcription is None else str(transcription["model"])
 
-    def begin(self, session_id: str, expires_at: int) -> None:
-        """The connection is open; the session ends at `expires_at` (unix seconds)."""
+    def open(self, session_id: str, expires_at: int) -> None:
+        """Start the session, which ends at `expires_at` (unix seconds)."""
         self.wire = {**self.wire, "id": session_id, "expires_at": expires_at}
 
-    def update(self, changes: Mapping[str, Any], *, voice_is_heard: bool) -> Refusal | None:
-        """Take over the fields of a checked `session.update`, all or none.
+    def update(self, changes: Mapping[str, Any], *, has_agent_audio: bool) -> ErrorBody | None:
+        """Apply the fields of a validated `session.update`, all or none; return why it is refused,
+        if it is.
 
-        Once the conversation holds audio of the assistant (`voice_is_heard`) the voice is fixed;
-        so is the model always, and tracing once it is on (API reference, `session.update`).
+        Once the conversation holds audio of the assistant (`has_agent_audio`) the voice is fixed.
+        The model is always fixed, and so is tracing once it is on (API reference,
+        `session.update`).
         """
         output = changes.get("audio", {}).get("output", {})
-        if voice_is_heard and output.get("voice", self._voice) != self._voice:
+        if has_agent_audio and output.get("voice", self._voice) != self._voice:
             message = "Cannot update a conversation's voice if assistant audio is present."
-            return Refusal("cannot_update_voice", message, "session.audio.output.voice")
+            return ErrorBody("cannot_update_voice", message, "session.audio.output.voice")
         if changes.get("model", self.wire["model"]) != self.wire["model"]:
-            return _fixed("model")
+            return _cannot_change("model")
         if self.wire["tracing"] and changes.get("tracing", self.wire["tracing"]) not in (
             None,
             self.wire["tracing"],
         ):
-            return _fixed("tracing")
+            return _cannot_change("tracing")
         self.wire = _merge(self.wire, changes)
         return None
 
@@ -125,7 +127,7 @@ class RealtimeSession:
 
     @property
     def _vad(self) -> JsonObject:
-        """The settings of turn detection; empty if there is none."""
+        """The settings of turn detection; empty if it is off."""
         return cast(JsonObject, self._input["turn_detection"] or {})
 
     @property
@@ -133,21 +135,22 @@ class RealtimeSession:
         return self.wire["audio"]["output"]["voice"]
 
 
-def _fixed(field: str) -> Refusal:
+def _cannot_change(field: str) -> ErrorBody:
     path = f"session.{field}"
-    return Refusal("invalid_value", f"'{path}' cannot be changed.", path)
+    return ErrorBody("invalid_value", f"'{path}' cannot be changed.", path)
 
 
 def _merge(old: JsonObject, changes: Mapping[str, Any]) -> JsonObject:
-    """Only the fields given change; `audio`, and its two sides, are merged in turn."""
+    """Return the settings with only the given fields changed; `audio`, and its two directions, are
+    merged in turn."""
     merged = dict(old)
     for name, value in changes.items():
-        merged[name] = value if value is None else _take_over(name, old.get(name), value)
+        merged[name] = value if value is None else _complete_field(name, old.get(name), value)
     return merged
 
 
-def _take_over(name: str, old: Any, value: Any) -> Any:
-    """The value of a field, completed by what the server adds."""
+def _complete_field(name: str, old: Any, value: Any) -> Any:
+    """Return the value of a field, completed by what the server adds."""
     match name:
         case "audio" | "input" | "output":
             return _merge(old, value)
@@ -158,7 +161,7 @@ def _take_over(name: str, old: Any, value: Any) -> Any:
         case "format" if value["type"] == "audio/pcm":
             return {"type": "audio/pcm", "rate": 24000}
         case "tools":
-            return [_in_order(tool) for tool in value]
+            return [_order_tool_fields(tool) for tool in value]
         case _:
             return value
 
@@ -168,7 +171,7 @@ def _merge_turn_detection(old: JsonObject | None, changes: JsonObject) -> JsonOb
     return {**(old if old and same_kind else _TURN_DETECTION[changes["type"]]), **changes}
 
 
-def _in_order(tool: JsonObject) -> JsonObject:
+def _order_tool_fields(tool: JsonObject) -> JsonObject:
     order = ("type", "name", "description", "parameters")
     first = {name: tool[name] for name in order if name in tool}
     return {**first, **tool}

@@ -1,18 +1,18 @@
-"""The transcription of the caller's turns: what a test says was heard, in the server's events."""
+"""The transcription of the caller's turns: transcripts given by a test, in the server's events."""
 
 from collections import deque
 from typing import Any
 
 from twilio_realtime_core.machine.units import MS
 
-from .memory import ConversationItem
-from .output_items import Step, Steps, split_tokens
-from .server_events import EventWriter
+from .conversation import StoredItem
+from .output_items import DelayOrEvent, PacedEvents, split_tokens
+from .server_events import ServerEventWriter
 
-__all__ = ["Transcription"]
+__all__ = ["TurnTranscription"]
 
 _LIVE_MODELS = ("gpt-realtime-whisper", "gpt-live-transcribe")
-"""Those that write while the caller still speaks."""
+"""Models that transcribe while the caller still speaks."""
 
 _WORD_NS = 300 * MS
 """Between live deltas while the caller speaks: the pace of speech."""
@@ -20,18 +20,18 @@ _WORD_NS = 300 * MS
 _DELTA_NS = 30 * MS
 """Between deltas after that."""
 
-_TYPE = "conversation.item.input_audio_transcription"
+_TYPE_PREFIX = "conversation.item.input_audio_transcription"
 
 
-class Transcription:
-    """That of one turn. `transcript` of `None` is one that fails.
+class TurnTranscription:
+    """The transcription of one turn. A `transcript` of `None` is one that fails.
 
-    `live` are the steps from the start of speech, `finish` those from the commit; steps are events
-    to send now and nanoseconds to wait.
+    `while_speaking` yields its events from the start of speech, `after_commit` those from the
+    commit: events to send now, and nanoseconds to wait.
     """
 
     def __init__(
-        self, item_id: str, model: str, transcript: str | None, writer: EventWriter
+        self, item_id: str, model: str, transcript: str | None, writer: ServerEventWriter
     ) -> None:
         self._item_id = item_id
         self._model = model
@@ -39,55 +39,59 @@ class Transcription:
         self._writer = writer
         self._tokens = deque(split_tokens(transcript or ""))
 
-    def live(self) -> Steps:
-        """What comes while the caller speaks: all but the last word, from a model that can."""
+    def while_speaking(self) -> PacedEvents:
+        """Yield all words but the last while the caller speaks, if the model is live."""
         while self._model in _LIVE_MODELS and len(self._tokens) > 1:
             yield _WORD_NS
-            yield self._delta()
+            yield self._take_delta()
 
-    def finish(self, item: ConversationItem, delay: int) -> Steps:
-        """What comes after the turn was committed as `item`; `delay` ns if it was not live."""
-        yield _DELTA_NS if self._model in _LIVE_MODELS else delay
+    def after_commit(self, item: StoredItem, delay_ns: int) -> PacedEvents:
+        """Yield the rest after the turn was committed as `item`, after `delay_ns` if the model is
+        not live."""
+        yield _DELTA_NS if self._model in _LIVE_MODELS else delay_ns
         while self._tokens:
-            yield self._delta()
+            yield self._take_delta()
             yield _DELTA_NS
         if self._transcript is None:
-            yield self._failed()
+            yield self._make_failure()
             return
-        item.transcribe(self._transcript)
-        yield self._writer.event(
-            f"{_TYPE}.completed",
+        item.set_transcript(self._transcript)
+        yield self._writer.make_event(
+            f"{_TYPE_PREFIX}.completed",
             item_id=self._item_id,
             content_index=0,
             transcript=self._transcript,
             usage=self._usage(item.audio_ms),
         )
 
-    def _delta(self) -> Step:
+    def _take_delta(self) -> DelayOrEvent:
         token = self._tokens.popleft()
-        return self._writer.delta(f"{_TYPE}.delta", token, item_id=self._item_id, content_index=0)
+        return self._writer.make_delta(
+            f"{_TYPE_PREFIX}.delta", token, item_id=self._item_id, content_index=0
+        )
 
-    def _failed(self) -> Step:
+    def _make_failure(self) -> DelayOrEvent:
         error = {
             "type": "server_error",
             "code": None,
             "message": f"Input transcription failed for item '{self._item_id}'.",
             "param": None,
         }
-        return self._writer.event(
-            f"{_TYPE}.failed", item_id=self._item_id, content_index=0, error=error
+        return self._writer.make_event(
+            f"{_TYPE_PREFIX}.failed", item_id=self._item_id, content_index=0, error=error
         )
 
     def _usage(self, audio_ms: int) -> dict[str, Any]:
-        """Whole seconds of speech, or a token for each 100 ms, as the model is paid for."""
+        """Return the usage as the model is billed: whole seconds of speech, or a token for each 100
+        ms."""
         words = len(split_tokens(self._transcript or ""))
         if self._model in (*_LIVE_MODELS, "whisper-1"):
             return {"type": "duration", "seconds": -(-audio_ms // 1000) if words else 0}
-        heard = audio_ms // 100
+        audio_tokens = audio_ms // 100
         return {
             "type": "tokens",
-            "total_tokens": heard + words,
-            "input_tokens": heard,
-            "input_token_details": {"text_tokens": 0, "audio_tokens": heard},
+            "total_tokens": audio_tokens + words,
+            "input_tokens": audio_tokens,
+            "input_token_details": {"text_tokens": 0, "audio_tokens": audio_tokens},
             "output_tokens": words,
         }

@@ -1,7 +1,7 @@
-"""The caller's part as data: what a person at the phone does, and at which cue.
+"""The caller as data: what a person at the phone does, and when.
 
-A script is a sequence of cues, taken one after the other. A cue is first waited for when what the
-one before it asked for is done: words take as long as they take to say.
+A script is a sequence of cues. The caller starts to wait for a cue when the act of the cue before
+it is done; speech takes as long as its audio.
 """
 
 from collections.abc import Sequence
@@ -16,197 +16,209 @@ from ..audio import silence
 from .player import Player
 
 __all__ = [
-    "SPEECH_LIMIT",
-    "Act",
-    "After",
-    "At",
+    "MAX_SPEECH_BYTES",
+    "AfterDelay",
+    "AtTime",
+    "CallerAct",
+    "CallerHangsUp",
+    "CallerMutes",
+    "CallerPressesKey",
+    "CallerSays",
+    "CallerScript",
+    "CallerUnmutes",
+    "CallerVoice",
     "Cue",
-    "HangUp",
-    "Mute",
-    "Press",
-    "Say",
-    "Script",
-    "Unmute",
-    "Voice",
-    "WhenHeard",
-    "WhenQuiet",
+    "WhenAgentHeard",
+    "WhenAgentQuiet",
 ]
 
-SPEECH_LIMIT: Final = 10 * 60 * SECOND // SAMPLE_NS
-"""Bytes that a caller can have to say at a time: ten minutes, as much as can wait to be heard."""
+MAX_SPEECH_BYTES: Final = 10 * 60 * SECOND // SAMPLE_NS
+"""The most bytes that the caller can have left to say: ten minutes, as much as Twilio queues in the
+other direction."""
 
 
-def _check_key(press: "Press", attribute: "Attribute[str]", digit: str) -> None:
-    del press, attribute
+def _check_key(act: "CallerPressesKey", attribute: "Attribute[str]", digit: str) -> None:
+    del act, attribute
     if len(digit) != 1 or digit not in "0123456789*#ABCD":
-        raise LocalProtocolError("no key of a telephone")
+        raise LocalProtocolError("the key must be one of 0123456789*#ABCD")
 
 
-def _check_length(say: "Say", attribute: "Attribute[bytes]", audio: bytes) -> None:
-    del say, attribute
-    if len(audio) > SPEECH_LIMIT:
-        raise LocalProtocolError(f"more than {SPEECH_LIMIT} bytes to say")
+def _check_length(act: "CallerSays", attribute: "Attribute[bytes]", audio: bytes) -> None:
+    del act, attribute
+    if len(audio) > MAX_SPEECH_BYTES:
+        raise LocalProtocolError(f"speech must not be longer than {MAX_SPEECH_BYTES} bytes")
 
 
-# What the caller does.
+# Acts.
 
 
 @frozen
-class Say:
-    """Speak: µ-law audio, in frames of 20 ms from the next one on; at most `SPEECH_LIMIT`."""
+class CallerSays:
+    """The caller speaks: µ-law audio, in frames of 20 ms from the next frame on.
+
+    Raises `LocalProtocolError` for more than `MAX_SPEECH_BYTES`.
+    """
 
     audio: bytes = field(repr=False, validator=_check_length)
 
 
 @frozen
-class Press:
-    """Press a key: one of `0123456789*#ABCD` (`LocalProtocolError`: no such key)."""
+class CallerPressesKey:
+    """The caller presses a key, one of `0123456789*#ABCD` (`LocalProtocolError`: no such key)."""
 
     digit: str = field(validator=_check_key)
 
 
 @frozen
-class Mute:
-    """Mute the phone: it sends silence, and what is said meanwhile is lost."""
+class CallerMutes:
+    """The caller mutes the phone: it sends silence, and what they say meanwhile is lost."""
 
 
 @frozen
-class Unmute:
-    """The opposite."""
+class CallerUnmutes:
+    """The caller unmutes the phone."""
 
 
 @frozen
-class HangUp:
-    """End the call."""
+class CallerHangsUp:
+    """The caller ends the call."""
 
 
-Act: TypeAlias = Say | Press | Mute | Unmute | HangUp
+CallerAct: TypeAlias = CallerSays | CallerPressesKey | CallerMutes | CallerUnmutes | CallerHangsUp
 
 
-# When.
-
-
-@frozen
-class At:
-    """`ns` after the stream began, or as soon as the act before is done."""
-
-    ns: int
-    act: Act
+# Cues.
 
 
 @frozen
-class After:
-    """`ns` after the act before is done."""
+class AtTime:
+    """Act `at_ns` after the stream started, or as soon as the act before is done."""
 
-    ns: int
-    act: Act
+    at_ns: int
+    act: CallerAct
 
 
 @frozen
-class WhenHeard:
-    """When the caller has heard `ms` milliseconds of the agent since the act before was done.
+class AfterDelay:
+    """Act `delay_ns` after the act before is done."""
 
-    0 stands for the agent's first sound. This is how a caller interrupts.
+    delay_ns: int
+    act: CallerAct
+
+
+@frozen
+class WhenAgentHeard:
+    """Act when the caller has heard `heard_ms` of the agent since the act before was done.
+
+    0 stands for the agent's first byte. Use it to interrupt.
     """
 
-    ms: int
-    act: Act
+    heard_ms: int
+    act: CallerAct
 
 
 @frozen
-class WhenQuiet:
-    """When the agent has been heard since the act before was done, and then was silent for `ns`.
+class WhenAgentQuiet:
+    """Act when the agent has been heard since the act before was done, and then was silent for
+    `silence_ns`.
 
-    This is how a caller waits for his turn. A pause of the agent must be shorter.
+    Use it to take turns; pauses within the agent's speech must be shorter.
     """
 
-    ns: int
-    act: Act
+    silence_ns: int
+    act: CallerAct
 
 
-Cue: TypeAlias = At | After | WhenHeard | WhenQuiet
+Cue: TypeAlias = AtTime | AfterDelay | WhenAgentHeard | WhenAgentQuiet
 
-_BYTES_A_MS = 8
+_BYTES_PER_MS = 8
 _SILENT_FRAME = silence(FRAME_SAMPLES)
 
 
 @define(eq=False)
-class Voice:
-    """What the caller has still to say, cut into frames; with `record`, what he has said."""
+class CallerVoice:
+    """The audio that the caller has left to say, cut into frames. With `record_audio` it keeps what
+    was sent."""
 
-    record: bool
-    muted: bool = field(init=False, default=False)
-    said: bytearray = field(init=False, factory=bytearray)
-    _speech: bytearray = field(init=False, factory=bytearray)
+    record_audio: bool
+    is_muted: bool = field(init=False, default=False)
+    """Whether the phone sends silence."""
+    sent_audio: bytearray = field(init=False, factory=bytearray)
+    """The audio of every frame so far, if it is recorded."""
+    _unsaid_audio: bytearray = field(init=False, factory=bytearray)
 
     @property
-    def remaining(self) -> int:
-        """Bytes not yet said."""
-        return len(self._speech)
+    def remaining_bytes(self) -> int:
+        """How many bytes are left to say."""
+        return len(self._unsaid_audio)
 
-    def say(self, audio: bytes) -> None:
+    def enqueue(self, audio: bytes) -> None:
         """Say `audio` after everything else."""
-        self._speech += audio
+        self._unsaid_audio += audio
 
-    def next_frame(self) -> bytes:
-        """The next 20 ms: silence while muted, when what would have been said is lost."""
-        if not self._speech:
+    def take_frame(self) -> bytes:
+        """Remove and return the next 20 ms of audio. A muted caller sends silence instead."""
+        if not self._unsaid_audio:
             audio = _SILENT_FRAME
         else:
-            audio = bytes(self._speech[:FRAME_SAMPLES]).ljust(FRAME_SAMPLES, _SILENT_FRAME[:1])
-            del self._speech[:FRAME_SAMPLES]
-            if self.muted:
+            audio = bytes(self._unsaid_audio[:FRAME_SAMPLES]).ljust(
+                FRAME_SAMPLES, _SILENT_FRAME[:1]
+            )
+            del self._unsaid_audio[:FRAME_SAMPLES]
+            if self.is_muted:
                 audio = _SILENT_FRAME
-        if self.record:
-            self.said += audio
+        if self.record_audio:
+            self.sent_audio += audio
         return audio
 
 
 @define(eq=False)
-class Script:
-    """Cues, and how far the call has come in them."""
+class CallerScript:
+    """The cues of a call, and how many of them have been taken."""
 
     cues: Sequence[Cue]
-    _taken: int = field(init=False, default=0)
-    _began_ns: int = field(init=False, default=0)
-    _since_ns: int = field(init=False, default=0)
-    _heard: int = field(init=False, default=0)
-    _speaking: bool = field(init=False, default=False)
+    _next_index: int = field(init=False, default=0)
+    _stream_start_ns: int = field(init=False, default=0)
+    _last_act_ns: int = field(init=False, default=0)
+    _heard_bytes: int = field(init=False, default=0)
+    _is_speaking: bool = field(init=False, default=False)
 
-    def begin(self, now: int) -> None:
-        """The stream begins at `now` (ns)."""
-        self._began_ns = self._since_ns = now
+    def start(self, now: int) -> None:
+        """Start the script with the stream, at `now` (ns)."""
+        self._stream_start_ns = self._last_act_ns = now
 
     def due_ns(self, player: Player) -> int | None:
-        """When the next cue is due, as things stand (ns); `None`: not foreseen, or none left."""
-        if self._speaking or self._taken == len(self.cues):
+        """Return when the next cue is due as things stand (ns); `None` if that cannot be foreseen
+        or no cue is left."""
+        if self._is_speaking or self._next_index == len(self.cues):
             return None
-        match self.cues[self._taken]:
-            case At(ns):
-                return max(self._began_ns + ns, self._since_ns)
-            case After(ns):
-                return self._since_ns + ns
-            case WhenHeard(ms):
-                return player.when_heard(self._heard + max(1, ms * _BYTES_A_MS))
-            case WhenQuiet(ns) if player.total > self._heard:
-                return max(player.end_ns, self._since_ns) + ns
+        match self.cues[self._next_index]:
+            case AtTime(at_ns):
+                return max(self._stream_start_ns + at_ns, self._last_act_ns)
+            case AfterDelay(delay_ns):
+                return self._last_act_ns + delay_ns
+            case WhenAgentHeard(heard_ms):
+                return player.heard_at_ns(self._heard_bytes + max(1, heard_ms * _BYTES_PER_MS))
+            case WhenAgentQuiet(silence_ns) if player.total_bytes > self._heard_bytes:
+                return max(player.end_ns, self._last_act_ns) + silence_ns
             case _:
                 return None
 
-    def take(self, now: int, player: Player) -> Cue:
-        """The cue that is due. The next is waited for at once, or after `spoken`."""
-        cue = self.cues[self._taken]
-        self._taken += 1
-        self._speaking = isinstance(cue.act, Say) and bool(cue.act.audio)
-        self._begin_next(now, player)
+    def take_cue(self, now: int, player: Player) -> Cue:
+        """Remove and return the cue that is due. The next one is awaited from `now` on, or from
+        `finish_speech` if this one speaks."""
+        cue = self.cues[self._next_index]
+        self._next_index += 1
+        self._is_speaking = isinstance(cue.act, CallerSays) and bool(cue.act.audio)
+        self._await_next(now, player)
         return cue
 
-    def spoken(self, now: int, player: Player) -> None:
-        """The caller has said everything he had to say."""
-        if self._speaking:
-            self._speaking = False
-            self._begin_next(now, player)
+    def finish_speech(self, now: int, player: Player) -> None:
+        """Note that the caller has said everything they had to say."""
+        if self._is_speaking:
+            self._is_speaking = False
+            self._await_next(now, player)
 
-    def _begin_next(self, now: int, player: Player) -> None:
-        self._since_ns = now
-        self._heard = player.heard_at(now)
+    def _await_next(self, now: int, player: Player) -> None:
+        self._last_act_ns = now
+        self._heard_bytes = player.heard_bytes_at(now)

@@ -1,14 +1,14 @@
-"""What is always true of a call, judged from what a bridge is told and what it asks for.
+"""The invariants of a call, judged from the inputs and outputs of its bridge alone.
 
-`Checked(Bridge(...))` takes the bridge's place anywhere and holds each of its steps against every
-invariant, one class for each; `INVARIANTS` is the list. Nothing is believed of the bridge: only its
-inputs and its outputs count, and from them `Facts` are gathered that the invariants share. Where
-a number has two classes, one says what a bridge must not do, and one what it must. The numbers have
-gaps: the other invariants compare several runs, or speak of bytes, and are not held
-step by step.
+`CheckedBridge(Bridge(...))` takes the place of a bridge and judges each step by each of
+`INVARIANTS`. The judges share a reference model of the call, `expected`. Of the core they import
+values only: they have their own decoder (`received` and `sent`), and limits are literals.
+
+Several judges can share the number of an invariant. Some numbers have no judge: these invariants
+compare several runs, or are about bytes.
 """
 
-from .checked_bridge import INVARIANTS, CallMachine, Checked, InvariantBroken
+from .checked_bridge import INVARIANTS, CallMachine, CheckedBridge, InvariantBroken
 from .step_record import Invariant
 
-__all__ = ["INVARIANTS", "CallMachine", "Checked", "Invariant", "InvariantBroken"]
+__all__ = ["INVARIANTS", "CallMachine", "CheckedBridge", "Invariant", "InvariantBroken"]

@@ -1,4 +1,4 @@
-"""`Checked`: a bridge whose every step is held against the invariants."""
+"""`CheckedBridge`: a bridge each of whose steps is judged by the invariants."""
 
 from collections.abc import Callable, Hashable
 from typing import Any, Final, Protocol
@@ -7,60 +7,65 @@ from twilio_realtime_core.commands import Command, SendEvent
 from twilio_realtime_core.config.call import CallConfig
 from twilio_realtime_core.machine.actions import Action, Peer
 from twilio_realtime_core.machine.contract import MessageMachine
-from twilio_realtime_core.protocols import realtime, twilio
 
 from ..world.world import Step
-from .audio import CallerAudio, Heard, Marks, Silence
-from .conversation import Answers, Requests
-from .facts import Facts
-from .interruptions import Attempts, Cancels, Corrections
-from .item_notifications import Items, Tools
-from .lifecycle import Contract, End, Legs, Liveness
-from .limits import Formats, Limits
-from .notifications import Copies, Notifies
+from .expected.call import ExpectedCall
+from .invariants.audio import DownlinkAudio, HeardPositions, PlaybackMarks, UplinkAudio
+from .invariants.interruptions import (
+    InterruptionCancels,
+    InterruptionCorrections,
+    InterruptionDecisions,
+)
+from .invariants.items import ItemNotifications, McpNotifications
+from .invariants.lifecycle import BoundedWaits, CallEnding, LinkOrder, TimeoutContract
+from .invariants.notifications import EventNotifications, RawNotifications
+from .invariants.queues_and_formats import PinnedFormats, QueueLimits
+from .invariants.requests import FunctionAnswers, ResponseRequests
+from .received import read_realtime, read_twilio
 from .step_record import (
-    ByKind,
-    Ends,
-    Gone,
+    Dispatch,
     Invariant,
-    Opened,
-    Ponged,
-    Started,
-    TimedOut,
-    Told,
-    value_of,
+    PongReceived,
+    SocketClosed,
+    SocketOpened,
+    StartRequested,
+    StepEnds,
+    StepRecord,
+    TimeoutHandled,
+    read_output,
 )
 
-__all__ = ["INVARIANTS", "CallMachine", "Checked", "InvariantBroken"]
+__all__ = ["INVARIANTS", "CallMachine", "CheckedBridge", "InvariantBroken"]
 
 INVARIANTS: Final[tuple[type[Invariant], ...]] = (
-    Contract,
-    Legs,
-    CallerAudio,
-    Silence,
-    Attempts,
-    Heard,
-    Corrections,
-    Marks,
-    Requests,
-    Cancels,
-    Answers,
-    Formats,
-    Limits,
-    End,
-    Liveness,
-    Notifies,
-    Copies,
-    Items,
-    Tools,
+    TimeoutContract,
+    LinkOrder,
+    UplinkAudio,
+    DownlinkAudio,
+    InterruptionDecisions,
+    HeardPositions,
+    InterruptionCorrections,
+    PlaybackMarks,
+    ResponseRequests,
+    InterruptionCancels,
+    FunctionAnswers,
+    PinnedFormats,
+    QueueLimits,
+    CallEnding,
+    BoundedWaits,
+    EventNotifications,
+    RawNotifications,
+    ItemNotifications,
+    McpNotifications,
 )
+"""In the order of their numbers."""
 
 
 class CallMachine(MessageMachine, Protocol):
-    """A bridge, or what stands for one."""
+    """A bridge, or what takes its place."""
 
     def send(self, command: Command, now: int) -> list[Action]:
-        """A command of the application."""
+        """Carry out a command of the application."""
         ...
 
 
@@ -74,100 +79,102 @@ class InvariantBroken(AssertionError):  # noqa: N818 - it says what has happened
         self.step = step
 
 
-class Checked:
-    """A bridge whose every step is checked; raises `InvariantBroken`. A `MessageMachine`.
+class CheckedBridge:
+    """A bridge each of whose steps is judged; raises `InvariantBroken`. A `MessageMachine`.
 
-    `config` is that of its calls, which says how long what is waited for.
+    `config` is that of the bridge; it holds the time limits.
     """
 
     def __init__(self, bridge: CallMachine, config: CallConfig | None = None) -> None:
         self._bridge = bridge
-        facts = Facts(config or CallConfig())
-        self._line = facts.line
-        self._liveness = Liveness(facts)
-        others = [each(facts) for each in INVARIANTS if each is not Liveness]
-        invariants = [*others, self._liveness]
-        told, asked = facts.of_the_call, facts.of_the_call[::-1]
-        self._ends = ends = Ends(invariants, (facts.line, *told))
-        to_tell = ((facts.line,), "told"), (told, "told"), (invariants, "on_input")
-        self._inputs = ByKind("inputs", to_tell, ends)
-        to_ask = (invariants, "on_output"), ((*asked, facts.line), "asked")
-        self._outputs = ByKind("outputs", to_ask, ends)
+        call = ExpectedCall(config or CallConfig())
+        links, parts = call.links, call.dependent_parts
+        self._links = links
+        self._bounded_waits = BoundedWaits(call)
+        others = [each(call) for each in INVARIANTS if each is not BoundedWaits]
+        invariants = [*others, self._bounded_waits]
+        self._step_ends = step_ends = StepEnds(invariants, (links, *parts))
+        for_input = ((links,), "apply_input"), (parts, "apply_input"), (invariants, "check_input")
+        self._inputs = Dispatch("inputs", for_input, step_ends)
+        for_output = (invariants, "check_output"), ((*parts[::-1], links), "apply_output")
+        self._outputs = Dispatch("outputs", for_output, step_ends)
         self.deadline = bridge.deadline
         """That of the bridge."""
 
     def start(self, now: int) -> list[Action]:
-        """Begin."""
-        return self._checked(self._bridge.start, Started(), now)
+        """Start the call."""
+        return self._check(self._bridge.start, StartRequested(), now)
 
     def opened(self, peer: Hashable, now: int) -> list[Action]:
         """A socket is open."""
-        return self._checked(self._bridge.opened, Opened(peer), now, peer)
+        return self._check(self._bridge.opened, SocketOpened(peer), now, peer)
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
-        """A message has come."""
-        event = twilio.decode(text) if peer is Peer.TWILIO else realtime.decode(text)
-        return self._checked(self._bridge.receive_text, event, now, peer, text)
+        """A message is received."""
+        event = read_twilio(text) if peer is Peer.TWILIO else read_realtime(text)
+        return self._check(self._bridge.receive_text, event, now, peer, text)
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
-        """A pong has come."""
-        return self._checked(self._bridge.pong, Ponged(), now, peer, payload)
+        """A pong is received."""
+        return self._check(self._bridge.pong, PongReceived(), now, peer, payload)
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
-        """A socket is gone."""
-        return self._checked(self._bridge.closed, Gone(peer), now, peer, code, reason)
+        """A socket is closed."""
+        return self._check(self._bridge.closed, SocketClosed(peer), now, peer, code, reason)
 
     def handle_timeout(self, now: int) -> list[Action]:
-        """The deadline may have come."""
-        return self._checked(self._bridge.handle_timeout, TimedOut(), now)
+        """Do what is due."""
+        return self._check(self._bridge.handle_timeout, TimeoutHandled(), now)
 
     def send(self, command: Command, now: int) -> list[Action]:
-        """A command of the application."""
+        """Carry out a command of the application."""
         event = command.event if isinstance(command, SendEvent) else command
-        return self._checked(self._bridge.send, event, now, command)
+        return self._check(self._bridge.send, event, now, command)
 
-    def must_have_ended(self, now: int) -> None:
-        """Raise `InvariantBroken` if the call goes on: its faults have stopped, somebody has hung
-        up, and the time that it was given is over."""
-        overdue = self._liveness.overdue(now)
-        if overdue is not None:
-            step = Step(now, "bridge", "must_have_ended", (), ())
-            raise InvariantBroken(Liveness.number, overdue, step)
+    def check_ended(self, now: int) -> None:
+        """Raise `InvariantBroken` if the call is not over: call it once all faults have stopped,
+        somebody has hung up, and the time for the end is over."""
+        wrong = self._bounded_waits.check_ended(now)
+        if wrong is not None:
+            step = Step(now, "bridge", "check_ended", (), ())
+            raise InvariantBroken(BoundedWaits.number, wrong, step)
 
-    def _checked(
+    def _check(
         self, method: Callable[..., list[Action]], event: object, now: int, *arguments: object
     ) -> list[Action]:
-        before = self.deadline
-        outputs = method(*arguments, now)  # misuse raises here, and has not happened
+        deadline_before = self.deadline
+        actions = method(*arguments, now)  # misuse raises here, and changes nothing
         self.deadline = self._bridge.deadline
-        told = Told(now, event, outputs, before, self.deadline, method, arguments)
-        was_live = self._line.live
-        line_told, facts_told, judges, concerned = self._inputs[type(event)]
-        for take in line_told:
-            take(told)
-        if was_live:  # afterwards nothing means anything
-            for take in facts_told:
-                take(told)
-        for judge in judges:
-            if (wrong := judge(told)) is not None:
-                raise _broken(judge, wrong, told)
-        for action in outputs:
-            value = value_of(action)
-            judges, facts_asked, bits = self._outputs[type(value)]
+        values = [read_output(each) for each in actions]
+        step = StepRecord(
+            now, event, actions, values, deadline_before, self.deadline, method, arguments
+        )
+        was_live = self._links.is_live
+        apply_to_links, apply_to_parts, checks, concerned = self._inputs[type(event)]
+        for apply in apply_to_links:
+            apply(step)
+        if was_live:  # what comes after the end has no meaning
+            for apply in apply_to_parts:
+                apply(step)
+        for check in checks:
+            if (wrong := check(step)) is not None:
+                raise _broken(check, wrong, step)
+        for value in values:
+            checks, apply_to_all, bits = self._outputs[type(value)]
             concerned |= bits
-            for judge in judges:
-                if (wrong := judge(value, told)) is not None:
-                    raise _broken(judge, wrong, told)
-            for take in facts_asked:
-                take(value, told)
-        judges, finishes = self._ends[concerned]
-        for judge in judges:
-            if (wrong := judge(told)) is not None:
-                raise _broken(judge, wrong, told)
+            for check in checks:
+                if (wrong := check(value, step)) is not None:
+                    raise _broken(check, wrong, step)
+            for apply in apply_to_all:
+                apply(value, step)
+        checks, finishes = self._step_ends[concerned]
+        for check in checks:
+            if (wrong := check(step)) is not None:
+                raise _broken(check, wrong, step)
         for finish in finishes:
-            finish(told)
-        return outputs
+            finish(step)
+        return actions
 
 
-def _broken(judge: Any, wrong: str, told: Told) -> InvariantBroken:
-    return InvariantBroken(judge.__self__.number, wrong, told.step)
+def _broken(check: Any, wrong: str, step: StepRecord) -> InvariantBroken:
+    return InvariantBroken(check.__self__.number, wrong, step.trace_step)

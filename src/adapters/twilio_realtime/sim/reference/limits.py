@@ -1,88 +1,85 @@
-"""What is always true of formats and of queues."""
+"""The limits that the documentation of the bridge states, and constants of the peers.
 
-from twilio_realtime_core.audio.pcmu import PCMU_FORMAT
-from twilio_realtime_core.downlink.playout import MAX_QUEUED_SAMPLES
-from twilio_realtime_core.machine.actions import Encodable
-from twilio_realtime_core.notifications import SessionReady
-from twilio_realtime_core.protocols import realtime
-from twilio_realtime_core.responses.requests import MAX_REQUESTS
-from twilio_realtime_core.session.pending_events import MAX_PENDING_EVENTS
+They are literals: a limit of the core that is changed by mistake is not changed here.
+"""
 
-from .client_events import plain
-from .facts import Facts
-from .links import speaks_pcmu
-from .requests import Asks
-from .speech import Speech
-from .step_record import Invariant, Told, news_of
-from .to_model import MOST_EARLY, ToModel
+from typing import Final
 
-__all__ = ["Formats", "Limits"]
+from .units import SAMPLES_PER_SECOND
 
+__all__ = [
+    "ACTIVE_RESPONSE_CODE",
+    "INACTIVITY_SAMPLES",
+    "LATE_CANCEL_CODE",
+    "MAX_EARLY_EVENTS",
+    "MAX_EARLY_SAMPLES",
+    "MAX_FUNCTION_CALLS",
+    "MAX_GAP_SAMPLES",
+    "MAX_ITEMS",
+    "MAX_NESTING",
+    "MAX_QUEUED_REQUESTS",
+    "MAX_QUEUED_SAMPLES",
+    "MAX_RESPONSES",
+    "MAX_SHOWN_CHARACTERS",
+    "MAX_TRANSCRIPT_CHARACTERS",
+    "PCMU",
+    "TWILIO_FORMAT",
+]
 
-class Formats(Invariant):
-    """Every `session.update`, and every `response.create` that names a format, pins G.711 µ-law
-    without a rate; a `session.updated` that says otherwise ends the call."""
+# Of the peers.
 
-    number = 8
-    inputs = (realtime.SessionUpdatedEvent,)
-    outputs = (
-        realtime.UpdateSession,
-        realtime.CreateResponse,
-        realtime.RawClientEvent,
-        SessionReady,
-    )
+PCMU: Final = {"type": "audio/pcmu"}
+"""G.711 µ-law in a session: it has no `rate`. (OpenAI API reference, "Realtime", `session.update`,
+https://platform.openai.com/docs/api-reference/realtime-client-events/session/update)"""
 
-    def __init__(self, facts: Facts) -> None:
-        self._line = facts.line
+TWILIO_FORMAT: Final = ("audio/x-mulaw", 8000, 1)
+"""Encoding, sample rate and channels of every stream. (Twilio documentation, "Media Streams -
+WebSocket Messages", `start`, https://www.twilio.com/docs/voice/media-streams/websocket-messages)"""
 
-    def on_output(self, value: object, told: Told) -> str | None:
-        """Judge an output."""
-        if isinstance(value, SessionReady):
-            right = speaks_pcmu(value.session)
-            return None if right else "a session of another format counts as ready"
-        return None if _is_pinned(value) else "an event that does not pin the audio format"  # type: ignore[arg-type]
+MAX_QUEUED_SAMPLES: Final = 10 * 60 * SAMPLES_PER_SECOND
+"""Audio in Twilio's queue: ten minutes, of which it discards what is beyond. (Twilio documentation,
+warning 31931, https://www.twilio.com/docs/api/errors/31931)"""
 
-    def after(self, told: Told) -> str | None:
-        """Judge the step."""
-        event = told.event
-        wrong = isinstance(event, realtime.SessionUpdatedEvent) and not speaks_pcmu(event.session)
-        return "the call goes on with another format" if wrong and self._line.live else None
+ACTIVE_RESPONSE_CODE: Final = "conversation_already_has_active_response"
+"""The code of the error for a request that has to wait until the active response is done. (OpenAI
+API reference, "Realtime", `response.create` and `error`,
+https://platform.openai.com/docs/api-reference/realtime-client-events/response/create)"""
 
+LATE_CANCEL_CODE: Final = "response_cancel_not_active"
+"""The code of the error that answers a cancel after the end of its response. (The same,
+`response.cancel`.)"""
 
-def _is_pinned(message: Encodable) -> bool:
-    match plain(message):
-        case {"type": "session.update", "session": {"audio": {"input": heard, "output": said}}}:
-            return bool(heard.get("format") == said.get("format") == PCMU_FORMAT)
-        case {"type": "session.update"}:
-            return False
-        case {"type": "response.create", "response": {"audio": {"output": {"format": named}}}}:
-            return bool(named == PCMU_FORMAT)
-        case _:
-            return True
+# Of the bridge.
 
+MAX_EARLY_SAMPLES: Final = 10 * SAMPLES_PER_SECOND
+"""Audio that waits for the session: a caller is answered too late after ten seconds."""
 
-class Limits(Invariant):
-    """Every queue has a limit: what waits for the session, what waits for its turn, and what waits
-    at Twilio."""
+MAX_EARLY_EVENTS: Final = 256
+"""Events of commands that wait for the session: a whole history that is restored."""
 
-    number = 9
-    ends = news_of(ToModel, Asks, Speech)
+MAX_QUEUED_REQUESTS: Final = 32
+"""Requests for responses that wait: the caller would listen to 32 for minutes."""
 
-    def __init__(self, facts: Facts) -> None:
-        self._to_model, self._asks, self._speech = facts.to_model, facts.asks, facts.speech
-        self._sent = 0
+MAX_RESPONSES: Final = 1024
+"""Responses that are remembered: a session of an hour, and one every four seconds."""
 
-    def after(self, told: Told) -> str | None:
-        """Judge the step."""
-        if self._to_model.samples > MOST_EARLY:
-            return f"{self._to_model.samples} samples of caller audio wait"
-        if self._to_model.events > MAX_PENDING_EVENTS:
-            return f"{self._to_model.events} events wait"
-        if (waiting := self._asks.waiting) > MAX_REQUESTS + 1:  # the automatic one needs no room
-            return f"{waiting} requests for responses wait"
-        sound = self._speech.sound
-        if sound.sent != self._sent:
-            self._sent = sound.sent
-            if sound.waiting(told.now) > MAX_QUEUED_SAMPLES:
-                return f"{sound.waiting(told.now)} samples wait to be played"
-        return None
+MAX_FUNCTION_CALLS: Final = 1024
+"""Function calls that are remembered: several for each response of an hour."""
+
+MAX_ITEMS: Final = 2048
+"""Items of a conversation that are remembered: one every two seconds of an hour."""
+
+MAX_TRANSCRIPT_CHARACTERS: Final = 100_000
+"""Characters of a transcript that are kept: an hour of fast speech has 60,000."""
+
+MAX_GAP_SAMPLES: Final = 10 * SAMPLES_PER_SECOND
+"""Silence in place of the frames of a gap: turn detection ends a turn after less than a second."""
+
+INACTIVITY_SAMPLES: Final = SAMPLES_PER_SECOND
+"""Silence where a caller who speaks sends no frames: longer than turn detection waits."""
+
+MAX_SHOWN_CHARACTERS: Final = 300
+"""Characters of a peer's words in a notification: error texts of both vendors are shorter."""
+
+MAX_NESTING: Final = 32
+"""Levels of an item of an unknown type that are kept: schemas of tools have a dozen."""

@@ -1,8 +1,9 @@
-"""One step of a bridge as its judges see it, and what judges and facts have in common.
+"""One step of a bridge as its judges see it, and the base classes of judges and of models.
 
-What a bridge is told is a value: a message of a peer, a command, or one of the values here. What
-it asks for is one as well: the message of a `Send`, the event of a `Notify`, any other action
-itself. Facts and invariants name the kinds that concern them, and hear of no others.
+The input of a step is a value: a message of a peer (see `received`), a command of the application,
+or one of the values here. So is each output: a message to a peer (see `sent`), a notification, or
+any other action itself. A model or an invariant names the types of inputs and outputs that concern
+it, and is called for these alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,192 +12,213 @@ from typing import Any, ClassVar, Final, TypeAlias, get_args
 from attrs import define, field, frozen
 
 from twilio_realtime_core.machine.actions import Action, Notify, Send
-from twilio_realtime_core.protocols import realtime
+from twilio_realtime_core.protocols.realtime import ClientEvent
 
 from ..world.world import Step
+from .sent import read_sent
 
 __all__ = [
     "CLIENT_EVENTS",
-    "ByKind",
-    "Ends",
-    "Fact",
-    "Gone",
+    "Dispatch",
+    "ExpectedState",
     "Invariant",
-    "Opened",
-    "Ponged",
-    "Started",
-    "TimedOut",
-    "Told",
+    "PongReceived",
+    "SocketClosed",
+    "SocketOpened",
+    "StartRequested",
+    "StepEnds",
+    "StepRecord",
+    "TimeoutHandled",
     "is_later",
-    "news_of",
-    "value_of",
+    "kinds_of",
+    "read_output",
 ]
 
-CLIENT_EVENTS: Final[tuple[type, ...]] = get_args(realtime.ClientEvent)
-"""Whatever may be sent to the model's server."""
+CLIENT_EVENTS: Final[tuple[type, ...]] = get_args(ClientEvent)
+"""The client events that are commands of the application."""
 
 
 @frozen
-class Started:
-    """The call begins."""
+class StartRequested:
+    """The call starts."""
 
 
 @frozen
-class Opened:
+class SocketOpened:
     """A socket is open."""
 
     peer: object
 
 
 @frozen
-class Gone:
+class SocketClosed:
     """A socket is closed, or could not be opened."""
 
     peer: object
 
 
 @frozen
-class Ponged:
-    """A pong has come."""
+class PongReceived:
+    """A pong is received."""
 
 
 @frozen
-class TimedOut:
-    """The deadline may have come."""
+class TimeoutHandled:
+    """`handle_timeout` is called, at the deadline or before."""
 
 
 @define(eq=False)
-class Told:
-    """One step: `event` is what the bridge was told at `now` (ns), `outputs` what it asked for."""
+class StepRecord:
+    """One step: its input `event` at `now` (ns), and the outputs, both as `actions` of the bridge
+    and as the `values` that the judges read."""
 
     now: int
     event: object
-    outputs: Sequence[Action]
+    actions: Sequence[Action]
+    values: Sequence[object]
     deadline_before: int | None
     deadline: int | None
     method: Callable[..., Any] = field(repr=False)
     arguments: tuple[object, ...] = field(repr=False)
 
     @property
-    def step(self) -> Step:
+    def trace_step(self) -> Step:
         """The step as a trace shows it."""
         name = self.method.__name__
-        return Step(self.now, "bridge", name, self.arguments, tuple(self.outputs))
+        return Step(self.now, "bridge", name, self.arguments, tuple(self.actions))
+
+    def has_output(self, *types: type[Any]) -> bool:
+        """Whether an output is of one of the types."""
+        return any(isinstance(each, types) for each in self.values)
 
 
-def value_of(action: Action) -> object:
-    """What an action is about."""
+def read_output(action: Action) -> object:
+    """Return the value of an output that the judges read."""
     if isinstance(action, Send):
-        return action.message
+        return read_sent(action.peer, action.message)
     return action.event if isinstance(action, Notify) else action
 
 
-def is_later(deadline: int | None, limit: int) -> bool:
-    """Whether a bridge with this deadline may do nothing until after a time (ns)."""
-    return deadline is None or deadline > limit
+def is_later(deadline: int | None, limit_ns: int) -> bool:
+    """Whether a bridge with this deadline (ns) may wait until after a time."""
+    return deadline is None or deadline > limit_ns
 
 
-class Fact:
-    """What is known of a call, told of the inputs and outputs that it names. `finish` ends the
-    steps that held any of them, or of the kinds in `ends`."""
+class ExpectedState:
+    """A part of the reference model. `finish_step` is called after steps with an input or output
+    of the types in `inputs`, `outputs` or `triggers`."""
 
     inputs: ClassVar[tuple[type, ...]] = ()
     outputs: ClassVar[tuple[type, ...]] = ()
-    ends: ClassVar[tuple[type, ...]] = ()
+    triggers: ClassVar[tuple[type, ...]] = ()
 
-    def told(self, told: Told) -> None:
-        """Take in what the bridge was told."""
+    def apply_input(self, step: StepRecord) -> None:
+        """Apply the input of a step."""
 
-    def asked(self, value: object, told: Told) -> None:
-        """Take in one thing that it asked for."""
+    def apply_output(self, value: object, step: StepRecord) -> None:
+        """Apply one output of a step."""
 
-    def finish(self, told: Told) -> None:
-        """The step is over."""
+    def finish_step(self, step: StepRecord) -> None:
+        """Reset what holds for one step only."""
 
 
 class Invariant:
-    """What must hold. The methods say what is wrong, or `None`. `after` judges the steps that held
-    anything of what concerns the invariant itself, or of the kinds in `ends`: those that can change
-    what it looks at."""
+    """A judge of one invariant. The methods return what is wrong, or `None`. `check_step` is called
+    after steps with an input or output of the types in `inputs`, `outputs` or `triggers`: those
+    that can change what it looks at."""
 
     number: ClassVar[int]
+    """The id of the invariant; several judges may share it."""
+    name: ClassVar[str]
+    """Two to five words. The first paragraph of the docstring is the sentence that holds."""
     inputs: tuple[type, ...] = ()
-    """Of a kind of invariant; one of them may need fewer, as its call is configured."""
+    """May be fewer for one judge than for its class, by the configuration of its call."""
     outputs: ClassVar[tuple[type, ...]] = ()
-    ends: ClassVar[tuple[type, ...]] = ()
+    triggers: ClassVar[tuple[type, ...]] = ()
 
-    def __init__(self, facts: Any) -> None:
-        del facts
+    def __init__(self, call: Any) -> None:
+        del call
 
-    def on_input(self, told: Told) -> str | None:
-        """What is wrong with how an input was taken, by the facts that it leaves behind."""
-        del told
+    def check_input(self, step: StepRecord) -> str | None:
+        """Judge the outputs to an input, once the model has applied the input."""
+        del step
         return None
 
-    def on_output(self, value: object, told: Told) -> str | None:
-        """What is wrong with an output, by the facts from before it."""
-        del value, told
+    def check_output(self, value: object, step: StepRecord) -> str | None:
+        """Judge an output, before the model applies it."""
+        del value, step
         return None
 
-    def after(self, told: Told) -> str | None:
-        """What is wrong now that a step is over."""
-        del told
+    def check_step(self, step: StepRecord) -> str | None:
+        """Judge the state after a step."""
+        del step
         return None
 
 
-def news_of(*facts: type[Fact]) -> tuple[type, ...]:
-    """All that changes what these know: for the `ends` of who looks at them."""
-    return tuple(kind for each in facts for kind in (*each.inputs, *each.outputs, *each.ends))
+def kinds_of(*states: type[ExpectedState]) -> tuple[type, ...]:
+    """Return all types of inputs and outputs that change these parts of the model."""
+    return tuple(kind for each in states for kind in (*each.inputs, *each.outputs, *each.triggers))
 
 
-Judge: TypeAlias = Fact | Invariant
+Judge: TypeAlias = ExpectedState | Invariant
 _Method: TypeAlias = Callable[..., Any]
 
 
-class ByKind(dict[type, tuple[Any, ...]]):
-    """What a kind of value means, for inputs or for outputs (`kinds`): for each of `groups`, which
-    are judges and the name of a method, a list of the methods of those that it concerns; and last,
-    the bits of the `ends` that it concerns."""
+class Dispatch(dict[type, tuple[Any, ...]]):
+    """The methods to call for a type of value, of `direction` `inputs` or `outputs`: a list for
+    each of `groups`, which are judges and the name of a method; and last the bits of the judges
+    that are concerned at the end of the step."""
 
     def __init__(
-        self, kinds: str, groups: Sequence[tuple[Sequence[Judge], str]], ends: "Ends"
+        self,
+        direction: str,
+        groups: Sequence[tuple[Sequence[Judge], str]],
+        step_ends: "StepEnds",
     ) -> None:
         super().__init__()
-        self._kinds = kinds
+        self._direction = direction
         self._groups = groups
-        self._ends = ends
+        self._step_ends = step_ends
 
     def __missing__(self, kind: type) -> tuple[Any, ...]:
         lists = [
             [
                 getattr(each, method)
                 for each in judges
-                if issubclass(kind, getattr(each, self._kinds))
+                if issubclass(kind, getattr(each, self._direction))
             ]
             for judges, method in self._groups
         ]
-        found = self[kind] = (*lists, self._ends.bits(kind))
+        found = self[kind] = (*lists, self._step_ends.bits(kind))
         return found
 
 
-class Ends(dict[int, tuple[list[_Method], list[_Method]]]):
-    """Who judges the end of a step, and for whom it is over, by those whom the step concerns: a
-    number with a bit for each. (Most steps concern few, and they are a great many.)"""
+class StepEnds(dict[int, tuple[list[_Method], list[_Method]]]):
+    """The methods to call at the end of a step, by the judges that the step concerns: a number with
+    a bit for each. (Most steps concern few of them, and there are many steps.)"""
 
-    def __init__(self, invariants: Sequence[Invariant], facts: Sequence[Fact]) -> None:
+    def __init__(self, invariants: Sequence[Invariant], states: Sequence[ExpectedState]) -> None:
         super().__init__()
-        self._invariants = [each for each in invariants if type(each).after is not Invariant.after]
-        self._facts = [each for each in facts if type(each).finish is not Fact.finish]
+        self._invariants = [
+            each for each in invariants if type(each).check_step is not Invariant.check_step
+        ]
+        self._states = [
+            each for each in states if type(each).finish_step is not ExpectedState.finish_step
+        ]
 
     def bits(self, kind: type) -> int:
-        """Whom a step concerns that holds a value of this kind."""
-        judges: list[Judge] = [*self._invariants, *self._facts]
-        concerns = (issubclass(kind, (*each.inputs, *each.outputs, *each.ends)) for each in judges)
-        return sum(1 << bit for bit, concerned in enumerate(concerns) if concerned)
+        """Return the bits of the judges that a value of this type concerns."""
+        judges: list[Judge] = [*self._invariants, *self._states]
+        concerns = (
+            issubclass(kind, (*each.inputs, *each.outputs, *each.triggers)) for each in judges
+        )
+        return sum(1 << bit for bit, is_concerned in enumerate(concerns) if is_concerned)
 
     def __missing__(self, bits: int) -> tuple[list[_Method], list[_Method]]:
-        judges = [each.after for bit, each in enumerate(self._invariants) if bits >> bit & 1]
-        bits_of_facts = bits >> len(self._invariants)
-        finishes = [each.finish for bit, each in enumerate(self._facts) if bits_of_facts >> bit & 1]
-        found = self[bits] = judges, finishes
+        checks = [each.check_step for bit, each in enumerate(self._invariants) if bits >> bit & 1]
+        state_bits = bits >> len(self._invariants)
+        finishes = [
+            each.finish_step for bit, each in enumerate(self._states) if state_bits >> bit & 1
+        ]
+        found = self[bits] = checks, finishes
         return found

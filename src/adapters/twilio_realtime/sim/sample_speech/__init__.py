@@ -1,4 +1,4 @@
-"""Six short utterances of a call, caller and agent, to be said and heard in simulated calls.
+"""Sample speech: six short utterances of caller and agent, for simulated calls.
 
 They are synthetic voices, 8 kHz G.711 µ-law, without silence at either end. `docs/recordings.md`
 says how they are made.
@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from ..audio import read_wav
 
-__all__ = ["NAMES", "Recording", "load"]
+__all__ = ["NAMES", "SampleSpeech", "load"]
 
 _TRANSCRIPTS = {
     "caller_question": "Could you tell me where my order is, please?",
@@ -27,12 +27,12 @@ _TRANSCRIPTS = {
 }
 
 NAMES: Final = tuple(_TRANSCRIPTS)
-"""The names that `load` knows."""
+"""The names that `load` accepts."""
 
 
 @frozen
-class Recording:
-    """One utterance: its name, its words, and its audio (bytes of µ-law, 8 kHz)."""
+class SampleSpeech:
+    """One utterance: its name, its words, and its audio (µ-law bytes, 8 kHz)."""
 
     name: str
     transcript: str
@@ -40,8 +40,8 @@ class Recording:
 
 
 @cache
-def load(name: str) -> Recording:
-    """The recording called `name`, one of `NAMES` (`KeyError`: there is none of that name)."""
+def load(name: str) -> SampleSpeech:
+    """Return the sample of a name, one of `NAMES` (`KeyError`: there is none of that name)."""
     transcript = _TRANSCRIPTS[name]
     file = files("twilio_realtime.sim.sample_speech").joinpath(f"{name}.wav")
-    return Recording(name, transcript, read_wav(file.read_bytes()))
+    return SampleSpeech(name, transcript, read_wav(file.read_bytes()))

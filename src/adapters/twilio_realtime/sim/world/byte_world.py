@@ -1,10 +1,10 @@
-"""A world of machines that speak in bytes: TCP connections, without the packets.
+"""A world of byte machines: TCP connections without the packets.
 
-- A dialled stream is `connected` at the far end one way after `Connect`, at the near end a way
-  later; one that nobody accepts is `connect_failed` after a round trip.
-- Bytes arrive in order, one way later, cut anywhere if `segment` is set.
-- After `Shutdown` the far end gets `receive_eof` behind all bytes, the near end nothing more.
-- A stream that is lost is `receive_eof` at both ends; what they still write goes nowhere.
+- A dialled stream is `connected` at the far end one way after `Connect`, and at the near end a way
+  later; one that is not accepted is `connect_failed` after a round trip.
+- Bytes arrive in order, one way later, in random pieces if `is_segmented`.
+- After `Shutdown` the far end gets `receive_eof` behind all bytes, and the near end nothing more.
+- A stream that is lost is `receive_eof` at both ends; what they still write is dropped.
 - A stream can be cut at any byte: see `cut`.
 """
 
@@ -18,112 +18,118 @@ from attrs import Factory, define, field
 from twilio_realtime_core.machine.actions import Connect, SendBytes, Shutdown
 from twilio_realtime_core.machine.contract import ByteMachine
 
-from .world import Connection, End, EndState, Link, Node, SimulationError, World
+from .world import LinkEnd, LinkEndState, Node, SimConnection, SimLink, SimulationError, World
 
 __all__ = ["ByteWorld"]
 
-_MOST_CUTS: Final = 3
-"""Cuts in one write; enough to part a header, and to part its parts."""
+_MAX_PIECE_BOUNDARIES: Final = 3
+"""Boundaries within one write: enough to split off a header, and to split the header itself."""
 
 
 @define(eq=False, kw_only=True)
 class ByteWorld(World[ByteMachine]):
-    """A world of `ByteMachine`s. With `segment` what is written arrives in pieces, cut where
-    chance says."""
+    """A world of `ByteMachine`s. With `is_segmented`, each write arrives in pieces with random
+    boundaries."""
 
-    segment: bool = False
-    _chance: Random | None = field(
+    is_segmented: bool = False
+    _boundary_random: Random | None = field(
         init=False,
         default=Factory(
-            lambda self: self.choices.stream("where writes are cut") if self.segment else None,
+            lambda self: (
+                self.choices.draw_random("where writes are cut") if self.is_segmented else None
+            ),
             takes_self=True,
         ),
     )
 
     def cut(self, name: str, peer: Hashable, after_bytes: int, *, reset: bool = False) -> None:
-        """Cut a stream once a machine has written so many bytes more to a peer, at least one: what
-        it writes after them goes nowhere.
+        """Cut a stream once a machine has written `after_bytes` more bytes to a peer, at least one:
+        what it writes after them is dropped.
 
-        With `reset` (RST), both ends are told as soon as the last of these bytes arrives, and what
-        is on its way is gone. Else (FIN), the far end is told behind these bytes, and the near end
-        behind all that the far end has written by then.
+        With `reset` (RST), both ends are notified as soon as the last of these bytes arrives, and
+        what is in transit is lost. Otherwise (FIN), the far end is notified behind these bytes, and
+        the near end behind all that the far end has written by then.
         """
-        link, side = self._link(self._node(name), peer)
+        link, side = self._link_of(self._node_named(name), peer)
         link.cuts[side] = after_bytes, reset
 
-    def sever(self, link: Link[ByteMachine]) -> None:
-        """Lose the link's connection, now: each end that knows of it gets `receive_eof`, or
+    def sever(self, link: SimLink[ByteMachine]) -> None:
+        """Lose the link's connection now: each end that takes part in it gets `receive_eof`, or
         `connect_failed`."""
-        told = [(c, side) for side, c in enumerate(link.current) if c is not None]
-        for connection, _ in told:
-            connection.lost = True
-        for connection, side in told:
-            if connection.states[side] is EndState.UNTOLD:
-                connection.states[side] = EndState.CLOSED
-                self._tell_refused(link.ends[side])
+        affected = [(c, side) for side, c in enumerate(link.connections) if c is not None]
+        for connection, _ in affected:
+            connection.is_lost = True
+        for connection, side in affected:
+            if connection.states[side] is LinkEndState.PENDING:
+                connection.states[side] = LinkEndState.CLOSED
+                self._report_refused(link.ends[side])
             else:
                 self._arrive_eof(connection, side)
 
     def _perform(self, node: Node[ByteMachine], action: object) -> None:
         match action:
             case SendBytes():
-                connection, side = self._sending(node, action.peer, "writes")
+                connection, side = self._sendable_connection(node, action.peer, "writes")
                 self._write(connection, side, action.data)
             case Connect(peer):
                 self._dial(node, peer)
             case Shutdown(peer):
                 self._shut_down(node, peer)
             case _:
-                raise SimulationError(f"{node.name} asks for {action!r}: no action of bytes")
-
-    def _write(self, connection: Connection[ByteMachine], side: int, data: bytes) -> None:
-        cut = connection.link.cuts[side]
-        left, reset = cut or (len(data) + 1, False)
-        for piece in self._pieces(data[:left]):
-            self._carry(connection, side, self._arrive_bytes, piece, size=len(piece))
-        if cut is not None:
-            connection.link.cuts[side] = max(0, left - len(data)), reset
-            if 0 < left <= len(data):
-                self._carry(
-                    connection, side, self._arrive_reset if reset else self._arrive_last_byte
+                raise SimulationError(
+                    f"{node.name} returned {action!r}, which is no action of a byte machine"
                 )
 
-    def _pieces(self, data: bytes) -> Sequence[bytes]:
-        if self._chance is None:
+    def _write(self, connection: SimConnection[ByteMachine], side: int, data: bytes) -> None:
+        cut = connection.link.cuts[side]
+        left_bytes, is_reset = cut or (len(data) + 1, False)
+        for piece in self._split(data[:left_bytes]):
+            self._transmit(connection, side, self._arrive_bytes, piece, size_bytes=len(piece))
+        if cut is not None:
+            connection.link.cuts[side] = max(0, left_bytes - len(data)), is_reset
+            if 0 < left_bytes <= len(data):
+                self._transmit(
+                    connection, side, self._arrive_reset if is_reset else self._arrive_last_byte
+                )
+
+    def _split(self, data: bytes) -> Sequence[bytes]:
+        if self._boundary_random is None:
             return (data,) if data else ()
-        cuts = [self._chance.randint(0, len(data)) for _ in range(_MOST_CUTS)]
-        return [data[a:b] for a, b in pairwise(sorted((0, len(data), *cuts))) if a < b]
+        boundaries = [
+            self._boundary_random.randint(0, len(data)) for _ in range(_MAX_PIECE_BOUNDARIES)
+        ]
+        return [data[a:b] for a, b in pairwise(sorted((0, len(data), *boundaries))) if a < b]
 
     def _shut_down(self, node: Node[ByteMachine], peer: Hashable) -> None:
-        link, side = self._link(node, peer)
-        connection = link.current[side]
+        link, side = self._link_of(node, peer)
+        connection = link.connections[side]
         if connection is None:
             raise SimulationError(f"{node.name} shuts down {peer}, which was never connected")
-        if connection.states[side] is not EndState.CLOSED:
-            connection.states[side] = EndState.CLOSED
-            self._carry(connection, side, self._arrive_eof)
+        if connection.states[side] is not LinkEndState.CLOSED:
+            connection.states[side] = LinkEndState.CLOSED
+            self._transmit(connection, side, self._arrive_eof)
 
-    def _arrive_bytes(self, connection: Connection[ByteMachine], side: int, data: bytes) -> None:
-        if connection.states[side] is EndState.OPEN:
+    def _arrive_bytes(self, connection: SimConnection[ByteMachine], side: int, data: bytes) -> None:
+        if connection.states[side] is LinkEndState.OPEN:
             end = connection.link.ends[side]
-            self._give(end.node, end.node.machine.receive_bytes, end.peer, data)
+            self._deliver(end.node, end.node.machine.receive_bytes, end.peer, data)
 
-    def _arrive_eof(self, connection: Connection[ByteMachine], side: int) -> None:
-        if connection.states[side] is EndState.OPEN:
-            connection.states[side] = EndState.ENDED
+    def _arrive_eof(self, connection: SimConnection[ByteMachine], side: int) -> None:
+        if connection.states[side] is LinkEndState.OPEN:
+            connection.states[side] = LinkEndState.EOF_RECEIVED
             end = connection.link.ends[side]
-            self._give(end.node, end.node.machine.receive_eof, end.peer)
+            self._deliver(end.node, end.node.machine.receive_eof, end.peer)
 
-    def _arrive_reset(self, connection: Connection[ByteMachine], side: int) -> None:
+    def _arrive_reset(self, connection: SimConnection[ByteMachine], side: int) -> None:
         del side
         self.sever(connection.link)
 
-    def _arrive_last_byte(self, connection: Connection[ByteMachine], side: int) -> None:
+    def _arrive_last_byte(self, connection: SimConnection[ByteMachine], side: int) -> None:
         self._arrive_eof(connection, side)
-        self._carry(connection, side, self._arrive_eof)
+        self._transmit(connection, side, self._arrive_eof)
 
-    def _tell_open(self, end: End[ByteMachine]) -> None:
-        self._give(end.node, end.node.machine.connected, end.peer)
+    def _report_open(self, end: LinkEnd[ByteMachine]) -> None:
+        self._deliver(end.node, end.node.machine.connected, end.peer)
 
-    def _tell_refused(self, end: End[ByteMachine]) -> None:
-        self._give(end.node, end.node.machine.connect_failed, end.peer, "refused")
+    def _report_refused(self, end: LinkEnd[ByteMachine]) -> None:
+        self._deliver(end.node, end.node.machine.connect_failed, end.peer, "refused")

@@ -1,10 +1,10 @@
-"""A whole call in one line: a phone, a bridge and a model, joined in a world.
+"""Whole calls in worlds: a phone, a bridge and a model, joined.
 
     world = message_call(bridge, phone, model)
     world.run(30 * SECOND)
 
-The machines are named `phone`, `bridge` and `model` in the world. `byte_call` is the same call as
-bytes, with real handshakes and frames.
+The machines are named `phone`, `bridge` and `model` in the world. `byte_call` makes the same call
+as bytes, with real handshakes and frames.
 """
 
 from collections.abc import Hashable
@@ -20,23 +20,23 @@ from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, Htt
 from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 
-from ..batch.choices import Choices
+from ..choices import Choices
 from ..model.realtime_peer import CLIENT
 from ..phone.twilio_peer import SERVER
 from .byte_world import ByteWorld
 from .message_world import MessageWorld
-from .world import Machine, Way, World
+from .world import LinkDirection, Machine, World
 
-__all__ = ["TO_MODEL_NS", "TO_TWILIO_NS", "Ways", "byte_call", "message_call"]
+__all__ = ["MODEL_LATENCY_NS", "TWILIO_LATENCY_NS", "DirectionPair", "byte_call", "message_call"]
 
-TO_TWILIO_NS: Final = 40 * MS
-"""One way between phone and bridge, unless a call says otherwise: two regions of one continent."""
+TWILIO_LATENCY_NS: Final = 40 * MS
+"""The default one-way latency between phone and bridge: two regions of one continent."""
 
-TO_MODEL_NS: Final = 25 * MS
-"""One way between bridge and model, unless a call says otherwise."""
+MODEL_LATENCY_NS: Final = 25 * MS
+"""The default one-way latency between bridge and model."""
 
-Ways: TypeAlias = tuple[Way, Way]
-"""There and back."""
+DirectionPair: TypeAlias = tuple[LinkDirection, LinkDirection]
+"""The two directions of a link, there and back."""
 
 M = TypeVar("M", bound=Machine)
 
@@ -47,22 +47,32 @@ def message_call(
     model: MessageMachine,
     *,
     seed: int = 0,
-    to_twilio_ns: int = TO_TWILIO_NS,
-    to_model_ns: int = TO_MODEL_NS,
-    twilio_ways: Ways | None = None,
-    model_ways: Ways | None = None,
+    twilio_latency_ns: int = TWILIO_LATENCY_NS,
+    model_latency_ns: int = MODEL_LATENCY_NS,
+    twilio_directions: DirectionPair | None = None,
+    model_directions: DirectionPair | None = None,
     connect_ns: int = 0,
     trace_limit: int = 0,
     choices: Choices | None = None,
 ) -> MessageWorld:
-    """The call, message by message. One-way latencies are in ns, the same both ways unless ways are
-    given: from the phone to the bridge and back, from the bridge to the model and back."""
+    """Return a world that holds the call at message level.
+
+    One-way latencies are in ns, the same in both directions unless pairs of directions are given:
+    from the phone to the bridge and back, from the bridge to the model and back. `connect_ns` is
+    how long the bridge's dial of the model takes on top of that; `choices`, or else `seed`, makes
+    random decisions; `trace_limit` is the number of last steps that the world keeps.
+    """
     world = MessageWorld(
-        seed=seed, trace_limit=trace_limit, choices=choices or Choices.seeded(seed)
+        seed=seed, trace_limit=trace_limit, choices=choices or Choices.from_seed(seed)
     )
     for name, machine in (("phone", phone), ("bridge", bridge), ("model", model)):
         world.add(name, machine)
-    _join(world, twilio_ways or _even(to_twilio_ns), model_ways or _even(to_model_ns), connect_ns)
+    _join(
+        world,
+        twilio_directions or _same_both_ways(twilio_latency_ns),
+        model_directions or _same_both_ways(model_latency_ns),
+        connect_ns,
+    )
     return world
 
 
@@ -72,38 +82,46 @@ def byte_call(
     model: MessageMachine,
     *,
     seed: int = 0,
-    to_twilio_ns: int = TO_TWILIO_NS,
-    to_model_ns: int = TO_MODEL_NS,
-    twilio_ways: Ways | None = None,
-    model_ways: Ways | None = None,
+    twilio_latency_ns: int = TWILIO_LATENCY_NS,
+    model_latency_ns: int = MODEL_LATENCY_NS,
+    twilio_directions: DirectionPair | None = None,
+    model_directions: DirectionPair | None = None,
     connect_ns: int = 0,
     trace_limit: int = 0,
     choices: Choices | None = None,
-    segment: bool = False,
+    is_segmented: bool = False,
 ) -> ByteWorld:
-    """The same, byte by byte; with `segment` what is written is cut anywhere, as chance says."""
+    """Return a world that holds the call at byte level; see `message_call`.
+
+    With `is_segmented`, each write arrives in pieces with random boundaries.
+    """
     world = ByteWorld(
         seed=seed,
         trace_limit=trace_limit,
-        choices=choices or Choices.seeded(seed),
-        segment=segment,
+        choices=choices or Choices.from_seed(seed),
+        is_segmented=is_segmented,
     )
-    random = Random(seed)  # noqa: S311 - a simulation must repeat itself
+    random = Random(seed)  # noqa: S311 - a simulation must be repeatable
     twilio = LinkConfig(max_message_bytes=MAX_TWILIO_BYTES)
     realtime = LinkConfig(max_message_bytes=MAX_REALTIME_BYTES)
 
     links: dict[Hashable, LinkConfig] = {Peer.TWILIO: twilio, Peer.REALTIME: realtime}
     world.add("phone", Stack(phone, {SERVER: twilio}, random.randbytes))
-    world.add("bridge", _serving(bridge, Peer.TWILIO, links, random))
-    world.add("model", _serving(model, CLIENT, {CLIENT: realtime}, random))
-    _join(world, twilio_ways or _even(to_twilio_ns), model_ways or _even(to_model_ns), connect_ns)
+    world.add("bridge", _websocket_server(bridge, Peer.TWILIO, links, random))
+    world.add("model", _websocket_server(model, CLIENT, {CLIENT: realtime}, random))
+    _join(
+        world,
+        twilio_directions or _same_both_ways(twilio_latency_ns),
+        model_directions or _same_both_ways(model_latency_ns),
+        connect_ns,
+    )
     return world
 
 
-def _serving(
+def _websocket_server(
     machine: MessageMachine, peer: Hashable, links: dict[Hashable, LinkConfig], random: Random
 ) -> HttpConnection:
-    """A server whose every WebSocket is `machine`'s."""
+    """Return a server that hands each WebSocket to `machine`."""
 
     def respond(request: HttpRequest) -> HttpResponse | Upgrade:
         del request
@@ -112,10 +130,12 @@ def _serving(
     return HttpConnection(peer, respond, random.randbytes)
 
 
-def _even(latency_ns: int) -> Ways:
-    return Way(latency_ns), Way(latency_ns)
+def _same_both_ways(latency_ns: int) -> DirectionPair:
+    return LinkDirection(latency_ns), LinkDirection(latency_ns)
 
 
-def _join(world: World[M], twilio: Ways, model: Ways, connect_ns: int) -> None:
-    world.join(("phone", SERVER), ("bridge", Peer.TWILIO), ways=twilio)
-    world.join(("bridge", Peer.REALTIME), ("model", CLIENT), ways=model, connect_ns=connect_ns)
+def _join(world: World[M], twilio: DirectionPair, model: DirectionPair, connect_ns: int) -> None:
+    world.join(("phone", SERVER), ("bridge", Peer.TWILIO), directions=twilio)
+    world.join(
+        ("bridge", Peer.REALTIME), ("model", CLIENT), directions=model, connect_ns=connect_ns
+    )

@@ -1,12 +1,12 @@
-"""Virtual time: machines, the links that join them, and one heap of what happens when.
+"""Virtual time: machines, the links that join them, and one queue of events ordered by time.
 
-`MessageWorld` joins machines that speak in messages, `ByteWorld` those that speak in bytes; here
-is what both have in common. A world does to its machines what a driver does, only that nothing
-takes time but what is said to: the same machines, links and seed give the same run, always.
+`MessageWorld` joins machines that exchange messages, `ByteWorld` machines that exchange bytes; this
+module holds what both share. A world calls its machines as a driver does, but only the links take
+time. The same machines, links and seed always give the same run.
 
-1. `add` each machine, `join` their peers, two by two.
+1. `add` each machine and `join` their peers in pairs.
 2. `run`, `run_until` or `step`; `call` a method of a machine in between.
-3. Look at `notifications`, at `trace`, or at the machines.
+3. Inspect `notifications`, `trace`, or the machines.
 """
 
 import heapq
@@ -20,39 +20,39 @@ from attrs import Factory, define, field, validators
 
 from twilio_realtime_core.machine.actions import Notify
 
-from ..batch.choices import Choices
+from ..choices import Choices
 from .steps import Step
 
 __all__ = [
-    "INSTANT_LIMIT",
-    "Connection",
-    "End",
-    "EndState",
-    "Link",
+    "MAX_STEPS_PER_INSTANT",
+    "LinkDirection",
+    "LinkEnd",
+    "LinkEndState",
     "Machine",
     "Node",
-    "NotInTime",
+    "SimConnection",
+    "SimLink",
     "SimulationError",
     "Step",
-    "Way",
+    "TimeLimitError",
     "World",
 ]
 
-INSTANT_LIMIT: Final = 10_000
-"""Steps in one instant after which time is taken to stand still: two machines answer each other
-over a link without latency. A call of three machines takes some dozens."""
+MAX_STEPS_PER_INSTANT: Final = 10_000
+"""Steps in one instant after which the simulation fails: two machines answer each other over a link
+without latency. A call of three machines takes a few dozen."""
 
 
 class SimulationError(AssertionError):
-    """A machine broke its contract, or a simulation cannot be what was asked for."""
+    """A machine broke its contract, or the simulation was set up wrongly."""
 
 
-class NotInTime(SimulationError):  # noqa: N818 - it says what has happened
-    """What was waited for has not come by the time that it was given."""
+class TimeLimitError(SimulationError):
+    """The condition that `run_until` waits for did not hold by its time limit."""
 
 
 class Machine(Protocol):
-    """What machines of both kinds have."""
+    """What message machines and byte machines share."""
 
     @property
     def deadline(self) -> int | None:
@@ -64,7 +64,7 @@ class Machine(Protocol):
         ...
 
     def handle_timeout(self, now: int) -> Sequence[object]:
-        """The deadline may have come."""
+        """Do what is due at `now`."""
         ...
 
 
@@ -72,19 +72,19 @@ M = TypeVar("M", bound=Machine)
 
 
 @define(eq=False)
-class Way:
-    """One direction of a link. Make another class of it for a way with jitter or stalls."""
+class LinkDirection:
+    """One direction of a link, with a constant latency. Subclass it to add jitter or stalls."""
 
     latency_ns: int = field(validator=validators.ge(0))
 
-    def takes(self, size: int, now: int) -> int:
-        """How long (ns) `size` bytes, or characters, that are sent at `now` take until they are
-        there. Whatever it says, order is kept."""
-        del size
-        return self.delay(now)
+    def transmit(self, size_bytes: int, now: int) -> int:
+        """Send `size_bytes` bytes, or characters, at `now`; return how long they take to arrive
+        (ns). The world keeps the order of arrival whatever this returns."""
+        del size_bytes
+        return self.propagation_ns(now)
 
-    def delay(self, now: int) -> int:
-        """The part of that which does not depend on the size."""
+    def propagation_ns(self, now: int) -> int:
+        """Return the part of the transit time that does not depend on the size (ns)."""
         del now
         return self.latency_ns
 
@@ -95,87 +95,89 @@ class Node(Generic[M]):
 
     name: str
     machine: M
-    timer: int | None = field(init=False, default=None)
-    """Its deadline, which the heap holds."""
-    links: "dict[Hashable, tuple[Link[M], int]]" = field(
-        init=False, factory=dict[Hashable, "tuple[Link[M], int]"]
+    timer_ns: int | None = field(init=False, default=None)
+    """The deadline of the machine for which the event queue holds a timer (ns)."""
+    links: "dict[Hashable, tuple[SimLink[M], int]]" = field(
+        init=False, factory=dict[Hashable, "tuple[SimLink[M], int]"]
     )
-    """By peer: what the peer is joined by, and which end of that is here."""
+    """By peer: the link that the peer is joined to, and the index of this machine's end."""
 
 
 @define(eq=False)
-class End(Generic[M]):
-    """One end of a link: a machine, and what it calls the other end."""
+class LinkEnd(Generic[M]):
+    """One end of a link: a machine, and its key for the peer at the other end."""
 
     node: Node[M]
     peer: Hashable
 
 
 @unique
-class EndState(Enum):
-    """What one end knows of a connection."""
+class LinkEndState(Enum):
+    """The state of a connection as one end sees it."""
 
-    UNTOLD = "untold"
-    """It has dialled and had no answer, or has not been dialled yet."""
+    PENDING = "pending"
+    """The end has dialled and has no answer yet, or its peer's dial has not arrived yet."""
     OPEN = "open"
-    """It may send, and is told what arrives."""
+    """The end may send, and receives what arrives."""
     CLOSING = "closing"
-    """It has asked for an end: it may not send, and is told nothing but the end."""
-    ENDED = "ended"
-    """It has been told that no more comes, and may still send (byte streams only)."""
+    """The end has asked to close: it may not send, and receives only the close."""
+    EOF_RECEIVED = "eof_received"
+    """The end has received EOF and may still send (byte streams only)."""
     CLOSED = "closed"
-    """It knows of the end, and is told nothing more."""
+    """The end has been notified of the close, and receives nothing more."""
 
 
 @define(eq=False)
-class Link(Generic[M]):
-    """What joins two machines. It carries one connection at a time, which either end may dial."""
+class SimLink(Generic[M]):
+    """The link between two machines. It carries one connection at a time, which either end may
+    dial."""
 
-    ends: tuple[End[M], End[M]]
-    ways: tuple[Way, Way]
+    ends: tuple[LinkEnd[M], LinkEnd[M]]
+    directions: tuple[LinkDirection, LinkDirection]
     """From the first end to the second, and back."""
     connect_ns: int = 0
-    """What a dial takes on top of the latency: name, TCP and TLS."""
-    accepts: bool = True
+    """How long a dial takes on top of the latency: DNS, TCP and TLS."""
+    is_accepting: bool = True
     """Whether a dial succeeds."""
-    pings: int = 0
+    ping_count: int = 0
     """WebSocket pings carried so far."""
-    current: "list[Connection[M] | None]" = field(init=False, factory=lambda: [None, None])
-    """By end: the connection it knows of last. (A new dial may be under way.)"""
-    arrivals: list[int] = field(init=False, factory=lambda: [0, 0])
-    """By way: when the last thing sent on it arrives. Nothing overtakes."""
+    connections: "list[SimConnection[M] | None]" = field(init=False, factory=lambda: [None, None])
+    """By end: the last connection that the end has seen. (A new dial may be under way.)"""
+    last_arrivals_ns: list[int] = field(init=False, factory=lambda: [0, 0])
+    """By direction: when the last item sent arrives. Nothing overtakes."""
     cuts: list[tuple[int, bool] | None] = field(init=False, factory=lambda: [None, None])
-    """By way: how many bytes may still be written before the stream is cut, and whether that is a
-    reset (byte streams only)."""
+    """By direction: how many bytes may still be written before the stream is cut, and whether the
+    cut is a reset (byte streams only)."""
 
 
 @define(eq=False)
-class Connection(Generic[M]):
-    """One dial of a link and what came of it."""
+class SimConnection(Generic[M]):
+    """One dial of a link, and the connection that resulted."""
 
-    link: Link[M]
-    states: list[EndState] = field(init=False, factory=lambda: [EndState.UNTOLD] * 2)
-    lost: bool = field(init=False, default=False)
-    """Nothing is carried any more."""
+    link: SimLink[M]
+    states: list[LinkEndState] = field(init=False, factory=lambda: [LinkEndState.PENDING] * 2)
+    is_lost: bool = field(init=False, default=False)
+    """Whether the connection is lost: it carries nothing more."""
 
 
-_Event: TypeAlias = tuple[int, int, Connection[M] | None, Callable[..., None], tuple[object, ...]]
-"""When (ns), in which order, on which connection if on any, what happens, and to what."""
+_Event: TypeAlias = tuple[
+    int, int, SimConnection[M] | None, Callable[..., None], tuple[object, ...]
+]
+"""Time (ns), sequence number, connection if there is one, handler, and the handler's arguments."""
 
 
 @define(eq=False, kw_only=True)
 class World(ABC, Generic[M]):
-    """Machines under virtual time, which begins at 0.
+    """Machines under virtual time, which starts at 0.
 
-    `choices` decides what is left to chance; if it is not given, `seed` does. `trace_limit`: so
-    many of the last steps are kept in `trace` (none by default: they cost more than they tell while
-    all is well).
+    `choices` makes all random decisions; by default they come from `seed`. `trace` keeps the last
+    `trace_limit` steps (none by default, since a trace is expensive).
     """
 
     seed: int = 0
     trace_limit: int = 0
     choices: Choices = field(
-        default=Factory(lambda self: Choices.seeded(self.seed), takes_self=True)
+        default=Factory(lambda self: Choices.from_seed(self.seed), takes_self=True)
     )
 
     now: int = field(init=False, default=0)
@@ -183,221 +185,242 @@ class World(ABC, Generic[M]):
     notifications: list[tuple[int, str, object]] = field(
         init=False, factory=list[tuple[int, str, object]]
     )
-    """When, by which machine, and the event."""
+    """Every notification so far: time (ns), name of the machine, and the event."""
     trace: deque[Step] = field(init=False)
-    observers: list[Callable[[Step], None]] = field(
+    step_observers: list[Callable[[Step], None]] = field(
         init=False, factory=list[Callable[[Step], None]]
     )
     """Called after every step, once its outputs have been carried out."""
-    listeners: list[Callable[[str, object], None]] = field(
+    notification_listeners: list[Callable[[str, object], None]] = field(
         init=False, factory=list[Callable[[str, object], None]]
     )
-    """Told of every notification: by which machine, and the event. They may look, and ask for
-    something to be done later (see `at`)."""
+    """Called with every notification: the name of the machine, and the event. Listeners may inspect
+    the world, and `schedule` jobs."""
 
     _nodes: dict[str, Node[M]] = field(init=False, factory=dict[str, Node[M]])
-    _heap: list[_Event[M]] = field(init=False, factory=list[_Event[M]])
-    _pushed: int = field(init=False, default=0)
-    _steps_now: int = field(init=False, default=0)
+    _events: list[_Event[M]] = field(init=False, factory=list[_Event[M]])
+    _event_count: int = field(init=False, default=0)
+    _steps_this_instant: int = field(init=False, default=0)
 
     def __attrs_post_init__(self) -> None:
         self.trace = deque(maxlen=self.trace_limit)
 
-    # Building it.
+    # Build the world.
 
     def add(self, name: str, machine: M) -> None:
-        """Put in a machine. It is started by the next step, in the order of adding."""
+        """Add a machine. The next step starts it; machines start in the order in which they were
+        added.
+
+        Raises `SimulationError` if the name is taken.
+        """
         if name in self._nodes:
-            raise SimulationError(f"there is a machine named {name} already")
+            raise SimulationError(f"there is already a machine named {name}")
         node = self._nodes[name] = Node(name, machine)
-        self._at(self.now, self._give, node, machine.start)
+        self._push_event(self.now, self._deliver, node, machine.start)
 
     def join(
         self,
-        one: tuple[str, Hashable],
-        other: tuple[str, Hashable],
+        first: tuple[str, Hashable],
+        second: tuple[str, Hashable],
         *,
         latency_ns: int = 0,
         connect_ns: int = 0,
-        ways: tuple[Way, Way] | None = None,
-    ) -> Link[M]:
-        """Join a peer of one machine to a peer of another: each is (name of machine, its peer).
+        directions: tuple[LinkDirection, LinkDirection] | None = None,
+    ) -> SimLink[M]:
+        """Join a peer of one machine to a peer of another; each is a pair of the machine's name and
+        its key for the peer.
 
-        `latency_ns` is one way, the same in both directions unless `ways` gives each its own.
+        `latency_ns` is one way, the same in both directions unless `directions` gives each its own.
+        Raises `SimulationError` if a peer is joined already or a machine does not exist.
         """
-        ends = (End(self._node(one[0]), one[1]), End(self._node(other[0]), other[1]))
-        link = Link(ends, ways or (Way(latency_ns), Way(latency_ns)), connect_ns)
+        ends = (
+            LinkEnd(self._node_named(first[0]), first[1]),
+            LinkEnd(self._node_named(second[0]), second[1]),
+        )
+        link = SimLink(
+            ends, directions or (LinkDirection(latency_ns), LinkDirection(latency_ns)), connect_ns
+        )
         for side, end in enumerate(ends):
             if end.peer in end.node.links:
-                raise SimulationError(f"{end.node.name}: {end.peer} is joined already")
+                raise SimulationError(f"{end.node.name}: {end.peer} is already joined")
             end.node.links[end.peer] = link, side
         return link
 
-    def link(self, name: str, peer: Hashable) -> Link[M]:
-        """The link that a peer of a machine is joined to."""
-        return self._link(self._node(name), peer)[0]
+    def link(self, name: str, peer: Hashable) -> SimLink[M]:
+        """Return the link that a peer of a machine is joined to (`SimulationError`: there is
+        none)."""
+        return self._link_of(self._node_named(name), peer)[0]
 
-    # Letting time pass.
+    # Let time pass.
 
     def step(self) -> bool:
-        """Let the next thing happen; `False` if nothing is left to happen."""
-        if not self._heap:
+        """Handle the next event; `False` if none is left."""
+        if not self._events:
             return False
-        when, _, connection, happen, arguments = heapq.heappop(self._heap)
-        self._steps_now = self._steps_now + 1 if when == self.now else 0
-        if self._steps_now > INSTANT_LIMIT:
-            raise SimulationError(f"time stands still at {when} ns{self._tail()}")
-        self.now = when
-        if connection is None or not connection.lost:
-            happen(*arguments)
+        at_ns, _, connection, handle, arguments = heapq.heappop(self._events)
+        self._steps_this_instant = self._steps_this_instant + 1 if at_ns == self.now else 0
+        if self._steps_this_instant > MAX_STEPS_PER_INSTANT:
+            raise SimulationError(f"time does not advance beyond {at_ns} ns{self._trace_tail()}")
+        self.now = at_ns
+        if connection is None or not connection.is_lost:
+            handle(*arguments)
         return True
 
     def run(self, until_ns: int) -> None:
-        """Let everything happen up to and at `until_ns`, which is `now` afterwards."""
-        while self._heap and self._heap[0][0] <= until_ns:
+        """Handle every event up to and at `until_ns`, which is `now` afterwards."""
+        while self._events and self._events[0][0] <= until_ns:
             self.step()
         self.now = max(self.now, until_ns)
 
     def run_until(self, predicate: Callable[[], bool], limit_ns: int) -> None:
-        """Take steps until `predicate()` holds; `NotInTime` if it does not by `limit_ns`."""
+        """Take steps until `predicate()` holds (`TimeLimitError`: it does not by `limit_ns`)."""
         while not predicate():
-            if not self._heap or self._heap[0][0] > limit_ns:
-                raise NotInTime(f"not so by {limit_ns} ns{self._tail()}")
+            if not self._events or self._events[0][0] > limit_ns:
+                raise TimeLimitError(
+                    f"the condition does not hold by {limit_ns} ns{self._trace_tail()}"
+                )
             self.step()
 
     def call(self, name: str, method: str, *arguments: object) -> None:
-        """Call `method(*arguments, now)` of a machine, and carry out what it asks for."""
-        node = self._node(name)
-        self._give(node, getattr(node.machine, method), *arguments)
+        """Call `method(*arguments, now)` of a machine, and carry out the actions that it
+        returns."""
+        node = self._node_named(name)
+        self._deliver(node, getattr(node.machine, method), *arguments)
 
-    def at(self, when: int, do: Callable[[], None]) -> None:
-        """Call `do` at `when` (ns), or at once if that is past: a fault begins, or somebody acts
-        from outside."""
-        self._at(max(when, self.now), do)
+    def schedule(self, at_ns: int, job: Callable[[], None]) -> None:
+        """Call `job` at `at_ns`, or as the next event if that time has passed."""
+        self._push_event(max(at_ns, self.now), job)
 
     @abstractmethod
-    def sever(self, link: Link[M]) -> None:
-        """Lose the link's connection, now: what is on its way is gone, and both ends hear of it."""
+    def sever(self, link: SimLink[M]) -> None:
+        """Lose the link's connection now: what is in transit is lost, and both ends are
+        notified."""
 
-    # Giving machines their inputs.
+    # Deliver inputs to machines.
 
-    def _give(
+    def _deliver(
         self, node: Node[M], method: Callable[..., Sequence[object]], *arguments: object
     ) -> None:
         now, machine = self.now, node.machine
         outputs = method(*arguments, now)
         step = None
-        if self.trace_limit or self.observers:
+        if self.trace_limit or self.step_observers:
             step = Step(now, node.name, method.__name__, arguments, tuple(outputs))
             self.trace.append(step)
         for action in outputs:
             if isinstance(action, Notify):
                 self.notifications.append((now, node.name, action.event))
-                for listener in self.listeners:
+                for listener in self.notification_listeners:
                     listener(node.name, action.event)
             else:
                 self._perform(node, action)
-        if (deadline := machine.deadline) != node.timer:
-            node.timer = deadline
+        if (deadline := machine.deadline) != node.timer_ns:
+            node.timer_ns = deadline
             if deadline is not None:
-                self._at(max(deadline, now), self._expire, node, deadline)
+                self._push_event(max(deadline, now), self._fire_timer, node, deadline)
         if step is not None:
-            for observer in self.observers:
+            for observer in self.step_observers:
                 observer(step)
 
     @abstractmethod
     def _perform(self, node: Node[M], action: object) -> None: ...
 
-    def _expire(self, node: Node[M], deadline: int) -> None:
-        if node.timer != deadline:
+    def _fire_timer(self, node: Node[M], deadline_ns: int) -> None:
+        if node.timer_ns != deadline_ns:
             return
-        node.timer = None
-        self._give(node, node.machine.handle_timeout)
-        if node.timer is not None and node.timer <= self.now:
+        node.timer_ns = None
+        self._deliver(node, node.machine.handle_timeout)
+        if node.timer_ns is not None and node.timer_ns <= self.now:
             raise SimulationError(
-                f"{node.name}: after handle_timeout({self.now}) its deadline is {node.timer}"
+                f"{node.name}: after handle_timeout({self.now}) its deadline is {node.timer_ns}"
             )
 
     # Connections.
 
     def _dial(self, node: Node[M], peer: Hashable) -> None:
-        link, side = self._link(node, peer)
-        old = link.current[side]
-        if old is not None and old.states[side] is not EndState.CLOSED:
-            raise SimulationError(f"{node.name} dials {peer}, which is not closed{self._tail()}")
-        link.current[side] = connection = Connection(link)
-        self._carry(connection, side, self._dialled, extra_ns=link.connect_ns)
+        link, side = self._link_of(node, peer)
+        old = link.connections[side]
+        if old is not None and old.states[side] is not LinkEndState.CLOSED:
+            raise SimulationError(
+                f"{node.name} dials {peer}, which is not closed{self._trace_tail()}"
+            )
+        link.connections[side] = connection = SimConnection(link)
+        self._transmit(connection, side, self._arrive_dial, extra_ns=link.connect_ns)
 
-    def _dialled(self, connection: Connection[M], side: int) -> None:
-        if not connection.link.accepts:
-            connection.states[side] = EndState.CLOSED
-            self._carry(connection, side, self._refused)
+    def _arrive_dial(self, connection: SimConnection[M], side: int) -> None:
+        if not connection.link.is_accepting:
+            connection.states[side] = LinkEndState.CLOSED
+            self._transmit(connection, side, self._arrive_refusal)
             return
-        connection.link.current[side] = connection
-        connection.states[side] = EndState.OPEN
-        self._carry(connection, side, self._answered)
-        self._tell_open(connection.link.ends[side])
+        connection.link.connections[side] = connection
+        connection.states[side] = LinkEndState.OPEN
+        self._transmit(connection, side, self._arrive_acceptance)
+        self._report_open(connection.link.ends[side])
 
-    def _answered(self, connection: Connection[M], side: int) -> None:
-        if connection.states[side] is EndState.UNTOLD:
-            connection.states[side] = EndState.OPEN
-            self._tell_open(connection.link.ends[side])
+    def _arrive_acceptance(self, connection: SimConnection[M], side: int) -> None:
+        if connection.states[side] is LinkEndState.PENDING:
+            connection.states[side] = LinkEndState.OPEN
+            self._report_open(connection.link.ends[side])
 
-    def _refused(self, connection: Connection[M], side: int) -> None:
-        if connection.states[side] is EndState.UNTOLD:
-            connection.states[side] = EndState.CLOSED
-            self._tell_refused(connection.link.ends[side])
-
-    @abstractmethod
-    def _tell_open(self, end: End[M]) -> None: ...
+    def _arrive_refusal(self, connection: SimConnection[M], side: int) -> None:
+        if connection.states[side] is LinkEndState.PENDING:
+            connection.states[side] = LinkEndState.CLOSED
+            self._report_refused(connection.link.ends[side])
 
     @abstractmethod
-    def _tell_refused(self, end: End[M]) -> None: ...
+    def _report_open(self, end: LinkEnd[M]) -> None: ...
 
-    def _carry(
+    @abstractmethod
+    def _report_refused(self, end: LinkEnd[M]) -> None: ...
+
+    def _transmit(
         self,
-        connection: Connection[M],
+        connection: SimConnection[M],
         side: int,
         arrive: Callable[..., None],
         *arguments: object,
-        size: int = 0,
+        size_bytes: int = 0,
         extra_ns: int = 0,
     ) -> None:
-        """Send from `side`: `arrive(connection, the other side, *arguments)` in due time, unless
-        the connection is lost by then."""
+        """Send from `side`: call `arrive(connection, the other side, *arguments)` when it arrives,
+        unless the connection is lost by then."""
         link = connection.link
-        when = self.now + extra_ns + link.ways[side].takes(size, self.now)
-        link.arrivals[side] = when = max(when, link.arrivals[side])
-        event = when, self._pushed, connection, arrive, (connection, 1 - side, *arguments)
-        heapq.heappush(self._heap, event)
-        self._pushed += 1
+        at_ns = self.now + extra_ns + link.directions[side].transmit(size_bytes, self.now)
+        link.last_arrivals_ns[side] = at_ns = max(at_ns, link.last_arrivals_ns[side])
+        event = at_ns, self._event_count, connection, arrive, (connection, 1 - side, *arguments)
+        heapq.heappush(self._events, event)
+        self._event_count += 1
 
-    def _sending(self, node: Node[M], peer: Hashable, what: str) -> tuple[Connection[M], int]:
-        """The connection that a machine sends on, which must be open to it."""
-        link, side = self._link(node, peer)
-        connection = link.current[side]
-        if connection is None or connection.states[side] not in _MAY_SEND:
-            raise SimulationError(f"{node.name} {what} to {peer}, which is not open{self._tail()}")
+    def _sendable_connection(
+        self, node: Node[M], peer: Hashable, verb: str
+    ) -> tuple[SimConnection[M], int]:
+        """Return the connection that a machine sends on (`SimulationError`: it is not open)."""
+        link, side = self._link_of(node, peer)
+        connection = link.connections[side]
+        if connection is None or connection.states[side] not in _SENDABLE_STATES:
+            raise SimulationError(
+                f"{node.name} {verb} to {peer}, which is not open{self._trace_tail()}"
+            )
         return connection, side
 
-    def _link(self, node: Node[M], peer: Hashable) -> tuple[Link[M], int]:
+    def _link_of(self, node: Node[M], peer: Hashable) -> tuple[SimLink[M], int]:
         joined = node.links.get(peer)
         if joined is None:
             raise SimulationError(f"{node.name}: {peer} is not joined to anything")
         return joined
 
-    def _node(self, name: str) -> Node[M]:
+    def _node_named(self, name: str) -> Node[M]:
         if name not in self._nodes:
             raise SimulationError(f"there is no machine named {name}")
         return self._nodes[name]
 
-    def _at(self, when: int, happen: Callable[..., None], *arguments: object) -> None:
-        heapq.heappush(self._heap, (when, self._pushed, None, happen, arguments))
-        self._pushed += 1
+    def _push_event(self, at_ns: int, handle: Callable[..., None], *arguments: object) -> None:
+        heapq.heappush(self._events, (at_ns, self._event_count, None, handle, arguments))
+        self._event_count += 1
 
-    def _tail(self) -> str:
-        """The last steps, as far as there is a trace, to end a message with."""
+    def _trace_tail(self) -> str:
+        """Return the last steps, if a trace is kept, to append to an error message."""
         return "".join(f"\n{step}" for step in list(self.trace)[-20:])
 
 
-_MAY_SEND = (EndState.OPEN, EndState.ENDED)
+_SENDABLE_STATES = (LinkEndState.OPEN, LinkEndState.EOF_RECEIVED)

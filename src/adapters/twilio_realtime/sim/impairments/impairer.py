@@ -1,0 +1,158 @@
+"""A peer whose messages go through rules."""
+
+from collections import Counter, deque
+from collections.abc import Hashable, Sequence
+
+from attrs import define, field
+
+from twilio_realtime_core.machine.actions import Action, Close, Send
+from twilio_realtime_core.machine.contract import MessageMachine
+
+from .rules import DelayedText, Rule, kind_of
+
+__all__ = ["Impairer"]
+
+
+@define
+class _EncodedText:
+    """A message as text, which rules may have changed."""
+
+    text: str = field(repr=kind_of)
+
+    def encode(self) -> str:
+        return self.text
+
+
+@define(eq=False)
+class _RuleQueue:
+    """The rules of one direction, and the messages they hold back: when each is due, its peer, its
+    text."""
+
+    rules: Sequence[Rule]
+    held: deque[tuple[int, Hashable, str]] = field(
+        init=False, factory=deque[tuple[int, Hashable, str]]
+    )
+
+    def enqueue(self, peer: Hashable, text: str, now: int, rules: Sequence[Rule]) -> None:
+        """Pass a message through `rules`, one after another, and queue the results."""
+        results: list[DelayedText] = [(0, text)]
+        for rule in rules:
+            results = [
+                (delay_ns + further_ns, changed)
+                for delay_ns, before in results
+                for further_ns, changed in rule.process(before)
+            ]
+        for delay_ns, changed in results:
+            due_ns = max(now + delay_ns, self.held[-1][0] if self.held else 0)
+            self.held.append((due_ns, peer, changed))
+
+    def take_due(self, now: int) -> list[tuple[Hashable, str]]:
+        """Remove and return the messages that are due."""
+        taken: list[tuple[Hashable, str]] = []
+        while self.held and self.held[0][0] <= now:
+            taken.append(self.held.popleft()[1:])
+        return taken
+
+
+@define(eq=False)
+class Impairer:
+    """A message machine in place of a peer: what the peer receives and sends goes through rules.
+
+    Set `is_active` to `False` at any time to let messages pass unchanged from then on. Messages
+    that are held back are sent before a close, and lost with the link.
+    """
+
+    machine: MessageMachine
+    incoming: Sequence[Rule] = ()
+    outgoing: Sequence[Rule] = ()
+    is_active: bool = field(init=False, default=True)
+    received_counts: Counter[str] = field(init=False, factory=Counter[str])
+    """How many messages the peer has received, by kind."""
+    _inbound: _RuleQueue = field(init=False)
+    _outbound: _RuleQueue = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._inbound, self._outbound = _RuleQueue(self.incoming), _RuleQueue(self.outgoing)
+
+    @property
+    def deadline(self) -> int | None:
+        """When the peer, or a message that is held back, is due (ns)."""
+        due_ns = self.machine.deadline
+        for held in (self._inbound.held, self._outbound.held):
+            if held and (due_ns is None or held[0][0] < due_ns):
+                due_ns = held[0][0]
+        return due_ns
+
+    def start(self, now: int) -> list[Action]:
+        """Start the peer."""
+        return self.impair(self.machine.start(now), now)
+
+    def opened(self, peer: Hashable, now: int) -> list[Action]:
+        """Report an open socket to the peer."""
+        return self.impair(self.machine.opened(peer, now), now)
+
+    def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
+        """Pass a message through the rules; the peer receives the result."""
+        rules = self._inbound.rules if self.is_active else ()
+        if not rules and not self._inbound.held:  # the most frequent case
+            return self._receive(peer, text, now)
+        self._inbound.enqueue(peer, text, now, rules)
+        return self._receive_due(now)
+
+    def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
+        """Report a pong to the peer."""
+        return self.impair(self.machine.pong(peer, payload, now), now)
+
+    def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
+        """Report a closed socket to the peer, and drop the messages held back."""
+        actions = self.machine.closed(peer, code, reason, now)
+        self._inbound.held.clear()
+        self._outbound.held.clear()
+        return actions
+
+    def handle_timeout(self, now: int) -> list[Action]:
+        """Do what is due, of the peer or of a message that is held back."""
+        if (deadline := self.deadline) is None or now < deadline:
+            return []
+        actions = self._receive_due(now)
+        return actions + self.impair(self.machine.handle_timeout(now), now)
+
+    def impair(self, actions: Sequence[Action], now: int) -> list[Action]:
+        """Return what the peer's actions become; also for actions that you called the peer for
+        yourself."""
+        impaired: list[Action] = []
+        rules = self._outbound.rules if self.is_active else ()
+        for action in actions:
+            match action:
+                case Send() if not rules and not self._outbound.held:  # the most frequent case
+                    impaired.append(action)
+                case Send(peer, message):
+                    self._outbound.enqueue(peer, message.encode(), now, rules)
+                    impaired += self._send_due(now)
+                case Close():
+                    impaired += [
+                        Send(peer, _EncodedText(text)) for _, peer, text in self._outbound.held
+                    ]
+                    impaired.append(action)
+                    self._inbound.held.clear()
+                    self._outbound.held.clear()
+                case _:
+                    impaired.append(action)
+        return impaired + self._send_due(now) if self._outbound.held else impaired
+
+    def relay(self, actions: list[Action], now: int) -> list[Action]:
+        """Return actions that have gone through `impair` already, so that a world carries them
+        out."""
+        del now
+        return actions
+
+    def _receive_due(self, now: int) -> list[Action]:
+        taken = self._inbound.take_due(now)
+        return [action for each in taken for action in self._receive(*each, now)]
+
+    def _receive(self, peer: Hashable, text: str, now: int) -> list[Action]:
+        self.received_counts[kind_of(text)] += 1
+        return self.impair(self.machine.receive_text(peer, text, now), now)
+
+    def _send_due(self, now: int) -> list[Action]:
+        return [Send(peer, _EncodedText(text)) for peer, text in self._outbound.take_due(now)]

@@ -1,0 +1,369 @@
+"""The invariants of notifications about items, and about tools of MCP servers."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import define
+
+from twilio_realtime_core.notifications import (
+    ItemAdded,
+    ItemDeleted,
+    ItemUpdated,
+    McpApprovalRequested,
+    McpCallFinished,
+    McpCallStarted,
+    McpToolsListed,
+)
+from twilio_realtime_core.values.items import (
+    AudioPart,
+    ContentPart,
+    ConversationItem,
+    FunctionCall,
+    FunctionOutput,
+    ImagePart,
+    Message,
+    Role,
+    TextPart,
+    UnknownItem,
+    UnknownPart,
+)
+
+from ..expected.call import ExpectedCall
+from ..limits import MAX_ITEMS, MAX_NESTING, MAX_TRANSCRIPT_CHARACTERS
+from ..received import (
+    ReceivedInputTranscript,
+    ReceivedItem,
+    ReceivedItemAdded,
+    ReceivedItemDeleted,
+    ReceivedItemDone,
+    ReceivedMcpCallEnd,
+    ReceivedMcpCallStart,
+    ReceivedMcpTools,
+    ReceivedMcpToolsFailure,
+    ReceivedOutputItemDone,
+    ReceivedTranscriptEnd,
+)
+from ..step_record import Invariant, StepRecord
+from ..wire import is_list, is_object
+
+__all__ = ["ItemNotifications", "McpNotifications"]
+
+
+class ItemNotifications(Invariant):
+    """An item of the conversation is notified when it is added, at its place, when it changes, and
+    when it is deleted, each once.
+
+    It changes when the server completes it, and when all words of what is spoken are known.
+    """
+
+    number = 14
+    name = "Notifications of items"
+    inputs = (
+        ReceivedItemAdded,
+        ReceivedItemDeleted,
+        ReceivedItemDone,
+        ReceivedInputTranscript,
+        ReceivedTranscriptEnd,
+    )
+    outputs = (ItemAdded, ItemUpdated, ItemDeleted)
+
+    def __init__(self, call: ExpectedCall) -> None:
+        self._links = call.links
+        self._items: dict[str, ConversationItem] = {}
+        """The items as they were notified last."""
+        self._order: list[str] = []
+        self._due: ReceivedItemAdded | ReceivedItemDeleted | None = None
+
+    def check_input(self, step: StepRecord) -> str | None:
+        """Note what is due for an event."""
+        match step.event:
+            case ReceivedItemAdded(item) as event if self._links.is_live:
+                self._due = None if item.id in self._items else event
+            case ReceivedItemDeleted(item_id) as event if self._links.is_live:
+                self._due = event if item_id in self._items else None
+            case _:
+                pass
+        return None
+
+    def check_output(self, value: object, step: StepRecord) -> str | None:
+        """Judge an output."""
+        match value, self._due:
+            case ItemAdded(item, previous_id), ReceivedItemAdded() as due:
+                self._due = None
+                if previous_id != self._insert(due) or not _is_as_described(item, due.item):
+                    return "an item is added otherwise than the server has it"
+                self._items[item.id] = item
+            case ItemDeleted(item_id), ReceivedItemDeleted(due_id) if item_id == due_id:
+                self._due = None
+                self._order.remove(item_id)
+                del self._items[item_id]
+            case ItemUpdated(item), _ if self._items.get(item.id, item) != item:
+                self._items[item.id] = item
+            case _:
+                return f"{type(value).__name__} follows from no event, or was notified before"
+        return None
+
+    def _insert(self, added: ReceivedItemAdded) -> str | None:
+        """Insert an item at its place. Returns the item before it."""
+        order, previous_id = self._order, added.previous_item_id
+        if len(order) >= MAX_ITEMS:
+            del self._items[order.pop(0)]
+        place = len(order)
+        if previous_id in (None, "root"):
+            place = 0
+        elif previous_id in self._items:
+            place = order.index(previous_id) + 1
+        order.insert(place, added.item.id)
+        return order[place - 1] if place else None
+
+    def check_step(self, step: StepRecord) -> str | None:
+        """Judge the state after a step."""
+        if self._due is not None:
+            is_added = isinstance(self._due, ReceivedItemAdded)
+            return f"not notified: {(ItemAdded if is_added else ItemDeleted).__name__}"
+        if not self._links.is_live:
+            return None
+        match step.event:
+            case ReceivedItemDone(item) if not getattr(self._items.get(item.id), "complete", True):
+                return "an item is complete, which is not notified"
+            case ReceivedInputTranscript(item_id, words):
+                return self._check_words(item_id, 0, words)
+            case ReceivedTranscriptEnd(_, item_id, index, words):
+                return self._check_words(item_id, index, words)
+            case _:
+                return None
+
+    def _check_words(self, item_id: str, index: int, words: str) -> str | None:
+        match self._items.get(item_id):
+            case Message(parts=parts) if words and index < len(parts):
+                part, kept = parts[index], words[:MAX_TRANSCRIPT_CHARACTERS]
+                if isinstance(part, AudioPart) and part.transcript != kept:
+                    return "all words of an item are known, which is not notified"
+            case _:
+                pass
+        return None
+
+
+_ROLES: Final[Mapping[str, Role]] = {
+    "system": Role.SYSTEM,
+    "user": Role.USER,
+    "assistant": Role.ASSISTANT,
+}
+
+_KEPT_FIELDS: Final = (
+    *("role", "status", "content", "call_id", "name", "arguments", "output", "server_label"),
+    *("tools", "approval_request_id", "approve", "error"),
+)
+"""Fields that are kept of an item of another type. (OpenAI API reference, "Realtime", conversation
+items)"""
+
+
+def _is_as_described(item: ConversationItem, received: ReceivedItem) -> bool:
+    """Whether an item is what the server describes; more of its words may be known."""
+    described = _describe(received)
+    match item, described:
+        case Message(id_, role, parts, complete), Message():
+            has_parts = len(parts) >= len(described.parts)
+            same = id_, role, complete
+            return has_parts and same == (described.id, described.role, described.is_complete)
+        case _:
+            return item == described
+
+
+def _describe(item: ReceivedItem) -> ConversationItem:
+    is_complete = item.status != "in_progress"
+    role = _ROLES.get(_text_of(item.fields, "role") or "")
+    match item.type:
+        case "message" if role is not None:
+            parts = tuple(map(_describe_part, _list_of(item.fields, "content")))
+            return Message(item.id, role, parts, is_complete)
+        case "function_call":
+            call_id, name, arguments = item.call_id or "", item.name or "", item.arguments or ""
+            return FunctionCall(item.id, call_id, name, arguments, is_complete)
+        case "function_call_output":
+            return FunctionOutput(
+                item.id, item.call_id or "", _text_of(item.fields, "output") or ""
+            )
+        case _:
+            data = {name: item.fields[name] for name in _KEPT_FIELDS if name in item.fields}
+            if content := list(map(_without_audio, _list_of(data, "content"))):
+                data["content"] = content
+            else:
+                data.pop("content", None)
+            return UnknownItem(item.id, item.type, {n: _trim(v) for n, v in data.items()})
+
+
+def _describe_part(part: object) -> ContentPart:
+    if not is_object(part):
+        return UnknownPart("")
+    match part.get("type"):
+        case "input_text" | "output_text":
+            return TextPart(_text_of(part, "text") or "")
+        case "input_audio" | "output_audio":
+            return AudioPart(_text_of(part, "transcript"))
+        case "input_image":
+            return ImagePart(_text_of(part, "image_url") or "", _text_of(part, "detail"))
+        case str(kind):
+            return UnknownPart(kind)
+        case _:
+            return UnknownPart("")
+
+
+def _text_of(fields: Mapping[str, Any], name: str) -> str | None:
+    value = fields.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _list_of(fields: Mapping[str, Any], name: str) -> list[Any]:
+    value = fields.get(name)
+    return value if is_list(value) else []
+
+
+def _without_audio(part: Any) -> Any:
+    return {n: v for n, v in part.items() if n != "audio"} if is_object(part) else part
+
+
+def _trim(value: Any, depth: int = 0) -> Any:
+    """A value without what is nested deeper than the limit."""
+    if depth > MAX_NESTING:
+        return None
+    if is_object(value):
+        return {name: _trim(each, depth + 1) for name, each in value.items()}
+    return [_trim(each, depth + 1) for each in value] if is_list(value) else value
+
+
+@define
+class _McpListing:
+    """A listing of tools: `item` is the one that is done."""
+
+    label: str | None = None
+    item: ReceivedItem | None = None
+    is_ended: bool = False
+    is_notified: bool = False
+
+
+@define
+class _McpCall:
+    """A call of a tool: `item` is the one that is done."""
+
+    item: ReceivedItem | None = None
+    is_started: bool = False
+    is_ended: bool = False
+    is_notified: bool = False
+
+
+class McpNotifications(Invariant):
+    """The tools of an MCP server, its requests for approval, and the start and the outcome of a
+    call are each notified once, as soon as all of it is known."""
+
+    number = 14
+    name = "Notifications of MCP tools"
+    inputs = (
+        ReceivedItemAdded,
+        ReceivedItemDone,
+        ReceivedOutputItemDone,
+        ReceivedMcpTools,
+        ReceivedMcpToolsFailure,
+        ReceivedMcpCallStart,
+        ReceivedMcpCallEnd,
+    )
+    outputs = (McpToolsListed, McpApprovalRequested, McpCallStarted, McpCallFinished)
+
+    def __init__(self, call: ExpectedCall) -> None:
+        self._links, self._speech = call.links, call.speech
+        self._listings: dict[str, _McpListing] = {}
+        self._calls: dict[str, _McpCall] = {}
+        self._approvals: set[str] = set()
+        self._due: object = None
+
+    def check_input(self, step: StepRecord) -> str | None:
+        """Note what is due for an event."""
+        if self._links.is_live:
+            self._due = self._due_of(step.event)
+        return None
+
+    def _due_of(self, event: object) -> object:
+        match event:
+            case ReceivedItemAdded(item) if item.type == "mcp_list_tools":
+                self._get_or_create_listing(item.id).label = item.server_label
+                return None
+            case ReceivedOutputItemDone(_, item) if self._speech.is_out_of_band(item.id):
+                return None
+            case ReceivedItemDone(item) | ReceivedOutputItemDone(_, item):
+                return self._due_of_item(item)
+            case ReceivedMcpTools(id_):
+                listing = self._get_or_create_listing(id_)
+                listing.is_ended = True
+                return _due_of_listing(listing)
+            case ReceivedMcpToolsFailure(id_):
+                listing = self._get_or_create_listing(id_)
+                return _once(listing, McpToolsListed(id_, listing.label, None))
+            case ReceivedMcpCallStart(id_):
+                call = self._get_or_create_call(id_)
+                is_new, call.is_started = not call.is_started, True
+                return McpCallStarted(id_) if is_new else None
+            case ReceivedMcpCallEnd(id_):
+                call = self._get_or_create_call(id_)
+                call.is_started = call.is_ended = True
+                return _due_of_call(call)
+            case _:
+                return None
+
+    def _due_of_item(self, item: ReceivedItem) -> object:
+        match item.type:
+            case "mcp_list_tools":
+                listing = self._get_or_create_listing(item.id)
+                listing.item = item
+                return _due_of_listing(listing)
+            case "mcp_call":
+                call = self._get_or_create_call(item.id)
+                if call.is_started or item.has_outcome:  # else it is only the request
+                    call.is_started, call.item = True, item
+                return _due_of_call(call)
+            case "mcp_approval_request" if item.id not in self._approvals:
+                self._approvals.add(item.id)
+                arguments = item.arguments or ""
+                return McpApprovalRequested(item.id, item.server_label, item.name, arguments)
+            case _:
+                return None
+
+    def _get_or_create_listing(self, id_: str) -> _McpListing:
+        return self._listings.setdefault(id_, _McpListing())
+
+    def _get_or_create_call(self, id_: str) -> _McpCall:
+        return self._calls.setdefault(id_, _McpCall())
+
+    def check_output(self, value: object, step: StepRecord) -> str | None:
+        """Judge an output."""
+        if value != self._due:
+            return f"{type(value).__name__} follows from no event, or was notified before"
+        self._due = None
+        return None
+
+    def check_step(self, step: StepRecord) -> str | None:
+        """Judge the state after a step."""
+        due, self._due = self._due, None
+        return None if due is None else f"not notified: {type(due).__name__}"
+
+
+def _due_of_listing(listing: _McpListing) -> object:
+    item = listing.item
+    if item is None or not listing.is_ended:
+        return None
+    tools = tuple(_list_of(item.fields, "tools"))
+    return _once(listing, McpToolsListed(item.id, item.server_label, tools))
+
+
+def _due_of_call(call: _McpCall) -> object:
+    item = call.item
+    if item is None or not (call.is_ended or item.has_outcome):
+        return None
+    output, error = item.fields.get("output"), item.fields.get("error")
+    return _once(call, McpCallFinished(item.id, item.server_label, item.name, output, error))
+
+
+def _once(tool: _McpListing | _McpCall, value: object) -> object:
+    if tool.is_notified:
+        return None
+    tool.is_notified = True
+    return value

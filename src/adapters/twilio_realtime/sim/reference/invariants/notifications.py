@@ -1,0 +1,450 @@
+"""The invariants of the notifications that follow from one event of a peer.
+
+What follows from several events is judged with its subject.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from attrs import define
+
+from twilio_realtime_core.errors import Fault, FaultKind
+from twilio_realtime_core.machine.actions import Peer
+from twilio_realtime_core.notifications import (
+    AgentAudio,
+    AgentText,
+    AgentTranscript,
+    CallerSpeechStarted,
+    CallerSpeechStopped,
+    CallerTranscript,
+    CallerTranscriptFailed,
+    CallStarted,
+    FunctionCallRequested,
+    KeyPressed,
+    RealtimeEvent,
+    ResponseFinished,
+    ResponseRefused,
+    ResponseStarted,
+    SessionReady,
+    TwilioMessage,
+)
+from twilio_realtime_core.protocols.realtime import CancelResponse
+from twilio_realtime_core.values.usage import Tokens, Usage
+
+from ..expected.call import ExpectedCall
+from ..expected.events import is_out_of_band
+from ..expected.links import is_pcmu_session
+from ..limits import ACTIVE_RESPONSE_CODE, LATE_CANCEL_CODE, MAX_QUEUED_REQUESTS, MAX_RESPONSES
+from ..received import (
+    ReceivedAudio,
+    ReceivedError,
+    ReceivedInputDelta,
+    ReceivedInputFailure,
+    ReceivedInputTranscript,
+    ReceivedKey,
+    ReceivedMessage,
+    ReceivedOutputItemDone,
+    ReceivedResponseEnd,
+    ReceivedResponseStart,
+    ReceivedSession,
+    ReceivedSpeechStart,
+    ReceivedSpeechStop,
+    ReceivedStart,
+    ReceivedStop,
+    ReceivedTextDelta,
+    ReceivedTextEnd,
+    ReceivedTranscriptDelta,
+    ReceivedTranscriptEnd,
+    UnreadableMessage,
+)
+from ..sent import SentCancel, SentRequest
+from ..step_record import Invariant, StepRecord
+from ..wire import count_samples, is_object
+from .redaction import may_quote, may_show
+
+__all__ = ["EventNotifications", "RawNotifications"]
+
+
+# What is due. Where words of a peer are shown, a class says how they may be shown.
+
+
+@define(eq=False)
+class _DueFault:
+    """A fault of one of the kinds that quotes words of the peer; it may say more."""
+
+    peer: Peer
+    kinds: tuple[FaultKind, ...]
+    words: str | None = None
+    code: str | None = None
+
+    def allows(self, value: object) -> bool:
+        """Whether a notification is this."""
+        if not isinstance(value, Fault) or value.peer is not self.peer:
+            return False
+        is_quoted = self.words is None or may_quote(value.message, self.words)
+        return value.kind in self.kinds and is_quoted and may_show(value.code, self.code)
+
+
+@define(eq=False)
+class _DueRefusal:
+    """A refused request, with words of the server."""
+
+    error: ReceivedError
+
+    def allows(self, value: object) -> bool:
+        """Whether a notification is this."""
+        if not isinstance(value, ResponseRefused) or value.event_id != self.error.event_id:
+            return False
+        is_same_code = may_show(value.code, self.error.code)
+        return is_same_code and may_show(value.message, self.error.message)
+
+
+@define(eq=False)
+class _DueFailure:
+    """A failed transcription, with words of the server."""
+
+    event: ReceivedInputFailure
+
+    def allows(self, value: object) -> bool:
+        """Whether a notification is this."""
+        if not isinstance(value, CallerTranscriptFailed) or value.item_id != self.event.item_id:
+            return False
+        return may_show(value.reason, self.event.reason)
+
+
+def _is_due(due: object, value: object) -> bool:
+    if isinstance(due, _DueFault | _DueRefusal | _DueFailure):
+        return due.allows(value)
+    return due == value
+
+
+def _words(kind: Callable[..., object], *, final: bool) -> Callable[[Any], object]:
+    return lambda event: kind(
+        event.response_id, event.item_id, event.content_index, event.text, final=final
+    )
+
+
+_ALWAYS_DUE: Final[Mapping[type, Callable[[Any], object]]] = {
+    UnreadableMessage: lambda event: _DueFault(event.peer, event.kinds),
+    ReceivedSpeechStart: lambda event: CallerSpeechStarted(event.item_id, event.at_ms),
+    ReceivedSpeechStop: lambda event: CallerSpeechStopped(event.item_id, event.at_ms),
+    ReceivedInputDelta: lambda event: CallerTranscript(event.item_id, event.text, final=False),
+    ReceivedInputTranscript: lambda event: CallerTranscript(event.item_id, event.text, final=True),
+    ReceivedInputFailure: lambda event: _DueFailure(event),  # noqa: PLW0108 - to be typed
+    ReceivedTranscriptDelta: _words(AgentTranscript, final=False),
+    ReceivedTranscriptEnd: _words(AgentTranscript, final=True),
+    ReceivedTextDelta: _words(AgentText, final=False),
+    ReceivedTextEnd: _words(AgentText, final=True),
+}
+"""What is due for an event whenever it is received."""
+
+_JUDGED_FAULTS: Final = (
+    FaultKind.NOT_JSON,
+    FaultKind.BAD_MESSAGE,
+    FaultKind.WRONG_FORMAT,
+    FaultKind.SERVER_ERROR,
+)
+"""Faults that follow from one event. Others are judged with their subjects."""
+
+
+class EventNotifications(Invariant):
+    """What one event of a peer says by itself is notified in the same step, once and unchanged, and
+    nothing else of the kind is notified.
+
+    It is that a stream, a response or speech starts or ends, a key, words, a configuration in
+    effect, an error of the server, a request for a response that is refused for good, and what
+    cannot be read. An event at a time when it makes no sense is a fault instead. A function call is
+    requested as the model has it.
+    """
+
+    number = 14
+    name = "Notifications of events"
+    inputs = (
+        *_ALWAYS_DUE,
+        ReceivedStart,
+        ReceivedKey,
+        ReceivedSession,
+        ReceivedResponseStart,
+        ReceivedResponseEnd,
+        ReceivedError,
+        CancelResponse,
+    )
+    outputs = (
+        CallStarted,
+        KeyPressed,
+        SessionReady,
+        CallerSpeechStarted,
+        CallerSpeechStopped,
+        CallerTranscript,
+        CallerTranscriptFailed,
+        AgentTranscript,
+        AgentText,
+        ResponseStarted,
+        ResponseFinished,
+        ResponseRefused,
+        FunctionCallRequested,
+        Fault,
+        SentRequest,
+        SentCancel,
+    )
+
+    def __init__(self, call: ExpectedCall) -> None:
+        self._links, self._requests = call.links, call.requests
+        self._due: list[object] = []
+        self._optional: tuple[type, ...] = ()
+        """Notifications that may come in this step, or not."""
+        self._started: set[str] = set()
+        self._ended: set[str] = set()
+        self._bridge_cancels: set[str] = set()
+        """Event ids of cancels that the bridge initiated."""
+        self._command_cancels: set[str | None] = set()
+        self._sent_requests: dict[str, bool] = {}
+        """Event ids of requests, and whether it is certain what is due when one is refused."""
+
+    def check_input(self, step: StepRecord) -> str | None:
+        """Note what is due for an event."""
+        if self._links.is_live:
+            always = _ALWAYS_DUE.get(type(step.event))
+            self._due = self._due_of(step.event) if always is None else [always(step.event)]
+        return None
+
+    def _due_of(self, event: object) -> list[object]:
+        match event:
+            case ReceivedStart():
+                return self._due_of_start(event)
+            case ReceivedKey(sid, digit):
+                is_of_stream = self._links.is_streaming and sid == self._links.stream_sid
+                return [KeyPressed(digit) if is_of_stream else self._due_without_stream()]
+            case ReceivedSession(session) if is_pcmu_session(session):
+                return [SessionReady(session)]
+            case ReceivedSession():
+                return [_DueFault(Peer.REALTIME, (FaultKind.WRONG_FORMAT,))]
+            case ReceivedResponseStart(response_id):
+                return self._due_of_response_start(response_id)
+            case ReceivedResponseEnd():
+                return self._due_of_response_end(event)
+            case ReceivedError():
+                return self._due_of_error(event)
+            case CancelResponse(event_id=event_id):
+                self._command_cancels.add(event_id)
+                return []
+            case _:
+                return []
+
+    # Twilio.
+
+    def _due_of_start(self, start: ReceivedStart) -> list[object]:
+        if not self._links.is_stream_starting:
+            return [_DueFault(Peer.TWILIO, (FaultKind.UNEXPECTED,))]
+        started = CallStarted(
+            start.stream_sid, start.call_sid, start.account_sid, start.custom_parameters
+        )
+        if self._links.is_pcmu_stream:
+            return [started]
+        return [_DueFault(Peer.TWILIO, (FaultKind.WRONG_FORMAT,)), started]
+
+    def _due_without_stream(self) -> _DueFault:
+        kind = FaultKind.WRONG_STREAM if self._links.is_streaming else FaultKind.UNEXPECTED
+        return _DueFault(Peer.TWILIO, (kind,))
+
+    # The model.
+
+    def _due_of_response_start(self, response_id: str) -> list[object]:
+        is_misplaced = response_id in self._started or response_id in self._ended
+        self._started.add(response_id)
+        if len(self._started) > MAX_RESPONSES:
+            self._optional = (ResponseStarted,)
+            return []
+        return [_unexpected() if is_misplaced else ResponseStarted(response_id)]
+
+    def _due_of_response_end(self, end: ReceivedResponseEnd) -> list[object]:
+        is_repeated = end.response_id in self._ended
+        self._ended.add(end.response_id)
+        if is_repeated and len(self._ended) > MAX_RESPONSES:
+            self._optional = (ResponseFinished,)
+            return []
+        if is_repeated:
+            return [_unexpected()]
+        usage = _read_usage(end.usage)
+        return [ResponseFinished(end.response_id, end.status, end.details, usage)]
+
+    def _due_of_error(self, error: ReceivedError) -> list[object]:
+        """An error is notified, unless it only says that a cancel was too late, or that a request
+        for a response has to wait."""
+        event_id = error.event_id
+        if error.code == LATE_CANCEL_CODE and event_id and event_id not in self._command_cancels:
+            # An id that nobody has sent may be taken for one of the bridge.
+            self._optional = () if event_id in self._bridge_cancels else (Fault,)
+            return []
+        fault = _DueFault(Peer.REALTIME, (FaultKind.SERVER_ERROR,), error.message, error.code)
+        is_certain = self._sent_requests.pop(event_id or "", None)
+        if is_certain is False or (not event_id and self._may_be_of_request(error)):
+            self._optional = (Fault, ResponseRefused)
+            return []
+        if is_certain is None:
+            return [fault]
+        return [] if error.code == ACTIVE_RESPONSE_CODE else [_DueRefusal(error)]
+
+    def _may_be_of_request(self, error: ReceivedError) -> bool:
+        is_about_one = error.code == ACTIVE_RESPONSE_CODE or "response.create" in error.message
+        return is_about_one and bool(self._sent_requests)
+
+    # What is notified.
+
+    def check_output(self, value: object, step: StepRecord) -> str | None:
+        """Judge an output."""
+        match value:
+            case SentRequest(event_id=event_id):
+                self._note_request(event_id or "", value)
+            case SentCancel(event_id=event_id):
+                self._bridge_cancels |= {event_id or ""} - self._command_cancels
+            case FunctionCallRequested() if not _is_as_received(value, step.event):
+                return "a function call is requested otherwise than the model has it"
+            case FunctionCallRequested():
+                pass
+            case _ if (due := self._find_due(value)) is not None:
+                self._due.remove(due)
+            case Fault(kind=kind) if kind not in _JUDGED_FAULTS:
+                pass
+            case _ if not isinstance(value, self._optional):
+                return f"{type(value).__name__} follows from no event, or was notified before"
+            case _:
+                pass
+        return None
+
+    def _note_request(self, event_id: str, sent: SentRequest) -> None:
+        """Note a request. It is not certain whether a response has answered an out-of-band one;
+        those long over are forgotten, and ids of commands may be used twice."""
+        is_new = event_id not in self._sent_requests
+        self._sent_requests[event_id] = is_new and not is_out_of_band(sent.body)
+        for old in list(self._sent_requests)[:-MAX_QUEUED_REQUESTS]:
+            self._sent_requests[old] = False
+
+    def _find_due(self, value: object) -> object:
+        return next((each for each in self._due if _is_due(each, value)), None)
+
+    def check_step(self, step: StepRecord) -> str | None:
+        """Judge the state after a step."""
+        due, self._due, self._optional = self._due, [], ()
+        return f"not notified: {_name_of(due[0])}" if due else None
+
+
+def _unexpected() -> _DueFault:
+    return _DueFault(Peer.REALTIME, (FaultKind.UNEXPECTED,))
+
+
+def _name_of(due: object) -> str:
+    match due:
+        case _DueFault():
+            return Fault.__name__
+        case _DueRefusal():
+            return ResponseRefused.__name__
+        case _DueFailure():
+            return CallerTranscriptFailed.__name__
+        case _:
+            return type(due).__name__
+
+
+def _is_as_received(requested: FunctionCallRequested, event: object) -> bool:
+    match event:
+        case ReceivedOutputItemDone(response_id, item):
+            received = item.call_id, item.name, item.arguments or "", response_id, item.id
+            return received == (
+                requested.call_id,
+                requested.name,
+                requested.arguments,
+                requested.response_id,
+                requested.item_id,
+            )
+        case _:
+            return False
+
+
+def _read_usage(usage: object) -> Usage | None:
+    """The tokens of a response; what is missing, or not a whole number, counts as 0. (OpenAI API
+    reference, "Realtime", `response.done`, `usage`)"""
+    if not is_object(usage):
+        return None
+    heard, said = (_object_of(usage, f"{way}_token_details") for way in ("input", "output"))
+    cached = _object_of(heard, "cached_tokens_details")
+    return Usage(
+        _read_tokens(_count(usage, "input_tokens"), heard),
+        _read_tokens(_count(heard, "cached_tokens"), cached),
+        _read_tokens(_count(usage, "output_tokens"), said),
+        _count(said, "reasoning_tokens"),
+    )
+
+
+def _read_tokens(total: int, details: Mapping[str, Any]) -> Tokens:
+    text, audio, image = (_count(details, f"{kind}_tokens") for kind in ("text", "audio", "image"))
+    return Tokens(total, text, audio, image)
+
+
+def _object_of(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = fields.get(name)
+    return value if is_object(value) else {}
+
+
+def _count(fields: Mapping[str, Any], name: str) -> int:
+    value = fields.get(name)
+    return max(0, value) if type(value) is int else 0
+
+
+_RAW: Final = (TwilioMessage, RealtimeEvent)
+
+
+class RawNotifications(Invariant):
+    """Each message of a peer of `raw_messages` is notified as it was received, once and first; with
+    `notify_agent_audio` so is all audio of the agent that may be heard, and no other."""
+
+    number = 14
+    name = "Notifications of raw messages"
+    inputs: tuple[type, ...] = (ReceivedMessage,)
+    outputs = (TwilioMessage, RealtimeEvent, AgentAudio)
+
+    def __init__(self, call: ExpectedCall) -> None:
+        self._links, self._speech, self._requests = call.links, call.speech, call.requests
+        self._raw_peers = call.config.raw_messages
+        self._is_audio_due = call.config.notify_agent_audio
+        if not self._raw_peers:  # then most frames concern it not at all
+            self.inputs = (ReceivedAudio,) if self._is_audio_due else ()
+
+    def check_input(self, step: StepRecord) -> str | None:
+        """Judge the outputs to an input."""
+        if self._raw_peers and (due := self._raw_copy(step)) is not None:
+            is_first = list(step.values[:1]) == [due]
+            if not is_first or any(isinstance(each, _RAW) for each in step.values[1:]):
+                return f"{type(due).__name__} is not notified once and first"
+        if self._is_audio_due and isinstance(step.event, ReceivedAudio):
+            return self._check_audio(step.event, step)
+        return None
+
+    def _raw_copy(self, step: StepRecord) -> TwilioMessage | RealtimeEvent | None:
+        peer, text = step.arguments
+        is_end = isinstance(step.event, ReceivedStop) and bool(step.actions)
+        if peer not in self._raw_peers or not (self._links.is_live or is_end):
+            return None
+        return TwilioMessage(str(text)) if peer is Peer.TWILIO else RealtimeEvent(str(text))
+
+    def _check_audio(self, event: ReceivedAudio, step: StepRecord) -> str | None:
+        copies = [each for each in step.values if isinstance(each, AgentAudio)]
+        part = event.item_id, event.content_index
+        copy = AgentAudio(event.response_id, *part, event.payload)
+        if any(each != copy for each in copies) or len(copies) > 1:
+            return "audio of the agent is not notified as it was received"
+        samples = count_samples(event.payload)
+        is_audible = samples is not None and self._speech.unsent_samples(part) >= samples
+        is_uncertain = self._requests.is_ambiguous or not self._links.is_live
+        if is_audible is bool(copies) or is_uncertain:
+            return None
+        return "audio of the agent is notified that may not be heard, or is not that may be"
+
+    def check_output(self, value: object, step: StepRecord) -> str | None:
+        """Judge an output."""
+        match value:
+            case AgentAudio():
+                is_asked_for = self._is_audio_due and isinstance(step.event, ReceivedAudio)
+            case _:
+                is_message = isinstance(step.event, ReceivedMessage)
+                is_asked_for = is_message and value == self._raw_copy(step)
+        return None if is_asked_for else f"{type(value).__name__} is notified without need"

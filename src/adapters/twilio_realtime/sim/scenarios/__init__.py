@@ -1,0 +1,1 @@
+"""Scenarios: parts of calls, and whole calls by name."""

@@ -1,0 +1,48 @@
+"""Directions of links with jitter, limited bandwidth and stalls. All of them keep the order."""
+
+from random import Random
+from typing import TypeAlias
+
+from attrs import define, field, validators
+
+from twilio_realtime_core.machine.units import SECOND
+
+from .world import LinkDirection
+
+__all__ = ["NetworkDirection", "Stall"]
+
+Stall: TypeAlias = tuple[int, int]
+"""The start and end (ns of the world) of a time in which nothing leaves. What was sent meanwhile
+leaves at its end."""
+
+
+@define(eq=False, kw_only=True)
+class NetworkDirection(LinkDirection):
+    """One direction of a link as in a real network.
+
+    An item waits for the end of a stall, then for its turn on a line of `bytes_per_second` (`None`:
+    no limit), and travels for the latency plus up to `jitter_ns` drawn from `random`. A slow reader
+    looks the same as a line of limited bandwidth.
+    """
+
+    jitter_ns: int = field(default=0, validator=validators.ge(0))
+    bytes_per_second: int | None = None
+    stalls: tuple[Stall, ...] = ()
+    random: Random = field(factory=lambda: Random(0))  # noqa: S311 - it must repeat itself
+    _line_free_ns: int = field(init=False, default=0)
+
+    def transmit(self, size_bytes: int, now: int) -> int:
+        """See `LinkDirection`."""
+        departure_ns = max(now, self._line_free_ns)
+        for start_ns, end_ns in self.stalls:
+            if start_ns <= departure_ns < end_ns:
+                departure_ns = end_ns
+        if self.bytes_per_second is not None:
+            departure_ns += size_bytes * SECOND // self.bytes_per_second
+            self._line_free_ns = departure_ns
+        jitter_ns = self.random.randint(0, self.jitter_ns) if self.jitter_ns else 0
+        return departure_ns - now + self.propagation_ns(now) + jitter_ns
+
+    def remove_impairments(self) -> None:
+        """Remove jitter, the bandwidth limit and stalls; only the latency remains."""
+        self.jitter_ns, self.bytes_per_second, self.stalls = 0, None, ()
