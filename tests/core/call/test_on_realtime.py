@@ -198,7 +198,7 @@ def test_a_failed_listing_of_tools_is_notified() -> None:
 def test_a_tool_call_of_an_unknown_response_is_followed_up_at_once() -> None:
     call = Call.ready()
     done = call.model(type="conversation.item.done", item=mcp_call("found"))
-    assert done.told(McpCallFinished) == [McpCallFinished("c", "docs", "search", "found", None)]
+    assert done.notified(McpCallFinished) == [McpCallFinished("c", "docs", "search", "found", None)]
     assert types(done.to_model) == ["response.create"]
 
 
