@@ -166,6 +166,16 @@ def test_items_are_notified_when_added_updated_and_deleted() -> None:
     assert deleted.events == [ItemDeleted("u")]
 
 
+def test_a_retrieved_item_is_notified_if_it_has_changed() -> None:
+    call = Call.ready()
+    item = {"id": "u", "type": "message", "role": "user", "status": "completed"}
+    for type_, transcript in (("added", None), ("retrieved", "Hello")):
+        content = [{"type": "input_audio", "transcript": transcript}]
+        done = call.model(type=f"conversation.item.{type_}", item={**item, "content": content})
+    update = ItemUpdated(MessageItem("u", Role.USER, (AudioPart("Hello"),)))
+    assert done.events == [update]
+
+
 # MCP.
 
 
@@ -176,6 +186,20 @@ def test_tools_are_notified_when_they_are_listed() -> None:
     call.model(type="conversation.item.done", item=item)
     listed = call.model(type="mcp_list_tools.completed", item_id="l")
     assert listed.notified(McpToolsListed) == [McpToolsListed("l", "docs", tuple(tools))]
+
+
+def test_a_failed_listing_of_tools_is_notified() -> None:
+    call = Call.ready()
+    call.model(type="conversation.item.added", item=mcp_item("mcp_list_tools", "l"))
+    failed = call.model(type="mcp_list_tools.failed", item_id="l")
+    assert failed.events == [McpToolsListed("l", "docs", None)]
+
+
+def test_a_tool_call_of_an_unknown_response_is_followed_up_at_once() -> None:
+    call = Call.ready()
+    done = call.model(type="conversation.item.done", item=mcp_call("found"))
+    assert done.notified(McpCallFinished) == [McpCallFinished("c", "docs", "search", "found", None)]
+    assert types(done.to_model) == ["response.create"]
 
 
 def test_a_granted_approval_requests_no_response() -> None:

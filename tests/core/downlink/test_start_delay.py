@@ -75,13 +75,6 @@ def test_sixteen_bursts_of_a_call_are_remembered() -> None:
     assert estimates.history.start_delays_ns == tuple(range(4, 20))
 
 
-def test_histories_are_merged_with_the_newest_last() -> None:
-    history = StartDelayHistory(tuple(range(60)))
-    joined = history.merged_with(StartDelayHistory(tuple(range(60, 70))))
-    assert joined.start_delays_ns == tuple(range(6, 70))
-    assert StartDelayHistory().merged_with(StartDelayHistory()) == StartDelayHistory()
-
-
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=80))
 def test_the_expected_delay_is_one_of_the_history(delays: list[int]) -> None:
     assert estimator(*delays).expected_ns in delays

@@ -50,10 +50,10 @@ def walk(call: SmallCall) -> Walk:
         further = Counter[bytes]()
         for frozen, ways in calls.items():
             call = thaw(frozen)
-            for number, happening in enumerate(call.possible_events):
+            for number, event in enumerate(call.possible_events):
                 call = thaw(frozen) if number else call
-                walked.seen |= call.apply(happening)
-                walked.happened.add(happening)
+                walked.seen |= call.apply(event)
+                walked.happened.add(event)
                 walked.steps += 1
                 if call.has_ended:
                     walked.orders += ways
@@ -79,8 +79,8 @@ def test_a_thawed_call_continues_like_the_original() -> None:
     frozen = freeze(call)
     other = thaw(frozen)
     seen = set[type]()
-    for happening in ONE_ORDER:
-        seen = call.apply(happening)
-        assert (other.happen(happening), other.choices) == (seen, call.possible_events)
+    for event in ONE_ORDER:
+        seen = call.apply(event)
+        assert (other.apply(event), other.possible_events) == (seen, call.possible_events)
     assert seen >= {Clear, CancelResponse, TruncateItem}
-    assert thaw(frozen).choices == SmallCall.start(server_cancels=False).possible_events
+    assert thaw(frozen).possible_events == SmallCall.start(server_cancels=False).possible_events

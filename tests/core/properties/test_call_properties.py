@@ -509,7 +509,7 @@ QUERIED: Final = {
     *("Playout.is_probe_due", "Playout.positions", "Playout.starts_burst"),
     *("Requests.check_capacity", "Requests.is_busy", "ResponseRecord.is_audible"),
     *("Responses.generating", "Responses.get", "Responses.is_any_stoppable", "Responses.of_item"),
-    *("RoundTrip.jitter_ns", "Session.is_refusal", "StartDelayEstimator.expected_ns"),
+    *("RoundTrip.jitter_ns", "Session.is_configuration_refusal", "StartDelayEstimator.expected_ns"),
     *("Timers.is_set", "TurnController.is_agent_active", "TurnController.is_speaking"),
 }
 """Queries of most parts. Those of the bridge have the name of its base class."""
