@@ -60,6 +60,8 @@ __all__ = [
     "question",
     "several_items",
     "silent_caller",
+    "single_reply",
+    "spoken_reply",
     "transfer",
     "two_interruptions",
 ]
