@@ -16,7 +16,7 @@ from ..responses.responses import Responses
 from ..values.playback_position import Clip
 from .downlink import Downlink
 from .framing import AudioChunk
-from .playout import CHECKPOINT_SAMPLES
+from .marks import MARK_INTERVAL_SAMPLES
 
 __all__ = ["MAX_CLIP_SAMPLES", "ClipPlayer"]
 
@@ -100,8 +100,8 @@ class ClipPlayer:
 
     def _play(self, audio: bytes, name: str, now: int) -> Clip:
         clip = self._downlink.add_clip(name, len(audio))
-        for at in range(0, len(audio), CHECKPOINT_SAMPLES):
-            piece = audio[at : at + CHECKPOINT_SAMPLES]
+        for at in range(0, len(audio), MARK_INTERVAL_SAMPLES):
+            piece = audio[at : at + MARK_INTERVAL_SAMPLES]
             self._downlink.play(AudioChunk(clip, b64encode(piece).decode(), len(piece)), now)
         self._downlink.end_clip(clip, now)
         return clip

@@ -118,7 +118,7 @@ class Downlink:
                 record.sent_samples += chunk.samples
         self._outbox.send_to_twilio(Media(self.stream_sid, chunk.payload))
         self._notify_progress(self._playout.audio_sent(source, chunk.samples, now))
-        if self._playout.is_checkpoint_due(now):
+        if self._playout.is_mark_due(now):
             self._send_mark(now)
 
     def end_part(self, part: PartKey, rest: Iterable[AudioChunk], now: int) -> None:

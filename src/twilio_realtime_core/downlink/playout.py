@@ -18,35 +18,26 @@ Source: Twilio documentation, "Media Streams - WebSocket Messages", `mark` and `
 https://www.twilio.com/docs/voice/media-streams/websocket-messages.
 """
 
-from collections import deque
 from typing import Final
 
 from attrs import define, frozen
 
 from ..config.start_delay_history import StartDelayHistory
-from ..machine.units import SECOND, ns_to_samples, samples_to_ns
+from ..machine.units import SECOND, ns_to_samples
 from ..values.playback_position import AudioSource, PartKey, PlaybackPosition
+from .marks import Marks, SentMark
 from .play_queue import PlayQueue
 from .round_trip import RoundTrip
 from .start_delay import StartDelayEstimator
 
-__all__ = ["CHECKPOINT_SAMPLES", "MAX_QUEUED_SAMPLES", "PlaybackProgress", "Playout"]
+__all__ = ["MAX_QUEUED_SAMPLES", "PlaybackProgress", "Playout"]
 
 MAX_QUEUED_SAMPLES: Final = 600 * 8000
 """Audio that may be queued at Twilio, which discards more than ten minutes (warning 31931)."""
 
-CHECKPOINT_SAMPLES: Final = 2000
-"""Audio between checkpoint marks: 250 ms, so at most four marks a second. A mark with each delta
-floods the stream, audibly; the model interpolates between marks."""
-
 _GRACE_NS: Final = 2 * SECOND
 """How long after the modelled end of all audio the player may still be playing: hidden start delays
 are a few hundred ms, and a mark that is later than this was lost."""
-
-_MAX_MARKS: Final = 32_768
-"""Marks without an echo: more than there are 20 ms frames in ten minutes of audio. Only a Twilio
-that echoes nothing causes more; then the oldest is forgotten, since any later one answers for it.
-"""
 
 _MAX_SOURCES: Final = 1024
 """Parts and clips remembered: a response has a handful. Only a server that never ends its parts
@@ -57,9 +48,6 @@ _MAX_RUNS: Final = 4096
 one for each sentence. Only a server that alternates within words causes more; then no more is
 taken."""
 
-_MAX_DIGITS: Final = 9
-"""Digits of a mark's serial: more marks than the call of a day holds."""
-
 
 @frozen
 class PlaybackProgress:
@@ -67,19 +55,6 @@ class PlaybackProgress:
 
     started: tuple[AudioSource, ...] = ()
     finished: tuple[AudioSource, ...] = ()
-
-
-@define(eq=False)
-class _Mark:
-    """A mark without an echo, behind all audio before `position`. `is_probe`: no audio was queued
-    when it was sent. `overdue_ns`: how long its echo takes at most (`None`: not known). (A value:
-    do not change it.)"""
-
-    serial: int
-    position: int
-    sent_at_ns: int
-    is_probe: bool
-    overdue_ns: int | None
 
 
 @define
@@ -101,7 +76,7 @@ class Playout:
 
     def __init__(self, history: StartDelayHistory | None = None) -> None:
         self._history = history or StartDelayHistory()
-        self._serial = 0
+        self._marks = Marks()
         self._sources: dict[AudioSource, _SourceState] = {}
         self.restart()
 
@@ -131,11 +106,8 @@ class Playout:
         """
         self._sources = {}
         self._queue = PlayQueue()
-        self._marks: deque[_Mark] = deque(maxlen=_MAX_MARKS)
-        self._first_valid_serial = self._serial
+        self._marks.clear()
         self._confirmed_position = 0
-        self._marked_position = 0
-        self._marked_at_ns = 0
 
     @property
     def start_delay_history(self) -> StartDelayHistory:
@@ -158,15 +130,14 @@ class Playout:
     def starts_burst(self, now: int) -> bool:
         """Whether audio sent now finds the player idle, and may have a mark behind it. A first
         piece of one frame, with a mark of its own, shows the start delay soonest."""
-        return self._queue.is_idle(now) and self._is_mark_allowed(now)
+        return self._queue.is_idle(now) and self._marks.is_allowed(now)
 
     def audio_sent(self, source: AudioSource, samples: int, now: int) -> PlaybackProgress:
         """Note that `samples` of `source` were sent to Twilio."""
         progress = _NOTHING
         if self._unconfirmed_samples and not self.is_playing(now):
             # The marks are lost, but the audio must have been played.
-            self._marks.clear()
-            self._first_valid_serial = self._serial
+            self._marks.forget_sent()
             progress = self._confirm(self._queue.sent_samples)
         state = self._get_or_create_state(source)
         state.sent_samples += samples
@@ -204,56 +175,38 @@ class Playout:
 
     # Marks.
 
-    def is_checkpoint_due(self, now: int) -> bool:
-        """Whether a mark should follow what was sent last: at the first audio after a pause, and
-        every `CHECKPOINT_SAMPLES` from then on."""
-        unmarked = self._queue.sent_samples - self._marked_position
-        if unmarked >= CHECKPOINT_SAMPLES:
-            return True
-        return unmarked > 0 and self._is_mark_allowed(now)
-
-    def _is_mark_allowed(self, now: int) -> bool:
-        """Whether the last mark is long enough ago."""
-        interval_ns = samples_to_ns(CHECKPOINT_SAMPLES)
-        return not self._marked_position or now >= self._marked_at_ns + interval_ns
+    def is_mark_due(self, now: int) -> bool:
+        """Whether a mark should follow what was sent last."""
+        return self._marks.is_due(self._queue.sent_samples, now)
 
     def is_final_mark_due(self) -> bool:
         """Whether a mark should follow the last audio of a source."""
-        return self._queue.sent_samples > self._marked_position
+        return self._marks.is_final_due(self._queue.sent_samples)
 
     def is_probe_due(self) -> bool:
         """Whether a mark sent now measures the round trip: nothing is queued, and every mark was
         echoed."""
-        return not self._unconfirmed_samples and not self._marks
+        return not self._unconfirmed_samples and not self._marks.has_unechoed
 
     def next_mark(self, now: int) -> str:
         """Note that a mark is sent now; return its name, unique in the call."""
-        overdue_ns = self.round_trip.slowest_ns if self._has_echo else None
-        is_probe = not self._unconfirmed_samples
-        mark = _Mark(self._serial, self._queue.sent_samples, now, is_probe, overdue_ns)
-        self._marks.append(mark)
-        self._serial += 1
-        self._marked_position = self._queue.sent_samples
-        if not mark.is_probe:
-            self._marked_at_ns = now
-        return str(mark.serial)
+        return self._marks.add(
+            self._queue.sent_samples,
+            now,
+            is_probe=not self._unconfirmed_samples,
+            overdue_ns=self.round_trip.slowest_ns if self._has_echo else None,
+        )
 
     def mark_echoed(self, name: str, now: int) -> PlaybackProgress | None:
         """Take a mark that came back; `None` if no such mark was ever sent, or it came back before.
 
-        Marks sent before a `clear`, or long given up, are known and confirm nothing. Marks come
-        back in order, so that one echo also answers for those before it.
+        Marks sent before a `clear`, or given up, are known and confirm nothing.
         """
-        serial = _serial_of(name)
-        if not 0 <= serial < self._serial:
-            return None
-        if serial < self._first_valid_serial:
+        if self._marks.is_outdated(name):
             return _NOTHING
-        if not self._marks or serial < self._marks[0].serial:
+        mark = self._marks.take_echoed(name)
+        if mark is None:
             return None
-        while self._marks[0].serial < serial:
-            self._marks.popleft()
-        mark = self._marks.popleft()
         self._has_echo = True
         if mark.is_probe:
             self.round_trip.probe_echoed(mark.sent_at_ns, now)
@@ -261,7 +214,7 @@ class Playout:
             self._learn(mark, now)
         return self._confirm(mark.position)
 
-    def _learn(self, mark: _Mark, now: int) -> None:
+    def _learn(self, mark: SentMark, now: int) -> None:
         """Learn from an echo the start delay of its burst, and how long a round trip is at most."""
         burst = self._queue.burst_of(mark.position)
         expected_at_ns = burst.reached_at_ns(mark.position)
@@ -326,9 +279,7 @@ class Playout:
         if not self.is_playing(now):
             return self._queue.sent_samples  # it must have been played, whatever its marks did
         reached = self._queue.position_at(now)
-        mark = next(
-            (mark for mark in self._marks if mark.position > self._confirmed_position), None
-        )
+        mark = self._marks.next_after(self._confirmed_position)
         if mark is not None and mark.overdue_ns is not None and not self._is_learned(mark.position):
             reached = min(reached, mark.position + ns_to_samples(mark.overdue_ns))
         return max(self._confirmed_position, reached)
@@ -381,11 +332,3 @@ class Playout:
         for source in ended:
             del self._sources[source]
         return tuple(source for source, state in ended.items() if state.is_started)
-
-
-def _serial_of(name: str) -> int:
-    """The serial in a name that `Playout.next_mark` could have given; -1 for any other."""
-    if not (name.isascii() and name.isdecimal() and len(name) <= _MAX_DIGITS):
-        return -1
-    serial = int(name)
-    return serial if str(serial) == name else -1

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twilio_realtime_core.config.start_delay_history import StartDelayHistory
+from twilio_realtime_core.downlink.marks import MARK_INTERVAL_SAMPLES
 from twilio_realtime_core.downlink.playout import (
-    CHECKPOINT_SAMPLES,
     MAX_QUEUED_SAMPLES,
     PlaybackProgress,
     Playout,
@@ -64,7 +64,7 @@ def test_nothing_is_heard_where_nothing_was_sent() -> None:
     assert playout.positions(SECOND) == []
     assert not playout.is_playing(SECOND)
     assert not playout.is_final_mark_due()
-    assert not playout.is_checkpoint_due(SECOND)
+    assert not playout.is_mark_due(SECOND)
 
 
 def test_audio_is_heard_as_time_passes_to_its_end() -> None:
@@ -84,7 +84,7 @@ def test_a_single_sample_is_audio_too() -> None:
     playout = Playout()
     playout.audio_sent(A, 1, 0)
     assert playout.is_playing(0)
-    assert playout.is_checkpoint_due(0)
+    assert playout.is_mark_due(0)
     playout.audio_sent(A, 1, 0)
     assert [playout.positions(n * SAMPLE_NS)[0].estimated_samples for n in (0, 1, 2)] == [0, 1, 2]
 
@@ -618,21 +618,21 @@ def marks_of(sends: Iterable[tuple[int, int]]) -> int:
     count = 0
     for ms, at in sends:
         send(playout, A, ms, at)
-        if playout.is_checkpoint_due(at * MS):
+        if playout.is_mark_due(at * MS):
             playout.next_mark(at * MS)
             count += 1
-        assert not playout.is_checkpoint_due(at * MS)
+        assert not playout.is_mark_due(at * MS)
     return count
 
 
 def test_short_deltas_have_a_first_and_a_final_mark() -> None:
     playout = Playout()
     send(playout, A, 100, at=5)
-    assert playout.is_checkpoint_due(5 * MS)
+    assert playout.is_mark_due(5 * MS)
     playout.next_mark(5 * MS)
     for _ in range(2):
         send(playout, A, 100, at=5)
-        assert not playout.is_checkpoint_due(5 * MS)
+        assert not playout.is_mark_due(5 * MS)
     assert playout.is_final_mark_due()
     playout.next_mark(5 * MS)
     assert not playout.is_final_mark_due()
@@ -642,19 +642,19 @@ def test_short_deltas_have_a_first_and_a_final_mark() -> None:
 def test_the_first_audio_has_a_mark_at_any_time(start: int) -> None:
     playout = Playout()
     send(playout, A, 20, start)
-    assert playout.is_checkpoint_due(start * MS)
+    assert playout.is_mark_due(start * MS)
     assert playout.has_capacity(MAX_QUEUED_SAMPLES - 160, start * MS)
     assert estimated(playout, start + 10) == {"a": 10}
 
 
 def test_a_mark_is_due_every_250_ms() -> None:
-    assert CHECKPOINT_SAMPLES * SAMPLE_NS == 250 * MS
+    assert MARK_INTERVAL_SAMPLES * SAMPLE_NS == 250 * MS
     for samples, at, due in [(1999, 249, False), (2000, 249, True), (1, 250, True)]:
         playout = Playout()
         send(playout, A, 20, at=0)
         playout.next_mark(0)
         playout.audio_sent(A, samples, at * MS)
-        assert playout.is_checkpoint_due(at * MS) is due
+        assert playout.is_mark_due(at * MS) is due
 
 
 def test_audio_sent_at_once_has_four_marks_a_second() -> None:
@@ -679,7 +679,7 @@ def test_checkpoint_marks_are_limited_by_audio_and_time(
         ms, at = ms + length, at + gap
         sends.append((length, at))
     elapsed = at - sends[0][1] if sends else 0
-    assert marks_of(sends) <= (1 if sends else 0) + ms * 8 // CHECKPOINT_SAMPLES + elapsed // 250
+    assert marks_of(sends) <= (1 if sends else 0) + ms * 8 // MARK_INTERVAL_SAMPLES + elapsed // 250
 
 
 def test_a_probe_is_due_only_where_nothing_is_queued() -> None:

@@ -4,7 +4,7 @@ from statistics import fmean
 from typing import Final
 from unittest.mock import patch
 
-from twilio_realtime_core.downlink import playout
+from twilio_realtime_core.downlink import marks, playout
 
 from .measuring import OURS, measure, quantile
 from .worlds import WORLDS
@@ -21,9 +21,9 @@ def study(calls: int) -> str:
     with the first mark of a burst behind its first delta, not its first frame."""
     lines = [f"{'ms apart':>22}{'marks a call':>14}" + "".join(f"{name:>14}" for name in STUDIED)]
     for apart in APART_MS:
-        with patch.object(playout, "CHECKPOINT_SAMPLES", 8 * apart):
+        with patch.object(marks, "MARK_INTERVAL_SAMPLES", 8 * apart):
             lines.append(_line(str(apart), calls))
-    with patch.object(playout.Playout, "begins_burst", _never):
+    with patch.object(playout.Playout, "starts_burst", _never):
         lines.append(_line("250, no first frame", calls))
     return "\n".join(lines)
 

@@ -114,11 +114,11 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
             Edit(
                 "downlink/playout",
                 """\
-        if serial < self._first_valid_serial:
+        if self._marks.is_outdated(name):
             return _NOTHING
 """,
                 """\
-        if serial < self._first_valid_serial:
+        if self._marks.is_outdated(name):
             return self._confirm(self._queue.sent_samples)
 """,
             ),
@@ -128,15 +128,9 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         "marks start at 0 again after a clear",
         [
             Edit(
-                "downlink/playout",
-                """\
-        self._first_valid_serial = self._serial
-        self._confirmed_position = 0
-""",
-                """\
-        self._first_valid_serial = self._serial = 0
-        self._confirmed_position = 0
-""",
+                "downlink/marks",
+                "        self._marked_position = 0\n",
+                "        self._marked_position = self._next_serial = 0\n",
             ),
         ],
     ),

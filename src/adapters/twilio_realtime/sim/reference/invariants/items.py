@@ -124,7 +124,9 @@ class ItemNotifications(Invariant):
         if not self._links.is_live:
             return None
         match step.event:
-            case ReceivedItemDone(item) if not getattr(self._items.get(item.id), "is_complete", True):
+            case ReceivedItemDone(item) if not getattr(
+                self._items.get(item.id), "is_complete", True
+            ):
                 return "an item is complete, which is not notified"
             case ReceivedInputTranscript(item_id, words):
                 return self._check_words(item_id, 0, words)
