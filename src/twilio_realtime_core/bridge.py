@@ -69,7 +69,7 @@ class Bridge:
     @property
     def has_ended(self) -> bool:
         """Whether `CallEnded` was notified."""
-        return self._call.has_ended
+        return self._call.ending.is_complete
 
     @property
     def items(self) -> tuple[ConversationItem, ...]:
@@ -102,7 +102,7 @@ class Bridge:
         call = self._call
         if peer is Peer.TWILIO and call.stream.opened():
             call.timers.set(Timer.START, now + call.config.start_timeout_ms * MS)
-        elif not (peer is Peer.REALTIME and call.session.opened()) and call.end is None:
+        elif not (peer is Peer.REALTIME and call.session.opened()) and not call.ending.has_started:
             raise LocalProtocolError(f"{peer} is open already, or was not to be opened")
         return self._finish_step(now)
 
@@ -111,7 +111,7 @@ class Bridge:
         self._check_peer(peer)
         self._check_time(now)
         call = self._call
-        if call.end is not None:
+        if call.ending.has_started:
             pass  # sent before our close arrived
         elif peer is TWILIO and call.stream.state is not _UNOPENED:
             if self._notifies_twilio_messages:
@@ -146,10 +146,10 @@ class Bridge:
         elif peer is Peer.REALTIME and call.session.closed():
             cause = EndReason.REALTIME_LOST if is_lost else EndReason.REALTIME_CLOSED
             cause = EndReason.REALTIME_UNREACHABLE if was_opening else cause
-        elif call.end is None:
+        elif not call.ending.has_started:
             raise LocalProtocolError(f"{peer} is not open, so it cannot have closed")
         if cause is not None:
-            call.end_call(cause, f"{code} {redact(reason)}".rstrip(), now)
+            call.ending.end(cause, f"{code} {redact(reason)}".rstrip(), now)
         return self._finish_step(now)
 
     # Commands.
@@ -160,7 +160,7 @@ class Bridge:
         Raises `LocalProtocolError` where it cannot be carried out.
         """
         self._check_time(now)
-        if self._call.end is None:
+        if not self._call.ending.has_started:
             on_command.on_command(self._call, command, now)
         return self._finish_step(now)
 
@@ -178,23 +178,23 @@ class Bridge:
         call = self._call
         match timer:
             case Timer.CLOSING:
-                call.give_up_closing()
-            case _ if call.end is not None:
+                call.ending.give_up_closing()
+            case _ if call.ending.has_started:
                 pass  # due in the same instant as a timer that has ended the call
             case Timer.START:
                 what = "no start message was received"
-                call.time_out(EndReason.STREAM_NOT_STARTED, Peer.TWILIO, what, now)
+                call.ending.time_out(EndReason.STREAM_NOT_STARTED, Peer.TWILIO, what, now)
             case Timer.CONFIGURATION:
                 call.open_session(now)
             case Timer.SESSION:
                 what = "the session is not ready"
-                call.time_out(EndReason.SESSION_NOT_READY, Peer.REALTIME, what, now)
+                call.ending.time_out(EndReason.SESSION_NOT_READY, Peer.REALTIME, what, now)
             case Timer.INACTIVITY:
                 on_twilio.fill_inactivity(call, now)
             case Timer.SPEECH_CONFIRMATION:
                 on_realtime.evaluate_speech(call, now)
             case Timer.HANGUP_WATCHDOG:
-                call.end_call(EndReason.HUNG_UP, "the stream gave no sign of playing", now)
+                call.ending.end(EndReason.HUNG_UP, "the stream gave no sign of playing", now)
             case Timer.ROUND_TRIP:
                 on_twilio.measure_round_trip(call, now)
             case Timer.PLAYBACK_END:
@@ -218,6 +218,6 @@ class Bridge:
         """Run what was deferred and can be done now; return the actions of the step."""
         self._now = now
         call = self._call
-        if call.has_deferred and call.end is None:
+        if call.has_deferred and not call.ending.has_started:
             on_command.run_deferred(call, now)
         return call.outbox.take_actions()

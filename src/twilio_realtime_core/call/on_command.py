@@ -91,7 +91,7 @@ def run_deferred(call: CallState, now: int) -> None:
         return
     if not call.requests.is_busy:
         _run_after_playback(call, now)
-    if call.end is None:
+    if not call.ending.has_started:
         call.clips.start_hold_if_silent(now)
 
 
@@ -99,7 +99,7 @@ def _run_after_playback(call: CallState, now: int) -> None:
     call.turns.gate.agent_finished()
     _send_outputs(call, call.after_playback.take_outputs())
     if call.after_playback.is_hangup_pending and not call.requests.is_busy:
-        call.end_call(EndReason.HUNG_UP, "all was heard", now)
+        call.ending.end(EndReason.HUNG_UP, "all was heard", now)
 
 
 def _configure(call: CallState, command: Configure, now: int) -> None:
@@ -287,4 +287,4 @@ def _hang_up(call: CallState, command: HangUp, now: int) -> None:
         call.after_playback.is_hangup_pending = True
         call.reset_hangup_watchdog(now)
     else:
-        call.end_call(EndReason.HUNG_UP, "", now)
+        call.ending.end(EndReason.HUNG_UP, "", now)

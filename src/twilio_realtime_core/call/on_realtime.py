@@ -136,7 +136,7 @@ def _session_updated(call: CallState, event: realtime.SessionUpdatedEvent, now: 
         call.send_all(call.requests.open())
     else:
         call.outbox.notify_fault(Peer.REALTIME, FaultKind.WRONG_FORMAT, wrong)
-        call.end_call(EndReason.SESSION_REFUSED, "not the audio format of a phone", now)
+        call.ending.end(EndReason.SESSION_REFUSED, "not the audio format of a phone", now)
 
 
 def _server_error(call: CallState, error: realtime.ServerError, now: int) -> None:
@@ -144,7 +144,7 @@ def _server_error(call: CallState, error: realtime.ServerError, now: int) -> Non
     code = None if error.code is None else redact(error.code)
     if call.session.is_configuration_refusal(error):
         call.outbox.notify_fault(Peer.REALTIME, FaultKind.SERVER_ERROR, what, code)
-        call.end_call(EndReason.SESSION_REFUSED, what, now)
+        call.ending.end(EndReason.SESSION_REFUSED, what, now)
         return
     if is_late_cancel(error) or call.session.take_refused_update(error):
         return
@@ -227,7 +227,7 @@ def _response_done(call: CallState, response: realtime.Response, now: int) -> No
     if not call.speech.response_done(record, response, now):
         return
     was_announced, record.is_announced = record.is_announced, True
-    call.usage += Usage.from_json(response.usage) or Usage()
+    call.responses.usage += Usage.from_json(response.usage) or Usage()
     if call.turns.take_unanswered_turn():
         call.request_response()
     call.request_followup(record)

@@ -35,7 +35,7 @@ def on_message(call: CallState, text: str, now: int) -> None:
         case twilio.StartEvent():
             _stream_started(call, message, now)
         case twilio.StopEvent():
-            call.end_call(EndReason.CALLER_HUNG_UP, "stop", now)
+            call.ending.end(EndReason.CALLER_HUNG_UP, "stop", now)
         case _:  # ConnectedEvent, UnknownEvent, and what the stream has reported
             pass
 

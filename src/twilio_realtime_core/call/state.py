@@ -4,9 +4,8 @@ Each part is one idea; `on_twilio`, `on_realtime` and `on_command` say what each
 """
 
 from collections.abc import Iterable
-from typing import Final
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from ..config.call import CallConfig
 from ..conversation.conversation import Conversation
@@ -14,20 +13,16 @@ from ..downlink.after_playback import STALL_NS, AfterPlayback
 from ..downlink.agent_speech import AgentSpeech
 from ..downlink.clips import ClipPlayer
 from ..downlink.downlink import Downlink
-from ..errors import FaultKind
-from ..machine.actions import Peer
 from ..machine.lifecycles import (
     TURN,
     Lifecycle,
     LifecycleFactory,
-    SessionState,
-    StreamState,
     TurnState,
 )
 from ..machine.outbox import Outbox
 from ..machine.timers import Timer, Timers
 from ..machine.units import MS
-from ..notifications import CallEnded, EndReason, InterruptionCause
+from ..notifications import EndReason, InterruptionCause
 from ..protocols.realtime import ClientEvent
 from ..responses.function_calls import FunctionCalls
 from ..responses.mcp import Mcp
@@ -38,16 +33,14 @@ from ..session.session import Session
 from ..turns.interruption_gate import InterruptionGate
 from ..turns.turn import TurnController
 from ..uplink.caller_audio import CallerAudio
-from ..values.usage import Usage
+from .ending import Ending
 
 __all__ = ["CallState"]
-
-_CLOSED: Final = (StreamState.CLOSED, SessionState.CLOSED)
 
 
 @define(eq=False)
 class CallState:
-    """The parts of one call, created as `config` says. `end` is set by what ends the call first."""
+    """The parts of one call, created as `config` says."""
 
     config: CallConfig
     _make_lifecycle: LifecycleFactory = Lifecycle
@@ -66,8 +59,7 @@ class CallState:
     speech: AgentSpeech = field(init=False)
     after_playback: AfterPlayback = field(init=False, factory=AfterPlayback)
     turns: TurnController = field(init=False)
-    usage: Usage = field(init=False, factory=Usage)
-    end: CallEnded | None = field(init=False, default=None)
+    ending: Ending = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         config, outbox, make_lifecycle = self.config, self.outbox, self._make_lifecycle
@@ -105,6 +97,17 @@ class CallState:
             self.clips,
             self.speech,
             make_lifecycle(TURN, TurnState.QUIET),
+        )
+        self.ending = Ending(
+            outbox,
+            self.timers,
+            self.stream,
+            self.session,
+            responses,
+            self.requests,
+            self.downlink,
+            self.clips,
+            config.closing_timeout_ms * MS,
         )
 
     # What several inputs do.
@@ -155,7 +158,7 @@ class CallState:
             cause, now, cancel=cancel, server_interrupts=server_interrupts
         )
         if is_interrupted and self.after_playback.is_hangup_pending:
-            self.end_call(EndReason.HUNG_UP, "the goodbye was interrupted", now)
+            self.ending.end(EndReason.HUNG_UP, "the goodbye was interrupted", now)
 
     @property
     def has_deferred(self) -> bool:
@@ -171,40 +174,3 @@ class CallState:
         """Note a sign that the goodbye is being generated, or played."""
         if self.after_playback.is_hangup_pending:
             self.timers.set(Timer.HANGUP_WATCHDOG, now + STALL_NS)
-
-    # How the call ends.
-
-    def time_out(self, reason: EndReason, peer: Peer, what: str, now: int) -> None:
-        """End the call, since a peer has not done in time what it has to."""
-        self.outbox.notify_fault(peer, FaultKind.TIMED_OUT, what)
-        self.end_call(reason, what, now)
-
-    def end_call(self, reason: EndReason, detail: str, now: int) -> None:
-        """Close what is open; the first cause counts."""
-        if self.end is None:
-            self.end = CallEnded(reason, detail)
-            self.clips.drop_queued_hold()
-            self.downlink.end_stream(now)
-            self.timers.stop_all()
-            self.timers.set(Timer.CLOSING, now + self.config.closing_timeout_ms * MS)
-            self.stream.close()
-            self.session.close()
-        self.notify_end()
-
-    def give_up_closing(self) -> None:
-        """Count both sockets as closed, though the driver has not reported it."""
-        self.stream.closed()
-        self.session.closed()
-        self.notify_end()
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the call was ended, and both sockets are closed."""
-        return self.end is not None and (self.stream.state, self.session.state) == _CLOSED
-
-    def notify_end(self) -> None:
-        """Notify the end of the call, if both sockets are closed."""
-        if self.end is not None and self.has_ended:
-            self.timers.stop_all()
-            unanswered = self.requests.unanswered_count
-            self.outbox.notify(evolve(self.end, usage=self.usage, unanswered_requests=unanswered))

@@ -12,6 +12,7 @@ from attrs import define, field
 
 from ..machine.lifecycles import RESPONSE, Lifecycle, LifecycleFactory, ResponseInput, ResponseState
 from ..protocols.realtime import Response
+from ..values.usage import Usage
 
 __all__ = ["MAX_ITEMS", "MAX_RESPONSES", "ResponseRecord", "Responses"]
 
@@ -92,10 +93,11 @@ def _add(known: set[T], item: T) -> bool:
 
 
 class Responses:
-    """The records of all responses of one Realtime session."""
+    """The records of all responses of one Realtime session. `usage` is that of all of them."""
 
     def __init__(self, make_lifecycle: LifecycleFactory = Lifecycle) -> None:
         self._make_lifecycle = make_lifecycle
+        self.usage = Usage()
         self._by_id: dict[str, ResponseRecord] = {}
         self._by_item: dict[str, ResponseRecord] = {}
         self._not_ended: list[ResponseRecord] = []

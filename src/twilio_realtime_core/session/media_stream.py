@@ -7,7 +7,7 @@ https://www.twilio.com/docs/voice/media-streams/websocket-messages.
 from typing import Final
 
 from ..errors import Fault, FaultKind
-from ..machine.actions import NORMAL_CLOSURE, Close, Peer
+from ..machine.actions import Close, Peer
 from ..machine.lifecycles import STREAM, Lifecycle, LifecycleFactory, StreamInput, StreamState
 from ..machine.outbox import Outbox
 from ..protocols import twilio
@@ -98,11 +98,11 @@ class MediaStream:
     def _notify_fault(self, kind: FaultKind, what: str) -> None:
         self._outbox.notify_fault(Peer.TWILIO, kind, what)
 
-    def close(self) -> None:
-        """Close the socket, if it is open."""
+    def close(self, code: int) -> None:
+        """Close the socket, if it is open, with a close code."""
         self._lifecycle.step(StreamInput.CLOSE)
         if self.state is StreamState.CLOSING:
-            self._outbox.add(Close(Peer.TWILIO, NORMAL_CLOSURE, ""))
+            self._outbox.add(Close(Peer.TWILIO, code, ""))
 
     def closed(self) -> bool:
         """Note that the socket is closed. `False`: it was closed before."""

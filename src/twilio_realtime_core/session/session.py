@@ -11,7 +11,7 @@ from ..config.call import session_url
 from ..config.interruption_policy import disable_server_interruption
 from ..config.session import SessionConfig
 from ..errors import FaultKind, LocalProtocolError, redact
-from ..machine.actions import NORMAL_CLOSURE, Close, Open, Peer
+from ..machine.actions import Close, Open, Peer
 from ..machine.lifecycles import SESSION, Lifecycle, LifecycleFactory, SessionInput, SessionState
 from ..machine.outbox import Outbox
 from ..notifications import CallerAudioDropped, SessionReady
@@ -200,11 +200,11 @@ class Session:
                 "the session is opened"
             )
 
-    def close(self) -> None:
+    def close(self, code: int) -> None:
         """Close the socket, if it is open or being opened."""
         self._lifecycle.step(SessionInput.CLOSE)
         if self.state is SessionState.CLOSING:
-            self._outbox.add(Close(Peer.REALTIME, NORMAL_CLOSURE, ""))
+            self._outbox.add(Close(Peer.REALTIME, code, ""))
 
     def closed(self) -> bool:
         """Note that the socket is closed, or could not be opened. `False`: it was not to be opened,

@@ -24,7 +24,7 @@ def test_a_call_starts_with_nothing_open_or_due() -> None:
         StreamState.UNOPENED,
         SessionState.UNOPENED,
     )
-    assert (parts.end, parts.has_deferred, parts.timers.deadline) == (None, False, None)
+    assert (parts.ending.cause, parts.has_deferred, parts.timers.deadline) == (None, False, None)
     assert parts.outbox.take_actions() == []
 
 

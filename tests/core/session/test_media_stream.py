@@ -154,7 +154,7 @@ def test_a_stop_ends_the_call(call: Call) -> None:
 def test_its_state_follows_the_socket() -> None:
     stream = MediaStream(Outbox())
     states = [stream.state]
-    for happens in (stream.opened, stream.close, stream.closed):
+    for happens in (stream.opened, lambda: stream.close(1000), stream.closed):
         happens()
         states.append(stream.state)
     assert states == [

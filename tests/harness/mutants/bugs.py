@@ -362,10 +362,8 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         "a timer is never set: closing",
         [
             Edit(
-                "call/state",
-                """\
-            self.timers.set(Timer.CLOSING, now + self.config.closing_timeout_ms * MS)
-""",
+                "call/ending",
+                "            self._timers.set(Timer.CLOSING, now + self._closing_timeout_ns)\n",
                 "",
             ),
         ],
@@ -403,7 +401,7 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "bridge",
-                "call.time_out(EndReason.STREAM_NOT_STARTED, Peer.TWILIO, what, now)",
+                "call.ending.time_out(EndReason.STREAM_NOT_STARTED, Peer.TWILIO, what, now)",
                 "pass",
             ),
         ],
@@ -424,16 +422,16 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         "the end is notified before both links are closed, and again",
         [
             Edit(
-                "call/state",
-                "if self.end is not None and self.has_ended:",
-                "if self.end is not None:",
+                "call/ending",
+                "if self.cause is not None and self.is_complete:",
+                "if self.cause is not None:",
             ),
         ],
     ),
     Bug(
         "one link is not closed",
         [
-            Edit("call/state", "            self.session.close()\n", ""),
+            Edit("call/ending", "            self._session.close(CLOSE_CODE)\n", ""),
         ],
     ),
     Bug(
@@ -450,9 +448,9 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         "a deadline stays after the end",
         [
             Edit(
-                "call/state",
-                "            self.timers.stop_all()\n            unanswered",
-                "            unanswered",
+                "call/ending",
+                "            self._timers.stop_all()\n            usage",
+                "            usage",
             ),
         ],
     ),
@@ -630,7 +628,7 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "call/on_command",
-                '        call.end_call(EndReason.HUNG_UP, "all was heard", now)\n',
+                '        call.ending.end(EndReason.HUNG_UP, "all was heard", now)\n',
                 "        pass\n",
             ),
         ],
@@ -660,7 +658,7 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "call/on_realtime",
-                "        call.end_call(EndReason.SESSION_REFUSED, what, now)\n",
+                "        call.ending.end(EndReason.SESSION_REFUSED, what, now)\n",
                 "",
             ),
         ],

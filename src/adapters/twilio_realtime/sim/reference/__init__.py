@@ -8,7 +8,8 @@ Several judges can share the number of an invariant. Some numbers have no judge:
 compare several runs, or are about bytes.
 """
 
-from .checked_bridge import INVARIANTS, CallMachine, CheckedBridge, InvariantBroken
+from .checked_bridge import CallMachine, CheckedBridge, InvariantBroken
+from .invariants import INVARIANTS
 from .step_record import Invariant
 
 __all__ = ["INVARIANTS", "CallMachine", "CheckedBridge", "Invariant", "InvariantBroken"]

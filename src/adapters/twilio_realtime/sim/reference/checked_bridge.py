@@ -1,7 +1,7 @@
 """`CheckedBridge`: a bridge each of whose steps is judged by the invariants."""
 
 from collections.abc import Callable, Hashable
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from twilio_realtime_core.commands import Command, SendEvent
 from twilio_realtime_core.config.call import CallConfig
@@ -10,21 +10,11 @@ from twilio_realtime_core.machine.contract import MessageMachine
 
 from ..world.world import Step
 from .expected.call import ExpectedCall
-from .invariants.audio import DownlinkAudio, HeardPositions, PlaybackMarks, UplinkAudio
-from .invariants.interruptions import (
-    InterruptionCancels,
-    InterruptionCorrections,
-    InterruptionDecisions,
-)
-from .invariants.items import ItemNotifications, McpNotifications
-from .invariants.lifecycle import BoundedWaits, CallEnding, LinkOrder, TimeoutContract
-from .invariants.notifications import EventNotifications, RawNotifications
-from .invariants.queues_and_formats import PinnedFormats, QueueLimits
-from .invariants.requests import FunctionAnswers, ResponseRequests
+from .invariants import INVARIANTS
+from .invariants.lifecycle import BoundedWaits
 from .received import read_realtime, read_twilio
 from .step_record import (
     Dispatch,
-    Invariant,
     PongReceived,
     SocketClosed,
     SocketOpened,
@@ -35,30 +25,7 @@ from .step_record import (
     read_output,
 )
 
-__all__ = ["INVARIANTS", "CallMachine", "CheckedBridge", "InvariantBroken"]
-
-INVARIANTS: Final[tuple[type[Invariant], ...]] = (
-    TimeoutContract,
-    LinkOrder,
-    UplinkAudio,
-    DownlinkAudio,
-    InterruptionDecisions,
-    HeardPositions,
-    InterruptionCorrections,
-    PlaybackMarks,
-    ResponseRequests,
-    InterruptionCancels,
-    FunctionAnswers,
-    PinnedFormats,
-    QueueLimits,
-    CallEnding,
-    BoundedWaits,
-    EventNotifications,
-    RawNotifications,
-    ItemNotifications,
-    McpNotifications,
-)
-"""In the order of their numbers."""
+__all__ = ["CallMachine", "CheckedBridge", "InvariantBroken"]
 
 
 class CallMachine(MessageMachine, Protocol):

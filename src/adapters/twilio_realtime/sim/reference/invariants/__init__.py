@@ -1,1 +1,41 @@
-"""The judges of the invariants, by subject; `INVARIANTS` in `checked_bridge` lists them."""
+"""The invariants of a call, by subject, and the list of them all."""
+
+from typing import Final
+
+from ..step_record import Invariant
+from .audio import DownlinkAudio, HeardPositions, PlaybackMarks, UplinkAudio
+from .interruptions import (
+    InterruptionCancels,
+    InterruptionCorrections,
+    InterruptionDecisions,
+)
+from .items import ItemNotifications, McpNotifications
+from .lifecycle import BoundedWaits, CallEnding, LinkOrder, TimeoutContract
+from .notifications import EventNotifications, RawNotifications
+from .queues_and_formats import PinnedFormats, QueueLimits
+from .requests import FunctionAnswers, ResponseRequests
+
+__all__ = ["INVARIANTS"]
+
+INVARIANTS: Final[tuple[type[Invariant], ...]] = (
+    TimeoutContract,
+    LinkOrder,
+    UplinkAudio,
+    DownlinkAudio,
+    InterruptionDecisions,
+    HeardPositions,
+    InterruptionCorrections,
+    PlaybackMarks,
+    ResponseRequests,
+    InterruptionCancels,
+    FunctionAnswers,
+    PinnedFormats,
+    QueueLimits,
+    CallEnding,
+    BoundedWaits,
+    EventNotifications,
+    RawNotifications,
+    ItemNotifications,
+    McpNotifications,
+)
+"""In the order of their numbers."""

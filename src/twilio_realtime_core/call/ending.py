@@ -1,0 +1,80 @@
+"""How a call ends: both links are closed, then the end is notified."""
+
+from typing import Final
+
+from attrs import define, evolve, field
+
+from ..downlink.clips import ClipPlayer
+from ..downlink.downlink import Downlink
+from ..errors import FaultKind
+from ..machine.actions import NORMAL_CLOSURE, Peer
+from ..machine.lifecycles import SessionState, StreamState
+from ..machine.outbox import Outbox
+from ..machine.timers import Timer, Timers
+from ..notifications import CallEnded, EndReason
+from ..responses.requests import Requests
+from ..responses.responses import Responses
+from ..session.media_stream import MediaStream
+from ..session.session import Session
+
+__all__ = ["CLOSE_CODE", "Ending"]
+
+CLOSE_CODE: Final = NORMAL_CLOSURE
+"""The code of the close frames that end a call, whatever ends it."""
+
+_CLOSED: Final = (StreamState.CLOSED, SessionState.CLOSED)
+
+
+@define(eq=False)
+class Ending:
+    """The end of one call. `cause` is set by what ends the call first."""
+
+    _outbox: Outbox
+    _timers: Timers[Timer]
+    _stream: MediaStream
+    _session: Session
+    _responses: Responses
+    _requests: Requests
+    _downlink: Downlink
+    _clips: ClipPlayer
+    _closing_timeout_ns: int
+    cause: CallEnded | None = field(init=False, default=None)
+
+    @property
+    def has_started(self) -> bool:
+        """Whether something has ended the call; its links may still be open."""
+        return self.cause is not None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether something has ended the call, and both links are closed."""
+        return self.has_started and (self._stream.state, self._session.state) == _CLOSED
+
+    def end(self, reason: EndReason, detail: str, now: int) -> None:
+        """End the call: close what is open. The first cause counts."""
+        if self.cause is None:
+            self.cause = CallEnded(reason, detail)
+            self._clips.drop_queued_hold()
+            self._downlink.end_stream(now)
+            self._timers.stop_all()
+            self._timers.set(Timer.CLOSING, now + self._closing_timeout_ns)
+            self._stream.close(CLOSE_CODE)
+            self._session.close(CLOSE_CODE)
+        self._notify_if_complete()
+
+    def time_out(self, reason: EndReason, peer: Peer, what: str, now: int) -> None:
+        """End the call, since a peer has not done in time what it has to."""
+        self._outbox.notify_fault(peer, FaultKind.TIMED_OUT, what)
+        self.end(reason, what, now)
+
+    def give_up_closing(self) -> None:
+        """Count both links as closed, though the driver has not reported it."""
+        self._stream.closed()
+        self._session.closed()
+        self._notify_if_complete()
+
+    def _notify_if_complete(self) -> None:
+        if self.cause is not None and self.is_complete:
+            self._timers.stop_all()
+            usage, unanswered = self._responses.usage, self._requests.unanswered_count
+            self._outbox.notify(evolve(self.cause, usage=usage, unanswered_requests=unanswered))
