@@ -57,6 +57,7 @@ _ARGUMENTS: Final[Mapping[str, tuple[Any, ...]]] = {
     "is_speaking": (True, False),
     "item_id": ("r0i0", "unknown"),
     "items": ((),),
+    "name": ("0", "unknown"),
     "position": (0, 1, 10**9),
     "record": (ResponseRecord("unknown"),),
     "response_id": ("r0", "unknown"),

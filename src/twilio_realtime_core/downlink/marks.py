@@ -14,7 +14,7 @@ from attrs import define
 
 from ..machine.units import samples_to_ns
 
-__all__ = ["MARK_INTERVAL_SAMPLES", "Marks", "SentMark"]
+__all__ = ["MARK_INTERVAL_SAMPLES", "Marks", "PendingMark"]
 
 MARK_INTERVAL_SAMPLES: Final = 2000
 """Audio between marks: 250 ms, so at most four marks a second. A mark with each delta floods the
@@ -30,7 +30,7 @@ _MAX_DIGITS: Final = 9
 
 
 @define(eq=False)
-class SentMark:
+class PendingMark:
     """A mark without an echo, behind all audio before `position`. `is_probe`: no audio was queued
     when it was sent. `overdue_ns`: how long its echo takes at most (`None`: not known). (A value:
     do not change it.)"""
@@ -53,7 +53,7 @@ class Marks:
         """Count positions anew, since a `clear` was sent: echoes of older marks mean nothing."""
         self._marked_position = 0
         self._marked_at_ns = 0
-        self._sent: deque[SentMark] = deque(maxlen=_MAX_MARKS)
+        self._sent: deque[PendingMark] = deque(maxlen=_MAX_MARKS)
         self._first_valid_serial = self._next_serial
 
     def forget_sent(self) -> None:
@@ -82,7 +82,7 @@ class Marks:
         """Whether a mark should follow the last audio of a source, which ends at `position`."""
         return position > self._marked_position
 
-    def next_after(self, position: int) -> SentMark | None:
+    def next_after(self, position: int) -> PendingMark | None:
         """The first mark without an echo behind `position`."""
         return next((mark for mark in self._sent if mark.position > position), None)
 
@@ -90,7 +90,7 @@ class Marks:
 
     def add(self, position: int, now: int, *, is_probe: bool, overdue_ns: int | None) -> str:
         """Note that a mark is sent now; return its name, unique in the call."""
-        mark = SentMark(self._next_serial, position, now, is_probe, overdue_ns)
+        mark = PendingMark(self._next_serial, position, now, is_probe, overdue_ns)
         self._sent.append(mark)
         self._next_serial += 1
         self._marked_position = position
@@ -102,7 +102,7 @@ class Marks:
         """Whether a mark was sent before a `clear`, or given up."""
         return 0 <= _serial_of(name) < self._first_valid_serial
 
-    def take_echoed(self, name: str) -> SentMark | None:
+    def take_echoed(self, name: str) -> PendingMark | None:
         """Remove a mark that came back, and those before it, since marks come back in order; `None`
         if no such mark was sent, or it came back before."""
         serial = _serial_of(name)

@@ -25,7 +25,7 @@ from attrs import define, frozen
 from ..config.start_delay_history import StartDelayHistory
 from ..machine.units import SECOND, ns_to_samples
 from ..values.playback_position import AudioSource, PartKey, PlaybackPosition
-from .marks import Marks, SentMark
+from .marks import Marks, PendingMark
 from .play_queue import PlayQueue
 from .round_trip import RoundTrip
 from .start_delay import StartDelayEstimator
@@ -214,7 +214,7 @@ class Playout:
             self._learn(mark, now)
         return self._confirm(mark.position)
 
-    def _learn(self, mark: SentMark, now: int) -> None:
+    def _learn(self, mark: PendingMark, now: int) -> None:
         """Learn from an echo the start delay of its burst, and how long a round trip is at most."""
         burst = self._queue.burst_of(mark.position)
         expected_at_ns = burst.reached_at_ns(mark.position)

@@ -94,7 +94,7 @@ def test_the_model_speaks_an_output_and_a_function_hangs_up(
     goodbye = SpokenReply(ANSWER.audio, ANSWER.transcript)
     parties = call_with_replies(
         Reply((FunctionCallReply("weather", '{"city":"Rome"}', "f1"),)),
-        Reply((goodbye, FunctionCallReply("caller_hangs_up", "{}", "f2"))),
+        Reply((goodbye, FunctionCallReply("hang_up", "{}", "f2"))),
     )
     api = RUNTIMES[runtime]
     run_in_virtual_time(runtime, partial(call_with_functions, api, parties, functions, read))

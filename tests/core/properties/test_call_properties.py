@@ -500,7 +500,7 @@ class QueriedBridge(Bridge):
 
 QUERIED: Final = {
     *("Bridge.deadline", "Bridge.has_ended", "Bridge.items", "Bridge.playback_positions"),
-    *("Bridge.start_delay_history", "CallState.has_deferred", "CallState.has_ended"),
+    *("Bridge.start_delay_history", "CallState.has_deferred", "Ending.is_complete"),
     *("ClipPlayer.is_hold_playing", "ClipPlayer.check_playable", "Conversation.get"),
     *("Conversation.plan_reset", "Conversation.split_transcript", "Downlink.heard_ms"),
     *("Downlink.is_clip_unfinished", "EffectiveSession.server_responds"),

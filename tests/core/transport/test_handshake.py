@@ -89,12 +89,12 @@ def test_neither_extension_nor_subprotocol_is_accepted() -> None:
         (request(sec_websocket_key="é" * 24), 400),
     ],
 )
-def test_a_bad_request_for_a_websocket_is_refused(asked: HttpRequest, status: int) -> None:
-    refused = find_upgrade_refusal(asked)
+def test_a_bad_request_for_a_websocket_is_refused(upgrade: HttpRequest, status: int) -> None:
+    refused = find_upgrade_refusal(upgrade)
     assert refused is not None
     assert refused.status == status
     with pytest.raises(LocalProtocolError):
-        encode_upgrade_response(asked)
+        encode_upgrade_response(upgrade)
 
 
 def test_a_client_of_another_version_is_answered_with_ours() -> None:

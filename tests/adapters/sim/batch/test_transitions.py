@@ -1,4 +1,5 @@
-"""The calls that take the rare transitions of the core's tables, and those that no call takes."""
+"""The calls that take the rare transitions of the core's tables, and the transitions that no call
+takes."""
 
 import re
 from collections.abc import Mapping
@@ -22,23 +23,23 @@ from twilio_realtime_core.protocols.realtime import CommitAudio, CreateResponse,
 DOCS = Path(__file__).parents[4] / "docs" / "simulation.md"
 
 
-def choices_with(faults: tuple[str, ...], chosen: Mapping[str, int]) -> Choices:
-    """The lowest choices, except for some faults and the values chosen by label."""
-    assert set(faults) <= set(IMPAIRMENTS)
+def choosing(impairments: tuple[str, ...], drawn: Mapping[str, int]) -> Choices:
+    """The plainest choices, except some impairments and the given draws by label."""
+    assert set(impairments) <= set(IMPAIRMENTS)
 
     def choose(label: str, low: int, high: int) -> int:
-        if label in faults or (faults and label == "percent of the faults"):
+        if label in impairments or (impairments and label == "percent of the faults"):
             return high
-        return min(chosen.get(label, low), high)
+        return min(drawn.get(label, low), high)
 
     return Choices.from_source(choose)
 
 
 def draw_of(command: Command) -> int:
-    """The draw that gives this command."""
-    lowest = Choices.from_source(lambda _, low, __: low)
+    """The draw that selects a command."""
+    plain = Choices.from_source(lambda _, low, __: low)
     idle = SimApplication([], lambda _: None, lambda _, __: None)
-    made = [make(idle, lowest) for _, make in RANDOM_COMMANDS]
+    made = [make(idle, plain) for _, make in RANDOM_COMMANDS]
     return sum(weight for weight, _ in RANDOM_COMMANDS[: made.index(command)])
 
 
@@ -50,6 +51,7 @@ CROSSING = {
     "command": draw_of(SendEvent(CreateResponse())),
 }
 SPEECH_STOPPED = {"of which kind": 4}
+SPEECH_STOPPED_LOST = {"of which kind": 13, "how many": 3}
 NOT_COMMITTED = {"of which kind": 14, "how many": 3}
 COMMITTED = {"commands": 1, "command at, ms": 3000, "command": draw_of(SendEvent(CommitAudio()))}
 UPDATED = {
@@ -106,25 +108,25 @@ RARE: list[tuple[str, tuple[str, ...], dict[str, int], set[str]]] = [
         {"behind which kind": 2},
         {"response CANCELLING CREATED"},
     ),
-    ("second-thoughts", (), {}, {"response CANCELLING INTERRUPT"}),
+    ("cancel-then-interrupt", (), {}, {"response CANCELLING INTERRUPT"}),
     (
-        "barge-in-early",
+        "early-interruption",
         ("a response that begins twice",),
         {"behind which kind": 2},
         {"response INTERRUPTED CREATED"},
     ),
-    ("barge-in-early", ("audio behind its response",), {}, {"response INTERRUPTED_DONE AUDIO"}),
+    ("early-interruption", ("audio behind its response",), {}, {"response INTERRUPTED_DONE AUDIO"}),
     (
-        "barge-in-early",
+        "early-interruption",
         ("a response that ends late",),
         {"behind which kind": 1},
         {"active_response ACTIVE CREATED", "active_response ACTIVE OTHER_DONE"},
     ),
-    ("requests-that-cross", (), {}, {"active_response ACTIVE EARLIER_REFUSED"}),
-    ("requests-beside", (), {}, {"active_response REQUESTED OTHER_DONE"}),
+    ("crossing-requests", (), {}, {"active_response ACTIVE EARLIER_REFUSED"}),
+    ("out-of-band-requests", (), {}, {"active_response REQUESTED OTHER_DONE"}),
     ("greeting", ("requests refused",), {}, {"active_response REQUESTED REFUSED"}),
     (
-        "nothing-to-say",
+        "empty-responses",
         ("requests refused",),
         {"how many": 3},
         {"active_response REQUESTED EARLIER_REFUSED"},
@@ -136,13 +138,13 @@ RARE: list[tuple[str, tuple[str, ...], dict[str, int], set[str]]] = [
         {"active_response FREE EARLIER_REFUSED"},
     ),
     (
-        "requests-too-soon",
+        "early-requests",
         ("a response that begins unseen",),
         {},
         {"active_response REQUESTED BUSY", "active_response ACTIVE_UNKNOWN_ID CREATED"},
     ),
     (
-        "requests-beside",
+        "out-of-band-requests",
         ("a response that begins twice",),
         {"copies": 2},
         {
@@ -158,38 +160,68 @@ RARE: list[tuple[str, tuple[str, ...], dict[str, int], set[str]]] = [
         {"active_response ACTIVE_UNKNOWN_ID EARLIER_REFUSED"},
     ),
     (
-        "requests-too-soon",
+        "early-requests",
         ("a response that begins unseen", "a response that ends late"),
         {},
         {"active_response ACTIVE_UNKNOWN_ID OTHER_DONE"},
     ),
-    ("committed-by-hand", (), {}, {"turn SPEAKING COMMITTED", "turn QUIET SPEECH_STARTED"}),
+    ("manual-commit", (), {}, {"turn SPEAKING COMMITTED", "turn QUIET SPEECH_STARTED"}),
     (
         "question",
         ("server events in another order",),
         SPEECH_STOPPED,
+        {"turn SPEAKING_COMMITTED SPEECH_STOPPED"},
+    ),
+    (
+        "question",
+        ("server events repeated",),
+        SPEECH_STOPPED | {"behind so many": 2},
         {"turn QUIET SPEECH_STOPPED"},
     ),
-    ("barge-in-twice", ("server events lost",), NOT_COMMITTED, {"turn PAUSED SPEECH_STARTED"}),
+    ("two-interruptions", ("server events lost",), NOT_COMMITTED, {"turn PAUSED SPEECH_STARTED"}),
+    (
+        "manual-commit",
+        ("server events repeated",),
+        {"of which kind": 5},
+        {"turn SPEAKING_COMMITTED COMMITTED"},
+    ),
+    (
+        "question",
+        ("another stream on the same socket",),
+        {"after frames": 30},
+        {"turn SPEAKING STREAM_STARTED"},
+    ),
+    (
+        "question",
+        ("another stream on the same socket", "server events lost"),
+        NOT_COMMITTED | {"after frames": 100},
+        {"turn PAUSED STREAM_STARTED"},
+    ),
+    (
+        "manual-commit",
+        ("another stream on the same socket", "server events lost"),
+        SPEECH_STOPPED_LOST | {"after frames": 150},
+        {"turn SPEAKING_COMMITTED STREAM_STARTED"},
+    ),
 ]
 
 
-@pytest.mark.parametrize(("scenario", "faults", "chosen", "expected"), RARE)
-def test_these_choices_lead_to_a_rare_transition(
-    scenario: str, faults: tuple[str, ...], chosen: dict[str, int], expected: set[str]
+@pytest.mark.parametrize(("scenario", "impairments", "drawn", "expected"), RARE)
+def test_a_rare_transition_occurs_in_its_scenario(
+    scenario: str, impairments: tuple[str, ...], drawn: dict[str, int], expected: set[str]
 ) -> None:
-    result = run_call(choices=choices_with(faults, chosen), scenario=scenario)
+    result = run_call(choices=choosing(impairments, drawn), scenario=scenario)
     assert result.failure is None, result.failure
     assert expected <= {" ".join(each) for each in result.transitions}
 
 
-def test_calls_take_all_transitions_except_the_listed_gaps() -> None:
+def test_all_reachable_transitions_occur() -> None:
     calls = [
-        run_call(choices=choices_with(faults, chosen), scenario=scenario)
-        for scenario, faults, chosen, _ in RARE
+        run_call(choices=choosing(impairments, drawn), scenario=scenario)
+        for scenario, impairments, drawn, _ in RARE
     ]
-    taken = {transition for call in calls for transition in call.transitions}
-    assert set(TRANSITIONS) - taken == set(UNREACHABLE_TRANSITIONS)
+    seen = {transition for call in calls for transition in call.transitions}
+    assert set(TRANSITIONS) - seen == set(UNREACHABLE_TRANSITIONS)
 
 
 def test_the_page_gives_the_same_reasons_for_gaps() -> None:

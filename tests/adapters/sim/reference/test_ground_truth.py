@@ -329,7 +329,7 @@ def start_late(trouble: ImpairmentPlan) -> None:
 
 
 def work_slowly(trouble: ImpairmentPlan) -> None:
-    trouble.pace = Pace(response_created_ns=100 * MS)
+    trouble.pace = Pace(client_event_ns=100 * MS)
 
 
 @pytest.mark.parametrize(
@@ -582,7 +582,7 @@ def _ten_ms_later(action: Action) -> Action:
 
 @pytest.mark.parametrize("level", ["messages", "bytes"])
 def test_a_random_call_is_judged_at_its_end(level: str) -> None:
-    failure = RandomCall(plainest(), "barge-in-early", level, LateTruncates).run()
+    failure = RandomCall(plainest(), "early-interruption", level, LateTruncates).run()
     assert failure is not None
     assert failure.invariant == 4
     assert re.match(r"the caller has heard \d+ ms of an item", failure.text)

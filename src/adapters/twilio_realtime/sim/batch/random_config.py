@@ -44,7 +44,7 @@ def draw_config(choices: Choices) -> CallConfig:
         session=session,
         url="ws://model/v1/realtime",
         configure_timeout_ms=choices.draw_option("configuration after", (0, 1_000)),
-        start_timeout_ms=choices.draw_option("start_process within", (10_000, 1_000)),
+        start_timeout_ms=choices.draw_option("start within", (10_000, 1_000)),
         session_timeout_ms=choices.draw_option("session within", (15_000, 1_000)),
         inactivity_timeout_ms=choices.draw_option("inactivity after", (750, None, 100, 40)),
         interruption=_draw_policy(choices),
