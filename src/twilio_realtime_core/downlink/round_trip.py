@@ -26,8 +26,11 @@ _AGREEMENT_NS: Final = 10 * MS
 
 
 class RoundTrip:
-    """The round trips to Twilio. `estimate_ns` is the least that one takes, `slowest_ns` the most
-    that one of the last has taken; `None` until there is any evidence."""
+    """How long a message to Twilio and its answer take together, measured by marks and pings.
+
+    `estimate_ns` is the least that one takes, `slowest_ns` the most that one of the last has taken;
+    `None` until there is any evidence.
+    """
 
     def __init__(self) -> None:
         self._by_mark_ns: deque[int] = deque(maxlen=_SAMPLES)

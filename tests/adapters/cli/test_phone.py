@@ -24,7 +24,7 @@ from timeouts import HANG_S
 from twilio_realtime.cli.commands import run_command
 from twilio_realtime.cli.wav import load_wav
 from twilio_realtime.sim import sample_speech
-from twilio_realtime.sim.audio import from_linear, write_wav
+from twilio_realtime.sim.audio import encode_wav, from_linear
 
 SPEECH = sample_speech.load("agent_goodbye").audio[:2400]  # 0.3 s
 PATIENT = ("--quiet-ms", "200", "--limit-s", str(HANG_S // 2))
@@ -100,7 +100,7 @@ def _port(server: Server) -> int:
 @pytest.fixture
 def question(tmp_path: Path) -> str:
     path = tmp_path / "question.wav"
-    path.write_bytes(write_wav(sample_speech.load("caller_question").audio[:1600]))
+    path.write_bytes(encode_wav(sample_speech.load("caller_question").audio[:1600]))
     return str(path)
 
 
@@ -330,5 +330,5 @@ def test_a_wav_file_of_16_bit_samples_becomes_mulaw(
 
 def test_a_wav_file_of_mulaw_stays_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "mulaw.wav"
-    path.write_bytes(write_wav(SPEECH))
+    path.write_bytes(encode_wav(SPEECH))
     assert load_wav(str(path)) == SPEECH

@@ -14,7 +14,7 @@ import trustme
 from command_line import RUNTIMES, RunningCommand
 from timeouts import HANG_S
 from twilio_realtime.sim import sample_speech
-from twilio_realtime.sim.audio import SILENCE, write_wav
+from twilio_realtime.sim.audio import SILENCE, encode_wav
 
 KEY = "sk-proj-0123456789abcdef"
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -62,7 +62,7 @@ def first_sound(audio: bytes) -> int:
 def test_phone_serve_and_model_make_a_call(runtime: str, tmp_path: Path) -> None:
     question = sample_speech.load("caller_question").audio[:2400]
     wav, record = tmp_path / "question.wav", tmp_path / "call.wav"
-    wav.write_bytes(write_wav(question))
+    wav.write_bytes(encode_wav(question))
     authority = Authority(tmp_path)
     run = ("--runtime", runtime, "--json")
     with RunningCommand("model", "--port", "0", "--say", "caller_interruption", *run) as model:

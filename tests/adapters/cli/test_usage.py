@@ -17,7 +17,7 @@ from certificates import server_context
 from command_line import RUNTIMES, RunningCommand, usage_error
 from timeouts import HANG_S
 from twilio_realtime.cli.commands import run_command
-from twilio_realtime.sim.audio import write_wav
+from twilio_realtime.sim.audio import encode_wav
 
 KEY = "sk-proj-0123456789abcdef"
 LOCAL = "ws://127.0.0.1:9/v1/realtime"
@@ -244,10 +244,10 @@ def test_phone_needs_a_valid_wav_file(capsys: pytest.CaptureFixture[str], tmp_pa
     noise = tmp_path / "noise.wav"
     run = ("phone", "ws://127.0.0.1:9/", "--wav", str(noise))
     assert "noise.wav: no such file" in error_line(capsys, *run)
-    for content in (b"", b"RIFF", b"noise" * 100, write_wav(b"left", b"right")):
+    for content in (b"", b"RIFF", b"noise" * 100, encode_wav(b"left", b"right")):
         noise.write_bytes(content)
         assert "is not a WAV file with 8000 Hz, mono" in error_line(capsys, *run)
-    noise.write_bytes(write_wav(b""))
+    noise.write_bytes(encode_wav(b""))
     assert "has no audio, or more than ten minutes" in error_line(capsys, *run)
     assert "more than ten minutes" in error_line(capsys, *run[:-1], "/dev/zero")
     assert "is a directory" in error_line(capsys, *run[:-1], str(tmp_path))

@@ -23,7 +23,7 @@ from twilio_realtime_core.notifications import CallEnded, CallStarted, Notificat
 from twilio_realtime_core.values.items import ConversationItem
 from twilio_realtime_core.values.playback_position import PlaybackPosition
 
-from .failures import ApplicationError, describe_error, is_failure
+from .failures import ApplicationError, describe_error, is_application_failure
 from .mailbox import MAX_QUEUED_NOTIFICATIONS, Mailbox
 
 __all__ = ["GRACE_MS", "MAX_REPORTED_FAILURES", "Call", "CallHandler"]
@@ -185,7 +185,7 @@ class Call:
             with grace:
                 await agent(self)
         except BaseException as error:
-            if not is_failure(error):
+            if not is_application_failure(error):
                 raise
             self._fail("the agent", error)
         self._mailbox.discard()
@@ -206,7 +206,7 @@ class Call:
         try:
             await function()
         except BaseException as error:
-            if not is_failure(error):
+            if not is_application_failure(error):
                 raise
             self._fail("a task of the call", error)
 

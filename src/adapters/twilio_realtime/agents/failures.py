@@ -9,7 +9,7 @@ from typing import Final
 
 import anyio
 
-__all__ = ["ApplicationError", "describe_error", "is_failure"]
+__all__ = ["ApplicationError", "describe_error", "is_application_failure"]
 
 _LIBRARY_PREFIXES: Final = tuple(
     f"{folder}/"
@@ -29,10 +29,10 @@ class ApplicationError(Exception):
     """
 
 
-def is_failure(error: BaseException) -> bool:
-    """Whether an exception of a task of a call is a failure of the application. Any other must be
-    raised again, such as the cancellation of the task itself.
+def is_application_failure(error: BaseException) -> bool:
+    """Whether an exception of a call's task is the application's, and not a cancellation.
 
+    Any other must be raised again, such as the cancellation of the task itself.
     On asyncio both look alike: awaiting a task that was cancelled raises the same exception as
     being cancelled. Only in the second case is a cancellation of the current task requested
     (`Task.cancelling`).

@@ -29,7 +29,7 @@ from twilio_realtime_core.commands import SendFunctionOutput
 from twilio_realtime_core.notifications import FunctionCallRequested, Notification
 
 from .call import Call
-from .failures import ApplicationError, describe_error, is_failure
+from .failures import ApplicationError, describe_error, is_application_failure
 from .function_schemas import FunctionSchema
 
 __all__ = ["MAX_RUNNING_FUNCTIONS", "TIMEOUT_MS", "Functions"]
@@ -272,7 +272,7 @@ class _FunctionCallResponder:
             with anyio.move_on_after(function.timeout_ms / 1000):
                 output = await function.run(arguments, run_in_thread)
         except BaseException as error:
-            if not is_failure(error):
+            if not is_application_failure(error):
                 raise
             self._handle_failure(function, event, error)
             return

@@ -18,7 +18,7 @@ from twilio_realtime_core.transport.websocket import LinkConfig
 from ..errors import UsageError
 from ..runtime.tls import Tls
 from ..sim import sample_speech
-from ..sim.audio import write_wav
+from ..sim.audio import encode_wav
 from ..sim.phone.caller import AfterDelay, CallerHangsUp, CallerSays, Cue, WhenAgentQuiet
 from ..sim.phone.twilio_peer import SERVER
 from ..sim.world.delayed_machine import DelayedMachine
@@ -127,7 +127,7 @@ def phone(url: str, runtime: str, *, as_json: bool, **options: Any) -> int:
                 return await _make_call(api, report, options["latency_ms"] * MS, options["limit_s"])
             finally:
                 if file is not None:
-                    file.write(write_wav(*peer.recorded_audio(report.end_ns)))
+                    file.write(encode_wav(*peer.recorded_audio(report.end_ns)))
 
         return run(main, runtime)
 

@@ -15,8 +15,10 @@ __all__ = ["CommandServer"]
 
 @define(eq=False, kw_only=True)
 class CommandServer(ABC):
-    """Listens until it is cancelled. `scheme` and `path` make the URL that is printed;
-    `listening_note` follows it."""
+    """The server of a command such as `serve` or `model`: it listens until it is cancelled.
+
+    `scheme` and `path` make the URL that is printed; `listening_note` follows it.
+    """
 
     output: Output
     scheme: str

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import UsageError
-from ..sim.audio import from_linear, read_wav
+from ..sim.audio import decode_wav, from_linear
 from ..sim.phone.caller import MAX_SPEECH_BYTES
 
 __all__ = ["load_wav"]
@@ -39,7 +39,7 @@ def load_wav(path: str) -> bytes:
 
 def _decode(content: bytes) -> bytes | None:
     try:
-        return read_wav(content)
+        return decode_wav(content)
     except ValueError:
         pass
     try:

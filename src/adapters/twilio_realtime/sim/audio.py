@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["SILENCE", "energy", "from_linear", "read_wav", "silence", "to_linear", "write_wav"]
+__all__ = ["SILENCE", "decode_wav", "encode_wav", "energy", "from_linear", "silence", "to_linear"]
 
 SILENCE: Final = 0xFF
 """The µ-law byte of the value 0, which a silent line sends."""
@@ -53,7 +53,7 @@ def silence(sample_count: int) -> bytes:
     return bytes([SILENCE]) * sample_count
 
 
-def write_wav(*channels: bytes) -> bytes:
+def encode_wav(*channels: bytes) -> bytes:
     """Return a WAV file of µ-law audio, one channel for each argument, shorter ones padded by
     silence."""
     frames = max((len(channel) for channel in channels), default=0)
@@ -69,7 +69,7 @@ def write_wav(*channels: bytes) -> bytes:
     return _chunk(b"RIFF", b"WAVE" + chunks + _chunk(b"data", bytes(data)))
 
 
-def read_wav(file: bytes) -> bytes:
+def decode_wav(file: bytes) -> bytes:
     """Return the µ-law audio of a WAV file of one channel.
 
     Raises `ValueError` for other files, and for other formats than µ-law, 8 kHz, mono.

@@ -48,9 +48,9 @@ class DrawMismatchError(AssertionError):
 
 @define(eq=False)
 class Choices:
-    """Draws from a source. `draws` holds every draw, and `decisions` describes in words those that
-    are not the plainest.
+    """The random decisions of a simulated call, drawn from a seed or replayed from an earlier call.
 
+    `draws` holds every draw, and `decisions` describes in words those that are not the plainest.
     Draws from an earlier call that do not fit raise `DrawMismatchError`.
     """
 

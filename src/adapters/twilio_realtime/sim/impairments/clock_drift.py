@@ -16,10 +16,10 @@ _PPM: Final = 1_000_000
 
 @define(eq=False)
 class DriftingMachine:
-    """A message machine whose clock gains `ppm` millionths on the clock of the world (loses them,
-    if negative).
+    """A message machine whose clock runs faster or slower than the clock of the world.
 
-    Crystals of telephones and servers differ by up to a hundred.
+    It gains `ppm` millionths, or loses them if negative: crystals of telephones and servers differ
+    by up to a hundred.
     """
 
     machine: MessageMachine

@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from ..audio import read_wav
+from ..audio import decode_wav
 
 __all__ = ["NAMES", "SampleSpeech", "load"]
 
@@ -44,4 +44,4 @@ def load(name: str) -> SampleSpeech:
     """Return the sample of a name, one of `NAMES` (`KeyError`: there is none of that name)."""
     transcript = _TRANSCRIPTS[name]
     file = files("twilio_realtime.sim.sample_speech").joinpath(f"{name}.wav")
-    return SampleSpeech(name, transcript, read_wav(file.read_bytes()))
+    return SampleSpeech(name, transcript, decode_wav(file.read_bytes()))
