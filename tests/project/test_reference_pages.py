@@ -1,5 +1,5 @@
-"""The pages that list what there is, held against the code: none of it is missing, and no more is
-there; and the page for who comes from the reference, held against the tests that it names."""
+"""The reference pages list what the code has, no less and no more; the page for users of
+openai-agents-js names tests that exist."""
 
 import ast
 import re

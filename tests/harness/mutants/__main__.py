@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def hunt_all(bugs: Sequence[Bug], calls: int, workers: int | None) -> dict[str, Find | None]:
-    """Hunt all bugs, several at a time; tells of each as it is found."""
+    """Hunt all bugs, several at a time, and print each as it is found."""
     finds: dict[str, Find | None] = {}
     began = time.monotonic()
     with ThreadPoolExecutor(workers) as pool:

@@ -26,7 +26,7 @@ _STOPS: Final = (SentClear, Interrupted)
 
 
 class InterruptionDecisions(Invariant):
-    """`Interrupt` stops all that is to be heard; so does a caller who speaks for as long as the
+    """`Interrupt` stops all audio that is queued; so does a caller who speaks for as long as the
     policy says, unless the policy has a cause to block the interruption.
 
     Both happen in one step, and the interruption or its block is notified. What a predicate of the
