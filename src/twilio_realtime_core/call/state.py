@@ -1,4 +1,4 @@
-"""The state of one call: its parts, and how the call ends.
+"""The state of one call: its parts, and what several inputs do to them.
 
 Each part is one idea; `on_twilio`, `on_realtime` and `on_command` say what each input does to them.
 """
