@@ -16,7 +16,7 @@ Stall: TypeAlias = tuple[int, int]
 leaves at its end."""
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False)
 class NetworkDirection(LinkDirection):
     """One direction of a link as in a real network.
 
@@ -25,10 +25,10 @@ class NetworkDirection(LinkDirection):
     looks the same as a line of limited bandwidth.
     """
 
-    jitter_ns: int = field(default=0, validator=validators.ge(0))
-    bytes_per_second: int | None = None
-    stalls: tuple[Stall, ...] = ()
-    random: Random = field(factory=lambda: Random(0))  # noqa: S311 - it must repeat itself
+    jitter_ns: int = field(default=0, validator=validators.ge(0), kw_only=True)
+    bytes_per_second: int | None = field(default=None, kw_only=True)
+    stalls: tuple[Stall, ...] = field(default=(), kw_only=True)
+    random: Random = field(factory=lambda: Random(0), kw_only=True)  # noqa: S311 - it must repeat itself
     _line_free_ns: int = field(init=False, default=0)
 
     def transmit(self, size_bytes: int, now: int) -> int:
