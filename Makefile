@@ -20,7 +20,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 help:
 	@echo 'make demo         run a whole call on this machine: phone, bridge and model; no account, no key'
 	@echo 'make test         run every check: lint, types, all tests, full coverage of the core'
-	@echo 'make check        run ruff, mypy and the tests of the core, in less than a minute'
+	@echo 'make check        run ruff, mypy and the quick tests of the core, in less than a minute'
 	@echo 'make test-lowest  run the tests with the lowest versions that pyproject.toml allows'
 	@echo 'make lint         check rules and format (ruff) and layers (import-linter)'
 	@echo 'make types        check types (mypy and pyright, both strict)'
@@ -46,7 +46,7 @@ test: lint types
 
 check: $(VENV)/.dev lint
 	@printf 'mypy      ' && $(RUN) mypy
-	@$(RUN) pytest --no-header -q -n 2 --dist worksteal tests/core
+	@$(RUN) pytest --no-header -q -n 2 --dist worksteal tests/core --ignore tests/core/properties
 
 # The lowest versions of what the package needs, with the newest of what only its tests need.
 test-lowest: $(LOWEST)/.dev
