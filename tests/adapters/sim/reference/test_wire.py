@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from twilio_realtime.sim.reference.expected.events import event_of
 from twilio_realtime.sim.reference.invariants.redaction import may_quote, may_show
+from twilio_realtime.sim.reference.reading import read_realtime, read_twilio
 from twilio_realtime.sim.reference.received import (
     ReceivedAudio,
     ReceivedItemAdded,
@@ -21,8 +22,6 @@ from twilio_realtime.sim.reference.received import (
     ReceivedResponseEnd,
     ReceivedStart,
     UnreadableMessage,
-    read_realtime,
-    read_twilio,
 )
 from twilio_realtime.sim.reference.sent import (
     SentAppend,

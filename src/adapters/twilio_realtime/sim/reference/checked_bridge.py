@@ -12,7 +12,7 @@ from ..world.world import Step
 from .expected.call import ExpectedCall
 from .invariants import INVARIANTS
 from .invariants.lifecycle import BoundedWaits
-from .received import read_realtime, read_twilio
+from .reading import read_realtime, read_twilio
 from .step_record import (
     Dispatch,
     PongReceived,

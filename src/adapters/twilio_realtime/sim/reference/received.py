@@ -8,24 +8,13 @@ https://www.twilio.com/docs/voice/media-streams/websocket-messages; OpenAI API r
 "Realtime", server events, https://platform.openai.com/docs/api-reference/realtime-server-events.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 from attrs import define
 
 from twilio_realtime_core.errors import FaultKind
 from twilio_realtime_core.machine.actions import Peer
-
-from .wire import (
-    WrongField,
-    read_number,
-    read_object,
-    read_text,
-    read_whole_number,
-    require_object,
-    require_text,
-    require_whole_number,
-)
 
 __all__ = [
     "Fields",
@@ -48,6 +37,7 @@ __all__ = [
     "ReceivedMcpToolsFailure",
     "ReceivedMedia",
     "ReceivedMessage",
+    "ReceivedOfItem",
     "ReceivedOther",
     "ReceivedOutputItemAdded",
     "ReceivedOutputItemDone",
@@ -62,9 +52,8 @@ __all__ = [
     "ReceivedTextEnd",
     "ReceivedTranscriptDelta",
     "ReceivedTranscriptEnd",
+    "ReceivedWords",
     "UnreadableMessage",
-    "read_realtime",
-    "read_twilio",
 ]
 
 Fields: TypeAlias = Mapping[str, Any]
@@ -89,11 +78,6 @@ class ReceivedOther(ReceivedMessage):
     """A message that no judge looks at."""
 
     __slots__ = ()
-
-
-_NOT_JSON: Final = (FaultKind.NOT_JSON, FaultKind.BAD_MESSAGE)
-_WRONG_FIELD: Final = (FaultKind.BAD_MESSAGE,)
-_OTHER: Final = ReceivedOther()
 
 
 # From Twilio.
@@ -142,89 +126,6 @@ class ReceivedStop(ReceivedMessage):
     """`stop`: the stream ends."""
 
     stream_sid: str
-
-
-_MAX_DIGITS: Final = 18
-"""Digits of a timestamp: more milliseconds than any call lasts."""
-
-
-def _read_start(message: Fields) -> ReceivedMessage:
-    sid, body = require_text(message, "streamSid"), require_object(message, "start")
-    if not sid:
-        raise WrongField("streamSid")
-    media_format = _read_object(body, "mediaFormat")
-    parameters = _read_object(body, "customParameters")
-    return ReceivedStart(
-        sid,
-        read_text(body, "callSid"),
-        read_text(body, "accountSid"),
-        (
-            media_format.get("encoding"),
-            media_format.get("sampleRate"),
-            media_format.get("channels"),
-        ),
-        {name: value for name, value in parameters.items() if isinstance(value, str)},
-    )
-
-
-def _read_object(fields: Fields, name: str) -> Fields:
-    return {} if fields.get(name) is None else require_object(fields, name)
-
-
-def _read_media(message: Fields) -> ReceivedMessage:
-    body = require_object(message, "media")
-    sid, payload = require_text(message, "streamSid"), require_text(body, "payload")
-    return ReceivedMedia(sid, payload, _read_timestamp(body.get("timestamp")))
-
-
-def _read_timestamp(value: object) -> int | None:
-    """Numbers of Twilio are texts, as in `"timestamp": "155"`."""
-    if isinstance(value, str):
-        return int(value) if value.isdecimal() and len(value) <= _MAX_DIGITS else None
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**_MAX_DIGITS:
-        return value
-    return None
-
-
-def _read_mark(message: Fields) -> ReceivedMessage:
-    name = require_text(require_object(message, "mark"), "name")
-    return ReceivedMark(require_text(message, "streamSid"), name)
-
-
-def _read_dtmf(message: Fields) -> ReceivedMessage:
-    digit = require_text(require_object(message, "dtmf"), "digit")
-    return ReceivedKey(require_text(message, "streamSid"), digit)
-
-
-def _read_stop(message: Fields) -> ReceivedMessage:
-    return ReceivedStop(require_text(message, "streamSid"))
-
-
-_Reader: TypeAlias = Callable[[Fields], ReceivedMessage]
-
-_TWILIO: Final[Mapping[str, _Reader]] = {
-    "start": _read_start,
-    "media": _read_media,
-    "mark": _read_mark,
-    "dtmf": _read_dtmf,
-    "stop": _read_stop,
-}
-
-
-def read_twilio(text: str) -> ReceivedMessage:
-    """Return the message that a text of Twilio is."""
-    return _read(Peer.TWILIO, "event", _TWILIO, text)
-
-
-def _read(peer: Peer, tag: str, readers: Mapping[str, _Reader], text: str) -> ReceivedMessage:
-    message = read_object(text)
-    if message is None:
-        return UnreadableMessage(peer, _NOT_JSON)
-    try:
-        read = readers.get(require_text(message, tag))
-        return _OTHER if read is None else read(message)
-    except WrongField:
-        return UnreadableMessage(peer, _WRONG_FIELD)
 
 
 # From the Realtime server: the session, and the caller.
@@ -334,32 +235,34 @@ class ReceivedAudioEnd(ReceivedMessage):
 
 
 @define(eq=False)
-class _ReceivedWords(ReceivedMessage):
+class ReceivedWords(ReceivedMessage):
+    """Words of a content part of the agent, some or all."""
+
     response_id: str
     item_id: str
     content_index: int
     text: str
 
 
-class ReceivedTranscriptDelta(_ReceivedWords):
+class ReceivedTranscriptDelta(ReceivedWords):
     """`response.output_audio_transcript.delta`."""
 
     __slots__ = ()
 
 
-class ReceivedTranscriptEnd(_ReceivedWords):
+class ReceivedTranscriptEnd(ReceivedWords):
     """`response.output_audio_transcript.done`: the whole transcript of a part."""
 
     __slots__ = ()
 
 
-class ReceivedTextDelta(_ReceivedWords):
+class ReceivedTextDelta(ReceivedWords):
     """`response.output_text.delta`."""
 
     __slots__ = ()
 
 
-class ReceivedTextEnd(_ReceivedWords):
+class ReceivedTextEnd(ReceivedWords):
     """`response.output_text.done`: the whole text of a part."""
 
     __slots__ = ()
@@ -430,213 +333,31 @@ class ReceivedOutputItemDone(ReceivedMessage):
 
 
 @define(eq=False)
-class _ReceivedOfItem(ReceivedMessage):
+class ReceivedOfItem(ReceivedMessage):
+    """What says only which item it is about."""
+
     item_id: str
 
 
-class ReceivedMcpTools(_ReceivedOfItem):
+class ReceivedMcpTools(ReceivedOfItem):
     """`mcp_list_tools.completed`."""
 
     __slots__ = ()
 
 
-class ReceivedMcpToolsFailure(_ReceivedOfItem):
+class ReceivedMcpToolsFailure(ReceivedOfItem):
     """`mcp_list_tools.failed`."""
 
     __slots__ = ()
 
 
-class ReceivedMcpCallStart(_ReceivedOfItem):
+class ReceivedMcpCallStart(ReceivedOfItem):
     """`response.mcp_call.in_progress`."""
 
     __slots__ = ()
 
 
-class ReceivedMcpCallEnd(_ReceivedOfItem):
+class ReceivedMcpCallEnd(ReceivedOfItem):
     """`response.mcp_call.completed` or `response.mcp_call.failed`."""
 
     __slots__ = ()
-
-
-_COMMIT: Final = ReceivedCommit()
-
-
-def _read_session(event: Fields) -> ReceivedMessage:
-    return ReceivedSession(require_object(event, "session"))
-
-
-def _read_error(event: Fields) -> ReceivedMessage:
-    message, code, event_id = _read_problem(require_object(event, "error"))
-    return ReceivedError(message, code, event_id)
-
-
-def _read_problem(error: Fields) -> tuple[str, str | None, str | None]:
-    _, code, _, event_id = (read_text(error, n) for n in ("type", "code", "param", "event_id"))
-    return require_text({"message": "", **error}, "message"), code, event_id
-
-
-def _read_speech_start(event: Fields) -> ReceivedMessage:
-    return ReceivedSpeechStart(read_text(event, "item_id"), read_number(event, "audio_start_ms"))
-
-
-def _read_speech_stop(event: Fields) -> ReceivedMessage:
-    return ReceivedSpeechStop(read_text(event, "item_id"), read_number(event, "audio_end_ms"))
-
-
-def _read_commit(event: Fields) -> ReceivedMessage:
-    require_text(event, "item_id")
-    return _COMMIT
-
-
-def _read_input_delta(event: Fields) -> ReceivedMessage:
-    return ReceivedInputDelta(require_text(event, "item_id"), read_text(event, "delta") or "")
-
-
-def _read_input_transcript(event: Fields) -> ReceivedMessage:
-    item_id = require_text(event, "item_id")
-    return ReceivedInputTranscript(item_id, require_text(event, "transcript"))
-
-
-def _read_input_failure(event: Fields) -> ReceivedMessage:
-    item_id, error = require_text(event, "item_id"), require_object({"error": {}, **event}, "error")
-    return ReceivedInputFailure(item_id, _read_problem(error)[0])
-
-
-def _read_response_start(event: Fields) -> ReceivedMessage:
-    end = _read_response(event)
-    return ReceivedResponseStart(end.response_id, end.is_out_of_band)
-
-
-def _read_response(event: Fields) -> ReceivedResponseEnd:
-    """A response with a `conversation_id` of null is out of band; without the field it is not."""
-    response = require_object(event, "response")
-    return ReceivedResponseEnd(
-        require_text(response, "id"),
-        read_text(response, "conversation_id", "") is None,
-        read_text(response, "status"),
-        response.get("status_details"),
-        response.get("usage"),
-    )
-
-
-def _part_of(event: Fields) -> tuple[str, str, int]:
-    return (
-        require_text(event, "response_id"),
-        require_text(event, "item_id"),
-        read_whole_number(event, "content_index", 0),
-    )
-
-
-def _read_audio(event: Fields) -> ReceivedMessage:
-    return ReceivedAudio(*_part_of(event), require_text(event, "delta"))
-
-
-def _read_audio_end(event: Fields) -> ReceivedMessage:
-    return ReceivedAudioEnd(*_part_of(event))
-
-
-def _words(kind: type[_ReceivedWords], field: str) -> _Reader:
-    return lambda event: kind(*_part_of(event), require_text(event, field))
-
-
-def _read_item(event: Fields) -> ReceivedItem:
-    item = require_object(event, "item")
-    if type(item.get("approve")) not in (bool, type(None)):
-        raise WrongField("approve")
-    for name in ("role", "approval_request_id"):
-        read_text(item, name)
-    return ReceivedItem(
-        require_text(item, "id"),
-        require_text(item, "type"),
-        read_text(item, "status"),
-        read_text(item, "call_id"),
-        read_text(item, "name"),
-        read_text(item, "arguments"),
-        read_text(item, "server_label"),
-        {name: value for name, value in item.items() if value is not None},
-    )
-
-
-def _read_item_added(event: Fields) -> ReceivedMessage:
-    return ReceivedItemAdded(_read_item(event), read_text(event, "previous_item_id", ""))
-
-
-def _read_item_done(event: Fields) -> ReceivedMessage:
-    return ReceivedItemDone(_read_item(event))
-
-
-def _read_item_deleted(event: Fields) -> ReceivedMessage:
-    return ReceivedItemDeleted(require_text(event, "item_id"))
-
-
-def _read_output_item_added(event: Fields) -> ReceivedMessage:
-    return ReceivedOutputItemAdded(require_text(event, "response_id"), _read_item(event))
-
-
-def _read_output_item_done(event: Fields) -> ReceivedMessage:
-    return ReceivedOutputItemDone(require_text(event, "response_id"), _read_item(event))
-
-
-def _of_item(kind: type[_ReceivedOfItem]) -> _Reader:
-    return lambda event: kind(require_text(event, "item_id"))
-
-
-# Of these it only matters whether they can be read.
-
-
-def _read_session_created(event: Fields) -> ReceivedMessage:
-    require_object(event, "session")
-    return _OTHER
-
-
-def _read_item_retrieved(event: Fields) -> ReceivedMessage:
-    _read_item(event)
-    return _OTHER
-
-
-def _read_item_truncated(event: Fields) -> ReceivedMessage:
-    require_text(event, "item_id")
-    require_whole_number(event, "content_index")
-    require_whole_number(event, "audio_end_ms")
-    return _OTHER
-
-
-_TRANSCRIPTION: Final = "conversation.item.input_audio_transcription"
-
-_REALTIME: Final[Mapping[str, _Reader]] = {
-    "session.created": _read_session_created,
-    "session.updated": _read_session,
-    "error": _read_error,
-    "input_audio_buffer.speech_started": _read_speech_start,
-    "input_audio_buffer.speech_stopped": _read_speech_stop,
-    "input_audio_buffer.committed": _read_commit,
-    f"{_TRANSCRIPTION}.delta": _read_input_delta,
-    f"{_TRANSCRIPTION}.completed": _read_input_transcript,
-    f"{_TRANSCRIPTION}.failed": _read_input_failure,
-    "response.created": _read_response_start,
-    "response.done": _read_response,
-    "response.output_audio.delta": _read_audio,
-    "response.output_audio.done": _read_audio_end,
-    "response.output_audio_transcript.delta": _words(ReceivedTranscriptDelta, "delta"),
-    "response.output_audio_transcript.done": _words(ReceivedTranscriptEnd, "transcript"),
-    "response.output_text.delta": _words(ReceivedTextDelta, "delta"),
-    "response.output_text.done": _words(ReceivedTextEnd, "text"),
-    "conversation.item.added": _read_item_added,
-    "conversation.item.created": _read_item_added,
-    "conversation.item.done": _read_item_done,
-    "conversation.item.deleted": _read_item_deleted,
-    "conversation.item.retrieved": _read_item_retrieved,
-    "conversation.item.truncated": _read_item_truncated,
-    "response.output_item.added": _read_output_item_added,
-    "response.output_item.done": _read_output_item_done,
-    "mcp_list_tools.completed": _of_item(ReceivedMcpTools),
-    "mcp_list_tools.failed": _of_item(ReceivedMcpToolsFailure),
-    "response.mcp_call.in_progress": _of_item(ReceivedMcpCallStart),
-    "response.mcp_call.completed": _of_item(ReceivedMcpCallEnd),
-    "response.mcp_call.failed": _of_item(ReceivedMcpCallEnd),
-}
-
-
-def read_realtime(text: str) -> ReceivedMessage:
-    """Return the event that a text of the Realtime server is."""
-    return _read(Peer.REALTIME, "type", _REALTIME, text)
