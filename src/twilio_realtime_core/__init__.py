@@ -11,6 +11,7 @@ from .commands import (
     AnswerApproval,
     Command,
     Configure,
+    GoAway,
     HangUp,
     Interrupt,
     Mute,
@@ -25,7 +26,10 @@ from .commands import (
 )
 from .config.call import CallConfig
 from .config.interruption_policy import InterruptionAttempt, InterruptionLimit, InterruptionPolicy
-from .config.session import SemanticVad, ServerVad, SessionConfig, Transcription
+from .config.model_silence_policy import ModelSilencePolicy
+from .config.reconnect_policy import ReconnectPolicy
+from .config.session import SemanticVad, ServerVad, SessionConfig, SessionUpdate, Transcription
+from .config.session_loss_policy import SessionLossPolicy
 from .config.start_delay_history import StartDelayHistory
 from .config.tools import FunctionTool, McpTool
 from .errors import Fault, FaultKind, LocalProtocolError
@@ -41,6 +45,8 @@ from .machine.actions import (
     Notify,
     Open,
     Peer,
+    RealtimeLink,
+    Refusal,
     Send,
     SendBytes,
     SendPing,
@@ -68,6 +74,7 @@ __all__ = [
     "Fault",
     "FaultKind",
     "FunctionTool",
+    "GoAway",
     "HangUp",
     "Interrupt",
     "InterruptionAttempt",
@@ -76,6 +83,7 @@ __all__ = [
     "LocalProtocolError",
     "McpTool",
     "MessageMachine",
+    "ModelSilencePolicy",
     "Mute",
     "Notify",
     "Open",
@@ -84,6 +92,9 @@ __all__ = [
     "Play",
     "PlaybackPosition",
     "PressKeys",
+    "RealtimeLink",
+    "ReconnectPolicy",
+    "Refusal",
     "ResetHistory",
     "SemanticVad",
     "Send",
@@ -95,8 +106,12 @@ __all__ = [
     "SendPing",
     "ServerVad",
     "SessionConfig",
+    "SessionLossPolicy",
+    "SessionUpdate",
     "Shutdown",
     "StartDelayHistory",
     "Transcription",
     "Unmute",
 ]
+
+__version__ = "0.1.0"

@@ -8,23 +8,34 @@ commands of the application:
 
 A call in short: Twilio opens its socket and sends `start`; the Realtime session is opened and
 configured; the caller's audio goes one way, the model's audio the other; an interruption stops the
-sound and tells the model what was heard; the end of either side ends both.
+sound and sends the model what was heard; the end of either side ends both.
 """
 
 from collections.abc import Hashable
 from typing import Final, assert_never
 
-from .call import on_command, on_realtime, on_twilio
+from .call import model_silence, on_command, on_realtime, on_twilio, recovery
 from .call.state import CallState
 from .commands import Command
 from .config.call import CallConfig
 from .config.start_delay_history import StartDelayHistory
 from .errors import LocalProtocolError, redact
-from .machine.actions import ABNORMAL_CLOSURE, REALTIME, TWILIO, Action, Peer
+from .machine.actions import ABNORMAL_CLOSURE, TWILIO, Action, Peer, Refusal
+from .machine.arguments import (
+    BYTES,
+    CALLABLE,
+    NULL,
+    TEXT,
+    check_instant,
+    check_time,
+    instance_of,
+    integer,
+)
 from .machine.lifecycles import Lifecycle, LifecycleFactory, SessionState, StreamState
+from .machine.reasons import Reason
 from .machine.timers import Timer
 from .machine.units import MS
-from .notifications import EndReason, RealtimeEvent, TwilioMessage
+from .notifications import CallEndsSoon, EndReason, RealtimeEvent, TwilioMessage
 from .values.items import ConversationItem
 from .values.playback_position import PlaybackPosition
 
@@ -35,6 +46,12 @@ _UNOPENED: Final = StreamState.UNOPENED
 _RECEIVING: Final = (SessionState.CONFIGURING, SessionState.READY)
 """When the Realtime server may send events."""
 
+_CONFIG: Final = instance_of(CallConfig) | NULL
+_REFUSAL: Final = instance_of(Refusal)
+_UNIX_NS: Final = integer(0, 2**63 - 1) | NULL
+_CLOSE_CODE: Final = integer(0, 65_535)
+"""A close code: two bytes (RFC 6455, section 5.5.1)."""
+
 
 class Bridge:
     """One call. Its notifications are those of `notifications`, and `Fault`; the last is
@@ -43,10 +60,12 @@ class Bridge:
     The methods are of four kinds. *Queries* change nothing. *Inputs* say what a peer did.
     *Commands* say what the application wants. *Time* passes in all of them, and in
     `handle_timeout`. All but the queries are steps of one pipeline: check the arguments; decode
-    the input and apply it; run what was deferred and can be done now; return the actions.
+    the input and apply it; run what was deferred and can be done now; return the actions. A frame
+    of the caller's audio takes the short way where nothing was deferred.
 
-    Every step raises `LocalProtocolError`, before anything has changed, if time runs backwards, or
-    if it makes no sense for the peer.
+    Every step raises `LocalProtocolError`, before anything has changed, if time runs backwards, if
+    an argument is of the wrong type (`now` is a whole number of ns, no `float`), or if it makes no
+    sense for the peer.
 
     `make_lifecycle` creates the lifecycles of the call, whose transitions a subclass can observe.
     """
@@ -54,10 +73,14 @@ class Bridge:
     def __init__(
         self, config: CallConfig | None = None, *, make_lifecycle: LifecycleFactory = Lifecycle
     ) -> None:
+        _CONFIG.check("config", config)
+        CALLABLE.check("make_lifecycle", make_lifecycle)
         self._call = CallState(config or CallConfig(), make_lifecycle)
         self._notifies_twilio_messages = Peer.TWILIO in self._call.config.raw_messages
         self._notifies_realtime_events = Peer.REALTIME in self._call.config.raw_messages
         self._now: int | None = None
+        self._has_postponed = False
+        """Whether the end of a step may have something to do after a mere frame of audio."""
 
     # Queries.
 
@@ -80,7 +103,13 @@ class Bridge:
         """How far each content part and clip that was not heard to the end has been played: what
         marks confirm, what a `clear` sent at `now` would leave heard, and what was sent, in
         samples."""
+        check_instant(now)
         return tuple(self._call.downlink.positions(now))
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Why the last step did what it did where there was a choice, in order; at most 64."""
+        return tuple(self._call.outbox.reasons)
 
     @property
     def start_delay_history(self) -> StartDelayHistory:
@@ -89,10 +118,17 @@ class Bridge:
 
     # Inputs.
 
-    def start(self, now: int) -> list[Action]:
-        """Start the call. Called once, before anything else; Twilio's socket is expected next."""
+    def start(self, now: int, unix_ns: int | None = None) -> list[Action]:
+        """Start the call. Called once, before anything else; Twilio's socket is expected next.
+
+        `unix_ns` is the wall clock at this moment (ns since 1970), for the time at which the server
+        says that a session expires. Without it a session lasts an hour.
+        """
         if self._now is not None:
             raise LocalProtocolError("start() must be called once, before anything else")
+        check_instant(now)
+        _UNIX_NS.check("unix_ns", unix_ns)
+        self._call.recovery.unix_ns = None if unix_ns is None else unix_ns - now
         return self._finish_step(now)
 
     def opened(self, peer: Hashable, now: int) -> list[Action]:
@@ -102,26 +138,35 @@ class Bridge:
         call = self._call
         if peer is Peer.TWILIO and call.stream.opened():
             call.timers.set(Timer.START, now + call.config.start_timeout_ms * MS)
-        elif not (peer is Peer.REALTIME and call.session.opened()) and not call.ending.has_started:
-            raise LocalProtocolError(f"{peer} is open already, or was not to be opened")
+        elif peer is Peer.TWILIO or self._is_current(peer) or peer == call.session.next_link:
+            is_opened = peer is not Peer.TWILIO and call.session.opened(peer)
+            if not is_opened and not call.ending.has_started:
+                raise LocalProtocolError(f"{peer} is open already, or was not to be opened")
         return self._finish_step(now)
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
         """A message was received from Twilio, or an event from the Realtime server."""
-        self._check_peer(peer)
+        if peer is not TWILIO:
+            self._check_peer(peer)
         self._check_time(now)
+        if type(text) is not str:
+            TEXT.check("text", text)
         call = self._call
-        if call.ending.has_started:
+        if call.ending.cause is not None:
             pass  # sent before our close arrived
-        elif peer is TWILIO and call.stream.state is not _UNOPENED:
+        elif peer is TWILIO and call.stream.lifecycle.state is not _UNOPENED:
             if self._notifies_twilio_messages:
                 call.outbox.notify(TwilioMessage(text))
-            on_twilio.on_message(call, text, now)
-        elif peer is REALTIME and call.session.state in _RECEIVING:
+            if on_twilio.on_message(call, text, now) and not self._has_postponed:
+                self._now = now
+                return call.outbox.take_actions()
+        elif peer == call.session.link and call.session.state in _RECEIVING:
             if self._notifies_realtime_events:
                 call.outbox.notify(RealtimeEvent(text))
             on_realtime.on_event(call, text, now)
-        else:
+        elif peer == call.session.next_link:
+            recovery.on_next_event(call, text, now)
+        elif peer is TWILIO or self._is_current(peer):
             raise LocalProtocolError(f"{peer} is not open, so no text can come from it")
         return self._finish_step(now)
 
@@ -129,27 +174,52 @@ class Bridge:
         """A pong was received. Those from Twilio measure the round trip."""
         self._check_peer(peer)
         self._check_time(now)
+        BYTES.check("payload", payload)
         if peer is Peer.TWILIO:
             self._call.downlink.pong(payload, now)
         return self._finish_step(now)
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
-        """A socket was closed, by either side, or could not be opened; this ends the call."""
+        """A socket was closed, by either side, or could not be opened. The end of Twilio's ends the
+        call; so does that of the model's where no other session can be had."""
         self._check_peer(peer)
         self._check_time(now)
+        _CLOSE_CODE.check("code", code)
+        TEXT.check("reason", reason)
         call = self._call
         was_opening = call.session.state is SessionState.OPENING
         is_lost = code == ABNORMAL_CLOSURE
-        cause = None
         if peer is Peer.TWILIO and call.stream.closed():
             cause = EndReason.TWILIO_LOST if is_lost else EndReason.CALLER_HUNG_UP
-        elif peer is Peer.REALTIME and call.session.closed():
+            call.ending.end(cause, f"{code} {redact(reason)}".rstrip(), now)
+        elif peer == call.session.link and call.session.closed():
             cause = EndReason.REALTIME_LOST if is_lost else EndReason.REALTIME_CLOSED
             cause = EndReason.REALTIME_UNREACHABLE if was_opening else cause
-        elif not call.ending.has_started:
+            if call.ending.has_started:
+                call.ending.link_closed()
+            else:
+                recovery.session_closed(call, cause, code, reason, now)
+        elif peer == call.session.next_link:
+            recovery.next_closed(call, now)
+        elif not call.ending.has_started and (peer is TWILIO or self._is_current(peer)):
             raise LocalProtocolError(f"{peer} is not open, so it cannot have closed")
-        if cause is not None:
-            call.ending.end(cause, f"{code} {redact(reason)}".rstrip(), now)
+        return self._finish_step(now)
+
+    def refused(self, peer: Hashable, refusal: Refusal, now: int) -> list[Action]:
+        """The Realtime server has refused the WebSocket that was to be opened."""
+        self._check_peer(peer)
+        self._check_time(now)
+        _REFUSAL.check("refusal", refusal)
+        call = self._call
+        if peer == call.session.link and call.session.closed():
+            if call.ending.has_started:
+                call.ending.link_closed()
+            else:
+                recovery.refused(call, refusal, now)
+        elif peer == call.session.next_link:
+            recovery.next_closed(call, now)
+        elif not call.ending.has_started and (peer is TWILIO or self._is_current(peer)):
+            raise LocalProtocolError(f"{peer} is not to be opened, so it cannot be refused")
         return self._finish_step(now)
 
     # Commands.
@@ -169,55 +239,95 @@ class Bridge:
     def handle_timeout(self, now: int) -> list[Action]:
         """Do what has come due."""
         self._check_time(now)
-        while due := self._call.timers.expire(now):
-            for timer in due:
-                self._expired(timer, now)
+        while (timer := self._call.timers.expire_next(now)) is not None:
+            self._expired(timer, now)
         return self._finish_step(now)
 
-    def _expired(self, timer: Timer, now: int) -> None:
+    def _expired(self, timer: Timer, now: int) -> None:  # noqa: C901, PLR0912 - one arm a timer
         call = self._call
         match timer:
             case Timer.CLOSING:
                 call.ending.give_up_closing()
-            case _ if call.ending.has_started:
-                pass  # due in the same instant as a timer that has ended the call
             case Timer.START:
                 what = "no start message was received"
                 call.ending.time_out(EndReason.STREAM_NOT_STARTED, Peer.TWILIO, what, now)
             case Timer.CONFIGURATION:
                 call.open_session(now)
             case Timer.SESSION:
-                what = "the session is not ready"
-                call.ending.time_out(EndReason.SESSION_NOT_READY, Peer.REALTIME, what, now)
+                recovery.time_out(call, now)
+            case Timer.SESSION_ATTEMPT:
+                recovery.abandon_attempt(call, now)
+            case Timer.RECONNECT:
+                recovery.reconnect(call, now)
+            case Timer.WAITING_CLIP:
+                recovery.play_waiting_clip(call, now)
+            case Timer.ROTATION:
+                recovery.rotation_due(call, now)
+            case Timer.SESSION_LOSS_ANSWER:
+                recovery.finish_without_model(call, now)
+            case Timer.CALL_LENGTH_WARNING:
+                call.outbox.notify(CallEndsSoon(on_twilio.WARNING_NS // MS))
+            case Timer.STREAM_IDLE:
+                on_twilio.check_idle(call, now)
+            case Timer.CALL_LENGTH:
+                call.ending.end(EndReason.TOO_LONG, "", now)
             case Timer.INACTIVITY:
-                on_twilio.fill_inactivity(call, now)
+                call.fill_inactivity(now)
             case Timer.SPEECH_CONFIRMATION:
                 on_realtime.evaluate_speech(call, now)
             case Timer.HANGUP_WATCHDOG:
-                call.ending.end(EndReason.HUNG_UP, "the stream gave no sign of playing", now)
+                reason = call.after_playback.hangup_reason
+                call.outbox.explain(Reason.HANG_UP_STALLED)
+                call.ending.end(reason, "the stream gave no sign of playing", now)
             case Timer.ROUND_TRIP:
                 on_twilio.measure_round_trip(call, now)
-            case Timer.PLAYBACK_END:
-                pass  # what is deferred until then is run at the end of each step
+            case Timer.TURN_END:
+                on_realtime.expire_turn(call)
+            case Timer.REQUEST:
+                model_silence.end_what_is_lost(call, now)
+            case Timer.MODEL_SILENCE:
+                model_silence.handle_silence(call, now)
+            case Timer.PLAYBACK_END | Timer.SPEECH_STALL:
+                pass  # what is deferred until then, or held, is handled at the end of each step
             case _:
                 assert_never(timer)
 
     # The pipeline.
 
     def _check_peer(self, peer: Hashable) -> None:
-        if not isinstance(peer, Peer):
-            raise LocalProtocolError(f"a call has no peer {peer!r}, only those of Peer")
+        if not isinstance(peer, Peer) and not self._call.session.is_known(peer):
+            raise LocalProtocolError(
+                f"a call has no peer {peer!r}, only those of Peer and of its Open actions"
+            )
+
+    def _is_current(self, peer: Hashable) -> bool:
+        """Whether a peer is the connection to the model that is used, and was not abandoned. What
+        is reported of an earlier one was on its way when it was closed."""
+        session = self._call.session
+        is_closing = session.is_abandoned or session.state is SessionState.CLOSING
+        return peer == session.link and not is_closing
 
     def _check_time(self, now: int) -> None:
-        if self._now is None:
-            raise LocalProtocolError("start() must be called before anything else")
-        if now < self._now:
-            raise LocalProtocolError(f"time runs backwards, from {self._now} to {now} ns")
+        if type(now) is not int or self._now is None or now < self._now:
+            check_time(now, self._now)
+        if self._call.outbox.reasons:
+            self._call.outbox.reasons.clear()
 
     def _finish_step(self, now: int) -> list[Action]:
-        """Run what was deferred and can be done now; return the actions of the step."""
+        """Play what was held, send the requests that are due, run what was deferred, each if it
+        can be done now; set the timers for what the model owes; return the actions of the step."""
         self._now = now
         call = self._call
-        if call.has_deferred and not call.ending.has_started:
-            on_command.run_deferred(call, now)
+        if not call.ending.has_started:
+            if call.session.is_next_ready:
+                recovery.rotate_if_quiet(call, now)
+            if call.downlink.order.has_held:
+                call.speech.play_held(now)
+            if call.requests.has_queued:
+                call.send_due_requests(now)
+            if call.has_deferred:
+                on_command.run_deferred(call, now)
+        if not call.ending.has_started:
+            model_silence.watch_model(call, now)
+        self._has_postponed = call.has_postponed
         return call.outbox.take_actions()

@@ -3,25 +3,38 @@
 Give them to `Bridge.send(command, now)`. Any client event of `protocols.realtime` is a command as
 well, such as `CreateResponse()`, `CancelResponse()`, `UpdateSession(...)`, `DeleteItem(id)`,
 `RetrieveItem(id)`. A command after the end of the call changes nothing, since the caller may hang
-up at any moment.
+up at any moment. A field of the wrong type raises `LocalProtocolError` when the command is created.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast, get_args
 
-from attrs import field, frozen, validators
+from attrs import Attribute, field, frozen
 
 from .config.call import SessionConfig
+from .machine.arguments import (
+    BOOLEAN,
+    BYTES,
+    MAPPING,
+    NON_EMPTY_TEXT,
+    NULL,
+    TEXT,
+    FieldRule,
+    instance_of,
+    milliseconds,
+)
 from .protocols.realtime import ClientEvent, client_event
-from .values.items import ConversationItem, ImagePart, TextPart
+from .values.items import ConversationItem, ImagePart, TextPart, check_item, check_part
 
 __all__ = [
     "AnswerApproval",
     "Command",
     "Configure",
+    "GoAway",
     "HangUp",
     "Interrupt",
     "Mute",
+    "NotifyAfterPlayback",
     "Play",
     "PressKeys",
     "ResetHistory",
@@ -42,9 +55,9 @@ class Configure:
     changed during a call (OpenAI API reference, "Realtime", `session.update`).
     """
 
-    session: SessionConfig | None = None
-    model: str | None = None
-    url: str | None = field(default=None, repr=False)
+    session: SessionConfig | None = field(default=None, validator=instance_of(SessionConfig) | NULL)
+    model: str | None = field(default=None, validator=NON_EMPTY_TEXT | NULL)
+    url: str | None = field(default=None, repr=False, validator=NON_EMPTY_TEXT | NULL)
 
 
 @frozen
@@ -52,10 +65,25 @@ class Interrupt:
     """Interrupt the agent at once, as a caller's speech does, and tell the model what was heard.
 
     `cancel`: also cancel a response that is being generated, or that is requested and has not
-    started. Either way nothing more of it is played.
+    started. Either way nothing more of it is played. `response_id`: interrupt only while this
+    response is heard, or being generated to be heard, so that a decision that comes late does not
+    cut what the agent says next, and leave a requested response alone; `None`: whatever the agent
+    says.
     """
 
-    cancel: bool = True
+    cancel: bool = field(default=True, validator=BOOLEAN)
+    response_id: str | None = field(default=None, validator=TEXT | NULL)
+
+
+_CONTENT: Final = FieldRule(
+    "text, a TextPart, an ImagePart, or a list of such parts",
+    lambda value: (
+        isinstance(value, tuple)
+        and all(
+            isinstance(each, TextPart | ImagePart) for each in cast("tuple[object, ...]", value)
+        )
+    ),
+)
 
 
 def _as_parts(
@@ -63,7 +91,17 @@ def _as_parts(
 ) -> tuple[TextPart | ImagePart, ...]:
     if isinstance(content, str):
         return (TextPart(content),)
-    return (content,) if isinstance(content, TextPart | ImagePart) else tuple(content)
+    if isinstance(content, list | tuple):
+        return tuple(content)
+    return (content,) if isinstance(content, TextPart | ImagePart) else content  # type: ignore[return-value] # refused
+
+
+def _check_parts(
+    command: object, attribute: "Attribute[Any]", parts: tuple[TextPart | ImagePart, ...]
+) -> None:
+    _CONTENT(command, attribute, parts)
+    for index, part in enumerate(parts):
+        check_part(part, f"SendMessage.content[{index}]")
 
 
 @frozen
@@ -75,25 +113,28 @@ class SendMessage:
     is empty, or not JSON.
     """
 
-    content: tuple[TextPart | ImagePart, ...] = field(converter=_as_parts, repr=False)
-    respond: bool = True
-    extra_fields: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
+    content: tuple[TextPart | ImagePart, ...] = field(
+        converter=_as_parts, repr=False, validator=_check_parts
+    )
+    respond: bool = field(default=True, validator=BOOLEAN)
+    extra_fields: Mapping[str, Any] = field(factory=dict[str, Any], repr=False, validator=MAPPING)
 
 
-_is_bytes: Final = validators.instance_of(bytes)
+def _show_samples(audio: bytes) -> str:
+    return f"<{len(audio)} samples>"
 
 
 @frozen
 class SendAudio:
     """Send the model audio as if the caller had said it: G.711 µ-law, 8 kHz, one byte a sample.
 
-    `commit`: end the caller's turn with it (the server needs at least 100 ms for that). Raises
-    `LocalProtocolError` for no audio, for more than a minute, or for more than ten seconds before
-    the session is ready.
+    It may have any length; it is sent in pieces of ten seconds. `commit`: end the caller's turn
+    with it (the server needs at least 100 ms for that). Raises `LocalProtocolError` for no audio,
+    and for more than ten seconds before the session is ready.
     """
 
-    audio: bytes = field(validator=_is_bytes, repr=lambda audio: f"<{len(audio)} samples>")
-    commit: bool = False
+    audio: bytes = field(validator=BYTES, repr=_show_samples)
+    commit: bool = field(default=False, validator=BOOLEAN)
 
 
 @frozen
@@ -102,14 +143,17 @@ class SendFunctionOutput:
     rule JSON.
 
     `respond`: have the model respond to it; the outputs of one response cause one response.
-    `after_playback`: send it once all that the agent has said was heard. Raises
-    `LocalProtocolError` for a call that was never requested, or has its output.
+    `after_playback`: send it once all that the agent has said was heard. `wait_for_others`: the
+    response waits until all function calls of the same response have their output; `False`: it does
+    not, so that a call that takes long holds up no other. Raises `LocalProtocolError` for a call
+    that was never requested, or has its output.
     """
 
-    call_id: str
-    output: str = field(repr=False)
-    respond: bool = True
-    after_playback: bool = False
+    call_id: str = field(validator=NON_EMPTY_TEXT)
+    output: str = field(repr=False, validator=TEXT)
+    respond: bool = field(default=True, validator=BOOLEAN)
+    after_playback: bool = field(default=False, validator=BOOLEAN)
+    wait_for_others: bool = field(default=True, kw_only=True, validator=BOOLEAN)
 
 
 @frozen
@@ -117,22 +161,38 @@ class AnswerApproval:
     """Grant or deny the use of an MCP tool, in answer to `McpApprovalRequested`. Raises
     `LocalProtocolError` for a request that is unknown, or has its answer."""
 
-    approval_request_id: str
-    approve: bool
-    reason: str | None = field(default=None, repr=False)
+    approval_request_id: str = field(validator=NON_EMPTY_TEXT)
+    approve: bool = field(validator=BOOLEAN)
+    reason: str | None = field(default=None, repr=False, validator=TEXT | NULL)
+
+
+_ITEMS: Final = FieldRule("a list of conversation items", lambda value: isinstance(value, tuple))
 
 
 def _as_items(items: Iterable[ConversationItem]) -> tuple[ConversationItem, ...]:
-    return tuple(items)
+    given = cast(object, items)
+    is_list = isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping)
+    return tuple(items) if is_list else cast(Any, items)  # what is no list is refused
+
+
+def _check_items(
+    command: object, attribute: "Attribute[Any]", items: tuple[ConversationItem, ...]
+) -> None:
+    _ITEMS(command, attribute, items)
+    for index, item in enumerate(items):
+        check_item(item, f"ResetHistory.items[{index}]")
 
 
 @frozen
 class ResetHistory:
     """Make the conversation hold these items and no others, in this order: other items are deleted,
-    new or different ones are created in their place. Raises `LocalProtocolError` for new audio of
-    the agent, which the server does not accept."""
+    new or different ones are created in their place. Items that only the server makes, such as
+    those of MCP tools, can stay where they are. Raises `LocalProtocolError`, before anything is
+    sent, for what the server would not create (see `conversation.history_diff.diff`)."""
 
-    items: tuple[ConversationItem, ...] = field(converter=_as_items, repr=False)
+    items: tuple[ConversationItem, ...] = field(
+        converter=_as_items, repr=False, validator=_check_items
+    )
 
 
 @frozen
@@ -159,9 +219,9 @@ class Play:
     than a minute of clips would be queued, or more audio than Twilio holds (ten minutes).
     """
 
-    audio: bytes = field(validator=_is_bytes, repr=lambda audio: f"<{len(audio)} samples>")
-    name: str = ""
-    until_agent_speaks: bool = False
+    audio: bytes = field(validator=BYTES, repr=_show_samples)
+    name: str = field(default="", validator=TEXT)
+    until_agent_speaks: bool = field(default=False, validator=BOOLEAN)
 
 
 @frozen
@@ -173,9 +233,9 @@ class PressKeys:
     and where `Play` would.
     """
 
-    keys: str = field(repr=False)
-    tone_ms: int = 100
-    pause_ms: int = 100
+    keys: str = field(repr=False, validator=TEXT)
+    tone_ms: int = field(default=100, validator=milliseconds(0))
+    pause_ms: int = field(default=100, validator=milliseconds(0))
 
 
 @frozen
@@ -186,7 +246,30 @@ class HangUp:
     if the caller interrupts, and if for ten seconds nothing shows that audio is played.
     """
 
-    after_playback: bool = False
+    after_playback: bool = field(default=False, validator=BOOLEAN)
+
+
+@frozen
+class NotifyAfterPlayback:
+    """Have `AllHeard` notified, with this `name`, once all that is queued or being generated was
+    heard; if the agent is interrupted, once it is silent.
+
+    The application then does what has to follow, such as a transfer. If the call ends before, it is
+    not notified. Raises `LocalProtocolError` where 32 notifications are awaited already.
+    """
+
+    name: str = field(default="", validator=TEXT)
+
+
+_EVENT: Final = FieldRule(
+    "a client event, or its JSON data", lambda value: isinstance(value, get_args(ClientEvent))
+)
+
+
+@frozen
+class GoAway:
+    """End the call now, since the program that runs it ends: both sockets are closed with the code
+    1001, "going away" (RFC 6455, section 7.4.1), and `CallEnded` has `EndReason.GOING_AWAY`."""
 
 
 def _as_event(event: ClientEvent | Mapping[str, Any]) -> ClientEvent:
@@ -202,7 +285,7 @@ class SendEvent:
     is not a client event.
     """
 
-    event: ClientEvent = field(converter=_as_event)
+    event: ClientEvent = field(converter=_as_event, validator=_EVENT)
 
 
 Command: TypeAlias = (
@@ -218,6 +301,8 @@ Command: TypeAlias = (
     | Play
     | PressKeys
     | HangUp
+    | NotifyAfterPlayback
+    | GoAway
     | SendEvent
     | ClientEvent
 )

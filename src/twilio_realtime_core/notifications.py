@@ -4,21 +4,27 @@
 milliseconds where a protocol counts in them. What people say stays out of `repr`.
 """
 
+from collections.abc import Mapping
 from enum import Enum, unique
 from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
 from .errors import Fault
+from .protocols.realtime import InformationalEvent, ServerEvent
 from .values.block_cause import BlockCause
 from .values.items import ConversationItem
+from .values.log_probability import TokenLogprob
+from .values.rate_limit import RateLimit
 from .values.usage import Usage
 
 __all__ = [
     "AgentAudio",
     "AgentText",
     "AgentTranscript",
+    "AllHeard",
     "CallEnded",
+    "CallEndsSoon",
     "CallStarted",
     "CallerAudioDropped",
     "CallerAudioPadded",
@@ -29,6 +35,7 @@ __all__ = [
     "ClipFinished",
     "EndReason",
     "FunctionCallRequested",
+    "IdleTimeoutTriggered",
     "Interrupted",
     "InterruptedItem",
     "InterruptionBlocked",
@@ -41,16 +48,22 @@ __all__ = [
     "McpCallFinished",
     "McpCallStarted",
     "McpToolsListed",
+    "ModelSilent",
     "Notification",
     "PaddingCause",
     "PlaybackFinished",
     "PlaybackStarted",
+    "RateLimitsUpdated",
     "RealtimeEvent",
     "ResponseFinished",
     "ResponseRefused",
     "ResponseStarted",
+    "SessionLost",
     "SessionReady",
+    "SessionRestored",
+    "SessionRotated",
     "TwilioMessage",
+    "TypedRealtimeEvent",
 ]
 
 
@@ -80,8 +93,53 @@ class SessionReady:
 
 
 @frozen
+class SessionLost:
+    """No session of the model is there: it was lost, or could not be opened. The caller hears what
+    Twilio still holds.
+
+    `cause` is the reason with which the call would end, `detail` is for people. `attempt` counts
+    the attempts to have another one, in a row, and `retry_in_ms` is the delay before this one;
+    both are `None` if none follows, and the application is asked what becomes of the call
+    (`SessionLossPolicy`).
+    """
+
+    cause: "EndReason"
+    detail: str
+    attempt: int | None
+    retry_in_ms: int | None
+
+
+@frozen
+class SessionRestored:
+    """Another session goes on with the call. It got the conversation, as text.
+
+    `items` are the ids of the items that it knows, in order; `lost` those of the items that it was
+    not given: turns of the caller without a transcript, what only the server makes, and the
+    oldest beyond the limits; `renamed` maps old ids that a client cannot give to the new ones.
+    """
+
+    items: tuple[str, ...]
+    lost: tuple[str, ...]
+    renamed: Mapping[str, str]
+
+
+@frozen
+class SessionRotated:
+    """A session that was about to expire was replaced by another, while nobody spoke where that was
+    possible."""
+
+
+@frozen
+class CallEndsSoon:
+    """The call is about to reach its longest duration (`CallConfig.max_call_ms`), in `left_ms`."""
+
+    left_ms: int
+
+
+@frozen
 class CallerAudioDropped:
-    """The oldest caller audio that was queued for the session was dropped, beyond the limit."""
+    """The oldest caller audio that was queued for the session was dropped, beyond the limit: a
+    second at a time."""
 
     samples: int
 
@@ -121,13 +179,32 @@ class CallerSpeechStopped:
 
 
 @frozen
+class IdleTimeoutTriggered:
+    """Nobody has spoken for `ServerVad.idle_timeout_ms`, so the model responds to the silence.
+
+    The silence from `audio_start_ms` to `audio_end_ms` of the caller's audio becomes the item
+    `item_id`.
+    """
+
+    item_id: str | None
+    audio_start_ms: float | None
+    audio_end_ms: float | None
+
+
+@frozen
 class CallerTranscript:
     """The transcript of what the caller said: a piece of it, or (`final`) all of it. Needs
-    `SessionConfig.transcription`."""
+    `SessionConfig.transcription`.
+
+    `logprobs` says how probable each token is, where `SessionConfig.include` asks for it and the
+    transcription model supports it; else it is `None`.
+    """
 
     item_id: str
     text: str = field(repr=False)
     final: bool
+    logprobs: tuple[TokenLogprob, ...] | None = field(default=None, repr=False)
+    content_index: int = 0
 
 
 @frozen
@@ -175,9 +252,10 @@ class AgentTranscript:
 
 @frozen
 class ResponseStarted:
-    """The model has started a response."""
+    """The model has started a response. `metadata` is that of the request, if it had any."""
 
     response_id: str
+    metadata: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 @frozen
@@ -185,13 +263,17 @@ class ResponseFinished:
     """The model has finished a response; its audio may still be playing.
 
     `status` is completed, cancelled, failed or incomplete; `details` are as the server sent them,
-    so they may hold the text of an error. `usage` is `None` where the server sends none.
+    so they may hold the text of an error (`details["error"]["message"]`). `usage` is `None` where
+    the server sends none. `metadata` is that of the request, if it had any. `items` are those that
+    the model generated, as the server describes them at the end, without audio.
     """
 
     response_id: str
     status: str | None
     details: Any = field(repr=False)
     usage: Usage | None
+    metadata: Mapping[str, Any] | None = field(default=None, repr=False)
+    items: tuple[ConversationItem, ...] = field(default=(), repr=False)
 
 
 @frozen
@@ -204,8 +286,30 @@ class ResponseRefused:
 
 
 @frozen
+class ModelSilent:
+    """No event of the model was received for `silent_ms` while a response was generated or
+    requested. `response_ids` are those that were being generated, which the bridge cancels.
+
+    `is_asked_again`: it requests the response again; otherwise `CallConfig.on_model_silent` says
+    whether the call is ended.
+    """
+
+    silent_ms: int
+    response_ids: tuple[str, ...]
+    is_asked_again: bool
+
+
+@frozen
+class RateLimitsUpdated:
+    """The server has updated the limits of the account, as it does at the start of a response."""
+
+    limits: tuple[RateLimit, ...]
+
+
+@frozen
 class PlaybackStarted:
-    """The first audio of a content part was heard: a mark behind it came back."""
+    """The first audio of a content part was heard: a mark behind it came back, or it must have been
+    heard by the time of an interruption, and so must all of the part."""
 
     response_id: str
     item_id: str
@@ -215,7 +319,7 @@ class PlaybackStarted:
 @frozen
 class PlaybackFinished:
     """All audio of a content part was heard: a mark behind it came back, or it must have been by
-    the time of an interruption (then perhaps without `PlaybackStarted` before)."""
+    the time of an interruption. `PlaybackStarted` is notified before."""
 
     response_id: str
     item_id: str
@@ -230,6 +334,14 @@ class ClipFinished:
     name: str
     heard_ms: int
     sent_ms: int
+
+
+@frozen
+class AllHeard:
+    """All that was queued or being generated was heard, as `NotifyAfterPlayback` has asked, by
+    `name`; or the agent was interrupted, and is silent."""
+
+    name: str
 
 
 @unique
@@ -376,8 +488,20 @@ class EndReason(Enum):
     """The server refused the configuration, or set another audio format."""
     SESSION_NOT_READY = "session not ready"
     """The session was not open and configured in time (`CallConfig.session_timeout_ms`)."""
+    MODEL_SILENT = "model silent"
+    """The model sent no event for too long while it owed a response
+    (`CallConfig.on_model_silent`)."""
     HUNG_UP = "hung up"
     """The application ended the call."""
+    STREAM_OVER_LIMIT = "stream over limit"
+    """Twilio's socket sent more audio, or more of other messages, than a call has: audio at twice
+    the speed of real time after a burst of a minute, 20 other messages a second for ten seconds."""
+    STREAM_IDLE = "stream idle"
+    """Twilio's socket sent no audio for too long (`CallConfig.idle_timeout_ms`)."""
+    TOO_LONG = "too long"
+    """The call has reached its longest duration (`CallConfig.max_call_ms`)."""
+    GOING_AWAY = "going away"
+    """The program that runs the call ends (`GoAway`)."""
 
 
 @frozen
@@ -415,24 +539,44 @@ class RealtimeEvent:
     text: str = field(repr=False)
 
 
+@frozen
+class TypedRealtimeEvent:
+    """An event of the Realtime server, decoded; only with `CallConfig.notify_typed_events`.
+
+    `event` is of a class of `protocols.realtime`, by its type. Those on which the bridge acts have
+    the fields that it uses; an event of a type that is not documented is an `UnknownServerEvent`.
+    What cannot be read is a `Fault` instead.
+    """
+
+    event: ServerEvent | InformationalEvent
+
+
 Notification: TypeAlias = (
     CallStarted
     | SessionReady
+    | SessionLost
+    | SessionRestored
+    | SessionRotated
+    | CallEndsSoon
     | CallerAudioDropped
     | CallerAudioPadded
     | CallerSpeechStarted
     | CallerSpeechStopped
     | CallerTranscript
     | CallerTranscriptFailed
+    | IdleTimeoutTriggered
     | AgentAudio
     | AgentText
     | AgentTranscript
     | ResponseStarted
     | ResponseFinished
     | ResponseRefused
+    | ModelSilent
+    | RateLimitsUpdated
     | PlaybackStarted
     | PlaybackFinished
     | ClipFinished
+    | AllHeard
     | Interrupted
     | InterruptionBlocked
     | ItemAdded
@@ -448,4 +592,5 @@ Notification: TypeAlias = (
     | CallEnded
     | TwilioMessage
     | RealtimeEvent
+    | TypedRealtimeEvent
 )

@@ -2,7 +2,14 @@
 
 import pytest
 
-from twilio_realtime_core import Configure, HangUp, Interrupt, LocalProtocolError, SendEvent
+from twilio_realtime_core import (
+    Configure,
+    HangUp,
+    Interrupt,
+    LocalProtocolError,
+    SendAudio,
+    SendEvent,
+)
 from twilio_realtime_core.protocols.realtime import CreateResponse, RawClientEvent
 
 
@@ -14,6 +21,10 @@ def test_commands_are_equal_by_their_fields() -> None:
 
 def test_a_url_is_not_in_the_repr() -> None:
     assert "secret" not in repr(Configure(url="wss://model/v1?token=secret"))
+
+
+def test_audio_is_not_in_the_repr() -> None:
+    assert repr(SendAudio(b"\xff" * 160)) == "SendAudio(audio=<160 samples>, commit=False)"
 
 
 def test_an_event_may_be_a_value_or_plain_data() -> None:

@@ -2,7 +2,7 @@ import importlib
 import re
 import string
 from hashlib import sha256
-from typing import Protocol, cast
+from typing import Any, Literal, Protocol, cast
 from xml.etree import ElementTree
 
 import pytest
@@ -11,11 +11,18 @@ from hypothesis import strategies as st
 
 from twilio_realtime_core.errors import Fault, FaultKind, LocalProtocolError
 from twilio_realtime_core.webhook import (
+    HANG_UP_TWIML,
+    HMAC_SHA1,
+    HMAC_SHA256,
     SIGNATURE_HEADER,
+    RejectReason,
     compute_signature,
     connect_stream_twiml,
     is_signature_valid,
     parse_form,
+    redirect_twiml,
+    reject_twiml,
+    signature_algorithm,
     stream_url,
 )
 
@@ -26,9 +33,17 @@ STREAM = "wss://example.com/media-stream"
 class Validator(Protocol):
     """What is used of the checker in Twilio's own library, which has no types."""
 
-    def compute_signature(self, uri: str, params: dict[str, str]) -> str: ...
+    def compute_signature(
+        self, uri: str, params: dict[str, str], algorithm: str | None = None
+    ) -> str: ...
 
-    def validate(self, uri: str, params: dict[str, str] | str, signature: str) -> bool: ...
+    def validate(
+        self,
+        uri: str,
+        params: dict[str, str] | str,
+        signature: str,
+        algorithm: str | None = None,
+    ) -> bool: ...
 
 
 class Repeated(dict[str, list[str]]):
@@ -157,6 +172,66 @@ def test_the_size_of_a_document_counts_in_bytes() -> None:
         connect_stream_twiml(STREAM, {f"name {n}": "ü" * 400 for n in range(78)})
 
 
+def test_twiml_names_the_urls_for_the_end_and_the_state_of_the_stream() -> None:
+    document = connect_stream_twiml(
+        STREAM,
+        {"a": "b"},
+        action="https://example.com/after?a=1&b=2",
+        status_callback="https://example.com/status",
+    )
+    (connect,) = ElementTree.fromstring(document)  # noqa: S314
+    (stream,) = connect
+    assert connect.attrib == {"action": "https://example.com/after?a=1&b=2"}
+    assert stream.attrib == {"url": STREAM, "statusCallback": "https://example.com/status"}
+    assert len(stream) == 1
+
+
+BAD_HTTP_URLS = ["", "example.com", "wss://example.com", "https://", "https://[::1", "https://a b"]
+
+
+@pytest.mark.parametrize("url", [*BAD_HTTP_URLS, "/after", "https://bücher.example"])
+def test_other_urls_than_http_ones_are_refused(url: str) -> None:
+    with pytest.raises(LocalProtocolError, match="action must be an absolute URL"):
+        connect_stream_twiml(STREAM, action=url)
+    with pytest.raises(LocalProtocolError, match="status_callback must be an absolute URL"):
+        connect_stream_twiml(STREAM, status_callback=url)
+
+
+@pytest.mark.parametrize("reason", ["rejected", "busy"])
+def test_twiml_rejects_a_call_with_a_reason(reason: RejectReason) -> None:
+    (reject,) = ElementTree.fromstring(reject_twiml(reason))  # noqa: S314
+    assert (reject.tag, reject.attrib) == ("Reject", {"reason": reason})
+
+
+def test_another_reason_to_reject_is_refused() -> None:
+    with pytest.raises(LocalProtocolError, match="rejected or busy, not 'asleep'"):
+        reject_twiml(cast(RejectReason, "asleep"))
+
+
+@pytest.mark.parametrize("url", ["https://example.com/a?b=c&d=e", "http://example.com", "/other"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_twiml_redirects_a_call(url: str, method: Literal["GET", "POST"]) -> None:
+    (redirect,) = ElementTree.fromstring(redirect_twiml(url, method))  # noqa: S314
+    assert (redirect.tag, redirect.text) == ("Redirect", url)
+    assert redirect.attrib == {"method": method}
+
+
+@pytest.mark.parametrize("url", [*BAD_HTTP_URLS, "//example.com", "/a b"])
+def test_a_redirect_to_another_kind_of_url_is_refused(url: str) -> None:
+    with pytest.raises(LocalProtocolError, match="url must be an absolute URL"):
+        redirect_twiml(url)
+
+
+def test_a_redirect_by_another_method_is_refused() -> None:
+    with pytest.raises(LocalProtocolError, match="GET or POST, not by 'PUT'"):
+        redirect_twiml(STREAM, cast(Any, "PUT"))
+
+
+def test_twiml_ends_a_call() -> None:
+    (hang_up,) = ElementTree.fromstring(HANG_UP_TWIML)  # noqa: S314
+    assert hang_up.tag == "Hangup"
+
+
 # The URL of the stream
 
 
@@ -218,6 +293,48 @@ def test_signatures_are_those_of_twilios_library(
     assert compute_signature(token, url, parameters.items()) == expected
 
 
+@given(words.filter(bool), urls_with_query, st.dictionaries(words, words, max_size=6))
+def test_sha256_signatures_are_those_of_twilios_library(
+    secret: str, url: str, parameters: dict[str, str]
+) -> None:
+    expected = twilios_own(secret).compute_signature(url, parameters, HMAC_SHA256)
+    assert compute_signature(secret, url, parameters.items(), algorithm=HMAC_SHA256) == expected
+    settings = "key=webhooks_sharedkey_1,algorithm=HMAC_SHA256"
+    assert is_signature_valid(secret, expected, url, parameters.items(), settings=settings)
+    assert not is_signature_valid(secret, expected, url, parameters.items())
+
+
+@pytest.mark.parametrize(
+    ("settings", "algorithm"),
+    [
+        (None, HMAC_SHA1),
+        ("", HMAC_SHA1),
+        ("key=k", HMAC_SHA1),
+        ("key=k,algorithm=", HMAC_SHA1),
+        ("key=k,algorithm=HMAC_SHA256", HMAC_SHA256),
+        (" algorithm = hmac_sha256 , key=k", HMAC_SHA256),
+        ("key=k,algorithm=HMAC_SHA1", HMAC_SHA1),
+        ("algorithm=HMAC_MD5", "HMAC_MD5"),
+    ],
+)
+def test_the_settings_header_names_the_algorithm(settings: str | None, algorithm: str) -> None:
+    assert signature_algorithm(settings) == algorithm
+
+
+def test_an_unknown_algorithm_matches_nothing_and_signs_nothing() -> None:
+    signature = compute_signature(TOKEN, STREAM)
+    assert not is_signature_valid(TOKEN, signature, STREAM, settings="algorithm=HMAC_MD5")
+    with pytest.raises(LocalProtocolError, match="HMAC_SHA1, HMAC_SHA256"):
+        compute_signature(TOKEN, STREAM, algorithm="HMAC_MD5")
+
+
+@pytest.mark.parametrize("token", ["subaccount", "account"])
+def test_any_of_several_tokens_may_have_signed(token: str) -> None:
+    signature = compute_signature(token, STREAM)
+    assert is_signature_valid(["subaccount", "account"], signature, STREAM)
+    assert not is_signature_valid(["another", "third"], signature, STREAM)
+
+
 @given(st.dictionaries(words, st.lists(words, min_size=1, max_size=3), max_size=4))
 def test_repeated_fields_are_signed_as_in_twilios_library(fields: dict[str, list[str]]) -> None:
     theirs = cast(dict[str, str], Repeated(fields))
@@ -232,6 +349,9 @@ def test_an_empty_token_is_refused() -> None:
         compute_signature("", STREAM)
     with pytest.raises(LocalProtocolError, match="token is empty"):
         is_signature_valid("", None, STREAM)
+    for tokens in ([], ["account", ""]):
+        with pytest.raises(LocalProtocolError, match="token is empty"):
+            is_signature_valid(tokens, None, STREAM)
 
 
 # Checking

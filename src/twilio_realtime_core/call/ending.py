@@ -17,10 +17,7 @@ from ..responses.responses import Responses
 from ..session.media_stream import MediaStream
 from ..session.session import Session
 
-__all__ = ["CLOSE_CODE", "Ending"]
-
-CLOSE_CODE: Final = NORMAL_CLOSURE
-"""The code of the close frames that end a call, whatever ends it."""
+__all__ = ["Ending"]
 
 _CLOSED: Final = (StreamState.CLOSED, SessionState.CLOSED)
 
@@ -50,22 +47,34 @@ class Ending:
         """Whether something has ended the call, and both links are closed."""
         return self.has_started and (self._stream.state, self._session.state) == _CLOSED
 
-    def end(self, reason: EndReason, detail: str, now: int) -> None:
-        """End the call: close what is open. The first cause counts."""
+    def end(
+        self,
+        reason: EndReason,
+        detail: str,
+        now: int,
+        *,
+        stream_code: int = NORMAL_CLOSURE,
+        session_code: int = NORMAL_CLOSURE,
+    ) -> None:
+        """End the call: close what is open, with these close codes. The first cause counts."""
         if self.cause is None:
             self.cause = CallEnded(reason, detail)
             self._clips.drop_queued_hold()
             self._downlink.end_stream(now)
             self._timers.stop_all()
             self._timers.set(Timer.CLOSING, now + self._closing_timeout_ns)
-            self._stream.close(CLOSE_CODE)
-            self._session.close(CLOSE_CODE)
+            self._stream.close(stream_code)
+            self._session.close(session_code)
         self._notify_if_complete()
 
     def time_out(self, reason: EndReason, peer: Peer, what: str, now: int) -> None:
         """End the call, since a peer has not done in time what it has to."""
         self._outbox.notify_fault(peer, FaultKind.TIMED_OUT, what)
         self.end(reason, what, now)
+
+    def link_closed(self) -> None:
+        """Note that a link of a call that has ended is closed."""
+        self._notify_if_complete()
 
     def give_up_closing(self) -> None:
         """Count both links as closed, though the driver has not reported it."""

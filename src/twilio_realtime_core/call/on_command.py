@@ -15,9 +15,11 @@ from ..commands import (
     AnswerApproval,
     Command,
     Configure,
+    GoAway,
     HangUp,
     Interrupt,
     Mute,
+    NotifyAfterPlayback,
     Play,
     PressKeys,
     ResetHistory,
@@ -31,13 +33,23 @@ from ..config.audio_format import check_encodable, enforce_event_format
 from ..conversation.item_json import item_to_json
 from ..downlink.after_playback import DeferredOutput
 from ..errors import LocalProtocolError
+from ..machine.actions import GOING_AWAY
+from ..machine.arguments import NULL, TEXT
 from ..machine.lifecycles import StreamState
+from ..machine.reasons import Reason
 from ..machine.timers import Timer
-from ..notifications import EndReason, InterruptionCause
+from ..notifications import AllHeard, EndReason, InterruptionCause
 from ..protocols import realtime
-from ..protocols.realtime import ClientEvent, CreateItem, CreateResponse, DeleteItem
+from ..protocols.realtime import (
+    ClientEvent,
+    CreateItem,
+    CreateResponse,
+    DeleteItem,
+    RawClientEvent,
+)
 from ..responses.cancels import with_event_id
 from ..responses.responses import ResponseRecord
+from ..values.identifiers import EVENT_ID, check_invented_names, check_tool_names
 from ..values.items import ConversationItem, ImagePart, TextPart
 from .state import CallState
 
@@ -45,8 +57,11 @@ __all__ = ["on_command", "run_deferred"]
 
 _EVENTS: Final = get_args(ClientEvent)
 
-_MAX_AUDIO_SAMPLES: Final = 60 * 8000
-"""Audio of one `SendAudio`: a minute, which is longer than a turn; more can follow."""
+_EVENT_ID: Final = EVENT_ID | NULL
+
+_MAX_APPEND_SAMPLES: Final = 10 * 8000
+"""Audio of one `input_audio_buffer.append` of `SendAudio`: ten seconds, so that a frame of the
+caller never waits behind a message of more than 107 kB. The server accepts 15 MiB."""
 
 
 def on_command(call: CallState, command: Command, now: int) -> None:
@@ -65,22 +80,37 @@ def on_command(call: CallState, command: Command, now: int) -> None:
             _answer_approval(call, command)
         case ResetHistory(items=items):
             _reset_history(call, items)
-        case Interrupt(cancel=cancel):
-            call.interrupt(
-                InterruptionCause.APPLICATION, now, cancel=cancel, server_interrupts=False
-            )
+        case Interrupt(cancel=cancel, response_id=response_id):
+            if response_id is None or call.turns.is_response_current(response_id, now):
+                call.interrupt(
+                    InterruptionCause.APPLICATION,
+                    now,
+                    cancel=cancel,
+                    server_interrupts=False,
+                    includes_requests=response_id is None,
+                )
+            else:
+                call.outbox.explain(Reason.RESPONSE_OVER)
         case Mute() | Unmute():
             call.caller_audio.is_muted = isinstance(command, Mute)
         case Play() | PressKeys():
             _play(call, command, now)
         case HangUp():
             _hang_up(call, command, now)
+        case NotifyAfterPlayback(name=name):  # notified in this step if all was heard
+            call.after_playback.notify(name)
+        case GoAway():
+            codes = {"stream_code": GOING_AWAY, "session_code": GOING_AWAY}
+            call.ending.end(EndReason.GOING_AWAY, "", now, **codes)
         case SendEvent(event=event):
             _send_event(call, event)
         case _ if isinstance(command, _EVENTS):
             _send_event(call, command)
         case _:
-            raise LocalProtocolError(f"{type(command).__name__} is not a command")
+            what = f"{type(command).__name__} is not a command"
+            if isinstance(command, type):
+                what = f"the class {command.__name__} is not a command: create an instance"
+            raise LocalProtocolError(what)
 
 
 def run_deferred(call: CallState, now: int) -> None:
@@ -88,18 +118,47 @@ def run_deferred(call: CallState, now: int) -> None:
     silent_at_ns = call.downlink.silent_at_ns
     if silent_at_ns is not None and silent_at_ns > now and not call.clips.is_hold_playing:
         call.timers.set(Timer.PLAYBACK_END, silent_at_ns)
+        _defer(call, Reason.DEFERRED_BY_AUDIO)
         return
-    if not call.requests.is_busy:
+    after = call.after_playback
+    if not call.is_speech_pending:
         _run_after_playback(call, now)
+    elif after.is_hangup_pending and after.is_model_lost:
+        _end_after_playback(
+            call, Reason.HANG_UP_WITHOUT_MODEL, now
+        )  # what is pending will not come
+    else:
+        _defer(call, Reason.DEFERRED_BY_SPEECH)
     if not call.ending.has_started:
         call.clips.start_hold_if_silent(now)
 
 
+def _defer(call: CallState, reason: Reason) -> None:
+    if call.after_playback.deferred_by is not reason:
+        call.after_playback.deferred_by = reason
+        call.outbox.explain(reason)
+
+
 def _run_after_playback(call: CallState, now: int) -> None:
-    call.turns.gate.agent_finished()
-    _send_outputs(call, call.after_playback.take_outputs())
-    if call.after_playback.is_hangup_pending and not call.requests.is_busy:
-        call.ending.end(EndReason.HUNG_UP, "all was heard", now)
+    call.after_playback.deferred_by = None
+    outputs = call.after_playback.take_outputs()
+    if outputs:
+        call.outbox.explain(Reason.RUN_AFTER_PLAYBACK)
+    _send_outputs(call, outputs)
+    call.send_due_requests(now)
+    if call.is_speech_pending:
+        return
+    for name in call.after_playback.take_notices():
+        call.outbox.notify(AllHeard(name))
+        call.outbox.explain(Reason.RUN_AFTER_PLAYBACK)
+    if call.after_playback.is_hangup_pending:
+        _end_after_playback(call, Reason.HANG_UP_AFTER_PLAYBACK, now)
+
+
+def _end_after_playback(call: CallState, reason: Reason, now: int) -> None:
+    after = call.after_playback
+    call.outbox.explain(reason)
+    call.ending.end(after.hangup_reason, after.hangup_detail or "all was heard", now)
 
 
 def _configure(call: CallState, command: Configure, now: int) -> None:
@@ -123,8 +182,9 @@ def _send_message(call: CallState, command: SendMessage) -> None:
         "content": [_content(each) for each in command.content],
     }
     _send_item(call, {**command.extra_fields, "item": item})
+    key = call.requests.item_sent()
     if command.respond:
-        call.request_response()
+        call.request_response(Reason.REQUESTED_FOR_MESSAGE, key)
 
 
 def _content(part: TextPart | ImagePart) -> dict[str, Any]:
@@ -136,16 +196,20 @@ def _content(part: TextPart | ImagePart) -> dict[str, Any]:
 
 def _send_audio(call: CallState, command: SendAudio) -> None:
     samples = len(command.audio)
-    if not 0 < samples <= _MAX_AUDIO_SAMPLES:
-        raise LocalProtocolError(f"{samples} samples: give 1 to {_MAX_AUDIO_SAMPLES}, a minute")
+    if not samples:
+        raise LocalProtocolError("SendAudio.audio is empty: give it one byte a sample, in µ-law")
     call.session.check_capacity(int(command.commit), samples)
-    call.session.send(realtime.AppendAudio(b64encode(command.audio).decode()), samples)
+    for start in range(0, samples, _MAX_APPEND_SAMPLES):
+        piece = command.audio[start : start + _MAX_APPEND_SAMPLES]
+        call.session.send(realtime.AppendAudio(b64encode(piece).decode()), len(piece))
     if command.commit:
         call.session.send(realtime.CommitAudio())
 
 
 def _send_output(call: CallState, command: SendFunctionOutput) -> None:
-    output = DeferredOutput(command.call_id, command.output, command.respond)
+    output = DeferredOutput(
+        command.call_id, command.output, command.respond, command.wait_for_others
+    )
     call.function_calls.check_answer(command.call_id)
     check_encodable(_output_item(output))
     call.session.check_capacity()
@@ -157,11 +221,16 @@ def _send_output(call: CallState, command: SendFunctionOutput) -> None:
 
 
 def _send_outputs(call: CallState, outputs: Iterable[DeferredOutput]) -> None:
-    """Send outputs, and have the model respond once it has those of all its calls."""
+    """Send outputs, and have the model respond once it has those of all its calls, unless an output
+    does not wait for the others."""
     records: dict[ResponseRecord, None] = {}
     for each in outputs:
         call.session.send(_output_item(each))
-        records[call.function_calls.mark_output_sent(each.call_id, respond=each.respond)] = None
+        call.requests.item_sent(each.call_id)
+        record = call.function_calls.mark_output_sent(
+            each.call_id, respond=each.respond, waits_for_others=each.wait_for_others
+        )
+        records[record] = None
     call.request_followup(*records)
 
 
@@ -181,15 +250,21 @@ def _answer_approval(call: CallState, command: AnswerApproval) -> None:
         **reason,
     }
     check_encodable(CreateItem(answer))
-    item_id = call.mcp.mark_answered(command.approval_request_id)
+    item_id = call.mcp.mark_answered(command.approval_request_id, is_granted=command.approve)
+    if call.mcp.is_lost(command.approval_request_id):
+        return
     call.session.send(CreateItem({"id": item_id, **answer}))
+    call.requests.item_sent(item_id)
     record = call.responses.of_item(command.approval_request_id)
     # A granted call is made first, and the model responds when that has finished.
+    is_followup_due = call.config.respond_to_mcp and not command.approve
     if record is not None:
-        record.is_followup_requested |= not command.approve
+        if is_followup_due:
+            record.is_followup_requested = True
+            record.sent_outputs.append(item_id)
         call.request_followup(record)
-    elif not command.approve:
-        call.request_response()
+    elif is_followup_due:
+        call.request_response(Reason.REQUESTED_FOR_MCP, item_id)
 
 
 def _reset_history(call: CallState, items: tuple[ConversationItem, ...]) -> None:
@@ -224,11 +299,32 @@ def _send_event(call: CallState, event: ClientEvent) -> None:
         case _:
             event = enforce_event_format(event)
             check_encodable(event)
+            _check_names(call, event)
             call.session.check_capacity()
             _send_checked(call, event)
 
 
+def _check_names(call: CallState, event: ClientEvent) -> None:
+    """Refuse ids and names that the application has invented and the server would refuse."""
+    given = call.conversation.given_names
+    match event:
+        case CreateItem(item=item) | RawClientEvent(body={"type": CreateItem.type, "item": item}):
+            check_invented_names(item, given, "item")
+        case CreateResponse(response=response) if response:
+            check_tool_names(response, "response")
+            match response.get("input"):
+                case [*items]:
+                    for index, item in enumerate(items):
+                        check_invented_names(item, given, f"response.input[{index}]")
+                case _:
+                    pass
+        case _:
+            pass
+
+
 def _send_append(call: CallState, event: realtime.AppendAudio) -> None:
+    TEXT.check("AppendAudio.audio", event.audio)
+    _EVENT_ID.check("AppendAudio.event_id", event.event_id)
     samples = count_samples(event.audio)
     if samples is None:
         raise LocalProtocolError("input_audio_buffer.append: audio is no base64, or empty")
@@ -239,21 +335,56 @@ def _send_append(call: CallState, event: realtime.AppendAudio) -> None:
 def _send_checked(call: CallState, event: ClientEvent) -> None:
     match event:
         case CreateResponse():
-            call.requests.check_capacity()
-            call.send_all(call.requests.enqueue(event))
+            call.requests.enqueue(event)
         case realtime.CancelResponse():
-            call.responses.mark_cancelled(event.response_id)
-            call.session.send(with_event_id(event))
+            _send_cancel(call, event)
         case DeleteItem(item_id=item_id):
             call.responses.mark_item_deleted(item_id)
             call.session.send(event)
-        case CreateItem(item=item) if item.get("type") == "function_call_output":
+        case CreateItem(item={"type": "function_call_output"} as item):
             _send_raw_output(call, event, item.get("call_id"))
+        case CreateItem(item=item):
+            if item.get("role") == "user":
+                call.requests.item_sent(str(item.get("id") or ""))
+            call.session.send(event)
+        case realtime.RawClientEvent(body=body):
+            _send_raw(call, event, body)
         case _:
             call.session.send(event)
 
 
-def _send_raw_output(call: CallState, event: CreateItem, call_id: object) -> None:
+def _send_cancel(call: CallState, event: realtime.CancelResponse) -> None:
+    """Cancel what can be cancelled, once: the server refuses a cancel of anything else."""
+    if _mark_cancelled(call, event.response_id):
+        call.session.send(with_event_id(event))
+
+
+def _mark_cancelled(call: CallState, response_id: str | None) -> bool:
+    cancelled = call.responses.find_cancellable(response_id)
+    is_requested = response_id is None and call.requests.mark_cancelled()
+    for record in cancelled:
+        record.mark_cancelled()
+    return bool(cancelled) or is_requested
+
+
+def _send_raw(call: CallState, event: ClientEvent, body: Mapping[str, Any]) -> None:
+    """Send an event as it is. One of a known type, with fields that are not known, does what the
+    typed one does."""
+    match body:
+        case {"type": "conversation.item.create", "item": {"type": "function_call_output"} as item}:
+            _send_raw_output(call, event, item.get("call_id"))
+            return
+        case {"type": "conversation.item.delete", "item_id": str(item_id)}:
+            call.responses.mark_item_deleted(item_id)
+        case {"type": "response.cancel"}:
+            response_id = body.get("response_id")
+            _mark_cancelled(call, response_id if isinstance(response_id, str) else None)
+        case _:
+            pass
+    call.session.send(event)
+
+
+def _send_raw_output(call: CallState, event: ClientEvent, call_id: object) -> None:
     """An output given as an item counts as the answer, where the call is one of this session's;
     the application asks for the response by itself."""
     if not isinstance(call_id, str) or not call.function_calls.is_known(call_id):
@@ -278,13 +409,13 @@ def _play(call: CallState, command: Play | PressKeys, now: int) -> None:
     if is_hold:
         call.clips.queue_hold(audio, name, now)
     else:
-        call.turns.gate.agent_started(now)
-        call.clips.play(audio, name, now)
+        call.play_clip(audio, name, now)
 
 
 def _hang_up(call: CallState, command: HangUp, now: int) -> None:
     if command.after_playback:  # ends the call in this step if all was heard
-        call.after_playback.is_hangup_pending = True
+        call.after_playback.hang_up(EndReason.HUNG_UP, "")
         call.reset_hangup_watchdog(now)
     else:
+        call.outbox.explain(Reason.HANG_UP_AT_ONCE)
         call.ending.end(EndReason.HUNG_UP, "", now)

@@ -4,42 +4,71 @@
 """
 
 from collections.abc import Iterable
+from typing import Any, Final
 
 from ..errors import Fault, FaultKind, redact
 from ..machine.actions import Peer
-from ..machine.timers import Timer
+from ..machine.reasons import Reason
 from ..notifications import (
     AgentText,
     AgentTranscript,
     CallerTranscript,
     CallerTranscriptFailed,
-    EndReason,
+    IdleTimeoutTriggered,
     InterruptionCause,
     McpCallFinished,
+    RateLimitsUpdated,
     ResponseRefused,
+    TypedRealtimeEvent,
 )
 from ..protocols import realtime
 from ..responses.cancels import is_late_cancel
 from ..responses.mcp import McpNotification
+from ..responses.refusals import BUSY
 from ..responses.requests import PlaybackDecision
+from ..values.log_probability import logprobs_from_json
+from ..values.rate_limit import rate_limits_from_json
 from ..values.usage import Usage
+from . import recovery
 from .state import CallState
 
-__all__ = ["evaluate_speech", "on_event"]
+__all__ = ["evaluate_speech", "expire_turn", "on_event"]
+
+_OF_RESPONSE: Final = frozenset(
+    {
+        realtime.OutputAudioDeltaEvent,
+        realtime.OutputAudioDoneEvent,
+        realtime.OutputItemAddedEvent,
+        realtime.OutputItemDoneEvent,
+        realtime.OutputTextDeltaEvent,
+        realtime.OutputTextDoneEvent,
+        realtime.OutputTranscriptDeltaEvent,
+        realtime.OutputTranscriptDoneEvent,
+        realtime.ResponseCreatedEvent,
+        realtime.ResponseDoneEvent,
+    }
+)
+"""Events that show that a response is being generated."""
 
 
 def on_event(call: CallState, text: str, now: int) -> None:  # noqa: C901, PLR0912, PLR0915 - one arm an event
     """Apply one event."""
     conversation, mcp = call.conversation, call.mcp
-    match realtime.decode(text):
+    call.watch.event_received(now)
+    decoded = realtime.decode(text)
+    if call.config.notify_typed_events:
+        _notify_typed(call, decoded, text)
+    if type(decoded) in _OF_RESPONSE:
+        call.requests.progressed(now)
+    match decoded:
         # Audio and words of the agent.
         case realtime.OutputAudioDeltaEvent() as event:
             _audio_delta(call, event, now)
         case realtime.OutputTranscriptDeltaEvent(response, item, words, index):
             call.outbox.notify(AgentTranscript(response, item, index, words, final=False))
             conversation.transcript_delta(item, index, words)
-        case realtime.OutputAudioDoneEvent() as event:
-            call.speech.audio_done(event, now)
+        case realtime.OutputAudioDoneEvent(_, item, index) as event:
+            conversation.audio_completed(item, index, call.speech.audio_done(event, now))
         case realtime.OutputTranscriptDoneEvent(response, item, words, index):
             call.outbox.notify(AgentTranscript(response, item, index, words, final=True))
             _notify(call, conversation.transcript_done(item, index, words))
@@ -54,30 +83,36 @@ def on_event(call: CallState, text: str, now: int) -> None:  # noqa: C901, PLR09
             _speech_started(call, event, now)
         case realtime.SpeechStoppedEvent() as event:
             call.turns.speech_stopped(event, now)
-        case realtime.AudioCommittedEvent():
-            call.turns.committed()
-        case realtime.InputTranscriptDeltaEvent(item, words):
-            call.outbox.notify(CallerTranscript(item, words or "", final=False))
-            conversation.transcript_delta(item, 0, words or "")
-        case realtime.InputTranscriptCompletedEvent(item, words):
-            call.outbox.notify(CallerTranscript(item, words, final=True))
-            _notify(call, conversation.transcript_done(item, 0, words))
+        case realtime.AudioCommittedEvent(item_id):
+            call.turns.committed(item_id, now)
+        case realtime.InputTranscriptDeltaEvent(item, delta, logprobs, index):
+            _caller_words(call, item, delta or "", logprobs, index, final=False)
+            conversation.transcript_delta(item, index, delta or "")
+        case realtime.InputTranscriptCompletedEvent(item, words, logprobs, index):
+            _caller_words(call, item, words, logprobs, index, final=True)
+            _notify(call, conversation.transcript_done(item, index, words))
         case realtime.InputTranscriptFailedEvent(item, error):
             call.outbox.notify(CallerTranscriptFailed(item, redact(error.message)))
             _notify(call, conversation.transcript_failed(item))
+        case realtime.IdleTimeoutEvent(item, start_ms, end_ms):
+            call.outbox.notify(IdleTimeoutTriggered(item, start_ms, end_ms))
         # Responses and their items.
         case realtime.ResponseCreatedEvent(response):
             _response_created(call, response, now)
         case realtime.OutputItemAddedEvent(response_id, item):
-            _output_item_added(call, response_id, item)
+            _output_item_added(call, response_id, item, now)
         case realtime.OutputItemDoneEvent(response_id, item):
-            _output_item_done(call, response_id, item)
+            _output_item_done(call, response_id, item, now)
         case realtime.ResponseDoneEvent(response):
             _response_done(call, response, now)
+        case realtime.RateLimitsEvent(limits):
+            call.outbox.notify(RateLimitsUpdated(rate_limits_from_json(limits)))
         # The conversation.
         case realtime.ItemAddedEvent(item=item, previous_item_id=previous_item_id):
             _notify(call, conversation.item_added(item, previous_item_id))
             mcp.item_added(item)
+            call.requests.item_added(item)
+            call.session.item_added(item)
         case realtime.ItemDoneEvent(item=item):
             _notify(call, conversation.item_done(item))
             _notify_mcp(call, mcp.item_done(item))
@@ -101,11 +136,32 @@ def on_event(call: CallState, text: str, now: int) -> None:  # noqa: C901, PLR09
             _session_updated(call, event, now)
         case realtime.ErrorEvent(error):
             conversation.edit_refused(error.event_id)
+            call.session.event_refused(error.event_id)
+            call.recovery.error_code = error.code
             _server_error(call, error, now)
         case Fault() as fault:
             call.outbox.notify(fault)
         case _:  # SessionCreatedEvent, UnknownServerEvent
             pass
+
+
+def _notify_typed(call: CallState, event: realtime.ServerEvent | Fault, text: str) -> None:
+    match event:
+        case Fault():
+            pass
+        case realtime.UnknownServerEvent():
+            call.outbox.notify(TypedRealtimeEvent(realtime.decode_informational(text)))
+        case _:
+            call.outbox.notify(TypedRealtimeEvent(event))
+
+
+def _caller_words(
+    call: CallState, item_id: str, words: str, logprobs: Any, index: int, *, final: bool
+) -> None:
+    tokens = logprobs_from_json(logprobs)
+    call.outbox.notify(
+        CallerTranscript(item_id, words, final=final, logprobs=tokens, content_index=index)
+    )
 
 
 def _notify(call: CallState, notifications: Iterable[object]) -> None:
@@ -117,10 +173,11 @@ def _notify_mcp(call: CallState, notification: McpNotification | None) -> None:
     if notification is None:
         return
     call.outbox.notify(notification)
-    if isinstance(notification, McpCallFinished):  # the model does not respond to it by itself
+    # The model does not respond to the outcome by itself.
+    if isinstance(notification, McpCallFinished) and call.config.respond_to_mcp:
         record = call.responses.of_item(notification.item_id)
         if record is None:
-            call.request_response()
+            call.request_response(Reason.REQUESTED_FOR_MCP)
         else:
             record.is_followup_requested = True
             call.request_followup(record)
@@ -132,11 +189,10 @@ def _notify_mcp(call: CallState, notification: McpNotification | None) -> None:
 def _session_updated(call: CallState, event: realtime.SessionUpdatedEvent, now: int) -> None:
     wrong = call.session.updated(event.session)
     if wrong is None:
-        call.timers.stop(Timer.SESSION)
-        call.send_all(call.requests.open())
+        recovery.session_ready(call, event.session, now)
     else:
         call.outbox.notify_fault(Peer.REALTIME, FaultKind.WRONG_FORMAT, wrong)
-        call.ending.end(EndReason.SESSION_REFUSED, "not the audio format of a phone", now)
+        recovery.session_refused(call, "not the audio format of a phone", now)
 
 
 def _server_error(call: CallState, error: realtime.ServerError, now: int) -> None:
@@ -144,7 +200,7 @@ def _server_error(call: CallState, error: realtime.ServerError, now: int) -> Non
     code = None if error.code is None else redact(error.code)
     if call.session.is_configuration_refusal(error):
         call.outbox.notify_fault(Peer.REALTIME, FaultKind.SERVER_ERROR, what, code)
-        call.ending.end(EndReason.SESSION_REFUSED, what, now)
+        recovery.session_refused(call, what, now)
         return
     if is_late_cancel(error) or call.session.take_refused_update(error):
         return
@@ -154,16 +210,16 @@ def _server_error(call: CallState, error: realtime.ServerError, now: int) -> Non
         return
     if refused.is_final:
         call.outbox.notify(ResponseRefused(refused.event_id, code, what))
-    call.send_all(refused.events)
+    elif error.code != BUSY:
+        call.outbox.notify_fault(Peer.REALTIME, FaultKind.SERVER_ERROR, what, code)
 
 
 # The caller.
 
 
 def _speech_started(call: CallState, event: realtime.SpeechStartedEvent, now: int) -> None:
-    call.caller_audio.speech_started(now)
     interrupts = call.turns.speech_started(event, now)
-    call.set_inactivity_timer()
+    call.fill_inactivity(now)
     if interrupts:
         _interrupt(call, now)
 
@@ -172,6 +228,13 @@ def evaluate_speech(call: CallState, now: int) -> None:
     """Interrupt the agent, if the caller has spoken for long enough and may."""
     if call.turns.evaluate_speech(now):
         _interrupt(call, now)
+
+
+def expire_turn(call: CallState) -> None:
+    """End a turn of the caller that the server does not end. One that was committed is answered
+    all the same."""
+    if call.turns.expire():
+        call.request_response(Reason.REQUESTED_FOR_LATE_TURN)
 
 
 def _interrupt(call: CallState, now: int) -> None:
@@ -188,31 +251,38 @@ def _interrupt(call: CallState, now: int) -> None:
 
 def _audio_delta(call: CallState, event: realtime.OutputAudioDeltaEvent, now: int) -> None:
     call.session.mark_agent_spoke()
-    call.turns.gate.agent_started(now)
-    call.speech.audio_delta(event, now)
+    if call.speech.audio_delta(event, now):
+        call.turns.gate.agent_spoke(event.response_id, now)
     call.reset_hangup_watchdog(now)
 
 
 def _response_created(call: CallState, response: realtime.Response, now: int) -> None:
-    record = call.responses.update_from(response)
+    record = call.responses.start(response, now)
     is_repeated, record.is_announced = record.is_announced, True
     if record.is_in_conversation:
         call.turns.answered()
-        call.turns.gate.agent_started(now)
-    decision = call.requests.created(record, is_repeated=is_repeated)
-    call.speech.response_created(record, is_repeated=is_repeated)
+    decision = call.requests.created(record, is_repeated=is_repeated, now=now)
+    if record.id and not record.is_text:
+        call.turns.gate.agent_spoke(record.id, now)
+    call.speech.response_created(record, response, is_repeated=is_repeated)
     if decision is not PlaybackDecision.PLAY:
         call.speech.suppress_on_create(record, cancel=decision is PlaybackDecision.CANCEL)
 
 
-def _output_item_added(call: CallState, response_id: str, item: realtime.Item) -> None:
+def _output_item_added(call: CallState, response_id: str, item: realtime.Item, now: int) -> None:
+    call.conversation.note_names(item)
     record = call.responses.get_or_create(response_id)
+    record.progress_at_ns = now
+    record.mark_item_open(item.id)
     if record.is_in_conversation:  # the model does not respond to the outcome of any other
         call.mcp.output_item(record, item)
 
 
-def _output_item_done(call: CallState, response_id: str, item: realtime.Item) -> None:
+def _output_item_done(call: CallState, response_id: str, item: realtime.Item, now: int) -> None:
+    call.conversation.note_names(item)
     record = call.responses.get_or_create(response_id)
+    record.progress_at_ns = now
+    record.mark_item_closed(item.id)
     requested = call.function_calls.item_done(record, item)
     if requested is not None:
         call.outbox.notify(requested)
@@ -223,12 +293,17 @@ def _output_item_done(call: CallState, response_id: str, item: realtime.Item) ->
 
 
 def _response_done(call: CallState, response: realtime.Response, now: int) -> None:
-    record = call.responses.update_from(response)
+    record = call.responses.finish(response)
+    if record is None:
+        what = "response.done without an id while no response is being generated"
+        call.outbox.notify_fault(Peer.REALTIME, FaultKind.UNEXPECTED, what)
+        return
     if not call.speech.response_done(record, response, now):
         return
     was_announced, record.is_announced = record.is_announced, True
     call.responses.usage += Usage.from_json(response.usage) or Usage()
     if call.turns.take_unanswered_turn():
-        call.request_response()
+        call.request_response(Reason.REQUESTED_FOR_TURN)
     call.request_followup(record)
-    call.send_all(call.requests.done(record, was_announced=was_announced))
+    call.requests.done(record, was_announced=was_announced, now=now)
+    call.watch.response_finished(response.status)

@@ -3,7 +3,7 @@
 Each part is one idea; `on_twilio`, `on_realtime` and `on_command` say what each input does to them.
 """
 
-from collections.abc import Iterable
+from typing import Final
 
 from attrs import define, field
 
@@ -20,22 +20,29 @@ from ..machine.lifecycles import (
     TurnState,
 )
 from ..machine.outbox import Outbox
+from ..machine.reasons import Reason
 from ..machine.timers import Timer, Timers
-from ..machine.units import MS
-from ..notifications import EndReason, InterruptionCause
-from ..protocols.realtime import ClientEvent
+from ..machine.units import MS, SECOND
+from ..notifications import CallerAudioPadded, InterruptionCause, PaddingCause
+from ..protocols.realtime import AppendAudio
 from ..responses.function_calls import FunctionCalls
 from ..responses.mcp import Mcp
-from ..responses.requests import Requests
+from ..responses.requests import KNOWN, Requests
 from ..responses.responses import ResponseRecord, Responses
 from ..session.media_stream import MediaStream
 from ..session.session import Session
+from ..session.stream_rate import StreamRate
 from ..turns.interruption_gate import InterruptionGate
 from ..turns.turn import TurnController
-from ..uplink.caller_audio import CallerAudio
+from ..uplink.caller_audio import CallerAudio, silence_payload
 from .ending import Ending
+from .model_watch import ModelWatch
+from .recovery_progress import RecoveryProgress
 
-__all__ = ["CallState"]
+__all__ = ["WAITING_NS", "CallState"]
+
+WAITING_NS: Final = SECOND
+"""How long the caller waits for the first session in silence where there is a clip to play."""
 
 
 @define(eq=False)
@@ -47,9 +54,12 @@ class CallState:
     outbox: Outbox = field(init=False, factory=Outbox)
     timers: Timers[Timer] = field(init=False, factory=lambda: Timers(Timer))
     stream: MediaStream = field(init=False)
+    stream_rate: StreamRate = field(init=False, factory=StreamRate)
+    last_media_ns: int = field(init=False, default=0)
+    """When the last audio of the caller was received, or the stream started."""
     session: Session = field(init=False)
     caller_audio: CallerAudio = field(init=False)
-    conversation: Conversation = field(init=False, factory=Conversation)
+    conversation: Conversation = field(init=False)
     responses: Responses = field(init=False)
     requests: Requests = field(init=False)
     function_calls: FunctionCalls = field(init=False)
@@ -57,6 +67,8 @@ class CallState:
     downlink: Downlink = field(init=False)
     clips: ClipPlayer = field(init=False)
     speech: AgentSpeech = field(init=False)
+    watch: ModelWatch = field(init=False, factory=ModelWatch)
+    recovery: RecoveryProgress = field(init=False, factory=RecoveryProgress)
     after_playback: AfterPlayback = field(init=False, factory=AfterPlayback)
     turns: TurnController = field(init=False)
     ending: Ending = field(init=False)
@@ -64,7 +76,9 @@ class CallState:
     def __attrs_post_init__(self) -> None:
         config, outbox, make_lifecycle = self.config, self.outbox, self._make_lifecycle
         responses = self.responses = Responses(make_lifecycle)
-        self.requests = Requests(make_lifecycle)
+        self.conversation = Conversation(config.resume)
+        self.recovery.is_restoring = bool(config.resume)
+        self.requests = Requests(make_lifecycle, outbox)
         self.function_calls = FunctionCalls(make_lifecycle)
         timeout_ms = config.inactivity_timeout_ms
         self.stream = MediaStream(outbox, make_lifecycle)
@@ -115,50 +129,125 @@ class CallState:
     def open_session(self, now: int) -> None:
         """Open the session, which has to be ready in time."""
         self.timers.stop(Timer.CONFIGURATION)
-        self.timers.set(Timer.SESSION, now + self.config.session_timeout_ms * MS)
+        timeout_ms = self.config.session_timeout_ms
+        self.timers.set(Timer.SESSION, now + timeout_ms * MS)
+        if self.config.waiting_clip:
+            self.timers.set(Timer.WAITING_CLIP, now + WAITING_NS)
+        self.recovery.begin(now, timeout_ms)
         self.session.open(self.config.url, self.config.model)
+        self.watch_attempt(now)
 
-    def set_inactivity_timer(self) -> None:
-        """Set the timer for the next frame of a caller who speaks."""
-        due_at_ns = self.caller_audio.silence_due_at_ns(is_speaking=self.turns.is_speaking)
+    def watch_attempt(self, now: int) -> None:
+        """Set the timer of an attempt to open a session, if others can follow it: each has half of
+        the time for all, since a server may accept a connection and stay silent."""
+        if self.config.reconnect is not None:
+            self.timers.set(Timer.SESSION_ATTEMPT, now + self.recovery.timeout_ns // 2)
+
+    def fill_inactivity(self, now: int) -> None:
+        """Send silence in the place of frames that have not arrived while the caller speaks, and
+        set the timer for the next frame."""
+        is_speaking = self.turns.is_speaking
+        missing = self.caller_audio.take_due_silence(now, is_speaking=is_speaking)
+        if missing:
+            self.pad_caller_audio(missing, PaddingCause.INACTIVITY)
+        due_at_ns = self.caller_audio.silence_due_at_ns(is_speaking=is_speaking)
         if due_at_ns is not None:
             self.timers.set(Timer.INACTIVITY, due_at_ns)
 
-    def send_all(self, events: Iterable[ClientEvent]) -> None:
-        """Send events as soon as the session is ready."""
-        for event in events:
+    def pad_caller_audio(self, samples: int, cause: PaddingCause) -> None:
+        """Send silence in the place of audio of the caller."""
+        self.outbox.notify(CallerAudioPadded(samples, cause))
+        self.session.send(AppendAudio(silence_payload(samples)), samples)
+
+    def request_response(self, reason: Reason, *item_keys: str) -> None:
+        """Have the model respond, above all to these items, which were sent: as soon as no response
+        is active and the caller's turn is over. Without items it is to those that the server has
+        added by itself."""
+        self.requests.enqueue_automatic(reason, *(item_keys or (KNOWN,)))
+
+    def send_due_requests(self, now: int) -> None:
+        """Send the requests for responses that nothing stands in the way of."""
+        if self.after_playback.is_model_lost:
+            return  # the call is about to end
+        is_caller_turn = self.turns.is_caller_turn
+        for event in self.requests.take_due(now, is_caller_turn=is_caller_turn):
             self.session.send(event)
 
-    def request_response(self) -> None:
-        """Have the model respond as soon as no response is active."""
-        self.send_all(self.requests.enqueue_automatic())
+    def play_clip(self, audio: bytes, name: str, now: int) -> None:
+        """Play a clip that can be played."""
+        self.turns.gate.agent_spoke(self.clips.play(audio, name, now), now)
 
     def request_followup(self, *records: ResponseRecord) -> None:
         """Have the model respond once to the outcomes of calls of these responses, if one of them
-        is done and all its calls have their outcome."""
+        is done and all its calls have their outcome, or one of them does not wait for the others.
+        """
         ready = [each for each in records if self._is_followup_ready(each)]
+        keys = [key for record in ready for key in record.sent_outputs]
+        is_urgent = any(each.is_followup_urgent for each in ready)
         for record in ready:
-            record.is_followup_requested = False
+            record.is_followup_requested = record.is_followup_urgent = False
+            record.sent_outputs.clear()
         if ready:
-            self.request_response()
+            reason = Reason.REQUESTED_AT_ONCE if is_urgent else Reason.REQUESTED_FOR_OUTCOMES
+            self.request_response(reason, *keys)
 
     def _is_followup_ready(self, record: ResponseRecord) -> bool:
-        return (
-            record.is_followup_requested
-            and not record.is_generating
-            and not record.unsent_outputs
-            and not self.mcp.is_approval_pending(record)
-        )
+        if not record.is_followup_requested:
+            return False
+        if record.is_generating:
+            self.outbox.explain(Reason.FOLLOWUP_HELD_BY_RESPONSE)
+            return False
+        is_any_open = bool(record.unsent_outputs) or self.mcp.is_approval_pending(record)
+        is_ready = record.is_followup_urgent or not is_any_open
+        if not is_ready:
+            is_output = bool(record.unsent_outputs)
+            why = Reason.FOLLOWUP_HELD_BY_OUTPUT if is_output else Reason.FOLLOWUP_HELD_BY_APPROVAL
+            self.outbox.explain(why)
+        return is_ready
 
     def interrupt(
-        self, cause: InterruptionCause, now: int, *, cancel: bool, server_interrupts: bool
+        self,
+        cause: InterruptionCause,
+        now: int,
+        *,
+        cancel: bool,
+        server_interrupts: bool,
+        includes_requests: bool = True,
     ) -> None:
         """Interrupt the agent. A goodbye that is interrupted was the last word all the same."""
         is_interrupted = self.turns.interrupt(
-            cause, now, cancel=cancel, server_interrupts=server_interrupts
+            cause,
+            now,
+            cancel=cancel,
+            server_interrupts=server_interrupts,
+            includes_requests=includes_requests,
         )
         if is_interrupted and self.after_playback.is_hangup_pending:
-            self.ending.end(EndReason.HUNG_UP, "the goodbye was interrupted", now)
+            reason = self.after_playback.hangup_reason
+            self.outbox.explain(Reason.HANG_UP_INTERRUPTED)
+            self.ending.end(reason, "the goodbye was interrupted", now)
+
+    @property
+    def is_speech_pending(self) -> bool:
+        """Whether the agent is about to say more: a response is requested, queued or generated, or
+        its audio is held behind another."""
+        return (
+            self.requests.is_busy
+            or self.requests.is_speech_pending
+            or self.responses.is_speech_pending
+            or self.downlink.order.has_held
+        )
+
+    @property
+    def has_postponed(self) -> bool:
+        """Whether something waits for its moment: a session that is to take over, sound that is
+        held, requests, or what is deferred."""
+        return (
+            self.session.is_next_ready
+            or self.downlink.order.has_held
+            or self.requests.has_queued
+            or self.has_deferred
+        )
 
     @property
     def has_deferred(self) -> bool:
@@ -166,8 +255,8 @@ class CallState:
         return (
             self.after_playback.is_hangup_pending
             or self.clips.is_hold_queued
-            or self.turns.gate.is_first_speech_protected
             or bool(self.after_playback.outputs)
+            or bool(self.after_playback.notices)
         )
 
     def reset_hangup_watchdog(self, now: int) -> None:

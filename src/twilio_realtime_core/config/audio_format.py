@@ -11,6 +11,8 @@ https://platform.openai.com/docs/api-reference/realtime-client-events/session/up
 from collections.abc import Mapping
 from typing import Any, Final
 
+from attrs import evolve
+
 from ..audio.pcmu import PCMU_FORMAT
 from ..errors import LocalProtocolError
 from ..protocols.realtime import ClientEvent, CreateResponse, RawClientEvent, UpdateSession
@@ -51,9 +53,9 @@ def enforce_event_format(event: ClientEvent) -> ClientEvent:
     """
     match event:
         case UpdateSession():
-            return UpdateSession(enforce_session_format(event.session), event.event_id)
+            return evolve(event, session=enforce_session_format(event.session))
         case CreateResponse(response=response) if response:
-            return CreateResponse(_enforce_response_format(response), event.event_id)
+            return evolve(event, response=_enforce_response_format(response))
         case RawClientEvent(body=body) if body.get("type") in _TYPED_ONLY:
             raise LocalProtocolError(f"{body['type']} must be given as its own class, not raw")
         case _:

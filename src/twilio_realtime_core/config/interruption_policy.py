@@ -8,9 +8,18 @@ the bridge is notified of the caller's speech, and the agent would fall silent a
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from attrs import field, frozen, validators
+from attrs import field, frozen
 
 from ..errors import LocalProtocolError
+from ..machine.arguments import (
+    BOOLEAN,
+    CALLABLE,
+    NULL,
+    TEXT,
+    instance_of,
+    integer,
+    milliseconds,
+)
 from .fields import as_mapping
 
 __all__ = [
@@ -39,16 +48,19 @@ class InterruptionLimit:
     """A limit on the number of interruptions in a period. Without one, on a noisy line, the agent
     would never finish.
 
-    Raises `ValueError` for a number below 1.
+    Raises `LocalProtocolError` for a number below 1, and for a field of the wrong type.
     """
 
-    count: int = field(validator=validators.ge(1))
+    count: int = field(validator=integer(1, 2**31 - 1))
     """The most interruptions in any period of `per_ms`."""
-    per_ms: int = field(validator=validators.ge(1))
+    per_ms: int = field(validator=milliseconds(1))
     """The length of the period."""
-    instruction: str | None = (
-        "The line is noisy, and noise has interrupted you several times. Keep your answers short, "
-        "and ask the caller to repeat what is not clear."
+    instruction: str | None = field(
+        default=(
+            "The line is noisy, and noise has interrupted you several times. Keep your answers "
+            "short, and ask the caller to repeat what is not clear."
+        ),
+        validator=TEXT | NULL,
     )
     """A system message, sent to the model once in a call, when the limit first blocks an
     interruption. `None`: no message is sent."""
@@ -61,28 +73,27 @@ class InterruptionPolicy:
     The default interrupts immediately, when turn detection hears the caller. The policy is applied
     once each time the caller starts to speak. The command `Interrupt` is not subject to it.
 
-    Raises `LocalProtocolError` for a duration below 0.
+    Raises `LocalProtocolError` for a duration below 0, and for a field of the wrong type.
     """
 
-    allowed: bool = True
+    allowed: bool = field(default=True, validator=BOOLEAN)
     """Whether the caller can interrupt at all."""
-    after_speech_ms: int = 0
+    after_speech_ms: int = field(default=0, validator=milliseconds(0))
     """How long the caller must have spoken, by turn detection."""
-    after_heard_ms: int = 0
+    after_heard_ms: int = field(default=0, validator=milliseconds(0))
     """How much of the reply must have been heard."""
-    protect_first: bool = False
+    protect_first: bool = field(default=False, validator=BOOLEAN)
     """Whether the agent's first speech, such as a greeting, must have been heard to the end; this
     protects it for at most 30 s."""
-    limit: InterruptionLimit | None = None
+    limit: InterruptionLimit | None = field(
+        default=None, validator=instance_of(InterruptionLimit) | NULL
+    )
     """How often the caller can interrupt; `None`: without limit."""
-    predicate: Callable[[InterruptionAttempt], bool] | None = field(default=None, repr=False)
+    predicate: Callable[[InterruptionAttempt], bool] | None = field(
+        default=None, repr=False, validator=CALLABLE | NULL
+    )
     """A condition of the application, checked last. It must be a pure function that returns at
     once. An exception that it raises propagates out of the bridge to its driver."""
-
-    def __attrs_post_init__(self) -> None:
-        for name in ("after_speech_ms", "after_heard_ms"):
-            if getattr(self, name) < 0:
-                raise LocalProtocolError(f"InterruptionPolicy.{name} must be 0 or more")
 
     @property
     def interrupts_immediately(self) -> bool:

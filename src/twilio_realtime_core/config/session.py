@@ -1,8 +1,9 @@
 """The configuration of a Realtime session: every field that `session.update` documents.
 
-A field at `UNSET` is left out, so the server keeps what it has, at first its default. `None` is
-null, which only some fields accept. In place of a typed value a plain mapping can be given; it is
-sent as it is, including fields that this version does not know.
+`SessionConfig` is what a session begins with, and `SessionUpdate` what changes in it later. A field
+at `UNSET` is left out, so the server keeps what it has, at first its default. `None` is null, which
+only some fields accept. In place of a typed value a plain mapping can be given; it is sent as it
+is, including fields that this version does not know.
 
 Source: OpenAI API reference, "Realtime", `session.update`,
 https://platform.openai.com/docs/api-reference/realtime-client-events/session/update. The
@@ -11,16 +12,20 @@ server's defaults are stated under the fields.
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, get_args
+from warnings import warn
 
+import attrs
 from attrs import field, frozen
 
 from ..errors import LocalProtocolError
 from ..protocols.realtime import UpdateSession
+from ..values.identifiers import check_tool_names
 from .audio_format import check_encodable, enforce_session_format
 from .fields import (
     BOOLEAN,
     MAPPING,
     NON_EMPTY_TEXT,
+    NON_NEGATIVE,
     NULL,
     TEXT,
     UNSET,
@@ -38,18 +43,26 @@ from .fields import (
 from .tools import TOOL, TOOL_CHOICE, Tool, ToolChoice
 
 __all__ = [
+    "DEFAULT_TRANSCRIPTION_MODEL",
+    "NoiseReduction",
     "Prompt",
     "RetentionRatio",
     "SemanticVad",
     "ServerVad",
     "SessionConfig",
+    "SessionUpdate",
     "Tracing",
     "Transcription",
 ]
 
-_Effort: TypeAlias = Literal["minimal", "low", "medium", "high", "xhigh"]
+DEFAULT_TRANSCRIPTION_MODEL: Final = "gpt-realtime-whisper"
+"""The model that transcribes the caller by default. It transcribes while the caller speaks."""
 
-_EFFORT: Final = one_of(*get_args(_Effort))
+_Delay: TypeAlias = Literal["minimal", "low", "medium", "high", "xhigh"]
+_Effort: TypeAlias = Literal["none"] | _Delay
+
+_DELAY: Final = one_of(*get_args(_Delay))
+_EFFORT: Final = one_of("none", *get_args(_Delay))
 _COUNT: Final = integer(0, 2**31 - 1)
 """Milliseconds or tokens: what a 32-bit integer holds, since the API documents no maximum."""
 
@@ -71,8 +84,8 @@ class ServerVad(ProtocolObject):
     idle_timeout_ms: int | UnsetType | None = field(
         default=UNSET, validator=integer(5000, 30000) | NULL
     )
-    """How long nobody speaks before the model speaks by itself, 5000 to 30000. Default, and `None`:
-    it never does."""
+    """How long both sides are silent before the model speaks by itself, 5000 to 30000. Default, and
+    `None`: it never does."""
     create_response: bool | UnsetType = field(default=UNSET, validator=BOOLEAN)
     """Whether the server responds to each turn by itself. Default: true."""
     interrupt_response: bool | UnsetType = field(default=UNSET, validator=BOOLEAN)
@@ -108,19 +121,43 @@ class Transcription(ProtocolObject):
     """
 
     model: str = field(validator=NON_EMPTY_TEXT)
-    """The transcription model, such as "gpt-4o-mini-transcribe"."""
+    """The transcription model, such as "gpt-realtime-whisper" or "gpt-transcribe". OpenAI shuts
+    "whisper-1" and those that begin with "gpt-4o" down on 2027-02-26
+    (https://developers.openai.com/api/docs/deprecations, read 2026-11-30)."""
     language: str | UnsetType = field(default=UNSET, validator=NON_EMPTY_TEXT)
     """The caller's language, in ISO 639-1, such as "en"."""
     languages: Sequence[str] | UnsetType = field(
         default=UNSET, validator=list_of(NON_EMPTY_TEXT, min_length=1)
     )
-    """Languages that the caller may speak, in ISO 639-1."""
+    """Languages that the caller may speak, in ISO 639-1; "gpt-transcribe" and
+    "gpt-live-transcribe" only."""
     keywords: Sequence[str] | UnsetType = field(default=UNSET, validator=list_of(TEXT), repr=False)
-    """Words and phrases to expect."""
+    """Words and phrases to expect; "gpt-transcribe" and "gpt-live-transcribe" only."""
     prompt: str | UnsetType = field(default=UNSET, validator=TEXT, repr=False)
-    """Text that guides the transcription model."""
-    delay: _Effort | UnsetType = field(default=UNSET, validator=_EFFORT)
-    """How long the transcription model waits before it sends text: longer is more accurate."""
+    """Text that guides the transcription model; not for "gpt-realtime-whisper"."""
+    delay: _Delay | UnsetType = field(default=UNSET, validator=_DELAY)
+    """How long the transcription model waits before it sends text: longer is more accurate;
+    "gpt-realtime-whisper" only."""
+
+
+@frozen
+class NoiseReduction(ProtocolObject):
+    """Noise reduction of the caller's audio, before turn detection and the model hear it.
+
+    Raises `LocalProtocolError` for a field out of its range.
+    """
+
+    microphone: Literal["near_field", "far_field"] = field(
+        validator=one_of("near_field", "far_field")
+    )
+    """The kind of microphone: `type` in the protocol."""
+    strength: float | UnsetType = field(default=UNSET, validator=NON_NEGATIVE)
+    """How much noise is suppressed; the API documents no maximum. Default: 1 when noise reduction
+    is switched on, and unchanged afterwards."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object as JSON data, without its absent fields."""
+        return {"type": self.microphone, **present_fields({"strength": self.strength})}
 
 
 @frozen
@@ -161,7 +198,8 @@ class Tracing(ProtocolObject):
 
 @frozen
 class Prompt(ProtocolObject):
-    """A reference to a prompt that is stored at OpenAI.
+    """A reference to a prompt that is stored at OpenAI. OpenAI shut stored prompts down on
+    2026-11-30 (https://developers.openai.com/api/docs/deprecations, read 2026-11-30).
 
     Raises `LocalProtocolError` for a field of the wrong type.
     """
@@ -177,18 +215,24 @@ class Prompt(ProtocolObject):
 
 
 _TURN_DETECTION: Final = instance_of(ServerVad, SemanticVad) | MAPPING | NULL
+_TRANSCRIPTION: Final = instance_of(Transcription) | MAPPING | NULL
+_NOISE_REDUCTION: Final = (
+    one_of("near_field", "far_field") | instance_of(NoiseReduction) | MAPPING | NULL
+)
 _TRUNCATION: Final = one_of("auto", "disabled") | instance_of(RetentionRatio) | MAPPING
 _LOGPROBS: Final = "item.input_audio_transcription.logprobs"
 
 
 @frozen
-class SessionConfig:
-    """The configuration of a Realtime session. A field that is left out has the server's default.
+class SessionUpdate:
+    """Changes of a session's configuration. A field that is left out keeps its value; at first it
+    has the server's default, which is stated under it.
 
     The audio formats are always G.711 µ-law, that of a phone call.
 
     Raises `LocalProtocolError` for a field out of its range, if `extra_fields` has a model or
-    another audio format, and if a field cannot be encoded as JSON.
+    another audio format, if the name of a function is one that the server would refuse, and if a
+    field cannot be encoded as JSON. Warns (`DeprecationWarning`) of `prompt`.
     """
 
     instructions: str | UnsetType = field(default=UNSET, validator=TEXT, repr=False)
@@ -204,7 +248,7 @@ class SessionConfig:
     """How the server detects the caller's turns. `None`: it does not, and the application ends
     them. Default: `ServerVad()`."""
     transcription: Transcription | Mapping[str, Any] | UnsetType | None = field(
-        default=UNSET, validator=instance_of(Transcription) | MAPPING | NULL, repr=False
+        default=UNSET, validator=_TRANSCRIPTION, repr=False
     )
     """How the caller's speech is transcribed. Default, and `None`: it is not."""
     tools: Sequence[Tool] | UnsetType = field(default=UNSET, validator=list_of(TOOL), repr=False)
@@ -223,10 +267,11 @@ class SessionConfig:
     """["audio"], with a transcript, or ["text"]; never both. Default: ["audio"]."""
     speed: float | UnsetType = field(default=UNSET, validator=number(0.25, 1.5))
     """How fast the agent speaks, 0.25 to 1.5. It can change between turns only. Default: 1."""
-    noise_reduction: Literal["near_field", "far_field"] | Mapping[str, Any] | UnsetType | None = (
-        field(default=UNSET, validator=one_of("near_field", "far_field") | MAPPING | NULL)
-    )
-    """The kind of microphone for which noise is reduced. Default, and `None`: it is not."""
+    noise_reduction: (
+        Literal["near_field", "far_field"] | NoiseReduction | Mapping[str, Any] | UnsetType | None
+    ) = field(default=UNSET, validator=_NOISE_REDUCTION)
+    """The kind of microphone for which noise is reduced, and how much. Default, and `None`: it is
+    not."""
     reasoning_effort: _Effort | UnsetType = field(default=UNSET, validator=_EFFORT)
     """How much the model reasons before it responds; reasoning models only. Default: "low"."""
     max_output_tokens: int | Literal["inf"] | UnsetType = field(
@@ -245,7 +290,8 @@ class SessionConfig:
     prompt: Prompt | Mapping[str, Any] | UnsetType | None = field(
         default=UNSET, validator=instance_of(Prompt) | MAPPING | NULL, repr=False
     )
-    """A prompt that is stored at OpenAI. Default, and `None`: none."""
+    """A prompt that is stored at OpenAI, which has shut them down on 2026-11-30: give
+    `instructions`. Default, and `None`: none."""
     include: Sequence[Literal["item.input_audio_transcription.logprobs"]] | UnsetType | None = (
         field(default=UNSET, validator=list_of(one_of(_LOGPROBS)) | NULL)
     )
@@ -258,13 +304,22 @@ class SessionConfig:
     def __attrs_post_init__(self) -> None:
         if "model" in self.extra_fields:
             raise LocalProtocolError(
-                "SessionConfig.extra_fields must not hold 'model': it is named by CallConfig.model "
-                "when the session is opened, and cannot be changed in it"
+                f"{type(self).__name__}.extra_fields must not hold 'model': it is named by "
+                "CallConfig.model when the session is opened, and cannot be changed in it"
             )
-        check_encodable(self.to_update_event())
+        update = self.to_update_event()
+        check_encodable(update)
+        check_tool_names(update.session, "session")
+        if self.prompt is not UNSET and self.prompt is not None:
+            warn(
+                f"{type(self).__name__}.prompt: OpenAI shut stored prompts down on 2026-11-30; "
+                "give instructions instead",
+                DeprecationWarning,
+                stacklevel=3,
+            )
 
     def to_update_event(self, event_id: str | None = None) -> UpdateSession:
-        """Return the `session.update` that sets this configuration."""
+        """Return the `session.update` that makes these changes."""
         extra = self.extra_fields
         session = {**extra, "type": "realtime", **present_fields(self._top_level_fields())}
         if self.reasoning_effort is not UNSET:
@@ -274,8 +329,7 @@ class SessionConfig:
         session["audio"] = {
             **audio,
             "input": {
-                **as_mapping(audio.get("input")),
-                **present_fields(self._audio_input_fields()),
+                **self._audio_input(as_mapping(audio.get("input"))),
             },
             "output": {
                 **as_mapping(audio.get("output")),
@@ -298,10 +352,47 @@ class SessionConfig:
             "prompt": self.prompt,
         }
 
-    def _audio_input_fields(self) -> dict[str, Any]:
+    def _audio_input(self, extra: Mapping[str, Any]) -> dict[str, Any]:
         kind = self.noise_reduction
         return {
-            "turn_detection": self.turn_detection,
-            "transcription": self.transcription,
-            "noise_reduction": {"type": kind} if isinstance(kind, str) else kind,
+            **extra,
+            **present_fields(
+                {
+                    "turn_detection": self.turn_detection,
+                    "transcription": self.transcription,
+                    "noise_reduction": {"type": kind} if isinstance(kind, str) else kind,
+                }
+            ),
         }
+
+
+@frozen
+class SessionConfig(SessionUpdate):
+    """The configuration that a Realtime session begins with. A field that is left out has the
+    server's default, but for two: the caller's turns are detected by meaning, and what the caller
+    says is transcribed. `UNSET` leaves these to the server, and `None` switches them off.
+
+    To change some fields of a session, send a `SessionUpdate`: a `SessionConfig` sets both again.
+
+    Raises `LocalProtocolError`, and warns, as `SessionUpdate` does.
+    """
+
+    turn_detection: ServerVad | SemanticVad | Mapping[str, Any] | UnsetType | None = field(
+        default=SemanticVad(), validator=_TURN_DETECTION
+    )
+    """How the server detects the caller's turns. `None`: it does not, and the application ends
+    them. Default: `SemanticVad()`; `UNSET`: the server's own, `ServerVad()`."""
+    transcription: Transcription | Mapping[str, Any] | UnsetType | None = field(
+        default=Transcription(DEFAULT_TRANSCRIPTION_MODEL), validator=_TRANSCRIPTION, repr=False
+    )
+    """How the caller's speech is transcribed. `None`: it is not. Default: by
+    "gpt-realtime-whisper"; `UNSET`: the server's own, none."""
+
+    def _audio_input(self, extra: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of `audio.input`; a default yields to one of `extra_fields`."""
+        fields = super()._audio_input(extra)
+        defaults = attrs.fields_dict(SessionConfig)
+        for name in ("turn_detection", "transcription"):
+            if name in extra and getattr(self, name) == defaults[name].default:
+                fields[name] = extra[name]
+        return fields

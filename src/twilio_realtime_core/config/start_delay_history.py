@@ -1,8 +1,10 @@
 """The start delays that earlier calls measured, as a value for later ones."""
 
-from typing import Final
+from typing import Final, cast
 
-from attrs import frozen
+from attrs import field, frozen
+
+from ..machine.arguments import FieldRule
 
 __all__ = ["StartDelayHistory"]
 
@@ -11,14 +13,24 @@ _MAX_START_DELAYS: Final = 64
 another carrier is learned within some dozen calls."""
 
 
+_DELAYS: Final = FieldRule(
+    "a tuple of durations in whole nanoseconds (int)",
+    lambda value: (
+        isinstance(value, tuple)
+        and all(type(each) is int for each in cast("tuple[object, ...]", value))
+    ),
+)
+
+
 @frozen
 class StartDelayHistory:
     """The time for which earlier calls' phones buffered audio before they started to play it.
 
-    A process keeps one history, or one for each kind of line.
+    A process keeps one history, or one for each kind of line. Raises `LocalProtocolError` for
+    delays of the wrong type.
     """
 
-    start_delays_ns: tuple[int, ...] = ()
+    start_delays_ns: tuple[int, ...] = field(default=(), validator=_DELAYS)
     """One delay for each burst of audio, newest last."""
 
     def merged_with(self, later: "StartDelayHistory") -> "StartDelayHistory":

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 from attrs import field, frozen
 
 from ..errors import LocalProtocolError
+from ..values.identifiers import FUNCTION_NAME
 from .fields import (
     BOOLEAN,
     MAPPING,
@@ -59,12 +60,13 @@ _CONNECTORS: Final = one_of(*get_args(_Connector))
 class FunctionTool(ProtocolObject):
     """A function of the application that the model can call (`FunctionCallRequested`).
 
-    Raises `LocalProtocolError` for a field of the wrong type, and for an empty name.
+    Raises `LocalProtocolError` for a field of the wrong type, and for a name that the server would
+    refuse.
     """
 
     type = "function"
-    name: str = field(validator=NON_EMPTY_TEXT)
-    """The name of the function."""
+    name: str = field(validator=FUNCTION_NAME)
+    """The name of the function: 1 to 64 characters of a-z, A-Z, 0-9, _ and -."""
     description: str | UnsetType = field(default=UNSET, validator=TEXT, repr=False)
     """When and how the model should call it."""
     parameters: Mapping[str, Any] | UnsetType = field(default=UNSET, validator=MAPPING, repr=False)
@@ -160,12 +162,12 @@ class McpTool(ProtocolObject):
 class ChooseFunction(ProtocolObject):
     """The tool choice that makes the model call one function.
 
-    Raises `LocalProtocolError` for an empty name.
+    Raises `LocalProtocolError` for a name that the server would refuse.
     """
 
     type = "function"
-    name: str = field(validator=NON_EMPTY_TEXT)
-    """The name of the function."""
+    name: str = field(validator=FUNCTION_NAME)
+    """The name of the function: 1 to 64 characters of a-z, A-Z, 0-9, _ and -."""
 
 
 @frozen

@@ -6,7 +6,7 @@ Items have the order that `conversation.item.added` gives them, and no later eve
 
 Words come in events of their own, before their item is added or after, and are kept by item and
 content part. No later description of an item removes them: of what the server has truncated it
-knows no words any more.
+knows no words any more. But an item that is done has all its words, where the pieces are stale.
 
 An item is notified when it is added, and again when it has changed and something has ended: the
 item is done, the words of a part are complete or have failed, or it was interrupted. Deltas notify
@@ -16,7 +16,7 @@ Source: OpenAI API reference, "Realtime", conversation items and their server ev
 https://platform.openai.com/docs/api-reference/realtime-server-events.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias
 
 from attrs import define, evolve, field
@@ -24,9 +24,12 @@ from attrs import define, evolve, field
 from ..errors import LocalProtocolError
 from ..notifications import ItemAdded, ItemDeleted, ItemUpdated
 from ..protocols.realtime import CreateItem, DeleteItem, Item
+from ..values.identifiers import ROOT, GivenNames
 from ..values.items import AudioPart, ContentPart, ConversationItem, FunctionCall, Message
 from .history_diff import Edit, apply_edits, diff, item_id_of
-from .item_json import item_from_server
+from .item_json import is_complete, item_from_json, item_from_server
+from .restore import Restoration, plan_restoration
+from .speaking_pace import SpeakingPace
 from .transcript import Transcript
 
 __all__ = [
@@ -61,14 +64,25 @@ ItemNotification: TypeAlias = ItemAdded | ItemUpdated | ItemDeleted
 
 
 class Conversation:
-    """The conversation of one Realtime session."""
+    """The conversation of a call, which has the items of an earlier one at first (`resume`)."""
 
-    def __init__(self) -> None:
-        self._order: list[str] = []
-        self._entries: dict[str, _Entry] = {}
+    def __init__(self, resume: Iterable[ConversationItem] = ()) -> None:
+        self._entries: dict[str, _Entry] = {item.id: _Entry.of(item) for item in resume}
+        self._order: list[str] = list(self._entries)
         self._out_of_band: dict[str, dict[int, Transcript]] = {}
+        self._deleted: dict[str, dict[int, Transcript]] = {}
+        """The words of items that were deleted: the agent may still be speaking them."""
         self._unanswered_edits: dict[str, Edit] = {}
         self._edit_count = 0
+        self._pace = SpeakingPace()
+        self._restored: dict[str, CreateItem] = {}
+        """The items that this session got as text, with the events that created them."""
+        self._replaced: set[str] = set()
+        """Those of them that are deleted, and created again with fewer words."""
+        self._renamed: dict[str, str] = {}
+        """The ids that items had in an earlier session, where this one has given them others."""
+        self.given_names = GivenNames()
+        """The odd ids and names that the server has given."""
 
     @property
     def items(self) -> tuple[ConversationItem, ...]:
@@ -96,14 +110,22 @@ class Conversation:
         self._get_or_create_transcript(item_id, content_index, is_spoken=is_spoken).complete(text)
         return self._take_updates(item_id)
 
+    def audio_completed(self, item_id: str, content_index: int, audio_ms: int) -> None:
+        """Note that all audio of a part was received, and how long it is."""
+        if item_id in self._entries:
+            self._get_or_create_transcript(item_id, content_index).audio_ms = audio_ms
+
     def transcript_failed(self, item_id: str) -> list[ItemNotification]:
         """Note that the words of the caller's item will not come."""
         return self._take_updates(item_id)
 
     def item_added(self, item: Item, previous_item_id: str | None) -> list[ItemNotification]:
         """Add an item behind another."""
+        self.note_names(item)
         if self._take_answered_edit(CreateItem, item.id):
             self._out_of_band.pop(item.id, None)  # words of an earlier item with this id
+        if item.id in self._restored:
+            return []  # what is known here is more than the text that the server was told
         if item.id in self._entries:
             return self._update(item)
         if len(self._order) >= MAX_ITEMS:
@@ -111,13 +133,32 @@ class Conversation:
         place = self._index_after(previous_item_id)
         previous = self._order[place - 1] if place else None
         self._order.insert(place, item.id)
+        self._deleted.pop(item.id, None)
         entry = self._entries[item.id] = _Entry(self._out_of_band.pop(item.id, {}))
         entry.update_from(item)
         return [ItemAdded(entry.snapshot_notified(), previous)]
 
     def item_done(self, item: Item) -> list[ItemNotification]:
         """Update an item that is done."""
-        return self._update(item, is_done=True)
+        if item.id in self._restored:
+            return []
+        notifications = self._update(item, is_done=True)
+        entry = self._entries.get(item.id)
+        if entry is not None and entry.is_whole:
+            for transcript in entry.transcripts.values():
+                self._learn_pace(transcript)
+        return notifications
+
+    def _learn_pace(self, transcript: Transcript) -> None:
+        """Learn the pace of the agent from a part that is complete, once."""
+        text, audio_ms = transcript.text, transcript.audio_ms
+        if text and audio_ms and transcript.heard_ms is None:
+            self._pace.learn(text, audio_ms)
+        transcript.audio_ms = None
+
+    def note_names(self, item: Item) -> None:
+        """Note the ids and the name of an item of the server, of the conversation or not."""
+        self.given_names.note(item.id, item.call_id, item.name)
 
     def item_retrieved(self, item: Item) -> list[ItemNotification]:
         """Update an item that the application has retrieved."""
@@ -134,8 +175,15 @@ class Conversation:
     def item_deleted(self, item_id: str) -> list[ItemNotification]:
         """Delete an item."""
         self._take_answered_edit(DeleteItem, item_id)
-        self._out_of_band.pop(item_id, None)
-        if self._entries.pop(item_id, None) is None:
+        if item_id in self._replaced:
+            self._replaced.remove(item_id)
+            return []
+        self._restored.pop(item_id, None)
+        entry = self._entries.pop(item_id, None)
+        words = self._out_of_band.pop(item_id, {}) if entry is None else entry.transcripts
+        if words:
+            _add_words(self._deleted, item_id, words)
+        if entry is None:
             return []
         self._order.remove(item_id)
         return [ItemDeleted(item_id)]
@@ -144,6 +192,72 @@ class Conversation:
         """Note that the server has refused an event, which may be one of `reset`."""
         self._unanswered_edits.pop(event_id or "", None)
 
+    # From one session to the next.
+
+    def is_edit(self, event: object) -> bool:
+        """Whether an event is one of a reset that the server has not answered, or the correction of
+        a restored item: what it does is part of the conversation here."""
+        event_id = getattr(event, "event_id", None)
+        is_of_reset = isinstance(event_id, str) and event_id in self._unanswered_edits
+        return is_of_reset or any(each is event for each in self._restored.values())
+
+    @property
+    def edited_items(self) -> list[ConversationItem]:
+        """The items as they will be once the server has carried out what it was told."""
+        return apply_edits(self._unanswered_edits.values(), self.items)
+
+    def session_lost(self) -> None:
+        """Follow no session: no correction of what one was told makes sense any more."""
+        self._restored.clear()
+        self._replaced.clear()
+
+    def session_replaced(self, restoration: Restoration) -> list[ItemNotification]:
+        """Start to follow another session, which is told what `restoration` says. The items that it
+        does not get are deleted."""
+        entries = self._entries
+        self._entries = {}
+        self._order = []
+        self._unanswered_edits.clear()
+        self._replaced.clear()
+        self._restored = {item_id_of(event): event for event in restoration.events}
+        self._renamed = restoration.renamed
+        old_ids = {new: old for old, new in restoration.renamed.items()}
+        added: list[ItemNotification] = []
+        for id_, event in self._restored.items():
+            entry = entries.pop(old_ids.get(id_, id_), None)
+            if entry is None:
+                entry = _Entry.of(item_from_json(event.item))
+                added.append(
+                    ItemAdded(entry.snapshot_notified(), next(reversed(self._order), None))
+                )
+            elif id_ in old_ids:
+                entry.rename(id_)
+            self._entries[id_] = entry
+            self._order.append(id_)
+        return [*map(ItemDeleted, entries), *added]
+
+    def correct_restored(self, item_id: str, is_deleted: Callable[[str], bool]) -> list[Edit]:
+        """Return the events that make the session hold the words of a restored item that were
+        heard, which are now fewer. They are to be sent in order; none if nothing has changed, or
+        the item is about to be deleted. `is_deleted`: whether the application has deleted an item;
+        no other can be placed behind it, though the server has not confirmed that yet."""
+        id_ = self._renamed.get(item_id, item_id)
+        restored = self._restored.get(id_)
+        if restored is None:
+            return []
+        ids = [each.id for each in self.edited_items if not is_deleted(each.id)]
+        if id_ not in ids:
+            return []
+        previous_id = ids[ids.index(id_) - 1] if ids[0] != id_ else ROOT
+        (event,) = plan_restoration((self._entries[id_].snapshot(),), frozenset()).events or (None,)
+        if event is None:
+            return [DeleteItem(id_)]
+        if event.item == restored.item:
+            return []
+        self._replaced.add(id_)
+        self._restored[id_] = created = CreateItem(event.item, previous_id)
+        return [DeleteItem(id_), created]
+
     # From the downlink.
 
     def cut(
@@ -151,14 +265,17 @@ class Conversation:
     ) -> list[ItemNotification]:
         """Note that a part was interrupted: of `sent_ms` of its audio, which is all that was
         received, `heard_ms` were heard. Of an out-of-band item only `split_transcript` shows it."""
-        self._get_or_create_transcript(item_id, content_index).cut(heard_ms, sent_ms)
+        item_id = self._renamed.get(item_id, item_id)
+        entry = self._entries.get(item_id)
+        pace = None if entry is not None and entry.is_whole else self._pace.current
+        self._get_or_create_transcript(item_id, content_index).cut(heard_ms, sent_ms, pace)
         return self._take_updates(item_id)
 
     def split_transcript(self, item_id: str, content_index: int) -> tuple[str | None, str | None]:
         """The words of a part that was cut: those heard, which end with a word, and the rest.
         `None`: there are none. All words of a part that was not cut count as heard."""
-        entry = self._entries.get(item_id)
-        parts = self._out_of_band.get(item_id, {}) if entry is None else entry.transcripts
+        item_id = self._renamed.get(item_id, item_id)
+        parts = self._words_of(item_id) or {}
         return parts[content_index].split_at_cut() if content_index in parts else (None, None)
 
     # From the application.
@@ -181,7 +298,7 @@ class Conversation:
                 f"a history holds {MAX_ITEMS} items at most: leave out the old"
             )
         expected = apply_edits(self._unanswered_edits.values(), self.items)
-        return diff(expected, wanted)
+        return diff(expected, wanted, self.given_names)
 
     def _submit(self, edit: Edit) -> Edit:
         self._edit_count += 1
@@ -202,7 +319,7 @@ class Conversation:
     # Inside.
 
     def _index_after(self, item_id: str | None) -> int:
-        if item_id in (None, "root"):
+        if item_id in (None, ROOT):
             return 0
         return self._order.index(item_id) + 1 if item_id in self._entries else len(self._order)
 
@@ -223,12 +340,28 @@ class Conversation:
     ) -> Transcript:
         """The words of a part; those of a new part are not kept where there are too many."""
         entry = self._entries.get(item_id)
-        parts = self._out_of_band.get(item_id) if entry is None else entry.transcripts
+        if entry is not None:
+            entry.snapshot_made = None  # what is done with the words changes the item
+        parts = self._words_of(item_id)
         if parts is None:
-            if len(self._out_of_band) >= MAX_OUT_OF_BAND_ITEMS:
-                del self._out_of_band[next(iter(self._out_of_band))]
-            parts = self._out_of_band[item_id] = {}
+            parts = _add_words(self._out_of_band, item_id, {})
         return _get_or_create_part(parts, content_index, is_spoken=is_spoken)
+
+    def _words_of(self, item_id: str) -> dict[int, Transcript] | None:
+        entry = self._entries.get(item_id)
+        if entry is not None:
+            return entry.transcripts
+        return self._deleted.get(item_id) or self._out_of_band.get(item_id)
+
+
+def _add_words(
+    known: dict[str, dict[int, Transcript]], item_id: str, parts: dict[int, Transcript]
+) -> dict[int, Transcript]:
+    """Add the words of an item that the conversation does not hold. The oldest are forgotten."""
+    if len(known) >= MAX_OUT_OF_BAND_ITEMS:
+        del known[next(iter(known))]
+    known[item_id] = parts
+    return parts
 
 
 def _get_or_create_part(
@@ -245,23 +378,43 @@ def _get_or_create_part(
 @define
 class _Entry:
     """An item as the server describes it, and its words by content index. `notified` is what the
-    application was last notified of; `is_done`: no more of it will come."""
+    application was last notified of; `is_done`: no more of it will come; `is_whole`: and it was not
+    cut short, so all audio and all words of it were received."""
 
     transcripts: dict[int, Transcript]
     item: ConversationItem = field(init=False)
     notified: ConversationItem | None = None
     is_done: bool = False
+    is_whole: bool = False
+    snapshot_made: ConversationItem | None = field(init=False, default=None)
+    """The item with all that is known of it; `None`: it has changed since. So reading a long
+    conversation makes only those items again that have changed."""
+
+    @classmethod
+    def of(cls, item: ConversationItem) -> "_Entry":
+        """Return the entry of an item that is not the server's."""
+        entry = cls({}, is_done=True)
+        entry.item = item
+        return entry
 
     def update_from(self, item: Item, *, is_done: bool = False) -> None:
-        """Take the server's description of the item."""
+        """Take the server's description of the item. One without a status says nothing new."""
+        self.snapshot_made = None
         self.item = item_from_server(item)
-        self.is_done = self.is_done or is_done
+        self.is_done = self.is_done or is_done or is_complete(item)
+        if is_done:
+            self.is_whole = item.status != "incomplete"
         if isinstance(self.item, Message):
             for index, part in enumerate(self.item.parts):
                 if isinstance(part, AudioPart):
                     _get_or_create_part(self.transcripts, index, is_spoken=True).update_from_item(
-                        part.transcript
+                        part.transcript, is_done=self.is_done
                     )
+
+    def rename(self, item_id: str) -> None:
+        """Give the item another id."""
+        self.snapshot_made = None
+        self.item = evolve(self.item, id=item_id)
 
     def snapshot_notified(self) -> ConversationItem:
         """Return the item, and note that the application is notified of it."""
@@ -270,13 +423,17 @@ class _Entry:
 
     def snapshot(self) -> ConversationItem:
         """The item with all that is known of it."""
+        if self.snapshot_made is None:
+            self.snapshot_made = self._make_snapshot()
+        return self.snapshot_made
+
+    def _make_snapshot(self) -> ConversationItem:
         match self.item:
             case Message():
-                is_complete = self.is_done or self.item.is_complete
                 parts = tuple(self._parts(self.item))
-                return evolve(self.item, parts=parts, is_complete=is_complete)
+                return evolve(self.item, parts=parts, is_complete=self.is_done)
             case FunctionCall():
-                return evolve(self.item, is_complete=self.is_done or self.item.is_complete)
+                return evolve(self.item, is_complete=self.is_done)
             case _:
                 return self.item
 

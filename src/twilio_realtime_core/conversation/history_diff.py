@@ -2,7 +2,8 @@
 
 An item cannot be changed or moved on the server; it must be deleted, and created again with the
 same id. Audio cannot be created. So of the items that are the same in both conversations, as many
-are kept as the target order allows, and those with audio always are.
+are kept as the target order allows, and those with audio always are; so are items that only the
+server makes, such as those of MCP tools.
 
 Source: OpenAI API reference, "Realtime", `conversation.item.create`, `conversation.item.delete`,
 https://platform.openai.com/docs/api-reference/realtime-client-events.
@@ -10,12 +11,13 @@ https://platform.openai.com/docs/api-reference/realtime-client-events.
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import accumulate
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ..errors import LocalProtocolError
 from ..protocols.realtime import CreateItem, DeleteItem
+from ..values.identifiers import ROOT, GivenNames, check_invented_names
 from ..values.items import (
     AudioPart,
     ContentPart,
@@ -25,16 +27,21 @@ from ..values.items import (
     ImagePart,
     Message,
     Role,
+    TextPart,
     UnknownItem,
 )
 from .item_json import item_from_json, item_to_json
 
-__all__ = ["Edit", "apply_edits", "diff", "item_id_of"]
+__all__ = ["Edit", "apply_edits", "creation_body", "diff", "item_id_of"]
 
 Edit: TypeAlias = DeleteItem | CreateItem
 
 
-def diff(current: Sequence[ConversationItem], target: Sequence[ConversationItem]) -> list[Edit]:
+def diff(
+    current: Sequence[ConversationItem],
+    target: Sequence[ConversationItem],
+    given_names: GivenNames | None = None,
+) -> list[Edit]:
     """Return the events that turn `current` into `target`: deletions, then creations in order.
 
     Items with the same id are the same if they agree in everything that the application can choose.
@@ -43,8 +50,10 @@ def diff(current: Sequence[ConversationItem], target: Sequence[ConversationItem]
     of the target is an earlier state of one that has grown, so its content is not compared.
 
     Raises `LocalProtocolError` for an id that is missing or used twice, and for an item that must
-    be created and cannot be: one with audio, a message without content, the output of a function
-    call that is not among the items before it.
+    be created and cannot be: one with audio, a message without content or with content that its
+    role cannot have, the output of a function call that is not among the items before it, an item
+    that only the server makes, such as those of MCP tools, and ids and names that the server would
+    refuse. `given_names` are those that it has given itself.
     """
     _check_ids(target)
     current_by_id = {item.id: (index, item) for index, item in enumerate(current)}
@@ -52,14 +61,14 @@ def diff(current: Sequence[ConversationItem], target: Sequence[ConversationItem]
     for item in target:
         index, current_item = current_by_id.get(item.id, (0, None))
         if current_item is not None and _is_same(current_item, item):
-            unchanged.append((index, _has_audio(current_item)))
+            unchanged.append((index, _is_of_server(current_item)))
     kept_ids = {current[index].id for index in _choose_kept(unchanged)}
-    _check_creatable(target, kept_ids)
-    previous_ids = ["root", *(item.id for item in target)]
+    _check_creatable(target, kept_ids, given_names or GivenNames())
+    previous_ids = [ROOT, *(item.id for item in target)]
     return [
         *(DeleteItem(item.id) for item in current if item.id not in kept_ids),
         *(
-            CreateItem(_to_item_body(item), previous_ids[index])
+            CreateItem(creation_body(item), previous_ids[index])
             for index, item in enumerate(target)
             if item.id not in kept_ids
         ),
@@ -74,8 +83,9 @@ def item_id_of(edit: Edit) -> str:
 def apply_edits(edits: Iterable[Edit], items: Sequence[ConversationItem]) -> list[ConversationItem]:
     """Return `items` after edits; an edit that the server would refuse has no effect."""
     by_id = {item.id: item for item in items}
-    # A linked list, closed by "root", so that each of many edits costs the same at any place.
-    after = dict(zip(["root", *by_id], [*by_id, "root"], strict=True))
+    # A linked list, closed by `None`, so that each of many edits costs the same at any place.
+    ids: list[str | None] = [None, *by_id]
+    after = dict(zip(ids, [*ids[1:], None], strict=True))
     before = {later: earlier for earlier, later in after.items()}
     for edit in edits:
         id_ = item_id_of(edit)
@@ -84,9 +94,10 @@ def apply_edits(edits: Iterable[Edit], items: Sequence[ConversationItem]) -> lis
                 del by_id[id_]
                 earlier, later = before.pop(id_), after.pop(id_)
                 after[earlier], before[later] = later, earlier
-            case CreateItem(item=body, previous_item_id=str(earlier)) if (
-                earlier in after and id_ not in by_id
-            ):
+            case CreateItem(item=body, previous_item_id=previous_id) if id_ not in by_id:
+                earlier = None if previous_id == ROOT else previous_id
+                if earlier not in after:
+                    continue
                 by_id[id_] = item_from_json(body)
                 later = after[earlier]
                 after[earlier] = before[later] = id_
@@ -94,16 +105,17 @@ def apply_edits(edits: Iterable[Edit], items: Sequence[ConversationItem]) -> lis
             case _:
                 pass
     result: list[ConversationItem] = []
-    id_ = "root"
-    while (id_ := after[id_]) != "root":
-        result.append(by_id[id_])
+    next_id = after[None]
+    while next_id is not None:
+        result.append(by_id[next_id])
+        next_id = after[next_id]
     return result
 
 
 def _check_ids(target: Sequence[ConversationItem]) -> None:
     seen: set[str] = set()
     for index, item in enumerate(target):
-        if item.id in ("", "root"):  # "root" names the front of a conversation
+        if item.id in ("", ROOT):
             raise LocalProtocolError(f"items[{index}] needs an id: choose one that is not used")
         if item.id in seen:
             raise LocalProtocolError(
@@ -112,8 +124,10 @@ def _check_ids(target: Sequence[ConversationItem]) -> None:
         seen.add(item.id)
 
 
-def _to_item_body(item: ConversationItem) -> dict[str, Any]:
-    return {name: value for name, value in item_to_json(item).items() if name != "status"}
+def creation_body(item: ConversationItem) -> dict[str, Any]:
+    """The fields that `conversation.item.create` takes; status and phase are the server's."""
+    body = item_to_json(item)
+    return {name: value for name, value in body.items() if name not in ("status", "phase")}
 
 
 # Comparison of items.
@@ -182,6 +196,11 @@ def _longest_increasing(places: Sequence[int]) -> list[int]:
     return longest
 
 
+def _is_of_server(item: ConversationItem) -> bool:
+    """Whether an item cannot be created, so that it stays where it is, or goes for good."""
+    return _has_audio(item) or isinstance(item, UnknownItem)
+
+
 def _has_audio(item: ConversationItem) -> bool:
     return isinstance(item, Message) and any(isinstance(part, AudioPart) for part in item.parts)
 
@@ -189,7 +208,17 @@ def _has_audio(item: ConversationItem) -> bool:
 # The check of the items that are created.
 
 
-def _check_creatable(target: Sequence[ConversationItem], kept_ids: Set[str]) -> None:
+_PARTS_BY_ROLE: Final[Mapping[Role, tuple[type[ContentPart], ...]]] = {
+    Role.SYSTEM: (TextPart,),
+    Role.USER: (TextPart, ImagePart),
+    Role.ASSISTANT: (TextPart,),
+}
+"""The parts with which a message can be created. (The same source.)"""
+
+
+def _check_creatable(
+    target: Sequence[ConversationItem], kept_ids: Set[str], given_names: GivenNames
+) -> None:
     calls: set[str] = set()
     for index, item in enumerate(target):
         if isinstance(item, FunctionCall):
@@ -197,6 +226,8 @@ def _check_creatable(target: Sequence[ConversationItem], kept_ids: Set[str]) -> 
         reason = None if item.id in kept_ids else _find_obstacle(item, calls)
         if reason is not None:
             raise LocalProtocolError(f"items[{index}] cannot be created: {reason}")
+        if item.id not in kept_ids:
+            check_invented_names(creation_body(item), given_names, f"items[{index}]")
 
 
 def _find_obstacle(item: ConversationItem, calls: Set[str]) -> str | None:
@@ -208,6 +239,16 @@ def _find_obstacle(item: ConversationItem, calls: Set[str]) -> str | None:
             )
         case Message(parts=()):
             return "it has no content: leave it out"
+        case Message(role=role, parts=parts) if not all(
+            isinstance(part, _PARTS_BY_ROLE[role]) for part in parts
+        ):
+            kinds = " and ".join(kind.__name__ for kind in _PARTS_BY_ROLE[role])
+            return f"a message of the {role.value} can have only {kinds}"
+        case UnknownItem(type=kind):
+            return (
+                f"only the server makes items of type {kind!r}: it can stay where the conversation"
+                " has it, or be left out, but not be added, changed or moved"
+            )
         case FunctionOutput() if item.call_id not in calls:
             return "its function call is not among the items before it: add the call"
         case _:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn, TypeGuard
 
 import attrs
+import msgspec
 from attrs import evolve
 
 from ..errors import LocalProtocolError
@@ -30,7 +31,13 @@ from ..values.items import (
     UnknownPart,
 )
 
-__all__ = ["item_from_json", "item_from_server", "item_to_json"]
+__all__ = [
+    "is_complete",
+    "item_from_json",
+    "item_from_server",
+    "item_to_json",
+    "items_from_response",
+]
 
 _MAX_DEPTH: Final = 32
 """The deepest nesting that is kept of an item of another type. The schemas of tools have a dozen
@@ -42,21 +49,28 @@ _ROLES: Final[Mapping[str | None, Role]] = {role.value: role for role in Role}
 # From the server.
 
 
+def is_complete(item: Item) -> bool:
+    """Whether the server says that an item will not grow any more. Without a status it does not."""
+    return item.status in ("completed", "incomplete")
+
+
 def item_from_server(item: Item) -> ConversationItem:
     """Return the item that an event describes, without its audio.
 
     Text that is missing or not a string is empty. An item or a part that this version does not know
-    is an `UnknownItem` or an `UnknownPart`.
+    is an `UnknownItem` or an `UnknownPart`. An item without a status counts as complete here; the
+    conversation knows better (see `is_complete`).
     """
-    is_complete = item.status != "in_progress"
+    is_whole = item.status != "in_progress"
     content = _without_audio(item.content)
     match item.type:
         case "message" if item.role in _ROLES:
             parts = tuple(_part_from_server(part) for part in content)
-            return Message(item.id, _ROLES[item.role], parts, is_complete)
+            phase = _text_or_none(item.phase)
+            return Message(item.id, _ROLES[item.role], parts, is_whole, phase)
         case "function_call":
             call_id, name, arguments = item.call_id or "", item.name or "", item.arguments or ""
-            return FunctionCall(item.id, call_id, name, arguments, is_complete)
+            return FunctionCall(item.id, call_id, name, arguments, is_whole)
         case "function_call_output":
             return FunctionOutput(item.id, item.call_id or "", _text_or_none(item.output) or "")
         case _:
@@ -66,6 +80,25 @@ def item_from_server(item: Item) -> ConversationItem:
                 filter=lambda _, value: value is not None,
             )
             return UnknownItem(item.id, item.type, _without_keys(fields, "id", "type"))
+
+
+def items_from_response(output: Any) -> tuple[ConversationItem, ...]:
+    """Return the items of a response that is done, as its `output` describes them.
+
+    An entry that describes no item is left out.
+    """
+    match output:
+        case [*entries]:
+            return tuple(item for entry in entries for item in _read_item(entry))
+        case _:
+            return ()
+
+
+def _read_item(entry: Any) -> list[ConversationItem]:
+    try:
+        return [item_from_server(msgspec.convert(entry, Item))]
+    except msgspec.ValidationError:
+        return []
 
 
 def _without_audio(content: Any) -> list[Any]:
@@ -123,9 +156,12 @@ def _limit_depth(value: Any, depth: int = 0) -> Any:
 def item_to_json(item: ConversationItem) -> dict[str, Any]:
     """Return an item as JSON data, from which `item_from_json` makes the same item again."""
     match item:
-        case Message(id=id_, role=role, parts=parts, is_complete=is_complete):
+        case Message(id=id_, role=role, parts=parts):
             fields = {"role": role.value, "content": [_part_to_json(role, part) for part in parts]}
-            return {"id": id_, "type": "message", "status": _status_of(is_complete), **fields}
+            if item.phase is not None:
+                fields["phase"] = item.phase
+            status = _status_of(item.is_complete)
+            return {"id": id_, "type": "message", "status": status, **fields}
         case FunctionCall(id=id_, call_id=call_id, name=name, arguments=arguments):
             fields = {"call_id": call_id, "name": name, "arguments": arguments}
             status = _status_of(item.is_complete)
@@ -163,18 +199,19 @@ def item_from_json(data: Mapping[str, Any]) -> ConversationItem:
     """
     _check_mapping(data, "item")
     kind, id_ = _require_string(data, "type", "item"), _require_string(data, "id", "item")
-    is_complete = data.get("status") != "in_progress"
+    is_whole = data.get("status") != "in_progress"
     match kind:
         case "message":
             role = _ROLES.get(_require_string(data, "role", "item"))
             if role is None:
                 _raise_invalid("item.role", "'system', 'user' or 'assistant'")
-            return Message(id_, role, _parts_from_json(data.get("content")), is_complete)
+            phase = _require_string_or_null(data, "phase", "item")
+            return Message(id_, role, _parts_from_json(data.get("content")), is_whole, phase)
         case "function_call":
             call_id = _require_string(data, "call_id", "item")
             name = _require_string(data, "name", "item")
             arguments = _require_string(data, "arguments", "item")
-            return FunctionCall(id_, call_id, name, arguments, is_complete)
+            return FunctionCall(id_, call_id, name, arguments, is_whole)
         case "function_call_output":
             call_id = _require_string(data, "call_id", "item")
             return FunctionOutput(id_, call_id, _require_string(data, "output", "item"))

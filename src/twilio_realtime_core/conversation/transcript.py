@@ -1,26 +1,27 @@
 """The transcript of a content part, and how much of it was heard.
 
 The words are received ahead of their audio, in any number of pieces, and nothing shows where in the
-audio a word is. So the words that were heard are estimated in proportion to the audio, in whole
-words, and rather too few than too many. The proportion is that of the words received when the part
-was cut: later words belong to audio that was not heard.
+audio a word is. So the words that were heard are estimated, in whole words, and rather too few than
+too many, by two rules:
+
+- In proportion: of the words received when the part was cut, the share of the audio received then
+  that was heard. Later words belong to audio that was not heard.
+- By pace: while more of the part was to come, the words received may belong to audio that was not
+  received yet, and it is not known how much. So no more words count as heard than the agent says in
+  that time (see `speaking_pace`).
 """
 
-import re
 from typing import Final
 
 from attrs import define, field
 
 from ..values.items import AudioPart, ContentPart, TextPart
+from .speaking_pace import WORD, SpeechPace, count_units
 
 __all__ = ["MAX_CHARACTERS", "Transcript"]
 
 MAX_CHARACTERS: Final = 100_000
 """The longest transcript that is kept: an hour of fast speech has 60,000 characters."""
-
-_WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+")
-"""A word, which ends at a space. Chinese and Japanese have no spaces: there each character counts
-as a word."""
 
 
 @define
@@ -30,30 +31,43 @@ class Transcript:
     is_spoken: bool
     text: str | None = field(default=None, repr=False)
     """The words received so far; `None`: none."""
+    is_whole: bool = False
+    """Whether all words were received at once: then pieces of them that come later are stale."""
+    audio_ms: int | None = None
+    """How much audio the part has, once all of it was received; `None` before."""
     heard_ms: int | None = None
     """How much audio was heard; `None`: the part was not cut."""
     _sent_ms: int | None = None
     _characters_at_cut: int = 0
+    _pace_at_cut: SpeechPace | None = None
 
     def append(self, delta: str) -> None:
         """Append a piece of the transcript."""
-        if self.text is None or len(self.text) < MAX_CHARACTERS:
+        if not self.is_whole and (self.text is None or len(self.text) < MAX_CHARACTERS):
             self.text = ((self.text or "") + delta)[:MAX_CHARACTERS]
 
     def complete(self, text: str) -> None:
         """Set the whole transcript; an empty one does not replace the words received so far."""
         if text or self.text is None:
             self.text = text[:MAX_CHARACTERS]
+            self.is_whole = bool(text)
 
-    def update_from_item(self, text: str | None) -> None:
-        """Set the transcript of the item, unless words were received: the item may lag behind."""
-        if text is not None and not self.text:
+    def update_from_item(self, text: str | None, *, is_done: bool = False) -> None:
+        """Set the transcript of the item. Words that were received are kept if the item may lag
+        behind; that of an item that is done (`is_done`) is whole, and replaces other words."""
+        if text is None:
+            return
+        known = self.text
+        if not known:
             self.text = text[:MAX_CHARACTERS]
+        elif is_done and not self.is_whole and not known.strip().startswith(text.strip()):
+            self.complete(text)
 
-    def cut(self, heard_ms: int, sent_ms: int) -> None:
+    def cut(self, heard_ms: int, sent_ms: int, pace: SpeechPace | None = None) -> None:
         """Cut the part: of `sent_ms` of its audio, which is all that was received, `heard_ms` were
-        heard, and no more will be."""
-        self.heard_ms, self._sent_ms = heard_ms, sent_ms
+        heard, and no more will be. `pace` is that of the agent; `None`: all of the part was
+        received."""
+        self.heard_ms, self._sent_ms, self._pace_at_cut = heard_ms, sent_ms, pace
         self._characters_at_cut = len(self.text or "")
 
     def truncate(self, audio_end_ms: int) -> None:
@@ -69,14 +83,16 @@ class Transcript:
     def heard_text(self) -> str | None:
         """The beginning of the text that was heard; `None`: the part was not cut, or it is
         unknown."""
-        text, heard_ms, sent_ms = self.text, self.heard_ms, self._sent_ms
+        text, heard_ms, sent_ms, pace = self.text, self.heard_ms, self._sent_ms, self._pace_at_cut
         if text is None or heard_ms is None or sent_ms is None:
             return None
         received = min(self._characters_at_cut or len(text), len(text))
         limit = received * min(heard_ms, sent_ms) // sent_ms if sent_ms else 0
+        if pace is not None:
+            limit = min(limit, _count_characters(text, pace.units_in(heard_ms)))
         if limit == len(text):
             return text
-        ends = (word.end() for word in _WORD.finditer(text))
+        ends = (word.end() for word in WORD.finditer(text))
         return text[: max((end for end in ends if end <= limit), default=0)]
 
     def split_at_cut(self) -> tuple[str | None, str | None]:
@@ -91,7 +107,22 @@ class Transcript:
         match described:
             case AudioPart() | None if self.is_spoken:
                 return AudioPart(self.text, self.heard_text, self.heard_ms)
-            case TextPart(text="") | None:
+            case TextPart(text=text) if (self.text or "").startswith(text):
+                if self.is_spoken and self.heard_ms is not None:  # restored as what was heard of it
+                    return AudioPart(self.text, self.heard_text, self.heard_ms)
+                return TextPart(self.text or "")
+            case None:
                 return TextPart(self.text or "")
             case _:
                 return described
+
+
+def _count_characters(text: str, units: int) -> int:
+    """Return how many characters the words have that so many units hold."""
+    end = 0
+    for word in WORD.finditer(text):
+        units -= count_units(word.group())
+        if units < 0:
+            return end
+        end = word.end()
+    return len(text)

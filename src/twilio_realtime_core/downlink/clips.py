@@ -11,6 +11,7 @@ from attrs import frozen
 
 from ..errors import LocalProtocolError
 from ..machine.outbox import Outbox
+from ..machine.reasons import Reason
 from ..notifications import ClipFinished
 from ..responses.responses import Responses
 from ..values.playback_position import Clip
@@ -58,21 +59,36 @@ class ClipPlayer:
 
     def check_playable(self, samples: int, now: int) -> None:
         """Raise `LocalProtocolError` if a clip of so many samples cannot be played."""
-        if not self._downlink.stream_sid:
-            raise LocalProtocolError("there is no stream to play on yet: wait for CallStarted")
-        if not samples:
-            raise LocalProtocolError("there is no audio to play")
-        if self._downlink.clip_samples + samples > MAX_CLIP_SAMPLES:
-            raise LocalProtocolError(
-                "more than a minute of clips would be queued: play the rest after ClipFinished"
-            )
-        if not self._downlink.has_capacity(samples, now):
-            raise LocalProtocolError("ten minutes of audio are queued, which is all Twilio takes")
+        obstacle = self._obstacle(samples, now)
+        if obstacle is not None:
+            raise LocalProtocolError(obstacle)
 
-    def play(self, audio: bytes, name: str, now: int) -> None:
-        """Play a clip behind all that plays; hold audio ends."""
+    def is_playable(self, samples: int, now: int) -> bool:
+        """Whether a clip of so many samples can be played."""
+        return self._obstacle(samples, now) is None
+
+    def _obstacle(self, samples: int, now: int) -> str | None:
+        if not self._downlink.stream_sid:
+            return "there is no stream to play on yet: wait for CallStarted"
+        if not samples:
+            return "there is no audio to play"
+        if self._downlink.clip_samples + samples > MAX_CLIP_SAMPLES:
+            return "more than a minute of clips would be queued: play the rest after ClipFinished"
+        if not self._downlink.has_capacity(samples, now):
+            return "ten minutes of audio are queued, which is all Twilio takes"
+        return None
+
+    def play(self, audio: bytes, name: str, now: int) -> Clip:
+        """Play a clip behind all that plays, and behind the end of the response that is being
+        spoken; hold audio ends. Returns the clip."""
         self._stop_hold(now)
-        self._play(audio, name, now)
+        clip = self._downlink.add_clip(name, len(audio))
+        if self._downlink.order.is_occupied(now):
+            self._outbox.explain(Reason.CLIP_BEHIND_SPEECH)
+            self._downlink.order.hold_clip(clip, audio)
+        else:
+            self.play_held(clip, audio, now)
+        return clip
 
     def queue_hold(self, audio: bytes, name: str, now: int) -> None:
         """Play hold audio as soon as nothing else plays; earlier hold audio ends."""
@@ -89,7 +105,8 @@ class ClipPlayer:
             return
         if all(each.is_complete for each in self._downlink.positions(now)):
             self._queued_hold = None
-            self._playing_hold = self._play(hold.audio, hold.name, now)
+            clip = self._playing_hold = self._downlink.add_clip(hold.name, len(hold.audio))
+            self.play_held(clip, hold.audio, now)
 
     def agent_speaks(self, response_id: str, now: int) -> None:
         """Stop hold audio, which has filled the time until the agent speaks."""
@@ -98,13 +115,12 @@ class ClipPlayer:
         if hold is not None and response_id not in hold.earlier_responses:
             self.drop_queued_hold()
 
-    def _play(self, audio: bytes, name: str, now: int) -> Clip:
-        clip = self._downlink.add_clip(name, len(audio))
+    def play_held(self, clip: Clip, audio: bytes, now: int) -> None:
+        """Send a clip."""
         for at in range(0, len(audio), MARK_INTERVAL_SAMPLES):
             piece = audio[at : at + MARK_INTERVAL_SAMPLES]
             self._downlink.play(AudioChunk(clip, b64encode(piece).decode(), len(piece)), now)
         self._downlink.end_clip(clip, now)
-        return clip
 
     def _stop_hold(self, now: int) -> None:
         """Stop hold audio where it still plays. Nothing else can be in Twilio's queue."""
@@ -113,7 +129,7 @@ class ClipPlayer:
             return
         positions = [each for each in self._downlink.positions(now) if each.source == clip]
         if positions:
-            self._downlink.clear()
+            self._downlink.clear(now)
             self._downlink.finish_clips(positions)
 
     def drop_queued_hold(self) -> None:

@@ -16,18 +16,20 @@ from ..notifications import ClipFinished, PlaybackFinished, PlaybackStarted
 from ..protocols.twilio import Clear, Mark, Media
 from ..responses.responses import Responses
 from ..values.playback_position import AudioSource, Clip, PartKey, PlaybackPosition
-from .framing import AudioChunk, split
+from .framing import AudioChunk, part_key, split
 from .playout import PlaybackProgress, Playout
+from .speech_order import HeldSpeech, SpeechOrder
 
-__all__ = ["Downlink"]
+__all__ = ["QUEUE_FULL", "Downlink"]
 
 _MAX_MEDIA_SAMPLES: Final = 48 * FRAME_SAMPLES
 """Samples of one message: 960 ms, whose base64 has no padding. Deltas are shorter as a rule; a
 longer one is cut, since echoes between its pieces show how it is played."""
 
-_QUEUE_FULL: Final = (
+QUEUE_FULL: Final = (
     "ten minutes of audio are queued, or too many pieces of it; this audio was dropped"
 )
+"""The message of the fault for audio that does not fit."""
 
 
 class Downlink:
@@ -41,6 +43,7 @@ class Downlink:
         self._clip_count = 0
         self._ping_count = 0
         self._playout = Playout(history)
+        self.order = SpeechOrder()
         self.stream_sid = ""
 
     def start_stream(self, stream_sid: str, now: int) -> None:
@@ -52,16 +55,39 @@ class Downlink:
     def end_stream(self, now: int) -> None:
         """Finish the clips: nothing more is heard."""
         self.finish_clips(self.positions(now))
+        self.order.drop_clips()
 
     # What is heard.
 
     def positions(self, now: int) -> list[PlaybackPosition]:
-        """See `Playout.positions`."""
-        return self._playout.positions(now)
+        """See `Playout.positions`; what is held follows, of which nothing was sent."""
+        positions = self._playout.positions(now)
+        if self.order.has_held:
+            known = {each.source for each in positions}
+            positions += [
+                PlaybackPosition(source, 0, 0, 0, is_complete=False)
+                for source in dict.fromkeys(self._held_sources())
+                if source not in known
+            ]
+        return positions
+
+    def _held_sources(self) -> Iterator[AudioSource]:
+        for held in self.order.held:
+            if isinstance(held, HeldSpeech):
+                yield from (part_key(each) for each in held.events)
+            else:
+                yield held.clip
 
     def is_playing(self, now: int) -> bool:
         """Whether audio may still be audible, or queued at Twilio."""
         return self._playout.is_playing(now)
+
+    def is_heard(self, speech: str | Clip, now: int) -> bool:
+        """Whether all that was received of a response, by its id, or of a clip was heard."""
+        return not any(
+            _speech_of(each.source) == speech and not each.is_heard_completely
+            for each in self.positions(now)
+        )
 
     @property
     def silent_at_ns(self) -> int | None:
@@ -77,7 +103,7 @@ class Downlink:
     def heard_ms(self, now: int) -> int:
         """How much was heard of what plays now: of the response, or of the clip. If all has been
         played, and only its last marks are missing, that of the last."""
-        positions = self.positions(now)
+        positions = self._playout.positions(now)
         if not positions:
             return 0
         unfinished = (each for each in positions if each.estimated_samples < each.sent_samples)
@@ -102,7 +128,7 @@ class Downlink:
     def play(self, chunk: AudioChunk, now: int) -> None:
         """Send audio, and a mark behind it where one is due."""
         if not self._playout.has_capacity(chunk.samples, now):
-            self._outbox.notify_fault(Peer.REALTIME, FaultKind.OVERFLOW, _QUEUE_FULL)
+            self._outbox.notify_fault(Peer.REALTIME, FaultKind.OVERFLOW, QUEUE_FULL)
             return
         # The first frame of a burst goes alone: its echo shows the start delay soonest.
         alone = chunk.samples > FRAME_SAMPLES and self._playout.starts_burst(now)
@@ -121,10 +147,13 @@ class Downlink:
         if self._playout.is_mark_due(now):
             self._send_mark(now)
 
-    def end_part(self, part: PartKey, rest: Iterable[AudioChunk], now: int) -> None:
-        """Send the last audio of a part, with a mark behind it."""
+    def end_part(self, part: PartKey, rest: Iterable[AudioChunk], now: int) -> int:
+        """Send the last audio of a part, with a mark behind it. Returns how many samples of it were
+        sent; 0 where that is not known, since it was interrupted or heard already."""
         self._play_rest(rest, now)
+        sent_samples = self._playout.sent_samples(part)
         self._notify_progress(self._playout.source_completed(part))
+        return sent_samples
 
     def end_response(self, response_id: str, rest: Iterable[AudioChunk], now: int) -> None:
         """Send the last audio of a response, with a mark behind it."""
@@ -137,23 +166,34 @@ class Downlink:
         if self._playout.is_final_mark_due():
             self._send_mark(now)
 
-    def clear(self) -> None:
+    def drop_held(self) -> None:
+        """Drop what is held behind the response that is being spoken; it has no turn any more."""
+        self.order.drop_all()
+
+    def clear(self, now: int) -> None:
         """Empty Twilio's queue: what was not heard by now never will be."""
         self._outbox.send_to_twilio(Clear(self.stream_sid))
-        self._playout.clear()
+        self._playout.clear(now)
 
     def forget(self) -> None:
         """Forget all that was sent, since it was played to its end, whatever its marks did."""
-        self._playout.clear()
+        self._playout.forget()
+
+    @property
+    def is_round_trip_measured(self) -> bool:
+        """Whether so many round trips were measured that others hardly change the estimate."""
+        return self._playout.round_trip.is_measured
 
     def measure_round_trip(self, now: int) -> None:
         """Send a ping, and a probe mark with it where that measures the round trip."""
         self._ping_count += 1
         payload = b"round-trip-%d" % self._ping_count
-        self._outbox.add(SendPing(Peer.TWILIO, payload))
-        self._playout.round_trip.ping_sent(payload, now)
-        if self._playout.is_probe_due():
+        # The mark goes first, since what follows another message may have to wait for it.
+        is_probe_due = self._playout.is_probe_due()
+        if is_probe_due:
             self._send_mark(now)
+        self._outbox.add(SendPing(Peer.TWILIO, payload))
+        self._playout.round_trip.ping_sent(payload, now, is_behind_mark=is_probe_due)
 
     def _send_mark(self, now: int) -> None:
         self._outbox.send_to_twilio(Mark(self.stream_sid, self._playout.next_mark(now)))
@@ -209,15 +249,16 @@ class Downlink:
         self._playout.round_trip.pong(payload, now)
 
     def _notify_progress(self, progress: PlaybackProgress) -> None:
-        for source in progress.started:
-            if isinstance(source, PartKey):
-                record = self._responses.get(source.response_id)
-                if record is not None:
-                    record.mark_item_heard(source.item_id)
-                self._outbox.notify(
-                    PlaybackStarted(source.response_id, source.item_id, source.content_index)
-                )
+        self.start_playback(each for each in progress.started if isinstance(each, PartKey))
         self.finish_playback(progress.finished)
+
+    def start_playback(self, parts: Iterable[PartKey]) -> None:
+        """Notify that some of parts was heard."""
+        for part in parts:
+            record = self._responses.get(part.response_id)
+            if record is not None:
+                record.mark_item_heard(part.item_id)
+            self._outbox.notify(PlaybackStarted(part.response_id, part.item_id, part.content_index))
 
     def finish_playback(self, sources: Iterable[AudioSource]) -> None:
         """Notify that sources were heard to their end."""
@@ -229,6 +270,10 @@ class Downlink:
                 self._outbox.notify(
                     PlaybackFinished(source.response_id, source.item_id, source.content_index)
                 )
+
+
+def _speech_of(source: AudioSource) -> str | Clip:
+    return source if isinstance(source, Clip) else source.response_id
 
 
 def _pieces(chunk: AudioChunk) -> Iterator[AudioChunk]:

@@ -6,14 +6,18 @@ part ends.
 """
 
 from base64 import b64decode, b64encode
+from typing import Final
 
 from attrs import frozen
 
-from ..audio.pcmu import count_samples
 from ..machine.units import FRAME_SAMPLES
+from ..protocols.realtime import OutputAudioDeltaEvent, OutputAudioDoneEvent
 from ..values.playback_position import AudioSource, PartKey
 
-__all__ = ["AudioChunk", "FrameAligner", "split"]
+__all__ = ["AudioChunk", "FrameAligner", "part_key", "split"]
+
+_SESSION: Final = 1
+"""The number of the Realtime session in the keys of parts; a call has one."""
 
 
 @frozen
@@ -32,15 +36,12 @@ class FrameAligner:
         self._part: PartKey | None = None
         self._carry = b""
 
-    def add_delta(self, part: PartKey, payload: str) -> list[AudioChunk] | None:
-        """Return what can be sent after a delta of `part`; `None` if it is not base64.
+    def add_delta(self, part: PartKey, payload: str, samples: int) -> list[AudioChunk]:
+        """Return what can be sent after a delta of `part`, base64 of `samples`.
 
         A part that follows another before that has ended cuts it short: the rest of its frame goes
         first, since audio must stay in order.
         """
-        samples = count_samples(payload)
-        if samples is None:
-            return None
         chunks = self.take_rest() if part != self._part else []
         self._part = part
         if not self._carry and samples % FRAME_SAMPLES == 0:
@@ -75,3 +76,8 @@ def split(chunk: AudioChunk, samples: int) -> tuple[AudioChunk, AudioChunk]:
 
 def _chunk(source: AudioSource, audio: bytes) -> AudioChunk:
     return AudioChunk(source, b64encode(audio).decode(), len(audio))
+
+
+def part_key(event: OutputAudioDeltaEvent | OutputAudioDoneEvent) -> PartKey:
+    """Return the key of the content part that an event is about."""
+    return PartKey(_SESSION, event.response_id, event.item_id, event.content_index)

@@ -32,14 +32,19 @@ _MAX_DIGITS: Final = 9
 @define(eq=False)
 class PendingMark:
     """A mark without an echo, behind all audio before `position`. `is_probe`: no audio was queued
-    when it was sent. `overdue_ns`: how long its echo takes at most (`None`: not known). (A value:
-    do not change it.)"""
+    when it was sent. `overdue_ns`: how long its echo takes (`None`: not known). (A value: do not
+    change it.)"""
 
     serial: int
     position: int
     sent_at_ns: int
     is_probe: bool
     overdue_ns: int | None
+
+    @property
+    def name(self) -> str:
+        """Its name in messages."""
+        return str(self.serial)
 
 
 class Marks:
@@ -96,7 +101,7 @@ class Marks:
         self._marked_position = position
         if not is_probe:
             self._marked_at_ns = now
-        return str(mark.serial)
+        return mark.name
 
     def is_outdated(self, name: str) -> bool:
         """Whether a mark was sent before a `clear`, or given up."""

@@ -44,6 +44,8 @@ class QueuedRun:
     samples: int
     new_burst: Burst | None
     burst: Burst
+    earliest_end_ns: int = 0
+    """When a player without start delays has played it."""
 
     @property
     def end(self) -> int:
@@ -87,6 +89,7 @@ class PlayQueue:
         else:
             self._runs[-1].samples += samples
         self._busy_until_ns += SAMPLE_NS * samples
+        self._runs[-1].earliest_end_ns = self._busy_until_ns
         self.sent_samples += samples
 
     def _append_run(self, run: QueuedRun) -> None:
@@ -105,12 +108,22 @@ class PlayQueue:
             _join(before, run)
 
     def position_at(self, instant_ns: int) -> int:
-        """The position that the player has reached at an instant (ns)."""
+        """The position that the player has reached at an instant (ns). No run counts as played to
+        its end while a player without a start delay would still play it, however quick its burst
+        seems by jitter."""
         for run in reversed(self._runs):
             played = ns_to_samples(instant_ns - run.burst.reached_at_ns(run.start))
             if played:
-                return run.start + min(run.samples, played)
+                return self._limit(run.start + min(run.samples, played), instant_ns)
         return self._runs[0].start if self._runs else self.sent_samples
+
+    def _limit(self, position: int, instant_ns: int) -> int:
+        for run in self._runs:
+            if run.end > position:
+                break
+            if run.earliest_end_ns > instant_ns:
+                return run.end - 1
+        return position
 
     def samples_before(self, position: int) -> dict[AudioSource, int]:
         """How many samples of each source lie before `position`; sources with none are left out."""

@@ -96,14 +96,25 @@ class Playout:
         self.round_trip = RoundTrip()
         self._start_delays = StartDelayEstimator(self._history)
         self._has_echo = False
-        self.clear()
+        self._freed_mark: tuple[str, int] | None = None  # its name, and when the `clear` was sent
+        self.forget()
         self._sources = unfinished
 
-    def clear(self) -> None:
-        """Empty the queue, since a `clear` was sent: echoes of older marks mean nothing now.
+    def clear(self, now: int) -> None:
+        """Empty the queue, since a `clear` was sent: echoes of older marks confirm nothing now, but
+        the first that it frees shows how long it took.
 
         The start delay of the last bursts stays the best guess for the next.
         """
+        position = self._estimated_position(now)
+        freed = self._marks.next_after(position + self._margin_samples(position))
+        self.forget()
+        if freed is not None:
+            self._freed_mark = freed.name, now
+
+    def forget(self) -> None:
+        """Empty the queue, since all in it was played: echoes of older marks mean nothing now."""
+        self._freed_mark = None
         self._sources = {}
         self._queue = PlayQueue()
         self._marks.clear()
@@ -158,6 +169,11 @@ class Playout:
             state = self._sources[source] = _SourceState()
         return state
 
+    def sent_samples(self, source: AudioSource) -> int:
+        """How many samples of a source were sent; 0 for one that is not remembered."""
+        state = self._sources.get(source)
+        return 0 if state is None else state.sent_samples
+
     def source_completed(self, source: AudioSource) -> PlaybackProgress:
         """Note that no more audio of `source` will come."""
         state = self._sources.get(source)
@@ -194,7 +210,7 @@ class Playout:
             self._queue.sent_samples,
             now,
             is_probe=not self._unconfirmed_samples,
-            overdue_ns=self.round_trip.slowest_ns if self._has_echo else None,
+            overdue_ns=self.round_trip.estimate_ns if self._has_echo else None,
         )
 
     def mark_echoed(self, name: str, now: int) -> PlaybackProgress | None:
@@ -203,6 +219,9 @@ class Playout:
         Marks sent before a `clear`, or given up, are known and confirm nothing.
         """
         if self._marks.is_outdated(name):
+            if self._freed_mark is not None and self._freed_mark[0] == name:
+                self.round_trip.clear_echoed(self._freed_mark[1], now)
+                self._freed_mark = None
             return _NOTHING
         mark = self._marks.take_echoed(name)
         if mark is None:
@@ -221,12 +240,13 @@ class Playout:
         bound_ns = now - max(mark.sent_at_ns, expected_at_ns - burst.start_delay_ns)
         if bound_ns < 0:
             return  # no player is so early; whatever answered, it was none
-        late_ns = now - expected_at_ns - self.round_trip.add_upper_bound(bound_ns)
+        start_delays, round_trip = self._start_delays, self.round_trip
+        trip_ns = round_trip.add_upper_bound(bound_ns, burst, start_delays.echo_jitter_ns)
         # The echo of a mark that found the player idle shows when it was sent, and no more.
-        if mark.sent_at_ns < expected_at_ns or late_ns < 0:
-            start_delay_ns = self._start_delays.learn(
-                burst, burst.start_delay_ns + late_ns, self.round_trip.jitter_ns or 0
-            )
+        was_queued = mark.sent_at_ns < expected_at_ns - min(0, burst.start_delay_ns)
+        if was_queued or now - expected_at_ns < (round_trip.fastest_ns or 0):
+            late_ns = now - expected_at_ns - trip_ns + burst.start_delay_ns
+            start_delay_ns = start_delays.learn(burst, late_ns, round_trip.jitter_ns or 0)
             if start_delay_ns != burst.start_delay_ns:
                 self._queue.set_start_delay(burst, start_delay_ns)
 
@@ -270,6 +290,7 @@ class Playout:
                         state.sent_samples - estimated[source],
                     ),
                 ),
+                state.is_started,
             )
             for source, state in self._sources.items()
         ]
@@ -298,7 +319,7 @@ class Playout:
         unknown_ns = 0 if learned else self._start_delays.spread_ns
         if unknown_ns is None:
             return self._unconfirmed_samples
-        return ns_to_samples(jitter_ns + unknown_ns)
+        return ns_to_samples(max(jitter_ns, self._start_delays.echo_jitter_ns) + unknown_ns)
 
     def _samples_before(self, position: int) -> dict[AudioSource, int]:
         """How much of each source lies before a position in the stream."""

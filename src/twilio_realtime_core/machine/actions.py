@@ -4,16 +4,20 @@ A `MessageMachine` returns `Open`, `Send`, `SendPing` and `Close`; a `ByteMachin
 `Connect`, `SendBytes` and `Shutdown`; both return `Notify`.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from enum import Enum, unique
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
-from attrs import define, field, frozen
+import msgspec
+from attrs import field, frozen
 
 __all__ = [
     "ABNORMAL_CLOSURE",
+    "GOING_AWAY",
+    "LINK_PREFIX",
     "NORMAL_CLOSURE",
     "NO_STATUS",
+    "POLICY_VIOLATION",
     "REALTIME",
     "TWILIO",
     "Action",
@@ -24,15 +28,23 @@ __all__ = [
     "Notify",
     "Open",
     "Peer",
+    "RealtimeLink",
+    "Refusal",
     "Send",
     "SendBytes",
     "SendPing",
     "Shutdown",
+    "kind_of",
 ]
 
-# Close codes (RFC 6455, section 7.4.1). The last two are never sent; they say how a link ended.
+# Close codes (RFC 6455, section 7.4.1). `NO_STATUS` and `ABNORMAL_CLOSURE` are never sent; they say
+# how a link ended.
 NORMAL_CLOSURE: Final = 1000
 """The purpose of the connection is fulfilled."""
+GOING_AWAY: Final = 1001
+"""The endpoint goes away, as a server does whose process ends."""
+POLICY_VIOLATION: Final = 1008
+"""The peer has sent what is not allowed, such as too much."""
 NO_STATUS: Final = 1005
 """The close frame had no code."""
 ABNORMAL_CLOSURE: Final = 1006
@@ -50,6 +62,41 @@ class Peer(Enum):
     __hash__ = object.__hash__
 
 
+LINK_PREFIX: Final = "realtime-"
+"""Starts the names of later connections to the Realtime server; their numbers follow."""
+
+
+@frozen(cache_hash=True)
+class RealtimeLink:
+    """A later connection to the Realtime server: `Peer.REALTIME` is the first of a call. Each has a
+    key of its own, by which what is still received on a closed one is told apart."""
+
+    number: int
+    """2 for the second connection of the call, and so on."""
+
+    def __str__(self) -> str:
+        return f"{LINK_PREFIX}{self.number}"
+
+
+def kind_of(peer: Hashable) -> Hashable:
+    """Return what a peer is: `Peer.REALTIME` for each connection to the Realtime server."""
+    return Peer.REALTIME if isinstance(peer, RealtimeLink) else peer
+
+
+@frozen
+class Refusal:
+    """The answer of a server that refuses a handshake.
+
+    `retry_after_ms` is how long it says to wait; `error_code` is the code, or else the type, of the
+    error in its body; `message` is for people.
+    """
+
+    status: int
+    retry_after_ms: int | None
+    error_code: str | None
+    message: str
+
+
 TWILIO: Final = Peer.TWILIO
 REALTIME: Final = Peer.REALTIME
 # The hot path uses these constants: a look-up in the enum takes 0.1 µs.
@@ -63,7 +110,8 @@ class Encodable(Protocol):
         ...
 
 
-# Actions. Those that are made for every frame are not frozen, which would double their cost.
+# Actions. Those that are made for every frame are structs, which are created in a fraction of the
+# time.
 
 
 @frozen
@@ -77,8 +125,7 @@ class Open:
     url: str = field(repr=False)
 
 
-@define
-class Send:
+class Send(msgspec.Struct, gc=False):
     """Send `message.encode()` as one text message. Treat the action as immutable."""
 
     peer: Hashable
@@ -120,25 +167,26 @@ class Notify:
 class Connect:
     """Open a byte stream; then call `connected`, or `connect_failed`.
 
-    `tls`: use TLS, and check the certificate against `host`.
+    `tls`: use TLS, and check the certificate against `host`. `headers`, if it is there, is a
+    function, sync or async, of the application: call it first, and pass what it returns to
+    `headers_resolved` (`HeaderResolver`); if it raises, call `connect_failed`.
     """
 
     peer: Hashable
     host: str
     port: int
     tls: bool
+    headers: Callable[[], Any] | None = field(default=None, repr=False)
 
 
-def _count_bytes(data: bytes) -> str:
-    return f"<{len(data)} bytes>"
-
-
-@define
-class SendBytes:
+class SendBytes(msgspec.Struct, gc=False):
     """Write `data` to the peer's byte stream. Treat the action as immutable."""
 
     peer: Hashable
-    data: bytes = field(repr=_count_bytes)
+    data: bytes
+
+    def __repr__(self) -> str:
+        return f"SendBytes(peer={self.peer!r}, data=<{len(self.data)} bytes>)"
 
 
 @frozen

@@ -10,11 +10,11 @@ has changed. Peers are opaque keys, which the machine has chosen.
 """
 
 from collections.abc import Hashable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from .actions import Action, ByteAction
+from .actions import Action, ByteAction, Refusal
 
-__all__ = ["ByteMachine", "MessageMachine"]
+__all__ = ["ByteMachine", "HeaderResolver", "MessageMachine"]
 
 
 class MessageMachine(Protocol):
@@ -39,6 +39,11 @@ class MessageMachine(Protocol):
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
         """A pong was received."""
+        ...
+
+    def refused(self, peer: Hashable, refusal: Refusal, now: int) -> list[Action]:
+        """The server has answered the request for a WebSocket, and refuses it. It is the end of the
+        link: `closed` is not called for it."""
         ...
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
@@ -84,4 +89,15 @@ class ByteMachine(Protocol):
 
     def handle_timeout(self, now: int) -> list[ByteAction]:
         """The deadline may have been reached."""
+        ...
+
+
+@runtime_checkable
+class HeaderResolver(Protocol):
+    """What a `ByteMachine` has besides whose `Connect` names a function that returns headers."""
+
+    def headers_resolved(self, peer: Hashable, headers: object, now: int) -> list[ByteAction]:
+        """The function `Connect.headers` has returned `headers`; called before the byte stream is
+        opened. What it returns comes from outside, so bad headers do not raise: they end the
+        link."""
         ...

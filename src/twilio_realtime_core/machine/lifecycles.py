@@ -2,7 +2,7 @@
 
 A table has, for each state, the possible inputs and the states that they lead to. An input that a
 state does not list changes nothing: `Lifecycle.step` returns `False`, and its caller decides what
-that means. The diagrams in `docs/states.md` are generated from these tables.
+that means. The diagrams in `docs/explanation/lifecycles.md` are generated from these tables.
 """
 
 from collections.abc import Mapping
@@ -298,6 +298,8 @@ class ActiveResponseInput(_Input):
     EARLIER_REFUSED = "earlier refused"
     """The server has refused an earlier request, after a response of turn detection was taken for
     the response to it."""
+    EXPIRED = "expired"
+    """Our request has no answer, or no event of the response was received, for too long."""
 
 
 # A response that starts replaces one that is not done yet: the server has one at a time, and may
@@ -317,12 +319,14 @@ ACTIVE_RESPONSE: Final[Table[ActiveResponseState, ActiveResponseInput]] = Mappin
             ActiveResponseInput.BUSY: ActiveResponseState.ACTIVE_UNKNOWN_ID,
             ActiveResponseInput.REFUSED: ActiveResponseState.FREE,
             ActiveResponseInput.EARLIER_REFUSED: ActiveResponseState.REQUESTED,
+            ActiveResponseInput.EXPIRED: ActiveResponseState.FREE,
         },
         ActiveResponseState.ACTIVE: {
             ActiveResponseInput.CREATED: ActiveResponseState.ACTIVE,
             ActiveResponseInput.DONE: ActiveResponseState.FREE,
             ActiveResponseInput.OTHER_DONE: ActiveResponseState.ACTIVE,
             ActiveResponseInput.EARLIER_REFUSED: ActiveResponseState.ACTIVE,
+            ActiveResponseInput.EXPIRED: ActiveResponseState.FREE,
         },
         ActiveResponseState.ACTIVE_UNKNOWN_ID: {
             ActiveResponseInput.CREATED: ActiveResponseState.ACTIVE,
@@ -330,6 +334,7 @@ ACTIVE_RESPONSE: Final[Table[ActiveResponseState, ActiveResponseInput]] = Mappin
             ActiveResponseInput.DONE: ActiveResponseState.FREE,
             ActiveResponseInput.OTHER_DONE: ActiveResponseState.FREE,
             ActiveResponseInput.EARLIER_REFUSED: ActiveResponseState.FREE,
+            ActiveResponseInput.EXPIRED: ActiveResponseState.FREE,
         },
     }
 )
@@ -345,6 +350,8 @@ class TurnState(Enum):
     """The audio so far was committed, and the caller still speaks."""
     PAUSED = "paused"
     """The caller has stopped. The audio is not an item of the conversation yet."""
+    COMMITTED = "committed"
+    """The audio is an item of the conversation, and the server is to respond to it."""
 
 
 @unique
@@ -357,31 +364,52 @@ class TurnInput(_Input):
     SPEECH_STOPPED = "speech stopped"
     COMMITTED = "committed"
     """The audio is now an item: by turn detection, its time-out, or our commit."""
+    OVER = "over"
+    """The response to the turn was created, or the server creates none."""
+    EXPIRED = "expired"
+    """The turn was not committed, or no response to it was created, for too long."""
+    SESSION_LOST = "session lost"
+    """The session that heard the turn is replaced; the next one reports it anew."""
 
 
 TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
     {
         TurnState.QUIET: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
+            TurnInput.SESSION_LOST: TurnState.QUIET,
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
             TurnInput.SPEECH_STOPPED: TurnState.QUIET,  # of speech on an earlier stream
             TurnInput.COMMITTED: TurnState.QUIET,
         },
         TurnState.SPEAKING: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
+            TurnInput.SESSION_LOST: TurnState.QUIET,
             TurnInput.SPEECH_STOPPED: TurnState.PAUSED,
             TurnInput.COMMITTED: TurnState.SPEAKING_COMMITTED,
         },
         TurnState.SPEAKING_COMMITTED: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
+            TurnInput.SESSION_LOST: TurnState.QUIET,
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
-            TurnInput.SPEECH_STOPPED: TurnState.QUIET,
+            TurnInput.SPEECH_STOPPED: TurnState.PAUSED,  # what was said since is not committed
             TurnInput.COMMITTED: TurnState.SPEAKING_COMMITTED,
         },
         TurnState.PAUSED: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
+            TurnInput.SESSION_LOST: TurnState.QUIET,
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
-            TurnInput.COMMITTED: TurnState.QUIET,
+            TurnInput.COMMITTED: TurnState.COMMITTED,
+            TurnInput.OVER: TurnState.QUIET,
+            TurnInput.EXPIRED: TurnState.QUIET,
+        },
+        TurnState.COMMITTED: {
+            TurnInput.STREAM_STARTED: TurnState.QUIET,
+            TurnInput.SESSION_LOST: TurnState.QUIET,
+            TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
+            TurnInput.SPEECH_STOPPED: TurnState.COMMITTED,  # of speech on an earlier stream
+            TurnInput.COMMITTED: TurnState.COMMITTED,
+            TurnInput.OVER: TurnState.QUIET,
+            TurnInput.EXPIRED: TurnState.QUIET,
         },
     }
 )

@@ -1,16 +1,25 @@
-"""The collection of the actions of one step, in order."""
+"""The collection of the actions of one step, in order, and of the reasons for them."""
+
+from collections.abc import Hashable
 
 from ..errors import Fault, FaultKind
 from .actions import REALTIME, TWILIO, Action, Encodable, Notify, Peer, Send
+from .reasons import MAX_REASONS, Reason
 
 __all__ = ["Outbox"]
 
 
 class Outbox:
-    """The actions of the current step."""
+    """The actions of the current step, and its reasons."""
 
     def __init__(self) -> None:
         self._actions: list[Action] = []
+        self.realtime_link: Hashable = REALTIME
+        """The key of the connection to the Realtime server that is used."""
+        self.twilio_fault_count = 0
+        """How many faults of Twilio were notified so far."""
+        self.reasons: list[Reason] = []
+        """Why the step did what it did; kept until the next step begins."""
 
     def add(self, action: Action) -> None:
         """Add an action."""
@@ -22,7 +31,7 @@ class Outbox:
 
     def send_to_realtime(self, event: Encodable) -> None:
         """Send an event to the Realtime server."""
-        self._actions.append(Send(REALTIME, event))
+        self._actions.append(Send(self.realtime_link, event))
 
     def notify(self, notification: object) -> None:
         """Notify the application."""
@@ -32,7 +41,13 @@ class Outbox:
         self, peer: Peer, kind: FaultKind, message: str, code: str | None = None
     ) -> None:
         """Notify the application of a fault of a peer."""
+        self.twilio_fault_count += peer is TWILIO
         self.notify(Fault(peer, kind, message, code))
+
+    def explain(self, reason: Reason) -> None:
+        """Give the reason for a decision."""
+        if len(self.reasons) < MAX_REASONS:
+            self.reasons.append(reason)
 
     def take_actions(self) -> list[Action]:
         """Remove and return the actions of this step."""

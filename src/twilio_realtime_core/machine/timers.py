@@ -38,7 +38,24 @@ class Timer(Enum):
     CONFIGURATION = "configuration"
     """The application must have answered `CallStarted`; without an answer the defaults are used."""
     SESSION = "session"
-    """The Realtime session must be open and configured."""
+    """The Realtime session must be open and configured, after however many attempts."""
+    SESSION_ATTEMPT = "session attempt"
+    """This attempt to open and configure a session must have succeeded."""
+    RECONNECT = "reconnect"
+    """The next attempt to open a session is due."""
+    WAITING_CLIP = "waiting clip"
+    """The caller has waited for the first session for so long that a clip is played."""
+    ROTATION = "rotation"
+    """The session that is to replace this one before it expires is to be opened, or to take over
+    though somebody speaks."""
+    SESSION_LOSS_ANSWER = "session loss answer"
+    """The application must have said what becomes of a call without a model."""
+    CALL_LENGTH_WARNING = "call length warning"
+    """The call reaches its longest duration in a minute."""
+    STREAM_IDLE = "stream idle"
+    """Audio of the caller must have been received."""
+    CALL_LENGTH = "call length"
+    """The call has reached its longest duration."""
     ROUND_TRIP = "round trip"
     """The next measurement of the round trip to Twilio is due."""
     INACTIVITY = "inactivity"
@@ -49,6 +66,18 @@ class Timer(Enum):
     """While a hang-up is deferred, something must have shown that audio is generated or played."""
     SPEECH_CONFIRMATION = "speech confirmation"
     """The caller has spoken for long enough to interrupt."""
+    TURN_END = "turn end"
+    """The turn of a caller who has stopped must have been committed and, where the server responds
+    to turns, a response to it created."""
+    REQUEST = "request"
+    """A request for a response must have been answered, and something received of a response that
+    is being generated."""
+    MODEL_SILENCE = "model silence"
+    """While a response is generated or requested, some event of the model must have been
+    received."""
+    SPEECH_STALL = "speech stall"
+    """More of the response that is being spoken must have been received, while others are held
+    behind it."""
     CLOSING = "closing"
     """Both links must be closed; otherwise the call ends without waiting for them."""
 
@@ -88,10 +117,17 @@ class Timers(Generic[T]):
 
         Those with the same deadline are in the order of the enum.
         """
-        if self.deadline is None or now < self.deadline:
-            return []
-        expired = [timer for timer in self._timers if self._deadlines_ns.get(timer, now + 1) <= now]
-        expired.sort(key=self._deadlines_ns.__getitem__)
-        for timer in expired:
-            self.stop(timer)
+        expired: list[T] = []
+        while (timer := self.expire_next(now)) is not None:
+            expired.append(timer)
         return expired
+
+    def expire_next(self, now: int) -> T | None:
+        """Stop and return the first of the timers that have expired at `now`, which may stop the
+        others; `None`: there is none."""
+        if self.deadline is None or now < self.deadline:
+            return None
+        due = (each for each in self._timers if self._deadlines_ns.get(each, now + 1) <= now)
+        timer = min(due, key=self._deadlines_ns.__getitem__)
+        self.stop(timer)
+        return timer

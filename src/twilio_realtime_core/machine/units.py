@@ -9,6 +9,7 @@ __all__ = [
     "MS",
     "SAMPLE_NS",
     "SECOND",
+    "ns_to_ms",
     "ns_to_samples",
     "samples_to_ms",
     "samples_to_ns",
@@ -35,6 +36,11 @@ def samples_to_ns(samples: int) -> int:
 def ns_to_samples(duration_ns: int) -> int:
     """Return the number of whole samples of G.711 in a duration; 0 for a negative duration."""
     return max(0, duration_ns // SAMPLE_NS)
+
+
+def ns_to_ms(duration_ns: int) -> int:
+    """Return a duration in whole ms, rounded down."""
+    return duration_ns // MS
 
 
 def samples_to_ms(samples: int) -> int:

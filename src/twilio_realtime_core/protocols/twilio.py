@@ -18,6 +18,7 @@ from .tagged import TaggedDecoder
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
+    "MAX_SID_CHARACTERS",
     "Clear",
     "ConnectedEvent",
     "DtmfEvent",
@@ -35,6 +36,10 @@ __all__ = [
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 """The longest message that is accepted from Twilio. One with a 20 ms frame has 400 bytes. The
 longest is a `start` with custom parameters (under 500 characters each, in 64 kB of TwiML)."""
+
+MAX_SID_CHARACTERS: Final = 64
+"""The longest SID that is accepted: Twilio's have 34 characters, and each message to it holds that
+of the stream."""
 
 _MAX_DIGITS = 18
 """The most digits of a timestamp: more milliseconds than any call lasts, and safe to convert."""
@@ -56,26 +61,31 @@ class StartEvent:
     call_sid: str | None
     account_sid: str | None = field(repr=False)
     encoding: object
-    """`audio/x-mulaw` in every stream that Twilio documents."""
+    """`audio/x-mulaw` in every stream that Twilio documents. `None`: it is not stated."""
     sample_rate: object
-    """8000 in every stream that Twilio documents."""
+    """8000 in every stream that Twilio documents. `None`: it is not stated."""
     channels: object
-    """1 in every stream that Twilio documents."""
+    """1 in every stream that Twilio documents. `None`: it is not stated."""
+    tracks: object
+    """A list: `["inbound"]` in a bidirectional stream; one that is not may have `outbound`."""
     custom_parameters: dict[str, str] = field(repr=False)
     """The values of the TwiML's `<Parameter>` elements, by name."""
 
 
-@define
-class MediaEvent:
+class MediaEvent(msgspec.Struct, gc=False):
     """`media`: audio of the caller, 20 ms in every stream seen. Treat it as immutable."""
 
     stream_sid: str
     track: object
-    payload: str = field(repr=False)
+    """`inbound`: what the caller says; `outbound`: what they hear."""
+    payload: str
     """Base64 of µ-law samples, not yet checked."""
     timestamp_ms: int | None
     """Time since the start of the stream. It is a clock reading with a few ms of jitter, not a
     sample position. `None`: it is missing, or not a whole number."""
+
+    def __repr__(self) -> str:
+        return f"MediaEvent({self.stream_sid!r}, {self.track!r}, {self.timestamp_ms!r})"
 
 
 @frozen
@@ -141,6 +151,7 @@ class _StartBody(msgspec.Struct, rename="camel"):
     call_sid: str | None = None
     account_sid: str | None = None
     media_format: _MediaFormat | None = None
+    tracks: Any = None
     custom_parameters: dict[str, Any] | None = None
 
 
@@ -152,6 +163,10 @@ class _StartMessage(msgspec.Struct, rename="camel"):
         if not self.stream_sid:
             return Fault(Peer.TWILIO, FaultKind.BAD_MESSAGE, "start: an empty streamSid")
         body = self.start
+        for sid in (self.stream_sid, body.call_sid, body.account_sid):
+            if sid is not None and len(sid) > MAX_SID_CHARACTERS:
+                what = f"start: a SID of more than {MAX_SID_CHARACTERS} characters"
+                return Fault(Peer.TWILIO, FaultKind.BAD_MESSAGE, what)
         media_format = body.media_format or _MediaFormat()
         return StartEvent(
             stream_sid=self.stream_sid,
@@ -160,6 +175,7 @@ class _StartMessage(msgspec.Struct, rename="camel"):
             encoding=media_format.encoding,
             sample_rate=media_format.sample_rate,
             channels=media_format.channels,
+            tracks=body.tracks,
             custom_parameters={
                 name: value
                 for name, value in (body.custom_parameters or {}).items()

@@ -16,8 +16,8 @@ _ID_PREFIX: Final = "bridge-cancel-"
 
 
 def cancel_event(response_id: str) -> CancelResponse:
-    """Return the bridge's cancel of a response."""
-    return CancelResponse(response_id, event_id=_ID_PREFIX + response_id)
+    """Return the bridge's cancel of a response; of the active one, if its id is not known."""
+    return CancelResponse(response_id or None, event_id=_ID_PREFIX + response_id)
 
 
 def with_event_id(event: CancelResponse) -> CancelResponse:

@@ -13,7 +13,7 @@ https://platform.openai.com/docs/api-reference/realtime-server-events.
 
 from typing import Final
 
-from attrs import define
+from attrs import define, evolve
 
 from ..errors import Fault, FaultKind, LocalProtocolError
 from ..machine.actions import Peer
@@ -26,6 +26,7 @@ from ..machine.lifecycles import (
 )
 from ..notifications import FunctionCallRequested
 from ..protocols.realtime import Item
+from ..values.items import ConversationItem, FunctionCall
 from .responses import ResponseRecord
 
 __all__ = ["MAX_CALLS", "FunctionCalls"]
@@ -41,6 +42,7 @@ class _FunctionCall:
     """A call, and the response that it belongs to."""
 
     record: ResponseRecord
+    item: Item
     lifecycle: Lifecycle[FunctionCallState, FunctionCallInput]
 
     @property
@@ -72,7 +74,7 @@ class FunctionCalls:
             message = f"function call: {MAX_CALLS} have no output; this one is not notified"
             return Fault(Peer.REALTIME, FaultKind.OVERFLOW, message)
         lifecycle = self._make_lifecycle(FUNCTION_CALL, FunctionCallState.REQUESTED)
-        self._calls[item.call_id] = _FunctionCall(record, lifecycle)
+        self._calls[item.call_id] = _FunctionCall(record, item, lifecycle)
         record.unsent_outputs += 1
         return FunctionCallRequested(
             item.call_id, item.name, item.arguments or "", record.id, item.id
@@ -95,6 +97,14 @@ class FunctionCalls:
         if call.is_answered:
             raise LocalProtocolError("call_id is that of a function call that has its output")
 
+    def complete(self, item: ConversationItem) -> ConversationItem:
+        """Return an item of the conversation; one of a call that was notified as it was then, which
+        the conversation may not know yet."""
+        if not isinstance(item, FunctionCall) or item.call_id not in self._calls:
+            return item
+        done = self._calls[item.call_id].item
+        return evolve(item, arguments=done.arguments or "", is_complete=True)
+
     def is_known(self, call_id: str) -> bool:
         """Whether a call was notified, and is remembered."""
         return call_id in self._calls
@@ -108,11 +118,17 @@ class FunctionCalls:
         """Note that the application gave the output of a call; it may be deferred."""
         self._calls[call_id].lifecycle.step(FunctionCallInput.ANSWER)
 
-    def mark_output_sent(self, call_id: str, *, respond: bool) -> ResponseRecord:
+    def mark_output_sent(
+        self, call_id: str, *, respond: bool, waits_for_others: bool = True
+    ) -> ResponseRecord:
         """Note that the output of an answered call is sent. `respond`: the model is to respond to
-        it. Returns the response of the call."""
+        it; `waits_for_others`: once the other calls of its response have theirs. Returns the
+        response of the call."""
         call = self._calls[call_id]
         call.lifecycle.step(FunctionCallInput.SEND_OUTPUT)
         call.record.unsent_outputs -= 1
         call.record.is_followup_requested |= respond
+        call.record.is_followup_urgent |= respond and not waits_for_others
+        if respond:
+            call.record.sent_outputs.append(call_id)
         return call.record

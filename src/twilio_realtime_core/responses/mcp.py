@@ -13,6 +13,7 @@ https://platform.openai.com/docs/guides/realtime-mcp; the example is that of ope
 `examples/realtime/mcp_approval.rb`.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final, TypeAlias, TypeVar
 
 from attrs import define
@@ -70,6 +71,25 @@ class Mcp:
         self._calls: dict[str, _McpCall] = {}
         self._approvals: dict[str, bool] = {}  # whether answered, by id of the request
         self._answer_count = 0
+        self._granted: dict[str, bool] = {}
+        """The approvals whose calls are still to be made, by id of the request."""
+        self._lost: set[str] = set()
+        """The requests of a session that is lost: an answer to them has no effect."""
+
+    @property
+    def has_open_requests(self) -> bool:
+        """Whether a request of the session that is used has no answer yet, or one that was approved
+        has not led to its call."""
+        return bool(self._granted) or any(True for _ in self._open_requests())
+
+    def session_lost(self) -> None:
+        """Note that no session knows the requests any more."""
+        self._lost |= set(self._open_requests())
+        self._granted.clear()
+
+    def is_lost(self, approval_request_id: str) -> bool:
+        """Whether a request is of a session that is lost."""
+        return approval_request_id in self._lost
 
     # From the model. Each method returns what to notify.
 
@@ -123,6 +143,7 @@ class Mcp:
                 # Before the call has started, an item without its outcome is only the request.
                 if call.has_started or _has_outcome(item):
                     call.has_started, call.item = True, item
+                    self._granted.pop(item.approval_request_id or "", None)
                 return _notify_finished(call)
             case Item(type="mcp_approval_request") if item.id not in self._approvals:
                 _remember(self._approvals, item.id, value=False)
@@ -147,19 +168,25 @@ class Mcp:
         if is_answered:
             raise LocalProtocolError("approval_request_id is that of a request that has its answer")
 
-    def mark_answered(self, approval_request_id: str) -> str:
-        """Note that a request has its answer, whichever. Returns an id for the item of the answer,
-        which the client has to choose."""
+    def mark_answered(self, approval_request_id: str, *, is_granted: bool) -> str:
+        """Note that a request has its answer. Returns an id for the item of the answer, which the
+        client has to choose."""
         self._approvals[approval_request_id] = True
+        if is_granted and approval_request_id not in self._lost:
+            _remember(self._granted, approval_request_id, value=True)
         self._answer_count += 1
         return f"mcp-answer-{self._answer_count}"
 
     def is_approval_pending(self, record: ResponseRecord) -> bool:
         """Whether a response has requested an approval that has no answer yet."""
-        unanswered = (id_ for id_, is_answered in self._approvals.items() if not is_answered)
-        return any(self._responses.of_item(id_) is record for id_ in unanswered)
+        return any(self._responses.of_item(id_) is record for id_ in self._open_requests())
 
     # Inside.
+
+    def _open_requests(self) -> Iterator[str]:
+        for id_, is_answered in self._approvals.items():
+            if not is_answered and id_ not in self._lost:
+                yield id_
 
     def _get_or_create_listing(self, item_id: str) -> _Listing:
         known = self._listings.get(item_id)

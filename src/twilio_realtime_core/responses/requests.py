@@ -1,20 +1,25 @@
-"""Requests for responses, `response.create`: one at a time in the conversation, none lost.
+"""Requests for responses, `response.create`: one at a time in the conversation, and each ends.
 
 The server has one active response in the conversation and refuses a second (OpenAI API reference,
 "Realtime", `response.create`,
 https://platform.openai.com/docs/api-reference/realtime-client-events/response/create). So a request
-is queued here until the one before it is answered and its response is done. Turn detection creates
-responses too: one that crosses a request of ours looks like the answer to it, until the server's
-refusal shows that it was not. Then the request is queued again. Out-of-band responses
-(`conversation: "none"`) run independently of all this.
+is queued here until the one before it is answered and its response is done, and while the caller
+has the turn. Turn detection creates responses too: one that crosses a request of ours looks like
+the answer to it, until the server's refusal shows that it was not. Then the request is queued
+again. Out-of-band responses (`conversation: "none"`) do not wait for those of the conversation.
+
+An automatic request is for a response to items that the bridge has sent. A response that was
+created after the server had added these items covers it: the server's events show the order, since
+it echoes each item as `conversation.item.added`.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from enum import Enum, unique
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from ..errors import LocalProtocolError
 from ..machine.lifecycles import (
@@ -24,26 +29,50 @@ from ..machine.lifecycles import (
     Lifecycle,
     LifecycleFactory,
 )
-from ..protocols.realtime import CreateResponse, ServerError
+from ..machine.outbox import Outbox
+from ..machine.reasons import Reason
+from ..machine.units import SECOND
+from ..protocols.realtime import CreateResponse, Item, ServerError
+from .refusals import BUSY, is_of_another_event, is_of_request
 from .responses import ResponseRecord
+from .sent_items import MAX_SENT_ITEMS, SentItems
 
-__all__ = ["MAX_REQUESTS", "PlaybackDecision", "RefusedRequest", "Requests"]
+__all__ = [
+    "ANSWER_NS",
+    "KNOWN",
+    "MAX_REQUESTS",
+    "PlaybackDecision",
+    "RefusedRequest",
+    "Requests",
+]
+
+ANSWER_NS: Final = 10 * SECOND
+"""How long a request may go without an answer, and an active response without an event: the server
+answers a request within a second."""
 
 MAX_REQUESTS: Final = 32
 """Requests of the application that are queued: each is a response of some seconds, so the caller
 would listen to 32 for minutes. Also requests remembered whose refusal may still come: it takes a
 round trip, and the error of a forgotten one is notified as a fault."""
 
+KNOWN: Final = ""
+"""The key of items that the server has added by itself: a response created later covers them."""
+
 _EVENT_ID_PREFIX: Final = "bridge-request-"
 """Starts the event id of a request that has none, so that an error that names it is known."""
 
-_BUSY: Final = "conversation_already_has_active_response"
-"""The code of the error that asks to wait for `response.done`."""
+_SENT_AFTER: Final = {
+    None: Reason.SENT_AT_ONCE,
+    Reason.HELD_BY_CALLER: Reason.SENT_AFTER_TURN,
+    Reason.HELD_BY_RESPONSE: Reason.SENT_AFTER_RESPONSE,
+    Reason.HELD_BY_SESSION: Reason.SENT_AFTER_SESSION,
+}
+"""The reason to send a request, by what has held it."""
 
 
 @unique
 class PlaybackDecision(Enum):
-    """What becomes of the audio of a response that was just created."""
+    """The decision on the audio of a response that was just created."""
 
     PLAY = "play"
     SUPPRESS = "suppress"
@@ -55,11 +84,10 @@ class PlaybackDecision(Enum):
 @frozen
 class RefusedRequest:
     """A request that the server has refused, by its event id. `is_final`: it was dropped, with all
-    that it covered; otherwise it is queued again. `events` are what may be sent now, in order."""
+    that it covered; otherwise it is queued again, or a response covers it."""
 
     event_id: str | None
     is_final: bool
-    events: tuple[CreateResponse, ...]
 
 
 @define(eq=False)
@@ -70,6 +98,18 @@ class _Request:
     event: CreateResponse
     number: int
     is_automatic: bool
+    item_keys: tuple[str, ...] = ()
+    """The items that an automatic one is to have a response to."""
+    count: int = 1
+    """How many automatic ones it stands for."""
+    sent_at_ns: int = 0
+    decision: PlaybackDecision = PlaybackDecision.PLAY
+    is_cancelled: bool = False
+    """Whether the application has cancelled its response before that was created."""
+    is_covered: bool = False
+    """Whether the response that seems to answer it was created after the server had its items."""
+    held_by: Reason | None = None
+    """Why it stays queued, as it was explained last."""
 
     @property
     def is_out_of_band(self) -> bool:
@@ -77,33 +117,121 @@ class _Request:
         response = self.event.response
         return response is not None and response.get("conversation") == "none"
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether its response is out of band, and text alone: the caller does not hear it."""
+        response: Any = self.event.response or {}
+        return self.is_out_of_band and response.get("output_modalities") == ["text"]
 
+
+@define(eq=False)
 class Requests:
-    """The requests of one Realtime session; none is sent before `open`. Every list of events that a
-    method returns is what may be sent now, in order; it counts as sent."""
+    """The requests of one Realtime session; none is sent before `open`. `take_due` returns those
+    that may be sent now."""
 
-    def __init__(self, make_lifecycle: LifecycleFactory = Lifecycle) -> None:
+    _make_lifecycle: LifecycleFactory = Lifecycle
+    _outbox: Outbox = field(factory=Outbox)
+    _is_open: bool = field(init=False, default=False)
+    _count: int = field(init=False, default=0)
+    _active: Lifecycle[ActiveResponseState, ActiveResponseInput] = field(init=False)
+    _active_response: ResponseRecord | None = field(init=False, default=None)
+    _answer: ResponseRecord | None = field(init=False, default=None)
+    """The response that seems to answer the latest request."""
+    _progress_at_ns: int = field(init=False, default=0)
+    _queued: deque[_Request] = field(init=False, factory=deque[_Request])
+    _sent: _Request | None = field(init=False, default=None)
+    _answered: deque[_Request] = field(init=False)
+    _out_of_band: deque[_Request] = field(init=False)
+    _sent_items: SentItems = field(init=False, factory=SentItems)
+    _uncovered_items: dict[str, None] = field(init=False, factory=dict[str, None])
+    """Items that seemed covered by a response; should their echo come later, they were not."""
+
+    def __attrs_post_init__(self) -> None:
+        self._active = self._make_lifecycle(ACTIVE_RESPONSE, ActiveResponseState.FREE)
+        self._answered = deque(maxlen=MAX_REQUESTS)
+        self._out_of_band = deque(maxlen=MAX_REQUESTS)
+
+    # From one session to the next.
+
+    def session_lost(self, unspoken: Iterable[ResponseRecord]) -> None:
+        """Queue again for the next session the requests without an answer, and requests for the
+        responses that had not begun to be spoken. None is sent before `open`."""
         self._is_open = False
-        self._count = 0
-        self._active = make_lifecycle(ACTIVE_RESPONSE, ActiveResponseState.FREE)
-        self._decision = PlaybackDecision.PLAY
-        self._active_id = ""
-        self._answer_id = ""
-        self._queued: deque[_Request] = deque()
-        self._sent: _Request | None = None
-        self._answered: deque[_Request] = deque(maxlen=MAX_REQUESTS)
-        self._out_of_band: deque[_Request] = deque(maxlen=MAX_REQUESTS)
+        sent = [*self._out_of_band, *([] if self._sent is None else [self._sent])]
+        self._sent = None
+        self._active.step(ActiveResponseInput.EXPIRED)
+        self._active_response = self._answer = None
+        self._uncovered_items.clear()
+        self._out_of_band.clear()
+        self._answered.clear()
+        for request in sent:
+            if request.decision is PlaybackDecision.PLAY and not request.is_cancelled:
+                self._enqueue_again(request, Reason.AGAIN_AFTER_LOSS)
+            else:
+                self._outbox.explain(Reason.DROPPED_AS_INTERRUPTED)
+        for record in unspoken:
+            self._enqueue_for(record, Reason.REQUESTED_FOR_LOST_SPEECH)
+
+    # Questions.
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a response in the conversation is active, or requested."""
+        return self._active.state is not ActiveResponseState.FREE
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether a response in the conversation is requested, and not created."""
+        return self._sent is not None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether an answer is awaited: a request was sent that has none, in the conversation or
+        out of band."""
+        return self._sent is not None or bool(self._out_of_band)
+
+    @property
+    def is_answer_owed(self) -> bool:
+        """Whether the server owes an answer, or the end of a response whose id is not known."""
+        return self.is_pending or self._active.state is ActiveResponseState.ACTIVE_UNKNOWN_ID
+
+    @property
+    def has_queued(self) -> bool:
+        """Whether a request is queued."""
+        return bool(self._queued)
 
     @property
     def is_busy(self) -> bool:
         """Whether a response in the conversation is active, requested, or queued to be."""
-        return self._active.state is not ActiveResponseState.FREE or bool(self._queued)
+        return self.is_active or bool(self._queued)
+
+    @property
+    def is_speech_pending(self) -> bool:
+        """Whether a response is active or requested that the caller is to hear, in the conversation
+        or out of band."""
+        return self.is_active or any(not each.is_silent for each in self._out_of_band)
 
     @property
     def unanswered_count(self) -> int:
         """How many requests the server has not answered, or were not sent yet. Automatic ones that
         one request covers count once."""
         return len(self._queued) + (self._sent is not None) + len(self._out_of_band)
+
+    @property
+    def active_response(self) -> ResponseRecord | None:
+        """The active response of the conversation, where it is known which it is."""
+        is_known = self._active.state is ActiveResponseState.ACTIVE
+        return self._active_response if is_known else None
+
+    @property
+    def due_at_ns(self) -> int | None:
+        """When the next request counts as unanswered, or the active response as lost (ns)."""
+        instants = [each.sent_at_ns for each in self._out_of_band]
+        if self._sent is not None:
+            instants.append(self._sent.sent_at_ns)
+        elif self.is_active:
+            instants.append(self._progress_at_ns)
+        return min(instants) + ANSWER_NS if instants else None
 
     # From the application.
 
@@ -115,19 +243,29 @@ class Requests:
                 "ResponseFinished or ResponseRefused"
             )
 
-    def open(self) -> list[CreateResponse]:
+    def open(self) -> None:
         """Start to send requests, since the session is ready."""
         self._is_open = True
-        return self._release()
 
-    def enqueue_automatic(self) -> list[CreateResponse]:
-        """Request a response to what the conversation holds. One that is still queued covers it;
-        one that was sent does not, since it may not see what was added after it."""
-        if not any(each.is_automatic for each in self._queued):
-            self._enqueue(CreateResponse(), is_automatic=True)
-        return self._release()
+    def item_sent(self, key: str = "") -> str:
+        """Note that an item is sent that the server will echo. `key`: the call id of an output, or
+        the item's own id; without one it is a message of the user. Returns the key."""
+        return self._sent_items.add(key)
 
-    def enqueue(self, event: CreateResponse) -> list[CreateResponse]:
+    def enqueue_automatic(self, reason: Reason, *item_keys: str) -> None:
+        """Request a response to what the conversation holds, above all to these items
+        (`item_sent`). A request that is still queued covers it; one that was sent does not, since
+        it may not see what was added after it."""
+        self._outbox.explain(reason)
+        for each in self._queued:
+            if each.is_automatic:
+                each.count += 1
+                each.item_keys = (*each.item_keys, *item_keys)[-MAX_SENT_ITEMS:]
+                self._outbox.explain(Reason.DROPPED_AS_MERGED)
+                return
+        self._enqueue(CreateResponse(), is_automatic=True, item_keys=item_keys)
+
+    def enqueue(self, event: CreateResponse) -> None:
         """Make a request of the application. It covers no other, and keeps its place and its event
         id.
 
@@ -135,120 +273,281 @@ class Requests:
         """
         self.check_capacity()
         self._enqueue(event, is_automatic=False)
-        return self._release()
+
+    def _enqueue(
+        self, event: CreateResponse, *, is_automatic: bool, item_keys: tuple[str, ...] = ()
+    ) -> None:
+        self._count += 1
+        if not event.event_id:
+            event = evolve(event, event_id=f"{_EVENT_ID_PREFIX}{self._count}")
+        self._queued.append(_Request(event, self._count, is_automatic, item_keys))
+
+    def take_due(self, now: int, *, is_caller_turn: bool) -> list[CreateResponse]:
+        """Return the requests that may be sent now, in order; they count as sent. Of the
+        conversation that is one, if no response is active. `is_caller_turn`: those that wait for
+        the caller stay queued."""
+        if not self._is_open or not self._queued:
+            for each in self._queued:
+                self._hold(each, Reason.HELD_BY_SESSION)
+            return []
+        events: list[CreateResponse] = []
+        queued, self._queued = self._queued, deque()
+        for each in queued:
+            waits = is_caller_turn and each.event.waits_for_caller and not each.is_silent
+            if waits or not self._start(each, now):
+                self._queued.append(each)
+                self._hold(each, Reason.HELD_BY_CALLER if waits else Reason.HELD_BY_RESPONSE)
+            else:
+                each.sent_at_ns = now
+                events.append(each.event)
+                self._outbox.explain(_SENT_AFTER[each.held_by])
+        return events
+
+    def _hold(self, request: _Request, reason: Reason) -> None:
+        if request.held_by is not reason:
+            request.held_by = reason
+            self._outbox.explain(reason)
+
+    def _start(self, request: _Request, now: int) -> bool:
+        if request.is_out_of_band:
+            self._out_of_band.append(request)
+        elif self._active.step(ActiveResponseInput.REQUEST):
+            self._sent = request
+            self._progress_at_ns = now
+            for key in request.item_keys:
+                self._uncovered_items.pop(key, None)
+        else:
+            return False
+        request.decision = PlaybackDecision.PLAY
+        request.is_cancelled = request.is_covered = False
+        return True
 
     def interrupted(self, *, cancel: bool) -> None:
-        """Suppress a response that is requested and not created, since the agent was interrupted;
-        `created` returns the decision. `cancel`: it is cancelled. Requests that were not sent stay.
+        """Suppress what is requested and not created, since the agent was interrupted; `created`
+        returns the decision. `cancel`: it is cancelled. Requests that were not sent stay.
 
         Should the server refuse the request because of another response, no response to it was
         interrupted, and it is queued again like one that was not sent.
         """
-        if cancel:
-            self._decision = PlaybackDecision.CANCEL
-        elif self._decision is PlaybackDecision.PLAY:
-            self._decision = PlaybackDecision.SUPPRESS
+        sent = () if self._sent is None else (self._sent,)
+        for each in (*sent, *self._out_of_band):
+            if each.is_silent:
+                continue
+            self._outbox.explain(
+                Reason.CANCELLED_WHEN_CREATED if cancel else Reason.SILENCED_WHEN_CREATED
+            )
+            if cancel:
+                each.decision = PlaybackDecision.CANCEL
+            elif each.decision is PlaybackDecision.PLAY:
+                each.decision = PlaybackDecision.SUPPRESS
+
+    def mark_cancelled(self) -> bool:
+        """Note that the application cancels the response that is requested. `False`: none is, or it
+        was cancelled before."""
+        if self._sent is None or self._sent.is_cancelled:
+            return False
+        self._sent.is_cancelled = True
+        return True
 
     # From the model.
 
-    def created(self, record: ResponseRecord, *, is_repeated: bool) -> PlaybackDecision:
+    def turn_committed(self) -> None:
+        """Note that the server will respond to a turn of the caller. The next response may be the
+        one to the turn, which nothing has interrupted, even if a request has no answer yet."""
+        if self._sent is not None:
+            self._sent.decision = PlaybackDecision.PLAY
+
+    def item_added(self, item: Item) -> None:
+        """Note that the server has added an item, perhaps one that an automatic request follows."""
+        key = self._sent_items.take(item)
+        if key in self._uncovered_items:  # the response that was to cover it was created before
+            del self._uncovered_items[key]
+            self.enqueue_automatic(Reason.REQUESTED_FOR_LATE_ITEM, key)
+
+    def created(
+        self, record: ResponseRecord, *, is_repeated: bool, now: int, is_dated: bool = True
+    ) -> PlaybackDecision:
         """Take a response that was created: the answer to our request, or one of turn detection. An
         out-of-band one answers the oldest such request. `is_repeated`: its id was announced before.
+        `is_dated`: it was created just now.
         """
-        if not record.is_in_conversation and self._out_of_band:
-            self._out_of_band.popleft()
+        if not record.is_in_conversation and is_repeated:
             return PlaybackDecision.PLAY
+        if not record.is_in_conversation and self._out_of_band:
+            record.request = self._out_of_band[0].event
+            return self._decide_on(self._out_of_band.popleft())
         created = ActiveResponseInput.CREATED_AGAIN if is_repeated else ActiveResponseInput.CREATED
         if self._active.step(created):
-            self._active_id = record.id
-        if self._sent is None:
+            self._active_response = record
+            self._progress_at_ns = now
+        request, self._sent = self._sent, None
+        if not is_repeated and is_dated:
+            self._cover_queued(request)
+        if request is None:
+            if not is_repeated:
+                self._outbox.explain(Reason.PLAYED_UNREQUESTED)
             return PlaybackDecision.PLAY
-        self._answered.appendleft(self._sent)
-        self._answer_id = record.id
-        self._sent = None
-        return self._decision
+        request.is_covered = bool(request.item_keys) and self._are_echoed(request)
+        self._answered.appendleft(request)
+        self._answer = record
+        if not request.is_automatic:
+            record.request = request.event
+        return self._decide_on(request)
 
-    def done(self, record: ResponseRecord, *, was_announced: bool) -> list[CreateResponse]:
+    def _decide_on(self, answered: _Request) -> PlaybackDecision:
+        if answered.decision is PlaybackDecision.PLAY:
+            self._outbox.explain(Reason.PLAYED_AS_REQUESTED)
+        return answered.decision
+
+    def _cover_queued(self, answered: _Request | None) -> None:
+        """Drop the automatic request that is queued, if the response that was just created covers
+        it: one of turn detection covers what was sent before, and so does the answer to an
+        automatic request where the server had the items before."""
+        for each in self._queued:
+            if not each.is_automatic or not each.item_keys:
+                continue
+            if answered is None:
+                late = self._sent_items.missing(each.item_keys)
+                self._uncovered_items |= dict.fromkeys(late)
+            elif not (answered.is_automatic and self._are_echoed(each)):
+                continue
+            self._queued.remove(each)
+            self._outbox.explain(Reason.DROPPED_AS_COVERED)
+            return
+
+    def _are_echoed(self, request: _Request) -> bool:
+        return not self._sent_items.missing(request.item_keys)
+
+    def progressed(self, now: int) -> None:
+        """Note that an event of a response was received."""
+        self._progress_at_ns = now
+
+    def done(self, record: ResponseRecord, *, was_announced: bool, now: int) -> None:
         """Take a response that is done. If it was not announced before, its `response.created` was
         lost, and this counts as both."""
         if not was_announced:
-            self.created(record, is_repeated=False)
-        is_active = record.id == self._active_id
-        self._active.step(ActiveResponseInput.DONE if is_active else ActiveResponseInput.OTHER_DONE)
-        return self._release()
+            self.created(record, is_repeated=False, now=now, is_dated=False)
+        if record.is_in_conversation or record is self._active_response:
+            is_active = record is self._active_response
+            done = ActiveResponseInput.DONE if is_active else ActiveResponseInput.OTHER_DONE
+            self._active.step(done)
+
+    # What the server refuses, or does not answer.
 
     def refused(self, error: ServerError) -> RefusedRequest | None:
         """Take an error; `None` if it refuses no request that is known here.
 
         A request in the conversation that met an active response is queued again, in its old place,
         until that response is done. An out-of-band one is not: nothing shows what it would have to
-        wait for.
+        wait for. An automatic request that stands for several is queued again for the later ones.
         """
         request = self._find_refused(error)
         if request is None:
             return None
-        is_queued_again = error.code == _BUSY and not request.is_out_of_band
+        is_busy = error.code == BUSY and not request.is_out_of_band
+        is_covered = is_busy and request.is_covered
         if request is self._sent:
             self._sent = None
-            self._active.step(
-                ActiveResponseInput.BUSY if is_queued_again else ActiveResponseInput.REFUSED
-            )
+            self._active.step(ActiveResponseInput.BUSY if is_busy else ActiveResponseInput.REFUSED)
         elif request in self._out_of_band:
             self._out_of_band.remove(request)
         else:
             self._answered.remove(request)
             self._active.step(ActiveResponseInput.EARLIER_REFUSED)
-        if is_queued_again:
-            self._enqueue_again(request)
-        return RefusedRequest(request.event.event_id, not is_queued_again, tuple(self._release()))
+        is_queued_again = is_busy or request.count > 1
+        if is_queued_again and not is_covered:
+            request.count -= not is_busy
+            why = Reason.AGAIN_AFTER_RESPONSE if is_busy else Reason.AGAIN_FOR_OTHERS
+            self._enqueue_again(request, why)
+        else:
+            why = Reason.DROPPED_AS_COVERED if is_covered else Reason.DROPPED_AS_REFUSED
+            self._outbox.explain(why)
+        return RefusedRequest(request.event.event_id, is_final=not is_queued_again)
 
-    # Inside.
-
-    def _enqueue(self, event: CreateResponse, *, is_automatic: bool) -> None:
-        self._count += 1
-        if not event.event_id:
-            event = evolve(event, event_id=f"{_EVENT_ID_PREFIX}{self._count}")
-        self._queued.append(_Request(event, self._count, is_automatic))
-
-    def _release(self) -> list[CreateResponse]:
-        """Send what may be sent: of the conversation one request, if no response is active."""
-        if not self._is_open:
-            return []
-        events: list[CreateResponse] = []
-        queued, self._queued = self._queued, deque()
-        for each in queued:
-            if each.is_out_of_band:
-                self._out_of_band.append(each)
-            elif self._active.step(ActiveResponseInput.REQUEST):
-                self._sent = each
-                self._decision = PlaybackDecision.PLAY
-            else:
-                self._queued.append(each)
-                continue
-            events.append(each.event)
-        return events
-
-    def _enqueue_again(self, request: _Request) -> None:
+    def _enqueue_again(self, request: _Request, reason: Reason) -> None:
         """Queue a request in its old place. An automatic one covers any that is queued."""
-        others = (each for each in self._queued if not (request.is_automatic and each.is_automatic))
+        self._outbox.explain(reason)
+        request.held_by = None
+        others = list(self._queued)
+        if request.is_automatic:
+            for each in [each for each in others if each.is_automatic]:
+                request.count += each.count
+                request.item_keys = (*request.item_keys, *each.item_keys)[-MAX_SENT_ITEMS:]
+                others.remove(each)
         self._queued = deque(sorted([request, *others], key=attrgetter("number")))
 
     def _find_refused(self, error: ServerError) -> _Request | None:
         """The request that an error refuses. One without an event id refuses the request in the
         conversation, if there is one: attributed to another, it would block all later requests,
-        while a response that comes unexpectedly does no harm."""
+        while a response that comes unexpectedly does no harm. One that names nothing refuses what
+        is the only request without an answer."""
         sent = [] if self._sent is None else [self._sent]
+        unanswered = (*sent, *self._out_of_band)
         if error.event_id:
-            named = (*sent, *self._out_of_band, *self._answered)
+            named = (*unanswered, *self._answered)
             return next((one for one in named if one.event.event_id == error.event_id), None)
-        if error.code == _BUSY:
+        if error.code == BUSY:
             # Of those answered, only one whose seeming answer is still active can have met it.
             seems_answered = (
                 self._active.state is ActiveResponseState.ACTIVE
-                and self._active_id == self._answer_id
+                and self._active_response is self._answer
             )
             answered = list(self._answered)[:1] if seems_answered else []
             return next(iter((*sent, *answered)), None)
-        if CreateResponse.type in error.message:
-            return next(iter((*sent, *self._out_of_band)), None)
+        if is_of_request(error) or (len(unanswered) == 1 and not is_of_another_event(error)):
+            return next(iter(unanswered), None)
         return None
+
+    def expire(self, now: int) -> list[str]:
+        """Drop the requests that have no answer in time, and count an active response without an
+        event as over. Returns what was missing."""
+        missing = [
+            f"response.create: no answer to {each.event.event_id}"
+            for each in self._out_of_band
+            if now >= each.sent_at_ns + ANSWER_NS
+        ]
+        for _ in missing:
+            self._out_of_band.popleft()
+            self._outbox.explain(Reason.DROPPED_AS_UNANSWERED)
+        sent = self._sent
+        if sent is not None and now >= sent.sent_at_ns + ANSWER_NS:
+            missing.append(f"response.create: no answer to {sent.event.event_id}")
+            self._outbox.explain(Reason.DROPPED_AS_UNANSWERED)
+            self.release_slot()
+        elif sent is None and self.is_active and now >= self._progress_at_ns + ANSWER_NS:
+            missing.append("response.done: no event of the active response")
+            self._outbox.explain(Reason.GIVEN_UP_WITHOUT_EVENT)
+            self.release_slot()
+        return missing
+
+    def release_slot(self) -> None:
+        """Count the active response as over, and drop the request that was sent."""
+        self._sent = None
+        self._active.step(ActiveResponseInput.EXPIRED)
+
+    def give_up(self, responses: Iterable[ResponseRecord], *, asks_again: bool) -> None:
+        """Drop the requests that have no answer, and count these responses as over. `asks_again`:
+        all of them are requested again."""
+        given_up = list(responses)
+        unanswered = [*self._out_of_band, *([] if self._sent is None else [self._sent])]
+        self._out_of_band.clear()
+        is_unknown = self._active.state is ActiveResponseState.ACTIVE_UNKNOWN_ID
+        is_given_up = any(each is self._active_response for each in given_up)
+        if self._sent or is_unknown or is_given_up:
+            self.release_slot()
+        if not asks_again:
+            for _ in unanswered:
+                self._outbox.explain(Reason.DROPPED_IN_SILENCE)
+            return
+        for request in unanswered:
+            self._enqueue_again(request, Reason.AGAIN_AFTER_SILENCE)
+        for record in given_up:
+            self._enqueue_for(record, Reason.REQUESTED_FOR_SILENCE)
+
+    def _enqueue_for(self, record: ResponseRecord, reason: Reason) -> None:
+        """Request a response again, as it was requested; one of turn detection by the bridge."""
+        if record.request is not None:
+            self._outbox.explain(reason)
+            self._enqueue(record.request, is_automatic=False)
+        elif record.is_in_conversation:
+            self.enqueue_automatic(reason, KNOWN)

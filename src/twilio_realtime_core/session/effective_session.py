@@ -28,6 +28,8 @@ class EffectiveSession:
     def __init__(self, event_id: str, initial: Mapping[str, Any]) -> None:
         self.config: Mapping[str, Any] = {}
         self._submitted: dict[str, Mapping[str, Any]] = {event_id: initial}
+        self._accepted: Mapping[str, Any] = {}
+        """What the updates that the server has accepted say, together."""
         self._agent_spoke = False
 
     @property
@@ -37,9 +39,17 @@ class EffectiveSession:
 
     @property
     def server_responds(self) -> bool:
-        """Whether the server responds to each turn of the caller by itself."""
+        """Whether the server responds to each turn of the caller by itself. Before it has described
+        its session, its defaults hold."""
+        if not self.config:
+            return True
         detection = _turn_detection(self.config)
         return detection is not None and as_mapping(detection).get("create_response") is not False
+
+    @property
+    def detects_turns(self) -> bool:
+        """Whether turn detection is on."""
+        return not self.config or _turn_detection(self.config) is not None
 
     def set_initial(self, event_id: str, initial: Mapping[str, Any]) -> None:
         """Replace the first update, before it is sent."""
@@ -86,7 +96,23 @@ class EffectiveSession:
         """Set the configuration in effect, with which the server has answered the oldest update."""
         self.config = session
         if self._submitted:
-            del self._submitted[next(iter(self._submitted))]
+            update = self._submitted.pop(next(iter(self._submitted)))
+            self._accepted = _merge_update(self._accepted, update)
+
+    def wanted(self) -> Mapping[str, Any]:
+        """What all updates say together that the server has accepted, or may accept: the initial
+        configuration of a session that replaces this one."""
+        wanted = self._accepted
+        for update in self._submitted.values():
+            wanted = _merge_update(wanted, update)
+        return wanted
+
+    def take_oldest(self) -> str | None:
+        """Remove the oldest unanswered update, which an error refuses; return its event id."""
+        oldest = next(iter(self._submitted), None)
+        if oldest is not None:
+            del self._submitted[oldest]
+        return oldest
 
     def take_refused(self, event_id: str | None) -> bool:
         """Remove the update that an error names. `False`: the error names no unanswered update."""

@@ -4,7 +4,7 @@ Source: Twilio documentation, "Media Streams - WebSocket Messages",
 https://www.twilio.com/docs/voice/media-streams/websocket-messages.
 """
 
-from typing import Final
+from typing import Final, cast
 
 from ..errors import Fault, FaultKind
 from ..machine.actions import Close, Peer
@@ -15,13 +15,23 @@ from ..protocols import twilio
 __all__ = ["MediaStream"]
 
 _PCMU_MEDIA_FORMAT: Final = ("audio/x-mulaw", 8000, 1)
-"""The `mediaFormat` of every stream that Twilio documents."""
+"""The `mediaFormat` of every stream that Twilio documents. What a `start` leaves out is as here."""
+
+_NOT_BIDIRECTIONAL: Final = (
+    "start: the stream has the outbound track, so it is not bidirectional, and the caller hears "
+    "nothing of what is sent: use <Connect><Stream>"
+)
+_OUTBOUND_MEDIA: Final = (
+    "media: audio of the outbound track is left out, or the model would hear itself: use "
+    "<Connect><Stream>, or the inbound track alone"
+)
 
 _MEDIA: Final = StreamInput.MEDIA  # used for every frame; a look-up in the enum takes 0.1 µs
 
 
 class MediaStream:
-    """A stream, and the socket that carries it.
+    """A stream, and the socket that carries it. What a peer does wrong with each of its messages is
+    notified once in a stream.
 
     `sid` is empty before the first `start`. `is_pcmu` is false if the last `start` announced
     another format than G.711 µ-law at 8 kHz.
@@ -29,18 +39,21 @@ class MediaStream:
 
     def __init__(self, outbox: Outbox, make_lifecycle: LifecycleFactory = Lifecycle) -> None:
         self._outbox = outbox
-        self._lifecycle = make_lifecycle(STREAM, StreamState.UNOPENED)
+        self.lifecycle = make_lifecycle(STREAM, StreamState.UNOPENED)
+        self._refused: StreamInput | None = None
+        self._reported: set[tuple[FaultKind, str]] = set()
+        """The faults that were notified in this stream, and are not notified again."""
         self.sid = ""
         self.is_pcmu = True
 
     @property
     def state(self) -> StreamState:
         """The state of the lifecycle."""
-        return self._lifecycle.state
+        return self.lifecycle.state
 
     def opened(self) -> bool:
         """Note that the socket was accepted. `False`: it was accepted before."""
-        return self._lifecycle.step(StreamInput.OPENED)
+        return self.lifecycle.step(StreamInput.OPENED)
 
     def receive(self, text: str) -> twilio.StreamEvent | None:
         """Decode a message from Twilio and advance the lifecycle by it.
@@ -61,8 +74,8 @@ class MediaStream:
                 is_accepted = self._accept(StreamInput.CONNECTED, self.sid)
             case twilio.StartEvent():
                 is_accepted = self._accept_start(event)
-            case Fault():
-                self._outbox.notify(event)
+            case Fault(kind=kind, message=message):
+                self._notify_fault(kind, message)
                 return None
             case _:  # UnknownEvent
                 is_accepted = True
@@ -72,10 +85,14 @@ class MediaStream:
         """Advance the lifecycle, or notify a fault and return `False`."""
         if sid != self.sid and self.state is StreamState.STREAMING:
             what = f"{event.value}: streamSid is not that of start"
-            self._notify_fault(FaultKind.WRONG_STREAM, what)
+            self._notify_once(FaultKind.WRONG_STREAM, what)
             return False
-        if not self._lifecycle.step(event):
-            self._notify_fault(FaultKind.UNEXPECTED, f"{event.value} while {self.state.value}")
+        if not self.lifecycle.step(event):
+            # A frame comes fifty times a second; a start that is repeated is news each time.
+            is_start = event in (StreamInput.START, StreamInput.START_AGAIN)
+            notify = self._notify_fault if is_start else self._notify_once
+            notify(FaultKind.UNEXPECTED, f"{event.value} while {self.state.value}")
+            self._refused = event
             return False
         return True
 
@@ -85,8 +102,15 @@ class MediaStream:
         if not self._accept(StreamInput.START_AGAIN if is_same else StreamInput.START, self.sid):
             return False
         self.sid = event.stream_sid
-        media_format = (event.encoding, event.sample_rate, event.channels)
-        self.is_pcmu = media_format == _PCMU_MEDIA_FORMAT
+        self._reported.clear()
+        stated = (event.encoding, event.sample_rate, event.channels)
+        self.is_pcmu = all(
+            each in (None, documented)
+            for each, documented in zip(stated, _PCMU_MEDIA_FORMAT, strict=True)
+        )
+        tracks = event.tracks
+        if isinstance(tracks, list) and "outbound" in cast("list[object]", tracks):
+            self._notify_fault(FaultKind.UNEXPECTED, _NOT_BIDIRECTIONAL)
         if not self.is_pcmu:
             self._notify_fault(
                 FaultKind.WRONG_FORMAT,
@@ -95,15 +119,29 @@ class MediaStream:
             )
         return True
 
+    def take_refused(self) -> StreamInput | None:
+        """Return once what the last message was, if it came without a stream."""
+        refused, self._refused = self._refused, None
+        return refused
+
+    def report_outbound_media(self) -> None:
+        """Notify once that the stream carries audio of the outbound track, which is left out."""
+        self._notify_once(FaultKind.UNEXPECTED, _OUTBOUND_MEDIA)
+
+    def _notify_once(self, kind: FaultKind, what: str) -> None:
+        if (kind, what) not in self._reported:
+            self._reported.add((kind, what))
+            self._notify_fault(kind, what)
+
     def _notify_fault(self, kind: FaultKind, what: str) -> None:
         self._outbox.notify_fault(Peer.TWILIO, kind, what)
 
     def close(self, code: int) -> None:
         """Close the socket, if it is open, with a close code."""
-        self._lifecycle.step(StreamInput.CLOSE)
+        self.lifecycle.step(StreamInput.CLOSE)
         if self.state is StreamState.CLOSING:
             self._outbox.add(Close(Peer.TWILIO, code, ""))
 
     def closed(self) -> bool:
         """Note that the socket is closed. `False`: it was closed before."""
-        return self._lifecycle.step(StreamInput.CLOSED)
+        return self.lifecycle.step(StreamInput.CLOSED)

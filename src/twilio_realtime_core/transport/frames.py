@@ -17,12 +17,15 @@ from ..machine.actions import NO_STATUS
 __all__ = [
     "BAD_TEXT",
     "CLOSE",
+    "MASK_BYTES",
     "MAX_CONTROL_BYTES",
+    "MAX_OTHER_FRAMES",
     "PING",
     "PONG",
     "PROTOCOL_ERROR",
     "TEXT",
     "TOO_LARGE",
+    "TOO_MANY",
     "FrameDecoder",
     "FrameError",
     "ReceivedFrame",
@@ -41,6 +44,13 @@ BAD_TEXT: Final = 1007
 TOO_LARGE: Final = 1009
 """The close code for a message that is longer than the limit."""
 
+TOO_MANY: Final = 1008
+"""The close code for more frames than a peer needs."""
+
+MAX_OTHER_FRAMES: Final = 1_000
+"""Frames of the slow way that a peer may send at once: fragments, messages under 126 bytes, pings,
+pongs. Both peers send about ten a second; each costs a hundred times what its bytes cost."""
+
 # A frame starts with FIN, three reserved bits and the opcode; then MASK and the length, or 126 or
 # 127 where the length follows in 2 or 8 bytes; then the mask (RFC 6455, section 5.2).
 _FIN_BIT: Final = 0x80
@@ -52,11 +62,12 @@ _MAX_SHORT_LENGTH: Final = 125
 _LENGTH_IN_2_BYTES: Final = 126
 _MAX_LENGTH_IN_2_BYTES: Final = 0xFFFF
 _LENGTH_IN_8_BYTES: Final = 127
-_MASK_BYTES: Final = 4
+MASK_BYTES: Final = 4
+"""The length of a mask (RFC 6455, section 5.3)."""
 _HEAD_BYTES: Final = tuple(  # the length of a frame's head, by the frame's second byte
     2
     + {_LENGTH_IN_2_BYTES: 2, _LENGTH_IN_8_BYTES: 8}.get(second_byte & _LENGTH_BITS, 0)
-    + (_MASK_BYTES if second_byte & _MASK_BIT else 0)
+    + (MASK_BYTES if second_byte & _MASK_BIT else 0)
     for second_byte in range(256)
 )
 _pack_head: Final = Struct("!BB").pack
@@ -94,6 +105,9 @@ class FrameDecoder:
 
     is_masked: bool
     max_message_bytes: int
+    other_frames_left: int = field(default=MAX_OTHER_FRAMES, init=False)
+    """Frames that may still be received of those that are not decoded here; with none left the
+    next is a `FrameError`."""
     _common_second_byte: int = field(init=False)
     _common_head_bytes: int = field(init=False)
     _wsproto: FrameProtocol = field(init=False)
@@ -128,7 +142,7 @@ class FrameDecoder:
                         return received
                     payload = data[start:stop]
                     if self.is_masked:
-                        payload = _apply_mask(payload, data[start - _MASK_BYTES : start])
+                        payload = _apply_mask(payload, data[start - MASK_BYTES : start])
                     try:
                         received.append(payload.decode())
                     except UnicodeDecodeError:
@@ -154,7 +168,7 @@ class FrameDecoder:
     def _store_incomplete(self, data: bytes, needed_bytes: int) -> None:
         """Store the start of a frame until `needed_bytes` of it are received.
 
-        Before that it is not looked at again, so a frame does not cost more in more pieces.
+        Before that it is not examined again, so a frame does not cost more in more pieces.
         """
         self._incomplete_frame += data
         self._needed_bytes = needed_bytes
@@ -169,6 +183,10 @@ class FrameDecoder:
         start = position + _HEAD_BYTES[second_byte]
         if start > end:
             self._store_incomplete(data[position:], start - position)
+            return end
+        self.other_frames_left -= 1
+        if self.other_frames_left < 0:
+            received.append(FrameError(TOO_MANY))
             return end
         if not self._feed_wsproto(data[position:start], received):
             return end
@@ -245,6 +263,5 @@ def _apply_mask(payload: bytes, mask: bytes) -> bytes:
     One exclusive or of two large numbers is the fastest way in the standard library.
     """
     size = len(payload)
-    pattern = (mask * (size // _MASK_BYTES + 1))[:size]
-    number = int.from_bytes(payload, "little") ^ int.from_bytes(pattern, "little")
-    return number.to_bytes(size, "little")
+    pattern = (mask * (size // MASK_BYTES + 1))[:size]
+    return (int.from_bytes(payload) ^ int.from_bytes(pattern)).to_bytes(size)

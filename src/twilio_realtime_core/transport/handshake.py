@@ -4,6 +4,7 @@
 application sees it.
 """
 
+import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterable
@@ -12,12 +13,16 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import h11
+import msgspec
 from attrs import field, frozen
 
-from ..errors import FaultKind, LocalProtocolError
+from ..errors import FaultKind, LocalProtocolError, redact
+from ..machine.actions import Refusal
 
 __all__ = [
     "MAX_HEAD_BYTES",
+    "MAX_REFUSAL_BYTES",
+    "MAX_RETRY_AFTER_MS",
     "ClientHandshake",
     "HandshakeComplete",
     "HttpRequest",
@@ -34,6 +39,14 @@ MAX_HEAD_BYTES: Final = 16 * 1024
 """The longest head of a request or response, which is all before its body. Twilio's request and the
 Realtime server's response have less than 2 KiB; proxies commonly allow 8 to 16 KiB."""
 
+MAX_REFUSAL_BYTES: Final = 16 * 1024
+"""The most that is read of the body of a response that refuses the handshake, for the code of the
+error in it. That of the Realtime server has less than 1 KiB."""
+
+MAX_RETRY_AFTER_MS: Final = 24 * 60 * 60 * 1000
+"""The longest wait that is understood: a day. No call waits as long."""
+
+_NUMBER: Final = re.compile(rb"\d{1,12}(\.\d{1,6})?")
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 _KEY_BYTES = 16  # RFC 6455, section 4.1, item 7
 _KEY_CHARACTERS = 24  # the same in base64
@@ -216,8 +229,14 @@ class ClientHandshake:
         headers: Iterable[tuple[str, str]],
         random_bytes: Callable[[int], bytes],
     ) -> None:
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
+        # The limits are counted here, since h11's own depends on how the bytes are split.
+        limit = MAX_HEAD_BYTES + MAX_REFUSAL_BYTES + 1
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=limit)
         self._head_bytes_left = MAX_HEAD_BYTES
+        self._body_bytes_left = MAX_REFUSAL_BYTES
+        self._refusal_status: int | None = None
+        self._retry_after_ms: int | None = None
+        self._body = bytearray()
         key = b2a_base64(random_bytes(_KEY_BYTES), newline=False)
         self._expected_accept = _compute_accept(key)
         handshake_headers = [
@@ -232,13 +251,13 @@ class ClientHandshake:
             h11.Request(method="GET", target=target, headers=[*handshake_headers, *headers])
         )
 
-    def receive(self, data: bytes) -> HandshakeComplete | LinkFault | None:
+    def receive(self, data: bytes) -> HandshakeComplete | Refusal | LinkFault | None:
         """Parse bytes of the response; `None`: more are needed.
 
         It must not be called again after it has returned a result.
         """
-        # h11 checks its limit for incomplete heads only, and at times of its choice. To pass it no
-        # more bytes than a head may have makes the limit independent of how the bytes are split.
+        if self._refusal_status is not None:
+            return self._receive_body(data)
         head, excess = data[: self._head_bytes_left], data[self._head_bytes_left :]
         self._head_bytes_left -= len(head)
         if head:
@@ -257,14 +276,42 @@ class ClientHandshake:
             case h11.InformationalResponse():
                 fault = self._find_fault(event)
                 return fault or HandshakeComplete(self._http.trailing_data[0] + excess)
-            case h11.Response(status_code=status):
-                message = f"the handshake was answered with HTTP status {status}"
-                return LinkFault(FaultKind.REFUSED, message, code=str(status))
+            case h11.Response(status_code=status, headers=headers):
+                self._refusal_status = status
+                self._retry_after_ms = _read_retry_after(headers)
+                if not _is_json(headers):
+                    return self.end()
+                self._body_bytes_left -= len(self._http.trailing_data[0])
+                return self._receive_body(excess)
             case _ if excess:
                 message = f"the response to the handshake is longer than {MAX_HEAD_BYTES} bytes"
                 return LinkFault(FaultKind.TOO_LARGE, message)
             case _:
                 return None
+
+    def end(self) -> Refusal | None:
+        """Return the response that refuses the handshake, of which nothing more is received or
+        awaited; `None` if there is no such response yet."""
+        if self._refusal_status is None:
+            return None
+        message = f"the handshake was answered with HTTP status {self._refusal_status}"
+        code = _read_error_code(bytes(self._body))
+        if code is not None:
+            message = f"{message}: {code}"
+        return Refusal(self._refusal_status, self._retry_after_ms, code, message)
+
+    def _receive_body(self, data: bytes) -> Refusal | None:
+        """Read the body of a refusal, up to its end or the limit."""
+        part, excess = data[: self._body_bytes_left], data[self._body_bytes_left :]
+        self._body_bytes_left -= len(part)
+        if part:
+            self._http.receive_data(part)
+        try:
+            while isinstance(event := self._http.next_event(), h11.Data):
+                self._body += event.data
+        except h11.RemoteProtocolError:
+            return self.end()
+        return None if event is h11.NEED_DATA and not excess else self.end()
 
     def _find_fault(self, response: h11.InformationalResponse) -> LinkFault | None:
         """Return what is wrong with a 101 response (RFC 6455, section 4.1, last list)."""
@@ -283,6 +330,39 @@ class ClientHandshake:
         return LinkFault(
             FaultKind.BROKEN_PROTOCOL, f"the response to the handshake is invalid: {reason}"
         )
+
+
+def _is_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(
+        name == b"content-type" and value.lower().startswith(b"application/json")
+        for name, value in headers
+    )
+
+
+def _read_retry_after(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """Return how long the server says to wait (ms), of `retry-after-ms` or `Retry-After`; `None` if
+    it does not say so in a number: a date would need a clock (RFC 9110, section 10.2.3)."""
+    values = dict(headers)
+    for name, unit_ms in ((b"retry-after-ms", 1), (b"retry-after", 1000)):
+        text = values.get(name, b"")
+        if _NUMBER.fullmatch(text):
+            return min(int(float(text) * unit_ms), MAX_RETRY_AFTER_MS)
+    return None
+
+
+def _read_error_code(body: bytes) -> str | None:
+    """Return the code, or else the type, of the error in a body of JSON as the Realtime server
+    sends it, `{"error": {"code": ...}}` (OpenAI API reference, "Error codes",
+    https://platform.openai.com/docs/guides/error-codes)."""
+    try:
+        content = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return None
+    match content:
+        case {"error": {"code": str(code)}} | {"error": {"type": str(code)}} if code:
+            return redact(code)
+        case _:
+            return None
 
 
 def _parse_tokens(value: str | None) -> list[str]:

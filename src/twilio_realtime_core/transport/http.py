@@ -5,16 +5,18 @@
 A byte stream carries one request, so a webhook and a media stream can share a port.
 """
 
+import re
 from collections.abc import Callable, Hashable, Mapping
 from enum import Enum, unique
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 
 import h11
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from ..errors import Fault, FaultKind, LocalProtocolError
 from ..machine.actions import Action, ByteAction, Notify, SendBytes, Shutdown
+from ..machine.arguments import BYTES, CALLABLE, NULL, check_instant, check_time, instance_of
 from ..machine.contract import MessageMachine
 from ..machine.timers import Timers, TransportTimer
 from ..machine.units import SECOND
@@ -23,28 +25,53 @@ from .stack import Stack
 from .websocket import LinkConfig
 
 __all__ = [
+    "ANSWER_TIMEOUT_NS",
     "MAX_BODY_BYTES",
+    "MAX_ENCODED_BODY_BYTES",
     "MAX_HEAD_BYTES",
     "REQUEST_TIMEOUT_NS",
     "HttpConnection",
     "HttpRequest",
     "HttpResponse",
     "RequestHandler",
+    "RequestRefused",
     "Upgrade",
 ]
 
 MAX_BODY_BYTES: Final = 64 * 1024
 """The longest body of a request. The form of a webhook has less than 4 KiB."""
 
+MAX_ENCODED_BODY_BYTES: Final = 2 * MAX_BODY_BYTES
+"""The longest body as it is transferred, with the sizes and extensions of its chunks and with its
+trailers (RFC 9112, section 7.1): as much again as the body itself."""
+
 REQUEST_TIMEOUT_NS: Final = 10 * SECOND
 """How long a whole request may take after its byte stream is open. Twilio sends it at once; a peer
 that takes longer occupies a connection for nothing."""
+
+ANSWER_TIMEOUT_NS: Final = 15 * SECOND
+"""How long an application may take to answer a request later. Twilio gives a webhook up after 15 s
+(Twilio, "Webhooks", connection overrides, read timeout)."""
 
 _BODY_TOO_LARGE: Final = (
     413,
     FaultKind.TOO_LARGE,
     f"the body of the request is longer than {MAX_BODY_BYTES} bytes",
 )
+_ENCODED_BODY_TOO_LARGE: Final = (
+    413,
+    FaultKind.TOO_LARGE,
+    f"the body of the request takes more than {MAX_ENCODED_BODY_BYTES} bytes to transfer",
+)
+_MAX_UNREAD_BYTES: Final = MAX_HEAD_BYTES + MAX_ENCODED_BODY_BYTES + 1
+"""More than h11 ever holds: its own limit depends on how the bytes are split, so the connection
+counts them itself."""
+
+_ABSOLUTE_TARGET: Final = re.compile(
+    r"(?i:https?)://(?P<authority>[^/?#@]+)(?P<target>(?:[/?][^#]*)?)"
+)
+"""A target in absolute form (RFC 9112, section 3.2.2)."""
+
 _TLS_HANDSHAKE: Final = b"\x16"  # the first byte of a ClientHello (RFC 8446, section 5.1)
 
 
@@ -60,14 +87,32 @@ class Upgrade:
     """The configurations of this link, and of those that the machine will open, by peer."""
 
 
-RequestHandler: TypeAlias = Callable[[HttpRequest], HttpResponse | Upgrade]
-"""A function of the application that answers a request."""
+@frozen
+class RequestRefused:
+    """The notification that a request was answered with a status of 300 or more.
+
+    `request` is `None` if its head was not complete or not valid. The first line of the body of
+    `response` says why.
+    """
+
+    peer: Hashable
+    request: HttpRequest | None
+    response: HttpResponse
+
+
+_ANSWER: Final = instance_of(HttpResponse, Upgrade) | NULL
+
+
+RequestHandler: TypeAlias = Callable[[HttpRequest], HttpResponse | Upgrade | None]
+"""A function of the application that answers a request; `None`: by `HttpConnection.answer`,
+later."""
 
 
 @unique
 class _State(Enum):
     NEW = "new"  # the byte stream is not connected yet
     READING = "reading"  # the request is incomplete
+    PENDING = "pending"  # the application answers the request later
     ANSWERED = "answered"  # by a response, or by an upgrade to a stack
 
 
@@ -77,7 +122,11 @@ class HttpConnection:
 
     `respond` is called once, with the whole request. It may return an `Upgrade` only if
     `HttpRequest.is_upgrade`, and only for the same peer; otherwise `LocalProtocolError` is raised.
-    An invalid request, such as an incomplete upgrade, is refused without calling it.
+    If it returns `None`, the application calls `answer` within `ANSWER_TIMEOUT_NS`.
+    An invalid request, such as an incomplete upgrade, is refused without calling it. Every refusal
+    is notified as `RequestRefused`; if the peer is at fault, a `Fault` follows. A target in
+    absolute form is reduced to its path and query, and its authority replaces the Host header.
+    Bytes of headers outside ASCII are decoded as ISO 8859-1 (RFC 9110, section 5.5).
     `random_bytes(n)` returns n unpredictable bytes, for the links that the machine opens.
     """
 
@@ -86,7 +135,9 @@ class HttpConnection:
     _random_bytes: Callable[[int], bytes] = field(alias="random_bytes")
     _http: h11.Connection = field(init=False)
     _head_bytes_left: int = field(default=MAX_HEAD_BYTES, init=False)
-    _head: h11.Request | None = field(default=None, init=False)
+    _encoded_body_bytes_left: int = field(default=MAX_ENCODED_BODY_BYTES, init=False)
+    _request: HttpRequest | None = field(default=None, init=False)
+    """The request so far, once its head is complete."""
     _body: bytearray = field(factory=bytearray, init=False)
     _timers: Timers[TransportTimer] = field(factory=lambda: Timers(TransportTimer), init=False)
     _now: int | None = field(default=None, init=False)
@@ -94,7 +145,9 @@ class HttpConnection:
     _stack: Stack | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
+        CALLABLE.check("respond", self._respond)
+        CALLABLE.check("random_bytes", self._random_bytes)
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_UNREAD_BYTES)
 
     @property
     def deadline(self) -> int | None:
@@ -106,6 +159,7 @@ class HttpConnection:
         if self._now is not None:
             msg = "the connection has been started already"
             raise LocalProtocolError(msg)
+        check_instant(now)
         self._now = now
         return []
 
@@ -119,19 +173,21 @@ class HttpConnection:
         self._timers.set(TransportTimer.HTTP_REQUEST, now + REQUEST_TIMEOUT_NS)
         return []
 
+    def headers_resolved(self, peer: Hashable, headers: object, now: int) -> list[ByteAction]:
+        """The headers of a link that the machine opens were returned (`HeaderResolver`)."""
+        return self._require_stack().headers_resolved(peer, headers, now)
+
     def connect_failed(self, peer: Hashable, reason: str, now: int) -> list[ByteAction]:
         """A byte stream that the machine requested could not be opened."""
-        if self._stack:
-            return self._stack.connect_failed(peer, reason, now)
-        msg = "no byte stream was requested"
-        raise LocalProtocolError(msg)
+        return self._require_stack().connect_failed(peer, reason, now)
 
     def receive_bytes(self, peer: Hashable, data: bytes, now: int) -> list[ByteAction]:
         """Bytes were received, split anywhere."""
         if self._stack:
             return self._stack.receive_bytes(peer, data, now)
-        self._begin_input(peer, now, _State.READING, _State.ANSWERED)
-        if self._state is _State.ANSWERED or not data:
+        BYTES.check("data", data)
+        self._begin_input(peer, now, _State.READING, _State.PENDING, _State.ANSWERED)
+        if self._state is not _State.READING or not data:
             return []
         if self._head_bytes_left == MAX_HEAD_BYTES and data.startswith(_TLS_HANDSHAKE):
             message = "a TLS handshake was received on a port without TLS"
@@ -146,8 +202,8 @@ class HttpConnection:
         """The peer will send no more bytes."""
         if self._stack:
             return self._stack.receive_eof(peer, now)
-        self._begin_input(peer, now, _State.READING, _State.ANSWERED)
-        if self._state is _State.ANSWERED:
+        self._begin_input(peer, now, _State.READING, _State.PENDING, _State.ANSWERED)
+        if self._state is not _State.READING:  # the peer may read an answer all the same
             return []
         if self._head_bytes_left == MAX_HEAD_BYTES:  # no byte was received: it was a port check
             self._mark_answered()
@@ -162,7 +218,19 @@ class HttpConnection:
         self._begin_input(self._peer, now, *_State)
         if not self._timers.expire(now):
             return []
+        if self._state is _State.PENDING:
+            message = "the application did not answer the request in time"
+            return self._refuse(503, FaultKind.TIMED_OUT, message)
         return self._refuse(408, FaultKind.TIMED_OUT, "the request was not complete in time")
+
+    def answer(self, response: HttpResponse, now: int) -> list[ByteAction]:
+        """Answer the request for which `respond` has returned `None`. It does nothing if the
+        request was answered before, since the answer may have come too late.
+
+        Raises `LocalProtocolError` if there is no such request.
+        """
+        self._begin_input(self._peer, now, _State.PENDING, _State.ANSWERED)
+        return self._send_response(response) if self._state is _State.PENDING else []
 
     def perform(self, actions: list[Action], now: int) -> list[ByteAction]:
         """Carry out actions that the machine has returned to another caller (see `Stack.perform`).
@@ -179,69 +247,75 @@ class HttpConnection:
 
         Raises `LocalProtocolError`, before anything has changed, if it is not possible now.
         """
-        if self._now is None or now < self._now:
-            msg = (
-                "the connection is not started yet" if self._now is None else "time runs backwards"
-            )
-            raise LocalProtocolError(msg)
+        check_time(now, self._now)
         if peer != self._peer or self._state not in states:
             msg = f"{peer} has no byte stream for which this is possible now"
             raise LocalProtocolError(msg)
         self._now = now
 
     def _parse(self, data: bytes, now: int) -> list[ByteAction]:
-        # Until the head is complete, h11 gets no more bytes than a head may have, since its own
-        # limit depends on how the bytes are split.
-        limit = len(data) if self._head else self._head_bytes_left
-        part, excess = data[:limit], data[limit:]
+        """Parse as many bytes as the limits of head and body allow, however the bytes are split."""
+        if self._request is not None:
+            return self._parse_body(data, now)
+        part, excess = data[: self._head_bytes_left], data[self._head_bytes_left :]
         self._head_bytes_left -= len(part)
         if part:  # h11 takes no bytes for the end of the stream
             self._http.receive_data(part)
+        head = self._http.next_event()
+        if not isinstance(head, h11.Request):
+            if not excess:
+                return []
+            message = f"the head of the request is longer than {MAX_HEAD_BYTES} bytes"
+            return self._refuse(431, FaultKind.TOO_LARGE, message)
+        self._request = _read_head(head)
+        fault = _find_fault(head)
+        if fault:
+            return self._refuse(*fault)
+        # What h11 holds behind the head belongs to the body, or to frames after an upgrade.
+        self._encoded_body_bytes_left -= len(self._http.trailing_data[0])
+        return self._parse_body(excess, now)
+
+    def _parse_body(self, data: bytes, now: int) -> list[ByteAction]:
+        limit = self._encoded_body_bytes_left
+        part, excess = data[:limit], data[limit:]
+        self._encoded_body_bytes_left -= len(part)
+        if part:
+            self._http.receive_data(part)
         while True:
             match self._http.next_event():
-                case h11.Request() as head:
-                    self._head = head
-                    if excess:
-                        self._http.receive_data(excess)
-                    fault = _find_fault(head)
-                    if fault:
-                        return self._refuse(*fault)
                 case h11.Data(data=piece):
                     self._body += piece
                     if len(self._body) > MAX_BODY_BYTES:
                         return self._refuse(*_BODY_TOO_LARGE)
-                case h11.EndOfMessage() if self._head:
-                    return self._handle_request(self._head, now)
+                case h11.EndOfMessage() if self._request is not None:
+                    return self._handle_request(self._request, excess, now)
                 case _:
-                    return self._await_rest(excess)
+                    if excess:
+                        return self._refuse(*_ENCODED_BODY_TOO_LARGE)
+                    return self._allow_body()
 
-    def _await_rest(self, excess: bytes) -> list[ByteAction]:
-        """Wait for the rest of the request, and send `100 Continue` if the peer waits for it."""
-        if excess and self._head is None:
-            message = f"the head of the request is longer than {MAX_HEAD_BYTES} bytes"
-            return self._refuse(431, FaultKind.TOO_LARGE, message)
+    def _allow_body(self) -> list[ByteAction]:
+        """Send `100 Continue` if the peer waits for it before it sends the body."""
         if self._http.they_are_waiting_for_100_continue:
             data = self._http.send(h11.InformationalResponse(status_code=100, headers=[]))
             return [SendBytes(self._peer, data)]
         return []
 
-    def _handle_request(self, head: h11.Request, now: int) -> list[ByteAction]:
-        request = HttpRequest(
-            method=head.method.decode(),
-            target=head.target.decode(),
-            headers=tuple((name.decode(), value.decode()) for name, value in head.headers),
-            body=bytes(self._body),
-        )
+    def _handle_request(self, head: HttpRequest, excess: bytes, now: int) -> list[ByteAction]:
+        """Answer the whole request; `excess` follows what h11 holds."""
+        request = self._request = evolve(head, body=bytes(self._body))
         if request.is_upgrade and (refusal := find_upgrade_refusal(request)):
             reason = refusal.body.decode().strip()
             message = f"an invalid request for a WebSocket was refused: {reason}"
-            return [
-                Notify(Fault(self._peer, FaultKind.BROKEN_PROTOCOL, message)),
-                *self._send_response(refusal),
-            ]
-        frames = self._http.trailing_data[0]
+            return self._send_response(refusal, FaultKind.BROKEN_PROTOCOL, message)
+        frames = self._http.trailing_data[0] + excess
         self._mark_answered()  # before `respond`, so that it is not called twice, even if it raises
         answer = self._respond(request)
+        _ANSWER.check("the answer of respond()", answer)
+        if answer is None:
+            self._state = _State.PENDING
+            self._timers.set(TransportTimer.HTTP_REQUEST, now + ANSWER_TIMEOUT_NS)
+            return []
         if isinstance(answer, HttpResponse):
             return self._send_response(answer)
         if not request.is_upgrade or answer.peer != self._peer:
@@ -255,8 +329,13 @@ class HttpConnection:
         return actions + self._stack.receive_bytes(self._peer, frames, now)
 
     def _refuse(self, status: int, kind: FaultKind, message: str) -> list[ByteAction]:
-        response = HttpResponse(status, f"{message}\n".encode())
-        return [Notify(Fault(self._peer, kind, message)), *self._send_response(response)]
+        return self._send_response(HttpResponse(status, f"{message}\n".encode()), kind, message)
+
+    def _require_stack(self) -> Stack:
+        if self._stack is None:
+            msg = "no byte stream was requested"
+            raise LocalProtocolError(msg)
+        return self._stack
 
     def _abort(self, kind: FaultKind, message: str) -> list[ByteAction]:
         self._mark_answered()
@@ -266,16 +345,24 @@ class HttpConnection:
         self._state = _State.ANSWERED
         self._timers.stop_all()
 
-    def _send_response(self, response: HttpResponse) -> list[ByteAction]:
-        """Send the response, then close: there is no second request on this byte stream."""
+    def _send_response(
+        self, response: HttpResponse, fault_kind: FaultKind | None = None, message: str = ""
+    ) -> list[ByteAction]:
+        """Send the response, then close: there is no second request on this byte stream. With a
+        `fault_kind`, the peer is at fault."""
         self._mark_answered()
+        notified: list[ByteAction] = []
+        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+            notified.append(Notify(RequestRefused(self._peer, self._request, response)))
+        if fault_kind is not None:
+            notified.append(Notify(Fault(self._peer, fault_kind, message)))
         headers = [("Connection", "close"), *response.headers]
         if response.status != HTTPStatus.NO_CONTENT:  # RFC 9110, section 8.6
             headers += [
                 ("Content-Type", response.content_type),
                 ("Content-Length", str(len(response.body))),
             ]
-        head_only = self._head is not None and self._head.method == b"HEAD"
+        head_only = self._request is not None and self._request.method == "HEAD"
         try:
             data = self._http.send(
                 h11.Response(
@@ -290,7 +377,20 @@ class HttpConnection:
         except (h11.LocalProtocolError, UnicodeEncodeError):
             msg = "the response has a status, a header or a body that HTTP does not allow"
             raise LocalProtocolError(msg) from None
-        return [SendBytes(self._peer, data), Shutdown(self._peer)]
+        return [*notified, SendBytes(self._peer, data), Shutdown(self._peer)]
+
+
+def _read_head(head: h11.Request) -> HttpRequest:
+    """Return the request without its body; a target in absolute form is made relative."""
+    target = head.target.decode("ascii")
+    headers = [(name.decode("ascii"), value.decode("latin-1")) for name, value in head.headers]
+    absolute = _ABSOLUTE_TARGET.fullmatch(target)
+    if absolute is not None:
+        path = absolute["target"]
+        target = path if path.startswith("/") else f"/{path}"
+        headers = [each for each in headers if each[0] != "host"]
+        headers.insert(0, ("host", absolute["authority"]))
+    return HttpRequest(head.method.decode("ascii"), target, tuple(headers))
 
 
 def _find_fault(head: h11.Request) -> tuple[int, FaultKind, str] | None:
@@ -299,8 +399,6 @@ def _find_fault(head: h11.Request) -> tuple[int, FaultKind, str] | None:
         return 505, FaultKind.BROKEN_PROTOCOL, "only HTTP/1.1 is supported"
     if head.method == b"CONNECT":  # its response cannot have a body (RFC 9110, section 9.3.6)
         return 501, FaultKind.BROKEN_PROTOCOL, "this server is not a proxy"
-    if not all(value.isascii() for _, value in head.headers):
-        return 400, FaultKind.BROKEN_PROTOCOL, "a header of the request is not ASCII"
     for name, value in head.headers:
         if name == b"content-length" and int(value) > MAX_BODY_BYTES:
             return _BODY_TOO_LARGE

@@ -6,7 +6,7 @@ It does not know who the peers are, nor what the messages mean.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from attrs import define, field
 
@@ -22,19 +22,32 @@ from ..machine.actions import (
     SendBytes,
     SendPing,
     Shutdown,
+    kind_of,
+)
+from ..machine.arguments import (
+    BYTES,
+    CALLABLE,
+    MAPPING,
+    TEXT,
+    check_instant,
+    check_time,
+    instance_of,
 )
 from ..machine.contract import MessageMachine
 from .handshake import HttpRequest, parse_url
-from .websocket import Link, LinkConfig, LinkEvent, LinkFault, LinkOpened, LinkPong
+from .websocket import Link, LinkClosed, LinkConfig, LinkEvent, LinkFault, LinkOpened, LinkPong
 
 __all__ = ["Stack"]
+
+_LINK_CONFIG: Final = instance_of(LinkConfig)
 
 
 @define(eq=False, repr=False)
 class Stack:
     """A `ByteMachine` that runs a `MessageMachine` over WebSocket links.
 
-    `link_configs` has a `LinkConfig` for every peer that the machine may open, or that is accepted.
+    `link_configs` has a `LinkConfig` for every kind of peer (`kind_of`) that the machine may open,
+    or that is accepted.
     `accepted_requests` has the upgrade requests of byte streams that are open already: `start`
     accepts them, and `connected` must not be called for them. (An `HttpConnection` makes such a
     stack.) `random_bytes(n)` returns n unpredictable bytes.
@@ -54,9 +67,16 @@ class Stack:
         factory=dict[Any, HttpRequest], alias="accepted_requests"
     )
     _links: dict[Hashable, Link] = field(factory=dict[Hashable, Link], init=False)
+    _ended_links: dict[Hashable, Link] = field(factory=dict[Hashable, Link], init=False)
+    """The links that are closed; they ignore what still comes for them."""
     _now: int | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
+        MAPPING.check("link_configs", self._link_configs)
+        for peer, config in self._link_configs.items():
+            _LINK_CONFIG.check(f"link_configs[{peer!r}]", config)
+        CALLABLE.check("random_bytes", self._random_bytes)
+        MAPPING.check("accepted_requests", self._accepted_requests)
         for peer, request in self._accepted_requests.items():
             self._links[peer] = Link.server(request, self._require_config(peer))
 
@@ -65,7 +85,7 @@ class Stack:
         """The instant by which to call `handle_timeout` (ns); `None`: it need not be called."""
         earliest = self._machine.deadline
         for link in self._links.values():
-            deadline = link.deadline
+            deadline = link.timers.deadline
             if deadline is not None and (earliest is None or deadline < earliest):
                 earliest = deadline
         return earliest
@@ -75,11 +95,12 @@ class Stack:
         if self._now is not None:
             msg = "the stack has been started already"
             raise LocalProtocolError(msg)
+        check_instant(now)
         self._now = now
         out: list[ByteAction] = []
         self._perform_all(self._machine.start(now), now, out)
         for peer in self._accepted_requests:
-            self._forward_events(peer, self._links[peer].connected(now), now, out)
+            self._forward_events(peer, self._require_link(peer).connected(now), now, out)
         return out
 
     def connected(self, peer: Hashable, now: int) -> list[ByteAction]:
@@ -87,15 +108,27 @@ class Stack:
         link = self._begin_input(peer, now, is_connecting=True)
         return self._forward_events(peer, link.connected(now), now, [])
 
+    def headers_resolved(self, peer: Hashable, headers: object, now: int) -> list[ByteAction]:
+        """The function in `LinkConfig.headers` of `peer` has returned its headers
+        (`HeaderResolver`)."""
+        link = self._begin_input(peer, now, is_connecting=True)
+        return self._forward_events(peer, link.headers_resolved(headers), now, [])
+
     def connect_failed(self, peer: Hashable, reason: str, now: int) -> list[ByteAction]:
         """The byte stream that `Connect` requested could not be opened; `reason` is for people."""
+        TEXT.check("reason", reason)
         link = self._begin_input(peer, now, is_connecting=True)
         return self._forward_events(peer, link.connect_failed(reason), now, [])
 
     def receive_bytes(self, peer: Hashable, data: bytes, now: int) -> list[ByteAction]:
         """Bytes were received, split anywhere."""
+        if type(data) is not bytes:
+            BYTES.check("data", data)
         link = self._begin_input(peer, now, is_connecting=False)
-        return self._forward_events(peer, link.receive_bytes(data, now), now, [])
+        out: list[ByteAction] = []
+        for event in link.receive_bytes(data, now):
+            self._perform_all(self._forward_event(peer, event, now, out), now, out)
+        return out
 
     def receive_eof(self, peer: Hashable, now: int) -> list[ByteAction]:
         """The peer will send no more bytes: it closed its side, or the stream was lost."""
@@ -110,7 +143,8 @@ class Stack:
         # The loop runs again only if handling a time-out has set another that is already due.
         while (deadline := self.deadline) is not None and deadline <= now:
             for peer, link in list(self._links.items()):
-                if link.deadline is not None and link.deadline <= now:
+                deadline = link.timers.deadline
+                if deadline is not None and deadline <= now:
                     self._forward_events(peer, link.handle_timeout(now), now, out)
             self._perform_all(self._machine.handle_timeout(now), now, out)
         return out
@@ -125,18 +159,17 @@ class Stack:
         return out
 
     def _check_time(self, now: int) -> None:
-        if self._now is None or now < self._now:
-            msg = "the stack is not started yet" if self._now is None else "time runs backwards"
-            raise LocalProtocolError(msg)
+        if type(now) is not int or self._now is None or now < self._now:
+            check_time(now, self._now)
 
     def _begin_input(self, peer: Hashable, now: int, *, is_connecting: bool) -> Link:
         """Check an input from the driver and note its time; return the link of the peer.
 
         Raises `LocalProtocolError`, before anything has changed, if the peer has no such link.
         """
-        if self._now is None or now < self._now:
-            self._check_time(now)
-        link = self._links.get(peer)
+        if type(now) is not int or self._now is None or now < self._now:
+            check_time(now, self._now)
+        link = self._links.get(peer) or self._ended_links.get(peer)
         if link is None or (link.is_connecting is not is_connecting and not link.is_closed):
             what = "to be connected" if is_connecting else "that is connected"
             msg = f"{peer} has no byte stream {what}"
@@ -163,22 +196,30 @@ class Stack:
                 out.append(SendBytes(peer, event))
                 return []
             case LinkFault():
-                out.append(Notify(Fault(peer, event.kind, event.message, event.code)))
+                out.append(Notify(Fault(kind_of(peer), event.kind, event.message, event.code)))
                 return []
             case LinkOpened():
                 return self._machine.opened(peer, now)
             case LinkPong():
                 return self._machine.pong(peer, event.payload, now)
-            case _:
-                out.append(Shutdown(peer))
+            case LinkClosed():
+                self._end_link(peer, out)
                 return self._machine.closed(peer, event.code, event.reason, now)
+            case _:  # LinkRefused
+                self._end_link(peer, out)
+                return self._machine.refused(peer, event.refusal, now)
+
+    def _end_link(self, peer: Hashable, out: list[ByteAction]) -> None:
+        self._ended_links[peer] = self._links.pop(peer)
+        out.append(Shutdown(peer))
 
     def _perform_all(self, actions: list[Action], now: int, out: list[ByteAction]) -> None:
         """Perform actions in order, then the actions that the machine returns in response."""
         further_actions: list[Action] = []
         for action in actions:
             if isinstance(action, Send):
-                data = self._require_link(action.peer).send_text(action.message.encode())
+                link = self._links.get(action.peer) or self._require_link(action.peer)
+                data = link.send_text(action.message.encode())
                 if data:
                     out.append(SendBytes(action.peer, data))
             else:
@@ -209,24 +250,28 @@ class Stack:
                 ]
         return []
 
+    def _find_link(self, peer: Hashable) -> Link | None:
+        return self._links.get(peer) or self._ended_links.get(peer)
+
     def _require_link(self, peer: Hashable) -> Link:
-        link = self._links.get(peer)
+        link = self._find_link(peer)
         if link is None:
             msg = f"the machine has not opened a link to {peer}"
             raise LocalProtocolError(msg)
         return link
 
     def _open_link(self, peer: Hashable, url: str, now: int) -> Connect:
-        if peer in self._links:
+        if self._find_link(peer) is not None:
             msg = f"{peer} already has, or had, a link"
             raise LocalProtocolError(msg)
         config = self._require_config(peer)
         address = parse_url(url)
         self._links[peer] = Link.client(url, config, now, self._random_bytes)
-        return Connect(peer, address.host, address.port, address.tls)
+        source = config.headers if callable(config.headers) else None
+        return Connect(peer, address.host, address.port, address.tls, source)
 
     def _require_config(self, peer: Hashable) -> LinkConfig:
-        config = self._link_configs.get(peer)
+        config = self._link_configs.get(kind_of(peer))
         if config is None:
             msg = f"there is no LinkConfig for {peer}"
             raise LocalProtocolError(msg)

@@ -6,24 +6,28 @@ it does not know which peer it belongs to, nor what the messages mean.
 
 from collections.abc import Callable, Generator, Iterator
 from enum import Enum, unique
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
-from attrs import Attribute, define, field, frozen
+from attrs import define, field, frozen
 from wsproto.frame_protocol import Frame, Opcode
 
 from ..errors import FaultKind, LocalProtocolError
-from ..machine.actions import ABNORMAL_CLOSURE
+from ..machine.actions import ABNORMAL_CLOSURE, Refusal
+from ..machine.arguments import MIN_TIMEOUT_MS, NULL, integer, milliseconds
 from ..machine.timers import Timers, TransportTimer
 from ..machine.units import MS
 from .frames import (
     BAD_TEXT,
     CLOSE,
+    MASK_BYTES,
     MAX_CONTROL_BYTES,
+    MAX_OTHER_FRAMES,
     PING,
     PONG,
     PROTOCOL_ERROR,
     TEXT,
     TOO_LARGE,
+    TOO_MANY,
     FrameDecoder,
     FrameError,
     encode_close,
@@ -34,46 +38,54 @@ from .handshake import (
     HandshakeComplete,
     HttpRequest,
     LinkFault,
-    check_request_headers,
+    ServerAddress,
     encode_upgrade_response,
     parse_url,
 )
+from .headers import HeaderSource, check_headers, read_headers
 
-__all__ = ["Link", "LinkClosed", "LinkConfig", "LinkEvent", "LinkFault", "LinkOpened", "LinkPong"]
+__all__ = [
+    "Link",
+    "LinkClosed",
+    "LinkConfig",
+    "LinkEvent",
+    "LinkFault",
+    "LinkOpened",
+    "LinkPong",
+    "LinkRefused",
+]
 
 
-def _check_positive(_: object, attribute: "Attribute[Any]", value: int | None) -> None:
-    if value is not None and value <= 0:
-        msg = f"LinkConfig.{attribute.name} must be more than 0, not {value}"
-        raise LocalProtocolError(msg)
-
-
-def _check_headers(_: object, __: object, headers: tuple[tuple[str, str], ...]) -> None:
-    check_request_headers(headers)
+_TIMEOUT: Final = milliseconds(MIN_TIMEOUT_MS)
 
 
 @frozen(kw_only=True)
 class LinkConfig:
     """Limits and time-outs of a link.
 
-    Raises `LocalProtocolError` for a number below 1, and for a header that HTTP does not allow or
-    that the handshake sets.
+    Raises `LocalProtocolError` for a field of the wrong type, for a limit below 1, for a time-out
+    below 100 ms, and for a header that HTTP does not allow or that the handshake sets.
     """
 
-    max_message_bytes: int = field(validator=_check_positive)
+    max_message_bytes: int = field(validator=integer(1, 2**31 - 1))
     """The longest message that is accepted from the peer, over all of its fragments."""
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False, validator=_check_headers)
-    """Headers that are added to a client's request. They may contain a key, so they are not in the
-    `repr`."""
-    handshake_timeout_ms: int = field(default=10_000, validator=_check_positive)
+    headers: tuple[tuple[str, str], ...] | HeaderSource = field(
+        default=(), repr=False, validator=check_headers
+    )
+    """Headers that are added to a client's request, or a function that returns them: the driver
+    calls it for each connection, since a token expires. They may contain a key, so they are not in
+    the `repr`."""
+    handshake_timeout_ms: int = field(default=10_000, validator=_TIMEOUT)
     """How long a link may take to be open: name look-up, TCP, TLS and HTTP take a few round trips,
-    and no caller waits longer in silence."""
-    ping_interval_ms: int | None = field(default=20_000, validator=_check_positive)
+    and no caller waits longer in silence. The function that returns the headers has this time
+    too."""
+    ping_interval_ms: int | None = field(default=20_000, validator=_TIMEOUT | NULL)
     """The time from a pong to the next ping that keeps the link alive: well below the 60 s after
     which common proxies drop a silent connection. `None`: no such pings are sent."""
-    pong_timeout_ms: int = field(default=20_000, validator=_check_positive)
-    """How long a pong may take: longer than any stall that a call survives."""
-    close_timeout_ms: int = field(default=2_000, validator=_check_positive)
+    pong_timeout_ms: int = field(default=20_000, validator=_TIMEOUT)
+    """How long a pong may take, while no message is received either: longer than any stall that a
+    call survives. A peer that sends messages lives, whether it answers pings or not."""
+    close_timeout_ms: int = field(default=2_000, validator=_TIMEOUT)
     """How long the answer to a close frame may take: a round trip, and one lost segment, which is
     retransmitted after 1 s (RFC 6298, section 2). Nothing useful is received in this time."""
 
@@ -91,6 +103,14 @@ class LinkPong:
 
 
 @frozen
+class LinkRefused:
+    """The server has refused the handshake, and the byte stream must be shut down. It is the last
+    event of a link."""
+
+    refusal: Refusal
+
+
+@frozen
 class LinkClosed:
     """The link is closed, and its byte stream must be shut down. It is the last event of a link.
 
@@ -102,7 +122,7 @@ class LinkClosed:
     reason: str
 
 
-LinkEvent: TypeAlias = str | bytes | LinkOpened | LinkPong | LinkFault | LinkClosed
+LinkEvent: TypeAlias = str | bytes | LinkOpened | LinkPong | LinkFault | LinkRefused | LinkClosed
 """The outputs of a link: a `str` is a received text message, `bytes` must be written to the byte
 stream."""
 
@@ -125,11 +145,16 @@ _SENDABLE_CODES: Final = frozenset((1000, 1001, 1002, 1003, *range(1007, 1015), 
 https://www.iana.org/assignments/websocket)."""
 _KEEPALIVE_PAYLOAD: Final = b"keepalive"
 """The payload of pings that the link sends by itself, by which their pongs are recognised."""
+_OTHER_FRAME_NS: Final = 10 * MS
+"""The time in which a peer may send one more of the frames that `MAX_OTHER_FRAMES` limits: a
+hundred a second."""
 _FRAME_FAULTS: Final = {
     PROTOCOL_ERROR: (FaultKind.BROKEN_PROTOCOL, "a frame that violates the WebSocket protocol"),
     BAD_TEXT: (FaultKind.BROKEN_PROTOCOL, "a text message that is not UTF-8"),
     TOO_LARGE: (FaultKind.TOO_LARGE, "a message that is longer than the limit"),
+    TOO_MANY: (FaultKind.TOO_MANY, "too many fragments, small messages, pings or pongs"),
 }
+_HEADERS_ARE_LATE: Final = "the function of the headers has not returned in time"
 _TIMEOUT_MESSAGES: Final = {
     TransportTimer.HANDSHAKE: "the link was not open in time",
     TransportTimer.PONG: "a ping was not answered in time",
@@ -148,11 +173,17 @@ class Link:
     _config: LinkConfig
     _handshake_bytes: bytes  # the request of a client, or the response of a server
     _handshake: ClientHandshake | None
+    _address: ServerAddress | None  # what a client dials, as long as its headers are missing
     # Clients mask what they send, servers do not (RFC 6455, section 5.1).
     _random_bytes: Callable[[int], bytes] | None
     _decoder: FrameDecoder
-    _timers: Timers[TransportTimer] = field(factory=lambda: Timers(TransportTimer), init=False)
+    timers: Timers[TransportTimer] = field(factory=lambda: Timers(TransportTimer), init=False)
+    """The timers of the link, whose `deadline` is read after each step."""
     _state: _State = field(default=_State.CONNECTING, init=False)
+    _received_at_ns: int = field(default=0, init=False)
+    """When the last text message was received; 0: none was."""
+    _frames_allowed_ns: int = field(default=0, init=False)
+    """The time up to which small frames were allowed."""
 
     @classmethod
     def client(
@@ -166,10 +197,13 @@ class Link:
 
         Raises `LocalProtocolError` for an invalid URL.
         """
-        handshake = ClientHandshake(parse_url(url), config.headers, random_bytes)
+        address, source = parse_url(url), config.headers
+        headers = () if callable(source) else source
+        handshake = ClientHandshake(address, headers, random_bytes)
         decoder = FrameDecoder(is_masked=False, max_message_bytes=config.max_message_bytes)
-        link = cls(config, handshake.request, handshake, random_bytes, decoder)
-        link._timers.set(TransportTimer.HANDSHAKE, now + config.handshake_timeout_ms * MS)
+        awaiting = address if callable(source) else None
+        link = cls(config, handshake.request, handshake, awaiting, random_bytes, decoder)
+        link.timers.set(TransportTimer.HANDSHAKE, now + config.handshake_timeout_ms * MS)
         return link
 
     @classmethod
@@ -179,12 +213,12 @@ class Link:
         Raises `LocalProtocolError` if the request cannot be accepted.
         """
         decoder = FrameDecoder(is_masked=True, max_message_bytes=config.max_message_bytes)
-        return cls(config, encode_upgrade_response(request), None, None, decoder)
+        return cls(config, encode_upgrade_response(request), None, None, None, decoder)
 
     @property
     def deadline(self) -> int | None:
         """The instant by which to call `handle_timeout` (ns); `None`: it need not be called."""
-        return self._timers.deadline
+        return self.timers.deadline
 
     @property
     def is_connecting(self) -> bool:
@@ -193,16 +227,19 @@ class Link:
 
     @property
     def is_closed(self) -> bool:
-        """Whether `LinkClosed` was returned."""
+        """Whether `LinkRefused` or `LinkClosed` was returned."""
         return self._state is _State.CLOSED
 
     def connected(self, now: int) -> list[LinkEvent]:
         """The byte stream is open: a client sends its request, a server its response. Nothing
         happens if the link was closed before.
 
-        Raises `LocalProtocolError` if it is connected already.
+        Raises `LocalProtocolError` if it is connected already, and if its headers are missing.
         """
         match self._state:
+            case _State.CONNECTING if self._address is not None:
+                msg = "the headers are missing: call headers_resolved before"
+                raise LocalProtocolError(msg)
             case _State.CONNECTING if self._handshake is None:
                 return [self._handshake_bytes, self._enter_open(now)]
             case _State.CONNECTING:
@@ -213,6 +250,26 @@ class Link:
             case _:
                 msg = "the link is connected already"
                 raise LocalProtocolError(msg)
+
+    def headers_resolved(self, headers: object) -> list[LinkEvent]:
+        """The function in `LinkConfig.headers` has returned `headers`. The link is closed if they
+        cannot be sent.
+
+        Raises `LocalProtocolError` if no headers are missing.
+        """
+        if self._state is _State.CLOSED:
+            return []
+        if self._address is None or self._random_bytes is None:
+            msg = "no headers are missing"
+            raise LocalProtocolError(msg)
+        try:
+            self._handshake = ClientHandshake(
+                self._address, read_headers(headers), self._random_bytes
+            )
+        except LocalProtocolError as error:
+            return self.connect_failed(str(error))
+        self._handshake_bytes, self._address = self._handshake.request, None
+        return []
 
     def connect_failed(self, reason: str) -> list[LinkEvent]:
         """The byte stream could not be opened; `reason` is for people."""
@@ -232,10 +289,15 @@ class Link:
         """
         if self._state is not _OPEN:
             data = yield from self._receive_while_not_open(data, now)
+        if self._decoder.other_frames_left == MAX_OTHER_FRAMES:
+            self._frames_allowed_ns = now
+        else:
+            self._allow_other_frames(now)
         for received in self._decoder.receive(data):
             if not isinstance(received, str):
                 yield from self._on_frame(received, now)
             elif self._state is _OPEN:
+                self._received_at_ns = now
                 yield received
 
     def receive_eof(self) -> list[LinkEvent]:
@@ -247,7 +309,8 @@ class Link:
                 return []
             case _:
                 message = "the peer closed the connection during the handshake"
-                return self._enter_closed(LinkFault(FaultKind.REFUSED, message))
+                refusal = self._handshake.end() if self._handshake is not None else None
+                return self._end_handshake(refusal or LinkFault(FaultKind.REFUSED, message))
 
     def send_text(self, text: str) -> bytes:
         """Return the bytes that send a text message; none if the link is closing or closed, which
@@ -259,10 +322,11 @@ class Link:
             self._check_was_open()
             return b""
         try:
-            return self._encode_frame(TEXT, text.encode())
+            payload = text.encode()
         except UnicodeEncodeError:
             msg = "the text has a lone surrogate, which UTF-8 cannot encode"
             raise LocalProtocolError(msg) from None
+        return encode_frame(TEXT, payload, self._random_bytes and self._random_bytes(MASK_BYTES))
 
     def send_ping(self, payload: bytes) -> bytes:
         """Return the bytes that send a ping; none if the link is closing or closed.
@@ -291,8 +355,8 @@ class Link:
         match self._state:
             case _State.OPEN:
                 self._state = _State.CLOSING
-                self._timers.stop_all()
-                self._timers.set(TransportTimer.CLOSE, now + self._config.close_timeout_ms * MS)
+                self.timers.stop_all()
+                self.timers.set(TransportTimer.CLOSE, now + self._config.close_timeout_ms * MS)
                 return [self._encode_frame(CLOSE, encode_close(code, reason))]
             case _State.CLOSING | _State.CLOSED:
                 return []
@@ -302,14 +366,25 @@ class Link:
     def handle_timeout(self, now: int) -> list[LinkEvent]:
         """The deadline may have been reached."""
         events: list[LinkEvent] = []
-        for timer in self._timers.expire(now):
-            if timer is TransportTimer.KEEPALIVE:
-                self._timers.set(TransportTimer.PONG, now + self._config.pong_timeout_ms * MS)
+        for timer in self.timers.expire(now):
+            timeout_ns = self._config.pong_timeout_ms * MS
+            is_alive = bool(self._received_at_ns) and now < self._received_at_ns + timeout_ns
+            if timer is TransportTimer.KEEPALIVE or (timer is TransportTimer.PONG and is_alive):
+                self.timers.set(TransportTimer.PONG, now + timeout_ns)
                 events.append(self._encode_frame(PING, _KEEPALIVE_PAYLOAD))
             else:
-                fault = LinkFault(FaultKind.TIMED_OUT, _TIMEOUT_MESSAGES[timer])
-                events += self._enter_closed(fault)
+                refusal = self._handshake.end() if self._handshake is not None else None
+                message = _HEADERS_ARE_LATE if self._address else _TIMEOUT_MESSAGES[timer]
+                fault = LinkFault(FaultKind.TIMED_OUT, message)
+                events += self._end_handshake(refusal or fault)
         return events
+
+    def _allow_other_frames(self, now: int) -> None:
+        """Allow as many small frames as time has passed since the last were received."""
+        decoder = self._decoder
+        earned = (now - self._frames_allowed_ns) // _OTHER_FRAME_NS
+        decoder.other_frames_left = min(MAX_OTHER_FRAMES, decoder.other_frames_left + earned)
+        self._frames_allowed_ns += earned * _OTHER_FRAME_NS
 
     def _receive_while_not_open(self, data: bytes, now: int) -> Generator[LinkEvent, None, bytes]:
         """Use `data` for the handshake; return the part of it that is frames."""
@@ -319,7 +394,7 @@ class Link:
                 yield self._enter_open(now)
                 return result.trailing_data
             if result is not None:
-                yield from self._enter_closed(result)
+                yield from self._end_handshake(result)
             return b""
         if self._state is _CONNECTING:
             msg = "bytes were received before the byte stream was connected"
@@ -328,13 +403,13 @@ class Link:
 
     def _enter_open(self, now: int) -> LinkOpened:
         self._state = _State.OPEN
-        self._timers.stop_all()
+        self.timers.stop_all()
         self._schedule_keepalive(now)
         return LinkOpened()
 
     def _schedule_keepalive(self, now: int) -> None:
         if self._config.ping_interval_ms is not None:
-            self._timers.set(TransportTimer.KEEPALIVE, now + self._config.ping_interval_ms * MS)
+            self.timers.set(TransportTimer.KEEPALIVE, now + self._config.ping_interval_ms * MS)
 
     def _on_frame(self, received: Frame | FrameError, now: int) -> list[LinkEvent]:
         is_open = self._state is _OPEN
@@ -359,17 +434,25 @@ class Link:
             case (Opcode.PONG, bytes(payload), _, _) if payload != _KEEPALIVE_PAYLOAD:
                 return [LinkPong(payload)]
             case (Opcode.PONG, _, _, _):
-                self._timers.stop_all()
+                self.timers.stop_all()
                 self._schedule_keepalive(now)
                 return []
             case _:
                 return [LinkFault(FaultKind.BINARY_MESSAGE, "a binary message was ignored")]
 
+    def _end_handshake(self, result: Refusal | LinkFault) -> list[LinkEvent]:
+        """Close a link that was not opened, or is broken."""
+        if isinstance(result, LinkFault):
+            return self._enter_closed(result)
+        self._enter_closed()
+        code = result.error_code or str(result.status)
+        return [LinkFault(FaultKind.REFUSED, result.message, code), LinkRefused(result)]
+
     def _enter_closed(
         self, fault: LinkFault | None = None, *, code: int = ABNORMAL_CLOSURE, reason: str = ""
     ) -> list[LinkEvent]:
         self._state = _State.CLOSED
-        self._timers.stop_all()
+        self.timers.stop_all()
         return [*([fault] if fault else []), LinkClosed(code, reason)]
 
     def _check_was_open(self) -> None:
@@ -378,5 +461,5 @@ class Link:
             raise LocalProtocolError(msg)
 
     def _encode_frame(self, first_byte: int, payload: bytes) -> bytes:
-        mask = None if self._random_bytes is None else self._random_bytes(4)
+        mask = None if self._random_bytes is None else self._random_bytes(MASK_BYTES)
         return encode_frame(first_byte, payload, mask)

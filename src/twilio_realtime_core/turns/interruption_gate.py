@@ -6,6 +6,7 @@ from typing import Final
 from ..config.interruption_policy import InterruptionAttempt, InterruptionPolicy
 from ..machine.units import MS, SECOND
 from ..values.block_cause import BlockCause
+from ..values.playback_position import Clip
 
 __all__ = ["PROTECTION_NS", "InterruptionGate"]
 
@@ -20,7 +21,8 @@ class InterruptionGate:
     def __init__(self, policy: InterruptionPolicy) -> None:
         self.policy = policy
         self._recent_ns: deque[int] = deque()
-        self._first_speech_since_ns: int | None = None
+        self._first_speech: str | Clip | None = None
+        self._first_speech_since_ns = 0
         self._is_first_speech_heard = not policy.protect_first
         self._is_instruction_sent = False
 
@@ -31,19 +33,25 @@ class InterruptionGate:
         """Whether the agent's first speech is still to be heard."""
         return not self._is_first_speech_heard
 
-    def agent_started(self, now: int) -> None:
-        """The agent is heard, or will be, unless its response is empty."""
-        if self._first_speech_since_ns is None:
-            self._first_speech_since_ns = now
+    @property
+    def first_speech(self) -> str | Clip | None:
+        """The first that the caller is to hear: a response, by its id, or a clip; `None`: there was
+        none yet."""
+        return self._first_speech
 
-    def agent_finished(self) -> None:
-        """All that the agent had to say was heard, or cut."""
-        if self._first_speech_since_ns is not None:
-            self._is_first_speech_heard = True
+    def agent_spoke(self, speech: str | Clip, now: int) -> None:
+        """Note that a response was created, or a clip is played."""
+        if self._first_speech is None:
+            self._first_speech, self._first_speech_since_ns = speech, now
+
+    def first_speech_ended(self) -> None:
+        """Note that the first speech was heard to its end, or cut."""
+        self._is_first_speech_heard = True
 
     def _is_protected_at(self, now: int) -> bool:
-        since_ns = self._first_speech_since_ns
-        is_over = since_ns is not None and now >= since_ns + PROTECTION_NS
+        is_over = (
+            self._first_speech is not None and now >= self._first_speech_since_ns + PROTECTION_NS
+        )
         return not self._is_first_speech_heard and not is_over
 
     # Attempts.

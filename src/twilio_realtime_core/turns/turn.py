@@ -1,5 +1,9 @@
 """Whose turn it is: the caller's speech, whether it interrupts the agent, and the interruption.
 
+The caller has the turn from the start of their speech until the response to it is created or, where
+the server does not respond to turns, until it is committed. Requests for responses wait for that:
+the agent must not start to speak over the caller, and the response to the turn covers them.
+
 What a caller says while the agent may not be interrupted is a turn like any other, and needs its
 response. The server creates it, unless a response is still being generated: then it creates none,
 and the bridge requests one when that is done.
@@ -17,8 +21,9 @@ from ..errors import FaultKind
 from ..machine.actions import Peer
 from ..machine.lifecycles import Lifecycle, ResponseInput, TurnInput, TurnState
 from ..machine.outbox import Outbox
+from ..machine.reasons import Reason
 from ..machine.timers import Timer, Timers
-from ..machine.units import MS, samples_to_ms
+from ..machine.units import MS, SECOND, samples_to_ms
 from ..notifications import (
     CallerSpeechStarted,
     CallerSpeechStopped,
@@ -33,13 +38,34 @@ from ..responses.requests import Requests
 from ..responses.responses import Responses
 from ..session.session import Session
 from ..values.block_cause import BlockCause
-from ..values.playback_position import PartKey, PlaybackPosition
+from ..values.playback_position import Clip, PartKey, PlaybackPosition
 from .interruption import InterruptionPlan, plan_interruption
 from .interruption_gate import InterruptionGate
 
-__all__ = ["TurnController"]
+__all__ = ["TURN_END_NS", "TurnController"]
+
+TURN_END_NS: Final = 3 * SECOND
+"""How long after a caller has stopped the turn may take to be committed, and after that to be
+answered: the server does both within 30 ms."""
+
+MAX_UNANSWERED_ITEMS: Final = 16
+"""Items of turns without a response that are remembered: a server answers each within a second."""
 
 _SPEAKING: Final = (TurnState.SPEAKING, TurnState.SPEAKING_COMMITTED)
+
+_REFUSED: Final = {
+    BlockCause.NEVER: Reason.REFUSED_BY_POLICY,
+    BlockCause.SHORT_SPEECH: Reason.REFUSED_SHORT_SPEECH,
+    BlockCause.LITTLE_HEARD: Reason.REFUSED_LITTLE_HEARD,
+    BlockCause.FIRST_WORDS: Reason.REFUSED_FIRST_WORDS,
+    BlockCause.LIMIT: Reason.REFUSED_BY_LIMIT,
+    BlockCause.APPLICATION: Reason.REFUSED_BY_APPLICATION,
+}
+
+_MADE: Final = {
+    InterruptionCause.CALLER: Reason.INTERRUPTED_BY_CALLER,
+    InterruptionCause.APPLICATION: Reason.INTERRUPTED_BY_APPLICATION,
+}
 
 
 @define(eq=False)
@@ -59,6 +85,8 @@ class TurnController:
     _lifecycle: Lifecycle[TurnState, TurnInput]
     _speech_started_at_ns: int = field(init=False, default=0)
     _is_turn_unanswered: bool = field(init=False, default=False)
+    _unanswered_items: list[str] = field(init=False, factory=list[str])
+    """The items of the turns that are committed and not answered."""
 
     # Questions.
 
@@ -67,12 +95,23 @@ class TurnController:
         """Whether the caller speaks, by turn detection."""
         return self._lifecycle.state in _SPEAKING
 
+    @property
+    def is_caller_turn(self) -> bool:
+        """Whether the caller has the turn, so that requests for responses wait. A turn that was
+        committed while the caller still speaks, by us, is theirs only where the server responds."""
+        state = self._lifecycle.state
+        if state is TurnState.QUIET or not self._session.detects_turns:
+            return False
+        return state is not TurnState.SPEAKING_COMMITTED or self._session.server_responds
+
     def is_agent_active(self, now: int) -> bool:
-        """Whether the agent is heard, is being generated, or is requested."""
+        """Whether the agent is heard, is being generated, or is requested. A request that waits for
+        the caller is not."""
         return (
             self._downlink.is_playing(now)
             or self._responses.is_any_stoppable
-            or self._requests.is_busy
+            or self._requests.is_speech_pending
+            or (self._requests.has_queued and not self.is_caller_turn)
         )
 
     # The caller's turn.
@@ -80,49 +119,130 @@ class TurnController:
     def stream_started(self) -> None:
         """Start anew: whether the caller speaks on this stream is not known yet."""
         self._lifecycle.step(TurnInput.STREAM_STARTED)
+        self._timers.stop(Timer.TURN_END)
 
     def speech_started(self, event: SpeechStartedEvent, now: int) -> bool:
         """Take the start of speech. Returns whether it interrupts the agent now; it may also be
         evaluated later, by `Timer.SPEECH_CONFIRMATION`."""
+        is_agent_active = self.is_agent_active(now)  # the turn that starts holds what is queued
         self._step(TurnInput.SPEECH_STARTED)
+        self._session.kept_audio.turn_started()
+        self._timers.stop(Timer.TURN_END)
         self._speech_started_at_ns = now
         self._outbox.notify(CallerSpeechStarted(event.item_id, event.audio_start_ms))
         delay_ns = self.gate.policy.after_speech_ms * MS
         if delay_ns:
             self._timers.set(Timer.SPEECH_CONFIRMATION, now + delay_ns)
+            self._outbox.explain(Reason.POSTPONED_UNTIL_CONFIRMED)
             return False
-        return self.evaluate_speech(now)
+        return self._evaluate(now, is_agent_active=is_agent_active)
 
     def evaluate_speech(self, now: int) -> bool:
         """Evaluate speech that has lasted for as long as the policy says. Returns whether it
         interrupts the agent; notifies why not."""
-        if not self.is_agent_active(now):
+        return self._evaluate(now, is_agent_active=self.is_agent_active(now))
+
+    def _evaluate(self, now: int, *, is_agent_active: bool) -> bool:
+        if not is_agent_active:
+            self._outbox.explain(Reason.AGENT_SILENT)
             return False
+        if self.gate.is_first_speech_protected and self._is_first_speech_over(now):
+            self.gate.first_speech_ended()
         speech_ms = (now - self._speech_started_at_ns) // MS
         cause = self.gate.evaluate(self._downlink.heard_ms(now), speech_ms, now)
         if cause is not None:
             self._block(cause)
         return cause is None
 
+    def _is_first_speech_over(self, now: int) -> bool:
+        """Whether what the agent said first was heard to its end, or cut."""
+        match self.gate.first_speech:
+            case None:
+                return False
+            case Clip() as clip:
+                return not self._downlink.is_clip_unfinished(clip) or self._downlink.is_heard(
+                    clip, now
+                )
+            case response_id:
+                record = self._responses.get(response_id)
+                if record is None or not record.is_audible:
+                    return True
+                return not record.is_generating and self._downlink.is_heard(response_id, now)
+
     def speech_stopped(self, event: SpeechStoppedEvent, now: int) -> None:
         """Take the end of speech."""
+        was_speaking = self.is_speaking
         self._step(TurnInput.SPEECH_STOPPED)
+        if was_speaking:
+            self._timers.set(Timer.TURN_END, now + TURN_END_NS)
         self._outbox.notify(CallerSpeechStopped(event.item_id, event.audio_end_ms))
         if self._timers.is_set(Timer.SPEECH_CONFIRMATION):
             self._timers.stop(Timer.SPEECH_CONFIRMATION)
             if self.is_agent_active(now):
                 self._block(BlockCause.SHORT_SPEECH)
 
-    def committed(self) -> None:
-        """Take the commit of the caller's audio, which ends their turn."""
+    def committed(self, item_id: str, now: int) -> None:
+        """Take the commit of the caller's audio, as an item, which ends their turn."""
         self._step(TurnInput.COMMITTED)
-        if self._session.server_responds:
-            # The server creates no response while another is active.
-            self._is_turn_unanswered = self._requests.is_busy
+        self._session.kept_audio.turn_committed()
+        if not self._session.server_responds:
+            self._outbox.explain(Reason.TURN_WITHOUT_RESPONSE)
+            self._end(TurnInput.OVER)
+            self._session.kept_audio.turn_answered(is_speaking=self.is_speaking)
+            return
+        self._unanswered_items = [*self._unanswered_items, item_id][-MAX_UNANSWERED_ITEMS:]
+        # The server creates no response while another is active, unless it has cancelled that.
+        active = self._requests.active_response
+        is_free = active is not None and not active.is_audible
+        is_free |= self._requests.is_requested or not self._requests.is_active
+        self._is_turn_unanswered = self._requests.is_active
+        if not is_free:
+            self._outbox.explain(Reason.TURN_DURING_RESPONSE)
+            self._end(TurnInput.OVER)
+        elif self._lifecycle.state is TurnState.COMMITTED:
+            self._outbox.explain(Reason.TURN_AWAITS_RESPONSE)
+            self._timers.set(Timer.TURN_END, now + TURN_END_NS)
+        self._requests.turn_committed()
 
     def answered(self) -> None:
         """Note that a response was created, which answers all that was said before."""
+        self._end(TurnInput.OVER)
+        self._forget_unanswered()
+        self._session.kept_audio.turn_answered(is_speaking=self.is_speaking)
+
+    def expire(self) -> bool:
+        """End a turn that the server does not commit, or does not answer, in time. Returns whether
+        it was committed."""
+        is_committed = self._lifecycle.state is TurnState.COMMITTED
+        what = "no response to the caller's turn" if is_committed else "the turn is not committed"
+        self._outbox.notify_fault(Peer.REALTIME, FaultKind.TIMED_OUT, what)
+        self._outbox.explain(
+            Reason.TURN_NOT_ANSWERED if is_committed else Reason.TURN_NOT_COMMITTED
+        )
+        self._end(TurnInput.EXPIRED)
+        self._forget_unanswered()
+        if is_committed:  # else the server still holds its audio, and the next session gets it
+            self._session.kept_audio.turn_answered(is_speaking=self.is_speaking)
+        return is_committed
+
+    def _end(self, event: TurnInput) -> None:
+        if self._lifecycle.step(event):
+            self._timers.stop(Timer.TURN_END)
+
+    def _forget_unanswered(self) -> None:
+        """Note that what was said so far needs no response any more."""
         self._is_turn_unanswered = False
+        self._unanswered_items.clear()
+
+    def session_lost(self) -> list[str]:
+        """Start anew with the next session, which gets the audio of a turn that goes on. Returns
+        the items of the turns that were committed and not answered."""
+        self._lifecycle.step(TurnInput.SESSION_LOST)
+        self._timers.stop(Timer.TURN_END)
+        self._timers.stop(Timer.SPEECH_CONFIRMATION)
+        self._is_turn_unanswered = False
+        unanswered, self._unanswered_items = self._unanswered_items, []
+        return unanswered
 
     def take_unanswered_turn(self) -> bool:
         """Return once whether there is a turn that the server will not answer."""
@@ -137,6 +257,7 @@ class TurnController:
 
     def _block(self, cause: BlockCause) -> None:
         self._outbox.notify(InterruptionBlocked(cause))
+        self._outbox.explain(_REFUSED[cause])
         instruction = self.gate.take_instruction() if cause is BlockCause.LIMIT else None
         if instruction is not None:
             content = [{"type": "input_text", "text": instruction}]
@@ -145,14 +266,37 @@ class TurnController:
 
     # Interruption.
 
+    def is_response_current(self, response_id: str, now: int) -> bool:
+        """Whether a response is being generated to be heard, or some of it is still to be heard."""
+        record = self._responses.get(response_id)
+        if record is None or not record.is_audible:
+            return False
+        return (
+            record.is_stoppable
+            or self._downlink.order.is_held(record)
+            or any(
+                isinstance(each.source, PartKey)
+                and each.source.response_id == response_id
+                and each.estimated_samples < each.sent_samples
+                for each in self._downlink.positions(now)
+            )
+        )
+
     def interrupt(
-        self, cause: InterruptionCause, now: int, *, cancel: bool, server_interrupts: bool
+        self,
+        cause: InterruptionCause,
+        now: int,
+        *,
+        cancel: bool,
+        server_interrupts: bool,
+        includes_requests: bool = True,
     ) -> bool:
         """Interrupt all that plays or is being generated, and tell the model what was heard.
         Returns whether there was anything of the kind.
 
         `cancel`: cancel what is being generated. `server_interrupts`: the server cancels the
-        response of the conversation by itself.
+        response of the conversation by itself. `includes_requests`: a response that is requested
+        and was not created is interrupted as well.
         """
         plan = plan_interruption(
             self._downlink.positions(now),
@@ -161,9 +305,11 @@ class TurnController:
             cancel=cancel,
             server_interrupts=server_interrupts,
         )
+        self._outbox.explain(Reason.NOTHING_TO_STOP if plan is None else _MADE[cause])
         if plan is not None:
-            self._apply(plan, cause)
-        self._requests.interrupted(cancel=cancel)
+            self._apply(plan, cause, now)
+        if includes_requests:
+            self._requests.interrupted(cancel=cancel)
         if plan is None:
             return False
         self._clips.drop_queued_hold()
@@ -171,22 +317,25 @@ class TurnController:
             self.gate.caller_interrupted(now)
         return True
 
-    def _apply(self, plan: InterruptionPlan, cause: InterruptionCause) -> None:
+    def _apply(self, plan: InterruptionPlan, cause: InterruptionCause, now: int) -> None:
         stops_generation = plan.stops_generation  # of what is about to be stopped
+        for reason in plan.reasons:
+            self._outbox.explain(reason)
         self._speech.drop_rest()
         if plan.clears:
-            self._downlink.clear()
+            self._downlink.clear(now)
         else:
             self._downlink.forget()
         for record in plan.cancelled:
             record.is_cancelled = True
-            self._outbox.send_to_realtime(cancel_event(record.id))
+            self._session.send_if_open(cancel_event(record.id))
         for record, item_id in plan.heard_items:
             record.mark_item_heard(item_id)
         for event in plan.corrections:
-            self._outbox.send_to_realtime(event)
+            self._session.send_if_open(event)
         for record in plan.stopped:
             record.lifecycle.step(ResponseInput.INTERRUPT)
+        self._downlink.start_playback(plan.started)
         self._downlink.finish_playback(plan.completed)
         self._downlink.finish_clips(plan.clips)
         if plan.cut or stops_generation:
@@ -198,6 +347,11 @@ class TurnController:
             heard_ms = samples_to_ms(position.estimated_samples)
             sent_ms = samples_to_ms(position.sent_samples)
             updates += self._conversation.cut(part.item_id, part.content_index, heard_ms, sent_ms)
+        for item_id in dict.fromkeys(part.item_id for part, _ in plan.cut):
+            for edit in self._conversation.correct_restored(
+                item_id, self._responses.is_item_deleted
+            ):
+                self._session.send(edit)
         items = tuple(self._interrupted_item(part, position) for part, position in plan.cut)
         self._outbox.notify(Interrupted(cause, items))
         for update in updates:

@@ -6,8 +6,9 @@ out. So silence is sent in their place.
 
 Twilio's timestamps show what is missing. They are readings of a clock, a few ms off the audio, so
 they are compared with where the audio should be by now, not with the timestamp before: what is less
-than a frame off is jitter, and jitter does not add up. Where no frame arrives at all, no timestamp
-can show it; then time does, while the caller is speaking. Positions are in samples.
+than a frame off is jitter, and jitter does not add up. A frame that is earlier than one before it
+is late: it shows neither a gap nor where the next one should be. Where no frame arrives at all, no
+timestamp can show it; then time does, while the caller is speaking. Positions are in samples.
 
 Source: Twilio documentation, "Media Streams - WebSocket Messages", `media`,
 https://www.twilio.com/docs/voice/media-streams/websocket-messages.
@@ -40,6 +41,10 @@ _JITTER_SAMPLES: Final = FRAME_SAMPLES // 2
 """How far off a frame may be and move the expectation. One that is later, but less than a frame,
 may stand behind a lost one and be early by its jitter: the next frames will show."""
 
+_MAX_LATE_SAMPLES: Final = 10 * FRAME_SAMPLES
+"""How much earlier a late frame may be: 200 ms, more than frames are overtaken by. One that is
+earlier still comes from a clock that was set back."""
+
 
 class CallerAudio:
     """What is missing of the caller's audio. `inactivity_timeout_ns` is how long no frame may
@@ -56,7 +61,7 @@ class CallerAudio:
         self._is_padded = is_pcmu
         self._last_audio_ns = 0
         self._is_gap_filled = True  # before the first frame nothing is missing
-        self._last_timestamp_ms = 0
+        self._latest_position = 0
         self._expected_position: int | None = None
 
     def frame_received(self, timestamp_ms: int | None, samples: int, now: int) -> int:
@@ -68,10 +73,18 @@ class CallerAudio:
             return 0
         position = timestamp_ms * _SAMPLES_PER_MS
         expected = self._expected_position
-        if expected is None or timestamp_ms < self._last_timestamp_ms:
-            # The first one, or a clock that was set back: from here on anew.
+        latest = self._latest_position
+        if expected is None:
             expected = position
-        self._last_timestamp_ms = timestamp_ms
+        elif position < latest:
+            if position < latest - _MAX_LATE_SAMPLES:
+                expected = position  # a clock that was set back: from here on anew
+            elif position <= latest - samples + _JITTER_SAMPLES:
+                # A late frame fills what seemed to be missing, unless silence has filled it.
+                unfilled = max(0, latest + samples - expected)
+                self._expected_position = expected + min(samples, unfilled)
+                return 0
+        self._latest_position = position
         missing = position - expected
         if missing >= FRAME_SAMPLES:
             self._expected_position = position + samples
@@ -83,14 +96,11 @@ class CallerAudio:
         self._expected_position = expected + samples
         return 0
 
-    def speech_started(self, now: int) -> None:
-        """Start to wait for frames: turn detection heard the caller speak."""
-        self._last_audio_ns = now
-
     def silence_due_at_ns(self, *, is_speaking: bool) -> int | None:
-        """When to call `take_due_silence` (ns), by what is known now. Each frame moves it; a timer
-        need only be set when speech starts, and after `take_due_silence`, which may have been
-        early. `None`: not needed before speech starts again."""
+        """When to call `take_due_silence` (ns), by what is known now: it counts from the last
+        frame, and each frame moves it. A timer need only be set when speech starts, and after
+        `take_due_silence`, which may have been early. `None`: not needed before speech starts
+        again."""
         if self._timeout_ns is None or not is_speaking or not self._is_padded:
             return None
         return self._last_audio_ns + self._timeout_ns

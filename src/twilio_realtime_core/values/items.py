@@ -9,9 +9,19 @@ https://platform.openai.com/docs/api-reference/realtime-client-events/conversati
 
 from collections.abc import Mapping
 from enum import Enum, unique
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from attrs import evolve, field, frozen
+
+from ..machine.arguments import (
+    BOOLEAN,
+    MAPPING,
+    NULL,
+    TEXT,
+    FieldRule,
+    instance_of,
+    milliseconds,
+)
 
 __all__ = [
     "AudioPart",
@@ -25,6 +35,8 @@ __all__ = [
     "TextPart",
     "UnknownItem",
     "UnknownPart",
+    "check_item",
+    "check_part",
     "replace_audio_with_text",
 ]
 
@@ -90,6 +102,9 @@ class Message:
     """The content. The index of a part is its `content_index`."""
     is_complete: bool = True
     """Whether the message will not grow any more."""
+    phase: str | None = None
+    """Of what the agent says, with `gpt-realtime-2` and later: "commentary", such as a word before
+    a function call, or "final_answer". `None`: the model has no phases."""
 
 
 @frozen
@@ -140,3 +155,63 @@ def replace_audio_with_text(item: ConversationItem) -> ConversationItem:
 def _to_text_part(part: AudioPart) -> TextPart | None:
     words = part.transcript if part.heard_ms is None else part.heard
     return TextPart(words) if words else None
+
+
+# Checks of items that the application gives. (Those of the server are never wrong values.)
+
+_Rules: TypeAlias = Mapping[type, Mapping[str, FieldRule]]
+
+_PART_RULES: Final[_Rules] = {
+    TextPart: {"text": TEXT},
+    AudioPart: {
+        "transcript": TEXT | NULL,
+        "heard": TEXT | NULL,
+        "heard_ms": milliseconds(0) | NULL,
+    },
+    ImagePart: {"image_url": TEXT, "detail": TEXT | NULL},
+    UnknownPart: {"type": TEXT, "data": MAPPING},
+}
+_ITEM_RULES: Final[_Rules] = {
+    Message: {
+        "id": TEXT,
+        "role": instance_of(Role),
+        "parts": FieldRule("a tuple of parts", lambda value: isinstance(value, tuple)),
+        "is_complete": BOOLEAN,
+    },
+    FunctionCall: {
+        "id": TEXT,
+        "call_id": TEXT,
+        "name": TEXT,
+        "arguments": TEXT,
+        "is_complete": BOOLEAN,
+    },
+    FunctionOutput: {"id": TEXT, "call_id": TEXT, "output": TEXT},
+    UnknownItem: {"id": TEXT, "type": TEXT, "data": MAPPING},
+}
+_PART: Final = instance_of(*_PART_RULES)
+_ITEM: Final = instance_of(*_ITEM_RULES)
+
+
+def check_item(item: object, place: str) -> None:
+    """Check the types of an item that the application gives, and of all its fields.
+
+    Raises `LocalProtocolError`, which names the place.
+    """
+    _ITEM.check(place, item)
+    _check_fields(item, _ITEM_RULES, place)
+    if isinstance(item, Message):
+        for index, part in enumerate(item.parts):
+            check_part(part, f"{place}.parts[{index}]")
+
+
+def check_part(part: object, place: str) -> None:
+    """Check the types of a content part, and of all its fields, as `check_item` does."""
+    _PART.check(place, part)
+    _check_fields(part, _PART_RULES, place)
+
+
+def _check_fields(value: object, rules: _Rules, place: str) -> None:
+    for kind, fields in rules.items():
+        if isinstance(value, kind):
+            for name, rule in fields.items():
+                rule.check(f"{place}.{name}", getattr(value, name))

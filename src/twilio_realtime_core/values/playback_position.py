@@ -49,6 +49,8 @@ class PlaybackPosition:
     """Whether all audio of the source was sent."""
     margin_samples: int = field(default=0, eq=False)
     """How far `estimated_samples` may be off, by what the call has shown."""
+    is_started: bool = field(default=False, eq=False)
+    """Whether some of it was heard for certain, which `PlaybackStarted` has notified of a part."""
 
     @property
     def is_heard_completely(self) -> bool:

@@ -1,7 +1,8 @@
 """What the commands of the application do to a call."""
 
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from calling import (
     audio_done,
     created,
     delta,
+    item_added,
     item_done,
     mark,
     media,
@@ -24,7 +26,9 @@ from calling import (
 )
 from twilio_realtime_core import (
     AnswerApproval,
+    Close,
     Command,
+    GoAway,
     HangUp,
     Interrupt,
     LocalProtocolError,
@@ -54,6 +58,7 @@ from twilio_realtime_core.protocols.realtime import (
     CreateItem,
     CreateResponse,
     DeleteItem,
+    RawClientEvent,
     RetrieveItem,
     UpdateSession,
 )
@@ -235,10 +240,20 @@ def test_audio_of_the_application_may_be_committed() -> None:
     assert call.send(SendAudio(sound, commit=True)).to_model[1:] == [CommitAudio()]
 
 
-@pytest.mark.parametrize("samples", [0, 60 * 8000 + 1])
-def test_no_audio_or_more_than_a_minute_is_misuse(samples: int) -> None:
-    with pytest.raises(LocalProtocolError, match="a minute"):
-        Call.ready().send(SendAudio(bytes(samples)))
+def test_no_audio_is_misuse() -> None:
+    with pytest.raises(LocalProtocolError, match=r"SendAudio\.audio is empty"):
+        Call.ready().send(SendAudio(b""))
+
+
+@pytest.mark.parametrize("samples", [1, 80_000, 80_001, 5 * 60 * 8000 + 7])
+def test_audio_of_any_length_is_sent_in_pieces(samples: int) -> None:
+    sound = bytes(number % 251 for number in range(samples))
+    *pieces, last = Call.ready().send(SendAudio(sound, commit=True)).to_model
+    assert last == CommitAudio()
+    audio = [b64decode(each.audio) for each in pieces if isinstance(each, AppendAudio)]
+    assert b"".join(audio) == sound
+    assert [len(each) for each in audio[:-1]] == [80_000] * (len(audio) - 1)
+    assert 0 < len(audio[-1]) <= 80_000
 
 
 def test_a_muted_caller_is_replaced_by_silence_until_unmuted() -> None:
@@ -298,7 +313,7 @@ def test_hold_audio_does_not_start_inside_a_part() -> None:
     call = Call.talking(800)
     call.play(100)
     assert call.send(Play(b"\x01" * 800, "hold", until_agent_speaks=True)).audio_samples == []
-    assert call.play(5000).audio_samples == []
+    assert call.play(4000).audio_samples == []
     assert call.model(audio_done()).audio_base64 == audio(800, 1)
 
 
@@ -382,6 +397,62 @@ def test_a_follow_up_needs_the_outputs_of_later_calls() -> None:
     call.model(function_call("c2"))
     assert call.model(response_done()).to_model == []
     assert len(call.send(SendFunctionOutput("c2", "2", respond=False)).to_model) == 2
+
+
+def test_an_output_need_not_wait_for_those_of_other_calls() -> None:
+    call = calling_a_function("slow", "quick")
+    item, request = "conversation.item.create", "response.create"
+    done = call.send(SendFunctionOutput("quick", "1", wait_for_others=False))
+    assert types(done.to_model) == [item]  # the response itself is still being generated
+    assert types(call.model(response_done()).to_model) == [request]
+    call.model(created("r2"))
+    call.model(response_done("r2"))
+    assert types(call.send(SendFunctionOutput("slow", "2")).to_model) == [item, request]
+
+
+def test_an_output_without_a_response_requests_none_however_it_waits() -> None:
+    call = calling_a_function("slow", "quick")
+    call.model(response_done())
+    output = SendFunctionOutput("quick", "1", respond=False, wait_for_others=False)
+    assert types(call.send(output).to_model) == ["conversation.item.create"]
+    assert len(call.send(SendFunctionOutput("slow", "2", respond=False)).to_model) == 1
+
+
+def test_raw_events_with_unknown_fields_do_what_typed_ones_do() -> None:
+    call = calling_a_function("c1")
+    call.model(response_done())
+    output = {"type": "function_call_output", "call_id": "c1", "output": ""}
+    answer = {"type": "conversation.item.create", "item": output, "new": 1}
+    assert call.send(SendEvent(answer)).to_model == [
+        RawClientEvent("conversation.item.create", answer)
+    ]
+    with pytest.raises(LocalProtocolError, match="has its output"):
+        call.send(SendFunctionOutput("c1", "again"))
+    for body in (
+        {"type": "conversation.item.delete", "item_id": "i", "new": 1},
+        {"type": "response.cancel", "response_id": "r", "new": 1},
+        {"type": "response.cancel", "response_id": None, "new": 1},
+        {"type": "conversation.item.create", "item": {"type": "message"}, "new": 1},
+    ):
+        assert call.send(SendEvent(body)).to_model == [RawClientEvent(str(body["type"]), body)]
+
+
+def test_an_item_that_a_raw_event_deletes_is_not_deleted_again() -> None:
+    call = Call.talking(160)
+    call.model(item_added())
+    call.send(SendEvent({"type": "conversation.item.delete", "item_id": "i", "new": 1}))
+    assert "conversation.item.truncate" not in types(call.send(Interrupt()).to_model)
+
+
+def test_unknown_fields_of_a_session_update_go_through_with_the_formats() -> None:
+    session = {"type": "realtime", "instructions": "x"}
+    event = {"type": "session.update", "session": session, "event_id": "e", "priority": 1}
+    (update,) = Call.ready().send(SendEvent(event)).to_model
+    sent = json.loads(update.encode())
+    assert (sent["priority"], sent["session"]["instructions"]) == (1, "x")
+    assert sent["session"]["audio"]["input"] == {"format": PCMU}
+    (request,) = Call.ready().send(SendEvent({"type": "response.create", "priority": 1})).to_model
+    assert json.loads(request.encode())["priority"] == 1
 
 
 def test_an_output_may_be_sent_as_an_item() -> None:
@@ -481,7 +552,7 @@ def test_the_history_is_reset_by_the_fewest_events() -> None:
         call.send(ResetHistory((spoken,)))
 
 
-@pytest.mark.parametrize("event", [RetrieveItem("i"), DeleteItem("i"), CancelResponse("r", "e")])
+@pytest.mark.parametrize("event", [RetrieveItem("i"), DeleteItem("i")])
 def test_an_event_is_a_command_typed_or_plain(event: Any) -> None:
     assert Call.ready().send(event).to_model == [event]
     raw = SendEvent(json.loads(event.encode()))
@@ -669,3 +740,19 @@ def test_an_item_deleted_by_the_application_is_deleted_once() -> None:
     call.send(Interrupt(cancel=False))
     call.send(DeleteItem("i"))
     assert call.model(item_done()).to_model == []
+
+
+@pytest.mark.parametrize("stage", [Call.streaming, Call.ready, lambda: Call.talking(800)])
+def test_going_away_closes_both_links_with_1001(stage: Callable[[], Call]) -> None:
+    call = stage()
+    closes = [each for each in call.send(GoAway()).actions if isinstance(each, Close)]
+    assert closes
+    assert {each.code for each in closes} == {1001}
+    *_, ended = [call.closed(close.peer, 1001) for close in closes]
+    assert [event.reason for event in ended.notified(CallEnded)] == [EndReason.GOING_AWAY]
+
+
+def test_going_away_does_not_close_a_call_that_has_ended_again() -> None:
+    call = Call.ready()
+    call.send(HangUp())
+    assert call.send(GoAway()).actions == []

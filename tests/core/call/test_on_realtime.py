@@ -87,7 +87,7 @@ def mcp_item(kind: str, id_: str, **fields: Any) -> dict[str, Any]:
 
 
 def policed(**policy: Any) -> Call:
-    """The agent has begun to speak, and this decides who may interrupt it."""
+    """The agent has begun to speak, under this interruption policy."""
     call = Call.ready(CallConfig(interruption=InterruptionPolicy(**policy)), OUR_SESSION)
     call.model(created())
     call.model(delta(16_000))
@@ -212,6 +212,29 @@ def test_a_granted_approval_requests_no_response() -> None:
     assert types(call.send(AnswerApproval("a", approve=True)).to_model) == [
         "conversation.item.create"
     ]
+
+
+def test_a_denied_approval_requests_a_response() -> None:
+    call = Call.ready()
+    request = mcp_item("mcp_approval_request", "a", name="search", arguments="{}")
+    call.model(type="conversation.item.done", item=request)
+    assert types(call.send(AnswerApproval("a", approve=False)).to_model) == [
+        "conversation.item.create",
+        "response.create",
+    ]
+
+
+@pytest.mark.parametrize("approve", [False, True])
+def test_a_denied_approval_of_a_response_is_followed_up_at_its_end(*, approve: bool) -> None:
+    call = Call.ready()
+    call.model(created())
+    request = mcp_item("mcp_approval_request", "a", name="search", arguments="{}")
+    call.model(output_item("done", request))
+    assert types(call.send(AnswerApproval("a", approve=approve)).to_model) == [
+        "conversation.item.create"
+    ]
+    expected = [] if approve else ["response.create"]
+    assert types(call.model(response_done()).to_model) == expected
 
 
 def test_the_outcome_of_a_tool_is_notified_and_followed_up() -> None:

@@ -5,7 +5,15 @@ from collections.abc import Callable
 import pytest
 
 from calling import OTHER_SID, SESSION, Call, StepResult, created, delta, response_done, start
-from twilio_realtime_core import CallConfig, HangUp, Interrupt, Peer, Play, SendMessage
+from twilio_realtime_core import (
+    CallConfig,
+    HangUp,
+    Interrupt,
+    ModelSilencePolicy,
+    Peer,
+    Play,
+    SendMessage,
+)
 from twilio_realtime_core.call.state import CallState
 from twilio_realtime_core.commands import SendFunctionOutput
 from twilio_realtime_core.config.call import SessionConfig
@@ -15,6 +23,7 @@ from twilio_realtime_core.protocols.realtime import Item
 from twilio_realtime_core.protocols.twilio import Clear
 from twilio_realtime_core.values.usage import Usage
 
+NOTIFY = ModelSilencePolicy(ask_again=0, hang_up=False)
 BOTH = [Peer.TWILIO, Peer.REALTIME]
 
 
@@ -66,7 +75,7 @@ def lose_model(call: Call) -> StepResult:
 def test_the_end_is_notified_once_with_its_first_cause(
     end: Callable[[Call], StepResult], reason: EndReason, first: Peer
 ) -> None:
-    call = Call.ready()
+    call = Call.ready(CallConfig(reconnect=None))
     told = list(end(call).notified(CallEnded))
     call.send(HangUp())
     for peer in (first, *(each for each in BOTH if each is not first)):
@@ -189,7 +198,7 @@ def test_no_follow_up_is_requested_while_an_approval_is_pending() -> None:
     state.mcp.item_done(request)
     state.request_followup(record)
     assert requests_made(state) == 0
-    state.mcp.mark_answered("a")
+    state.mcp.mark_answered("a", is_granted=False)
     state.request_followup(record)
     assert requests_made(state) == 1
 
@@ -216,7 +225,10 @@ def test_no_follow_up_is_requested_without_an_output() -> None:
 
 def test_a_goodbye_continues_while_there_are_signs_of_it() -> None:
     """S82."""
-    call = Call.talking(*[8000] * 40)
+    call = Call.ready(CallConfig(on_model_silent=NOTIFY))
+    call.model(created())
+    for _ in range(40):
+        call.model(delta(8000))
     call.send(HangUp(after_playback=True))
     call.wait(9_000)
     assert call.model(delta(800)).closes == []

@@ -1,5 +1,6 @@
 """The tools of a session: functions, MCP servers, and which of them the model must choose."""
 
+import re
 from typing import Any
 
 import pytest
@@ -143,7 +144,7 @@ def test_every_choice_is_one_of_the_api(
 
 @given(st.text(max_size=5))
 def test_a_function_needs_a_name(name: str) -> None:
-    if name:
+    if re.fullmatch("[a-zA-Z0-9_-]+", name):
         assert TOOL.accepts(FunctionTool(name))
     else:
         with pytest.raises(LocalProtocolError, match=r"FunctionTool\.name"):

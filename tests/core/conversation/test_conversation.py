@@ -313,19 +313,19 @@ def test_a_function_call_is_notified_again_when_done() -> None:
 
 def test_a_cut_part_is_notified_with_what_was_heard() -> None:
     conversation = received(added(agent("a")), delta("a", "one two three four"))
-    item = of_agent("a", AudioPart("one two three four", "one two", 500), complete=False)
-    assert conversation.cut("a", 0, 500, 1000) == [ItemUpdated(item)]
+    item = of_agent("a", AudioPart("one two three four", "one two", 1000), complete=False)
+    assert conversation.cut("a", 0, 1000, 2000) == [ItemUpdated(item)]
     assert conversation.split_transcript("a", 0) == ("one two", " three four")
 
 
 def test_later_words_do_not_change_what_was_heard() -> None:
     conversation = received(added(agent("a")), delta("a", "one two three four"))
-    conversation.cut("a", 0, 500, 1000)
-    assert conversation.receive(ItemTruncatedEvent("a", 0, 500)) == []
+    conversation.cut("a", 0, 1000, 2000)
+    assert conversation.receive(ItemTruncatedEvent("a", 0, 1000)) == []
     conversation.receive(delta("a", " five"))
     conversation.receive(OutputTranscriptDoneEvent("r", "a", "one two three four five"))
     done = conversation.receive(ItemDoneEvent(agent("a", audio(None), status="incomplete")))
-    part = AudioPart("one two three four five", "one two", 500)
+    part = AudioPart("one two three four five", "one two", 1000)
     assert done == [ItemUpdated(of_agent("a", part))]
     assert conversation.split_transcript("a", 0) == ("one two", " three four five")
 
@@ -339,7 +339,7 @@ def test_a_truncation_by_another_client_is_notified() -> None:
 
 def test_words_of_an_out_of_band_item_are_split_too() -> None:
     conversation = received(delta("x", "one two three four"))
-    assert conversation.cut("x", 0, 500, 1000) == []
+    assert conversation.cut("x", 0, 1000, 2000) == []
     assert conversation.split_transcript("x", 0) == ("one two", " three four")
     assert conversation.items == ()
 
@@ -351,15 +351,27 @@ def test_an_item_without_words_has_none_heard() -> None:
         == conversation.split_transcript("x", 0)
         == (None, None)
     )
-    conversation.cut("a", 0, 500, 1000)
+    conversation.cut("a", 0, 1000, 2000)
     assert conversation.split_transcript("a", 0) == (None, None)
-    assert conversation.items == (of_agent("a", AudioPart(None, None, 500), complete=False),)
+    assert conversation.items == (of_agent("a", AudioPart(None, None, 1000), complete=False),)
 
 
-def test_a_deleted_item_loses_its_words() -> None:
-    for before in ([added(agent("a")), delta("a", "Hi.")], [delta("a", "Hi.")]):
-        conversation = received(*before, deleted("a"))
+def test_a_deleted_item_keeps_its_words_until_its_id_is_used_again() -> None:
+    """The agent may still be speaking them."""
+    for before in ([added(agent("a")), delta("a", "Hi")], [delta("a", "Hi")]):
+        conversation = received(*before, deleted("a"), delta("a", "."))
+        assert conversation.split_transcript("a", 0) == ("Hi.", "")
+        conversation.receive(added(agent("a")))
         assert conversation.split_transcript("a", 0) == (None, None)
+
+
+def test_the_words_of_the_oldest_deleted_item_are_forgotten() -> None:
+    conversation = SessionConversation()
+    for number in range(MAX_OUT_OF_BAND_ITEMS + 1):
+        conversation.receive(delta(f"{number}", "Hi."))
+        conversation.receive(deleted(f"{number}"))
+    assert conversation.split_transcript("0", 0) == (None, None)
+    assert conversation.split_transcript("1", 0) == ("Hi.", "")
 
 
 # Limits.

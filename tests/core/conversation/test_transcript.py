@@ -4,6 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from twilio_realtime_core.conversation.speaking_pace import SpeechPace
 from twilio_realtime_core.conversation.transcript import MAX_CHARACTERS, Transcript
 from twilio_realtime_core.values.items import AudioPart, ImagePart, TextPart, UnknownPart
 
@@ -130,6 +131,13 @@ def test_a_word_incomplete_at_the_cut_is_unheard() -> None:
     assert words.heard_text == "one tw"
     words.append("o three")
     assert words.split_at_cut() == ("one", " two three")
+
+
+def test_all_words_that_the_audio_can_have_held_are_heard() -> None:
+    """All but the mark behind them, which takes no time."""
+    words = spoken("one two three  ")
+    words.cut(99_000, 100_000, SpeechPace(50, 5_000))
+    assert words.split_at_cut() == ("one two three", "  ")
 
 
 def test_words_that_all_follow_the_cut_are_split_in_proportion() -> None:

@@ -5,13 +5,28 @@ from typing import Any
 import pytest
 
 from calling import Call, audio_done, created, delta, mark, response_done, speech_started
-from twilio_realtime_core import HangUp, Interrupt, Peer, Play
-from twilio_realtime_core.commands import SendFunctionOutput
-from twilio_realtime_core.downlink.after_playback import STALL_NS, AfterPlayback, DeferredOutput
+from twilio_realtime_core import (
+    CallConfig,
+    HangUp,
+    Interrupt,
+    LocalProtocolError,
+    ModelSilencePolicy,
+    Peer,
+    Play,
+)
+from twilio_realtime_core.commands import NotifyAfterPlayback, SendFunctionOutput
+from twilio_realtime_core.downlink.after_playback import (
+    MAX_NOTICES,
+    STALL_NS,
+    AfterPlayback,
+    DeferredOutput,
+)
 from twilio_realtime_core.machine.units import MS
-from twilio_realtime_core.notifications import CallEnded, EndReason
+from twilio_realtime_core.notifications import AllHeard, CallEnded, EndReason
 from twilio_realtime_core.protocols.realtime import CreateResponse
+from twilio_realtime_core.responses.requests import ANSWER_NS
 
+NOTIFY = ModelSilencePolicy(ask_again=0, hang_up=False)
 BOTH = [Peer.TWILIO, Peer.REALTIME]
 STALL_MS = STALL_NS // MS
 
@@ -42,6 +57,17 @@ def test_the_call_ends_when_the_last_mark_is_echoed() -> None:
     assert detail(call) == (EndReason.HUNG_UP, "all was heard")
 
 
+def test_a_call_that_ends_as_its_request_expires_has_one_unanswered() -> None:
+    call = Call.ready(CallConfig(on_model_silent=NOTIFY))
+    call.send(CreateResponse())
+    call.send(HangUp(after_playback=True))
+    assert call.wait(STALL_MS).closes == BOTH
+    assert STALL_NS == ANSWER_NS
+    call.closed(Peer.TWILIO)
+    (ended,) = call.closed(Peer.REALTIME).notified(CallEnded)
+    assert ended.unanswered_requests == 1
+
+
 def test_the_call_ends_without_marks_after_the_playing_time() -> None:
     """S86."""
     call = saying_goodbye(800)
@@ -52,6 +78,12 @@ def test_the_call_ends_without_marks_after_the_playing_time() -> None:
 
 def test_the_call_ends_at_once_where_nothing_plays() -> None:
     assert Call.ready().send(HangUp(after_playback=True)).closes == BOTH
+
+
+def test_the_first_hang_up_after_playback_counts() -> None:
+    call = saying_goodbye(800)
+    assert call.send(HangUp(after_playback=True)).closes == []
+    assert call.play(100).closes == BOTH
 
 
 def test_the_call_ends_after_clips_too() -> None:
@@ -104,7 +136,10 @@ def test_a_stream_without_a_sign_of_playing_is_dead() -> None:
 
 
 def test_audio_of_the_agent_is_a_sign_of_playing() -> None:
-    call = Call.talking(*[8000] * 15)
+    call = Call.ready(CallConfig(on_model_silent=NOTIFY))
+    call.model(created())
+    for _ in range(15):
+        call.model(delta(8000))
     call.send(HangUp(after_playback=True))
     for _ in range(3):
         assert call.wait(STALL_MS - 1).closes == []
@@ -157,3 +192,68 @@ def test_a_deferred_output_is_sent_before_the_call_ends() -> None:
     done = call.play(1)
     assert [each.__class__.__name__ for each in done.to_model] == ["CreateItem"]
     assert done.closes == BOTH
+
+
+# Notices.
+
+
+def test_a_notice_comes_when_the_last_mark_is_echoed() -> None:
+    call = Call.talking(800)
+    call.model(audio_done())
+    call.model(response_done())
+    assert call.send(NotifyAfterPlayback("goodbye")).events == []
+    assert call.play(99).notified(AllHeard) == []
+    assert call.play(1).notified(AllHeard) == [AllHeard("goodbye")]
+    assert call.wait(60_000).notified(AllHeard) == []
+
+
+def test_notices_where_nothing_plays_come_at_once() -> None:
+    call = Call.ready()
+    assert call.send(NotifyAfterPlayback("one")).notified(AllHeard) == [AllHeard("one")]
+    assert call.send(NotifyAfterPlayback()).notified(AllHeard) == [AllHeard("")]
+
+
+def test_a_notice_awaits_active_and_requested_responses() -> None:
+    call = Call.ready()
+    call.model(created())
+    call.send(CreateResponse())
+    assert call.send(NotifyAfterPlayback("one")).notified(AllHeard) == []
+    assert call.model(response_done()).notified(AllHeard) == []
+    call.model(created("s"))
+    assert call.model(response_done("s")).notified(AllHeard) == [AllHeard("one")]
+
+
+@pytest.mark.parametrize("by_caller", [False, True])
+def test_an_interruption_brings_the_notice(*, by_caller: bool) -> None:
+    call = Call.talking(8000)
+    call.model(response_done())
+    call.send(NotifyAfterPlayback("one"))
+    call.wait(100)
+    done = call.model(speech_started()) if by_caller else call.send(Interrupt())
+    assert done.notified(AllHeard) == [AllHeard("one")]
+
+
+def test_a_notice_awaits_the_response_to_a_deferred_output() -> None:
+    call = Call.talking(800)
+    call.model(function_call("c1"))
+    call.send(SendFunctionOutput("c1", "{}", after_playback=True))
+    call.send(NotifyAfterPlayback("one"))
+    call.model(response_done())
+    assert call.play(100).notified(AllHeard) == []
+    call.model(created("s"))
+    assert call.model(response_done("s")).notified(AllHeard) == [AllHeard("one")]
+
+
+def test_a_notice_precedes_the_end_of_the_call() -> None:
+    call = saying_goodbye(800)
+    call.send(NotifyAfterPlayback("one"))
+    done = call.play(100)
+    assert (done.notified(AllHeard), done.closes) == ([AllHeard("one")], BOTH)
+
+
+def test_notices_beyond_the_limit_are_refused() -> None:
+    call = Call.talking(800)
+    for _ in range(MAX_NOTICES):
+        call.send(NotifyAfterPlayback("one"))
+    with pytest.raises(LocalProtocolError, match="32 notifications"):
+        call.send(NotifyAfterPlayback("one"))

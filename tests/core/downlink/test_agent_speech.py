@@ -20,6 +20,7 @@ from calling import (
     speech_started,
 )
 from twilio_realtime_core import Encodable, FaultKind, Interrupt
+from twilio_realtime_core.downlink.speech_order import MAX_HELD_EVENTS
 from twilio_realtime_core.notifications import (
     InterruptedItem,
     InterruptionCause,
@@ -119,6 +120,16 @@ def test_audio_that_is_not_base64_is_a_fault(payload: str) -> None:
     assert done.faults == [FaultKind.BAD_AUDIO]
     assert len(done.actions) == 1
     assert call.model(delta(160)).audio_samples == [160]
+
+
+def test_audio_beyond_what_can_be_held_is_dropped_and_reported() -> None:
+    call = Call.ready()
+    call.model(created("o", None))
+    call.model(delta(160, "o", "x"))
+    call.model(created())
+    for _ in range(MAX_HELD_EVENTS):
+        assert call.model(delta(1)).faults == []
+    assert call.model(delta(1)).faults == [FaultKind.OVERFLOW]
 
 
 def test_more_than_ten_minutes_of_audio_is_dropped_and_reported() -> None:

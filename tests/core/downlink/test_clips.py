@@ -36,6 +36,8 @@ def ended(call: Call) -> Call:
 
 def test_a_clip_is_played_whole_behind_what_plays() -> None:
     call = Call.talking(800)
+    call.model(audio_done())
+    call.model(response_done())
     assert call.send(Play(sound(2001), "greeting")).audio_base64 == audio(2001, 1)
     assert call.play(350).notified(ClipFinished) == []
     assert call.play(1).notified(ClipFinished) == [ClipFinished("greeting", 250, 250)]

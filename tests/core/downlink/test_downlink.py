@@ -141,13 +141,15 @@ def test_a_message_holds_960_ms_at_most_without_padding() -> None:
 
 def test_clips_and_speech_are_sent_in_their_order() -> None:
     call = Call.talking(800)
+    call.model(response_done())
     assert sum(call.send(GREETING).audio_samples) == 2400
-    assert call.model(delta(800)).audio_samples == [800]
-    call.model(audio_done())
+    call.model(created("s"))
+    assert call.model(delta(800, "s", "j")).audio_samples == [800]
+    call.model(audio_done("s", "j"))
     assert call.play(399).notified(ClipFinished) == []
     assert call.play(1).notified(ClipFinished) == [ClipFinished("greeting", 300, 300)]
     assert call.play(99).events == []
-    assert call.play(1).notified(PlaybackFinished) == playback(PlaybackFinished)
+    assert call.play(1).notified(PlaybackFinished) == [PlaybackFinished("s", "j", 0)]
 
 
 def test_audio_beyond_the_capacity_is_dropped_and_reported() -> None:
@@ -158,13 +160,24 @@ def test_audio_beyond_the_capacity_is_dropped_and_reported() -> None:
 
 def test_a_measurement_has_a_mark_only_where_nothing_plays() -> None:
     call = Call.ready()
-    done = call.wait(5_000)
+    done = call.wait(1_000)
     assert (done.pings, done.marks) == ([b"round-trip-2"], ["1"])
     call.phone(mark("1"))
     call.model(created())
     call.model(delta(80_000))
-    done = call.wait(5_000)
+    done = call.wait(1_000)
     assert (done.pings, done.marks) == ([b"round-trip-3"], [])
+
+
+@pytest.mark.parametrize("end", [audio_done(), response_done()])
+def test_hold_audio_is_cleared_before_the_rest_of_a_frame(end: dict[str, Any]) -> None:
+    call = Call.ready()
+    call.model(created())
+    call.model(delta(1, value=7))
+    call.send(Play(b"\x00" * 2000, "hold", until_agent_speaks=True))
+    call.play(100)
+    done = call.model(end)
+    assert (done.to_twilio[0], done.audio_base64) == (Clear(SID), audio(1, 7))
 
 
 def test_hold_audio_is_cleared_before_audio_of_the_agent() -> None:
@@ -265,18 +278,31 @@ def test_another_stream_cuts_clips_and_starts_anew() -> None:
 # The round trip.
 
 
+def test_the_first_round_trips_are_measured_every_second() -> None:
+    call = Call.ready()
+    for number in range(1, 7):
+        assert call.wait(999).actions == []
+        measured = call.wait(1)
+        assert measured.pings == [b"round-trip-%d" % (number + 1)]
+        assert measured.marks == [str(number)]
+        call.phone(mark(str(number)))
+
+
 def test_the_round_trip_is_measured_every_five_seconds() -> None:
     call = Call.ready()
+    for number in range(1, 9):
+        assert call.wait(1000).marks == [str(number)]
+        call.phone(mark(str(number)))
     assert call.wait(4999).actions == []
     measured = call.wait(1)
-    assert measured.pings == [b"round-trip-2"]
-    assert measured.marks == ["1"]
-    call.phone(mark("1"))
+    assert measured.pings == [b"round-trip-10"]
+    assert measured.marks == ["9"]
+    call.phone(mark("9"))
     call.model(delta(160))
-    assert [call.wait(5000).marks, call.phone(mark("2")).marks, call.wait(5000).marks] == [
+    assert [call.wait(5000).marks, call.phone(mark("10")).marks, call.wait(5000).marks] == [
         [],
         [],
-        ["3"],
+        ["11"],
     ]
 
 

@@ -1,6 +1,5 @@
 from base64 import b64decode, b64encode
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +15,10 @@ def base64(audio: bytes) -> str:
     return b64encode(audio).decode()
 
 
+def add(aligner: FrameAligner, part: PartKey, audio: bytes) -> list[AudioChunk]:
+    return aligner.add_delta(part, base64(audio), len(audio))
+
+
 def chunk(part: PartKey, audio: bytes) -> AudioChunk:
     return AudioChunk(part, base64(audio), len(audio))
 
@@ -23,7 +26,7 @@ def chunk(part: PartKey, audio: bytes) -> AudioChunk:
 def test_whole_frames_are_passed_on_as_they_are() -> None:
     aligner = FrameAligner()
     payload = base64(b"x" * 480)
-    (passed,) = aligner.add_delta(A, payload) or []
+    (passed,) = aligner.add_delta(A, payload, 480)
     assert passed == AudioChunk(A, payload, 480)
     assert passed.payload is payload
     assert aligner.take_rest() == []
@@ -31,21 +34,21 @@ def test_whole_frames_are_passed_on_as_they_are() -> None:
 
 def test_the_rest_of_a_frame_precedes_the_next_delta() -> None:
     aligner = FrameAligner()
-    assert aligner.add_delta(A, base64(b"1" * 200)) == [chunk(A, b"1" * 160)]
-    assert aligner.add_delta(A, base64(b"2" * 160)) == [chunk(A, b"1" * 40 + b"2" * 120)]
-    assert aligner.add_delta(A, base64(b"3" * 120)) == [chunk(A, b"2" * 40 + b"3" * 120)]
+    assert add(aligner, A, b"1" * 200) == [chunk(A, b"1" * 160)]
+    assert add(aligner, A, b"2" * 160) == [chunk(A, b"1" * 40 + b"2" * 120)]
+    assert add(aligner, A, b"3" * 120) == [chunk(A, b"2" * 40 + b"3" * 120)]
     assert aligner.take_rest() == []
 
 
 def test_less_than_a_frame_is_held() -> None:
     aligner = FrameAligner()
-    assert aligner.add_delta(A, base64(b"1" * 159)) == []
-    assert aligner.add_delta(A, base64(b"2")) == [chunk(A, b"1" * 159 + b"2")]
+    assert add(aligner, A, b"1" * 159) == []
+    assert add(aligner, A, b"2") == [chunk(A, b"1" * 159 + b"2")]
 
 
 def test_the_rest_is_sent_when_its_part_ends() -> None:
     aligner = FrameAligner()
-    aligner.add_delta(A, base64(b"1" * 161))
+    add(aligner, A, b"1" * 161)
     assert aligner.end_part(B) == []
     assert aligner.end_part(A) == [chunk(A, b"1")]
     assert aligner.end_part(A) == []
@@ -53,7 +56,7 @@ def test_the_rest_is_sent_when_its_part_ends() -> None:
 
 def test_the_rest_is_sent_when_its_response_ends() -> None:
     aligner = FrameAligner()
-    aligner.add_delta(A, base64(b"1" * 161))
+    add(aligner, A, b"1" * 161)
     assert aligner.end_response("r2") == []
     assert aligner.end_response("r1") == [chunk(A, b"1")]
     assert aligner.end_response("r1") == []
@@ -61,30 +64,22 @@ def test_the_rest_is_sent_when_its_response_ends() -> None:
 
 def test_a_part_that_ends_on_a_frame_leaves_nothing() -> None:
     aligner = FrameAligner()
-    aligner.add_delta(A, base64(b"1" * 160))
+    add(aligner, A, b"1" * 160)
     assert aligner.end_part(A) == []
 
 
 def test_the_rest_of_a_part_precedes_the_next_part() -> None:
     aligner = FrameAligner()
-    aligner.add_delta(A, base64(b"1" * 170))
-    assert aligner.add_delta(C, base64(b"2" * 165)) == [chunk(A, b"1" * 10), chunk(C, b"2" * 160)]
-    assert aligner.add_delta(A, base64(b"3" * 160)) == [chunk(C, b"2" * 5), chunk(A, b"3" * 160)]
+    add(aligner, A, b"1" * 170)
+    assert add(aligner, C, b"2" * 165) == [chunk(A, b"1" * 10), chunk(C, b"2" * 160)]
+    assert add(aligner, A, b"3" * 160) == [chunk(C, b"2" * 5), chunk(A, b"3" * 160)]
 
 
 def test_a_rest_that_was_taken_is_not_sent_again() -> None:
     aligner = FrameAligner()
-    aligner.add_delta(A, base64(b"1" * 170))
+    add(aligner, A, b"1" * 170)
     assert aligner.take_rest() == [chunk(A, b"1" * 10)]
-    assert aligner.add_delta(A, base64(b"2" * 160)) == [chunk(A, b"2" * 160)]
-
-
-@pytest.mark.parametrize("payload", ["", "x", "====", "A===", "AAA\n", "AA-_", "µµµµ"])
-def test_a_payload_that_is_not_base64_changes_nothing(payload: str) -> None:
-    aligner = FrameAligner()
-    aligner.add_delta(A, base64(b"1" * 170))
-    assert aligner.add_delta(B, payload) is None
-    assert aligner.add_delta(A, base64(b"2" * 150)) == [chunk(A, b"1" * 10 + b"2" * 150)]
+    assert add(aligner, A, b"2" * 160) == [chunk(A, b"2" * 160)]
 
 
 def test_a_chunk_is_split_behind_its_first_samples() -> None:
@@ -106,7 +101,7 @@ def test_all_audio_is_sent_once_in_order_in_whole_frames(
     sent: list[AudioChunk] = []
     for number, (part, length, ends) in enumerate(deltas):
         received += [(part, number)] * length
-        more = aligner.add_delta(part, base64(bytes([number]) * length)) or []
+        more = add(aligner, part, bytes([number]) * length)
         assert all(each.samples % 160 == 0 for each in more if each.source == part)
         sent += more
         assert 0 <= len(received) - sum(each.samples for each in sent) < 160

@@ -76,6 +76,14 @@ def test_runs_are_separated_by_source() -> None:
     assert queue.samples_before(8 * 350) == {A: 2000, B: 800}
 
 
+def test_what_may_still_be_queued_does_not_count_as_played() -> None:
+    queue = PlayQueue()
+    queue.append(A, 800, 0, -10 * MS)
+    queue.append(B, 800, 0, 0)
+    found = [queue.position_at(ms * MS) for ms in (50, 95, 100, 150, 195, 200)]
+    assert found == [480, 799, 880, 1280, 1599, 1600]
+
+
 def test_a_corrected_start_delay_joins_or_separates_bursts() -> None:
     queue = queue_of((A, 100, 0), (B, 100, 120), (C, 100, 130))
     first, second = queue.burst_of(800), queue.burst_of(1600)

@@ -337,16 +337,16 @@ def test_three_late_echoes_show_that_the_player_ran_dry() -> None:
     assert estimated(playout, 2200) == {"a": 1110}
 
 
-def test_a_burst_is_expected_to_have_the_median_start_delay() -> None:
+def test_a_burst_is_expected_to_have_the_middle_start_delay() -> None:
     playout = Playout()
     probe(playout, at=0, round_trip=80)
-    for number, late in enumerate((10, 300, 40)):
+    for number, late in enumerate((50, 300, 90)):
         at = 1000 + 2000 * number
         send(playout, A, 200, at)
         playout.mark_echoed(playout.next_mark(at * MS), (at + 200 + late + 80) * MS)
-    assert playout.start_delay_history == StartDelayHistory((10 * MS, 300 * MS, 40 * MS))
+    assert playout.start_delay_history == StartDelayHistory((50 * MS, 300 * MS, 90 * MS))
     send(playout, B, 500, at=9000)
-    assert estimated(playout, 9100) == {"a": 600, "b": 60}
+    assert estimated(playout, 9100) == {"a": 600, "b": 10}
 
 
 def test_the_first_burst_has_the_start_delay_of_earlier_calls() -> None:
@@ -429,16 +429,29 @@ def test_the_margin_is_all_audio_before_the_first_burst() -> None:
     assert margins(playout, 1150) == {"a": 150}
 
 
-def test_the_margin_is_the_spread_of_delays_and_trips() -> None:
+def test_the_margin_is_the_spread_of_delays_trips_and_echoes() -> None:
     playout = Playout(StartDelayHistory((20 * MS, 60 * MS)))
     probe(playout, at=0, round_trip=80)
     probe(playout, at=100, round_trip=85)
     send(playout, A, 500, at=1000)
     mark = playout.next_mark(SECOND)
     send(playout, A, 500, at=1000)
-    assert margins(playout, 1200) == {"a": 45}
+    assert margins(playout, 1200) == {"a": 40 + 24}
     playout.mark_echoed(mark, 1605 * MS)
-    assert margins(playout, 1650) == {"a": 5}
+    assert margins(playout, 1650) == {"a": 24}
+
+
+def test_steady_echoes_make_the_margin_the_spread_of_trips() -> None:
+    playout = Playout()
+    for number, round_trip in enumerate((80, 85, 88)):
+        probe(playout, at=number * 100, round_trip=round_trip)
+    marks: list[str] = []
+    for _ in range(9):
+        send(playout, A, 250, at=1000)
+        marks.append(playout.next_mark(SECOND))
+    for number, mark in enumerate(marks[:8]):
+        playout.mark_echoed(mark, (1000 + 250 * (number + 1) + 85 + 100) * MS)
+    assert margins(playout, 3100) == {"a": 8}
 
 
 def test_the_margin_is_within_confirmed_and_sent_audio() -> None:
@@ -446,7 +459,7 @@ def test_the_margin_is_within_confirmed_and_sent_audio() -> None:
     probe(playout, at=0, round_trip=80)
     send(playout, A, 100, at=1000)
     send(playout, B, 400, at=1000)
-    assert margins(playout, 1150) == {"a": 100, "b": 350}
+    assert margins(playout, 1150) == {"a": 100, "b": 400}
 
 
 # The first frame of a burst.
@@ -458,7 +471,7 @@ def test_audio_that_finds_the_player_idle_starts_a_burst() -> None:
     send(playout, A, 100, at=1000)
     assert not playout.starts_burst(1100 * MS)
     assert playout.starts_burst(1101 * MS)
-    playout.clear()
+    playout.clear(1101 * MS)
     assert playout.starts_burst(1000 * MS)
 
 
@@ -478,7 +491,7 @@ def test_silence_is_certain_two_seconds_after_the_estimated_end() -> None:
     assert playout.silent_at_ns == 4150 * MS
     assert playout.is_playing(4149 * MS)
     assert not playout.is_playing(4150 * MS)
-    playout.clear()
+    playout.clear(4150 * MS)
     assert playout.silent_at_ns is None
 
 
@@ -496,7 +509,7 @@ def test_a_quick_echo_behind_audio_bounds_the_round_trip() -> None:
     probe(playout, at=0, round_trip=130)
     send(playout, A, 100, at=1000)
     playout.mark_echoed(playout.next_mark(SECOND), 1180 * MS)
-    assert playout.round_trip.estimate_ns == 80 * MS
+    assert playout.round_trip.estimate_ns == 105 * MS
 
 
 # Lost marks.
@@ -555,7 +568,7 @@ def test_a_clear_empties_the_queue_and_invalidates_marks() -> None:
     playout = Playout()
     send(playout, A, 500, at=0)
     stale = playout.next_mark(0)
-    playout.clear()
+    playout.clear(10 * MS)
     assert not playout.is_playing(10 * MS)
     assert playout.positions(10 * MS) == []
     send(playout, B, 500, at=100)
@@ -566,9 +579,35 @@ def test_a_clear_empties_the_queue_and_invalidates_marks() -> None:
     assert playout.mark_echoed(valid, 620 * MS) == PlaybackProgress(started=(B,))
 
 
+def test_a_mark_that_a_clear_frees_measures_the_round_trip() -> None:
+    playout = Playout()
+    probe(playout, at=0, round_trip=80)
+    marks: list[str] = []
+    for _ in range(3):
+        send(playout, A, 250, at=1000)
+        marks.append(playout.next_mark(SECOND))
+    playout.mark_echoed(marks[0], 1330 * MS)
+    playout.clear(1400 * MS)
+    for mark in marks[1:]:
+        assert playout.mark_echoed(mark, 1500 * MS) == NOTHING
+    assert playout.round_trip.estimate_ns == 80 * MS  # the middle of 80, 80 and 100
+    assert playout.round_trip.jitter_ns == 20 * MS
+    assert confirmed(playout) == {}
+
+
+def test_a_mark_that_may_have_been_reached_measures_nothing() -> None:
+    playout = Playout()
+    probe(playout, at=0, round_trip=80)
+    send(playout, A, 250, at=1000)
+    mark = playout.next_mark(SECOND)
+    playout.clear(1240 * MS)
+    playout.mark_echoed(mark, 1325 * MS)
+    assert playout.round_trip.jitter_ns == 0
+
+
 def test_the_start_delay_is_expected_again_after_a_clear() -> None:
     playout = late_player()
-    playout.clear()
+    playout.clear(2000 * MS)
     send(playout, B, 500, at=3000)
     assert estimated(playout, 3200) == {"b": 50}
     assert [each.estimated_samples for each in playout.positions(3149 * MS)] == [0]
@@ -689,11 +728,11 @@ def test_a_probe_is_due_only_where_nothing_is_queued() -> None:
     under_way = playout.next_mark(100 * MS)
     assert not playout.is_probe_due()
     playout.mark_echoed(under_way, 170 * MS)
-    assert playout.round_trip.estimate_ns == 70 * MS
+    assert playout.round_trip.estimate_ns == 75 * MS
     send(playout, A, 100, at=200)
     assert not playout.is_probe_due()
     playout.mark_echoed(playout.next_mark(200 * MS), 240 * MS)
-    assert playout.round_trip.estimate_ns == 70 * MS
+    assert playout.round_trip.estimate_ns == 75 * MS
     assert playout.is_probe_due()
 
 
@@ -827,10 +866,11 @@ def test_the_estimate_is_exact_without_jitter(
 
 
 @settings(max_examples=60)
-@given(networks, st.integers(1, SECOND), steps, st.integers(0, SECOND))
+@given(networks, st.integers(25 * MS, SECOND), steps, st.integers(0, SECOND))
 def test_the_estimate_is_exact_with_a_learned_start_delay(
     network: Network, delay_ns: int, steps: list[tuple[int, AudioSource, int, bool]], rest_ns: int
 ) -> None:
+    """A shorter one might be jitter, as far as one probe and one echo show it."""
     call = Call(network, Player(delay_ns))
     call.mark()
     call.wait(SECOND)
@@ -907,7 +947,7 @@ class ModelledPlayout:
             case "mark":
                 self.names.append(self.playout.next_mark(self.now))
             case "clear":
-                self.playout.clear()
+                self.playout.clear(self.now)
                 self._start_anew(kept=set())
             case "restart":
                 self.playout.restart()
@@ -992,7 +1032,7 @@ def test_a_long_call_takes_no_more_memory() -> None:
             playout.mark_echoed(mark, now + 3 * SECOND)
         playout.source_completed(part)
         sizes.append(size(playout))
-    assert max(sizes[100:]) <= sizes[1] + 64
+    assert max(sizes[100:]) <= sizes[20] + 64
 
 
 def test_marks_without_echoes_take_limited_memory() -> None:

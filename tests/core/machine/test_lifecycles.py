@@ -61,19 +61,20 @@ DONE             .           .                .          INTERRUPTED_DONE .
 INTERRUPTED_DONE .           INTERRUPTED_DONE .          .                .
 """
 ACTIVE_RESPONSE_GRID = """
-                  REQUEST   CREATED CREATED_AGAIN     DONE OTHER_DONE BUSY              REFUSED EARLIER_REFUSED
-FREE              REQUESTED ACTIVE  .                 .    FREE       .                 .       FREE
-REQUESTED         .         ACTIVE  ACTIVE_UNKNOWN_ID .    REQUESTED  ACTIVE_UNKNOWN_ID FREE    REQUESTED
-ACTIVE            .         ACTIVE  .                 FREE ACTIVE     .                 .       ACTIVE
-ACTIVE_UNKNOWN_ID .         ACTIVE  ACTIVE_UNKNOWN_ID FREE FREE       .                 .       FREE
+                  REQUEST   CREATED CREATED_AGAIN     DONE OTHER_DONE BUSY              REFUSED EARLIER_REFUSED EXPIRED
+FREE              REQUESTED ACTIVE  .                 .    FREE       .                 .       FREE            .
+REQUESTED         .         ACTIVE  ACTIVE_UNKNOWN_ID .    REQUESTED  ACTIVE_UNKNOWN_ID FREE    REQUESTED       FREE
+ACTIVE            .         ACTIVE  .                 FREE ACTIVE     .                 .       ACTIVE          FREE
+ACTIVE_UNKNOWN_ID .         ACTIVE  ACTIVE_UNKNOWN_ID FREE FREE       .                 .       FREE            FREE
 """  # noqa: E501
 TURN_GRID = """
-                   STREAM_STARTED SPEECH_STARTED SPEECH_STOPPED COMMITTED
-QUIET              QUIET          SPEAKING       QUIET          QUIET
-SPEAKING           QUIET          .              PAUSED         SPEAKING_COMMITTED
-SPEAKING_COMMITTED QUIET          SPEAKING       QUIET          SPEAKING_COMMITTED
-PAUSED             QUIET          SPEAKING       .              QUIET
-"""
+                   STREAM_STARTED SPEECH_STARTED SPEECH_STOPPED COMMITTED          OVER  EXPIRED SESSION_LOST
+QUIET              QUIET          SPEAKING       QUIET          QUIET              .     .       QUIET
+SPEAKING           QUIET          .              PAUSED         SPEAKING_COMMITTED .     .       QUIET
+SPEAKING_COMMITTED QUIET          SPEAKING       PAUSED         SPEAKING_COMMITTED .     .       QUIET
+PAUSED             QUIET          SPEAKING       .              COMMITTED          QUIET QUIET   QUIET
+COMMITTED          QUIET          SPEAKING       COMMITTED      COMMITTED          QUIET QUIET   QUIET
+"""  # noqa: E501
 FUNCTION_CALL_GRID = """
             ANSWER   SEND_OUTPUT
 REQUESTED   ANSWERED .
@@ -161,5 +162,6 @@ def test_two_lifecycles_of_one_table_are_independent() -> None:
 
 
 def test_the_page_of_the_lifecycles_is_up_to_date() -> None:
-    made = runpy.run_path(str(DOCS / "make_states.py"))["page"]()
-    assert (DOCS / "states.md").read_text("utf-8") == made, "run: python docs/make_states.py"
+    made = runpy.run_path(str(DOCS / "tools/make_states.py"))["page"]()
+    page = (DOCS / "explanation/lifecycles.md").read_text("utf-8")
+    assert page == made, "run: python docs/tools/make_states.py"

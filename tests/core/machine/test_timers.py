@@ -66,6 +66,17 @@ def test_stop_all_stops_every_timer() -> None:
     assert timers.expire(1000) == []
 
 
+def test_a_timer_that_is_due_can_be_stopped_by_the_one_before() -> None:
+    timers = Timers(Timer)
+    for timer in (Timer.CLOSING, Timer.SESSION, Timer.START):
+        timers.set(timer, 100)
+    assert timers.expire_next(99) is None
+    assert timers.expire_next(100) is Timer.START
+    timers.stop(Timer.SESSION)
+    assert timers.expire_next(100) is Timer.CLOSING
+    assert timers.expire_next(100) is None
+
+
 def test_timers_are_of_any_one_enum() -> None:
     timers = Timers(TransportTimer)
     for timer in reversed(TransportTimer):

@@ -45,6 +45,7 @@ from twilio_realtime_core import (
     Interrupt,
     LocalProtocolError,
     Peer,
+    Refusal,
     SendEvent,
 )
 from twilio_realtime_core.machine.actions import Action
@@ -128,6 +129,9 @@ class Recorder:
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
         return self._do("pong", peer, payload, now)
 
+    def refused(self, peer: Hashable, refusal: Refusal, now: int) -> list[Action]:
+        return self._do("refused", peer, refusal, now)
+
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         return self._do("closed", peer, code, reason, now)
 
@@ -176,7 +180,7 @@ class Play:
                 lambda: self.call.opened(Peer.TWILIO),
                 lambda: self.call.phone(connected()),
                 lambda: self.call.phone(start()),
-                lambda: self.call.opened(Peer.REALTIME),
+                lambda: self.call.opened(self.call.link),
                 lambda: self.call.model(type="session.created", session={}),
                 lambda: self.call.model(type="session.updated", session=SESSION),
             ]
@@ -197,7 +201,7 @@ class Play:
     def end(self) -> None:
         """Hang up, and close both sockets."""
         self._do(self.call.send, HangUp())
-        for peer in Peer:
+        for peer in dict.fromkeys((*Peer, self.call.link)):
             self._do(self.call.closed, peer)
 
     def _do(self, method: Callable[..., StepResult], *arguments: Any) -> bool:
@@ -237,6 +241,12 @@ class Play:
         """The next step of opening the call, if it is possible now."""
         if self._opening and self._do(self._opening[0]):
             self._opening.popleft()
+
+    def next_session(self, a: int, _b: int) -> None:
+        """The next session is opened, and configured as a rule."""
+        self._do(self.call.opened, self.call.link)
+        if a % 4:
+            self._model({"type": "session.updated", "session": SESSION})
 
     def wait(self, a: int, b: int) -> None:
         """Time passes; timers expire, and echoes arrive some time after they are due."""
@@ -373,12 +383,17 @@ class Play:
             self._do(self.call.send, HangUp())
 
     def lose(self, a: int, b: int) -> None:
-        peer = Peer.TWILIO if a % 2 else Peer.REALTIME
+        peer = Peer.TWILIO if a % 2 else self.call.link
         self._do(self.call.closed, peer, (1000, 1005, 1006)[b % 3], "gone")
+
+    def lose_session(self, _a: int, b: int) -> None:
+        self.lose(0, b)
 
 
 WEIGHTS: Final = {
     "go_on": 4,
+    "next_session": 3,
+    "lose_session": 1,
     "wait": 12,
     "caller_audio": 6,
     "respond": 4,
@@ -431,6 +446,15 @@ def test_no_events_break_an_invariant_and_every_call_ends(
     assert play.call.bridge.deadline is None
 
 
+def test_a_turn_before_the_session_is_described_needs_its_response() -> None:
+    """The defaults of the server hold until then: it responds to turns, but not while a response is
+    active."""
+    play = Play(CallConfig())
+    play.run(5, [("respond", 1, 0), ("caller_pauses", 1, 0), ("end_response", 0, 0)])
+    play.end()
+    assert [each.unanswered_requests for each in play.ended] == [1]
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_no_events_break_an_invariant_in_a_long_call(seed: int) -> None:
     play = Play(CONFIGS[seed % len(CONFIGS)])
@@ -463,9 +487,9 @@ class QueriedBridge(Bridge):
         bridge.queries = set()
         return bridge
 
-    def start(self, now: int) -> list[Action]:
+    def start(self, now: int, unix_ns: int | None = None) -> list[Action]:
         self.query(now)
-        actions = super().start(now)
+        actions = super().start(now, unix_ns)
         self.query(now)
         return actions
 
@@ -482,6 +506,10 @@ class QueriedBridge(Bridge):
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
         self.query(now)
         return super().pong(peer, payload, now)
+
+    def refused(self, peer: Hashable, refusal: Refusal, now: int) -> list[Action]:
+        self.query(now)
+        return super().refused(peer, refusal, now)
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         self.query(now)
@@ -507,9 +535,11 @@ QUERIED: Final = {
     *("FunctionCalls.check_answer", "FunctionCalls.is_known", "InterruptionGate.evaluate"),
     *("Mcp.check_approval", "Mcp.is_approval_pending", "PlayQueue.position_at"),
     *("Playout.is_probe_due", "Playout.positions", "Playout.starts_burst"),
-    *("Requests.check_capacity", "Requests.is_busy", "ResponseRecord.is_audible"),
+    *("Requests.check_capacity", "Requests.has_queued", "Requests.is_answer_owed"),
+    *("Requests.is_busy", "ResponseRecord.is_audible", "ResponseRecord.is_output_complete"),
+    *("SpeechOrder.is_occupied", "TurnController.is_caller_turn"),
     *("Responses.generating", "Responses.get", "Responses.is_any_stoppable", "Responses.of_item"),
-    *("RoundTrip.jitter_ns", "Session.is_configuration_refusal", "StartDelayEstimator.expected_ns"),
+    *("Session.is_configuration_refusal", "StartDelayEstimator.expected_ns"),
     *("Timers.is_set", "TurnController.is_agent_active", "TurnController.is_speaking"),
 }
 """Queries of most parts. Those of the bridge have the name of its base class."""

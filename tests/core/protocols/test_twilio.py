@@ -72,6 +72,7 @@ STARTED = StartEvent(
     encoding="audio/x-mulaw",
     sample_rate=8000,
     channels=1,
+    tracks=["inbound"],
     custom_parameters={"who": "Ann"},
 )
 
@@ -203,13 +204,13 @@ def test_audio_without_timestamp_and_track_is_audio() -> None:
 
 def test_a_start_needs_its_stream_sid_only() -> None:
     message = decode('{"event":"start","streamSid":"MZ0","start":{}}')
-    assert message == StartEvent("MZ0", None, None, None, None, None, {})
+    assert message == StartEvent("MZ0", None, None, None, None, None, None, {})
 
 
 def test_null_strings_of_a_start_are_left_out() -> None:
     start: dict[str, Any] = {"accountSid": None, "callSid": None, "customParameters": None}
     message = decode(json.dumps({**START, "start": start}))
-    assert message == StartEvent(STREAM, None, None, None, None, None, {})
+    assert message == StartEvent(STREAM, None, None, None, None, None, None, {})
 
 
 def test_custom_parameters_are_those_that_are_strings() -> None:

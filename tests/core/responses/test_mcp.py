@@ -145,7 +145,7 @@ def test_a_request_is_answered_once() -> None:
     mcp = SessionMcp()
     mcp.receive(ItemDoneEvent(REQUEST))
     mcp.check_approval("a")
-    mcp.mark_answered("a")
+    mcp.mark_answered("a", is_granted=False)
     with pytest.raises(LocalProtocolError, match="has its answer"):
         mcp.check_approval("a")
     assert mcp.receive(OutputItemDoneEvent("r", REQUEST)) is None
@@ -255,7 +255,10 @@ def test_answers_have_distinct_item_ids() -> None:
     mcp = SessionMcp()
     for request_id in ("a", "b"):
         mcp.item_done(Item(request_id, "mcp_approval_request"))
-    assert [mcp.mark_answered(each) for each in ("b", "a")] == ["mcp-answer-1", "mcp-answer-2"]
+    assert [mcp.mark_answered(each, is_granted=False) for each in ("b", "a")] == [
+        "mcp-answer-1",
+        "mcp-answer-2",
+    ]
 
 
 def test_items_of_mcp_belong_to_the_first_response_with_them() -> None:
@@ -276,7 +279,7 @@ def test_an_approval_is_pending_until_it_is_answered() -> None:
     mcp.receive(OutputItemDoneEvent("r", REQUEST))
     assert mcp.is_approval_pending(record)
     assert not mcp.is_approval_pending(ResponseRecord("s"))
-    mcp.mark_answered("a")
+    mcp.mark_answered("a", is_granted=False)
     assert not mcp.is_approval_pending(record)
 
 

@@ -2,16 +2,17 @@ from collections import deque
 from typing import Any
 
 import pytest
+from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine.lifecycles import ResponseInput
+from twilio_realtime_core.machine.reasons import Reason
 from twilio_realtime_core.protocols.realtime import CreateResponse, Response, ServerError
 from twilio_realtime_core.responses.requests import (
     MAX_REQUESTS,
     PlaybackDecision,
-    RefusedRequest,
     Requests,
 )
 from twilio_realtime_core.responses.responses import MAX_RESPONSES, Responses
@@ -19,23 +20,74 @@ from twilio_realtime_core.responses.responses import MAX_RESPONSES, Responses
 BUSY = "conversation_already_has_active_response"
 
 
-class SessionRequests(Requests):
-    """Requests, and the records of their responses as events of the server describe them."""
+@frozen
+class Refusal:
+    """What became of a refused request, and what is sent after it."""
+
+    event_id: str | None
+    is_final: bool
+    events: tuple[CreateResponse, ...]
+
+
+class SessionRequests:
+    """Requests, and the records of their responses as events of the server describe them. What each
+    step leads to is sent at once."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.requests = Requests()
         self.responses = Responses()
+        self.is_caller_turn = False
+
+    @property
+    def is_busy(self) -> bool:
+        return self.requests.is_busy
+
+    @property
+    def unanswered_count(self) -> int:
+        return self.requests.unanswered_count
+
+    def check_capacity(self) -> None:
+        self.requests.check_capacity()
+
+    def due(self) -> list[CreateResponse]:
+        return self.requests.take_due(0, is_caller_turn=self.is_caller_turn)
+
+    def open(self) -> list[CreateResponse]:
+        self.requests.open()
+        return self.due()
+
+    def enqueue(self, event: CreateResponse) -> list[CreateResponse]:
+        self.requests.enqueue(event)
+        return self.due()
+
+    def enqueue_automatic(self, *item_keys: str) -> list[CreateResponse]:
+        self.requests.enqueue_automatic(Reason.REQUESTED_FOR_MESSAGE, *item_keys)
+        return self.due()
+
+    def interrupted(self, *, cancel: bool) -> None:
+        self.requests.interrupted(cancel=cancel)
+
+    def refused(self, error: ServerError) -> Refusal | None:
+        refused = self.requests.refused(error)
+        due = tuple(self.due())
+        if refused is None:
+            assert due == ()
+            return None
+        return Refusal(refused.event_id, refused.is_final, due)
 
     def response_created(self, response: Response) -> PlaybackDecision:
-        record = self.responses.update_from(response)
+        record = self.responses.start(response, 0)
         is_repeated, record.is_announced = record.is_announced, True
-        return self.created(record, is_repeated=is_repeated)
+        return self.requests.created(record, is_repeated=is_repeated, now=0)
 
     def response_done(self, response: Response) -> list[CreateResponse]:
-        record = self.responses.update_from(response)
+        record = self.responses.finish(response)
+        if record is None:
+            return self.due()
         record.lifecycle.step(ResponseInput.DONE)
         was_announced, record.is_announced = record.is_announced, True
-        return self.done(record, was_announced=was_announced)
+        self.requests.done(record, was_announced=was_announced, now=0)
+        return self.due()
 
 
 def opened() -> SessionRequests:
@@ -273,7 +325,7 @@ def test_a_repeated_id_before_a_refusal_leaves_nothing_active() -> None:
     requests.enqueue_automatic()
     requests.response_created(in_conversation("r1"))
     assert requests.is_busy
-    assert requests.refused(wrong("bridge-request-1")) == RefusedRequest(
+    assert requests.refused(wrong("bridge-request-1")) == Refusal(
         "bridge-request-1", is_final=True, events=()
     )
     assert not requests.is_busy
@@ -300,19 +352,20 @@ def test_an_error_releases_its_request_and_sends_the_next() -> None:
     requests.enqueue(request("a"))
     requests.enqueue(request("b"))
     refusal = requests.refused(wrong("a"))
-    assert refusal == RefusedRequest("a", is_final=True, events=(request("b"),))
+    assert refusal == Refusal("a", is_final=True, events=(request("b"),))
     assert requests.unanswered_count == 1
 
 
-def test_a_refused_request_drops_all_that_it_covers() -> None:
+def test_each_refusal_drops_one_of_those_that_a_request_covers() -> None:
     requests = opened()
     requests.response_created(in_conversation("r1"))
     for _ in range(3):
         requests.enqueue_automatic()
-    requests.response_done(in_conversation("r1"))
-    assert requests.refused(wrong("bridge-request-1")) == RefusedRequest(
-        "bridge-request-1", is_final=True, events=()
-    )
+    (sent,) = requests.response_done(in_conversation("r1"))
+    for is_final in (False, False, True):
+        assert requests.refused(wrong("bridge-request-1")) == Refusal(
+            "bridge-request-1", is_final, events=() if is_final else (sent,)
+        )
     assert not requests.is_busy
 
 
@@ -320,9 +373,9 @@ def test_a_refused_request_drops_all_that_it_covers() -> None:
     "error",
     [
         wrong("somebody-else"),
-        wrong(None, "The server had an error while processing your request"),
+        wrong(None, "Audio content of 50ms is already shorter than 60ms"),
         busy("somebody-else"),
-        ServerError(),
+        ServerError(code="item_truncate_invalid_item_id"),
     ],
 )
 def test_an_unrelated_error_changes_nothing(error: ServerError) -> None:
@@ -340,8 +393,8 @@ def test_an_error_without_event_id_may_name_response_create() -> None:
     requests.enqueue(out_of_band_request("b"))
     requests.enqueue(request("a"))
     error = wrong(None, "Invalid value in 'response.create'.")
-    assert requests.refused(error) == RefusedRequest("a", is_final=True, events=())
-    assert requests.refused(error) == RefusedRequest("b", is_final=True, events=())
+    assert requests.refused(error) == Refusal("a", is_final=True, events=())
+    assert requests.refused(error) == Refusal("b", is_final=True, events=())
     assert requests.refused(error) is None
 
 
@@ -373,7 +426,7 @@ def test_a_request_that_met_an_active_response_is_sent_again(
     requests.enqueue(event)
     requests.enqueue(request("next"))
     refusal = requests.refused(busy("mine" if named else None))
-    assert refusal == RefusedRequest("mine", is_final=False, events=())
+    assert refusal == Refusal("mine", is_final=False, events=())
     assert requests.unanswered_count == 2
     requests.response_created(in_conversation("of turn detection"))
     assert requests.response_done(in_conversation("of turn detection")) == [event]
@@ -389,7 +442,7 @@ def test_a_request_with_a_wrong_answer_is_sent_again(
     requests.enqueue_automatic()
     requests.response_created(in_conversation("of turn detection"))
     assert requests.unanswered_count == 0
-    assert requests.refused(busy(event_id)) == RefusedRequest(
+    assert requests.refused(busy(event_id)) == Refusal(
         "bridge-request-1", is_final=False, events=()
     )
     assert requests.unanswered_count == 1
@@ -411,7 +464,7 @@ def test_a_request_with_a_wrong_answer_can_be_refused() -> None:
     requests.enqueue_automatic()
     requests.response_created(in_conversation("of turn detection"))
     requests.enqueue_automatic()
-    assert requests.refused(wrong("bridge-request-1")) == RefusedRequest(
+    assert requests.refused(wrong("bridge-request-1")) == Refusal(
         "bridge-request-1", is_final=True, events=()
     )
     assert requests.refused(wrong("bridge-request-1")) is None
@@ -426,8 +479,8 @@ def test_two_requests_with_wrong_answers_are_sent_again() -> None:
     requests.response_created(in_conversation("r1"))
     assert ids(requests.response_done(in_conversation("r1"))) == ["b"]
     requests.response_created(in_conversation("r2"))
-    assert requests.refused(busy("a")) == RefusedRequest("a", is_final=False, events=())
-    assert requests.refused(busy("b")) == RefusedRequest("b", is_final=False, events=())
+    assert requests.refused(busy("a")) == Refusal("a", is_final=False, events=())
+    assert requests.refused(busy("b")) == Refusal("b", is_final=False, events=())
     sent = requests.response_done(in_conversation("r2"))
     requests.response_created(in_conversation("r3"))
     sent += requests.response_done(in_conversation("r3"))
@@ -498,7 +551,7 @@ def test_a_refused_out_of_band_request_is_released(error: ServerError) -> None:
     requests = opened()
     requests.enqueue_automatic()
     requests.enqueue(out_of_band_request("b"))
-    assert requests.refused(error) == RefusedRequest("b", is_final=True, events=())
+    assert requests.refused(error) == Refusal("b", is_final=True, events=())
     assert requests.unanswered_count == 1
 
 
@@ -507,7 +560,7 @@ def test_a_reused_event_id_names_the_unanswered_request() -> None:
     requests.enqueue(request("same"))
     requests.response_created(in_conversation("r1"))
     requests.enqueue(out_of_band_request("same"))
-    assert requests.refused(wrong("same")) == RefusedRequest("same", is_final=True, events=())
+    assert requests.refused(wrong("same")) == Refusal("same", is_final=True, events=())
     assert requests.unanswered_count == 0
 
 
@@ -643,7 +696,8 @@ class Server:
         if event.response is None and self.active is not None:
             self.to_client.append(busy(event.event_id))
             return
-        self.answer_counts[event.event_id] += 1
+        if error is None or not is_automatic_id(event.event_id):  # which is made again
+            self.answer_counts[event.event_id] += 1
         if is_automatic_id(event.event_id):
             self.covered = enqueued
         if error is not None:
@@ -751,7 +805,8 @@ def test_every_request_is_answered_once_in_any_order(
     assert (server.requests.unanswered_count, server.requests.is_busy) == (0, False)
     assert server.covered == server.enqueued
     for event_id, count in server.answer_counts.items():
-        assert count == 1 or (count == 0 and is_automatic_id(event_id))
+        # An automatic one that stands for several is made again for the others if it is refused.
+        assert count == 1 or is_automatic_id(event_id)
     assert len(server.refused) == len(set(server.refused))
 
 

@@ -70,20 +70,20 @@ def test_a_response_is_audible_and_generating_by_its_state(
 
 def test_a_response_without_a_conversation_is_out_of_band() -> None:
     responses = Responses()
-    assert responses.update_from(Response("r1", conversation_id="conv")).is_in_conversation
-    assert not responses.update_from(Response("r2", conversation_id=None)).is_in_conversation
+    assert responses.start(Response("r1", conversation_id="conv"), 0).is_in_conversation
+    assert not responses.start(Response("r2", conversation_id=None), 0).is_in_conversation
     assert not responses.get_or_create("r2").is_in_conversation
 
 
 def test_a_response_counts_as_in_the_conversation_by_default() -> None:
-    assert Responses().update_from(Response("r1")).is_in_conversation
+    assert Responses().start(Response("r1"), 0).is_in_conversation
 
 
 def test_a_description_updates_the_known_record() -> None:
     responses = Responses()
     known = responses.get_or_create("r1")
     known.done_items.add("item")
-    assert responses.update_from(Response("r1", conversation_id=None)) is known
+    assert responses.start(Response("r1", conversation_id=None), 0) is known
     assert known.done_items == {"item"}
     assert known.heard_items == set()
 
@@ -170,8 +170,10 @@ def test_a_response_is_cancelled_by_id_or_by_conversation(
 ) -> None:
     responses = Responses()
     responses.get_or_create("r1")
-    responses.update_from(Response("r2", conversation_id=None))
-    responses.mark_cancelled(cancelled)
+    responses.start(Response("r2", conversation_id=None), 0)
+    for each in responses.find_cancellable(cancelled):
+        each.mark_cancelled()
+    assert responses.find_cancellable(cancelled) == []
     named = {ResponseState.GENERATING: "g", ResponseState.CANCELLING: "c"}
     assert "".join(named[each.lifecycle.state] for each in responses) == states
 
@@ -207,7 +209,7 @@ def test_the_item_indexed_first_is_forgotten_first() -> None:
     ("inputs", "in_conversation", "is_stoppable"),
     [
         ([], True, True),
-        ([], False, False),
+        ([], False, True),
         ([CANCEL], True, True),
         ([INTERRUPT], True, False),
         ([DONE], True, False),

@@ -103,8 +103,8 @@ def test_one_update_too_many_is_misuse_until_another_is_answered() -> None:
 
 
 def test_the_model_is_fixed() -> None:
-    session = view(told={"model": "gpt-realtime"})
-    session.submit("same", {"model": "gpt-realtime"})
+    session = view(told={"model": "gpt-realtime-2.1"})
+    session.submit("same", {"model": "gpt-realtime-2.1"})
     with pytest.raises(LocalProtocolError, match=r"session\.model is that of the call"):
         session.submit("other", {"model": "gpt-realtime-2"})
 

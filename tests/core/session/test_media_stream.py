@@ -100,7 +100,7 @@ def test_an_unsent_rest_is_sent_on_the_next_stream() -> None:
         {"encoding": "audio/x-alaw", "sampleRate": 8000, "channels": 1},
         {"encoding": "audio/x-mulaw", "sampleRate": 16000, "channels": 1},
         {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 2},
-        {},
+        {"encoding": "audio/x-alaw"},
     ],
 )
 def test_another_media_format_is_reported_and_the_call_continues(format_: dict[str, Any]) -> None:

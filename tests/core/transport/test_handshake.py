@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twilio_realtime_core.errors import FaultKind, LocalProtocolError
+from twilio_realtime_core.machine.actions import Refusal
 from twilio_realtime_core.transport.handshake import (
     MAX_HEAD_BYTES,
     ClientHandshake,
@@ -218,9 +219,13 @@ def test_bytes_behind_an_accepting_response_are_kept(a: int, b: int) -> None:
     ],
 )
 def test_every_other_response_is_a_fault(data: bytes, kind: FaultKind, code: str | None) -> None:
-    fault = handshake().receive(data)
-    assert isinstance(fault, LinkFault)
-    assert (fault.kind, fault.code) == (kind, code)
+    result = handshake().receive(data)
+    if kind is FaultKind.REFUSED:
+        assert isinstance(result, Refusal)
+        assert str(result.status) == code
+    else:
+        assert isinstance(result, LinkFault)
+        assert (result.kind, result.code) == (kind, code)
 
 
 def test_headers_in_a_non_ascii_encoding_do_no_harm() -> None:
@@ -246,3 +251,20 @@ def test_the_limit_of_a_response_is_exact(piece: int, excess: int) -> None:
         assert answer.kind is FaultKind.TOO_LARGE
     else:
         assert isinstance(answer, HandshakeComplete)
+
+
+@pytest.mark.parametrize(
+    ("header", "wait_ms"),
+    [
+        (b"Retry-After: 2", 2000),
+        (b"Retry-After-Ms: 150", 150),
+        (b"Retry-After: 0.5", 500),
+        (b"Retry-After: 999999999", 86_400_000),
+        (b"Retry-After: Wed, 21 Oct 2026 07:28:00 GMT", None),
+        (b"Other: 1", None),
+    ],
+)
+def test_a_refusal_says_how_long_to_wait(header: bytes, wait_ms: int | None) -> None:
+    refusal = handshake().receive(b"HTTP/1.1 503 \r\n" + header + b"\r\n\r\n")
+    assert isinstance(refusal, Refusal)
+    assert refusal.retry_after_ms == wait_ms

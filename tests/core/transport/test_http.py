@@ -12,6 +12,7 @@ from twilio_realtime_core.machine.actions import (
     Connect,
     Notify,
     Open,
+    Refusal,
     Send,
     SendBytes,
     Shutdown,
@@ -20,12 +21,16 @@ from twilio_realtime_core.machine.contract import ByteMachine
 from twilio_realtime_core.machine.units import SECOND
 from twilio_realtime_core.transport.frames import CLOSE, TEXT, encode_close, encode_frame
 from twilio_realtime_core.transport.http import (
+    ANSWER_TIMEOUT_NS,
     MAX_BODY_BYTES,
+    MAX_ENCODED_BODY_BYTES,
     MAX_HEAD_BYTES,
     REQUEST_TIMEOUT_NS,
     HttpConnection,
     HttpRequest,
     HttpResponse,
+    RequestHandler,
+    RequestRefused,
     Upgrade,
 )
 from twilio_realtime_core.transport.websocket import LinkConfig
@@ -70,6 +75,9 @@ class Echo:
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
         return []
 
+    def refused(self, peer: Hashable, refusal: Refusal, now: int) -> list[Action]:
+        return self.closed(peer, 1006, refusal.message, now)
+
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         return [Notify(("closed", peer, code))]
 
@@ -100,7 +108,7 @@ class Application:
 OK = HttpResponse(200, b"fine")
 
 
-def opening(application: Callable[[HttpRequest], HttpResponse | Upgrade]) -> HttpConnection:
+def opening(application: RequestHandler) -> HttpConnection:
     machine = HttpConnection("caller", application, ones)
     assert machine.start(0) == []
     assert machine.connected("caller", 0) == []
@@ -119,6 +127,11 @@ def sent(actions: list[ByteAction]) -> bytes:
 def faults(actions: list[ByteAction]) -> list[Fault]:
     events = [action.event for action in actions if isinstance(action, Notify)]
     return [event for event in events if isinstance(event, Fault)]
+
+
+def refusals(actions: list[ByteAction]) -> list[RequestRefused]:
+    events = [action.event for action in actions if isinstance(action, Notify)]
+    return [event for event in events if isinstance(event, RequestRefused)]
 
 
 def test_a_plain_request_is_answered_and_the_stream_shut_down() -> None:
@@ -240,8 +253,21 @@ def test_all_bytes_after_the_upgrade_belong_to_the_stack() -> None:
     assert machine.deadline is None
 
 
+def test_headers_of_a_function_reach_the_link_that_the_machine_opens() -> None:
+    links = {**LINKS, "model": LinkConfig(max_message_bytes=1, headers=dict)}
+    machine = opening(Application(Upgrade(Echo(), "caller", links)))
+    machine.receive_bytes("caller", UPGRADE + encode_frame(TEXT, b"open", b"mask"), 1)
+    assert machine.headers_resolved("model", {"A": "b"}, 2) == []
+    assert b"\r\nA: b\r\n" in sent(machine.connected("model", 3))
+
+
 def test_an_upgrade_may_be_refused_by_the_application() -> None:
-    reply, shutdown = answer(UPGRADE, HttpResponse(403, b"no"))
+    refused, reply, shutdown = answer(UPGRADE, HttpResponse(403, b"no"))
+    assert isinstance(refused, Notify)
+    assert isinstance(refused.event, RequestRefused)
+    assert refused.event.response == HttpResponse(403, b"no")
+    assert refused.event.request is not None
+    assert refused.event.request.path == "/media"
     assert sent([reply]).startswith(b"HTTP/1.1 403 Forbidden\r\n")
     assert shutdown == Shutdown("caller")
 
@@ -298,10 +324,9 @@ LONG = b"POST / HTTP/1.1\r\nHost: h\r\n"
         (b"\x00", 400, FaultKind.BROKEN_PROTOCOL),
         (b"GET / HTTP/1.1\r\n\r\n", 400, FaultKind.BROKEN_PROTOCOL),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, FaultKind.BROKEN_PROTOCOL),
-        (GET.replace(b": h", b": h\r\nX: caf\xe9"), 400, FaultKind.BROKEN_PROTOCOL),
-        (GET.replace(b"GET", b"HEAD").replace(b": h", b": \xe9"), 400, FaultKind.BROKEN_PROTOCOL),
+        (GET.replace(b": h", b": h\r\nX\xe9: x"), 400, FaultKind.BROKEN_PROTOCOL),
         (b"CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n", 501, FaultKind.BROKEN_PROTOCOL),
-        (UPGRADE.replace(b"13", b"\xe9"), 400, FaultKind.BROKEN_PROTOCOL),
+        (UPGRADE.replace(b"13", b"\xe9"), 426, FaultKind.BROKEN_PROTOCOL),
         (b"GET /" + b"x" * MAX_HEAD_BYTES, 431, FaultKind.TOO_LARGE),
         (GET[:-2] + b"X: " + b"x" * MAX_HEAD_BYTES + b"\r\n\r\n", 431, FaultKind.TOO_LARGE),
         (LONG + b"Content-Length: 65537\r\n\r\n", 413, FaultKind.TOO_LARGE),
@@ -327,6 +352,7 @@ def test_an_unreadable_request_is_refused_wherever_cut(
             actions += machine.receive_bytes("caller", data[start : start + size], 1)
         assert sent(actions).startswith(f"HTTP/1.1 {status} ".encode())
         assert [fault.kind for fault in faults(actions)] == [kind]
+        assert [each.response.status for each in refusals(actions)] == [status]
         assert actions[-1] == Shutdown("caller")
         assert application.requests == []
 
@@ -338,6 +364,58 @@ def test_head_and_body_may_have_their_whole_limits() -> None:
     data = head + padding + b"\r\n\r\n" + b"y" * MAX_BODY_BYTES
     assert sent(opening(application).receive_bytes("caller", data, 1)).startswith(b"HTTP/1.1 200")
     assert len(application.requests[0].body) == MAX_BODY_BYTES
+
+
+def test_a_header_value_may_have_bytes_outside_ascii() -> None:
+    application = Application(OK)
+    opening(application).receive_bytes("caller", GET.replace(b": h", b": h\r\nX: caf\xe9"), 1)
+    assert application.requests[0].header("x") == "caf\u00e9"
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (b"http://call.example/call?a=1", "/call?a=1"),
+        (b"HTTPS://call.example:443", "/"),
+        (b"http://call.example?a=1", "/?a=1"),
+    ],
+)
+def test_a_target_in_absolute_form_is_reduced_to_its_path(target: bytes, expected: str) -> None:
+    application = Application(OK)
+    opening(application).receive_bytes("caller", GET.replace(b"/healthz?x", target), 1)
+    assert application.requests[0].target == expected
+    assert (application.requests[0].header("host") or "").startswith("call.example")
+
+
+@pytest.mark.parametrize("target", [b"ftp://h/", b"http://user@h/", b"http:///x", b"*"])
+def test_other_targets_stay_as_they_are(target: bytes) -> None:
+    application = Application(OK)
+    opening(application).receive_bytes("caller", GET.replace(b"/healthz?x", target), 1)
+    assert application.requests[0].target == target.decode()
+    assert application.requests[0].header("host") == "h"
+
+
+CHUNKED = LONG + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"1;" + b"x" * 16_400 + b"\r\na\r\n0\r\n\r\n", 200),
+        (b"1\r\na\r\n0\r\nX: " + b"x" * 16_400 + b"\r\n\r\n", 200),
+        (b"1;" + b"x" * (MAX_ENCODED_BODY_BYTES - 12) + b"\r\na\r\n0\r\n\r\n", 200),
+        (b"1;" + b"x" * (MAX_ENCODED_BODY_BYTES - 11) + b"\r\na\r\n0\r\n\r\n", 413),
+        (b"1;" + b"x" * (MAX_ENCODED_BODY_BYTES + 1), 413),
+    ],
+)
+def test_chunks_have_one_answer_wherever_cut(body: bytes, status: int) -> None:
+    data = CHUNKED + body
+    for size in (len(data), len(CHUNKED), MAX_HEAD_BYTES, 999):
+        machine = opening(Application(OK))
+        actions: list[ByteAction] = []
+        for start in range(0, len(data), size):
+            actions += machine.receive_bytes("caller", data[start : start + size], 1)
+        assert sent(actions).startswith(f"HTTP/1.1 {status} ".encode()), size
 
 
 def test_tls_on_a_plain_port_is_named_and_not_answered() -> None:
@@ -365,16 +443,45 @@ def test_a_stream_that_ends_without_a_byte_is_no_fault() -> None:
     assert machine.receive_eof("caller", 1) == []
 
 
+def later(request: HttpRequest) -> None:
+    """An application that answers later."""
+
+
+def test_a_request_can_be_answered_later() -> None:
+    machine = opening(later)
+    assert machine.receive_bytes("caller", GET, 1) == []
+    assert machine.deadline == 1 + ANSWER_TIMEOUT_NS
+    assert machine.receive_bytes("caller", b"more", 2) == []
+    assert machine.receive_eof("caller", 3) == []
+    assert machine.handle_timeout(4) == []
+    actions = machine.answer(OK, 5)
+    assert sent(actions).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert actions[-1] == Shutdown("caller")
+    assert machine.deadline is None
+
+
+def test_a_request_that_is_not_answered_in_time_is_503() -> None:
+    machine = opening(later)
+    machine.receive_bytes("caller", GET, 0)
+    actions = machine.handle_timeout(ANSWER_TIMEOUT_NS)
+    assert sent(actions).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert [fault.kind for fault in faults(actions)] == [FaultKind.TIMED_OUT]
+    assert machine.deadline is None
+    assert machine.answer(OK, ANSWER_TIMEOUT_NS) == []
+
+
 MISUSES: list[Callable[[HttpConnection], object]] = [
     lambda machine: machine.start(10),
     lambda machine: machine.connected("caller", 10),
     lambda machine: machine.connected("model", 10),
     lambda machine: machine.connect_failed("caller", "", 10),
+    lambda machine: machine.headers_resolved("caller", {}, 10),
     lambda machine: machine.receive_bytes("model", b"", 10),
     lambda machine: machine.receive_bytes("caller", b"", 4),
     lambda machine: machine.receive_eof("model", 10),
     lambda machine: machine.handle_timeout(4),
     lambda machine: machine.perform([], 10),
+    lambda machine: machine.answer(OK, 10),
 ]
 
 

@@ -13,6 +13,7 @@ from twilio_realtime_core.machine.actions import (
     Connect,
     Notify,
     Open,
+    Refusal,
     Send,
     SendBytes,
     SendPing,
@@ -84,6 +85,9 @@ class Script:
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
         return self._take("pong", peer, payload)
+
+    def refused(self, peer: Hashable, refusal: Refusal, now: int) -> list[Action]:
+        return self._take("refused", peer, refusal)
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         return self._take("closed", peer, code, reason)
@@ -198,6 +202,30 @@ def test_actions_of_an_action_follow_those_of_its_step() -> None:
     ]
 
 
+def test_headers_of_a_function_are_asked_for_at_each_connect() -> None:
+    machine = Script()
+    machine.answers["start",] = [OPEN]
+    source = dict[str, str]
+    stack = Stack(machine, {"server": LinkConfig(max_message_bytes=1, headers=source)}, ones)
+    assert stack.start(0) == [Connect("server", "h", 443, tls=True, headers=source)]
+    assert stack.headers_resolved("server", {"A": "b"}, 1) == []
+    [sent] = stack.connected("server", 2)
+    assert isinstance(sent, SendBytes)
+    assert b"\r\nA: b\r\n" in sent.data
+
+
+def test_bad_headers_of_a_function_end_the_attempt() -> None:
+    machine = Script()
+    machine.answers["start",] = [OPEN]
+    stack = Stack(machine, {"server": LinkConfig(max_message_bytes=1, headers=dict)}, ones)
+    stack.start(0)
+    fault, shutdown = stack.headers_resolved("server", None, 1)
+    assert isinstance(fault, Notify)
+    assert shutdown == Shutdown("server")
+    assert machine.inputs[-1][:3] == ("closed", "server", 1006)
+    assert stack.headers_resolved("server", {}, 2) == []
+
+
 def test_actions_of_a_command_are_performed(scene: Scene) -> None:
     assert scene.stack.perform([Notify("a"), Send("client", Words("b"))], 1) == [
         Notify("a"),
@@ -260,7 +288,8 @@ def test_a_refusal_has_its_status_and_ends_the_link() -> None:
     assert isinstance(notified.event, Fault)
     assert (notified.event.kind, notified.event.code) == (FaultKind.REFUSED, "429")
     assert shutdown == Shutdown("server")
-    assert machine.inputs[-1] == ("closed", "server", 1006, "")
+    message = "the handshake was answered with HTTP status 429"
+    assert machine.inputs[-1] == ("refused", "server", Refusal(429, None, None, message))
 
 
 def test_a_peer_that_cannot_be_reached_is_refused_and_closed() -> None:

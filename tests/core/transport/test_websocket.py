@@ -1,20 +1,27 @@
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Final
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twilio_realtime_core.errors import FaultKind, LocalProtocolError
+from twilio_realtime_core.machine.actions import Refusal
 from twilio_realtime_core.machine.units import SECOND
 from twilio_realtime_core.transport.frames import (
     CLOSE,
+    MAX_OTHER_FRAMES,
     PING,
     PONG,
     TEXT,
     encode_close,
     encode_frame,
 )
-from twilio_realtime_core.transport.handshake import HttpRequest, encode_upgrade_response
+from twilio_realtime_core.transport.handshake import (
+    MAX_REFUSAL_BYTES,
+    HttpRequest,
+    encode_upgrade_response,
+)
 from twilio_realtime_core.transport.websocket import (
     Link,
     LinkClosed,
@@ -23,6 +30,7 @@ from twilio_realtime_core.transport.websocket import (
     LinkFault,
     LinkOpened,
     LinkPong,
+    LinkRefused,
 )
 
 CONFIG = LinkConfig(max_message_bytes=1000)
@@ -107,10 +115,69 @@ def test_headers_of_the_config_are_sent_and_not_shown() -> None:
     assert "secret" not in repr(new_client(config))
 
 
+FROM_FUNCTION = LinkConfig(max_message_bytes=1, headers=dict)
+
+
+@pytest.mark.parametrize("returned", [{"A": "b"}, (("A", "b"),), [("A", "b")]])
+def test_headers_of_a_function_are_sent(returned: object) -> None:
+    link = new_client(FROM_FUNCTION)
+    assert link.headers_resolved(returned) == []
+    assert b"\r\nA: b\r\n" in written(link.connected(0))
+    assert "headers" not in repr(FROM_FUNCTION)
+
+
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        (None, "not pairs of text"),
+        ("A: b", "not pairs of text"),
+        ([("A", b"secret")], "not pairs of text"),
+        ([["A", "secret"]], "not pairs of text"),
+        ([("A", "secret", "c")], "not pairs of text"),
+        ({"A": "secret\n"}, "the header 'A' has a name or a value that HTTP does not allow"),
+        ({"Host": "secret"}, "the header 'Host' is set by the handshake"),
+    ],
+)
+def test_bad_headers_of_a_function_close_the_link(returned: object, words: str) -> None:
+    link = new_client(FROM_FUNCTION)
+    fault, closed = link.headers_resolved(returned)
+    assert isinstance(fault, LinkFault)
+    assert fault.kind is FaultKind.REFUSED
+    assert fault.message.startswith("could not be reached: ")
+    assert words in fault.message
+    assert "secret" not in fault.message
+    assert isinstance(closed, LinkClosed)
+    assert closed.code == 1006
+    assert "secret" not in closed.reason
+    assert link.headers_resolved({}) == []
+
+
+def test_headers_of_a_function_that_are_late_close_the_link() -> None:
+    link = new_client(FROM_FUNCTION)
+    assert link.deadline is not None
+    message = "the function of the headers has not returned in time"
+    assert link.handle_timeout(link.deadline) == [
+        LinkFault(FaultKind.TIMED_OUT, message),
+        LinkClosed(1006, ""),
+    ]
+
+
+def test_headers_are_resolved_once_and_before_the_link_is_connected() -> None:
+    link = new_client(FROM_FUNCTION)
+    with pytest.raises(LocalProtocolError, match="the headers are missing"):
+        link.connected(0)
+    link.headers_resolved({})
+    for wrong in (link, new_client(), Link.server(REQUEST, CONFIG)):
+        with pytest.raises(LocalProtocolError, match="no headers are missing"):
+            wrong.headers_resolved({})
+
+
 def test_an_invalid_config_is_misuse() -> None:
+    with pytest.raises(LocalProtocolError, match="headers must be a tuple of pairs"):
+        LinkConfig(max_message_bytes=1, headers=[("A", "b")])  # type: ignore[arg-type]
     with pytest.raises(LocalProtocolError, match="max_message_bytes"):
         LinkConfig(max_message_bytes=0)
-    with pytest.raises(LocalProtocolError, match="ping_interval_ms must be more than 0"):
+    with pytest.raises(LocalProtocolError, match="ping_interval_ms must be 100 to 2147483647 ms"):
         LinkConfig(max_message_bytes=1, ping_interval_ms=0)
     with pytest.raises(LocalProtocolError, match="set by the handshake"):
         LinkConfig(max_message_bytes=1, headers=(("Host", "x"),))
@@ -122,7 +189,7 @@ def test_a_refusal_is_a_fault_with_its_status() -> None:
     fault, closed = link.receive_bytes(b"HTTP/1.1 401 Unauthorized\r\nA: b\r\n\r\nbody", 0)
     assert isinstance(fault, LinkFault)
     assert (fault.kind, fault.code) == (FaultKind.REFUSED, "401")
-    assert closed == LOST
+    assert closed == LinkRefused(Refusal(401, None, None, fault.message))
     assert list(link.receive_bytes(b"more of the body", 0)) == []
     assert link.deadline is None
 
@@ -223,6 +290,23 @@ def test_other_pongs_do_not_keep_a_link_alive() -> None:
     assert fault.kind is FaultKind.TIMED_OUT
     assert closed == LOST
     assert link.deadline is None
+
+
+def test_c5_messages_keep_a_link_alive_without_pongs() -> None:
+    link, ping = open_server(), encode_frame(PING, b"keepalive", None)
+    pings = 0
+    for second in range(1, 121):
+        assert take(link, (TEXT, b"{}"), now=second * SECOND) == ["{}"]
+        if link.deadline == second * SECOND:
+            assert link.handle_timeout(second * SECOND) == [ping]
+            pings += 1
+        assert link.deadline is not None
+        assert link.deadline > second * SECOND
+    assert pings == 6
+    assert link.handle_timeout(139 * SECOND) == []
+    fault, closed = link.handle_timeout(140 * SECOND)
+    assert isinstance(fault, LinkFault)
+    assert closed == LOST
 
 
 def test_a_link_without_keepalive_has_no_deadline() -> None:
@@ -408,3 +492,114 @@ def test_a_stream_cut_at_any_byte_closes_the_link_once(end: int, places: list[in
     assert [type(event) for event in events].count(LinkClosed) == 1
     assert isinstance(events[-1], LinkClosed)
     assert events[-1].code == (1000 if end == len(SESSION) else 1006)
+
+
+# What a server says when it refuses.
+
+REFUSED_HEAD = b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\n"
+ERROR = (
+    b'{"error": {"message": "You exceeded sk-1", "type": "quota", "code": "insufficient_quota"}}'
+)
+
+
+def sized(body: bytes) -> bytes:
+    return REFUSED_HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def chunked(body: bytes) -> bytes:
+    chunk = f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
+    return REFUSED_HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunk
+
+
+@pytest.mark.parametrize(
+    ("response", "code"),
+    [
+        (sized(ERROR), "insufficient_quota"),
+        (chunked(ERROR), "insufficient_quota"),
+        (sized(ERROR.replace(b'"insufficient_quota"', b"null")), "quota"),
+        (sized(b'{"error": {"code": "sk-secret-1"}}'), "[hidden]"),
+        (sized(b'{"error": {"code": ""}}'), "429"),
+        (sized(b'{"error": "no"}'), "429"),
+        (sized(b"no JSON"), "429"),
+        (sized(b""), "429"),
+        (sized(b" " * (MAX_REFUSAL_BYTES - len(ERROR)) + ERROR), "insufficient_quota"),
+        (sized(b" " * (MAX_REFUSAL_BYTES - len(ERROR) + 1) + ERROR), "429"),
+        (REFUSED_HEAD + b"Transfer-Encoding: chunked\r\n\r\nno chunk\r\n", "429"),
+        (REFUSED_HEAD.replace(b"json", b"other") + b"\r\n" + ERROR, "429"),
+    ],
+)
+def test_d9_a_refusal_has_the_code_of_its_error_however_it_is_cut(
+    response: bytes, code: str
+) -> None:
+    for size in (len(response), len(REFUSED_HEAD), 997):
+        link = new_client()
+        link.connected(0)
+        events: list[LinkEvent] = []
+        for start in range(0, len(response), size):
+            events += link.receive_bytes(response[start : start + size], 0)
+        suffix = "" if code == "429" else f": {code}"
+        message = f"the handshake was answered with HTTP status 429{suffix}"
+        refusal = Refusal(429, None, None if code == "429" else code, message)
+        assert events == [LinkFault(FaultKind.REFUSED, message, code), LinkRefused(refusal)]
+
+
+ENDS: Final[list[Callable[[Link], Iterable[LinkEvent]]]] = [
+    Link.receive_eof,
+    lambda link: link.handle_timeout(10 * SECOND),
+]
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize(("body", "code"), [(ERROR, "insufficient_quota"), (ERROR[:20], "429")])
+def test_a_refusal_without_an_end_has_what_was_received(
+    end: Callable[[Link], Iterable[LinkEvent]], body: bytes, code: str
+) -> None:
+    link = new_client()
+    link.connected(0)
+    assert list(link.receive_bytes(REFUSED_HEAD + b"\r\n" + body, 0)) == []
+    fault, closed = end(link)
+    assert isinstance(fault, LinkFault)
+    assert (fault.kind, fault.code) == (FaultKind.REFUSED, code)
+    assert isinstance(closed, LinkRefused)
+    assert closed.refusal.error_code == (None if code == "429" else code)
+
+
+# Frames that cost more than their bytes.
+
+
+def flood(link: Link, frame: tuple[int, bytes], count: int, now: int = 0) -> list[LinkEvent]:
+    return take(link, *[frame] * count, now=now)
+
+
+@pytest.mark.parametrize("frame", [(PING, b""), (PONG, b""), (TEXT, b"{}"), (0x01, b"x")])
+def test_d15_small_frames_are_limited(frame: tuple[int, bytes]) -> None:
+    link = open_server()
+    following = (0x00, b"x") if frame[0] == 0x01 else frame
+    events = take(link, frame) + flood(link, following, MAX_OTHER_FRAMES)
+    fault, closed = events[-2:]
+    assert isinstance(fault, LinkFault)
+    assert fault.kind is FaultKind.TOO_MANY
+    assert closed == LOST
+    assert written(events)[-60:].find((1008).to_bytes(2, "big")) >= 0
+
+
+def test_a_hundred_small_frames_a_second_are_accepted() -> None:
+    link = open_server()
+    flood(link, (PING, b""), MAX_OTHER_FRAMES, now=SECOND)
+    for second in range(2, 30):
+        assert len(flood(link, (PING, b""), 100, now=second * SECOND)) == 100
+    assert any(isinstance(each, LinkFault) for each in flood(link, (PING, b""), 1, now=29 * SECOND))
+
+
+@given(st.lists(st.integers(0, 7000), max_size=5))
+def test_the_limit_of_small_frames_does_not_depend_on_cuts(cuts: list[int]) -> None:
+    data = b"".join(encode_frame(TEXT, b"a", b"mask") for _ in range(MAX_OTHER_FRAMES + 5))
+
+    def run(marks: list[int]) -> list[LinkEvent]:
+        link = open_server()
+        events: list[LinkEvent] = []
+        for start, stop in zip([0, *marks], [*marks, len(data)], strict=True):
+            events += link.receive_bytes(data[start:stop], SECOND)
+        return events
+
+    assert run(sorted(cuts)) == run([])

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from twilio_realtime_core.downlink.playout import PlaybackProgress, Playout
 from twilio_realtime_core.machine.lifecycles import ResponseInput, ResponseState
+from twilio_realtime_core.machine.reasons import Reason
 from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.protocols.realtime import DeleteItem, Response, TruncateItem
 from twilio_realtime_core.responses.responses import MAX_RESPONSES, ResponseRecord, Responses
@@ -22,7 +23,7 @@ class Talk:
     responses: Responses = field(factory=Responses)
 
     def created(self, response: str, conversation: str | None = "conv") -> ResponseRecord:
-        record = self.responses.update_from(Response(response, conversation_id=conversation))
+        record = self.responses.start(Response(response, conversation_id=conversation), 0)
         assert record.lifecycle.step(ResponseInput.CREATED)
         return record
 
@@ -144,6 +145,7 @@ def test_an_item_heard_in_part_is_truncated_there(talk: Talk) -> None:
         corrections=(TruncateItem("a", 0, 200),),
         heard_items=((record, "a"),),
         stopped=(record,),
+        started=(),
         completed=(),
         cut=(
             (
@@ -158,6 +160,7 @@ def test_an_item_heard_in_part_is_truncated_there(talk: Talk) -> None:
             ),
         ),
         clips=(),
+        reasons=(Reason.CLEARED_AUDIO, Reason.CANCEL_TOO_LATE, Reason.TRUNCATED_AS_HEARD),
     )
     assert not plan.stops_generation
 
@@ -173,9 +176,11 @@ def test_an_item_heard_to_the_end_is_left_alone(talk: Talk) -> None:
         corrections=(),
         heard_items=((record, "a"),),
         stopped=(record,),
+        started=(PartKey(1, "r1", "a", 0),),
         completed=(PartKey(1, "r1", "a", 0),),
         cut=(),
         clips=(),
+        reasons=(Reason.CLEARED_AUDIO, Reason.CANCEL_TOO_LATE, Reason.KEPT_AS_HEARD),
     )
     assert not plan.stops_generation
 
@@ -333,9 +338,11 @@ def test_a_part_whose_mark_was_lost_counts_as_heard(talk: Talk) -> None:
         corrections=(),
         heard_items=((first, "a"),),
         stopped=(second,),
+        started=(PartKey(1, "r1", "a", 0),),
         completed=(PartKey(1, "r1", "a", 0),),
         cut=(),
         clips=(),
+        reasons=(Reason.KEPT_NO_AUDIO, Reason.CANCELLED_BY_INTERRUPTION, Reason.KEPT_AS_HEARD),
     )
     assert plan.stops_generation
 
@@ -363,11 +370,18 @@ def test_an_out_of_band_response_is_only_silenced(talk: Talk) -> None:
     assert ids(plan.stopped) == ["r2"]
 
 
-def test_a_soundless_out_of_band_response_is_left_alone(talk: Talk) -> None:
-    talk.created("r2", conversation=None)
+def test_text_out_of_band_is_left_alone(talk: Talk) -> None:
+    talk.created("r2", conversation=None).is_text = True
     talk.audio("a", 100)
     assert talk.events(50) == ("r1", TruncateItem("a", 0, 50))
     assert ids(talk.planned(50).stopped) == ["r1"]
+
+
+def test_an_out_of_band_response_without_sound_is_stopped(talk: Talk) -> None:
+    talk.created("r2", conversation=None)
+    talk.audio("a", 100)
+    assert talk.events(50) == ("r1", "r2", TruncateItem("a", 0, 50))
+    assert ids(talk.planned(50).stopped) == ["r1", "r2"]
 
 
 def test_a_clip_is_only_silenced() -> None:
@@ -393,9 +407,11 @@ def test_a_response_without_audio_is_cancelled_and_stopped(talk: Talk) -> None:
         corrections=(),
         heard_items=(),
         stopped=(record,),
+        started=(),
         completed=(),
         cut=(),
         clips=(),
+        reasons=(Reason.KEPT_NO_AUDIO, Reason.CANCELLED_BY_INTERRUPTION),
     )
     assert plan.stops_generation
 
@@ -502,7 +518,7 @@ def talk_of(steps: list[tuple[str, str, int, str, int]]) -> Talk:
                 if record.is_generating:
                     talk.response_done(response)
             case "cancel":
-                talk.responses.mark_cancelled(response)
+                record.mark_cancelled()
             case "interrupt":
                 record.lifecycle.step(ResponseInput.INTERRUPT)
             case "clip":

@@ -15,7 +15,14 @@ from calling import (
     response_done,
     speech_started,
 )
-from twilio_realtime_core import CallConfig, Interrupt, LocalProtocolError, Play, SessionConfig
+from twilio_realtime_core import (
+    CallConfig,
+    Interrupt,
+    LocalProtocolError,
+    ModelSilencePolicy,
+    Play,
+    SessionConfig,
+)
 from twilio_realtime_core.config.interruption_policy import (
     InterruptionAttempt,
     InterruptionLimit,
@@ -23,7 +30,7 @@ from twilio_realtime_core.config.interruption_policy import (
 )
 from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.notifications import Interrupted, InterruptionBlocked
-from twilio_realtime_core.protocols.realtime import CreateItem
+from twilio_realtime_core.protocols.realtime import CreateItem, CreateResponse
 from twilio_realtime_core.turns.interruption_gate import PROTECTION_NS
 from twilio_realtime_core.values.block_cause import BlockCause
 
@@ -42,7 +49,9 @@ def session(**detection: Any) -> dict[str, Any]:
 
 
 def ready(policy: InterruptionPolicy, **detection: Any) -> Call:
-    return Call.ready(CallConfig(interruption=policy), session(**detection))
+    notify = ModelSilencePolicy(ask_again=0, hang_up=False)
+    config = CallConfig(interruption=policy, on_model_silent=notify)
+    return Call.ready(config, session(**detection))
 
 
 def talking(policy: InterruptionPolicy, *samples: int) -> Call:
@@ -161,6 +170,21 @@ def test_an_empty_first_response_protects_nothing() -> None:
     call = ready(InterruptionPolicy(protect_first=True))
     call.model(created())
     call.model(response_done(status="failed"))
+    call.model(created("s"))
+    call.model(delta(800, "s", "j"))
+    assert call.model(speech_started()).notified(Interrupted)
+
+
+def test_the_first_speech_is_protected_while_it_is_requested() -> None:
+    call = ready(InterruptionPolicy(protect_first=True))
+    call.send(CreateResponse())
+    assert blocked(call.model(speech_started())) == [BlockCause.FIRST_WORDS]
+
+
+def test_an_interrupted_first_response_protects_nothing() -> None:
+    call = ready(InterruptionPolicy(protect_first=True))
+    call.model(created())
+    call.send(Interrupt())
     call.model(created("s"))
     call.model(delta(800, "s", "j"))
     assert call.model(speech_started()).notified(Interrupted)

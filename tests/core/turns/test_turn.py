@@ -39,6 +39,7 @@ from twilio_realtime_core.call.state import CallState
 from twilio_realtime_core.config.interruption_policy import InterruptionPolicy
 from twilio_realtime_core.downlink.framing import AudioChunk
 from twilio_realtime_core.machine.lifecycles import ResponseInput
+from twilio_realtime_core.machine.reasons import Reason
 from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.notifications import (
     CallerAudioPadded,
@@ -48,6 +49,7 @@ from twilio_realtime_core.notifications import (
     InterruptionCause,
     PaddingCause,
     PlaybackFinished,
+    PlaybackStarted,
     ResponseFinished,
 )
 from twilio_realtime_core.protocols.realtime import (
@@ -125,7 +127,7 @@ class Parts:
                 case "stopped":
                     self.turns.speech_stopped(SpeechStoppedEvent("u", 9), 0)
                 case "committed":
-                    self.turns.committed()
+                    self.turns.committed("turn", 0)
                 case _:
                     self.turns.stream_started()
         notified = StepResult(self.call.outbox.take_actions()).events
@@ -191,12 +193,14 @@ def test_the_agent_is_active_while_requested_generated_or_heard() -> None:
     turns, requests = parts.turns, parts.call.requests
     assert not turns.is_agent_active(0)
     requests.open()
-    requests.enqueue_automatic()
+    requests.enqueue_automatic(Reason.REQUESTED_FOR_MESSAGE)
+    assert turns.is_agent_active(0)
+    assert len(requests.take_due(0, is_caller_turn=False)) == 1
     assert turns.is_agent_active(0)
     record = parts.call.responses.get_or_create("r")
-    requests.created(record, is_repeated=False)
+    requests.created(record, is_repeated=False, now=0)
     assert turns.is_agent_active(0)
-    requests.done(record, was_announced=True)
+    requests.done(record, was_announced=True, now=0)
     assert turns.is_agent_active(0)
     record.lifecycle.step(ResponseInput.DONE)
     assert not turns.is_agent_active(0)
@@ -374,6 +378,32 @@ def test_s56_audio_heard_without_an_echo_is_not_truncated() -> None:
     assert (done.to_twilio, done.to_model) == ([CLEAR], [])
     assert done.notified(PlaybackFinished) == [PlaybackFinished("r", "i", 0)]
     assert done.notified(Interrupted) == []
+
+
+def test_a_part_without_echoes_starts_before_it_is_finished() -> None:
+    call = Call.talking(800)
+    call.model(audio_done())
+    call.model(response_done())
+    call.wait(3000)  # all marks are lost, and it must have been played
+    call.model(created("r2"))
+    done = call.model(speech_started())
+    playback = PlaybackStarted, PlaybackFinished
+    assert [each for each in done.events if isinstance(each, playback)] == [
+        PlaybackStarted("r", "i", 0),
+        PlaybackFinished("r", "i", 0),
+    ]
+
+
+def test_a_part_that_has_started_does_not_start_again() -> None:
+    call = Call.talking(800)
+    call.play(20)  # the echo of its first frame
+    call.model(audio_done())
+    call.model(response_done())
+    call.wait(3000)
+    call.model(created("r2"))
+    done = call.model(speech_started())
+    assert done.notified(PlaybackStarted) == []
+    assert done.notified(PlaybackFinished) == [PlaybackFinished("r", "i", 0)]
 
 
 @pytest.mark.parametrize("by_caller", [True, False])

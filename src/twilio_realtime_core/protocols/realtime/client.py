@@ -1,14 +1,15 @@
 """Realtime client events: those that are sent to the server (GA, over WebSocket).
 
 The fields of a class are the fields of the event; `None` leaves a field out. Each event can have an
-`event_id`, which comes back only in an `error` event.
+`event_id`, which comes back only in an `error` event. A field of the wrong type raises
+`LocalProtocolError`, but for `AppendAudio`, which is created 50 times a second.
 
 Source: OpenAI API reference, "Realtime", client events,
 https://platform.openai.com/docs/api-reference/realtime-client-events.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeAlias, get_args
+from typing import Any, ClassVar, Final, TypeAlias, cast, get_args
 
 import attrs
 import msgspec
@@ -16,6 +17,15 @@ from attrs import define, field, frozen
 
 from twilio_realtime_core.audio.pcmu import count_samples
 from twilio_realtime_core.errors import LocalProtocolError
+from twilio_realtime_core.machine.arguments import (
+    BOOLEAN,
+    MAPPING,
+    NON_EMPTY_TEXT,
+    NULL,
+    TEXT,
+    FieldRule,
+)
+from twilio_realtime_core.values.identifiers import EVENT_ID
 
 __all__ = [
     "AppendAudio",
@@ -35,6 +45,18 @@ __all__ = [
 ]
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+_EVENT_ID: Final = EVENT_ID | NULL
+_COUNT: Final = FieldRule("a whole number (int) of at least 0", _is_count, shows_numbers=True)
+_MILLISECONDS: Final = FieldRule("whole ms (int), at least 0", _is_count, shows_numbers=True)
+_EXTRA_FIELDS: Final = "extra_fields"
+_IS_LOCAL: Final = "is local"
+"""Marks a field that is for the bridge alone, and is not sent."""
+
+
 class _EncodableEvent:
     """The base of events that are encoded from their fields."""
 
@@ -44,10 +66,12 @@ class _EncodableEvent:
 
     def encode(self) -> str:
         """Return the JSON text."""
-        body = {"type": self.type}
+        body: dict[str, Any] = {"type": self.type}
         for each in self.__attrs_attrs__:
             value = getattr(self, each.name)
-            if value is not None:
+            if each.name == _EXTRA_FIELDS:
+                body = {**(value or {}), **body}
+            elif value is not None and _IS_LOCAL not in each.metadata:
                 body[each.name] = value
         return msgspec.json.encode(body).decode()
 
@@ -58,8 +82,12 @@ class UpdateSession(_EncodableEvent):
     `type`."""
 
     type = "session.update"
-    session: Mapping[str, Any] = field(repr=False)
-    event_id: str | None = None
+    session: Mapping[str, Any] = field(repr=False, validator=MAPPING)
+    event_id: str | None = field(default=None, validator=_EVENT_ID)
+    extra_fields: Mapping[str, Any] | None = field(
+        default=None, repr=False, kw_only=True, validator=MAPPING | NULL
+    )
+    """Fields of the event that this version does not know; they are sent as they are."""
 
 
 @define
@@ -73,10 +101,14 @@ class AppendAudio(_EncodableEvent):
     type = "input_audio_buffer.append"
     audio: str = field(repr=False)
     event_id: str | None = None
+    extra_fields: Mapping[str, Any] | None = field(default=None, repr=False, kw_only=True)
+    """Fields of the event that this version does not know; they are sent as they are."""
 
     def encode(self) -> str:
         """Return the JSON text."""
-        if self.event_id is None:  # 50 a second, so the text is spliced
+        if (
+            self.event_id is None and self.extra_fields is None
+        ):  # 50 a second, so the text is spliced
             return '{"type":"input_audio_buffer.append","audio":"' + self.audio + '"}'
         return super().encode()
 
@@ -86,7 +118,7 @@ class CommitAudio(_EncodableEvent):
     """`input_audio_buffer.commit`: end the caller's turn; it must have at least 100 ms of audio."""
 
     type = "input_audio_buffer.commit"
-    event_id: str | None = None
+    event_id: str | None = field(default=None, validator=_EVENT_ID)
 
 
 @frozen
@@ -94,7 +126,7 @@ class ClearInputAudio(_EncodableEvent):
     """`input_audio_buffer.clear`: discard the audio that was appended and not committed."""
 
     type = "input_audio_buffer.clear"
-    event_id: str | None = None
+    event_id: str | None = field(default=None, validator=_EVENT_ID)
 
 
 @frozen
@@ -103,7 +135,7 @@ class ClearOutputAudio(_EncodableEvent):
     is for WebRTC and SIP."""
 
     type = "output_audio_buffer.clear"
-    event_id: str | None = None
+    event_id: str | None = field(default=None, validator=_EVENT_ID)
 
 
 @frozen
@@ -112,9 +144,9 @@ class CreateItem(_EncodableEvent):
     `previous_item_id` ("root": at the front)."""
 
     type = "conversation.item.create"
-    item: Mapping[str, Any] = field(repr=False)
-    previous_item_id: str | None = None
-    event_id: str | None = None
+    item: Mapping[str, Any] = field(repr=False, validator=MAPPING)
+    previous_item_id: str | None = field(default=None, validator=TEXT | NULL)
+    event_id: str | None = field(default=None, validator=_EVENT_ID)
 
 
 @frozen
@@ -122,8 +154,8 @@ class RetrieveItem(_EncodableEvent):
     """`conversation.item.retrieve`: request an item with its audio."""
 
     type = "conversation.item.retrieve"
-    item_id: str
-    event_id: str | None = None
+    item_id: str = field(validator=TEXT)
+    event_id: str | None = field(default=None, validator=_EVENT_ID)
 
 
 @frozen
@@ -132,10 +164,10 @@ class TruncateItem(_EncodableEvent):
     transcript. The server refuses it for more audio than it has sent."""
 
     type = "conversation.item.truncate"
-    item_id: str
-    content_index: int
-    audio_end_ms: int
-    event_id: str | None = None
+    item_id: str = field(validator=TEXT)
+    content_index: int = field(validator=_COUNT)
+    audio_end_ms: int = field(validator=_MILLISECONDS)
+    event_id: str | None = field(default=None, validator=_EVENT_ID)
 
 
 @frozen
@@ -143,17 +175,29 @@ class DeleteItem(_EncodableEvent):
     """`conversation.item.delete`: delete an item from the conversation."""
 
     type = "conversation.item.delete"
-    item_id: str
-    event_id: str | None = None
+    item_id: str = field(validator=TEXT)
+    event_id: str | None = field(default=None, validator=_EVENT_ID)
 
 
 @frozen
 class CreateResponse(_EncodableEvent):
-    """`response.create`: request a response; `response` has parameters for this response only."""
+    """`response.create`: request a response; `response` has parameters for this response only.
+
+    `waits_for_caller` is not sent: while the caller has the turn, the bridge holds the request
+    until their turn is answered or, where the server does not respond to turns, committed. `False`:
+    it is sent as soon as no response is active, so the agent may speak over the caller.
+    """
 
     type = "response.create"
-    response: Mapping[str, Any] | None = field(default=None, repr=False)
-    event_id: str | None = None
+    response: Mapping[str, Any] | None = field(default=None, repr=False, validator=MAPPING | NULL)
+    event_id: str | None = field(default=None, validator=_EVENT_ID)
+    waits_for_caller: bool = field(
+        default=True, metadata={_IS_LOCAL: True}, kw_only=True, validator=BOOLEAN
+    )
+    extra_fields: Mapping[str, Any] | None = field(
+        default=None, repr=False, kw_only=True, validator=MAPPING | NULL
+    )
+    """Fields of the event that this version does not know; they are sent as they are."""
 
 
 @frozen
@@ -161,16 +205,16 @@ class CancelResponse(_EncodableEvent):
     """`response.cancel`: cancel a response; without an id, that of the default conversation."""
 
     type = "response.cancel"
-    response_id: str | None = None
-    event_id: str | None = None
+    response_id: str | None = field(default=None, validator=TEXT | NULL)
+    event_id: str | None = field(default=None, validator=_EVENT_ID)
 
 
 @frozen
 class RawClientEvent:
     """An event of a type or with fields that this version does not know; it is sent as it is."""
 
-    type: str
-    body: Mapping[str, Any] = field(repr=False)
+    type: str = field(validator=NON_EMPTY_TEXT)
+    body: Mapping[str, Any] = field(repr=False, validator=MAPPING)
 
     def encode(self) -> str:
         """Return the JSON text."""
@@ -197,8 +241,8 @@ _KINDS_BY_TYPE: dict[str, type[Any]] = {
 }
 
 
-_STRICT_KINDS = (AppendAudio, CreateResponse, UpdateSession)
-"""Events that must have the documented fields only: the bridge counts their audio, or sets their
+_TYPED_KINDS = (AppendAudio, CreateResponse, UpdateSession)
+"""Events that are typed even with unknown fields: the bridge counts their audio, or sets their
 formats."""
 
 
@@ -206,29 +250,38 @@ def client_event(body: Mapping[str, Any]) -> ClientEvent:
     """Return the typed event for JSON data, `{"type": ..., ...}`.
 
     An event of an unknown type, or with fields that its class does not have, becomes a
-    `RawClientEvent`, which is sent as it is. But `input_audio_buffer.append`, `response.create` and
-    `session.update` must have the documented fields only.
+    `RawClientEvent`, which is sent as it is. `input_audio_buffer.append`, `response.create` and
+    `session.update` hold such fields as `extra_fields`.
 
-    Raises `LocalProtocolError` where they do not, where `type` or another field is missing or of
-    the wrong type, where audio is empty or not base64, and where the data cannot be encoded as
-    JSON.
+    Raises `LocalProtocolError` where `type` or another field is missing or of the wrong type, where
+    audio is empty or not base64, and where the data cannot be encoded as JSON.
     """
+    MAPPING.check("a client event", body)
     type_ = body.get("type")
     if not isinstance(type_, str):
         raise LocalProtocolError("a client event needs a 'type', such as 'response.create'")
     try:
+        if not all(isinstance(name, str) for name in cast("Mapping[object, Any]", body)):
+            raise TypeError("a field has a name that is not text")
         msgspec.json.encode(body)
         kind = _KINDS_BY_TYPE.get(type_)
         if kind is None:
             return RawClientEvent(type_, body)
-        unknown = body.keys() - {"type", *attrs.fields_dict(kind)}
-        if unknown and kind not in _STRICT_KINDS:
+        documented = {"type", *_sent_fields(kind)} - {_EXTRA_FIELDS}
+        extra = {name: value for name, value in body.items() if name not in documented}
+        if extra and kind not in _TYPED_KINDS:
             return RawClientEvent(type_, body)
-        event: ClientEvent = msgspec.convert(body, kind)
+        event: ClientEvent = msgspec.convert(
+            {name: value for name, value in body.items() if name in documented}, kind
+        )
+        if isinstance(event, _TYPED_KINDS) and extra:
+            event = attrs.evolve(event, extra_fields=extra)
     except (TypeError, ValueError, RecursionError) as error:
         raise LocalProtocolError(f"{type_} cannot be sent: {error}") from None
-    if unknown:
-        raise LocalProtocolError(f"{type_} has no field {sorted(unknown)}: leave it out")
     if isinstance(event, AppendAudio) and count_samples(event.audio) is None:
         raise LocalProtocolError(f"{type_} cannot be sent: its audio is empty, or not base64")
     return event
+
+
+def _sent_fields(kind: type[Any]) -> list[str]:
+    return [each.name for each in attrs.fields(kind) if _IS_LOCAL not in each.metadata]

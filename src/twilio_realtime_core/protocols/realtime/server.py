@@ -13,12 +13,14 @@ from attrs import define, field, frozen
 
 from twilio_realtime_core.errors import Fault
 from twilio_realtime_core.machine.actions import Peer
+from twilio_realtime_core.values.identifiers import ROOT
 
 from ..tagged import TaggedDecoder
 
 __all__ = [
     "AudioCommittedEvent",
     "ErrorEvent",
+    "IdleTimeoutEvent",
     "InputTranscriptCompletedEvent",
     "InputTranscriptDeltaEvent",
     "InputTranscriptFailedEvent",
@@ -41,6 +43,7 @@ __all__ = [
     "OutputTextDoneEvent",
     "OutputTranscriptDeltaEvent",
     "OutputTranscriptDoneEvent",
+    "RateLimitsEvent",
     "Response",
     "ResponseCreatedEvent",
     "ResponseDoneEvent",
@@ -124,6 +127,8 @@ class InputTranscriptDeltaEvent:
 
     item_id: str
     delta: str | None = field(default=None, repr=False)
+    logprobs: Any = field(default=None, repr=False)
+    content_index: int = 0
 
 
 @frozen
@@ -133,6 +138,8 @@ class InputTranscriptCompletedEvent:
 
     item_id: str
     transcript: str = field(repr=False)
+    logprobs: Any = field(default=None, repr=False)
+    content_index: int = 0
 
 
 @frozen
@@ -145,16 +152,39 @@ class InputTranscriptFailedEvent:
 
 
 @frozen
+class IdleTimeoutEvent:
+    """`input_audio_buffer.timeout_triggered`: both sides were silent for the idle time-out of turn
+    detection."""
+
+    item_id: str | None = None
+    audio_start_ms: float | None = None
+    audio_end_ms: float | None = None
+
+
+@frozen
+class RateLimitsEvent:
+    """`rate_limits.updated`: the limits of the account."""
+
+    rate_limits: Any = None
+
+
+@frozen
 class Response:
     """A response, as `response.created` and `response.done` describe it."""
 
-    id: str
+    id: str | None = None
+    """`None`: the server has left it out, as its schema permits."""
     status: str | None = None
     conversation_id: str | None = ""
     """`None`: the response is out-of-band (`conversation: "none"`). Empty: the server has left the
     field out, and the response counts as part of the conversation."""
+    output_modalities: Any = None
+    """`["text"]`: it has no audio."""
     status_details: Any = None
     usage: Any = None
+    metadata: Any = field(default=None, repr=False)
+    output: Any = field(default=None, repr=False)
+    """The items that were generated so far; all of them in `response.done`."""
 
 
 @frozen
@@ -175,7 +205,8 @@ class ResponseDoneEvent:
 class Item:
     """An item of the conversation, or of a response, as the server describes it.
 
-    The fields depend on its `type`; the others are `None`.
+    The fields depend on its `type`; the others are `None`. Raises `ValueError` for an id that no
+    item can have: "root" stands for the front of the conversation, "" for an id that is left out.
     """
 
     id: str
@@ -194,6 +225,12 @@ class Item:
     approval_request_id: str | None = None
     approve: bool | None = None
     error: Any = field(default=None, repr=False)
+    phase: Any = None
+    """Of a message of `gpt-realtime-2` and later: "commentary" or "final_answer"."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.id in ("", ROOT):
+            raise ValueError("an item cannot have this id")
 
 
 @frozen
@@ -382,6 +419,8 @@ ServerEvent: TypeAlias = (
     | ItemRetrievedEvent
     | ItemTruncatedEvent
     | InputTranscriptFailedEvent
+    | IdleTimeoutEvent
+    | RateLimitsEvent
     | OutputItemAddedEvent
     | OutputTextDeltaEvent
     | OutputTextDoneEvent
@@ -425,6 +464,8 @@ _decoder: TaggedDecoder[ServerEvent] = TaggedDecoder(
         "conversation.item.retrieved": ItemRetrievedEvent,
         "conversation.item.truncated": ItemTruncatedEvent,
         "conversation.item.input_audio_transcription.failed": InputTranscriptFailedEvent,
+        "input_audio_buffer.timeout_triggered": IdleTimeoutEvent,
+        "rate_limits.updated": RateLimitsEvent,
         "response.output_item.added": OutputItemAddedEvent,
         "response.output_text.delta": OutputTextDeltaEvent,
         "response.output_text.done": OutputTextDoneEvent,

@@ -1,0 +1,80 @@
+"""A model that falls silent with its socket open: when that is, and what is done about it."""
+
+from typing import Final
+
+from ..errors import FaultKind
+from ..machine.actions import Peer
+from ..machine.reasons import Reason
+from ..machine.timers import Timer
+from ..machine.units import SECOND, ns_to_ms
+from ..notifications import EndReason, ModelSilent
+from ..responses.responses import ResponseRecord
+from .state import CallState
+
+__all__ = ["SILENCE_NS", "end_what_is_lost", "handle_silence", "watch_model"]
+
+SILENCE_NS: Final = 5 * SECOND
+"""How long a model that owes a response may send no event: it answers a request within a second,
+and generates several times as fast as it speaks."""
+
+
+def watch_model(call: CallState, now: int) -> None:
+    """Set the timers for what the model owes: answers to requests, and the rest of responses."""
+    requests, timers = call.requests, call.timers
+    instants = [each for each in (requests.due_at_ns, call.responses.due_at_ns) if each is not None]
+    if not instants:
+        timers.stop(Timer.REQUEST)
+    elif not timers.is_set(Timer.REQUEST):
+        timers.set(Timer.REQUEST, min(instants))
+    if not (requests.is_answer_owed or _owed(call)):
+        timers.stop(Timer.MODEL_SILENCE)
+    elif not timers.is_set(Timer.MODEL_SILENCE):
+        timers.set(Timer.MODEL_SILENCE, now + SILENCE_NS)
+    order = call.downlink.order
+    if not order.has_held:
+        timers.stop(Timer.SPEECH_STALL)
+    elif not timers.is_set(Timer.SPEECH_STALL):
+        timers.set(Timer.SPEECH_STALL, order.stalls_at_ns)
+
+
+def _owed(call: CallState) -> list[ResponseRecord]:
+    """The responses of which more has to come. One whose audio is complete is not among them."""
+    return [
+        each
+        for each in call.responses.generating
+        if each.may_be_heard and not each.is_cancelled and not each.is_output_complete
+    ]
+
+
+def end_what_is_lost(call: CallState, now: int) -> None:
+    """Give up the requests, and the responses, of which the server has sent nothing in time."""
+    for missing in call.requests.expire(now):
+        call.outbox.notify_fault(Peer.REALTIME, FaultKind.TIMED_OUT, missing)
+    call.responses.mark_lost(now)
+
+
+def handle_silence(call: CallState, now: int) -> None:
+    """Notify that the model is silent, cancel what it owes, and do as the policy says."""
+    silent_at_ns = call.watch.last_event_ns + SILENCE_NS
+    if now < silent_at_ns:  # an event was received since the timer was set
+        call.timers.set(Timer.MODEL_SILENCE, silent_at_ns)
+        return
+    policy = call.config.on_model_silent
+    call.watch.silence_count += 1
+    asks_again = call.watch.silence_count <= policy.ask_again
+    owed = _owed(call)
+    silent_ms = ns_to_ms(now - call.watch.last_event_ns)
+    call.outbox.notify(ModelSilent(silent_ms, tuple(each.id for each in owed), asks_again))
+    if policy.only_notifies:
+        call.outbox.explain(Reason.SILENCE_NOTIFIED)
+        return
+    call.outbox.explain(Reason.SILENCE_ASKED_AGAIN if asks_again else Reason.SILENCE_GIVEN_UP)
+    for record in owed:
+        call.speech.give_up(record, now)
+    call.requests.give_up(owed, asks_again=asks_again)
+    if policy.clip and call.clips.is_playable(len(policy.clip), now):
+        call.play_clip(policy.clip, "model silent", now)
+    if policy.hang_up and not asks_again:
+        reason, detail = EndReason.MODEL_SILENT, "the model was silent"
+        call.after_playback.hang_up(reason, detail, is_model_lost=True)
+        call.reset_hangup_watchdog(now)

@@ -1,0 +1,393 @@
+"""How a call outlives a session of the model: the next one knows what the caller heard.
+
+What the caller hears does not depend on a session: Twilio plays what it has. What belongs to the
+old session is concluded (`_conclude`); once the next one is configured, it gets the conversation,
+and what the old one has not made use of (`_restore`). A session that is about to expire is replaced
+in one step by one that was opened beside it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..conversation.restore import plan_restoration
+from ..errors import Fault, FaultKind, redact
+from ..machine.actions import NORMAL_CLOSURE, Peer, Refusal
+from ..machine.reasons import Reason
+from ..machine.timers import Timer
+from ..machine.units import MS, samples_to_ms
+from ..notifications import EndReason, SessionLost, SessionRestored, SessionRotated
+from ..protocols import realtime
+from ..protocols.realtime import ClientEvent, CreateItem, DeleteItem, TruncateItem
+from ..responses.responses import ResponseRecord
+from ..values.items import AudioPart, Message
+from ..values.playback_position import PartKey
+from .recovery_progress import FORCED_NS
+from .state import CallState
+
+__all__ = [
+    "abandon_attempt",
+    "finish_without_model",
+    "next_closed",
+    "on_next_event",
+    "play_waiting_clip",
+    "reconnect",
+    "refused",
+    "rotate_if_quiet",
+    "rotation_due",
+    "session_closed",
+    "session_ended",
+    "session_ready",
+    "session_refused",
+    "time_out",
+]
+
+_FINAL_STATUSES: Final = frozenset({401, 403, 404})
+_FINAL_CODES: Final = frozenset({1002, 1003, 1007, 1008, 3000, 4000})
+"""Close codes after which another attempt fails in the same way."""
+_FINAL_ERRORS: Final = frozenset(
+    {
+        "account_deactivated",
+        "billing_hard_limit_reached",
+        "insufficient_quota",
+        "invalid_api_key",
+        "model_not_found",
+    }
+)
+"""Codes of errors after which another attempt fails in the same way (OpenAI developer guide, "Error
+codes", https://platform.openai.com/docs/guides/error-codes, read 2026-09-30)."""
+
+_NEXT_RETRY_NS: Final = 10_000 * MS
+"""The pause before another attempt to open a session beside one that has not expired yet."""
+
+
+# A session ends, or cannot be had.
+
+
+def session_closed(call: CallState, cause: EndReason, code: int, reason: str, now: int) -> None:
+    """The connection to the model was closed, or could not be opened."""
+    is_final = code in _FINAL_CODES or call.recovery.error_code in _FINAL_ERRORS
+    session_ended(call, cause, f"{code} {redact(reason)}".rstrip(), now, is_final=is_final)
+
+
+def refused(call: CallState, refusal: Refusal, now: int) -> None:
+    """The server has refused the connection."""
+    is_final = refusal.status in _FINAL_STATUSES or refusal.error_code in _FINAL_ERRORS
+    session_ended(
+        call,
+        EndReason.REALTIME_UNREACHABLE,
+        redact(refusal.message),
+        now,
+        is_final=is_final,
+        wait_ms=refusal.retry_after_ms or 0,
+    )
+
+
+def session_ended(
+    call: CallState,
+    cause: EndReason,
+    detail: str,
+    now: int,
+    *,
+    is_final: bool = False,
+    wait_ms: int = 0,
+) -> None:
+    """Have another session, or give up. `is_final`: another attempt would fail in the same way;
+    `wait_ms`: the server says to wait for so long."""
+    policy, recovery = call.config.reconnect, call.recovery
+    if recovery.has_given_up:
+        return
+    call.timers.stop(Timer.SESSION_ATTEMPT)
+    call.timers.stop(Timer.ROTATION)
+    call.session.close_next()
+    was_ready = call.session.was_ready
+    if was_ready and policy is not None:
+        recovery.begin(now, policy.timeout_ms)
+    attempt = recovery.attempts + 1
+    if policy is None or is_final or attempt > policy.max_attempts:
+        without = Reason.GIVEN_UP_AS_FINAL if is_final else Reason.GIVEN_UP_AFTER_ATTEMPTS
+        call.outbox.explain(Reason.GIVEN_UP_WITHOUT_POLICY if policy is None else without)
+        _give_up(call, cause, detail, now)
+        return
+    delay_ms = max(policy.delay_ms(attempt, call.stream.sid), wait_ms)
+    if now + delay_ms * MS >= recovery.give_up_at_ns:
+        call.outbox.explain(Reason.GIVEN_UP_AFTER_TIME)
+        _give_up(call, cause, detail, now)
+        return
+    if was_ready or call.responses.has_current:  # a server may speak before it is configured
+        call.timers.set(Timer.SESSION, recovery.give_up_at_ns)
+        _conclude(call, now)
+    recovery.attempts = attempt
+    call.outbox.explain(Reason.RETRIED_AFTER_LOSS if was_ready else Reason.RETRIED_AFTER_ATTEMPT)
+    call.outbox.notify(SessionLost(cause, detail, attempt, delay_ms))
+    call.timers.set(Timer.RECONNECT, now + delay_ms * MS)
+
+
+def reconnect(call: CallState, now: int) -> None:
+    """Try once more to have a session."""
+    call.session.reopen(call.config.url)
+    call.watch_attempt(now)
+
+
+def abandon_attempt(call: CallState, now: int) -> None:
+    """Give up an attempt that takes too long, and try again."""
+    call.session.abandon()
+    what = "the session is not ready"
+    call.outbox.notify_fault(Peer.REALTIME, FaultKind.TIMED_OUT, what)
+    session_ended(call, EndReason.SESSION_NOT_READY, what, now)
+
+
+def session_refused(call: CallState, detail: str, now: int) -> None:
+    """The server does not configure the session as it must be. Where it takes the place of a lost
+    one, which was configured alike, that is an attempt that has failed; else it ends the call."""
+    if not call.recovery.is_restoring:
+        call.ending.end(EndReason.SESSION_REFUSED, detail, now)
+        return
+    is_final = call.recovery.error_code in _FINAL_ERRORS
+    call.session.abandon()
+    session_ended(call, EndReason.SESSION_REFUSED, detail, now, is_final=is_final)
+
+
+def time_out(call: CallState, now: int) -> None:
+    """Give up: the time for all attempts is over."""
+    call.session.close(NORMAL_CLOSURE)
+    what = "the session is not ready"
+    call.outbox.notify_fault(Peer.REALTIME, FaultKind.TIMED_OUT, what)
+    call.outbox.explain(Reason.GIVEN_UP_AFTER_TIME)
+    _give_up(call, EndReason.SESSION_NOT_READY, what, now)
+
+
+def play_waiting_clip(call: CallState, now: int) -> None:
+    """Play what the caller hears while the first session takes long."""
+    clip = call.config.waiting_clip
+    if call.clips.is_playable(len(clip), now):
+        call.clips.queue_hold(clip, "waiting", now)
+
+
+def _give_up(call: CallState, cause: EndReason, detail: str, now: int) -> None:
+    """Go on without a model, as the policy says."""
+    for timer in (Timer.SESSION, Timer.SESSION_ATTEMPT, Timer.RECONNECT, Timer.WAITING_CLIP):
+        call.timers.stop(timer)
+    call.clips.drop_queued_hold()
+    call.recovery.has_given_up = True
+    call.recovery.cause, call.recovery.detail = cause, detail
+    policy = call.config.on_session_lost
+    ask_ms = policy.ask_timeout_ms
+    if ask_ms or not policy.ends_stream:
+        for record in call.responses.generating:  # what is held behind it is heard now
+            call.speech.abandon(record, now)
+    if ask_ms:
+        call.outbox.notify(SessionLost(cause, detail, attempt=None, retry_in_ms=None))
+        call.timers.set(Timer.SESSION_LOSS_ANSWER, now + ask_ms * MS)
+    else:
+        finish_without_model(call, now)
+
+
+def finish_without_model(call: CallState, now: int) -> None:
+    """End a call whose model is lost, as the policy says."""
+    policy, cause, detail = call.config.on_session_lost, call.recovery.cause, call.recovery.detail
+    if policy.ends_stream:
+        call.ending.end(cause, detail, now)
+        return
+    clip = policy.goodbye_clip
+    if clip and call.clips.is_playable(len(clip), now):
+        call.play_clip(clip, "goodbye", now)
+    call.after_playback.hang_up(cause, detail, is_model_lost=True)
+    call.reset_hangup_watchdog(now)
+
+
+# From one session to the next.
+
+
+def session_ready(call: CallState, session: Mapping[str, Any], now: int) -> None:
+    """The session is configured, for the first time or again."""
+    call.requests.open()
+    if not call.timers.is_set(Timer.SESSION):
+        return  # the answer to a later update
+    for timer in (Timer.SESSION, Timer.SESSION_ATTEMPT, Timer.WAITING_CLIP):
+        call.timers.stop(timer)
+    _begin_session(call, session, now)
+
+
+def _begin_session(call: CallState, session: Mapping[str, Any], now: int) -> None:
+    recovery, policy = call.recovery, call.config.reconnect
+    recovery.session_ready(session, now)
+    if recovery.is_restoring:
+        recovery.is_restoring = False
+        _restore(call)
+    call.session.send_pending()
+    if policy is not None:
+        due_at_ns = recovery.expires_at_ns - policy.rotate_before_ms * MS
+        call.timers.set(Timer.ROTATION, max(due_at_ns, now + MS))
+
+
+def _conclude(call: CallState, now: int) -> None:
+    """Conclude all that belongs to the session that has ended."""
+    call.recovery.is_restoring = True
+    generating = call.responses.generating
+    unspoken = [each for each in generating if _is_unspoken(call, each)]
+    call.recovery.said_again.update(*(each.open_items for each in unspoken))
+    _cut_unfinished(call, generating, now)
+    for record in generating:
+        call.speech.abandon(record, now)
+    call.responses.session_replaced()
+    call.requests.session_lost(unspoken)
+    _ask_for_approvals_again(call)
+    _queue_turns_again(call)
+    call.session.queue_again(call.conversation.is_edit)
+    call.conversation.session_lost()
+    for record in generating:
+        call.request_followup(record)
+    call.timers.stop(Timer.MODEL_SILENCE)
+
+
+def _is_unspoken(call: CallState, record: ResponseRecord) -> bool:
+    """Whether a response is to be requested again: nothing of it has been said or asked for."""
+    is_said = record.sent_samples or record.has_done_item or call.downlink.order.is_held(record)
+    return record.may_be_heard and not record.is_cancelled and not is_said
+
+
+def _cut_unfinished(call: CallState, generating: list[ResponseRecord], now: int) -> None:
+    """Leave of the words of parts that were being generated those whose audio was received."""
+    ids = {each.id for each in generating if not call.downlink.order.is_held(each)}
+    for each in call.downlink.positions(now):
+        part = each.source
+        if isinstance(part, PartKey) and part.response_id in ids and not each.is_complete:
+            sent_ms = samples_to_ms(each.sent_samples)
+            for update in call.conversation.cut(part.item_id, part.content_index, sent_ms, sent_ms):
+                call.outbox.notify(update)
+
+
+def _ask_for_approvals_again(call: CallState) -> None:
+    """Have the next session make the MCP calls anew that wait for an approval, which it does not
+    know."""
+    is_waiting = call.mcp.has_open_requests
+    call.mcp.session_lost()
+    if is_waiting and call.config.respond_to_mcp:
+        call.request_response(Reason.REQUESTED_FOR_LOST_TURN)
+
+
+def _queue_turns_again(call: CallState) -> None:
+    """Have the next session answer the turns of the caller that were not answered: by their words,
+    where they are known; else it gets the audio again."""
+    items = call.turns.session_lost()
+    if not items:
+        return
+    if all(_has_words(call, item_id) for item_id in items):
+        call.session.kept_audio.forget_committed()
+        call.request_response(Reason.REQUESTED_FOR_LOST_TURN)
+    else:
+        call.recovery.said_again |= set(items)
+
+
+def _has_words(call: CallState, item_id: str) -> bool:
+    match call.conversation.get(item_id):
+        case Message(parts=parts):
+            return any(isinstance(each, AudioPart) and each.transcript for each in parts)
+        case _:
+            return False
+
+
+def _restore(call: CallState) -> None:
+    """Tell the session of the conversation, in front of all that is queued for it."""
+    said_again, call.recovery.said_again = call.recovery.said_again, set()
+    restoration = plan_restoration(
+        [call.function_calls.complete(each) for each in call.conversation.edited_items],
+        _unheard_items(call) | said_again,
+        call.config.summarize_history,
+        renamed_before=call.recovery.renamed_count,
+    )
+    call.recovery.renamed_count += len(restoration.renamed)
+    call.session.drop_pending(call.conversation.is_edit)
+    for notification in call.conversation.session_replaced(restoration):
+        call.outbox.notify(notification)
+    call.session.drop_pending(lambda event: _is_obsolete(event, restoration.item_ids))
+    for event in restoration.events:
+        call.outbox.send_to_realtime(event)
+    call.outbox.notify(SessionRestored(restoration.item_ids, restoration.lost, restoration.renamed))
+
+
+def _unheard_items(call: CallState) -> frozenset[str]:
+    """The items of responses that were stopped before anything of them was heard."""
+    return frozenset(
+        item_id
+        for record in call.responses
+        if not record.is_audible
+        for item_id in (*record.open_items, *record.done_items)
+        if item_id not in record.heard_items
+    )
+
+
+def _is_obsolete(event: ClientEvent, item_ids: tuple[str, ...]) -> bool:
+    """Whether an event changes an item that the session does not know, or audio that it has not."""
+    match event:
+        case DeleteItem(item_id=item_id):
+            return item_id not in item_ids
+        case TruncateItem():
+            return True
+        case CreateItem(item={"type": "mcp_approval_response"}):
+            return True  # no session knows a request of another one
+        case _:
+            return False
+
+
+# Rotation: the next session is opened before this one expires.
+
+
+def rotation_due(call: CallState, now: int, reason: Reason = Reason.ROTATED_BY_FORCE) -> None:
+    """Open the session that is to replace this one; or let it take over though somebody speaks."""
+    if not call.session.is_next_current:
+        call.session.close_next()
+        call.session.open_next(call.config.url)
+    elif call.session.is_next_ready:
+        call.outbox.explain(reason)
+        _rotate(call, now)
+        return
+    forced_at_ns = call.recovery.expires_at_ns - FORCED_NS
+    call.timers.set(Timer.ROTATION, max(forced_at_ns, now + _NEXT_RETRY_NS))
+
+
+def on_next_event(call: CallState, text: str, now: int) -> None:
+    """Take an event of the session that is to replace this one."""
+    match realtime.decode(text):
+        case realtime.SessionUpdatedEvent(session):
+            wrong = call.session.next_updated(session)
+            call.recovery.next_session = session
+            if wrong is not None:
+                call.outbox.notify_fault(Peer.REALTIME, FaultKind.WRONG_FORMAT, wrong)
+                next_closed(call, now)
+        case realtime.ErrorEvent(error):
+            what, code = redact(error.message), error.code and redact(error.code)
+            call.outbox.notify_fault(Peer.REALTIME, FaultKind.SERVER_ERROR, what, code)
+            next_closed(call, now)
+        case Fault() as fault:
+            call.outbox.notify(fault)
+        case _:
+            pass
+
+
+def next_closed(call: CallState, now: int) -> None:
+    """The session that was to replace this one cannot be had; it is tried again later."""
+    call.session.close_next()
+    call.timers.set(Timer.ROTATION, now + _NEXT_RETRY_NS)
+
+
+def rotate_if_quiet(call: CallState, now: int) -> None:
+    """Let the next session take over, if nobody speaks and nothing is asked for."""
+    is_quiet = not (
+        call.turns.is_speaking
+        or call.turns.is_caller_turn
+        or call.is_speech_pending
+        or call.downlink.is_playing(now)
+        or call.after_playback.is_hangup_pending
+        or call.mcp.has_open_requests
+    )
+    if is_quiet:
+        rotation_due(call, now, Reason.ROTATED_IN_SILENCE)
+
+
+def _rotate(call: CallState, now: int) -> None:
+    call.session.switch()
+    _conclude(call, now)
+    _begin_session(call, call.recovery.next_session, now)
+    call.requests.open()
+    call.outbox.notify(SessionRotated())

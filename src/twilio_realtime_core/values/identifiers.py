@@ -1,0 +1,127 @@
+"""The rules that the server has for ids and names, and those that it has given itself.
+
+The server refuses an id or a name that the application invents and that breaks these rules. Ids
+that it has given are its own affair, of whatever shape: they are always accepted.
+
+Source: the errors of the Realtime API for `conversation.item.create`, `session.update` and
+`response.create`, as reported for `gpt-realtime`, read on 2026-11-30; `event_id` as in the OpenAI
+API reference, "Realtime", client events,
+https://platform.openai.com/docs/api-reference/realtime-client-events.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from ..machine.arguments import FieldRule
+
+__all__ = [
+    "CALL_ID",
+    "EVENT_ID",
+    "FUNCTION_NAME",
+    "ITEM_ID",
+    "ROOT",
+    "GivenNames",
+    "check_invented_names",
+    "check_tool_names",
+    "is_item_id",
+]
+
+ROOT: Final = "root"
+"""In the place of an item's id: the front of the conversation. No item can have it."""
+
+_MAX_GIVEN: Final = 2048
+"""Odd ids that are remembered: as many as a conversation has items. The oldest is forgotten
+first."""
+
+_ITEM_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,32}")
+_FUNCTION_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_MAX_CALL_ID_CHARACTERS: Final = 32
+_MAX_EVENT_ID_CHARACTERS: Final = 512
+
+
+def _matches(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def is_item_id(value: object) -> bool:
+    """Whether the server accepts `value` as the id of an item that a client creates."""
+    return value != ROOT and _matches(_ITEM_ID, value)
+
+
+ITEM_ID: Final = FieldRule(
+    "an id of 1 to 32 characters of a-z, A-Z, 0-9, _ and -, and not 'root'",
+    is_item_id,
+)
+"""The id of an item."""
+CALL_ID: Final = FieldRule(
+    "an id of 1 to 32 characters",
+    lambda value: isinstance(value, str) and 0 < len(value) <= _MAX_CALL_ID_CHARACTERS,
+)
+"""The id of a function call."""
+FUNCTION_NAME: Final = FieldRule(
+    "a name of 1 to 64 characters of a-z, A-Z, 0-9, _ and -",
+    lambda value: _matches(_FUNCTION_NAME, value),
+)
+"""The name of a function."""
+EVENT_ID: Final = FieldRule(
+    "text of at most 512 characters",
+    lambda value: isinstance(value, str) and len(value) <= _MAX_EVENT_ID_CHARACTERS,
+)
+"""The id of a client event."""
+
+
+_RULES: Final = {"id": ITEM_ID, "call_id": CALL_ID, "name": FUNCTION_NAME}
+"""The rules for the fields of an item."""
+
+
+class GivenNames:
+    """The ids and names that break the rules, and that the server has given."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, None] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def note(self, item_id: str, call_id: str | None, name: str | None) -> None:
+        """Note the ids and the name of an item of the server."""
+        for rule, value in ((ITEM_ID, item_id), (CALL_ID, call_id), (FUNCTION_NAME, name)):
+            if value is None or rule.accepts(value) or value in self._names:
+                continue
+            if len(self._names) >= _MAX_GIVEN:
+                del self._names[next(iter(self._names))]
+            self._names[value] = None
+
+
+def check_invented_names(item: object, given: GivenNames, path: str) -> None:
+    """Check the ids and the name of an item that the application creates.
+
+    Raises `LocalProtocolError` for one that breaks the rules, unless the server has given it.
+    """
+    if not isinstance(item, Mapping):
+        return
+    fields = cast("Mapping[str, Any]", item)
+    if fields.get("type") == "item_reference":  # of an item that is there
+        return
+    for name, rule in _RULES.items():
+        value = fields.get(name)
+        if value is not None and not (isinstance(value, str) and value in given):
+            rule.check(f"{path}.{name}", value)
+
+
+def check_tool_names(fields: Mapping[str, Any], path: str) -> None:
+    """Check the names of functions in `tools` and `tool_choice` of a session or a response.
+
+    Raises `LocalProtocolError` for one that breaks the rules.
+    """
+    tools = fields.get("tools")
+    places = [(f"{path}.tool_choice", fields.get("tool_choice"))]
+    if isinstance(tools, list | tuple):
+        places += [(f"{path}.tools[{index}]", tool) for index, tool in enumerate(tools)]  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
+    for place, tool in places:
+        match tool:
+            case {"type": "function", "name": name}:
+                FUNCTION_NAME.check(f"{place}.name", name)
+            case _:
+                pass

@@ -1,0 +1,455 @@
+"""What the conversation of a call holds, whatever a server describes (cases B and D20)."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+from attrs import define, field
+
+from calling import (
+    Call,
+    audio_done,
+    created,
+    delta,
+    item_added,
+    item_complete,
+    item_deleted,
+    media,
+    response_done,
+    speech_started,
+)
+from twilio_realtime.sim.reference import CallMachine
+from twilio_realtime_core import Bridge, FaultKind, LocalProtocolError, ResetHistory
+from twilio_realtime_core.notifications import (
+    CallerTranscript,
+    CallerTranscriptFailed,
+    Interrupted,
+    ItemAdded,
+    ItemUpdated,
+    PlaybackFinished,
+    PlaybackStarted,
+)
+from twilio_realtime_core.protocols.realtime import CreateItem, DeleteItem
+from twilio_realtime_core.values.items import (
+    AudioPart,
+    ConversationItem,
+    FunctionCall,
+    ImagePart,
+    Message,
+    Role,
+    TextPart,
+    UnknownItem,
+    UnknownPart,
+    replace_audio_with_text,
+)
+
+
+@define(eq=False)
+class History(Call):
+    """A call whose items are looked at."""
+
+    _unchecked: Bridge = field(init=False)
+
+    def build(self) -> CallMachine:
+        self._unchecked = Bridge(self.config)
+        return self._unchecked
+
+    @property
+    def items(self) -> tuple[ConversationItem, ...]:
+        return self._unchecked.items
+
+
+PLAYBACK: Final = (PlaybackStarted, PlaybackFinished)
+TRANSCRIPTION: Final = "conversation.item.input_audio_transcription"
+
+
+def said(id_: str, text: str = "x") -> Message:
+    return Message(id_, Role.USER, (TextPart(text),))
+
+
+def user_item(id_: str, text: str = "x", previous: str | None = None) -> dict[str, Any]:
+    content = [{"type": "input_text", "text": text}]
+    return item_added(id_, previous, role="user", status="completed", content=content)
+
+
+def with_tools() -> History:
+    """A conversation of a message, the tools of an MCP server, a call of one, and a message."""
+    call = History.ready()
+    call.model(user_item("a"))
+    call.model(item_added("tools", "a", type="mcp_list_tools", server_label="docs", tools=[]))
+    call.model(item_added("search", "tools", type="mcp_call", name="search", output="{}"))
+    call.model(user_item("b", previous="search"))
+    return call
+
+
+# B1: items that only the server makes.
+
+
+@pytest.mark.parametrize(
+    "kind", ["mcp_call", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "x"]
+)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_b1_an_item_that_only_the_server_makes_is_refused_before_anything_is_sent(
+    kind: str, place: int
+) -> None:
+    call = with_tools()
+    items: list[ConversationItem] = [said("n"), said("a")]
+    items.insert(place, UnknownItem("new", kind, {"server_label": "docs"}))
+    before = call.items
+    with pytest.raises(LocalProtocolError, match=rf"items\[{place}\] cannot be .* type '{kind}'"):
+        call.send(ResetHistory(items))
+    assert call.items == before
+    assert len(call.send(ResetHistory([said("a")])).to_model) == 3  # nothing was noted either
+
+
+def test_b1_items_of_mcp_tools_stay_where_they_are() -> None:
+    call = with_tools()
+    a, tools, search, _ = call.items
+    edits = call.send(ResetHistory([a, tools, search, said("b", "other"), said("c")])).to_model
+    assert [type(each) for each in edits] == [DeleteItem, CreateItem, CreateItem]
+    assert {getattr(each, "item_id", "b") for each in edits} == {"b"}
+
+
+def test_b1_everything_else_moves_around_items_of_mcp_tools() -> None:
+    call = with_tools()
+    a, tools, search, b = call.items
+    edits = call.send(ResetHistory([tools, b, a, search])).to_model
+    assert [each.item_id for each in edits if isinstance(each, DeleteItem)] == ["a", "b"]
+    assert [each.item["id"] for each in edits if isinstance(each, CreateItem)] == ["b", "a"]
+
+
+@pytest.mark.parametrize("changed", [("search", "tools"), ("search",), ("tools",)])
+def test_b1_items_of_mcp_tools_can_be_left_out_and_never_moved(changed: tuple[str, ...]) -> None:
+    call = with_tools()
+    by_id = {each.id: each for each in call.items}
+    if changed == ("search", "tools"):
+        with pytest.raises(LocalProtocolError, match="not be added, changed or moved"):
+            call.send(ResetHistory([by_id[each] for each in changed]))
+    else:
+        edits = call.send(ResetHistory([by_id[each] for each in changed])).to_model
+        assert not any(isinstance(each, CreateItem) for each in edits)
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        (Message("n", Role.SYSTEM, (ImagePart("data:x"),)), "system can have only TextPart"),
+        (Message("n", Role.ASSISTANT, (ImagePart("data:x"),)), "assistant can have only TextPart"),
+        (Message("n", Role.USER, (UnknownPart("video"),)), "user can have only TextPart and Image"),
+    ],
+)
+def test_content_that_a_role_cannot_have_is_refused(item: Message, reason: str) -> None:
+    with pytest.raises(LocalProtocolError, match=reason):
+        with_tools().send(ResetHistory([item]))
+
+
+# B3: items without a status.
+
+
+def test_b3_an_item_added_without_a_status_is_not_complete_until_it_is_done() -> None:
+    call = History.ready()
+    (added,) = call.model(item_added("i")).notified(ItemAdded)
+    assert added.item == Message("i", Role.ASSISTANT, (), is_complete=False)
+    (updated,) = call.model(item_complete("i", status=None)).notified(ItemUpdated)
+    assert updated.item == Message("i", Role.ASSISTANT)
+
+
+def test_b3_a_function_call_without_a_status_is_not_complete_until_it_is_done() -> None:
+    call = History.ready()
+    fields = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    call.model(item_added("i", **fields))
+    assert call.items == (FunctionCall("i", "c", "f", "{}", is_complete=False),)
+    call.model(item_complete("i", status=None, **fields))
+    assert call.items == (FunctionCall("i", "c", "f", "{}"),)
+
+
+def test_b3_an_item_that_was_complete_stays_so_without_a_status() -> None:
+    call = History.ready()
+    call.model(user_item("a"))
+    for type_ in ("conversation.item.retrieved", "conversation.item.added"):
+        item: dict[str, Any] = {"id": "a", "type": "message", "role": "user", "content": []}
+        call.model(type=type_, item=item)
+        assert call.items == (Message("a", Role.USER),)
+
+
+# B4: stale words.
+
+
+def spoken(transcript: str | None, **fields: Any) -> dict[str, Any]:
+    content = [{"type": "output_audio", "transcript": transcript}]
+    return {"role": "assistant", "content": content, **fields}
+
+
+def words(text: str, item: str = "i", content_index: int = 0) -> dict[str, Any]:
+    place = {"response_id": "r", "item_id": item, "content_index": content_index}
+    return {"type": "response.output_audio_transcript.delta", **place, "delta": text}
+
+
+def all_words(text: str, item: str = "i") -> dict[str, Any]:
+    place = {"response_id": "r", "item_id": item, "content_index": 0}
+    return {"type": "response.output_audio_transcript.done", **place, "transcript": text}
+
+
+def transcript_of(call: History, item: str = "i", index: int = 0) -> str | None:
+    (message,) = (each for each in call.items if each.id == item)
+    assert isinstance(message, Message)
+    part = message.parts[index]
+    assert isinstance(part, AudioPart)
+    return part.transcript
+
+
+def answering(*deltas: str) -> History:
+    call = History.ready()
+    call.model(created())
+    call.model(item_added("i", status="in_progress", **spoken("")))
+    for each in deltas:
+        call.model(words(each))
+    return call
+
+
+def test_b4_the_transcript_of_an_item_that_is_done_replaces_stale_words() -> None:
+    call = answering("Your or", "der is")
+    call.model(item_complete("i", **spoken("Your order left the warehouse.")))
+    assert transcript_of(call) == "Your order left the warehouse."
+    call.model(words(" late piece"))
+    assert transcript_of(call) == "Your order left the warehouse."
+
+
+@pytest.mark.parametrize("text", [None, "", "Your order"])
+def test_an_item_that_is_done_removes_no_words(text: str | None) -> None:
+    call = answering(" Your order left.")
+    call.model(item_complete("i", **spoken(text)))
+    assert transcript_of(call) == " Your order left."
+
+
+def test_the_transcript_of_its_own_event_stays() -> None:
+    call = answering("Your or")
+    call.model(all_words("Your order left."))
+    call.model(item_complete("i", **spoken("Another text.")))
+    assert transcript_of(call) == "Your order left."
+
+
+def test_an_item_that_is_not_done_may_lag_behind() -> None:
+    call = answering("Your order left.")
+    item = item_complete("i", status="in_progress", **spoken("Another"))["item"]
+    call.model(type="conversation.item.retrieved", item=item)
+    assert transcript_of(call) == "Your order left."
+
+
+# B6: parts of what the caller says.
+
+
+def two_parts() -> History:
+    call = History.ready()
+    content = [{"type": "input_audio", "transcript": None}] * 2
+    call.model(item_added("u", role="user", status="completed", content=content))
+    return call
+
+
+def test_b6_a_transcription_belongs_to_its_part() -> None:
+    call = two_parts()
+    fields: dict[str, Any] = {"item_id": "u", "content_index": 1}
+    (piece,) = call.model(type=f"{TRANSCRIPTION}.delta", delta="Hel", **fields).events
+    assert piece == CallerTranscript("u", "Hel", final=False, content_index=1)
+    assert (transcript_of(call, "u", 0), transcript_of(call, "u", 1)) == (None, "Hel")
+    whole, updated = call.model(
+        type=f"{TRANSCRIPTION}.completed", transcript="Hello.", **fields
+    ).events
+    assert whole == CallerTranscript("u", "Hello.", final=True, content_index=1)
+    parts = (AudioPart(), AudioPart("Hello."))
+    assert updated == ItemUpdated(Message("u", Role.USER, parts))
+
+
+def test_b6_a_transcription_without_an_index_belongs_to_the_first_part() -> None:
+    call = two_parts()
+    call.model(type=f"{TRANSCRIPTION}.completed", item_id="u", transcript="Hello.")
+    assert (transcript_of(call, "u", 0), transcript_of(call, "u", 1)) == ("Hello.", None)
+
+
+def test_a_failed_transcription_leaves_the_other_part_alone() -> None:
+    call = two_parts()
+    done = call.model(type=f"{TRANSCRIPTION}.failed", item_id="u", content_index=1, error={})
+    assert done.notified(CallerTranscriptFailed)
+
+
+# B5: words that were heard.
+
+TEN_WORDS: Final = "one two three four five six seven eight nine ten"
+
+
+def interrupted_after(ms: int, sent_ms: int, text: str = TEN_WORDS) -> str | None:
+    """The words heard of a part of which `sent_ms` were received, and `ms` played."""
+    call = answering(text)
+    for _ in range(sent_ms // 20):
+        call.model(delta(160))
+    call.play(ms)
+    (interrupted,) = call.model(speech_started()).notified(Interrupted)
+    (item,) = interrupted.items
+    assert item.heard_ms == ms
+    return item.heard
+
+
+@pytest.mark.parametrize("sent_ms", [1000, 1500, 2000, 2500, 3980])
+def test_b5_no_more_words_are_heard_than_the_audio_can_have_held(sent_ms: int) -> None:
+    """Ten words, which take 4 s; the caller interrupts after 1 s, so two and a half were heard."""
+    assert interrupted_after(1000, sent_ms) == "one two"
+
+
+def test_the_words_of_a_deleted_item_are_heard_from_their_beginning() -> None:
+    call = Call.ready()
+    call.model(created())
+    call.model(item_added("i", status="in_progress"))
+    call.model(words("one two "))
+    call.model(delta(8_000))
+    call.send(DeleteItem("i"))
+    call.model(item_deleted())
+    call.model(words("three four"))
+    call.model(delta(8_000))
+    call.play(1_900)
+    (interrupted,) = call.model(speech_started()).notified(Interrupted)
+    assert (interrupted.items[0].heard or "").startswith("one two")
+
+
+@pytest.mark.parametrize(
+    ("word", "most"),
+    [("a", 5), ("7", 5), ("word", 5), ("extraordinarily", 2), ("日", 6), ("안녕", 4)],
+)
+def test_b5_short_and_long_words_take_their_time(word: str, most: int) -> None:
+    """Within 2 s, at 125 words a minute, or three characters of Chinese a second."""
+    heard = interrupted_after(2000, 2000, " ".join([word] * 40)) or ""
+    assert most - 2 <= len(heard.split()) <= most
+
+
+def test_b5_a_part_that_is_complete_is_split_in_proportion() -> None:
+    call = answering(TEN_WORDS)
+    call.model(delta(8 * 1000))
+    call.model(audio_done())
+    call.model(all_words(TEN_WORDS))
+    call.model(item_complete("i", **spoken(TEN_WORDS)))
+    call.model(response_done())
+    call.play(500)
+    (interrupted,) = call.model(speech_started()).notified(Interrupted)
+    assert interrupted.items[0].heard == "one two three four five"  # 23 of 48 characters
+
+
+def test_b5_the_pace_of_the_agent_is_learned() -> None:
+    """A fast agent: twenty words in four seconds, completed twice."""
+    call = History.ready()
+    for number in range(2):
+        response, item = f"r{number}", f"i{number}"
+        call.model(created(response))
+        text = " ".join(["word"] * 60)
+        call.model(item_added(item, status="in_progress", **spoken("")))
+        call.model(delta(8 * 15_000, response, item))
+        call.model(audio_done(response, item))
+        call.model(item_complete(item, **spoken(text)))
+        call.model(response_done(response))
+        call.play(15_000)
+    call.model(created())
+    call.model(item_added("i", status="in_progress", **spoken("")))
+    call.model(words(" ".join(["word"] * 30)))
+    call.model(delta(8 * 2000))
+    call.play(2000)
+    (interrupted,) = call.model(speech_started()).notified(Interrupted)
+    heard = interrupted.items[0].heard or ""
+    assert 5 < len(heard.split()) <= 8  # eight were said
+
+
+# B8: the recipe of docs/history.md.
+
+
+def test_b8_a_conversation_with_a_function_call_is_restored_as_text() -> None:
+    call = answering("Your order left.")
+    fields = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    call.model(item_added("f", "i", status="completed", **fields))
+    output = {"type": "function_call_output", "call_id": "c", "output": "1"}
+    call.model(item_added("o", "f", status="completed", **output))
+    call.model(item_complete("i", **spoken("Your order left.")))
+    texts = [replace_audio_with_text(item) for item in call.items]
+    before = [item for item in texts if not isinstance(item, Message) or item.parts]
+    edits = History.ready().send(ResetHistory(before)).to_model
+    kinds = [each.item["type"] for each in edits if isinstance(each, CreateItem)]
+    assert kinds == ["message", "function_call", "function_call_output"]
+
+
+# D20: ids that no item can have.
+
+
+DESCRIPTIONS: Final[list[Callable[[str], dict[str, Any]]]] = [
+    item_added,
+    item_complete,
+    lambda id_: {"type": "conversation.item.retrieved", "item": item_added(id_)["item"]},
+    lambda id_: {
+        "type": "response.output_item.added",
+        "response_id": "r",
+        "item": item_added(id_)["item"],
+    },
+    lambda id_: {
+        "type": "response.output_item.done",
+        "response_id": "r",
+        "item": item_added(id_)["item"],
+    },
+]
+
+
+@pytest.mark.parametrize("id_", ["root", ""])
+@pytest.mark.parametrize("event", DESCRIPTIONS)
+def test_d20_an_item_with_an_id_that_no_item_can_have_is_a_fault(
+    id_: str, event: Callable[[str], dict[str, Any]]
+) -> None:
+    call = History.ready()
+    call.model(user_item("a"))
+    assert call.model(event(id_)).faults == [FaultKind.BAD_MESSAGE]
+    assert call.items == (said("a"),)
+    assert len(call.send(ResetHistory([said("b")])).to_model) == 2
+
+
+def test_d20_deleting_truncating_or_following_such_an_item_does_nothing() -> None:
+    call = History.ready()
+    call.model(user_item("a"))
+    call.model(item_deleted("root"))
+    call.model(type="conversation.item.truncated", item_id="root", content_index=0, audio_end_ms=0)
+    call.model(words("x", "root"))
+    call.model(user_item("b", previous="root"))
+    call.model(user_item("c", previous="c"))
+    assert [each.id for each in call.items] == ["b", "a", "c"]
+    assert call.send(ResetHistory([said("d")])).to_model
+
+
+def test_an_id_that_is_used_again_is_a_new_item() -> None:
+    call = answering("Old words.")
+    call.model(item_complete("i", **spoken("Old words.")))
+    call.model(item_deleted("i"))
+    call.phone(media("/w=="))
+    call.model(item_added("i", status="in_progress", **spoken(None)))
+    assert transcript_of(call) is None
+    call.model(words("New."))
+    assert transcript_of(call) == "New."
+
+
+# E1: playback that no mark has confirmed.
+
+
+def test_e1_the_end_of_playback_is_never_notified_without_its_start() -> None:
+    """All marks of an item are lost; it must have been played when the caller interrupts."""
+    call = answering("Hello.")
+    call.model(delta(800))
+    call.model(audio_done())
+    call.model(response_done())
+    call.wait(3000)
+    call.model(created("r2"))
+    done = call.model(speech_started())
+    kinds = [type(each) for each in done.events if isinstance(each, PLAYBACK)]
+    assert kinds == [PlaybackStarted, PlaybackFinished]
+
+
+def test_e1_a_start_that_was_notified_is_not_again() -> None:
+    call = answering("Hello.")
+    assert call.model(delta(800)).to_twilio
+    assert call.play(60).notified(PlaybackStarted)
+    call.model(audio_done())
+    call.model(response_done())
+    call.wait(3000)
+    call.model(created("r2"))
+    done = call.model(speech_started())
+    assert [type(each) for each in done.events if isinstance(each, PLAYBACK)] == [PlaybackFinished]

@@ -1,0 +1,364 @@
+"""C7: misuse is caught at the door, by an error that names the argument, its type and its unit."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+
+from calling import Call
+from twilio_realtime_core import (
+    AnswerApproval,
+    Bridge,
+    CallConfig,
+    Configure,
+    HangUp,
+    Interrupt,
+    InterruptionPolicy,
+    LocalProtocolError,
+    Peer,
+    Play,
+    PressKeys,
+    ResetHistory,
+    SendAudio,
+    SendEvent,
+    SendFunctionOutput,
+    SendMessage,
+    SessionConfig,
+    StartDelayHistory,
+)
+from twilio_realtime_core.config.interruption_policy import InterruptionLimit
+from twilio_realtime_core.protocols.realtime import (
+    AppendAudio,
+    CancelResponse,
+    ClearInputAudio,
+    CommitAudio,
+    CreateItem,
+    CreateResponse,
+    DeleteItem,
+    RawClientEvent,
+    RetrieveItem,
+    TruncateItem,
+    UpdateSession,
+    client_event,
+)
+from twilio_realtime_core.transport.handshake import HttpRequest
+from twilio_realtime_core.transport.http import HttpConnection
+from twilio_realtime_core.transport.stack import Stack
+from twilio_realtime_core.transport.websocket import LinkConfig
+from twilio_realtime_core.values.items import (
+    AudioPart,
+    FunctionCall,
+    ImagePart,
+    Message,
+    Role,
+    TextPart,
+    UnknownItem,
+)
+
+_WRONG_TIME: Final = "now must be an instant of a monotonic clock in whole nanoseconds"
+WRONG_TIMES: Final[list[Any]] = [
+    1.5,
+    1e9,
+    float("nan"),
+    True,
+    None,
+    "1",
+    pytest.param(time.monotonic(), id="seconds of a clock"),
+]
+LINK: Final = LinkConfig(max_message_bytes=1024)
+
+
+def random_bytes(count: int) -> bytes:
+    return bytes(count)
+
+
+# Time.
+
+
+def bridge_steps(bridge: Bridge, now: Any) -> list[Callable[[], object]]:
+    return [
+        lambda: bridge.opened(Peer.TWILIO, now),
+        lambda: bridge.receive_text(Peer.TWILIO, "{}", now),
+        lambda: bridge.pong(Peer.TWILIO, b"", now),
+        lambda: bridge.closed(Peer.TWILIO, 1000, "", now),
+        lambda: bridge.send(HangUp(), now),
+        lambda: bridge.handle_timeout(now),
+        lambda: bridge.playback_positions(now),
+    ]
+
+
+@pytest.mark.parametrize("now", WRONG_TIMES)
+def test_every_method_of_a_bridge_refuses_a_time_that_is_no_int(now: Any) -> None:
+    bridge = Bridge()
+    with pytest.raises(LocalProtocolError, match=_WRONG_TIME):
+        bridge.start(now)
+    bridge.start(0)
+    for step in bridge_steps(bridge, now):
+        with pytest.raises(LocalProtocolError, match=_WRONG_TIME):
+            step()
+    assert bridge.opened(Peer.TWILIO, 0) == []  # nothing has changed
+    assert bridge.deadline == 10_000_000_000
+
+
+@pytest.mark.parametrize("now", WRONG_TIMES)
+def test_every_method_of_a_stack_refuses_a_time_that_is_no_int(now: Any) -> None:
+    stack = Stack(Bridge(), {Peer.REALTIME: LINK}, random_bytes)
+    steps: list[Callable[[], object]] = [
+        lambda: stack.start(now),
+        lambda: stack.connected(Peer.REALTIME, now),
+        lambda: stack.headers_resolved(Peer.REALTIME, {}, now),
+        lambda: stack.connect_failed(Peer.REALTIME, "", now),
+        lambda: stack.receive_bytes(Peer.REALTIME, b"", now),
+        lambda: stack.receive_eof(Peer.REALTIME, now),
+        lambda: stack.perform([], now),
+        lambda: stack.handle_timeout(now),
+    ]
+    for step in steps:
+        with pytest.raises(LocalProtocolError, match=r"now must be .* nanoseconds \(int\)"):
+            step()
+
+
+@pytest.mark.parametrize("now", WRONG_TIMES)
+def test_every_method_of_an_http_connection_refuses_a_time_that_is_no_int(now: Any) -> None:
+    def respond(request: HttpRequest) -> Any:
+        raise AssertionError(request)
+
+    http = HttpConnection(peer="peer", respond=respond, random_bytes=random_bytes)
+    with pytest.raises(LocalProtocolError, match=r"now must be .* nanoseconds \(int\)"):
+        http.start(now)
+    http.start(0)
+    steps: list[Callable[[], object]] = [
+        lambda: http.connected("peer", now),
+        lambda: http.receive_bytes("peer", b"", now),
+        lambda: http.receive_eof("peer", now),
+        lambda: http.handle_timeout(now),
+    ]
+    for step in steps:
+        with pytest.raises(LocalProtocolError, match=r"now must be .* nanoseconds \(int\)"):
+            step()
+
+
+def test_a_time_before_start_is_named_as_such() -> None:
+    with pytest.raises(LocalProtocolError, match=r"start\(\) must be called"):
+        Bridge().handle_timeout(0)
+
+
+# What is received.
+
+
+@pytest.mark.parametrize("text", [b"{}", {"event": "connected"}, None, 1])
+def test_only_text_is_received(text: Any) -> None:
+    bridge = Bridge()
+    bridge.start(0)
+    bridge.opened(Peer.TWILIO, 0)
+    with pytest.raises(LocalProtocolError, match=r"text must be text"):
+        bridge.receive_text(Peer.TWILIO, text, 0)
+
+
+def test_arguments_of_pong_and_closed_have_their_types() -> None:
+    bridge: Any = Bridge()
+    bridge.start(0)
+    bridge.opened(Peer.TWILIO, 0)
+    with pytest.raises(LocalProtocolError, match="payload must be bytes, not str"):
+        bridge.pong(Peer.TWILIO, "x", 0)
+    with pytest.raises(LocalProtocolError, match=r"code must be a whole number .* not None"):
+        bridge.closed(Peer.TWILIO, None, "", 0)
+    with pytest.raises(LocalProtocolError, match="reason must be text, not bytes"):
+        bridge.closed(Peer.TWILIO, 1000, b"", 0)
+
+
+def test_only_bytes_are_received_from_a_byte_stream() -> None:
+    stack: Any = Stack(Bridge(), {Peer.REALTIME: LINK}, random_bytes)
+    stack.start(0)
+    with pytest.raises(LocalProtocolError, match="data must be bytes, not str"):
+        stack.receive_bytes(Peer.REALTIME, "x", 0)
+    with pytest.raises(LocalProtocolError, match="reason must be text, not None"):
+        stack.connect_failed(Peer.REALTIME, None, 0)
+
+
+# What machines are made of.
+
+
+def any_call(*arguments: Any, of: Any, **named: Any) -> Callable[[], object]:
+    return lambda: of(*arguments, **named)
+
+
+@pytest.mark.parametrize(
+    ("create", "message"),
+    [
+        (any_call(SessionConfig(), of=Bridge), "config must be CallConfig, or None, not Session"),
+        (any_call(None, of=Bridge, make_lifecycle=1), "make_lifecycle must be callable"),
+        (
+            any_call(Bridge(), [], random_bytes, of=Stack),
+            "link_configs must be a mapping, not list",
+        ),
+        (any_call(Bridge(), {1: None}, random_bytes, of=Stack), r"link_configs\[1\] must be LinkC"),
+        (any_call(Bridge(), {}, b"", of=Stack), "random_bytes must be callable, not bytes"),
+        (
+            any_call(of=HttpConnection, peer=1, respond=None, random_bytes=random_bytes),
+            "respond must be callable, not None",
+        ),
+    ],
+)
+def test_parts_of_a_machine_have_their_types(create: Callable[[], object], message: str) -> None:
+    with pytest.raises(LocalProtocolError, match=message):
+        create()
+
+
+@pytest.mark.parametrize(
+    ("create", "message"),
+    [
+        (
+            any_call(of=CallConfig, session={}),
+            r"CallConfig\.session must be SessionConfig, not dict",
+        ),
+        (any_call(of=CallConfig, session=CallConfig), "not the class CallConfig"),
+        (any_call(of=CallConfig, model=None), r"CallConfig\.model must be text .*, not None"),
+        (any_call(of=CallConfig, url=b"wss://x"), r"CallConfig\.url must be text, not bytes"),
+        (any_call(of=CallConfig, session_timeout_ms=15), r"100 to 2147483647 ms \(int\), not 15"),
+        (any_call(of=CallConfig, session_timeout_ms=15.0), r"ms \(int\), not 15\.0"),
+        (any_call(of=CallConfig, session_timeout_ms=15 * 10**9), r"ms \(int\), not 15000000000"),
+        (any_call(of=CallConfig, interruption="never"), "interruption must be InterruptionPolicy"),
+        (any_call(of=CallConfig, notify_agent_audio=1), "notify_agent_audio must be True or False"),
+        (
+            any_call(of=CallConfig, raw_messages={Peer.TWILIO}),
+            "must be a frozenset of Peer, not set",
+        ),
+        (any_call(of=CallConfig, start_delay_history=()), "must be StartDelayHistory, not tuple"),
+        (any_call((0.3,), of=StartDelayHistory), r"whole nanoseconds \(int\), not tuple"),
+        (any_call(of=InterruptionPolicy, after_speech_ms=0.3), r"ms \(int\), not 0\.3"),
+        (any_call(of=InterruptionPolicy, allowed=None), "allowed must be True or False, not None"),
+        (any_call(of=InterruptionPolicy, predicate=True), "predicate must be callable, or None"),
+        (any_call(of=InterruptionPolicy, limit=3), "limit must be InterruptionLimit, or None"),
+        (any_call(3, 60.0, of=InterruptionLimit), r"per_ms must be 1 to 2147483647 ms \(int\)"),
+        (
+            any_call(of=LinkConfig, max_message_bytes="1"),
+            "max_message_bytes must be a whole number",
+        ),
+        (
+            any_call(of=LinkConfig, max_message_bytes=1, pong_timeout_ms=20),
+            r"LinkConfig\.pong_timeout_ms must be 100 to 2147483647 ms \(int\), not 20",
+        ),
+        (
+            any_call(of=LinkConfig, max_message_bytes=1, headers={"a": "b"}),
+            "headers must be a tuple of pairs of text",
+        ),
+    ],
+)
+def test_fields_of_a_configuration_have_their_types(
+    create: Callable[[], object], message: str
+) -> None:
+    with pytest.raises(LocalProtocolError, match=message):
+        create()
+
+
+# Commands.
+
+
+@pytest.mark.parametrize(
+    ("create", "message"),
+    [
+        (any_call(b"hi", of=SendMessage), r"SendMessage\.content must be text, a TextPart"),
+        (any_call(None, of=SendMessage), r"SendMessage\.content must be text, .* not None"),
+        (any_call([b"hi"], of=SendMessage), r"SendMessage\.content must be text, a TextPart"),
+        (any_call([TextPart(b"x")], of=SendMessage), r"SendMessage\.content\[0\]\.text must be te"),  # type: ignore[arg-type]
+        (any_call([ImagePart("u", 1)], of=SendMessage), r"content\[0\]\.detail must be text, or N"),  # type: ignore[arg-type]
+        (any_call("hi", 1, of=SendMessage), r"SendMessage\.respond must be True or False"),
+        (any_call("hi", extra_fields=[], of=SendMessage), "extra_fields must be a mapping"),
+        (any_call("hi", of=SendAudio), r"SendAudio\.audio must be bytes, not str"),
+        (any_call(b"x", 1, of=SendAudio), r"SendAudio\.commit must be True or False"),
+        (any_call("c", {"a": 1}, of=SendFunctionOutput), r"output must be text, not dict"),
+        (any_call(None, "x", of=SendFunctionOutput), r"call_id must be text that is not empty"),
+        (any_call("a", "yes", of=AnswerApproval), r"AnswerApproval\.approve must be True or False"),
+        (any_call(5, of=ResetHistory), r"ResetHistory\.items must be a list of conversation items"),
+        (any_call("ab", of=ResetHistory), r"ResetHistory\.items must be a list"),
+        (any_call([{"id": "a"}], of=ResetHistory), r"items\[0\] must be Message or .*, not dict"),
+        (
+            any_call([Message("a", "user")], of=ResetHistory),  # type: ignore[arg-type]
+            r"items\[0\]\.role must be Role, not str",
+        ),
+        (
+            any_call([Message("a", Role.USER, [TextPart("x")])], of=ResetHistory),  # type: ignore[arg-type]
+            r"items\[0\]\.parts must be a tuple of parts, not list",
+        ),
+        (
+            any_call([Message("a", Role.USER, (AudioPart("x", heard_ms=1.5),))], of=ResetHistory),  # type: ignore[arg-type]
+            r"items\[0\]\.parts\[0\]\.heard_ms must be 0 to .* ms \(int\), or None, not 1\.5",
+        ),
+        (
+            any_call([FunctionCall("a", "c", "f", {})], of=ResetHistory),  # type: ignore[arg-type]
+            r"items\[0\]\.arguments must be text, not dict",
+        ),
+        (
+            any_call([UnknownItem("a", "x", None)], of=ResetHistory),  # type: ignore[arg-type]
+            r"items\[0\]\.data must be a mapping, not None",
+        ),
+        (any_call("x", of=Play), r"Play\.audio must be bytes, not str"),
+        (any_call(b"x", name=None, of=Play), r"Play\.name must be text, not None"),
+        (any_call(b"x", until_agent_speaks="yes", of=Play), "until_agent_speaks must be True or"),
+        (any_call(12, of=PressKeys), r"PressKeys\.keys must be text"),
+        (any_call("1", 0.1, of=PressKeys), r"PressKeys\.tone_ms must be .* ms \(int\), not 0\.1"),
+        (any_call(5, of=HangUp), r"HangUp\.after_playback must be True or False"),
+        (any_call(0, of=Interrupt), r"Interrupt\.cancel must be True or False"),
+        (
+            any_call(CallConfig(), of=Configure),
+            r"Configure\.session must be SessionConfig, or None",
+        ),
+        (any_call(model="", of=Configure), r"Configure\.model must be text that is not empty"),
+        (any_call("response.create", of=SendEvent), r"SendEvent\.event must be a client event"),
+        (any_call(CreateResponse, of=SendEvent), "not the class CreateResponse"),
+        (any_call([], of=client_event), "a client event must be a mapping, not list"),
+    ],
+)
+def test_fields_of_a_command_have_their_types(create: Callable[[], object], message: str) -> None:
+    with pytest.raises(LocalProtocolError, match=message):
+        create()
+
+
+@pytest.mark.parametrize(
+    ("create", "message"),
+    [
+        (any_call(None, of=UpdateSession), r"UpdateSession\.session must be a mapping"),
+        (any_call({}, 5, of=UpdateSession), r"UpdateSession\.event_id must be text of at most 512"),
+        (any_call("x" * 513, of=CommitAudio), r"CommitAudio\.event_id must be text of at most 512"),
+        (any_call(1, of=ClearInputAudio), r"ClearInputAudio\.event_id must be text"),
+        (any_call([], of=CreateItem), r"CreateItem\.item must be a mapping, not list"),
+        (any_call({}, 1, of=CreateItem), r"CreateItem\.previous_item_id must be text, or None"),
+        (any_call(None, of=DeleteItem), r"DeleteItem\.item_id must be text, not None"),
+        (any_call(5, of=RetrieveItem), r"RetrieveItem\.item_id must be text"),
+        (
+            any_call("a", 0, 1.5, of=TruncateItem),
+            r"audio_end_ms must be whole ms \(int\).*not 1\.5",
+        ),
+        (any_call("a", None, 1, of=TruncateItem), r"content_index must be a whole number \(int\)"),
+        (any_call("x", of=CreateResponse), r"CreateResponse\.response must be a mapping, or None"),
+        (any_call(5, of=CancelResponse), r"CancelResponse\.response_id must be text, or None"),
+        (any_call("x", None, of=RawClientEvent), r"RawClientEvent\.body must be a mapping"),
+    ],
+)
+def test_fields_of_a_client_event_have_their_types(
+    create: Callable[[], object], message: str
+) -> None:
+    with pytest.raises(LocalProtocolError, match=message):
+        create()
+
+
+def test_audio_to_append_is_checked_when_it_is_sent() -> None:
+    """It is created 50 times a second, so not before."""
+    wrong: Any = b"AAAA"
+    with pytest.raises(LocalProtocolError, match=r"AppendAudio\.audio must be text, not bytes"):
+        Call.ready().send(AppendAudio(wrong))
+
+
+def test_a_class_is_no_command() -> None:
+    wrong: Any = HangUp
+    with pytest.raises(LocalProtocolError, match="the class HangUp is not a command: create an"):
+        Call.ready().send(wrong)
+
+
+def test_a_value_is_never_shown_in_an_error() -> None:
+    secret: Any = b"sk-secret"
+    with pytest.raises(LocalProtocolError) as raised:
+        SendMessage(secret)
+    assert "secret" not in str(raised.value)
