@@ -32,6 +32,7 @@ from twilio_realtime_core import (
     SendEvent,
     SessionConfig,
 )
+from twilio_realtime_core.config.fields import UNSET
 from twilio_realtime_core.notifications import CallEnded, CallerAudioPadded, EndReason, PaddingCause
 from twilio_realtime_core.protocols.realtime import AppendAudio, TruncateItem, UpdateSession
 from twilio_realtime_core.protocols.twilio import Clear
@@ -74,9 +75,11 @@ def padded(done: StepResult) -> list[CallerAudioPadded]:
 
 
 def test_s16_any_session_is_sent_with_both_formats() -> None:
+    more = {"audio": {"input": {"extra": 1}}}
+    defaults = {"turn_detection": {"type": "semantic_vad"}, "transcription": None}
     for session, kept in (
-        (SessionConfig(), {}),
-        (SessionConfig(extra_fields={"audio": {"input": {"extra": 1}}}), {"extra": 1}),
+        (SessionConfig(turn_detection=UNSET, transcription=UNSET), {}),
+        (SessionConfig(transcription=None, extra_fields=more), {**defaults, "extra": 1}),
     ):
         call = Call.streaming(CallConfig(session=session))
         (update,) = call.opened(Peer.REALTIME).to_model

@@ -16,6 +16,7 @@ GAPS = (7, 12, 14, 15, 25, 29, 40, 45, 64, 74, 84, 88)
 
 NUMBERS = [f"S{number:02}" for number in range(1, 93) if number not in GAPS]
 
+ROW = re.compile(r"^\| (S\d\d) \|", re.M)
 IN_A_NAME = re.compile(r"(?<=_)s\d\d(?=_)")
 IN_A_DOCSTRING = re.compile(r"S\d\d(?:, S\d\d)*(?=[.:])")
 
@@ -39,6 +40,13 @@ def numbers_of(test: ast.FunctionDef) -> list[str]:
 def test_every_scenario_is_listed_in_order() -> None:
     assert list(TESTS) == NUMBERS
     assert set(REMARKS) <= set(NUMBERS)
+
+
+def test_the_page_has_every_scenario_and_remark_in_order() -> None:
+    page = (FOLDER.parent / "docs/project/scenarios.md").read_text("utf-8")
+    scenarios, _, remarks = page.partition("## Remarks")
+    assert ROW.findall(scenarios) == NUMBERS
+    assert ROW.findall(remarks) == list(REMARKS)
 
 
 @pytest.mark.parametrize("number", TESTS)

@@ -20,6 +20,7 @@ from calling import (
     start,
 )
 from twilio_realtime_core import (
+    AnswerApproval,
     Bridge,
     CallConfig,
     FaultKind,
@@ -78,7 +79,7 @@ def test_s35_an_impossible_request_is_refused_at_once() -> None:
 
 
 def test_s35_a_request_on_a_lost_socket_is_counted() -> None:
-    call = Call.ready()
+    call = Call.ready(CallConfig(reconnect=None))
     call.send(CreateResponse())
     assert call.closed(Peer.REALTIME, 1006).closes == [Peer.TWILIO]
     (ended,) = call.closed(Peer.TWILIO).notified(CallEnded)
@@ -91,7 +92,6 @@ def test_s36_s38_only_its_error_releases_a_request() -> None:
     second = CreateResponse(event_id="two")
     assert call.send(second).to_model == []
     assert call.model(server_error("of another", "other")).to_model == []
-    assert call.model(server_error("of nobody")).to_model == []
     done = call.model(server_error("invalid", "one", "invalid_value"))
     assert done.to_model == [second]
     assert done.notified(ResponseRefused) == [ResponseRefused("one", "invalid_value", "invalid")]
@@ -220,6 +220,20 @@ def test_s71_the_outcome_of_an_mcp_tool_is_followed_up() -> None:
     assert done.notified(McpCallFinished) == [McpCallFinished("m", "docs", "search", "found", None)]
     call.model(type="response.mcp_call.completed", item_id="m", output_index=0)
     assert types(call.model(response_done()).to_model) == ["response.create"]
+
+
+def test_follow_ups_of_mcp_tools_can_be_switched_off() -> None:
+    call = Call.ready(CallConfig(respond_to_mcp=False))
+    call.model(created())
+    item = {"id": "m", "type": "mcp_call", "name": "search", "arguments": "{}", "output": "found"}
+    done = call.model(type="response.output_item.done", response_id="r", item=item)
+    assert len(done.notified(McpCallFinished)) == 1
+    approval = {"id": "a", "type": "mcp_approval_request", "name": "search", "arguments": "{}"}
+    call.model(type="response.output_item.done", response_id="r", item=approval)
+    assert types(call.send(AnswerApproval("a", approve=False)).to_model) == [
+        "conversation.item.create"
+    ]
+    assert call.model(response_done()).to_model == []
 
 
 # Lifecycle.

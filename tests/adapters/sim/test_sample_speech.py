@@ -45,8 +45,8 @@ def test_samples_contain_speech_from_start_to_end(name: str) -> None:
 @pytest.mark.parametrize("name", sample_speech.NAMES)
 def test_script_page_and_code_have_the_same_words(name: str) -> None:
     words = sample_speech.load(name).transcript
-    assert f'"{words}"\n' in (DOCS / "make_recordings.sh").read_text("utf-8")
-    assert f"| {words} |\n" in (DOCS / "recordings.md").read_text("utf-8")
+    assert f'"{words}"\n' in (DOCS / "tools/make_recordings.sh").read_text("utf-8")
+    assert f"| {words} |\n" in (DOCS / "project/sample-speech.md").read_text("utf-8")
 
 
 def test_an_unknown_name_is_an_error() -> None:

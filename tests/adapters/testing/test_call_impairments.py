@@ -12,7 +12,13 @@ from twilio_realtime.testing.model import function_call
 from twilio_realtime.testing.phone_call import PhoneCall
 from twilio_realtime.testing.virtual_time import RUNTIMES
 from twilio_realtime_core import LocalProtocolError
-from twilio_realtime_core.notifications import CallEnded, CallStarted, EndReason
+from twilio_realtime_core.notifications import (
+    CallEnded,
+    CallStarted,
+    EndReason,
+    SessionLost,
+    SessionRestored,
+)
 
 LONG = "one two three four five six seven eight nine ten"
 
@@ -80,15 +86,24 @@ def test_a_restarted_stream_continues_the_same_call() -> None:
     assert call.impairment_counts == {"another stream on the same socket": 1}
 
 
-@pytest.mark.parametrize("name", ["the phone's socket reset", "the model's socket reset"])
-def test_a_lost_socket_ends_the_call(name: str) -> None:
+def test_a_lost_phone_ends_the_call() -> None:
     async def script(call: PhoneCall) -> None:
-        assert (await call.wait_for_end()).reason in (
-            EndReason.TWILIO_LOST,
-            EndReason.REALTIME_LOST,
-        )
+        assert (await call.wait_for_end()).reason is EndReason.TWILIO_LOST
 
-    make(script, Impairments.seeded(0, name))
+    make(script, Impairments.seeded(0, "the phone's socket reset"))
+
+
+def test_a_call_outlives_a_lost_model() -> None:
+    async def script(call: PhoneCall) -> None:
+        await call.wait(ms=9000)
+        await call.say("Hello")
+        await call.listen()
+        await call.hang_up()
+        assert (await call.wait_for_end()).reason is EndReason.CALLER_HUNG_UP
+
+    call = make(script, Impairments.seeded(0, "the model's socket reset"))
+    kinds = [type(each) for each in call.notifications]
+    assert kinds.index(SessionLost) < kinds.index(SessionRestored)
 
 
 # Selection.

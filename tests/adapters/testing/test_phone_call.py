@@ -1,6 +1,7 @@
 """Simulated calls as tests make them, on both runtimes."""
 
 import asyncio
+import stat
 from collections.abc import Awaitable, Callable, Hashable
 from pathlib import Path
 from time import sleep
@@ -9,10 +10,13 @@ import anyio
 import pytest
 from anyio import to_thread
 
+from twilio_realtime.agents.agent import Agent
 from twilio_realtime.agents.call import Call, CallHandler
 from twilio_realtime.agents.failures import ApplicationError
 from twilio_realtime.agents.functions import Functions
 from twilio_realtime.agents.handlers import Handlers
+from twilio_realtime.agents.phone_events import AnsweredBy
+from twilio_realtime.recordings.regression_test import write_regression_test
 from twilio_realtime.recordings.replay import ReplayResult, replay
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.replies import Reply, ResponseRequest, SpokenReply, TextReply
@@ -387,8 +391,66 @@ def test_an_exception_of_the_test_has_the_last_steps(runtime: str) -> None:
     with pytest.raises(KeyError, match="the test's") as raised:
         make(script, runtime=runtime)
     (note,) = raised.value.__notes__
-    assert "bridge.receive_text" in note
-    assert "CallStarted" in note
+    assert "Twilio: start" in note
+    assert "notifies CallStarted" in note
+    assert "record it (record_to=FILE) and run: twilio-realtime replay FILE --to-test DIR" in note
+
+
+def test_a_failure_names_the_command_that_keeps_the_call(tmp_path: Path) -> None:
+    async def script(call: PhoneCall) -> None:
+        await call.say("Hello")
+        raise KeyError("the test's")
+
+    file = tmp_path / "call.jsonl"
+    with pytest.raises(KeyError) as raised:
+        PhoneCall(agent=listening, record_to=file).run(script)
+    assert f"twilio-realtime replay {file} --to-test DIR" in raised.value.__notes__[-1]
+    assert write_regression_test(file, tmp_path / "tests").steps > 10
+
+
+def test_a_failure_writes_the_page_of_its_call_and_names_it(tmp_path: Path) -> None:
+    async def script(call: PhoneCall) -> None:
+        await call.say("Hello")
+        raise KeyError("the test's")
+
+    file = tmp_path / "call.jsonl"
+    with pytest.raises(KeyError) as raised:
+        PhoneCall(agent=listening, record_to=file).run(script)
+    page = tmp_path / "call.html"
+    assert f"\nPage of the call: {page}\n" in raised.value.__notes__[-1]
+    assert "<title>Failed: call.jsonl</title>" in page.read_text("utf-8")
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
+
+
+def test_a_test_that_passes_writes_no_page(tmp_path: Path) -> None:
+    async def script(call: PhoneCall) -> None:
+        await call.say("Hello")
+
+    PhoneCall(agent=listening, record_to=tmp_path / "call.jsonl").run(script)
+    assert [each.name for each in tmp_path.iterdir()] == ["call.jsonl"]
+
+
+def test_a_page_that_cannot_be_written_does_not_hide_the_failure(tmp_path: Path) -> None:
+    async def script(call: PhoneCall) -> None:
+        await call.say("Hello")
+        raise KeyError("the test's")
+
+    (tmp_path / "call.html").mkdir()
+    file = tmp_path / "call.jsonl"
+    with pytest.raises(KeyError, match="the test's") as raised:
+        PhoneCall(agent=listening, record_to=file).run(script)
+    assert "Page of the call: not written: is a directory" in raised.value.__notes__[-1]
+    assert file.exists()
+
+
+def test_a_failure_before_the_call_has_no_page(tmp_path: Path) -> None:
+    async def script(call: PhoneCall) -> None:
+        raise KeyError("the test's")
+
+    with pytest.raises(KeyError, match="the test's") as raised:
+        PhoneCall(agent=listening, record_to=tmp_path / "call.jsonl").run(script)
+    assert "not written: the call has no recording to show" in raised.value.__notes__[-1]
+    assert not (tmp_path / "call.html").exists()
 
 
 @each_runtime
@@ -475,9 +537,11 @@ def test_a_test_that_waits_forever_shows_its_relevant_steps(
     with pytest.raises(TimeoutError, match="the test had not finished after 60 s") as raised:
         make(script, runtime=runtime)
     (note,) = raised.value.__notes__
-    assert '{"type":"response.done","response":{"id":"resp_' in note
+    done = "model: response.done (the model has ended a response), response 1, status completed"
+    assert done in note
     assert "SendPing" not in note
-    assert "Mark(" not in note
+    last, _ = note.splitlines()[-2:]
+    assert "-> notifies PlaybackFinished" in last  # not what measures round trips
 
 
 def test_a_test_may_set_a_shorter_limit() -> None:
@@ -519,3 +583,63 @@ def test_a_negative_time_of_an_interruption_is_refused() -> None:
 def test_an_unknown_runtime_is_refused() -> None:
     with pytest.raises(LocalProtocolError, match="trio, asyncio"):
         PhoneCall(runtime="curio").run(lambda _: anyio.sleep(0))
+
+
+# Control of the call
+
+
+@each_runtime
+def test_a_test_sees_where_a_call_is_transferred_to(runtime: str) -> None:
+    agent = Agent()
+
+    @agent.function(respond=False)
+    async def person(call: Call) -> None:
+        """Connects the caller to a person."""
+        await call.transfer("+15005550009")
+
+    async def script(call: PhoneCall) -> None:
+        call.model.respond_with(["I connect you.", function_call("person")])
+        await call.say("A person, please")
+        assert call.next_twiml is None
+        await call.wait_for_end()
+
+    call = make(script, agent, runtime)
+    assert call.next_twiml is not None
+    assert "<Number>+15005550009</Number>" in call.next_twiml
+    assert call.heard_speech[0].words == "I connect you."
+
+
+@each_runtime
+@pytest.mark.parametrize("answered_by", [AnsweredBy.HUMAN, AnsweredBy.MACHINE_END_BEEP])
+def test_a_test_says_who_answers(answered_by: AnsweredBy, runtime: str) -> None:
+    agent = Agent(greeting="Greet.", voicemail="Leave a message.")
+    asked = list[str]()
+
+    def reply(request: ResponseRequest) -> Reply:
+        asked.append(request.params["instructions"])
+        return Reply((SpokenReply(agent_voice(300), "words"),))
+
+    async def script(call: PhoneCall) -> None:
+        call.model.respond_with(reply)
+        await call.say("Leave your words after the beep")
+        assert asked == []
+        await call.answer(answered_by)
+        await call.listen()
+
+    call = PhoneCall(agent=agent, runtime=runtime, machine_detection=True)
+    call.run(script)
+    assert asked == ["Greet." if answered_by is AnsweredBy.HUMAN else "Leave a message."]
+
+
+def test_a_call_where_nobody_says_who_answers_is_greeted() -> None:
+    agent = Agent(greeting="Greet.")
+
+    async def script(call: PhoneCall) -> None:
+        call.model.respond_with("Hello")
+        await call.wait(ms=44_000)
+        assert call.heard_speech == []
+        await call.wait(ms=5_000)
+
+    call = PhoneCall(agent=agent, machine_detection=True)
+    call.run(script)
+    assert [each.words for each in call.heard_speech] == ["Hello"]

@@ -13,7 +13,7 @@ pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "docs/examples"
-PAGE = ROOT / "docs/testing-agents.md"
+PAGE = ROOT / "docs/how-to/test-agents.md"
 
 AGENT = """
 import pytest
@@ -208,7 +208,7 @@ def test_a_failure_shows_the_last_steps(pytester: pytest.Pytester) -> None:
     )
     result = run(pytester)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*The last steps of the call:*", "*bridge.receive_text(*"])
+    result.stdout.fnmatch_lines(["*The last steps of the call:*", "*model: session.updated*"])
 
 
 # The example of the docs.

@@ -6,15 +6,27 @@ scale is 32,124.
 """
 
 import struct
+import wave
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Final
 
-__all__ = ["SILENCE", "decode_wav", "encode_wav", "energy", "from_linear", "silence", "to_linear"]
+__all__ = [
+    "SILENCE",
+    "decode_speech",
+    "decode_wav",
+    "encode_wav",
+    "energy",
+    "from_linear",
+    "silence",
+    "to_linear",
+]
 
 SILENCE: Final = 0xFF
 """The µ-law byte of the value 0, which a silent line sends."""
 
 _SAMPLE_RATE_HZ = 8000
+_LINEAR_BYTES = 2
 _WAVE_FORMAT_MULAW = 7
 """WAVE_FORMAT_MULAW (RFC 2361, section A.7)."""
 
@@ -84,6 +96,28 @@ def decode_wav(file: bytes) -> bytes:
     if b"data" not in chunks:
         raise ValueError("a WAV file without data")
     return chunks[b"data"]
+
+
+def decode_speech(file: bytes) -> bytes:
+    """Return the µ-law audio of a WAV file of one channel with 8 kHz, in µ-law or 16-bit PCM.
+
+    Raises `ValueError`, with what to do, for any other file.
+    """
+    try:
+        return decode_wav(file)
+    except ValueError:
+        pass
+    try:
+        with wave.open(BytesIO(file)) as opened:
+            layout = (opened.getnchannels(), opened.getsampwidth(), opened.getframerate())
+            if layout == (1, _LINEAR_BYTES, _SAMPLE_RATE_HZ):
+                return from_linear(opened.readframes(opened.getnframes()))
+    except (wave.Error, EOFError, ValueError):
+        pass
+    raise ValueError(
+        "it is not a WAV file with 8000 Hz, mono, µ-law or 16-bit PCM: make one with "
+        "ffmpeg -i FILE -ac 1 -ar 8000 -c:a pcm_mulaw NEW.wav"
+    )
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:

@@ -4,23 +4,27 @@ time that they share."""
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import count
 from typing import Final, cast
 
 import anyio
 import msgspec
-from attrs import define, evolve, field
+from attrs import define, field
 
 from twilio_realtime_core import Bridge, CallConfig
 from twilio_realtime_core.commands import Command
 from twilio_realtime_core.errors import LocalProtocolError
-from twilio_realtime_core.machine.actions import Action, Peer, Send, SendPing
+from twilio_realtime_core.machine.actions import Action, Peer
 from twilio_realtime_core.machine.contract import MessageMachine
 from twilio_realtime_core.machine.units import SECOND
 from twilio_realtime_core.notifications import CallEnded, CallStarted, Notification
-from twilio_realtime_core.protocols.twilio import Mark
 
 from ..agents.call import Call, CallHandler
+from ..agents.call_control import CallControl
+from ..agents.incoming_call import IncomingCall
+from ..agents.phone_events import PhoneEvent
 from ..recordings.recorder import BridgeLike, Recorder
+from ..sim.batch.story import IdNumbers, is_notable, tell_step
 from ..sim.impairments.impaired_peer import ImpairedPeer
 from ..sim.impairments.plan import ImpairmentPlan
 from ..sim.impairments.rules import kind_of
@@ -28,6 +32,7 @@ from ..sim.model.realtime_peer import CLIENT, RealtimePeer
 from ..sim.model.replies import Reply, ResponseRequest
 from ..sim.phone.twilio_peer import SERVER
 from ..sim.reference import CheckedBridge
+from ..sim.world.calls import later_joiner
 from ..sim.world.message_world import MessageWorld
 from ..sim.world.steps import Step
 from .model import ScriptedModel
@@ -54,6 +59,10 @@ class _Waiter:
     fulfilled: anyio.Event = field(factory=anyio.Event)
 
 
+_BASE_URL: Final = "https://service"
+"""The URL of the service in TwiML."""
+
+
 @define(eq=False, repr=False)
 class CallHarness:
     """The world of a call, and the `TimeSource` of the loop in which test and agent run."""
@@ -75,10 +84,16 @@ class CallHarness:
     failed: anyio.Event = field(init=False, factory=anyio.Event)
     started: anyio.Event = field(init=False, factory=anyio.Event)
     agent_done: anyio.Event = field(init=False, factory=anyio.Event)
+    control: CallControl = field(
+        init=False, factory=lambda: CallControl(base_url=_BASE_URL, asks_after_stream=True)
+    )
+    """What the agent can have Twilio do: continue the call after its stream."""
     _agent: CallHandler = field(init=False)
     _call: Call | None = field(init=False, default=None)
     _world: MessageWorld = field(init=False, factory=MessageWorld)
     _bridge: BridgeLike = field(init=False)
+    _config: CallConfig = field(init=False)
+    _incoming: IncomingCall | None = field(init=False, default=None)
     _plan: ImpairmentPlan = field(init=False)
     _impaired_peers: dict[str, ImpairedPeer] = field(init=False, factory=dict[str, ImpairedPeer])
     _steps: deque[Step] = field(init=False, factory=lambda: deque[Step](maxlen=_MAX_SHOWN_STEPS))
@@ -91,6 +106,11 @@ class CallHarness:
 
     # For the test.
 
+    def report(self, event: PhoneEvent) -> None:
+        """Notify the agent of what Twilio reports of the call."""
+        if self._call is not None:
+            self._call.notify(event)
+
     def start_call(
         self,
         phone: ItemTrackingPhone,
@@ -99,29 +119,36 @@ class CallHarness:
         plan: ImpairmentPlan,
         *,
         seed: int,
+        incoming: IncomingCall | None = None,
         record: Callable[[str], object] | None = None,
     ) -> None:
-        """Start the call: the caller dials, and `agent` handles the call. `record` receives the
-        lines of the call's recording."""
+        """Start the call: the caller dials, and `agent` handles the call. `incoming` says who
+        calls. `record` receives the lines of the call's recording."""
+        self._config, self._incoming = config, incoming
         self.has_started, self.phone, self._agent, self._plan = True, phone, agent, plan
         bridge: BridgeLike = Bridge(config)
         self._bridge = bridge if record is None else Recorder(bridge, config, record)
-        server = self.model.peer = RealtimePeer(
-            self._take_reply,
-            seed=seed,
-            pace=plan.pace,
-            # The peer takes the next one at the start of each turn, and uses nothing else of it.
-            transcripts=cast("Sequence[str | None]", self._turn_transcripts()),
-            opening_error=plan.opening_error,
-            max_duration_ns=plan.max_session_ns,
-        )
+        seeds = count(seed)
+
+        def make_server() -> RealtimePeer:
+            server = self.model.peer = RealtimePeer(
+                self._take_reply,
+                seed=next(seeds),
+                pace=plan.pace,
+                # The peer takes the next one at the start of each turn, and nothing else of it.
+                transcripts=cast("Sequence[str | None]", self._turn_transcripts()),
+                opening_error=plan.opening_error,
+                max_duration_ns=plan.max_session_ns,
+            )
+            return server
+
         world = self._world
         world.run(self.now)
         world.notification_listeners.append(self._on_notification)
         world.step_observers.append(self._on_step)
         world.add("bridge", CheckedBridge(self._bridge, config))
         world.add("phone", self._impair("phone", phone))
-        world.add("model", self._impair("model", server))
+        world.add("model", self._impair("model", make_server()))
         ways = plan.directions
         to_phone = ways["phone to bridge"], ways["bridge to phone"]
         to_model = ways["bridge to model"], ways["model to bridge"]
@@ -133,6 +160,8 @@ class CallHarness:
             connect_ns=plan.connect_ns,
         )
         link.is_accepting = not plan.is_connection_refused
+        make_later = None if plan.is_connection_refused else make_server
+        world.join_later = later_joiner(world, to_model, plan.connect_ns, make_later)
 
     def schedule_disconnects(self) -> None:
         """Schedule the loss of sockets, relative to the start of the stream; once."""
@@ -197,7 +226,9 @@ class CallHarness:
         lines = [f"{name}: {count}" for name, count in self.impairment_counts.items()]
         if lines:
             lines.insert(0, "The impairments of the call, and how often each took effect:")
-        return "\n".join([*lines, "The last steps of the call:", *map(str, self._steps)])
+        ids = IdNumbers()
+        story = (line for step in self._steps for line in tell_step(step, ids))
+        return "\n".join([*lines, "The last steps of the call:", *story])
 
     # For the loop.
 
@@ -261,6 +292,9 @@ class CallHarness:
             self._send_command,
             lambda: bridge.items,
             lambda: bridge.playback_positions(self.now),
+            self._incoming,
+            self._config,
+            control=self.control,
         )
 
     def _wake_waiters(self) -> None:
@@ -292,13 +326,12 @@ class CallHarness:
         """Pass on the model's audio to the phone, and keep the steps that a failure shows."""
         if step.machine != "bridge":
             return
-        kind = kind_of(str(step.arguments[1])) if step.method == "receive_text" else ""
-        if kind == "response.output_audio.delta":
-            self._add_audio(str(step.arguments[1]))
-        elif step.outputs and kind != "media":
-            shown = _without_round_trips(step)
-            if shown.outputs:
-                self._steps.append(shown)
+        if step.method == "receive_text":
+            text = str(step.arguments[1])
+            if kind_of(text) == "response.output_audio.delta":
+                self._add_audio(text)
+        if is_notable(step):
+            self._steps.append(step)
 
     def _add_audio(self, text: str) -> None:
         try:
@@ -326,19 +359,3 @@ class CallHarness:
             return machine
         impaired = self._impaired_peers[name] = ImpairedPeer(self._plan, name, machine)
         return impaired.machine
-
-
-def _without_round_trips(step: Step) -> Step:
-    """Remove measurements of the round trip from a step: each is a ping and a mark after it."""
-    previous = (None, *step.outputs)
-    kept = tuple(
-        output
-        for before, output in zip(previous, step.outputs, strict=False)
-        if not isinstance(output, SendPing)
-        and not (isinstance(before, SendPing) and _is_mark(output))
-    )
-    return evolve(step, outputs=kept)
-
-
-def _is_mark(output: object) -> bool:
-    return isinstance(output, Send) and isinstance(output.message, Mark)

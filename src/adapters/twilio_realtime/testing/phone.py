@@ -10,6 +10,7 @@ from twilio_realtime_core.machine.units import SAMPLE_NS
 
 from ..sim.phone.twilio_peer import TwilioPeer
 from ..sim.phone.wire_messages import WireMedia, decode_server_message
+from ..sim.world.silence import SilentFrame
 
 __all__ = ["BYTES_PER_MS", "ItemTrackingPhone"]
 
@@ -132,6 +133,10 @@ class ItemTrackingPhone(TwilioPeer):
             return deadline
         due = [self._player.heard_at_ns(each.heard_bytes) for each in self._interruptions]
         return min([deadline, *(due_ns for due_ns in due if due_ns is not None)])
+
+    def take_silent_frames(self, until_ns: int) -> list[SilentFrame]:
+        """See `TwilioPeer.take_silent_frames`; none while an interruption is planned."""
+        return [] if self._interruptions else super().take_silent_frames(until_ns)
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
         """See `TwilioPeer.receive_text`."""

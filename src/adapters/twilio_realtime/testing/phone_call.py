@@ -24,8 +24,13 @@ from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine.units import MS, SECOND
 from twilio_realtime_core.notifications import CallEnded, Notification
 
+from ..agents.agent import resolve_call_config
 from ..agents.call import CallHandler
+from ..agents.incoming_call import IncomingCall
+from ..agents.phone_events import AnsweredBy, PhoneCallAnswered
+from ..agents.required_runtime import check_runtime
 from .call_harness import CallHarness
+from .failure_note import recording_note
 from .impairments import NO_IMPAIRMENTS, Impairments
 from .model import HeardSpeech, ScriptedModel, ScriptedResponse, caller_speech
 from .phone import BYTES_PER_MS, ItemTrackingPhone
@@ -88,15 +93,21 @@ class PhoneCall:
 
     agent: CallHandler = _do_nothing
     config: CallConfig = field(factory=CallConfig)
+    """The configuration of the call; an `Agent` adds its own to it."""
     custom_parameters: dict[str, str] = field(factory=dict[str, str])
     """The custom parameters of the TwiML."""
+    incoming: IncomingCall | None = None
+    """Who calls, as the agent reads it in `Call.incoming`."""
+    machine_detection: bool = False
+    """Whether the agent has placed the call, and Twilio finds out who answers: see `answer`."""
     impairments: Impairments = field(default=NO_IMPAIRMENTS, validator=_check_impairments)
     seed: int = 0
     """The seed of ids and of the times of frames; and on trio, if the marker sets it, of the order
     of tasks that are ready at one instant."""
     runtime: str = "asyncio"
     record_to: Path | None = None
-    """The file that the recording of the call is written to."""
+    """The file that the recording of the call is written to. The page of a call that fails is
+    written beside it."""
     model: ScriptedModel = field(init=False, factory=ScriptedModel)
     """The model's responses, and what the model received."""
     _harness: CallHarness = field(
@@ -122,6 +133,7 @@ class PhoneCall:
         """
         if self.runtime not in RUNTIMES:
             raise LocalProtocolError(f"the runtime must be one of {', '.join(RUNTIMES)}")
+        check_runtime(self.agent, self.runtime)
         try:
             run(self.runtime, partial(self._run, script), self._harness, self.seed)
         finally:
@@ -175,6 +187,12 @@ class PhoneCall:
         for key in keys:
             self._harness.perform(self._phone.press_key, key)
             await anyio.sleep(_KEY_INTERVAL_NS / SECOND)
+
+    async def answer(self, answered_by: AnsweredBy) -> None:
+        """Have Twilio report who has answered, which a call with `machine_detection` waits for."""
+        await self.dial()
+        await self._harness.started.wait()
+        self._harness.report(PhoneCallAnswered(self._phone.call_sid, answered_by))
 
     async def wait(self, *, ms: int) -> None:
         """Wait for `ms` of virtual time."""
@@ -282,6 +300,13 @@ class PhoneCall:
         return [line for _, line in sorted(lines, key=lambda each: each[0])]
 
     @property
+    def next_twiml(self) -> str | None:
+        """What the agent has Twilio do after its stream, such as the transfer of `Call.transfer`:
+        TwiML, or `None` if the call ends with the stream."""
+        decided = self._harness.control.after_stream.get(self._phone.call_sid)
+        return decided if isinstance(decided, str) else None
+
+    @property
     def notifications(self) -> list[Notification]:
         """The notifications of the bridge so far."""
         return self._harness.notifications
@@ -320,13 +345,21 @@ class PhoneCall:
             url="wss://service/media-stream",
             seed=self.seed,
             custom_parameters=self.custom_parameters,
-            start_delay_ns=plan.start_delay_ns,
+            start_delay_ns=plan.draw_start_delay_ns or plan.start_delay_ns,
         )
         for interruption in self._interruptions:
             phone.interrupt_after(*interruption, self._harness.now)
+        self._harness.control.detects_machines = self.machine_detection
         record = None if self.record_to is None else self._recording.append
+        config = resolve_call_config(self.agent, self.config)
         self._harness.start_call(
-            phone, self.agent, self.config, plan, seed=self.seed, record=record
+            phone,
+            self.agent,
+            config,
+            plan,
+            seed=self.seed,
+            incoming=self.incoming,
+            record=record,
         )
 
     async def _run(self, script: "CallScript") -> None:
@@ -352,7 +385,8 @@ class PhoneCall:
         harness.is_done = True
         cause = harness.failure or failure
         if cause is not None:
-            cause.add_note(harness.failure_note())
+            note = recording_note(self.record_to, self._recording)
+            cause.add_note(f"{harness.failure_note()}\n{note}")
             if harness.agent_error is None:
                 raise cause
             raise cause from harness.agent_error
@@ -367,7 +401,9 @@ class PhoneCall:
         self._harness.stop_impairments()
         if not self._has_ended:
             await self.hang_up()
-        within_ms = self.config.closing_timeout_ms + _DELAYED_MESSAGES_MS
+        within_ms = (
+            resolve_call_config(self.agent, self.config).closing_timeout_ms + _DELAYED_MESSAGES_MS
+        )
         await self.wait_for_end(within_ms=within_ms)
         await anyio.sleep(_OBSERVE_AFTER_END_NS / SECOND)
 

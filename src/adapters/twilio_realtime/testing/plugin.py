@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
+from ..agents.required_runtime import required_runtime
+
 if TYPE_CHECKING:
     from .phone_call import PhoneCall
 
@@ -45,8 +47,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker `call`."""
     config.addinivalue_line(
         "markers",
-        "call(agent, config, custom_parameters, impairments, seed, runtime, record_to): attributes "
-        "of the fixture `call`; see PhoneCall. The nearest marker applies, for each attribute.",
+        "call(agent, config, custom_parameters, incoming, "
+        "machine_detection, impairments, seed, runtime, record_to): "
+        "attributes of the fixture `call`; see PhoneCall. The nearest marker applies, for each "
+        "attribute.",
     )
 
 
@@ -92,6 +96,10 @@ class _CallPlaceholder:
             self.options |= marker.kwargs
         if self._runtime is not None:
             self.options["runtime"] = self._runtime
+        required = required_runtime(self.options.get("agent"))
+        if required is not None and self._runtime not in (None, required):
+            pytest.skip(f"the agent needs {required}")
+        self.options["runtime"] = required or self.options["runtime"]
 
     def create_call(self) -> "PhoneCall":
         """Create a new call."""

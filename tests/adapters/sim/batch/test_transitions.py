@@ -20,7 +20,7 @@ from twilio_realtime_core import Bridge, Command, HangUp, SendEvent
 from twilio_realtime_core.machine.lifecycles import TURN, TurnInput, TurnState
 from twilio_realtime_core.protocols.realtime import CommitAudio, CreateResponse, UpdateSession
 
-DOCS = Path(__file__).parents[4] / "docs" / "simulation.md"
+DOCS = Path(__file__).parents[4] / "docs/how-to/simulation.md"
 
 
 def choosing(impairments: tuple[str, ...], drawn: Mapping[str, int]) -> Choices:
@@ -44,12 +44,11 @@ def draw_of(command: Command) -> int:
 
 
 HUNG_UP_AT_FIRST = {"commands": 1, "a command at first": 99, "command": draw_of(HangUp())}
-CROSSING = {
+NOT_WAITING = {
     "commands at a moment": 1,
-    "moment": 0,  # when the caller begins to speak
-    "command after, ms": 770,
-    "command": draw_of(SendEvent(CreateResponse())),
+    "command": draw_of(SendEvent(CreateResponse(waits_for_caller=False))),
 }
+LOST = "the model's socket closed"
 SPEECH_STOPPED = {"of which kind": 4}
 SPEECH_STOPPED_LOST = {"of which kind": 13, "how many": 3}
 NOT_COMMITTED = {"of which kind": 14, "how many": 3}
@@ -78,7 +77,6 @@ RARE: list[tuple[str, tuple[str, ...], dict[str, int], set[str]]] = [
         {"session within": 1, "connects after, ms": 9000},
         {"session OPENING CLOSE"},
     ),
-    ("greeting", ("a session that is closed at once",), {}, {"session CONFIGURING CLOSED"}),
     ("greeting", ("updates rejected",), {}, {"session CONFIGURING CLOSE"}),
     (
         "greeting",
@@ -122,37 +120,7 @@ RARE: list[tuple[str, tuple[str, ...], dict[str, int], set[str]]] = [
         {"behind which kind": 1},
         {"active_response ACTIVE CREATED", "active_response ACTIVE OTHER_DONE"},
     ),
-    ("crossing-requests", (), {}, {"active_response ACTIVE EARLIER_REFUSED"}),
-    ("out-of-band-requests", (), {}, {"active_response REQUESTED OTHER_DONE"}),
     ("greeting", ("requests refused",), {}, {"active_response REQUESTED REFUSED"}),
-    (
-        "empty-responses",
-        ("requests refused",),
-        {"how many": 3},
-        {"active_response REQUESTED EARLIER_REFUSED"},
-    ),
-    (
-        "question",
-        ("requests refused", "an empty response"),
-        CROSSING,
-        {"active_response FREE EARLIER_REFUSED"},
-    ),
-    (
-        "early-requests",
-        ("a response that begins unseen",),
-        {},
-        {"active_response REQUESTED BUSY", "active_response ACTIVE_UNKNOWN_ID CREATED"},
-    ),
-    (
-        "out-of-band-requests",
-        ("a response that begins twice",),
-        {"copies": 2},
-        {
-            "active_response REQUESTED CREATED_AGAIN",
-            "active_response ACTIVE_UNKNOWN_ID CREATED_AGAIN",
-            "active_response ACTIVE_UNKNOWN_ID DONE",
-        },
-    ),
     (
         "function-call",
         ("a response that begins twice", "requests refused"),
@@ -173,13 +141,6 @@ RARE: list[tuple[str, tuple[str, ...], dict[str, int], set[str]]] = [
         {"turn SPEAKING_COMMITTED SPEECH_STOPPED"},
     ),
     (
-        "question",
-        ("server events repeated",),
-        SPEECH_STOPPED | {"behind so many": 2},
-        {"turn QUIET SPEECH_STOPPED"},
-    ),
-    ("two-interruptions", ("server events lost",), NOT_COMMITTED, {"turn PAUSED SPEECH_STARTED"}),
-    (
         "manual-commit",
         ("server events repeated",),
         {"of which kind": 5},
@@ -193,8 +154,12 @@ RARE: list[tuple[str, tuple[str, ...], dict[str, int], set[str]]] = [
     ),
     (
         "question",
-        ("another stream on the same socket", "server events lost"),
-        NOT_COMMITTED | {"after frames": 100},
+        (
+            "another stream on the same socket",
+            "server events lost",
+            "a response that begins unseen",
+        ),
+        NOT_COMMITTED | {"after frames": 120},
         {"turn PAUSED STREAM_STARTED"},
     ),
     (
@@ -202,6 +167,137 @@ RARE: list[tuple[str, tuple[str, ...], dict[str, int], set[str]]] = [
         ("another stream on the same socket", "server events lost"),
         SPEECH_STOPPED_LOST | {"after frames": 150},
         {"turn SPEAKING_COMMITTED STREAM_STARTED"},
+    ),
+    (
+        "application-interrupts",
+        ("responses that do not end",),
+        {},
+        {"active_response ACTIVE EXPIRED"},
+    ),
+    (
+        "late-interruption",
+        ("a model that falls silent", "responses that do not end"),
+        {"after how many events": 40},
+        {"active_response REQUESTED EXPIRED"},
+    ),
+    (
+        "late-interruption",
+        ("a model that falls silent", "responses that do not end"),
+        {"after how many events": 40},
+        {"turn COMMITTED EXPIRED"},
+    ),
+    (
+        "question",
+        ("another stream on the same socket",),
+        {"after frames": 30},
+        {"turn QUIET SPEECH_STOPPED"},
+    ),
+    ("two-interruptions", ("server events swapped",), {"of which kind": 13}, {"turn PAUSED OVER"}),
+    (
+        "greeting",
+        ("client events doubled",),
+        {"of which kind": 2},
+        {"active_response ACTIVE EARLIER_REFUSED"},
+    ),
+    ("question", ("a response that begins unseen",), {}, {"turn COMMITTED SPEECH_STARTED"}),
+    (
+        "crossing-requests",
+        ("a response that begins twice", "requests without an answer"),
+        {"behind so many": 2, "copies": 2},
+        {"active_response ACTIVE_UNKNOWN_ID CREATED_AGAIN"},
+    ),
+    (
+        "crossing-requests",
+        ("a response that begins twice", "requests without an answer"),
+        {"behind so many": 2},
+        {"active_response ACTIVE_UNKNOWN_ID CREATED"},
+    ),
+    (
+        "early-requests",
+        ("server events repeated",),
+        {"of which kind": 4},
+        {"turn COMMITTED SPEECH_STOPPED"},
+    ),
+    (
+        "two-interruptions",
+        ("a server that works slowly", "the model's socket closed"),
+        {"lost at, ms": 310, "answers after, ms": 400},
+        {"session CONFIGURING CLOSED"},
+    ),
+    ("question", (LOST,), {"lost at, ms": 300}, {"turn QUIET SESSION_LOST"}),
+    ("question", (LOST,), {"lost at, ms": 600}, {"turn SPEAKING SESSION_LOST"}),
+    (
+        "question",
+        (LOST, "server events lost", "a response that begins unseen"),
+        NOT_COMMITTED | {"lost at, ms": 1400},
+        {"turn PAUSED SESSION_LOST"},
+    ),
+    (
+        "question",
+        (LOST, "a response that begins unseen"),
+        {"lost at, ms": 1400},
+        {"turn COMMITTED SESSION_LOST"},
+    ),
+    (
+        "question",
+        (LOST, "server events lost"),
+        SPEECH_STOPPED_LOST | {"lost at, ms": 1400},
+        {"turn SPEAKING_COMMITTED SESSION_LOST"},
+    ),
+    (
+        "empty-responses",
+        ("a response that ends late", "a response that begins twice"),
+        {"behind which kind": 1, "behind so many": 3},
+        {"active_response ACTIVE_UNKNOWN_ID DONE"},
+    ),
+    (
+        "two-interruptions",
+        ("server events in another order",),
+        {"of which kind": 4, "behind which kind": 2},
+        {"turn PAUSED SPEECH_STARTED"},
+    ),
+    (
+        "greeting",
+        ("a model that falls silent",),
+        NOT_WAITING | {"after how many events": 40, "moment": 3},
+        {"turn PAUSED EXPIRED"},
+    ),
+    ("question", ("server events doubled",), {"of which kind": 14}, {"turn COMMITTED COMMITTED"}),
+    (
+        "crossing-requests",
+        ("another stream on the same socket", "a response that begins unseen"),
+        {"after frames": 80},
+        {"turn COMMITTED STREAM_STARTED", "active_response REQUESTED BUSY"},
+    ),
+    (
+        "empty-responses",
+        ("requests refused",),
+        NOT_WAITING | {"command after, ms": 770},
+        {"active_response REQUESTED EARLIER_REFUSED"},
+    ),
+    (
+        "empty-responses",
+        ("server events in another order",),
+        {"of which kind": 2, "behind which kind": 1},
+        {"active_response REQUESTED OTHER_DONE"},
+    ),
+    (
+        "two-interruptions",
+        ("a response that begins twice", "a response that ends late"),
+        {"behind which kind": 1, "behind so many": 20},
+        {"active_response FREE OTHER_DONE"},
+    ),
+    (
+        "application-interrupts",
+        ("a response that ends late", "a response that begins unseen"),
+        NOT_WAITING | {"moment": 1},
+        {"active_response ACTIVE_UNKNOWN_ID EXPIRED"},
+    ),
+    (
+        "empty-responses",
+        ("server events in another order",),
+        NOT_WAITING | {"of which kind": 15, "behind so many": 2, "command after, ms": 770},
+        {"active_response FREE EARLIER_REFUSED"},
     ),
 ]
 

@@ -1,5 +1,6 @@
 """Rules for the messages of a peer, and clocks that run fast or slow."""
 
+import json
 from collections.abc import Hashable
 from typing import Any
 
@@ -14,6 +15,7 @@ from twilio_realtime.sim.impairments.impairer import Impairer
 from twilio_realtime.sim.impairments.message_impairments import MESSAGE_IMPAIRMENTS
 from twilio_realtime.sim.impairments.plan import ImpairmentPlan
 from twilio_realtime.sim.impairments.rules import (
+    AnnounceNewEvent,
     Corrupt,
     Delay,
     Drop,
@@ -23,7 +25,7 @@ from twilio_realtime.sim.impairments.rules import (
     Swap,
     kind_of,
 )
-from twilio_realtime_core.machine.actions import Action, Close, Notify, Open, Send
+from twilio_realtime_core.machine.actions import Action, Close, Notify, Open, Refusal, Send
 from twilio_realtime_core.machine.units import MS
 
 PEER = "peer"
@@ -61,6 +63,9 @@ class Echo:
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
         self.calls.append((now, payload))
         return [Notify("pong")]
+
+    def refused(self, peer: Hashable, refusal: Refusal, now: int) -> list[Action]:
+        return self.closed(peer, 1006, refusal.message, now)
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         self.calls.append((now, code))
@@ -218,3 +223,23 @@ def test_a_drifting_deadline_is_never_early_on_its_clock(deadline_ns: int, ppm: 
     assert now is not None
     assert machine.to_local_ns(now) >= deadline_ns
     assert now == 0 or machine.to_local_ns(now - 1) < deadline_ns
+
+
+def test_an_event_of_a_new_type_comes_before_a_message() -> None:
+    rule = AnnounceNewEvent("mark")
+    (_, new), (_, message) = rule.process(make_message(1))
+    assert (kind_of(new), message) == ("response.new_kind", make_message(1))
+
+
+def test_new_fields_are_added_to_an_event_and_what_it_describes() -> None:
+    plan = ImpairmentPlan(Choices.from_source(lambda _, low, __: low))
+    MESSAGE_IMPAIRMENTS["events with new fields"](plan)
+    (rule,) = plan.from_model
+    kind = "response.output_audio.delta"
+    for _ in range(rule.after):
+        rule.process(f'{{"type":"{kind}"}}')
+    ((_, text),) = rule.process(f'{{"type":"{kind}","response":{{"id":"r"}},"item":null}}')
+    event = json.loads(text)
+    assert event["response"]["id"] == "r"
+    assert event["new_field"] == event["response"]["new_field"]
+    assert event["item"] is None

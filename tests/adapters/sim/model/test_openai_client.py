@@ -53,7 +53,7 @@ def reported_errors(model: RunningCommand) -> list[dict[str, Any]]:
 
 def test_the_official_client_completes_a_text_turn(model: RunningCommand) -> None:
     async def main() -> None:
-        async with client(model).realtime.connect(model="gpt-realtime") as connection:
+        async with client(model).realtime.connect(model="gpt-realtime-2.1") as connection:
             await until(connection, "session.created")
             await connection.session.update(
                 session={"type": "realtime", "output_modalities": ["text"]}
@@ -79,7 +79,7 @@ def test_the_official_client_completes_a_text_turn(model: RunningCommand) -> Non
 
 def test_the_official_client_completes_an_audio_turn_and_truncates(model: RunningCommand) -> None:
     async def main() -> None:
-        async with client(model).realtime.connect(model="gpt-realtime") as connection:
+        async with client(model).realtime.connect(model="gpt-realtime-2.1") as connection:
             await until(connection, "session.created")
             await connection.session.update(
                 session={
@@ -126,7 +126,7 @@ def test_errors_of_the_official_client_are_in_the_apis_terms(
     model: RunningCommand,
 ) -> None:
     async def main() -> None:
-        async with client(model).realtime.connect(model="gpt-realtime") as connection:
+        async with client(model).realtime.connect(model="gpt-realtime-2.1") as connection:
             await until(connection, "session.created")
             await connection.conversation.item.truncate(
                 item_id="item_absent", content_index=0, audio_end_ms=1, event_id="mine"

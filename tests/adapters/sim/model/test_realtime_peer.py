@@ -212,7 +212,7 @@ def test_the_voice_is_fixed_after_assistant_audio() -> None:
     ("first", "then", "fixed"),
     [
         ({}, {"model": "gpt-realtime-2"}, True),
-        ({}, {"model": "gpt-realtime"}, False),
+        ({}, {"model": "gpt-realtime-2.1"}, False),
         ({"tracing": "auto"}, {"tracing": {"group_id": "g"}}, True),
         ({"tracing": "auto"}, {"tracing": None}, False),
         ({"tracing": None}, {"tracing": "auto"}, False),

@@ -27,6 +27,10 @@ ANSWER = SpokenReply(
 PCMU = {"input": {"format": {"type": "audio/pcmu"}}, "output": {"format": {"type": "audio/pcmu"}}}
 
 
+RECORDED_MODEL = "gpt-realtime"
+"""The model of the recorded sessions."""
+
+
 class Session:
     """A client with an open session; it checks and logs each event of the server."""
 
@@ -107,7 +111,7 @@ def skeleton(value: Any) -> Any:
 
 
 def a_spoken_turn() -> Session:
-    session = Session(transcripts=["Hello, my name is Marcelo."])
+    session = Session(model=RECORDED_MODEL, transcripts=["Hello, my name is Marcelo."])
     session.update(transcription={"model": "gpt-realtime-whisper"})
     session.wait(50)
     session.append(*[QUIET] * 80, *[LOUD] * 130, *[QUIET] * 20)
@@ -116,7 +120,7 @@ def a_spoken_turn() -> Session:
 
 
 def a_typed_turn() -> Session:
-    session = Session(Reply([SpokenReply(b"\x20" * 6000, "Hi there!")]))
+    session = Session(Reply([SpokenReply(b"\x20" * 6000, "Hi there!")]), model=RECORDED_MODEL)
     session.update()
     session.send(typed("Say a short greeting."))
     session.send({"type": "response.create"})
@@ -128,7 +132,8 @@ def a_tool_round() -> Session:
     call = FunctionCallReply(
         "get_weather", '{  \n  "city": "London" \n} \n', "call_uMNE0Myi2tDTPu0w"
     )
-    session = Session(Reply([call]), Reply([TextReply("It is foggy and 12 degrees in London.")]))
+    answer = Reply([TextReply("It is foggy and 12 degrees in London.")])
+    session = Session(Reply([call]), answer, model=RECORDED_MODEL)
     settings = {"type": "realtime", "output_modalities": ["text"]}
     session.send({"type": "session.update", "session": settings})
     session.send(typed("What is the weather in London?"))
@@ -264,7 +269,7 @@ def test_a_session_with_every_setting_matches_openais_types() -> None:
             "type": "session.update",
             "session": {
                 "type": "realtime",
-                "model": "gpt-realtime",
+                "model": "gpt-realtime-2.1",
                 "output_modalities": ["audio"],
                 "instructions": "Be brief.",
                 "tools": [
@@ -304,6 +309,55 @@ def test_a_session_with_every_setting_matches_openais_types() -> None:
         "prompt": None,
     }
     assert effective["audio"]["output"]["format"] == {"type": "audio/pcm", "rate": 24000}
+
+
+def test_messages_of_reasoning_models_have_a_phase() -> None:
+    call = FunctionCallReply("look_up")
+    session = Session(Reply([ANSWER, ANSWER]), Reply([ANSWER, call]))
+    session.update()
+    for _ in range(2):
+        session.send({"type": "response.create"})
+        session.wait(3000)
+    done = [event["response"] for event in session.events if event["type"] == "response.done"]
+    phases = [[item.get("phase") for item in response["output"]] for response in done]
+    assert phases == [["commentary", "final_answer"], ["commentary", None]]
+    created = session.events[0]["session"]
+    assert (created["reasoning"], created["parallel_tool_calls"]) == ({"effort": "low"}, True)
+
+
+@pytest.mark.parametrize("model", ["gpt-realtime", "gpt-realtime-2025-08-28", "gpt-realtime-mini"])
+def test_messages_of_other_models_have_no_phase(model: str) -> None:
+    session = Session(Reply([ANSWER, ANSWER]), model=model)
+    session.update()
+    session.send({"type": "response.create"})
+    session.wait(3000)
+    assert "reasoning" not in session.events[0]["session"]
+    assert not any("phase" in item for item in session.events[-2]["response"]["output"])
+
+
+def test_transcripts_have_probabilities_where_the_session_asks_for_them() -> None:
+    session = Session(transcripts=["Yes, please."])
+    session.update(transcription={"model": "gpt-transcribe"})
+    include = ["item.input_audio_transcription.logprobs"]
+    session.send({"type": "session.update", "session": {"type": "realtime", "include": include}})
+    session.wait(50)
+    session.append(*[LOUD] * 20, *[QUIET] * 20)
+    session.wait(3000)
+    prefix = "conversation.item.input_audio_transcription"
+    deltas = [event for event in session.events if event["type"] == f"{prefix}.delta"]
+    (whole,) = [event for event in session.events if event["type"] == f"{prefix}.completed"]
+    assert [each["logprobs"][0]["token"] for each in deltas] == [each["delta"] for each in deltas]
+    assert whole["logprobs"] == [each for delta in deltas for each in delta["logprobs"]]
+    assert all(each["logprob"] < 0 for each in whole["logprobs"])
+
+
+def test_noise_reduction_keeps_the_strength_that_an_update_leaves_out() -> None:
+    session = Session()
+    session.update(noise_reduction={"type": "near_field", "strength": 0.5})
+    session.update(noise_reduction={"type": "far_field"})
+    session.wait(10)
+    effective = session.events[-1]["session"]["audio"]["input"]["noise_reduction"]
+    assert effective == {"type": "far_field", "strength": 0.5}
 
 
 def test_a_refused_connection_gets_an_error_of_openais_types() -> None:

@@ -111,7 +111,7 @@ class Scene:
         self.truth.on_notification(
             "phone", PhoneDisconnected(caller_hung_up=False, code=1000, reason=""), self.now
         )
-        return self.truth.judge(self.phone, self.model, self.now)
+        return self.truth.judge(self.phone, [self.model], self.now)
 
 
 @define
@@ -256,7 +256,7 @@ def test_equal_audio_has_different_voices() -> None:
     second.item.truncate(400)
     assert scene.ends() is None
     second.item.truncate(0)
-    assert scene.truth.judge(scene.phone, scene.model, scene.now) is not None
+    assert scene.truth.judge(scene.phone, [scene.model], scene.now) is not None
 
 
 def test_a_clip_within_an_item_is_not_counted() -> None:

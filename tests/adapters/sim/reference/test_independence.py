@@ -18,6 +18,7 @@ from twilio_realtime_core.protocols.realtime import ClientEvent
 from twilio_realtime_core.responses.function_calls import MAX_CALLS
 from twilio_realtime_core.responses.requests import MAX_REQUESTS
 from twilio_realtime_core.responses.responses import MAX_RESPONSES
+from twilio_realtime_core.responses.sent_items import MAX_SENT_ITEMS
 from twilio_realtime_core.session.pending_events import MAX_PENDING_EVENTS, MAX_PENDING_SAMPLES
 from twilio_realtime_core.uplink.caller_audio import INACTIVITY_SAMPLES, MAX_GAP_SAMPLES
 
@@ -35,8 +36,11 @@ ALLOWED: Final[dict[str, set[str]]] = {
         "Notify",
         "Open",
         "Peer",
+        "RealtimeLink",
+        "Refusal",
         "Send",
         "SendPing",
+        "kind_of",
     },
     "machine.contract": {"MessageMachine"},
     "notifications": set(notifications.__all__),
@@ -55,6 +59,8 @@ ALLOWED: Final[dict[str, set[str]]] = {
         "UnknownItem",
         "UnknownPart",
     },
+    "values.log_probability": {"TokenLogprob"},
+    "values.rate_limit": {"RateLimit"},
     "values.usage": {"Tokens", "Usage"},
 }
 """The values at the boundary of a bridge, by module: actions, peers, commands, notifications, and
@@ -110,6 +116,7 @@ def test_the_rule_finds_a_forbidden_import(source: str) -> None:
         (limits.MAX_EARLY_EVENTS, MAX_PENDING_EVENTS),
         (limits.MAX_QUEUED_REQUESTS, MAX_REQUESTS),
         (limits.MAX_QUEUED_SAMPLES, MAX_QUEUED_SAMPLES),
+        (limits.MAX_UNECHOED_ITEMS, MAX_SENT_ITEMS),
         (limits.MAX_RESPONSES, MAX_RESPONSES),
         (limits.MAX_FUNCTION_CALLS, MAX_CALLS),
         (limits.MAX_ITEMS, MAX_ITEMS),

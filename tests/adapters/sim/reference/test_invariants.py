@@ -29,7 +29,14 @@ from calling import (
 )
 from faulty_call import FaultyCall, breaks, to_model, to_twilio
 from twilio_realtime.sim.reference import INVARIANTS
-from twilio_realtime_core import HangUp, Interrupt, LocalProtocolError, SendEvent
+from twilio_realtime_core import (
+    CallConfig,
+    HangUp,
+    Interrupt,
+    LocalProtocolError,
+    ModelSilencePolicy,
+    SendEvent,
+)
 from twilio_realtime_core.machine.actions import Action, Close, Notify, Peer, Send, SendPing
 from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.notifications import (
@@ -374,7 +381,7 @@ def test_6_breaks_if_a_truncate_is_sent_twice() -> None:
 
 
 def test_6_holds_for_cancels_and_truncates_of_the_application() -> None:
-    call = Call.ready()
+    call = Call.talking()
     events: list[ClientEvent] = [CancelResponse(event_id="e"), *[TruncateItem("x", 0, 99)] * 2]
     for event in events:
         assert call.send(SendEvent(event)).to_model == [event]
@@ -529,7 +536,8 @@ def test_misuse_raises_and_changes_nothing() -> None:
 
 
 def test_dropped_audio_is_no_longer_expected() -> None:
-    call = Call.ready()
+    notify = ModelSilencePolicy(ask_again=0, hang_up=False)
+    call = Call.ready(CallConfig(on_model_silent=notify))
     for _ in range(5):
         call.model(delta(960_000))
     assert call.model(delta(500, value=1)).to_twilio == []

@@ -20,7 +20,7 @@ from calling import (
     start,
 )
 from faulty_call import FaultyCall, breaks, to_model, to_twilio
-from twilio_realtime_core import CallConfig, HangUp, Interrupt
+from twilio_realtime_core import CallConfig, HangUp, Interrupt, InterruptionPolicy
 from twilio_realtime_core.commands import Play, PressKeys
 from twilio_realtime_core.machine.actions import Close, Notify, Peer
 from twilio_realtime_core.machine.units import SECOND
@@ -45,9 +45,36 @@ HOLD = Play(b"\2" * 16_000, "hold", until_agent_speaks=True)
 
 def test_3_holds_if_a_clip_plays_between_responses() -> None:
     call = Call.talking(900)
+    call.model(response_done())
     assert sum(call.send(GREETING).audio_samples) == 1600
-    assert sum(call.model(delta(220)).audio_samples) == 320
-    assert call.send(PressKeys("1,2")).audio_samples
+    assert sum(call.model(delta(220, "s", "j")).audio_samples) == 160
+    assert call.send(PressKeys("1,2")).audio_samples == []  # not inside a sentence
+    assert call.model(response_done("s")).audio_samples
+
+
+def test_3_breaks_if_a_clip_is_sent_inside_a_sentence() -> None:
+    call = FaultyCall.talking(800)
+    call.add(to_twilio(Media(SID, audio(1600, 1))))
+    with breaks(3):
+        call.send(GREETING)
+
+
+def test_3_breaks_if_responses_are_sent_in_alternation() -> None:
+    call = FaultyCall.talking(800)
+    call.model(created("o", None))
+    call.add(to_twilio(Media(SID, audio(800, 7))))
+    with breaks(3):
+        call.model(delta(800, "o", "x", value=7))
+
+
+def test_3_breaks_if_the_first_words_are_interrupted() -> None:
+    policy = InterruptionPolicy(protect_first=True)
+    call = FaultyCall.ready(CallConfig(interruption=policy))
+    call.model(created())
+    call.model(delta(800))
+    call.change(lambda _: [to_twilio(Clear(SID))])
+    with breaks(3):
+        call.model(speech_started())
 
 
 def test_3_breaks_if_a_clip_is_sent_twice() -> None:
@@ -64,14 +91,11 @@ def test_3_breaks_if_a_clip_is_kept_back() -> None:
         call.send(GREETING)
 
 
-def test_3_breaks_if_a_clip_continues_after_an_interruption() -> None:
-    call = FaultyCall.talking(800)
-    rest = to_twilio(Media(SID, audio(100, 1)))
+def test_3_breaks_if_a_clip_is_sent_in_part() -> None:
+    call = FaultyCall.ready()
     call.change(lambda _: [to_twilio(Media(SID, audio(1500, 1))), to_twilio(Mark(SID, "m"))])
-    call.send(GREETING)
-    call.change(lambda right: [*right[:2], rest])
     with breaks(3):
-        call.model(speech_started())
+        call.send(GREETING)
 
 
 def test_3_breaks_if_a_clip_is_cleared_without_interruption() -> None:

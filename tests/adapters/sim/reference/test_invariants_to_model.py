@@ -701,18 +701,43 @@ def test_6_holds_if_a_response_is_cancelled_before_its_start() -> None:
     assert call.model(created()).to_model == []
 
 
-@pytest.mark.parametrize("cause", [Interrupt(cancel=False), "caller"])
-def test_6_holds_if_a_suppressed_response_need_not_be_cancelled(
-    cause: Any,
-) -> None:
+def test_6_holds_if_a_suppressed_response_need_not_be_cancelled() -> None:
     call = FaultyCall.ready()
     call.send(CreateResponse())
-    if isinstance(cause, Interrupt):
-        call.send(cause)
-    else:
-        call.model(speech_started())
+    call.send(Interrupt(cancel=False))
     call.leave_out(CancelResponse)
     call.model(created())
+
+
+def test_6_breaks_if_a_response_that_the_caller_interrupted_is_not_cancelled() -> None:
+    call = FaultyCall.ready()
+    call.send(CreateResponse())
+    call.model(speech_started())
+    call.leave_out(CancelResponse)
+    with breaks(6):
+        call.model(created())
+
+
+def test_6_breaks_if_a_response_is_cancelled_that_nobody_interrupted() -> None:
+    call = FaultyCall.talking(800)
+    call.add(to_model(CancelResponse("r", "bridge-cancel-r")))
+    with breaks(6):
+        call.model(delta(800))
+
+
+def test_6_breaks_if_a_request_is_sent_while_the_caller_has_the_turn() -> None:
+    call = FaultyCall.ready()
+    call.model(speech_started())
+    call.add(to_model(CreateResponse(event_id="e")))
+    with breaks(6):
+        call.send(CreateResponse(event_id="e"))
+
+
+def test_6_breaks_if_a_cancel_of_nothing_is_sent() -> None:
+    call = FaultyCall.ready()
+    call.add(to_model(CancelResponse()))
+    with breaks(6):
+        call.send(CancelResponse())
 
 
 def test_6_breaks_if_unanswered_requests_are_not_counted() -> None:

@@ -97,11 +97,19 @@ def test_1_breaks_if_a_refused_session_continues() -> None:
 def test_1_holds_if_only_a_refused_session_ends_calls() -> None:
     call = Call.connected()
     assert call.model(server_error("what is this?", "another")).closes == []
-    assert call.model(server_error("what is this?")).closes == []
+    overloaded = {"type": "server_error", "message": "what is this?"}
+    assert call.model(type="error", error=overloaded).closes == []
     assert call.model(server_error("no such voice", "configure-session")).closes
     call.model(server_error("no such voice", "configure-session"))
     call = Call.ready()
     assert call.model(server_error("no such voice", "configure-session")).closes == []
+
+
+def test_1_breaks_if_a_refusal_without_an_event_id_does_not_end_the_call() -> None:
+    call = FaultyCall.connected()
+    call.leave_out(Close)
+    with breaks(1):
+        call.model(server_error("no such voice"))
 
 
 def test_1_breaks_if_the_model_is_pinged_before_opening() -> None:
@@ -126,7 +134,7 @@ def test_2_breaks_if_too_much_audio_is_dropped() -> None:
     call = FaultyCall.connected()
     for each in range(20):
         call.phone(media(audio(4000, each), timestamp_ms=500 * each))
-    call.change(saying(CallerAudioDropped(8000)))
+    call.change(saying(CallerAudioDropped(16_000)))
     with breaks(2):
         call.phone(media(audio(160), timestamp_ms=10_000))
 
@@ -157,6 +165,7 @@ def test_2_breaks_if_a_bad_frame_is_not_reported() -> None:
 def test_2_holds_if_bad_frames_of_the_stream_are_reported() -> None:
     call = FaultyCall.ready()
     assert call.phone(media("no base64")).faults
+    assert call.phone(media("no base64", OTHER_SID)).faults
     call.leave_out(Fault)
     call.phone(media("no base64", OTHER_SID))
     call.phone({"event": "stop", "streamSid": SID, "stop": {}})
@@ -526,6 +535,17 @@ def test_5_breaks_if_a_part_ends_without_a_mark() -> None:
     call.leave_out(Mark)
     with breaks(5):
         call.send(Play(bytes(8000), "greeting"))
+
+
+def test_5_breaks_if_a_part_finishes_that_has_not_started() -> None:
+    call = FaultyCall.talking(800)
+    call.model(audio_done())
+    call.model(response_done())
+    call.wait(3000)  # its marks are lost, and it must have been played
+    call.model(created("r2"))
+    call.leave_out(PlaybackStarted)
+    with breaks(5):
+        call.model(speech_started())
 
 
 @pytest.mark.parametrize(("kind", "heard_ms"), [(PlaybackStarted, 100), (PlaybackFinished, 1100)])

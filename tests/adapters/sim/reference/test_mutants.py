@@ -1,18 +1,13 @@
 """Bugs that are planted in the core are found, and shown by a short call."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mutants import __main__ as command
 from mutants.bugs import BUGS
 from mutants.hunting import find, shorten
 from mutants.planting import CORE, Bug, Edit, WrongEdit, edited, plant
-from mutants.shrinking import Plan, follow, plan_of, shrink
-from twilio_realtime.sim.batch.random_call import RandomCall
 from twilio_realtime.sim.choices import Choices
 
 BY_NAME = {bug.name: bug for bug in BUGS}
@@ -60,7 +55,7 @@ def test_an_edit_that_does_not_fit_raises(edit: Edit) -> None:
 @pytest.mark.parametrize(
     ("name", "invariant"),
     [
-        ("truncated above what was sent", 4),
+        ("clear after truncate", 4),
         ("two requests at a time", 6),
     ],
 )
@@ -87,16 +82,26 @@ def test_a_call_that_fails_without_the_bug_is_skipped(
     assert command.hunt(BY_NAME["two requests at a time"], 1) is None
 
 
-def test_a_find_is_printed_and_kept(
+def test_a_find_is_printed_and_kept_and_its_line_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "TRACES", tmp_path)
-    monkeypatch.setattr("sys.argv", ["mutants", "--bug", "off by", "--calls", "200"])
+    traces, page = tmp_path / "traces", tmp_path / "page.md"
+    other = "two requests at a time   1  1  6: the result of an earlier run"
+    old = f"heading\n{other}\nno longer planted  1  1  2: another\n"
+    page.write_text(f"before\n```text mutants\n{old}```\nafter\n", "utf-8")
+    monkeypatch.setattr(command, "TRACES", traces)
+    monkeypatch.setattr(command, "PAGE", page)
+    arguments = ["--bug", "off by", "--bug", "two requests", "--missing", "--calls", "200"]
+    monkeypatch.setattr("sys.argv", ["mutants", *arguments])
     assert command.main() == 0
     out = capsys.readouterr().out
     assert "1 of 1" in out
     assert out.splitlines()[-1].startswith("the carry is off by one")
-    (trace,) = tmp_path.iterdir()
+    (trace,) = traces.iterdir()
+    *_, found, kept, end, after = page.read_text("utf-8").splitlines()
+    assert " ".join(found.split()) == " ".join(out.splitlines()[-1].split())
+    assert " ".join(kept.split()) == " ".join(other.split())
+    assert (end, after) == ("```", "after")
     assert "\ninvariant 3: " in trace.read_text("utf-8")
 
 
@@ -105,7 +110,7 @@ def test_a_bug_that_is_not_found_fails(
 ) -> None:
     page = tmp_path / "page.md"
     page.write_text("before\n```text mutants\nold\n```\nafter\n", "utf-8")
-    harmless = Bug("no bug", [Edit("bridge", "self._now = now", "self._now = int(now)")])
+    harmless = Bug("no bug", [Edit("machine/outbox", "actions, self", "(actions), self")])
     monkeypatch.setattr(command, "PAGE", page)
     monkeypatch.setattr(command, "BUGS", [harmless])
     monkeypatch.setattr("sys.argv", ["mutants", "--calls", "1"])
@@ -113,82 +118,6 @@ def test_a_bug_that_is_not_found_fails(
     table = capsys.readouterr().out.partition("\n\n")[2]
     assert "no bug      -      -  not found" in table
     assert page.read_text("utf-8") == f"before\n```text mutants\n{table}```\nafter\n"
-
-
-# Shrinking.
-
-
-def draw_all(choices: Choices) -> list[int]:
-    return [
-        choices.draw_integer("a", 0, 100),
-        *(
-            choices.draw_integer("b", 5, 1000)
-            for _ in range(choices.draw_integer("how many", 0, 4))
-        ),
-    ]
-
-
-def shrunk(start: Plan, fails: Callable[[list[int]], bool]) -> Plan:
-    """The smallest plan of `draw_all` that fails."""
-
-    def attempt(plan: Plan) -> Plan | None:
-        choices = follow(plan)
-        return plan_of(choices.draws) if fails(draw_all(choices)) else None
-
-    return shrink(start, attempt)
-
-
-@given(st.integers(0, 2**32))
-def test_a_plan_makes_the_same_choices_again(seed: int) -> None:
-    choices = Choices.from_seed(seed)
-    numbers = draw_all(choices)
-    again = follow(plan_of(choices.draws))
-    assert (draw_all(again), again.draws) == (numbers, choices.draws)
-
-
-def test_the_plan_of_a_call_makes_the_same_call() -> None:
-    choices = Choices.from_seed(3)
-    assert RandomCall(choices).run() is None
-    again = follow(plan_of(choices.draws))
-    assert RandomCall(again).run() is None
-    assert again.draws == choices.draws
-
-
-def test_a_number_that_is_too_high_becomes_the_highest() -> None:
-    assert draw_all(follow({("a", 0): 101})) == [100]
-
-
-START: Plan = {("a", 0): 90, ("how many", 0): 4, **{("b", n): 700 + n for n in range(4)}}
-
-
-def test_shrinking_leaves_out_what_does_not_matter() -> None:
-    assert shrunk(START, lambda numbers: numbers[0] >= 17) == {("a", 0): 17}
-
-
-def test_shrinking_makes_what_matters_sooner_and_smaller() -> None:
-    plan = shrunk(START, lambda numbers: any(each > 250 for each in numbers[1:]))
-    assert plan == {("how many", 0): 1, ("b", 0): 251}
-
-
-def test_shrinking_leaves_out_unused_draws() -> None:
-    """Two lists of the same length, of which only one pair matters."""
-
-    def attempt(plan: Plan) -> Plan | None:
-        choices = follow(plan)
-        times = [
-            choices.draw_integer("at", 0, 99) for _ in range(choices.draw_integer("how many", 0, 9))
-        ]
-        fails = any(at > 30 and choices.draw_integer("what", 0, 9) == 7 for at in sorted(times))
-        return plan_of(choices.draws) if fails else None
-
-    start = {("how many", 0): 4, **{("at", n): 90 - n for n in range(4)}, ("what", 2): 7}
-    assert attempt(start) == start
-    assert shrink(start, attempt) == {("how many", 0): 1, ("at", 0): 31, ("what", 0): 7}
-
-
-def test_shrinking_keeps_what_fails_only_whole() -> None:
-    whole = draw_all(follow(START))
-    assert shrunk(START, lambda numbers: numbers == whole) == START
 
 
 # Traces.

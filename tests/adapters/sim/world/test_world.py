@@ -38,6 +38,7 @@ from twilio_realtime_core.machine.actions import (
     Connect,
     Notify,
     Open,
+    Refusal,
     Send,
     SendBytes,
     SendPing,
@@ -81,6 +82,9 @@ class LoggingMachine:
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Any]:
         return self._record("pong", now, payload)
+
+    def refused(self, peer: Hashable, refusal: Refusal, now: int) -> list[Any]:
+        return self.closed(peer, 1006, refusal.message, now)
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Any]:
         return self._record("closed", now, code, reason)
@@ -547,6 +551,9 @@ class Echo:
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
         return []
+
+    def refused(self, peer: Hashable, refusal: Refusal, now: int) -> list[Action]:
+        return self.closed(peer, 1006, refusal.message, now)
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         return [Notify(("closed", code))]

@@ -12,9 +12,11 @@ from twilio_realtime_core.commands import (
     AnswerApproval,
     Command,
     Configure,
+    GoAway,
     HangUp,
     Interrupt,
     Mute,
+    NotifyAfterPlayback,
     Play,
     PressKeys,
     ResetHistory,
@@ -32,6 +34,7 @@ from twilio_realtime_core.notifications import (
     FunctionCallRequested,
     ItemAdded,
     McpApprovalRequested,
+    ResponseStarted,
 )
 from twilio_realtime_core.protocols.realtime import (
     AppendAudio,
@@ -45,8 +48,17 @@ from twilio_realtime_core.protocols.realtime import (
     TruncateItem,
     UpdateSession,
 )
-from twilio_realtime_core.values.items import ConversationItem, Message, Role, TextPart
+from twilio_realtime_core.values.items import (
+    ConversationItem,
+    FunctionCall,
+    Message,
+    Role,
+    TextPart,
+    UnknownItem,
+    replace_audio_with_text,
+)
 
+from ..audio import silence
 from ..choices import Choices
 from ..scenarios.parts import ScriptedCommand
 from ..scenarios.voices import agent_voice, caller_voice
@@ -59,8 +71,18 @@ MakeCommand: TypeAlias = Callable[["SimApplication", Choices], Command]
 _FUNCTION_NS: Final = 250 * MS
 """How long a function takes; the function `slow` takes ten times as long."""
 
+_BESIDE: Final[dict[str, Any]] = {"conversation": "none", "input": []}
+"""The parameters of a response out of band."""
+
+_MAX_BESIDE: Final = 3
+"""The most responses out of band that an application requests beside others."""
+
 _APPROVAL_NS: Final = 100 * MS
 """How long it takes to decide on the approval of an MCP tool call."""
+
+
+_LONG_AUDIO_SAMPLES: Final = 11 * 8000
+"""Audio that is sent in two pieces."""
 
 
 def _plainest_choices() -> Choices:
@@ -73,7 +95,8 @@ class SimApplication:
 
     It receives the bridge's notifications, and gives commands through `perform_command`, later ones
     through `schedule_after(delay_ns, job)`. With `is_requesting_responses` it requests a response
-    whenever the caller has spoken, for sessions in which the server does not. `choices` decide how
+    whenever the caller has spoken, for sessions in which the server does not; with
+    `has_speech_beside` out-of-band speech whenever the agent responds. `choices` decide how
     it answers requests; by default, as plainly as possible. A command that raises
     `LocalProtocolError` is counted in `refused_counts`, every command in `command_counts`.
     """
@@ -82,13 +105,17 @@ class SimApplication:
     perform_command: Callable[[Command], None]
     schedule_after: Callable[[int, Callable[[], None]], None]
     is_requesting_responses: bool = False
+    has_speech_beside: bool = False
     choices: Choices = field(factory=_plainest_choices)
     command_counts: Counter[str] = field(init=False, factory=Counter[str])
     refused_counts: Counter[str] = field(init=False, factory=Counter[str])
+    _beside_count: int = field(init=False, default=0)
     items: list[ConversationItem] = field(init=False, factory=list[ConversationItem])
     """The conversation's items, as they were when they were added."""
     call_ids: list[str] = field(init=False, factory=list[str])
     """The ids of all function calls so far."""
+    response_ids: list[str] = field(init=False, factory=list[str])
+    """The ids of all responses so far."""
     approval_request_ids: list[str] = field(init=False, factory=list[str])
     """The ids of all approval requests so far."""
 
@@ -107,8 +134,14 @@ class SimApplication:
             case McpApprovalRequested(request_id):
                 self.approval_request_ids.append(request_id)
                 self._send_command_after(_APPROVAL_NS, _draw_approval(request_id, self.choices))
+            case ResponseStarted() if self.has_speech_beside and self._beside_count < _MAX_BESIDE:
+                self._beside_count += 1
+                delay_ns = self.choices.draw_integer("beside it after, ms", 0, 1500) * MS
+                self._send_command_after(delay_ns, SendEvent(CreateResponse(_BESIDE)))
             case CallerSpeechStopped() if self.is_requesting_responses:
                 self.send_command(SendEvent(CreateResponse()))
+            case ResponseStarted(response_id):
+                self.response_ids.append(response_id)
             case ItemAdded(item):
                 self.items.append(item)
             case _:
@@ -133,11 +166,16 @@ def _draw_output(call_id: str, choices: Choices) -> SendFunctionOutput:
         '{"found": true}',
         respond=not choices.draw_bool("an output without a response", 10),
         after_playback=choices.draw_bool("an output once all was heard", 25),
+        wait_for_others=not choices.draw_bool("an output that waits for no other", 25),
     )
 
 
 def _draw_approval(request_id: str, choices: Choices) -> AnswerApproval:
     return AnswerApproval(request_id, approve=not choices.draw_bool("no approval", 30))
+
+
+def _draw_response_id(application: SimApplication, choices: Choices) -> str:
+    return choices.draw_option("which response", ["?", *reversed(application.response_ids)])
 
 
 def _draw_item_id(application: SimApplication, choices: Choices) -> str:
@@ -148,6 +186,32 @@ def _draw_item_id(application: SimApplication, choices: Choices) -> str:
 def _draw_item(application: SimApplication, choices: Choices) -> ConversationItem:
     new = Message("item_new", Role.USER, (TextPart("by the way"),))
     return choices.draw_option("which item stays", [new, *application.items])
+
+
+def _draw_history(application: SimApplication, choices: Choices) -> ResetHistory:
+    """A history of most items, some as text, in which one may be new or moved; items of MCP tools,
+    and names that the server refuses, are among the new ones."""
+    items = [
+        replace_audio_with_text(each) if choices.draw_bool("as text", 20) else each
+        for each in application.items
+        if not choices.draw_bool("an item less", 20)
+    ]
+    if choices.draw_bool("an item more", 50):
+        place = choices.draw_integer("where", 0, len(items))
+        items.insert(place, choices.draw_option("which new item", _NEW_ITEMS))
+    if items and choices.draw_bool("an item moved", 20):
+        items.append(items.pop(0))
+    return ResetHistory(items)
+
+
+_NEW_ITEMS: Final[tuple[ConversationItem, ...]] = (
+    Message("item_more", Role.USER, (TextPart("by the way"),)),
+    FunctionCall("item_call", "call_new", "look_up", "{}"),
+    UnknownItem("item_mcp", "mcp_call", {"server_label": "docs", "name": "search"}),
+    Message("item_" + "x" * 31, Role.USER, (TextPart("an id of 36 characters"),)),
+    FunctionCall("item_call", "call_" + "x" * 41, "look_up", "{}"),
+    FunctionCall("item_call", "call_new", "look.up", "{}"),
+)
 
 
 _UPDATES: Final[tuple[dict[str, Any], ...]] = (
@@ -171,9 +235,27 @@ def _message_fields(text: str) -> dict[str, Any]:
 
 RANDOM_COMMANDS: Final[tuple[tuple[int, MakeCommand], ...]] = (
     (6, lambda _, choices: Interrupt(cancel=not choices.draw_bool("interrupt without cancel", 30))),
+    (3, lambda app, choices: Interrupt(response_id=_draw_response_id(app, choices))),
     (6, lambda _, __: SendEvent(CreateResponse())),
+    (1, lambda _, __: SendEvent(CreateResponse(waits_for_caller=False))),
+    (
+        1,
+        lambda _, __: SendEvent(
+            CreateResponse({"conversation": "none", "output_modalities": ["text"]})
+        ),
+    ),
     (4, lambda _, __: SendEvent(CreateResponse({"conversation": "none", "input": []}))),
     (1, lambda _, __: SendEvent(CreateResponse({"output_modalities": ["text"]}))),
+    (2, lambda _, __: SendEvent(CreateResponse({"metadata": {"topic": "weather"}}))),
+    (
+        2,
+        lambda _, __: SendEvent(
+            CreateResponse({"conversation": "none", "input": [], "metadata": {"topic": "note"}})
+        ),
+    ),
+    (1, lambda _, __: SendEvent({"type": "response.create", "new_field": 1})),
+    (1, lambda _, __: SendEvent({"type": "input_audio_buffer.commit", "new_field": 1})),
+    (1, lambda _, __: SendAudio(silence(_LONG_AUDIO_SAMPLES))),
     (4, lambda _, choices: SendMessage("hello", respond=choices.draw_bool("respond", 70))),
     (3, lambda _, choices: SendAudio(caller_voice(200), commit=choices.draw_bool("commit", 50))),
     (
@@ -189,20 +271,23 @@ RANDOM_COMMANDS: Final[tuple[tuple[int, MakeCommand], ...]] = (
         ),
     ),
     (2, lambda app, choices: ResetHistory([_draw_item(app, choices)])),
+    (3, _draw_history),
     (1, lambda _, __: ResetHistory(())),
     (3, lambda _, __: Mute()),
     (3, lambda _, __: Unmute()),
     (3, lambda _, __: Play(agent_voice(300, 20), "chime")),
     (3, lambda _, __: Play(agent_voice(1000, 21), "hold", until_agent_speaks=True)),
     (2, lambda _, __: PressKeys("1,2#")),
+    (2, lambda _, __: NotifyAfterPlayback("goodbye")),
     (1, lambda _, __: HangUp(after_playback=True)),
-    (1, lambda _, __: HangUp()),
+    (1, lambda _, choices: GoAway() if choices.draw_bool("go away", 30) else HangUp()),
     (1, lambda _, __: Configure(SessionConfig(instructions="late"))),
     (2, lambda _, __: SendEvent(AppendAudio(b64encode(caller_voice(20)).decode()))),
     (3, lambda _, __: SendEvent(CancelResponse())),
     (2, lambda _, __: SendEvent(CommitAudio())),
     (1, lambda _, __: SendEvent(ClearInputAudio())),
     (2, lambda _, __: SendEvent(CreateItem(_message_fields("and")))),
+    (1, lambda _, __: SendEvent(CreateItem({"id": "an.odd.id", **_message_fields("and")}))),
     (2, lambda app, choices: SendEvent(DeleteItem(_draw_item_id(app, choices)))),
     (2, lambda app, choices: SendEvent(RetrieveItem(_draw_item_id(app, choices)))),
     (1, lambda app, choices: SendEvent(TruncateItem(_draw_item_id(app, choices), 0, 100))),

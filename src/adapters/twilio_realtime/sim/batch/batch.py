@@ -1,5 +1,4 @@
-"""Random calls of about ten seconds, each a pure function of its seed, and many of them in
-parallel.
+"""Random calls of about ten seconds, each a pure function of its seed. `jobs` makes many of them.
 
     result = run_call(7)
     assert result.failure is None, result.failure
@@ -9,10 +8,8 @@ moment. Every step is checked. Then the impairments stop, one side hangs up, and
 in time.
 """
 
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from collections.abc import Callable
 from functools import partial
-from itertools import islice
 from typing import Final, TypeAlias
 
 from attrs import evolve, field, frozen
@@ -20,10 +17,11 @@ from attrs import evolve, field, frozen
 from twilio_realtime_core import Bridge
 
 from ..choices import Choices
+from ..line_profile import LineProfile
 from .random_call import Failure, MakeBridge, RandomCall
 from .transition_coverage import Transition, TransitionCoverage
 
-__all__ = ["LEVELS", "CallResult", "RunSeed", "run_call", "run_calls", "run_job", "split_seeds"]
+__all__ = ["EVERY_STEP", "LEVELS", "CallResult", "RunSeed", "run_call"]
 
 LEVELS: Final = ("messages", "bytes")
 """The levels at which calls can be simulated."""
@@ -31,27 +29,24 @@ LEVELS: Final = ("messages", "bytes")
 _TRACE_STEPS: Final = 30
 """How many steps the trace of a failure holds."""
 
-_CALLS_PER_JOB: Final = 25
-"""How many calls a worker gets at a time: about a second of work."""
-
-_MAX_PENDING_JOBS: Final = 256
-"""How many jobs are submitted at most: more than any machine has cores. Results are much larger
-than jobs, so none is kept."""
+EVERY_STEP: Final = 10_000_000
+"""A `trace_steps` that is more than any call has."""
 
 
 @frozen
 class CallResult:
-    """The result of a call.
+    """The result of a call. `seed` is 0 if its choices were given.
 
     `outcome` is the name of an `EndReason`, `FAILED`, or `NEVER_BEGUN` if the phone was lost before
     it reached the bridge. `impairments`: how often each impairment of the call applied;
     `transitions`: those of the core's tables that the bridge took, unless `make_bridge` made it;
     `received`: how often the peers and the application received each kind of message or
     notification; `commands`: how often the application
-    gave each command. All are sorted.
+    gave each command. All are sorted. `recording`: that of the call, compressed by zlib, if one was
+    asked for.
     """
 
-    seed: int | None
+    seed: int
     scenario: str
     level: str
     outcome: str
@@ -61,28 +56,46 @@ class CallResult:
     transitions: tuple[Transition, ...] = field(repr=False)
     received: tuple[tuple[str, int], ...] = field(repr=False)
     commands: tuple[tuple[str, int], ...] = field(repr=False)
+    recording: bytes = field(default=b"", repr=False)
+    frame_ms: int = field(default=20, kw_only=True)
+    """How long the frames of the caller lasted."""
 
 
 def run_call(
-    seed: int | None = None,
+    seed: int = 0,
     *,
     choices: Choices | None = None,
     scenario: str | None = None,
     level: str = "messages",
+    frame_ms: int = 20,
+    line: LineProfile | None = None,
     make_bridge: MakeBridge | None = None,
+    trace_steps: int = _TRACE_STEPS,
 ) -> CallResult:
     """Make the call of a seed, or of given choices, at the level of `messages` or of `bytes`.
 
-    `scenario` is the name of one of `SCENARIOS`, in place of a random one. Never raises for what
-    goes wrong in the call: that is its `failure`.
+    `scenario` is the name of one of `SCENARIOS`, in place of a random one. `frame_ms` is how long
+    the frames of the caller last, one of `FRAME_MS_VALUES`; calls of longer frames are made faster,
+    and are other calls. (`ValueError`: another value.) `line` says what the line to the phone and
+    the model are like, before impairments. Otherwise never raises for what
+    goes wrong in the call: that is its `failure`, whose trace has the last `trace_steps` steps. A
+    call that fails is made again to get them, unless they are 0.
     """
-    drawn = choices or Choices.from_seed(seed or 0)
-    make = partial(_run, seed=seed, scenario=scenario, level=level, make_bridge=make_bridge)
+    drawn = choices or Choices.from_seed(seed)
+    make = partial(
+        _run,
+        seed=seed,
+        scenario=scenario,
+        level=level,
+        frame_ms=frame_ms,
+        line=line,
+        make_bridge=make_bridge,
+    )
     result = make(drawn)
-    if result.failure is None:
+    if result.failure is None or not trace_steps:
         return result
     # A trace is too expensive for calls that succeed, so only a failed one is repeated with it.
-    again = make(Choices.from_draws(drawn.draws), trace_limit=_TRACE_STEPS)
+    again = make(Choices.from_draws(drawn.draws), trace_limit=trace_steps)
     return (
         again
         if _is_same_failure(again.failure, result.failure)
@@ -104,15 +117,19 @@ def _with_unrepeatable_failure(result: CallResult, failure: Failure) -> CallResu
 def _run(
     choices: Choices,
     *,
-    seed: int | None,
+    seed: int,
     scenario: str | None,
     level: str,
+    frame_ms: int,
+    line: LineProfile | None,
     make_bridge: MakeBridge | None,
     trace_limit: int = 0,
 ) -> CallResult:
     coverage = TransitionCoverage()
     make = make_bridge or partial(Bridge, make_lifecycle=coverage.make_lifecycle)
-    call = RandomCall(choices, scenario, level, make, trace_limit=trace_limit)
+    call = RandomCall(
+        choices, scenario, level, make, frame_ms=frame_ms, line=line, trace_limit=trace_limit
+    )
     failure = call.run()
     return CallResult(
         seed,
@@ -133,6 +150,7 @@ def _run(
             )
         ),
         tuple(sorted(call.application.command_counts.items())),
+        frame_ms=frame_ms,
     )
 
 
@@ -144,42 +162,3 @@ def _outcome(call: RandomCall, failure: Failure | None) -> str:
 
 RunSeed: TypeAlias = Callable[[int], CallResult]
 """Makes the call of a seed."""
-
-
-def split_seeds(first_seed: int, calls: int) -> list[range]:
-    """Split the seeds of `calls` calls, from `first_seed` on, into jobs for workers."""
-    end = first_seed + calls
-    return [
-        range(start, min(start + _CALLS_PER_JOB, end))
-        for start in range(first_seed, end, _CALLS_PER_JOB)
-    ]
-
-
-def run_job(job: Sequence[int], run: RunSeed = run_call) -> list[CallResult]:
-    """Make the calls of some seeds; the work of a worker."""
-    return [run(seed) for seed in job]
-
-
-def run_calls(
-    jobs: Sequence[Sequence[int]], executor: Executor, run: RunSeed = run_call
-) -> Generator[list[CallResult], None, None]:
-    """Yield the results of all jobs, in the order in which they finish. Results do not depend on
-    the worker or on the order.
-
-    `run` makes the call of a seed: `run_call`, or a picklable function such as `partial(run_call,
-    level="bytes")`. If the iterator is closed early, jobs that have not started are cancelled.
-    """
-    unsubmitted = iter(jobs)
-    pending: set[Future[list[CallResult]]] = set()
-    try:
-        while True:
-            for job in islice(unsubmitted, _MAX_PENDING_JOBS - len(pending)):
-                pending.add(executor.submit(run_job, job, run))
-            if not pending:
-                return
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            while done:
-                yield done.pop().result()
-    finally:
-        for unfinished in pending:
-            unfinished.cancel()

@@ -36,6 +36,8 @@ class Summary:
     outcomes: Counter[str] = field(init=False, factory=Counter[str])
     """By name of the `EndReason`, or `FAILED`."""
     scenarios: Counter[str] = field(init=False, factory=Counter[str])
+    frame_ms: Counter[int] = field(init=False, factory=Counter[int])
+    """In how many calls the frames of the caller lasted so many ms."""
     failures: Counter[int] = field(init=False, factory=Counter[int])
     """By number of the invariant."""
     impairments: Counter[str] = field(init=False, factory=Counter[str])
@@ -45,25 +47,40 @@ class Summary:
     """How often the peers and the application received each kind of message or notification."""
     transitions: Counter[Transition] = field(init=False, factory=Counter[Transition])
     """In how many calls each transition was taken."""
-    _durations_ms: list[int] = field(init=False, factory=list[int])
+    _durations_ms: Counter[int] = field(init=False, factory=Counter[int])
+    """How many calls had each duration: a billion calls have no more than some ten thousand."""
 
     def add(self, result: CallResult) -> None:
         """Add the result of one call."""
         self.calls += 1
         self.outcomes[result.outcome] += 1
         self.scenarios[result.scenario] += 1
+        self.frame_ms[result.frame_ms] += 1
         if result.failure is not None:
             self.failures[result.failure.invariant] += 1
         self.impairments.update(name for name, times in result.impairments if times)
         self.commands.update(dict(result.commands))
         self.received.update(dict(result.received))
         self.transitions.update(result.transitions)
-        self._durations_ms.append(result.duration_ns // MS)
+        self._durations_ms[result.duration_ns // MS] += 1
+
+    def merge(self, other: "Summary") -> None:
+        """Add all calls of another summary."""
+        self.calls += other.calls
+        self.outcomes += other.outcomes
+        self.scenarios += other.scenarios
+        self.frame_ms += other.frame_ms
+        self.failures += other.failures
+        self.impairments += other.impairments
+        self.commands += other.commands
+        self.received += other.received
+        self.transitions += other.transitions
+        self._durations_ms += other._durations_ms  # noqa: SLF001 - it is another of this class
 
     @property
     def total_seconds(self) -> float:
         """The duration of all calls, in virtual time."""
-        return sum(self._durations_ms) * MS / SECOND
+        return sum(ms * calls for ms, calls in self._durations_ms.items()) * MS / SECOND
 
     @property
     def missing_transitions(self) -> list[Transition]:
@@ -82,8 +99,12 @@ class Summary:
 
     def duration_percentile_ms(self, percent: int) -> int:
         """Return the duration that `percent` of a hundred calls did not exceed (ms)."""
-        ordered = sorted(self._durations_ms)
-        return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] if ordered else 0
+        place = min(self.calls - 1, self.calls * percent // 100)
+        for ms in sorted(self._durations_ms):
+            place -= self._durations_ms[ms]
+            if place < 0:
+                return ms
+        return 0
 
     def to_json(self) -> Mapping[str, Any]:
         """Return the whole summary as a JSON object, in a fixed order."""
@@ -97,6 +118,7 @@ class Summary:
                     ("outcomes", self.outcomes),
                     ("failures", Counter({str(n): c for n, c in self.failures.items()})),
                     ("scenarios", self.scenarios),
+                    ("frame_ms", Counter({str(ms): n for ms, n in self.frame_ms.items()})),
                     ("impairments", self.impairments),
                     ("commands", self.commands),
                     ("received", self.received),

@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import define
 
-from twilio_realtime_core.machine.actions import Action
+from twilio_realtime_core.machine.actions import Action, Refusal
 from twilio_realtime_core.machine.contract import MessageMachine
 
 __all__ = ["DriftingMachine"]
@@ -50,6 +50,10 @@ class DriftingMachine:
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
         """Report a pong to the machine."""
         return self.machine.pong(peer, payload, self.to_local_ns(now))
+
+    def refused(self, peer: Hashable, refusal: Refusal, now: int) -> list[Action]:
+        """Report a refused socket to the machine."""
+        return self.machine.refused(peer, refusal, self.to_local_ns(now))
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         """Report a closed socket to the machine."""

@@ -5,9 +5,10 @@ from collections.abc import Hashable, Sequence
 
 from attrs import define, field
 
-from twilio_realtime_core.machine.actions import Action, Close, Send
+from twilio_realtime_core.machine.actions import Action, Close, Refusal, Send
 from twilio_realtime_core.machine.contract import MessageMachine
 
+from ..world.silence import SilenceSink, SilenceSource, SilentFrame
 from .rules import DelayedText, Rule, kind_of
 
 __all__ = ["Impairer"]
@@ -103,6 +104,10 @@ class Impairer:
         """Report a pong to the peer."""
         return self.impair(self.machine.pong(peer, payload, now), now)
 
+    def refused(self, peer: Hashable, refusal: Refusal, now: int) -> list[Action]:
+        """Report a refused socket to the peer."""
+        return self.machine.refused(peer, refusal, now)
+
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         """Report a closed socket to the peer, and drop the messages held back."""
         actions = self.machine.closed(peer, code, reason, now)
@@ -145,6 +150,38 @@ class Impairer:
         out."""
         del now
         return actions
+
+    # The contracts of `SilenceSource` and `SilenceSink`, for a peer that has them.
+
+    @property
+    def frame_ms(self) -> int:
+        """How long a frame of the peer lasts (ms)."""
+        return self.machine.frame_ms if isinstance(self.machine, SilenceSource) else 0
+
+    def take_silent_frames(self, until_ns: int) -> list[SilentFrame]:
+        """Have the peer send frames of silence, if they pass unchanged."""
+        is_unchanged = not (self.is_active and self._outbound.rules) and not self._outbound.held
+        if not is_unchanged or self._inbound.held or not isinstance(self.machine, SilenceSource):
+            return []
+        return self.machine.take_silent_frames(until_ns)
+
+    def return_frames(self, frames: Sequence[SilentFrame]) -> None:
+        """Have the peer take back the frames that it sent last."""
+        if isinstance(self.machine, SilenceSource):
+            self.machine.return_frames(frames)
+
+    def ignores_silence(self, text: str) -> bool:
+        """Whether the peer ignores a message, and it passes unchanged."""
+        is_unchanged = not (self.is_active and self._inbound.rules) and not self._inbound.held
+        if not is_unchanged or self._outbound.held or not isinstance(self.machine, SilenceSink):
+            return False
+        return self.machine.ignores_silence(text)
+
+    def receive_silence(self, text: str, count: int, now: int) -> None:
+        """Pass a message that the peer ignores to it, so many times."""
+        self.received_counts[kind_of(text)] += count
+        if isinstance(self.machine, SilenceSink):
+            self.machine.receive_silence(text, count, now)
 
     def _receive_due(self, now: int) -> list[Action]:
         taken = self._inbound.take_due(now)

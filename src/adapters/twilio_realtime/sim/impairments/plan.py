@@ -5,6 +5,8 @@ from typing import Final, TypeAlias
 
 from attrs import define, field
 
+from twilio_realtime_core.machine.units import SECOND
+
 from ..choices import Choices
 from ..model.pace import Pace
 from ..model.realtime_peer import MAX_SESSION_NS, OpeningError
@@ -13,7 +15,10 @@ from ..world.network_direction import NetworkDirection
 from .protocol_rules import StreamRestart
 from .rules import Rule
 
-__all__ = ["DIRECTIONS", "AddImpairment", "ImpairmentPlan", "LinkCut"]
+__all__ = ["DIRECTIONS", "FRAME_MS", "AddImpairment", "ImpairmentPlan", "LinkCut"]
+
+FRAME_MS: Final = 20
+"""How long a frame of Twilio lasts (ms)."""
 
 DIRECTIONS: Final = ("phone to bridge", "bridge to phone", "bridge to model", "model to bridge")
 """The directions of the links of a call."""
@@ -35,6 +40,8 @@ class ImpairmentPlan:
     """All impairments of the peers, the links and the clocks of a call."""
 
     choices: Choices
+    frame_ms: int = FRAME_MS
+    """How long the frames of the caller last."""
     from_phone: list[Rule] = field(init=False, factory=list[Rule])
     to_phone: list[Rule] = field(init=False, factory=list[Rule])
     from_model: list[Rule] = field(init=False, factory=list[Rule])
@@ -48,8 +55,13 @@ class ImpairmentPlan:
     """Whether the model's server refuses connections."""
     connect_ns: int = field(init=False, default=0)
     start_delay_ns: int = field(init=False, default=0)
+    """The most by which the player starts late."""
+    draw_start_delay_ns: Callable[[], int] | None = field(init=False, default=None)
+    """Draws the start delay of a burst of audio, if they differ."""
     pace: Pace = field(init=False, factory=Pace)
     opening_error: OpeningError | None = field(init=False, default=None)
+    id_suffix: str = field(init=False, default="")
+    """What the ids of items and function calls end with, as on no server that we know."""
     max_session_ns: int = field(init=False, default=MAX_SESSION_NS)
     reply_edits: list[Callable[[int, Reply], Reply]] = field(
         init=False, factory=list[Callable[[int, Reply], Reply]]
@@ -57,8 +69,16 @@ class ImpairmentPlan:
     """Functions that change a reply of the model, given its number."""
     stream_restart: StreamRestart | None = field(init=False, default=None)
     is_transcription_failing: bool = field(init=False, default=False)
+    has_speech_beside: bool = field(init=False, default=False)
+    """Whether the application requests out-of-band speech whenever the agent starts to respond."""
+    duration_ns: int = field(init=False, default=8 * SECOND)
+    """How long the impairments last."""
     rules_by_name: dict[str, list[Rule]] = field(init=False, factory=dict[str, list[Rule]])
     """The impairments of this call by name, with their rules."""
+
+    def draw_frames(self, label: str, most: int) -> int:
+        """Draw how many frames of the caller pass, up to `most` of 20 ms."""
+        return self.choices.draw_integer(label, 0, most) * FRAME_MS // self.frame_ms
 
     def all_rules(self) -> list[Rule]:
         """Return all rules of the plan."""

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 from attrs import define, field
 
 __all__ = [
+    "AnnounceNewEvent",
     "Corrupt",
     "Delay",
     "DelayedText",
@@ -28,6 +29,8 @@ __all__ = [
 
 DelayedText: TypeAlias = tuple[int, str]
 """How long a message is held back (ns), and its text. Messages of one direction never overtake."""
+
+_NEW_EVENT: Final = '{"type":"response.new_kind","event_id":"event_new","response_id":"resp_new"}'
 
 _KIND_PATTERN: Final = re.compile(r'\{"(?:event|type)":"([^"]*)"')
 """The start of a message; all simulated peers write the kind first."""
@@ -100,6 +103,15 @@ class Duplicate(Rule):
     def apply(self, text: str) -> Sequence[DelayedText]:
         """Deliver the message, and deliver it again."""
         return ((0, text), (0, text))
+
+
+@define(eq=False)
+class AnnounceNewEvent(Rule):
+    """Deliver an event before each message, of a type that a later version of the API may have."""
+
+    def apply(self, text: str) -> Sequence[DelayedText]:
+        """Deliver the event, and then the message."""
+        return ((0, _NEW_EVENT), (0, text))
 
 
 @define(eq=False)

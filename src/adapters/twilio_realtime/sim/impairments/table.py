@@ -12,11 +12,14 @@ import attrs
 from twilio_realtime_core.machine.units import MS, SECOND
 
 from ..choices import Choices
+from ..line_profile import LineProfile
 from ..model.realtime_peer import OpeningError
 from ..model.replies import Reply
+from ..scenarios.parts import spoken_reply
 from ..world.network_direction import NetworkDirection
+from .learned_line import apply_line
 from .message_impairments import MESSAGE_IMPAIRMENTS
-from .plan import DIRECTIONS, AddImpairment, ImpairmentPlan, LinkCut
+from .plan import DIRECTIONS, FRAME_MS, AddImpairment, ImpairmentPlan, LinkCut
 from .protocol_rules import StreamRestart
 
 __all__ = ["IMPAIRMENTS", "draw_impairments"]
@@ -26,20 +29,29 @@ _LATENCIES_MS: Final = {"phone": (40, 120), "model": (25, 150)}
 
 
 def draw_impairments(
-    choices: Choices, names: Sequence[str] = (), percent: int = 100
+    choices: Choices,
+    names: Sequence[str] = (),
+    percent: int = 100,
+    *,
+    frame_ms: int = FRAME_MS,
+    line: LineProfile | None = None,
 ) -> ImpairmentPlan:
     """Draw the latency of each direction, and some impairments.
 
     Each impairment in `names` occurs in `percent` of a hundred calls; without names, any may occur,
-    with a drawn probability. Raises `KeyError` for an unknown name.
+    with a drawn probability. What counts frames of the caller counts those of `frame_ms`. `line`
+    says what the line to the phone and the model are like before that. Raises `KeyError` for an
+    unknown name.
     """
-    plan = ImpairmentPlan(choices)
+    plan = ImpairmentPlan(choices, frame_ms)
     for name in DIRECTIONS:
         usual_ms, max_ms = _LATENCIES_MS["phone" if "phone" in name else "model"]
         latency_ms = usual_ms
         if choices.draw_bool(f"{name}: another latency", 50):
             latency_ms = choices.draw_integer(f"{name}: latency, ms", 0, max_ms)
         plan.directions[name] = NetworkDirection(latency_ms * MS)
+    if line is not None:
+        apply_line(plan, line)
     if not names:
         # Half of the calls have few impairments, so that undisturbed calls are tried as well.
         percent = choices.draw_option("percent of the faults", (0, 3, 10, 25))
@@ -57,7 +69,9 @@ _FATAL: Final = frozenset(
     {
         "start lost",
         "another format",
+        "a minute of audio at once",
         "updates rejected",
+        "updates rejected without an id",
         "a server that refuses",
         "a session that is closed at once",
         "the phone's socket closed",
@@ -71,7 +85,7 @@ that most calls last."""
 
 
 def _restart_stream(plan: ImpairmentPlan) -> None:
-    plan.stream_restart = StreamRestart(after=plan.choices.draw_integer("after frames", 0, 350))
+    plan.stream_restart = StreamRestart(after=plan.draw_frames("after frames", 350))
 
 
 def _cut_link(peer: str, *, is_reset: bool) -> AddImpairment:
@@ -85,6 +99,7 @@ def _cut_link(peer: str, *, is_reset: bool) -> AddImpairment:
 
 def _add_jitter(direction: str) -> AddImpairment:
     def add(plan: ImpairmentPlan) -> None:
+        plan.directions[direction].draw_jitter_ns = None
         plan.directions[direction].jitter_ns = plan.choices.draw_integer("jitter, ms", 1, 200) * MS
         plan.directions[direction].random = plan.choices.draw_random(
             f"{direction}: jitter of each message"
@@ -127,6 +142,7 @@ def _delay_connection(plan: ImpairmentPlan) -> None:
 
 
 def _delay_playback(plan: ImpairmentPlan) -> None:
+    plan.draw_start_delay_ns = None
     plan.start_delay_ns = plan.choices.draw_integer("plays after, ms", 1, 400) * MS
 
 
@@ -149,6 +165,15 @@ def _generate_fast(plan: ImpairmentPlan) -> None:
     )
 
 
+def _generate_at_another_pace(plan: ImpairmentPlan) -> None:
+    tenths = plan.choices.draw_integer("times real time, in tenths", 12, 120)
+    plan.pace = attrs.evolve(plan.pace, audio_speed=tenths / 10)
+
+
+def _give_odd_ids(plan: ImpairmentPlan) -> None:
+    plan.id_suffix = plan.choices.draw_option("ids end with", (".odd", "x" * 20))
+
+
 def _cancel_late(plan: ImpairmentPlan) -> None:
     cancelled_ms = plan.choices.draw_integer("response.done after, ms", 1, 2000)
     plan.pace = attrs.evolve(
@@ -168,6 +193,11 @@ def _edit_reply(edit: Callable[[Reply], Reply]) -> AddImpairment:
     return add
 
 
+def _add_commentary(reply: Reply) -> Reply:
+    """Return a reply that begins with another message, as those of reasoning models do."""
+    return attrs.evolve(reply, items=(spoken_reply(400, 8), *reply.items))
+
+
 def _fail_transcription(plan: ImpairmentPlan) -> None:
     plan.is_transcription_failing = True
 
@@ -184,12 +214,15 @@ IMPAIRMENTS: Final[dict[str, AddImpairment]] = {
     "a session that expires": _shorten_session,
     "a server that works slowly": _delay_answers,
     "a server that works fast": _generate_fast,
+    "a server that generates at another pace": _generate_at_another_pace,
+    "a server with odd ids": _give_odd_ids,
     "a server that cancels late": _cancel_late,
     "a server that pings often": _ping_often,
     "a failed response": _edit_reply(lambda reply: Reply.failed(*reply.items)),
     "a response over the rate": _edit_reply(lambda _: Reply.failed(code="rate_limit_exceeded")),
     "an incomplete response": _edit_reply(lambda reply: Reply.incomplete(*reply.items)),
     "an empty response": _edit_reply(lambda _: Reply()),
+    "a word before the answer": _edit_reply(_add_commentary),
     "transcriptions that fail": _fail_transcription,
     # The network, and clocks.
     **{f"jitter, {way}": _add_jitter(way) for way in DIRECTIONS},

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 from attrs import define, frozen
 
+from ..audio import silence
 from .schema import (
     ErrorBody,
     FieldCheck,
@@ -32,7 +33,13 @@ from .schema import (
     tagged,
 )
 
-__all__ = ["ClientRequest", "InvalidClientRequest", "decode_audio", "decode_client_request"]
+__all__ = [
+    "ClientRequest",
+    "InvalidClientRequest",
+    "count_silence",
+    "decode_audio",
+    "decode_client_request",
+]
 
 MAX_APPEND_BYTES: Final = 15 * 1024 * 1024
 """The most bytes of audio in one append (API reference, `input_audio_buffer.append`)."""
@@ -88,13 +95,27 @@ _decode_append = msgspec.json.Decoder(_Append).decode
 def decode_client_request(text: str) -> ClientRequest | InvalidClientRequest:
     """Decode one message of the client. Never raises."""
     if text.startswith(_APPEND_PREFIX):  # fifty times a second
-        try:
-            return ClientRequest(
-                _APPEND, {"type": _APPEND, "audio": _decode_append(text).audio}, None
-            )
-        except (ValueError, RecursionError):
-            pass  # the tables find what is wrong with it
+        is_cached = len(text) <= _MAX_CACHED_APPEND_CHARACTERS
+        return _decode_short_append(text) if is_cached else _decode_append_event(text)
     return _decode_any(text)
+
+
+@lru_cache(16)
+def count_silence(text: str) -> int:
+    """Return how many samples of silence in µ-law an append has; 0 for any other event."""
+    request = _decode_append_event(text) if text.startswith(_APPEND_PREFIX) else None
+    if not isinstance(request, ClientRequest) or request.event_id is not None:
+        return 0
+    audio = decode_audio(request.body["audio"])
+    is_silence = isinstance(audio, bytes) and audio == silence(len(audio))
+    return len(audio) if is_silence and isinstance(audio, bytes) else 0
+
+
+def _decode_append_event(text: str) -> ClientRequest | InvalidClientRequest:
+    try:
+        return ClientRequest(_APPEND, {"type": _APPEND, "audio": _decode_append(text).audio}, None)
+    except (ValueError, RecursionError):
+        return _decode_any(text)  # the tables find what is wrong with it
 
 
 def _decode_any(text: str) -> ClientRequest | InvalidClientRequest:
@@ -115,9 +136,12 @@ def _decode_any(text: str) -> ClientRequest | InvalidClientRequest:
     return ClientRequest(body["type"], body, event_id)
 
 
-_MAX_CACHED_CHARACTERS: Final = 216
-"""The longest audio whose decoding is cached (characters): a phone's frame of 20 ms, which is
+_MAX_CACHED_CHARACTERS: Final = 1_068
+"""The longest audio whose decoding is cached (characters): a phone's frame of 100 ms, which is
 silence most of the time."""
+
+_MAX_CACHED_APPEND_CHARACTERS: Final = _MAX_CACHED_CHARACTERS + 64
+"""The longest append whose decoding is cached (characters)."""
 
 
 def decode_audio(audio: str) -> bytes | ErrorBody:
@@ -138,6 +162,7 @@ def _decode_base64(audio: str) -> bytes | ErrorBody:
 
 
 _decode_cached = lru_cache(64)(_decode_base64)
+_decode_short_append = lru_cache(64)(_decode_append_event)
 
 
 def _check_type(event: JsonObject) -> ErrorBody | None:
@@ -288,7 +313,7 @@ _SHARED_SETTINGS: Final[dict[str, FieldCheck]] = {
     "tools": array(_TOOL),
     "tool_choice": _TOOL_CHOICE,
     "parallel_tool_calls": boolean,
-    "reasoning": record({"effort": enum("minimal", "low", "medium", "high", "xhigh")}),
+    "reasoning": record({"effort": enum("none", "minimal", "low", "medium", "high", "xhigh")}),
     "max_output_tokens": either(
         {str: enum("inf"), int: integer(1, 4096)}, "an integer or the string 'inf'"
     ),
@@ -306,7 +331,13 @@ _SESSION: Final = record(
                         "format": _FORMAT,
                         "transcription": nullable(_TRANSCRIPTION),
                         "noise_reduction": nullable(
-                            record({"type": enum("near_field", "far_field")}, "type")
+                            record(
+                                {
+                                    "type": enum("near_field", "far_field"),
+                                    "strength": decimal(0, 1000),
+                                },
+                                "type",
+                            )
                         ),
                         "turn_detection": nullable(_TURN_DETECTION),
                     }

@@ -32,8 +32,9 @@ class EventQueue:
 
     def run_due(self, now: int) -> None:
         """Run all jobs that are due at `now`, also those that jobs add; then set `now`."""
-        while self._jobs and self._jobs[0][0] <= now:
-            self.now, _, job = heappop(self._jobs)
+        jobs = self._jobs
+        while jobs and jobs[0][0] <= now:
+            self.now, _, job = heappop(jobs)
             job()
         self.now = now
 

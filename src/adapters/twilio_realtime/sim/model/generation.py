@@ -37,6 +37,9 @@ class ResponseSettings:
     audio_format: AudioFormat
     text_tokens: int
     audio_tokens: int
+    has_phases: bool = False
+    """Whether messages have a phase: the last item of a response is the answer, and what comes
+    before it is commentary."""
 
     @property
     def is_text(self) -> bool:
@@ -104,8 +107,15 @@ class ResponseGeneration:
 
     def _make_item(self, item: ReplyItem, index: int) -> OutputItem:
         settings, writer = self._settings, self._writer
+        phase = "final_answer" if index == len(self._reply.items) - 1 else "commentary"
         context = ItemContext(
-            self.id, index, self._pace, writer, self._conversation, settings.audio_format
+            self.id,
+            index,
+            self._pace,
+            writer,
+            self._conversation,
+            settings.audio_format,
+            phase if settings.has_phases else None,
         )
         match item:
             case SpokenReply(audio, transcript) if not settings.is_text:

@@ -1,7 +1,8 @@
 """The input audio buffer: audio that was appended and not yet committed, and its voice activity
 detector."""
 
-from .audio_formats import AudioFormat
+from ..audio import silence
+from .audio_formats import AudioFormat, format_from_wire
 from .vad import VadSettings, VadSpeechStarted, VadSpeechStopped, VoiceActivityDetector
 
 __all__ = ["InputAudioBuffer"]
@@ -50,12 +51,27 @@ class InputAudioBuffer:
         level_bytes = self.format.bytes_per_level
         if (excess_samples := len(self._audio) // level_bytes - MAX_BUFFERED_SAMPLES) > 0:
             self._take_until(self._start_samples + excess_samples)
+        if level_bytes == 1:
+            return self._detector.process(self.format.levels(audio))
         whole = self._partial_sample + audio
         if rest_bytes := len(whole) % level_bytes:
             whole, self._partial_sample = whole[:-rest_bytes], whole[-rest_bytes:]
         else:
             self._partial_sample = b""
         return self._detector.process(self.format.levels(whole))
+
+    @property
+    def ignores_silence(self) -> bool:
+        """Whether silence in µ-law has no effect but to be counted."""
+        is_ulaw = self.format is format_from_wire({"type": "audio/pcmu"})
+        return is_ulaw and self._detector.ignores_silence
+
+    def append_silence(self, samples: int) -> None:
+        """Append silence, which is ignored, any amount of it."""
+        self._audio += silence(samples)
+        if (excess_samples := len(self._audio) - MAX_BUFFERED_SAMPLES) > 0:
+            self._take_until(self._start_samples + excess_samples)
+        self._detector.count_silence(samples)
 
     def take_turn(self, start_ms: int, end_ms: int) -> bytes:
         """Remove and return the audio of a turn; what came before it is dropped."""

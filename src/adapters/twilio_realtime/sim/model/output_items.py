@@ -60,6 +60,8 @@ class ItemContext:
     writer: ServerEventWriter
     conversation: StoredConversation | None
     audio_format: AudioFormat
+    phase: str | None = None
+    """The phase of a message, for models that have phases."""
 
 
 @define(eq=False)
@@ -102,7 +104,8 @@ class OutputItem(ABC):
         yield self._item_event("response.output_item.done")
 
     def _initial_fields(self) -> dict[str, Any]:
-        return {"type": "message", "status": "in_progress", "role": "assistant"}
+        fields = {"type": "message", "status": "in_progress", "role": "assistant"}
+        return fields if self.context.phase is None else {**fields, "phase": self.context.phase}
 
     def _initial_content(self) -> list[dict[str, Any]] | None:
         return []

@@ -8,10 +8,16 @@ from typing import Final
 from attrs import frozen
 
 from twilio_realtime_core.errors import LocalProtocolError
-from twilio_realtime_core.machine.actions import Action, Close, Send, SendPing
+from twilio_realtime_core.machine.actions import Action, Close, Refusal, Send, SendPing
+from twilio_realtime_core.machine.arguments import check_time
 from twilio_realtime_core.machine.units import SECOND
 
-from .client_requests import ClientRequest, InvalidClientRequest, decode_client_request
+from .client_requests import (
+    ClientRequest,
+    InvalidClientRequest,
+    count_silence,
+    decode_client_request,
+)
 from .connection import RealtimeConnection
 from .conversation import StoredItem
 from .conversation_edits import edit_conversation
@@ -78,7 +84,7 @@ class RealtimePeer:
     transcription. `seed` decides all ids. `answer_turn_after_response`: whether a turn that ended
     during a response is answered when that response is done. `opening_error` (an `OpeningError`, or
     its value) is the reason to close the connection as soon as it is open; `max_duration_ns` ends
-    it after that time.
+    it after that time. The ids of items and function calls end with `id_suffix`.
 
     Client events are processed one after another, each taking the time that `pace` says; only audio
     that arrives while nothing is queued is processed immediately.
@@ -90,11 +96,12 @@ class RealtimePeer:
         *,
         seed: int = 0,
         pace: Pace | None = None,
-        model: str = "gpt-realtime",
+        model: str = "gpt-realtime-2.1",
         transcripts: Sequence[str | None] = (),
         answer_turn_after_response: bool = False,
         opening_error: OpeningError | str | None = None,
         max_duration_ns: int = MAX_SESSION_NS,
+        id_suffix: str = "",
     ) -> None:
         self.sent_errors: list[SentError] = []
         """Every error that the server sent, in order."""
@@ -102,7 +109,7 @@ class RealtimePeer:
         self._opening_error = None if opening_error is None else OpeningError(opening_error)
         self._max_duration_ns = max_duration_ns
         self._event_queue = EventQueue()
-        self._writer = ServerEventWriter(self._event_queue, seed, _START_UNIX_S)
+        self._writer = ServerEventWriter(self._event_queue, seed, _START_UNIX_S, id_suffix)
         self._connection = RealtimeConnection(
             self._pace,
             self._event_queue,
@@ -185,6 +192,10 @@ class RealtimePeer:
         self._event_queue.run_due(now)
         return self._take_actions()
 
+    def refused(self, peer: Hashable, refusal: Refusal, now: int) -> list[Action]:
+        """A server opens no link, so none can be refused."""
+        raise LocalProtocolError(f"a server opens no link, so {peer!r} cannot refuse one")
+
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         """End the session with its connection."""
         self._check_input(peer, now)
@@ -198,13 +209,25 @@ class RealtimePeer:
         self._event_queue.run_due(now)
         return self._take_actions()
 
+    # The contract of `SilenceSink`.
+
+    def ignores_silence(self, text: str) -> bool:
+        """Whether an append of silence has no effect but to be counted."""
+        is_idle = self._state is _State.OPEN and not self._queued_count
+        return is_idle and self._turns.ignores_silence and count_silence(text) > 0
+
+    def receive_silence(self, text: str, count: int, now: int) -> None:
+        """Receive the same append of silence, which is ignored, so many times."""
+        self._event_queue.run_due(now)
+        self._turns.append_silence(count * count_silence(text))
+
     def _check_input(self, peer: Hashable, now: int) -> None:
         if peer != CLIENT:
             raise LocalProtocolError(f"the server has no peer {peer!r}")
         if self._state is _State.NEW:
             raise LocalProtocolError("start has not been called")
-        if now < self._event_queue.now:
-            raise LocalProtocolError("time runs backwards")
+        if type(now) is not int or now < self._event_queue.now:
+            check_time(now, self._event_queue.now)
 
     def _take_actions(self) -> list[Action]:
         if self._connection.unsent:
@@ -268,11 +291,11 @@ class RealtimePeer:
         """Queue a client event; audio that arrives while nothing is queued is processed
         immediately."""
         now = self._event_queue.now
-        if self._queued_count >= MAX_QUEUED_EVENTS:
+        if not self._queued_count and request.type == "input_audio_buffer.append":
+            self._process(request)
+        elif self._queued_count >= MAX_QUEUED_EVENTS:
             message = "Too many events are waiting to be processed."
             self._refuse(request, ErrorBody("rate_limit_exceeded", message))
-        elif request.type == "input_audio_buffer.append" and not self._queued_count:
-            self._process(request)
         else:
             is_create = request.type == "response.create"
             pace = self._pace
@@ -297,9 +320,10 @@ class RealtimePeer:
             self._refuse(request, refusal)
 
     def _dispatch(self, body: JsonObject) -> ErrorBody | None:
-        match body["type"]:
-            case "input_audio_buffer.append":
-                return self._turns.append(body["audio"])
+        type_ = body["type"]
+        if type_ == "input_audio_buffer.append":  # fifty times a second
+            return self._turns.append(body["audio"])
+        match type_:
             case "input_audio_buffer.commit":
                 return self._turns.commit()
             case "input_audio_buffer.clear":

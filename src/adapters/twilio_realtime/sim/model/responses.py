@@ -141,7 +141,13 @@ class SimResponses:
         for item in self._connection.conversation:
             text_tokens += _text_tokens(item)
             audio_tokens += item.audio_ms // 100
-        return ResponseSettings(wire, format_from_wire(output["format"]), text_tokens, audio_tokens)
+        return ResponseSettings(
+            wire,
+            format_from_wire(output["format"]),
+            text_tokens,
+            audio_tokens,
+            has_phases=self._connection.session.is_reasoning,
+        )
 
     def _end_early(self, response_id: str, reason: str) -> bool:
         """End a response early; return whether it was running. It is no longer active from now

@@ -42,9 +42,11 @@ class ServerEvent:
 
 class ServerEventWriter:
     """Makes events with ids in the server's format: a prefix, five base-62 digits for the second in
-    which the id was made, and sixteen random ones (drawn from `seed`)."""
+    which the id was made, and sixteen random ones (drawn from `seed`). Those of items and function
+    calls end with `suffix`."""
 
-    def __init__(self, event_queue: EventQueue, seed: int, unix_s: int) -> None:
+    def __init__(self, event_queue: EventQueue, seed: int, unix_s: int, suffix: str = "") -> None:
+        self._suffix = suffix
         self._event_queue = event_queue
         self._start_unix_s = unix_s
         # Ids need to differ, not to be secret; and a run must be repeatable.
@@ -63,11 +65,12 @@ class ServerEventWriter:
         if self._id_unix_s != self.unix_s:
             self._id_unix_s = self.unix_s
             self._id_digits = _base_62(self._id_unix_s - _ID_EPOCH_S)
-        return f"{prefix}_{self._id_digits}{self._new_id_tail()}"
+        suffix = self._suffix if prefix == "item" else ""
+        return f"{prefix}_{self._id_digits}{self._new_id_tail()}{suffix}"
 
     def new_call_id(self) -> str:
         """Return a new id of a function call; it contains no time."""
-        return f"call_{self._new_id_tail()}"
+        return f"call_{self._new_id_tail()}{self._suffix}"
 
     def new_ping_payload(self) -> bytes:
         """Return the four bytes of a keepalive ping."""

@@ -7,7 +7,7 @@ from .audio_formats import AudioFormat, format_from_wire
 from .schema import ErrorBody, JsonObject
 from .vad import VadSettings
 
-__all__ = ["RealtimeSession"]
+__all__ = ["RealtimeSession", "is_reasoning_model"]
 
 _SERVER_VAD: Final[JsonObject] = {
     "type": "server_vad",
@@ -26,7 +26,14 @@ _SEMANTIC_VAD: Final[JsonObject] = {
     "create_response": True,
     "interrupt_response": True,
 }
+_REASONING: Final[JsonObject] = {"reasoning": {"effort": "low"}, "parallel_tool_calls": True}
+"""Settings that only reasoning models have."""
 _TURN_DETECTION: Final = {"server_vad": _SERVER_VAD, "semantic_vad": _SEMANTIC_VAD}
+
+
+def is_reasoning_model(model: str) -> bool:
+    """Return whether a model reasons: `gpt-realtime-2` and later."""
+    return model.startswith("gpt-realtime-2") and not model.startswith("gpt-realtime-2025")
 
 
 class RealtimeSession:
@@ -62,7 +69,18 @@ class RealtimeSession:
                 },
             },
             "include": None,
+            **(_REASONING if is_reasoning_model(model) else {}),
         }
+
+    @property
+    def is_reasoning(self) -> bool:
+        """Whether the model reasons, and its messages have phases."""
+        return is_reasoning_model(self.wire["model"])
+
+    @property
+    def is_including_logprobs(self) -> bool:
+        """Whether transcripts have the probabilities of their tokens."""
+        return bool(self.wire["include"])
 
     @property
     def input_format(self) -> AudioFormat:
@@ -156,6 +174,9 @@ def _complete_field(name: str, old: Any, value: Any) -> Any:
             return _merge(old, value)
         case "turn_detection":
             return _merge_turn_detection(old, value)
+        case "noise_reduction":
+            kept: JsonObject = old or {}
+            return {**kept, **value}
         case "transcription":
             return {"model": None, "language": None, "prompt": None, **value}
         case "format" if value["type"] == "audio/pcm":

@@ -24,19 +24,27 @@ _TYPE_PREFIX = "conversation.item.input_audio_transcription"
 
 
 class TurnTranscription:
-    """The transcription of one turn. A `transcript` of `None` is one that fails.
+    """The transcription of one turn. A `transcript` of `None` is one that fails; with
+    `has_logprobs`, events have the probabilities of their tokens.
 
     `while_speaking` yields its events from the start of speech, `after_commit` those from the
     commit: events to send now, and nanoseconds to wait.
     """
 
     def __init__(
-        self, item_id: str, model: str, transcript: str | None, writer: ServerEventWriter
+        self,
+        item_id: str,
+        model: str,
+        transcript: str | None,
+        writer: ServerEventWriter,
+        *,
+        has_logprobs: bool = False,
     ) -> None:
         self._item_id = item_id
         self._model = model
         self._transcript = transcript
         self._writer = writer
+        self._has_logprobs = has_logprobs
         self._tokens = deque(split_tokens(transcript or ""))
 
     def while_speaking(self) -> PacedEvents:
@@ -62,13 +70,30 @@ class TurnTranscription:
             content_index=0,
             transcript=self._transcript,
             usage=self._usage(item.audio_ms),
+            **self._logprobs(*split_tokens(self._transcript)),
         )
 
     def _take_delta(self) -> DelayOrEvent:
         token = self._tokens.popleft()
         return self._writer.make_delta(
-            f"{_TYPE_PREFIX}.delta", token, item_id=self._item_id, content_index=0
+            f"{_TYPE_PREFIX}.delta",
+            token,
+            item_id=self._item_id,
+            content_index=0,
+            **self._logprobs(token),
         )
+
+    def _logprobs(self, *tokens: str) -> dict[str, Any]:
+        """Return the field with the probabilities of tokens, if the session asks for it. A longer
+        token is less probable."""
+        if not self._has_logprobs:
+            return {}
+        return {
+            "logprobs": [
+                {"token": each, "bytes": [*each.encode()], "logprob": -len(each) / 8}
+                for each in tokens
+            ]
+        }
 
     def _make_failure(self) -> DelayOrEvent:
         error = {

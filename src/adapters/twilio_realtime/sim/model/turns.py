@@ -66,6 +66,15 @@ class CallerTurns:
         self._handle_idle_timeout()
         return None
 
+    @property
+    def ignores_silence(self) -> bool:
+        """Whether silence in µ-law has no effect but to be counted."""
+        return self._idle_timeout_ms is None and self._buffer.ignores_silence
+
+    def append_silence(self, samples: int) -> None:
+        """Add silence of the caller, which is ignored."""
+        self._buffer.append_silence(samples)
+
     def commit(self) -> ErrorBody | None:
         """Handle a commit of the client; return why it is refused, if it is."""
         buffered_ms = self._buffer.buffered_ms
@@ -133,7 +142,13 @@ class CallerTurns:
     def _begin_transcription(self, item_id: str, transcript: str | None) -> None:
         model, writer = self._connection.session.transcription_model, self._connection.writer
         if model is not None:
-            self._transcription = TurnTranscription(item_id, model, transcript, writer)
+            self._transcription = TurnTranscription(
+                item_id,
+                model,
+                transcript,
+                writer,
+                has_logprobs=self._connection.session.is_including_logprobs,
+            )
 
     def _finish_transcription(self, item: StoredItem) -> None:
         if self._live_events is not None:

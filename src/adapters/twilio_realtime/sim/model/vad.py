@@ -103,6 +103,18 @@ class VoiceActivityDetector:
         self._pending = pending
         return events
 
+    @property
+    def ignores_silence(self) -> bool:
+        """Whether silence is only counted: nobody speaks, nor has in the current frame."""
+        return not self.is_speaking and not any(self._pending)
+
+    def count_silence(self, levels: int) -> None:
+        """Process so many levels of silence, which is ignored."""
+        frames, rest = divmod(len(self._pending) + levels, LEVELS_PER_FRAME)
+        self._frame_count += frames
+        self._silent_frames += frames if self.settings is not None else 0
+        self._pending = bytes(rest)
+
     def reset(self) -> None:
         """Return to silence, as when the audio that held the speech was removed. The levels of the
         current frame are dropped too, but not the time they took."""

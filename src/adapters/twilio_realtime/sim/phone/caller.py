@@ -10,12 +10,13 @@ from typing import Final, TypeAlias
 from attrs import Attribute, define, field, frozen
 
 from twilio_realtime_core.errors import LocalProtocolError
-from twilio_realtime_core.machine.units import FRAME_SAMPLES, SAMPLE_NS, SECOND
+from twilio_realtime_core.machine.units import SAMPLE_NS, SECOND
 
 from ..audio import silence
 from .player import Player
 
 __all__ = [
+    "FRAME_MS_VALUES",
     "MAX_SPEECH_BYTES",
     "AfterDelay",
     "AtTime",
@@ -30,6 +31,7 @@ __all__ = [
     "Cue",
     "WhenAgentHeard",
     "WhenAgentQuiet",
+    "check_frame_ms",
 ]
 
 MAX_SPEECH_BYTES: Final = 10 * 60 * SECOND // SAMPLE_NS
@@ -54,7 +56,7 @@ def _check_length(act: "CallerSays", attribute: "Attribute[bytes]", audio: bytes
 
 @frozen
 class CallerSays:
-    """The caller speaks: µ-law audio, in frames of 20 ms from the next frame on.
+    """The caller speaks: µ-law audio, from the next frame on.
 
     Raises `LocalProtocolError` for more than `MAX_SPEECH_BYTES`.
     """
@@ -132,20 +134,36 @@ class WhenAgentQuiet:
 Cue: TypeAlias = AtTime | AfterDelay | WhenAgentHeard | WhenAgentQuiet
 
 _BYTES_PER_MS = 8
-_SILENT_FRAME = silence(FRAME_SAMPLES)
+
+FRAME_MS_VALUES: Final = (20, 40, 60, 80, 100)
+"""How long the frames of a simulated phone may last (ms). Those of Twilio last 20 ms."""
+
+
+def check_frame_ms(frame_ms: int) -> None:
+    """Raise `ValueError` for another duration of frames than `FRAME_MS_VALUES` has."""
+    if frame_ms not in FRAME_MS_VALUES:
+        raise ValueError(f"frame_ms must be one of {FRAME_MS_VALUES} ms, not {frame_ms!r}")
 
 
 @define(eq=False)
 class CallerVoice:
-    """The audio that the caller has left to say, cut into frames. With `record_audio` it keeps what
-    was sent."""
+    """The audio that the caller has left to say, cut into frames of `frame_ms`. With `record_audio`
+    it keeps what was sent."""
 
     record_audio: bool
+    frame_ms: int = FRAME_MS_VALUES[0]
     is_muted: bool = field(init=False, default=False)
     """Whether the phone sends silence."""
     sent_audio: bytearray = field(init=False, factory=bytearray)
     """The audio of every frame so far, if it is recorded."""
     _unsaid_audio: bytearray = field(init=False, factory=bytearray)
+    _frame_samples: int = field(init=False)
+    silent_frame: bytes = field(init=False)
+    """The audio of a frame in which nothing is said."""
+
+    def __attrs_post_init__(self) -> None:
+        self._frame_samples = self.frame_ms * _BYTES_PER_MS
+        self.silent_frame = silence(self._frame_samples)
 
     @property
     def remaining_bytes(self) -> int:
@@ -157,19 +175,28 @@ class CallerVoice:
         self._unsaid_audio += audio
 
     def take_frame(self) -> bytes:
-        """Remove and return the next 20 ms of audio. A muted caller sends silence instead."""
+        """Remove and return the audio of the next frame. A muted caller sends silence instead."""
+        size = self._frame_samples
         if not self._unsaid_audio:
-            audio = _SILENT_FRAME
+            audio = self.silent_frame
         else:
-            audio = bytes(self._unsaid_audio[:FRAME_SAMPLES]).ljust(
-                FRAME_SAMPLES, _SILENT_FRAME[:1]
-            )
-            del self._unsaid_audio[:FRAME_SAMPLES]
+            audio = bytes(self._unsaid_audio[:size]).ljust(size, self.silent_frame[:1])
+            del self._unsaid_audio[:size]
             if self.is_muted:
-                audio = _SILENT_FRAME
+                audio = self.silent_frame
         if self.record_audio:
             self.sent_audio += audio
         return audio
+
+    def take_silence(self, frames: int) -> None:
+        """Remove so many frames, in which nothing is said."""
+        if self.record_audio:
+            self.sent_audio += self.silent_frame * frames
+
+    def return_silence(self, frames: int) -> None:
+        """Take back the last frames, which were silence."""
+        if self.record_audio and frames:
+            del self.sent_audio[-frames * self._frame_samples :]
 
 
 @define(eq=False)

@@ -5,6 +5,7 @@ plays it, and so knows what the caller has heard. The caller acts by method call
 (see `caller`). Source: https://www.twilio.com/docs/voice/media-streams/websocket-messages
 """
 
+from binascii import b2a_base64
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from enum import Enum, unique
 from random import Random
@@ -13,11 +14,22 @@ from typing import Final
 from attrs import Factory, define, field, frozen
 
 from twilio_realtime_core.errors import LocalProtocolError
-from twilio_realtime_core.machine.actions import Action, Close, Notify, Open, Send
-from twilio_realtime_core.machine.units import FRAME_SAMPLES, MS, ns_to_samples, samples_to_ns
+from twilio_realtime_core.machine.actions import (
+    ABNORMAL_CLOSURE,
+    Action,
+    Close,
+    Notify,
+    Open,
+    Refusal,
+    Send,
+)
+from twilio_realtime_core.machine.arguments import check_time
+from twilio_realtime_core.machine.units import MS, ns_to_samples
 
 from ..audio import SILENCE, silence
+from ..world.silence import SilentFrame
 from .caller import (
+    FRAME_MS_VALUES,
     MAX_SPEECH_BYTES,
     CallerAct,
     CallerHangsUp,
@@ -28,6 +40,7 @@ from .caller import (
     CallerUnmutes,
     CallerVoice,
     Cue,
+    check_frame_ms,
 )
 from .player import PlayedSegment, Player
 from .wire_messages import (
@@ -41,6 +54,7 @@ from .wire_messages import (
     WireStart,
     WireStop,
     decode_server_message,
+    encode_frame,
 )
 
 __all__ = [
@@ -55,7 +69,6 @@ __all__ = [
 SERVER: Final = "server"
 """The key of the one peer of a `TwilioPeer`."""
 
-_FRAME_NS = samples_to_ns(FRAME_SAMPLES)
 _FIRST_FRAME_NS = 150 * MS
 _FIRST_FRAME_SPREAD_NS = 25 * MS
 """The first frames of recorded streams had timestamps of 155 and 171 ms."""
@@ -140,11 +153,13 @@ class TwilioPeer:
     The same arguments and inputs give the same call. `start_delay_ns` (or a function that returns
     one each time) passes before audio is played that arrives in an empty queue; the server cannot
     measure it. The first frame comes `first_frame_ns` after the start of the stream, and any frame
-    up to `jitter_ns` sooner or later. With `record_audio` the audio of both sides is kept.
+    up to `jitter_ns` sooner or later. With `record_audio` the audio of both sides is kept. Each
+    frame has `frame_ms` of audio, 20 as those of Twilio, or one of `FRAME_MS_VALUES`: with fewer
+    and longer frames a call is simulated faster.
 
     The caller's methods (`say` and those below it) raise `LocalProtocolError` before the stream has
-    started. Once the call is over every input is ignored. Raises `ValueError` for a `jitter_ns` of
-    10 ms or more, which could reorder frames.
+    started. Once the call is over every input is ignored. Raises `ValueError` for another
+    `frame_ms`, and for a `jitter_ns` of half a frame or more, which could reorder frames.
     """
 
     url: str = "wss://localhost/media-stream"
@@ -157,6 +172,7 @@ class TwilioPeer:
     )
     jitter_ns: int = 2 * MS
     record_audio: bool = True
+    frame_ms: int = FRAME_MS_VALUES[0]
     call_sid: str = field(default=Factory(lambda self: _draw_sid("CA", self.seed), takes_self=True))
     stream_sid: str = field(
         default=Factory(lambda self: _draw_sid("MZ", self.seed), takes_self=True)
@@ -183,17 +199,21 @@ class TwilioPeer:
     _sequence_number: int = field(init=False, default=0)
     _frame_count: int = field(init=False, default=0)
     _frame_due_ns: int = field(init=False, default=0)
+    _returned_due_ns: list[int] = field(init=False, factory=list[int])
+    """When frames after the next one are due that were taken back, the earliest last."""
+    _deadline: int | None = field(init=False, default=None)
     _mark_or_cue_due_ns: int | None = field(init=False, default=None)
     """When the next mark or cue is due (ns). Frames, most of a call, do not change it."""
 
     def __attrs_post_init__(self) -> None:
-        if not 0 <= self.jitter_ns < _FRAME_NS // 2:
+        check_frame_ms(self.frame_ms)
+        if not 0 <= self.jitter_ns < self.frame_ms * MS // 2:
             raise ValueError(
-                "jitter_ns must be from 0 to less than 10 ms, or frames could be reordered"
+                "jitter_ns must be from 0 to less than half a frame, or frames could be reordered"
             )
         self._player = Player(self.start_delay_ns, self.record_audio)
         self._script = CallerScript(self.script)
-        self._voice = CallerVoice(self.record_audio)
+        self._voice = CallerVoice(self.record_audio, self.frame_ms)
         self._jitter = _seeded_random(self.seed, "jitter")
 
     # The contract of `MessageMachine`.
@@ -201,12 +221,7 @@ class TwilioPeer:
     @property
     def deadline(self) -> int | None:
         """When the next frame, mark or cue is due (ns)."""
-        if self._state is not _PhoneState.STREAMING:
-            return None
-        frame_ns, mark_or_cue_ns = self._frame_due_ns, self._mark_or_cue_due_ns
-        if mark_or_cue_ns is None or frame_ns < mark_or_cue_ns:
-            return frame_ns
-        return mark_or_cue_ns
+        return self._deadline
 
     def start(self, now: int) -> list[Action]:
         """Dial the server."""
@@ -274,6 +289,10 @@ class TwilioPeer:
         self._accept_input(peer, now)
         return self._run_due(now)
 
+    def refused(self, peer: Hashable, refusal: Refusal, now: int) -> list[Action]:
+        """End the call: the server does not take its stream."""
+        return self.closed(peer, ABNORMAL_CLOSURE, refusal.message, now)
+
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         """End the call with its link. What was queued is not played, and what became due at this
         moment is not sent."""
@@ -282,6 +301,7 @@ class TwilioPeer:
         if self._state is _PhoneState.DISCONNECTED:
             return actions
         self._state = _PhoneState.DISCONNECTED
+        self._update_deadline()
         self._player.clear(now)
         return [*actions, Notify(PhoneDisconnected(self._caller_hung_up, code, reason))]
 
@@ -319,6 +339,35 @@ class TwilioPeer:
         """End the call: send `stop`, and close the link with 1000. Nothing more is played."""
         return self._act_now(CallerHangsUp(), now)
 
+    # The contract of `SilenceSource`.
+
+    def take_silent_frames(self, until_ns: int) -> list[SilentFrame]:
+        """Send frames of silence, while they are all that is due, and due before `until_ns`."""
+        frames: list[SilentFrame] = []
+        if self._state is not _PhoneState.STREAMING or self._voice.remaining_bytes:
+            return frames
+        if (mark_or_cue_ns := self._mark_or_cue_due_ns) is not None:
+            until_ns = min(until_ns, mark_or_cue_ns)
+        payload, sid = b2a_base64(self._voice.silent_frame, newline=False).decode(), self.stream_sid
+        while (due_ns := self._frame_due_ns) < until_ns:
+            chunk = self._frame_count + 1
+            self._schedule_frame(chunk)
+            stamp_ms = (due_ns - self._stream_start_ns) // MS
+            sequence = self._take_sequence_number()
+            frames.append((due_ns, encode_frame(sequence, sid, chunk, stamp_ms, payload)))
+        self._voice.take_silence(len(frames))
+        return frames
+
+    def return_frames(self, frames: Sequence[SilentFrame]) -> None:
+        """Take back the frames that were sent last: they are still to be sent."""
+        for due_ns, _ in reversed(frames):
+            self._returned_due_ns.append(self._frame_due_ns)
+            self._frame_due_ns = due_ns
+        self._frame_count -= len(frames)
+        self._sequence_number -= len(frames)
+        self._voice.return_silence(len(frames))
+        self._update_deadline()
+
     # What was heard and said.
 
     @property
@@ -351,8 +400,9 @@ class TwilioPeer:
         for segment in self.segments(until_ns):
             at = ns_to_samples(segment.start_ns - self._stream_start_ns)
             agent[at : at + len(segment.audio)] = segment.audio
-        # A frame holds the 20 ms before it is sent.
-        caller = silence(ns_to_samples(self.first_frame_ns - _FRAME_NS)) + self._voice.sent_audio
+        # A frame holds the audio of the time before it is sent.
+        silence_ns = self.first_frame_ns - self.frame_ms * MS
+        caller = silence(ns_to_samples(silence_ns)) + self._voice.sent_audio
         return bytes(caller[:length_samples]).ljust(length_samples, bytes([SILENCE])), bytes(agent)
 
     # What is due, earliest first.
@@ -375,6 +425,14 @@ class TwilioPeer:
         """Update the deadline after the queue or the script has changed."""
         due_ns = self._player.next_mark_ns, self._script.due_ns(self._player)
         self._mark_or_cue_due_ns = min((each for each in due_ns if each is not None), default=None)
+        self._update_deadline()
+
+    def _update_deadline(self) -> None:
+        """Update the deadline: a mark or cue goes before a frame of the same time."""
+        due_ns, mark_or_cue_ns = self._frame_due_ns, self._mark_or_cue_due_ns
+        if mark_or_cue_ns is not None and mark_or_cue_ns < due_ns:
+            due_ns = mark_or_cue_ns
+        self._deadline = due_ns if self._state is _PhoneState.STREAMING else None
 
     def _take_frame(self, due_ns: int) -> WireFrame:
         self._schedule_frame(self._frame_count + 1)
@@ -392,9 +450,14 @@ class TwilioPeer:
         """Schedule the next frame, after `frame_count` of them. Timestamps are clock readings, so
         they jitter."""
         self._frame_count = frame_count
+        if self._returned_due_ns:
+            self._frame_due_ns = self._returned_due_ns.pop()
+            self._update_deadline()
+            return
         jitter_ns = int((2 * self._jitter.random() - 1) * self.jitter_ns)
-        after_ns = self.first_frame_ns + frame_count * _FRAME_NS + jitter_ns
+        after_ns = self.first_frame_ns + frame_count * self.frame_ms * MS + jitter_ns
         self._frame_due_ns = self._stream_start_ns + max(0, after_ns)
+        self._update_deadline()
 
     def _echo_marks(self, names: list[str]) -> list[Action]:
         return [
@@ -443,6 +506,7 @@ class TwilioPeer:
 
     def _hang_up(self, now: int) -> list[Action]:
         self._state = _PhoneState.CLOSING
+        self._update_deadline()
         self._caller_hung_up = True
         self._player.clear(now)
         stop = WireStop(
@@ -463,6 +527,6 @@ class TwilioPeer:
         self._advance_clock(now)
 
     def _advance_clock(self, now: int) -> None:
-        if now < self._now:
-            raise LocalProtocolError("time runs backwards")
+        if type(now) is not int or now < self._now:
+            check_time(now, self._now)
         self._now = now

@@ -23,6 +23,7 @@ __all__ = [
     "WireStart",
     "WireStop",
     "decode_server_message",
+    "encode_frame",
 ]
 
 
@@ -73,7 +74,8 @@ class WireStart:
 
 @define
 class WireFrame:
-    """`media`: 20 ms of the caller's voice, 160 bytes of µ-law. (A value: do not change it.)"""
+    """`media`: a frame of the caller's voice, one byte of µ-law for each sample; Twilio's last 20
+    ms. (A value: do not change it.)"""
 
     sequence: int
     stream_sid: str
@@ -82,14 +84,21 @@ class WireFrame:
     audio: bytes = field(repr=False)
 
     def encode(self) -> str:
-        """Return the message as JSON. No field needs escaping."""
-        return (
-            f'{{"event":"media","sequenceNumber":"{self.sequence}",'
-            f'"media":{{"track":"inbound","chunk":"{self.chunk}",'
-            f'"timestamp":"{self.timestamp_ms}",'
-            f'"payload":"{b2a_base64(self.audio, newline=False).decode()}"}},'
-            f'"streamSid":"{self.stream_sid}"}}'
-        )
+        """Return the message as JSON."""
+        payload = b2a_base64(self.audio, newline=False).decode()
+        return encode_frame(self.sequence, self.stream_sid, self.chunk, self.timestamp_ms, payload)
+
+
+def encode_frame(
+    sequence: int, stream_sid: str, chunk: int, timestamp_ms: int, payload: str
+) -> str:
+    """Return a `media` message as JSON; `payload` is its audio in base64. No field needs
+    escaping."""
+    return (
+        f'{{"event":"media","sequenceNumber":"{sequence}",'
+        f'"media":{{"track":"inbound","chunk":"{chunk}","timestamp":"{timestamp_ms}",'
+        f'"payload":"{payload}"}},"streamSid":"{stream_sid}"}}'
+    )
 
 
 @frozen

@@ -15,7 +15,7 @@ narrow, the memory of the model is not judged.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from typing import Final
@@ -23,9 +23,14 @@ from typing import Final
 import attrs
 from attrs import define, field
 
-from twilio_realtime_core.commands import Command, HangUp, Play, PressKeys, SendEvent
+from twilio_realtime_core.commands import Command, GoAway, HangUp, Play, PressKeys, SendEvent
 from twilio_realtime_core.config.call import CallConfig
-from twilio_realtime_core.protocols.realtime import DeleteItem, TruncateItem
+from twilio_realtime_core.protocols.realtime import (
+    CreateResponse,
+    DeleteItem,
+    RawClientEvent,
+    TruncateItem,
+)
 
 from ..audio import silence
 from ..impairments.plan import ImpairmentPlan
@@ -94,6 +99,9 @@ _EXCUSES: Final[Mapping[tuple[str | None, str | None], frozenset[str]]] = {
     ("input_audio_buffer.commit", "input_audio_buffer_commit_empty"): frozenset(
         {"CommitAudio", "SendAudio"}
     ),
+    # The simulated server does not know fields of a later version.
+    ("response.create", "unknown_parameter"): frozenset({"unknown field"}),
+    ("input_audio_buffer.commit", "unknown_parameter"): frozenset({"unknown field"}),
     # The voice cannot be changed after audio of it.
     ("session.update", "cannot_update_voice"): frozenset({"UpdateSession"}),
 }
@@ -105,7 +113,8 @@ def belief_bound_ns(trouble: ImpairmentPlan) -> int | None:
     start delay of the player; `None` if that is not known.
 
     Latency shifts audio and `clear` alike, so only rounding is left. What varies delays one of them
-    and not the other, and makes a round trip look longer, or an echo late (docs/barge-in.md).
+    and not the other, and makes a round trip look longer, or an echo late
+    (docs/explanation/barge-in.md).
     """
     ways = trouble.directions
     there, back = ways["bridge to phone"], ways["phone to bridge"]
@@ -158,6 +167,13 @@ class GroundTruth:
         trouble = self._trouble
         directions = trouble.directions.values()
         self._bound_ns = belief_bound_ns(trouble)
+        config = self._config
+        clips = (
+            config.on_model_silent.clip,
+            config.waiting_clip,
+            config.on_session_lost.goodbye_clip,
+        )
+        self._clips += [_Voice(each) for each in clips if each]
         self._ways_ns = sum(each.latency_ns + _varies_ns(each) for each in directions)
         is_narrow = trouble.directions["bridge to model"].bytes_per_second is not None
         is_slow = trouble.pace.client_event_ns > Pace().client_event_ns
@@ -183,13 +199,15 @@ class GroundTruth:
         given = command.event if isinstance(command, SendEvent) else command
         self._commands[type(given).__name__] += 1
         match given:
+            case CreateResponse(extra_fields={}) | RawClientEvent():
+                self._commands["unknown field"] += 1
             case Play(audio):
                 self._clips.append(_Voice(audio))
             case PressKeys(keys, tone_ms, pause_ms):
                 self._clips.append(_Voice(keypad_tones(keys, tone_ms, pause_ms)))
             case DeleteItem(item_id) | TruncateItem(item_id):
                 self._edited.add(item_id)
-            case HangUp(after_playback=False):
+            case HangUp(after_playback=False) | GoAway():
                 self._note_ending(now)
             case _:
                 pass
@@ -199,29 +217,40 @@ class GroundTruth:
         if name == "phone" and isinstance(event, PhoneDisconnected | CueStarted) and _is_end(event):
             self._note_ending(now)
 
+    def on_session_lost(self, now: int) -> None:
+        """Note that a session is lost, which may end the call."""
+        self._note_ending(now)
+
     def _note_ending(self, now: int) -> None:
         if self._ending_ns is None:
             self._ending_ns = now
 
     # Judgement.
 
-    def judge(self, phone: TwilioPeer, model: RealtimePeer, now: int) -> Wrong | None:
-        """Return what is wrong with the call, which is over at `now`; `None` if nothing is."""
-        return next(self._find_wrong(phone, model, now), None)
+    def judge(self, phone: TwilioPeer, models: Sequence[RealtimePeer], now: int) -> Wrong | None:
+        """Return what is wrong with the call, which is over at `now`; `None` if nothing is. It had
+        a model for each connection."""
+        return next(self._find_wrong(phone, models, now), None)
 
-    def _find_wrong(self, phone: TwilioPeer, model: RealtimePeer, now: int) -> Iterator[Wrong]:
+    def _find_wrong(
+        self, phone: TwilioPeer, models: Sequence[RealtimePeer], now: int
+    ) -> Iterator[Wrong]:
         trouble = self._trouble
         # No queue of ten seconds overflows, so Twilio warns of what the bridge has sent.
         if phone.warnings and not trouble.to_phone and trouble.stream_restart is None:
             yield 0, f"Twilio warns: {phone.warnings[0].message}"
         if not trouble.is_impaired("phone") and not trouble.is_impaired("model"):
             yield from (
-                (0, _refusal(each)) for each in model.sent_errors if not self._excuses(each)
+                (0, _refusal(each))
+                for model in models
+                for each in model.sent_errors
+                if not self._excuses(each)
             )
         if self._bound_ns is not None:
             yield from self._find_unknown_audio(phone, now)
-            if self._is_corrected_in_time and not self._commands["ResetHistory"]:
-                yield from self._find_wrong_beliefs(phone, model, self._bound_ns)
+            is_known = self._is_corrected_in_time and not self._commands["ResetHistory"]
+            if is_known and len(models) == 1:  # a later one knows the call as text
+                yield from self._find_wrong_beliefs(phone, models[0], self._bound_ns)
 
     def _excuses(self, complaint: SentError) -> bool:
         error = complaint.event_type, complaint.code

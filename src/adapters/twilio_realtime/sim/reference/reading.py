@@ -3,18 +3,22 @@
 The sources are those of `received`.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Final, TypeAlias
 
 from twilio_realtime_core.errors import FaultKind
 from twilio_realtime_core.machine.actions import Peer
 
+from .limits import MAX_SID_CHARACTERS
 from .received import (
     Fields,
     ReceivedAudio,
     ReceivedAudioEnd,
     ReceivedCommit,
     ReceivedError,
+    ReceivedIdleTimeout,
     ReceivedInputDelta,
     ReceivedInputFailure,
     ReceivedInputTranscript,
@@ -34,6 +38,7 @@ from .received import (
     ReceivedOther,
     ReceivedOutputItemAdded,
     ReceivedOutputItemDone,
+    ReceivedRateLimits,
     ReceivedResponseEnd,
     ReceivedResponseStart,
     ReceivedSession,
@@ -50,6 +55,8 @@ from .received import (
 )
 from .wire import (
     WrongField,
+    decode_audio,
+    is_list,
     read_number,
     read_object,
     read_text,
@@ -74,18 +81,20 @@ def _read_start(message: Fields) -> ReceivedMessage:
     sid, body = require_text(message, "streamSid"), require_object(message, "start")
     if not sid:
         raise WrongField("streamSid")
+    sids = (sid, read_text(body, "callSid"), read_text(body, "accountSid"))
+    if any(each is not None and len(each) > MAX_SID_CHARACTERS for each in sids):
+        raise WrongField("a SID")
     media_format = _read_object(body, "mediaFormat")
     parameters = _read_object(body, "customParameters")
     return ReceivedStart(
-        sid,
-        read_text(body, "callSid"),
-        read_text(body, "accountSid"),
+        *sids,
         (
             media_format.get("encoding"),
             media_format.get("sampleRate"),
             media_format.get("channels"),
         ),
         {name: value for name, value in parameters.items() if isinstance(value, str)},
+        is_list(body.get("tracks")) and "outbound" in body["tracks"],
     )
 
 
@@ -96,7 +105,8 @@ def _read_object(fields: Fields, name: str) -> Fields:
 def _read_media(message: Fields) -> ReceivedMessage:
     body = require_object(message, "media")
     sid, payload = require_text(message, "streamSid"), require_text(body, "payload")
-    return ReceivedMedia(sid, payload, _read_timestamp(body.get("timestamp")))
+    is_outbound = body.get("track") in ("outbound", "outbound_track")
+    return ReceivedMedia(sid, payload, _read_timestamp(body.get("timestamp")), is_outbound)
 
 
 def _read_timestamp(value: object) -> int | None:
@@ -133,9 +143,29 @@ _TWILIO: Final[Mapping[str, _Reader]] = {
 }
 
 
+_FRAME_START: Final = re.compile(
+    r'\{"event":"media",(?:"sequenceNumber":"[0-9]+",)?'
+    r'"media":\{"track":"inbound","chunk":"[0-9]+","timestamp":"([0-9]{1,18})","payload":"'
+)
+_FRAME_END: Final = re.compile(r'"\},"streamSid":"(\w+)"\}', re.ASCII)
+"""The texts around the audio of a frame, as Twilio writes it: most messages of a call."""
+
+
 def read_twilio(text: str) -> ReceivedMessage:
     """Return the message that a text of Twilio is."""
-    return _read(Peer.TWILIO, "event", _TWILIO, text)
+    return _read_frame(text) or _read(Peer.TWILIO, "event", _TWILIO, text)
+
+
+def _read_frame(text: str) -> ReceivedMedia | None:
+    """Return a frame that is written as Twilio does; `None` for any other text."""
+    start = _FRAME_START.match(text)
+    if start is None:
+        return None
+    end = _FRAME_END.fullmatch(text, text.find('"', start.end()))
+    payload = "" if end is None else text[start.end() : end.start()]
+    if end is None or decode_audio(payload) is None:
+        return None
+    return ReceivedMedia(end[1], payload, int(start[1]), is_outbound=False)
 
 
 def _read(peer: Peer, tag: str, readers: Mapping[str, _Reader], text: str) -> ReceivedMessage:
@@ -157,8 +187,11 @@ def _read_session(event: Fields) -> ReceivedMessage:
 
 
 def _read_error(event: Fields) -> ReceivedMessage:
-    message, code, event_id = _read_problem(require_object(event, "error"))
-    return ReceivedError(message, code, event_id)
+    error = require_object(event, "error")
+    message, code, event_id = _read_problem(error)
+    return ReceivedError(
+        message, code, event_id, read_text(error, "type"), read_text(error, "param")
+    )
 
 
 def _read_problem(error: Fields) -> tuple[str, str | None, str | None]:
@@ -180,12 +213,15 @@ def _read_commit(event: Fields) -> ReceivedMessage:
 
 
 def _read_input_delta(event: Fields) -> ReceivedMessage:
-    return ReceivedInputDelta(require_text(event, "item_id"), read_text(event, "delta") or "")
+    item_id, words = require_text(event, "item_id"), read_text(event, "delta") or ""
+    index = read_whole_number(event, "content_index", 0)
+    return ReceivedInputDelta(item_id, words, event.get("logprobs"), index)
 
 
 def _read_input_transcript(event: Fields) -> ReceivedMessage:
-    item_id = require_text(event, "item_id")
-    return ReceivedInputTranscript(item_id, require_text(event, "transcript"))
+    item_id, words = require_text(event, "item_id"), require_text(event, "transcript")
+    index = read_whole_number(event, "content_index", 0)
+    return ReceivedInputTranscript(item_id, words, event.get("logprobs"), index)
 
 
 def _read_input_failure(event: Fields) -> ReceivedMessage:
@@ -193,21 +229,43 @@ def _read_input_failure(event: Fields) -> ReceivedMessage:
     return ReceivedInputFailure(item_id, _read_problem(error)[0])
 
 
+def _read_idle_timeout(event: Fields) -> ReceivedMessage:
+    start_ms, end_ms = (read_number(event, f"audio_{which}_ms") for which in ("start", "end"))
+    return ReceivedIdleTimeout(read_text(event, "item_id"), start_ms, end_ms)
+
+
+def _read_rate_limits(event: Fields) -> ReceivedMessage:
+    return ReceivedRateLimits(event.get("rate_limits"))
+
+
 def _read_response_start(event: Fields) -> ReceivedMessage:
     end = _read_response(event)
-    return ReceivedResponseStart(end.response_id, end.is_out_of_band)
+    return ReceivedResponseStart(
+        end.response_id, end.is_out_of_band, end.metadata, bool(end.is_text)
+    )
 
 
 def _read_response(event: Fields) -> ReceivedResponseEnd:
     """A response with a `conversation_id` of null is out of band; without the field it is not."""
     response = require_object(event, "response")
+    modalities = response.get("output_modalities")
     return ReceivedResponseEnd(
-        require_text(response, "id"),
+        read_text(response, "id") or "",
         read_text(response, "conversation_id", "") is None,
         read_text(response, "status"),
         response.get("status_details"),
         response.get("usage"),
+        response.get("metadata"),
+        tuple(_read_output(response.get("output"))),
+        None if modalities is None else modalities == ["text"],
     )
+
+
+def _read_output(output: object) -> Iterator[ReceivedItem]:
+    """The items of a response, without those that cannot be read."""
+    for item in output if is_list(output) else []:
+        with suppress(WrongField):
+            yield _read_item({"item": item})
 
 
 def _part_of(event: Fields) -> tuple[str, str, int]:
@@ -236,6 +294,8 @@ def _read_item(event: Fields) -> ReceivedItem:
         raise WrongField("approve")
     for name in ("role", "approval_request_id"):
         read_text(item, name)
+    if item.get("id") in ("", "root"):  # the front of the conversation, and an id left out
+        raise WrongField("id")
     return ReceivedItem(
         require_text(item, "id"),
         require_text(item, "type"),
@@ -304,6 +364,8 @@ _REALTIME: Final[Mapping[str, _Reader]] = {
     f"{_TRANSCRIPTION}.delta": _read_input_delta,
     f"{_TRANSCRIPTION}.completed": _read_input_transcript,
     f"{_TRANSCRIPTION}.failed": _read_input_failure,
+    "input_audio_buffer.timeout_triggered": _read_idle_timeout,
+    "rate_limits.updated": _read_rate_limits,
     "response.created": _read_response_start,
     "response.done": _read_response,
     "response.output_audio.delta": _read_audio,

@@ -16,12 +16,16 @@ from attrs import define
 from twilio_realtime_core.errors import FaultKind
 from twilio_realtime_core.machine.actions import Peer
 
+from .wire import is_list, is_object
+
 __all__ = [
+    "RESPONSE_EVENTS",
     "Fields",
     "ReceivedAudio",
     "ReceivedAudioEnd",
     "ReceivedCommit",
     "ReceivedError",
+    "ReceivedIdleTimeout",
     "ReceivedInputDelta",
     "ReceivedInputFailure",
     "ReceivedInputTranscript",
@@ -41,6 +45,7 @@ __all__ = [
     "ReceivedOther",
     "ReceivedOutputItemAdded",
     "ReceivedOutputItemDone",
+    "ReceivedRateLimits",
     "ReceivedResponseEnd",
     "ReceivedResponseStart",
     "ReceivedSession",
@@ -85,24 +90,28 @@ class ReceivedOther(ReceivedMessage):
 
 @define(eq=False)
 class ReceivedStart(ReceivedMessage):
-    """`start`: a stream starts. `format` is its encoding, sample rate and channels;
-    `custom_parameters` are those of the TwiML that are texts."""
+    """`start`: a stream starts. `format` is its encoding, sample rate and channels, `None` where it
+    does not say; `custom_parameters` are those of the TwiML that are texts; `has_outbound`: it has
+    the outbound track, so it is not bidirectional."""
 
     stream_sid: str
     call_sid: str | None
     account_sid: str | None
     format: tuple[object, object, object]
     custom_parameters: dict[str, str]
+    has_outbound: bool
 
 
 @define(eq=False)
 class ReceivedMedia(ReceivedMessage):
     """`media`: audio of the caller, in base64. `timestamp_ms` is the time since the start of the
-    stream; `None` where it is missing or not a whole number."""
+    stream; `None` where it is missing or not a whole number. `is_outbound`: it is what the caller
+    hears, and not what they say."""
 
     stream_sid: str
     payload: str
     timestamp_ms: int | None
+    is_outbound: bool
 
 
 @define(eq=False)
@@ -145,6 +154,13 @@ class ReceivedError(ReceivedMessage):
     message: str
     code: str | None
     event_id: str | None
+    type: str | None = None
+    param: str | None = None
+
+    def names(self, event: str, code: str, field: str) -> bool:
+        """Whether it names an event: in its message, or by its code or its parameter."""
+        has_code = (self.code or "").startswith(code)
+        return event in self.message or has_code or (self.param or "").split(".")[0] == field
 
 
 @define(eq=False)
@@ -175,6 +191,8 @@ class ReceivedInputDelta(ReceivedMessage):
 
     item_id: str
     text: str
+    logprobs: Any
+    content_index: int
 
 
 @define(eq=False)
@@ -183,6 +201,8 @@ class ReceivedInputTranscript(ReceivedMessage):
 
     item_id: str
     text: str
+    logprobs: Any
+    content_index: int
 
 
 @define(eq=False)
@@ -193,15 +213,34 @@ class ReceivedInputFailure(ReceivedMessage):
     reason: str
 
 
+@define(eq=False)
+class ReceivedIdleTimeout(ReceivedMessage):
+    """`input_audio_buffer.timeout_triggered`."""
+
+    item_id: str | None
+    start_ms: float | None
+    end_ms: float | None
+
+
+@define(eq=False)
+class ReceivedRateLimits(ReceivedMessage):
+    """`rate_limits.updated`."""
+
+    limits: Any
+
+
 # Responses. An out-of-band response is one outside the conversation.
 
 
 @define(eq=False)
 class ReceivedResponseStart(ReceivedMessage):
-    """`response.created`."""
+    """`response.created`. The id is empty where the server has left it out."""
 
     response_id: str
     is_out_of_band: bool
+    metadata: Any
+    is_text: bool = False
+    """It has no audio."""
 
 
 @define(eq=False)
@@ -213,6 +252,9 @@ class ReceivedResponseEnd(ReceivedMessage):
     status: str | None
     details: Any
     usage: Any
+    metadata: Any
+    output: "tuple[ReceivedItem, ...]"
+    is_text: bool | None = None
 
 
 @define(eq=False)
@@ -285,6 +327,12 @@ class ReceivedItem:
     fields: Fields
 
     @property
+    def parts(self) -> list[Fields]:
+        """The content parts that are objects, in their places; an empty object for any other."""
+        content = self.fields.get("content")
+        return [part if is_object(part) else {} for part in content] if is_list(content) else []
+
+    @property
     def has_outcome(self) -> bool:
         """Whether the tool of an MCP server has answered, or failed."""
         return "output" in self.fields or "error" in self.fields
@@ -327,6 +375,21 @@ class ReceivedOutputItemDone(ReceivedMessage):
 
     response_id: str
     item: ReceivedItem
+
+
+RESPONSE_EVENTS = (
+    ReceivedResponseStart,
+    ReceivedResponseEnd,
+    ReceivedAudio,
+    ReceivedAudioEnd,
+    ReceivedTranscriptDelta,
+    ReceivedTranscriptEnd,
+    ReceivedTextDelta,
+    ReceivedTextEnd,
+    ReceivedOutputItemAdded,
+    ReceivedOutputItemDone,
+)
+"""What shows that a response is being generated."""
 
 
 # Tools of MCP servers.

@@ -6,6 +6,7 @@ any other action itself. A model or an invariant names the types of inputs and o
 it, and is called for these alone.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final, TypeAlias, get_args
 
@@ -15,6 +16,7 @@ from twilio_realtime_core.machine.actions import Action, Notify, Send
 from twilio_realtime_core.protocols.realtime import ClientEvent
 
 from ..world.world import Step
+from .received import ReceivedMedia
 from .sent import read_sent
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "Dispatch",
     "ExpectedState",
     "Invariant",
+    "Judge",
     "PongReceived",
     "SocketClosed",
     "SocketOpened",
@@ -29,6 +32,7 @@ __all__ = [
     "StepEnds",
     "StepRecord",
     "TimeoutHandled",
+    "is_concerned",
     "is_later",
     "kinds_of",
     "read_output",
@@ -111,6 +115,8 @@ class ExpectedState:
     inputs: ClassVar[tuple[type, ...]] = ()
     outputs: ClassVar[tuple[type, ...]] = ()
     triggers: ClassVar[tuple[type, ...]] = ()
+    is_frame_judge: ClassVar[bool] = False
+    """Whether a frame that is only forwarded (see `forwarded_frames`) changes nothing of it."""
 
     def apply_input(self, step: StepRecord) -> None:
         """Apply the input of a step."""
@@ -135,9 +141,19 @@ class Invariant:
     """May be fewer for one judge than for its class, by the configuration of its call."""
     outputs: ClassVar[tuple[type, ...]] = ()
     triggers: ClassVar[tuple[type, ...]] = ()
+    judges_deadline: ClassVar[bool] = False
+    """Whether `check_step` is called after steps that change the deadline, too."""
+    is_frame_judge: ClassVar[bool] = False
+    """Whether `check_frame` is all that it has to do for a frame that is only forwarded (see
+    `forwarded_frames`)."""
 
     def __init__(self, call: Any) -> None:
         del call
+
+    @classmethod
+    def sentence(cls) -> str:
+        """Return the sentence that holds, in one line."""
+        return " ".join((inspect.getdoc(cls) or "").partition("\n\n")[0].split())
 
     def check_input(self, step: StepRecord) -> str | None:
         """Judge the outputs to an input, once the model has applied the input."""
@@ -154,6 +170,13 @@ class Invariant:
         del step
         return None
 
+    def check_frame(
+        self, frame: ReceivedMedia, samples: int, now: int, deadline: int | None
+    ) -> str | None:
+        """Judge a step that only forwards a frame, in place of the other methods."""
+        del frame, samples, now, deadline
+        return None
+
 
 def kinds_of(*states: type[ExpectedState]) -> tuple[type, ...]:
     """Return all types of inputs and outputs that change these parts of the model."""
@@ -161,6 +184,13 @@ def kinds_of(*states: type[ExpectedState]) -> tuple[type, ...]:
 
 
 Judge: TypeAlias = ExpectedState | Invariant
+
+
+def is_concerned(judge: Judge, kind: type) -> bool:
+    """Whether a value of a type concerns a judge, as an input, as an output or otherwise."""
+    return issubclass(kind, (*judge.inputs, *judge.outputs, *judge.triggers))
+
+
 _Method: TypeAlias = Callable[..., Any]
 
 
@@ -195,10 +225,18 @@ class Dispatch(dict[type, tuple[Any, ...]]):
 
 class StepEnds(dict[int, tuple[list[_Method], list[_Method]]]):
     """The methods to call at the end of a step, by the judges that the step concerns: a number with
-    a bit for each. (Most steps concern few of them, and there are many steps.)"""
+    a bit for each. (Most steps concern few of them, and there are many steps.) With `judges_all`
+    each step concerns all."""
 
-    def __init__(self, invariants: Sequence[Invariant], states: Sequence[ExpectedState]) -> None:
+    def __init__(
+        self,
+        invariants: Sequence[Invariant],
+        states: Sequence[ExpectedState],
+        *,
+        judges_all: bool = False,
+    ) -> None:
         super().__init__()
+        self._judges_all = judges_all
         self._invariants = [
             each for each in invariants if type(each).check_step is not Invariant.check_step
         ]
@@ -206,13 +244,19 @@ class StepEnds(dict[int, tuple[list[_Method], list[_Method]]]):
             each for each in states if type(each).finish_step is not ExpectedState.finish_step
         ]
 
+        self.deadline_bits = sum(
+            1 << bit for bit, each in enumerate(self._invariants) if each.judges_deadline
+        )
+        """The bits of the judges that a change of the deadline concerns."""
+
     def bits(self, kind: type) -> int:
         """Return the bits of the judges that a value of this type concerns."""
         judges: list[Judge] = [*self._invariants, *self._states]
-        concerns = (
-            issubclass(kind, (*each.inputs, *each.outputs, *each.triggers)) for each in judges
+        return sum(
+            1 << bit
+            for bit, each in enumerate(judges)
+            if self._judges_all or is_concerned(each, kind)
         )
-        return sum(1 << bit for bit, is_concerned in enumerate(concerns) if is_concerned)
 
     def __missing__(self, bits: int) -> tuple[list[_Method], list[_Method]]:
         checks = [each.check_step for bit, each in enumerate(self._invariants) if bits >> bit & 1]

@@ -5,7 +5,6 @@ other. The messages themselves are in `received` and `sent`.
 """
 
 import json
-import re
 from binascii import a2b_base64
 from collections.abc import Mapping
 from functools import lru_cache
@@ -51,9 +50,6 @@ _read_value: Final = json.JSONDecoder(
 _SPACE: Final = " \t\n\r"
 """White space of JSON (RFC 8259, section 2)."""
 
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
-"""The standard alphabet with padding, without line breaks (RFC 4648, section 4)."""
-
 
 def read_object(text: str) -> dict[str, Any] | None:
     """Return the JSON object that a text is; `None` for any other text.
@@ -80,18 +76,22 @@ def _as_plain(value: Any) -> object:
     return dict(cast(Mapping[str, Any], value)) if isinstance(value, Mapping) else str(value)
 
 
-@lru_cache(64)  # most frames are silence, the same again and again
 def count_samples(payload: str) -> int | None:
     """Return the samples of a base64 payload; `None` if it is not base64, or is empty."""
-    if len(payload) % 4 or not _BASE64.fullmatch(payload):
-        return None
-    return len(payload) // 4 * 3 - payload[-2:].count("=")
+    audio = decode_audio(payload)
+    return None if audio is None else len(audio)
 
 
-@lru_cache(16)  # the same audio is judged and then applied
+@lru_cache(32)  # the same audio is judged and then applied, and most frames are silence
 def decode_audio(payload: str) -> bytes | None:
-    """Return the audio of a base64 payload; `None` if it is not base64, or is empty."""
-    return None if count_samples(payload) is None else a2b_base64(payload)
+    """Return the audio of a base64 payload; `None` if it is not base64, or is empty: the standard
+    alphabet with padding, without line breaks (RFC 4648, section 4)."""
+    if len(payload) % 4:
+        return None  # which the standard library takes if all that is too much is padding
+    try:
+        return a2b_base64(payload, strict_mode=True) or None
+    except ValueError:
+        return None
 
 
 # Fields. What is missing may be missing unless it is required; what is there has its type.

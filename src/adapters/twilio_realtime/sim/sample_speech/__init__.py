@@ -1,7 +1,7 @@
 """Sample speech: six short utterances of caller and agent, for simulated calls.
 
-They are synthetic voices, 8 kHz G.711 µ-law, without silence at either end. `docs/recordings.md`
-says how they are made.
+They are synthetic voices, 8 kHz G.711 µ-law, without silence at either end.
+`docs/project/sample-speech.md` says how they are made.
 """
 
 from functools import cache

@@ -104,8 +104,11 @@ def _empty_responses() -> ScenarioPart:
 
 
 def _early_requests() -> ScenarioPart:
-    """The application requests further responses during the answer to the caller."""
+    """The application requests further responses during the answer to the caller, and sends
+    messages that one response answers."""
+    messages = (SendMessage("hello"), SendMessage("and"))
     commands = (
+        *(ScriptedCommand(CallerSpeechStopped, each, 300 * MS) for each in messages),
         ScriptedCommand(CallerSpeechStopped, _OUT_OF_BAND_RESPONSE, 350 * MS),
         ScriptedCommand(CallerSpeechStopped, SendEvent(CreateResponse()), 400 * MS),
     )

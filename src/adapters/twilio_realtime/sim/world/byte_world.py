@@ -67,10 +67,11 @@ class ByteWorld(World[ByteMachine]):
                 self._arrive_eof(connection, side)
 
     def _perform(self, node: Node[ByteMachine], action: object) -> None:
+        if type(action) is SendBytes:  # most actions
+            connection, side = self._sendable_connection(node, action.peer, "writes")
+            self._write(connection, side, action.data)
+            return
         match action:
-            case SendBytes():
-                connection, side = self._sendable_connection(node, action.peer, "writes")
-                self._write(connection, side, action.data)
             case Connect(peer):
                 self._dial(node, peer)
             case Shutdown(peer):
@@ -82,6 +83,10 @@ class ByteWorld(World[ByteMachine]):
 
     def _write(self, connection: SimConnection[ByteMachine], side: int, data: bytes) -> None:
         cut = connection.link.cuts[side]
+        if cut is None and self._boundary_random is None:
+            if data:
+                self._transmit(connection, side, self._arrive_bytes, data, size_bytes=len(data))
+            return
         left_bytes, is_reset = cut or (len(data) + 1, False)
         for piece in self._split(data[:left_bytes]):
             self._transmit(connection, side, self._arrive_bytes, piece, size_bytes=len(piece))

@@ -25,6 +25,7 @@ from .steps import Step
 
 __all__ = [
     "MAX_STEPS_PER_INSTANT",
+    "Event",
     "LinkDirection",
     "LinkEnd",
     "LinkEndState",
@@ -81,12 +82,18 @@ class LinkDirection:
         """Send `size_bytes` bytes, or characters, at `now`; return how long they take to arrive
         (ns). The world keeps the order of arrival whatever this returns."""
         del size_bytes
-        return self.propagation_ns(now)
+        return self.latency_ns if type(self) is LinkDirection else self.propagation_ns(now)
 
     def propagation_ns(self, now: int) -> int:
         """Return the part of the transit time that does not depend on the size (ns)."""
         del now
         return self.latency_ns
+
+    def constant_ns(self, now: int) -> int | None:
+        """Return how long whatever is sent from `now` on takes, unless somebody changes that;
+        `None` if it varies, or is not known."""
+        del now
+        return self.latency_ns if type(self) is LinkDirection else None
 
 
 @define(eq=False)
@@ -160,9 +167,7 @@ class SimConnection(Generic[M]):
     """Whether the connection is lost: it carries nothing more."""
 
 
-_Event: TypeAlias = tuple[
-    int, int, SimConnection[M] | None, Callable[..., None], tuple[object, ...]
-]
+Event: TypeAlias = tuple[int, int, SimConnection[M] | None, Callable[..., None], tuple[object, ...]]
 """Time (ns), sequence number, connection if there is one, handler, and the handler's arguments."""
 
 
@@ -197,8 +202,12 @@ class World(ABC, Generic[M]):
     """Called with every notification: the name of the machine, and the event. Listeners may inspect
     the world, and `schedule` jobs."""
 
+    join_later: Callable[[str, Hashable], SimLink[M]] | None = field(init=False, default=None)
+    """Joins a peer that a machine dials, by the machine's name, and that is not joined yet: a later
+    connection to the same server. Returns the link."""
+
     _nodes: dict[str, Node[M]] = field(init=False, factory=dict[str, Node[M]])
-    _events: list[_Event[M]] = field(init=False, factory=list[_Event[M]])
+    _events: list[Event[M]] = field(init=False, factory=list[Event[M]])
     _event_count: int = field(init=False, default=0)
     _steps_this_instant: int = field(init=False, default=0)
 
@@ -216,7 +225,7 @@ class World(ABC, Generic[M]):
         if name in self._nodes:
             raise SimulationError(f"there is already a machine named {name}")
         node = self._nodes[name] = Node(name, machine)
-        self._push_event(self.now, self._deliver, node, machine.start)
+        self._push_event(self.now, None, self._deliver, (node, machine.start))
 
     def join(
         self,
@@ -258,18 +267,21 @@ class World(ABC, Generic[M]):
         if not self._events:
             return False
         at_ns, _, connection, handle, arguments = heapq.heappop(self._events)
-        self._steps_this_instant = self._steps_this_instant + 1 if at_ns == self.now else 0
-        if self._steps_this_instant > MAX_STEPS_PER_INSTANT:
+        if at_ns != self.now:
+            self.now, self._steps_this_instant = at_ns, 0
+        elif self._steps_this_instant < MAX_STEPS_PER_INSTANT:
+            self._steps_this_instant += 1
+        else:
             raise SimulationError(f"time does not advance beyond {at_ns} ns{self._trace_tail()}")
-        self.now = at_ns
         if connection is None or not connection.is_lost:
             handle(*arguments)
         return True
 
     def run(self, until_ns: int) -> None:
         """Handle every event up to and at `until_ns`, which is `now` afterwards."""
-        while self._events and self._events[0][0] <= until_ns:
-            self.step()
+        events, step = self._events, self.step
+        while events and events[0][0] <= until_ns:
+            step()
         self.now = max(self.now, until_ns)
 
     def run_until(self, predicate: Callable[[], bool], limit_ns: int) -> None:
@@ -289,7 +301,7 @@ class World(ABC, Generic[M]):
 
     def schedule(self, at_ns: int, job: Callable[[], None]) -> None:
         """Call `job` at `at_ns`, or as the next event if that time has passed."""
-        self._push_event(max(at_ns, self.now), job)
+        self._push_event(max(at_ns, self.now), None, job, ())
 
     @abstractmethod
     def sever(self, link: SimLink[M]) -> None:
@@ -301,23 +313,32 @@ class World(ABC, Generic[M]):
     def _deliver(
         self, node: Node[M], method: Callable[..., Sequence[object]], *arguments: object
     ) -> None:
-        now, machine = self.now, node.machine
-        outputs = method(*arguments, now)
-        step = None
+        self._carry_out(node, method, arguments, method(*arguments, self.now))
+
+    def _carry_out(
+        self,
+        node: Node[M],
+        method: Callable[..., object],
+        arguments: tuple[object, ...],
+        outputs: Sequence[object],
+    ) -> None:
+        """Carry out what a machine returns to an input."""
+        now, step = self.now, None
         if self.trace_limit or self.step_observers:
             step = Step(now, node.name, method.__name__, arguments, tuple(outputs))
             self.trace.append(step)
         for action in outputs:
-            if isinstance(action, Notify):
+            if type(action) is Notify:
                 self.notifications.append((now, node.name, action.event))
                 for listener in self.notification_listeners:
                     listener(node.name, action.event)
             else:
                 self._perform(node, action)
-        if (deadline := machine.deadline) != node.timer_ns:
+        deadline = node.machine.deadline
+        if deadline != node.timer_ns:
             node.timer_ns = deadline
             if deadline is not None:
-                self._push_event(max(deadline, now), self._fire_timer, node, deadline)
+                self._push_event(max(deadline, now), None, self._fire_timer, (node, deadline))
         if step is not None:
             for observer in self.step_observers:
                 observer(step)
@@ -338,6 +359,8 @@ class World(ABC, Generic[M]):
     # Connections.
 
     def _dial(self, node: Node[M], peer: Hashable) -> None:
+        if peer not in node.links and self.join_later is not None:
+            self.join_later(node.name, peer)
         link, side = self._link_of(node, peer)
         old = link.connections[side]
         if old is not None and old.states[side] is not LinkEndState.CLOSED:
@@ -384,18 +407,16 @@ class World(ABC, Generic[M]):
     ) -> None:
         """Send from `side`: call `arrive(connection, the other side, *arguments)` when it arrives,
         unless the connection is lost by then."""
-        link = connection.link
-        at_ns = self.now + extra_ns + link.directions[side].transmit(size_bytes, self.now)
+        link, now = connection.link, self.now
+        at_ns = now + extra_ns + link.directions[side].transmit(size_bytes, now)
         link.last_arrivals_ns[side] = at_ns = max(at_ns, link.last_arrivals_ns[side])
-        event = at_ns, self._event_count, connection, arrive, (connection, 1 - side, *arguments)
-        heapq.heappush(self._events, event)
-        self._event_count += 1
+        self._push_event(at_ns, connection, arrive, (connection, 1 - side, *arguments))
 
     def _sendable_connection(
         self, node: Node[M], peer: Hashable, verb: str
     ) -> tuple[SimConnection[M], int]:
         """Return the connection that a machine sends on (`SimulationError`: it is not open)."""
-        link, side = self._link_of(node, peer)
+        link, side = node.links.get(peer) or self._link_of(node, peer)
         connection = link.connections[side]
         if connection is None or connection.states[side] not in _SENDABLE_STATES:
             raise SimulationError(
@@ -414,8 +435,14 @@ class World(ABC, Generic[M]):
             raise SimulationError(f"there is no machine named {name}")
         return self._nodes[name]
 
-    def _push_event(self, at_ns: int, handle: Callable[..., None], *arguments: object) -> None:
-        heapq.heappush(self._events, (at_ns, self._event_count, None, handle, arguments))
+    def _push_event(
+        self,
+        at_ns: int,
+        connection: SimConnection[M] | None,
+        handle: Callable[..., None],
+        arguments: tuple[object, ...],
+    ) -> None:
+        heapq.heappush(self._events, (at_ns, self._event_count, connection, handle, arguments))
         self._event_count += 1
 
     def _trace_tail(self) -> str:

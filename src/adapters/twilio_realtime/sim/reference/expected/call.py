@@ -30,8 +30,8 @@ class ExpectedCall:
 
     def __attrs_post_init__(self) -> None:
         self.uplink = ExpectedUplink(self.links, self.conversation)
-        self.requests = ExpectedRequests(self.uplink)
-        self.speech = ExpectedSpeech(self.links, self.uplink, self.requests)
+        self.requests = ExpectedRequests(self.links, self.uplink, self.config)
+        self.speech = ExpectedSpeech(self.links, self.uplink, self.requests, self.config)
 
     @property
     def dependent_parts(self) -> tuple[ExpectedState, ...]:

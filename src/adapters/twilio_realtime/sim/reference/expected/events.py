@@ -62,8 +62,10 @@ def event_of(command: object) -> dict[str, Any]:
             return event
         case _:
             fields = attrs.asdict(cast(Any, command), recurse=False)
+            extra: dict[str, Any] = fields.pop("extra_fields", None) or {}
             given = {name: value for name, value in fields.items() if value is not None}
-            typed: dict[str, Any] = to_json({"type": _TYPES[type(command)], **given})
+            given.pop("waits_for_caller", None)  # for the bridge alone
+            typed: dict[str, Any] = to_json({**extra, "type": _TYPES[type(command)], **given})
             return typed
 
 

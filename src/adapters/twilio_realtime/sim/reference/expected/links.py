@@ -51,7 +51,7 @@ class ExpectedLinks(ExpectedState):
     is_streaming: bool = field(init=False, default=False)
     """A stream has started and not ended."""
     is_pcmu_stream: bool = field(init=False, default=False)
-    """The stream has the one format that Twilio documents."""
+    """The stream states no other format than the one that Twilio documents."""
     is_session_ready: bool = field(init=False, default=False)
     """The server has confirmed a session in the right format."""
     server_interrupts: bool = field(init=False, default=True)
@@ -80,7 +80,10 @@ class ExpectedLinks(ExpectedState):
                 self.is_stream_starting = True
                 if self.states[Peer.REALTIME] is LinkState.NONE:
                     self.waiting_since_ns = step.now
-                self.is_pcmu_stream = start.format == TWILIO_FORMAT
+                self.is_pcmu_stream = all(
+                    stated in (None, documented)
+                    for stated, documented in zip(start.format, TWILIO_FORMAT, strict=True)
+                )
             case ReceivedStop(sid) if not self.stream_sid or sid == self.stream_sid:
                 self._end(step.now, Peer.TWILIO)
             case ReceivedSession(session) if self.is_live and is_pcmu_session(session):

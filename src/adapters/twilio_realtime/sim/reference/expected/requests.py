@@ -3,130 +3,224 @@
 from collections import deque
 from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 from attrs import define, evolve, field, frozen
 
-from twilio_realtime_core.commands import AnswerApproval, Interrupt, SendFunctionOutput, SendMessage
+from twilio_realtime_core.commands import (
+    AnswerApproval,
+    Interrupt,
+    SendFunctionOutput,
+    SendMessage,
+)
+from twilio_realtime_core.config.call import CallConfig
 from twilio_realtime_core.notifications import (
     FunctionCallRequested,
     Interrupted,
+    InterruptionBlocked,
     McpApprovalRequested,
     McpCallFinished,
+    ModelSilent,
 )
-from twilio_realtime_core.protocols.realtime import CreateResponse
+from twilio_realtime_core.protocols.realtime import CancelResponse, CreateItem, CreateResponse
 
-from ..limits import ACTIVE_RESPONSE_CODE, MAX_QUEUED_REQUESTS
+from ..limits import (
+    ACTIVE_RESPONSE_CODE,
+    ANSWER_NS,
+    MAX_QUEUED_REQUESTS,
+    MAX_UNECHOED_ITEMS,
+    OTHER_ERROR_CODES,
+    OTHER_ERROR_FIELDS,
+    OTHER_ERROR_WORDS,
+    TURN_END_NS,
+)
 from ..received import (
+    RESPONSE_EVENTS,
     ReceivedCommit,
     ReceivedError,
+    ReceivedItemAdded,
     ReceivedOutputItemAdded,
     ReceivedOutputItemDone,
     ReceivedResponseEnd,
     ReceivedResponseStart,
     ReceivedSession,
     ReceivedSpeechStart,
+    ReceivedSpeechStop,
+    ReceivedStart,
 )
-from ..sent import SentClear, SentItem, SentRequest
-from ..step_record import ExpectedState, StepRecord
+from ..sent import SentItem, SentRequest, SentUpdate
+from ..step_record import ExpectedState, StepRecord, TimeoutHandled
+from ..units import MS
+from ..wire import is_list, is_object
 from .events import event_of, is_out_of_band, matches
+from .links import ExpectedLinks
 from .uplink import ExpectedUplink
 
 __all__ = ["ExpectedRequest", "ExpectedRequests"]
+
+_BY_SERVER: Final = "by the server"
+"""The key of items that the server has added by itself."""
 
 
 @frozen
 class ExpectedRequest:
     """A request. It follows the entries of the uplink with numbers below `after`; `place` is its
-    place in the order of requests. An automatic one can stand for any other such one."""
+    place in the order of requests. An automatic one can stand for any other such one: for `count`
+    of them, to the items `keys`."""
 
     event: dict[str, Any]
     after: int
     place: int
     is_automatic: bool = False
+    waits_for_caller: bool = True
+    keys: tuple[str, ...] = ()
+    count: int = 1
+    sent_at_ns: int = 0
+    is_interrupted: bool = False
+    is_cancel_requested: bool = False
+    """The interruption requested a cancel."""
+    is_cancelled: bool = False
+    """A command has cancelled its response before that started."""
+    is_covered: bool = False
+    """The response that seems to answer it was created when the server had its items."""
 
     @property
     def is_out_of_band(self) -> bool:
         """Whether it is for a response outside the conversation."""
         return is_out_of_band(self.event)
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether its response is outside the conversation and has no audio."""
+        response: dict[str, Any] = self.event.get("response") or {}
+        return self.is_out_of_band and response.get("output_modalities") == ["text"]
+
 
 @define(eq=False)
 class ExpectedRequests(ExpectedState):
     """Explicit requests of the application, and the one automatic request that messages, outputs of
-    functions and answers of MCP servers cause."""
+    functions, answers of MCP servers and turns without a response cause."""
 
     inputs = (
         CreateResponse,
+        CancelResponse,
+        CreateItem,
         AnswerApproval,
         SendMessage,
         SendFunctionOutput,
         Interrupt,
+        TimeoutHandled,
+        ReceivedStart,
         ReceivedSession,
         ReceivedCommit,
         ReceivedSpeechStart,
-        ReceivedResponseStart,
-        ReceivedResponseEnd,
-        ReceivedOutputItemAdded,
-        ReceivedOutputItemDone,
+        ReceivedSpeechStop,
+        ReceivedItemAdded,
+        *RESPONSE_EVENTS,
         ReceivedError,
     )
     outputs = (
         SentRequest,
         SentItem,
         FunctionCallRequested,
+        Interrupted,
         McpApprovalRequested,
         McpCallFinished,
+        ModelSilent,
+        SentUpdate,
     )
 
+    _links: ExpectedLinks
     _uplink: ExpectedUplink
-    explicit: deque[ExpectedRequest] = field(init=False, factory=deque[ExpectedRequest])
-    out_of_band: deque[ExpectedRequest] = field(init=False, factory=deque[ExpectedRequest])
-    automatic: ExpectedRequest | None = field(init=False, default=None)
-    to_repeat: list[ExpectedRequest] = field(init=False, factory=list[ExpectedRequest])
-    """Requests to be sent again, since another response was active."""
+    _config: CallConfig
+    queued: list[ExpectedRequest] = field(init=False, factory=list[ExpectedRequest])
+    """Requests to be sent, in their order."""
     unanswered: ExpectedRequest | None = field(init=False, default=None)
     """The request that was sent and has no answer; its event id is that with which it was sent."""
     unanswered_out_of_band: list[ExpectedRequest] = field(init=False, factory=list[ExpectedRequest])
     active_id: str | None = field(init=False, default=None)
     """The response of the conversation that is not known to be done. (The server has one at a time,
     so a new one ends the one before, even if `response.done` of that comes later.)"""
-    suppressed_id: str | None = field(init=False, default=None)
-    """The response that starts in this step and was interrupted before."""
-    is_cancel_requested: bool = field(init=False, default=False)
-    """That interruption requested a cancel."""
+    suppressed: dict[str, bool] = field(init=False, factory=dict[str, bool])
+    """The response that starts in this step and was interrupted before, and whether that
+    interruption requested a cancel."""
+    cancels_request: bool = field(init=False, default=False)
+    """The command of this step cancels a response that is requested, for the first time."""
+    refused: ExpectedRequest | None = field(init=False, default=None)
+    """The request that an error of this step refuses."""
     is_ambiguous: bool = field(init=False, default=False)
     """The server has left open which request it meant."""
-    _is_interrupted: bool = field(init=False, default=False)
-    """The request without an answer was interrupted."""
+    _has_interrupted: bool = field(init=False, default=False)
+    """A request was interrupted."""
+    expired_count: int = field(init=False, default=0)
+    """Requests that were given up in this step, or in the one that has ended the call: either may
+    come first."""
+    is_over: bool = field(init=False, default=False)
+    """The call is about to end, since the model was silent."""
+    is_caller_turn: bool = field(init=False, default=False)
+    """The caller has the turn: requests wait."""
+    answers_turn: set[str] = field(init=False, factory=set[str])
+    """Responses that the server has created by itself, to turns of the caller."""
+    _turn: str = field(init=False, default="")
+    """How far the caller's turn is: speaking, speaking and committed, paused, or committed."""
+    _turn_due_ns: int = field(init=False, default=0)
+    """Until when the server may take to commit, or to answer, a turn."""
+    _evaluated_ns: int | None = field(init=False, default=None)
+    """When speech of the caller is to be evaluated, if it has not been."""
+    _is_active_interrupted: bool = field(init=False, default=False)
+    _interrupted_ids: set[str] = field(init=False, factory=set[str])
+    """Responses that were interrupted, perhaps before their start was received."""
+    _progress_ns: int = field(init=False, default=0)
+    """When an event of a response was received, or a request sent."""
     _answered: deque[ExpectedRequest] = field(
         init=False, factory=partial(deque[ExpectedRequest], maxlen=MAX_QUEUED_REQUESTS)
     )
     """Requests that a response has followed; it may have answered another request."""
+    _request_of: dict[str, ExpectedRequest] = field(init=False, factory=dict[str, ExpectedRequest])
+    """The requests that responses seem to answer."""
     _response_of_call: dict[str, str] = field(init=False, factory=dict[str, str])
     _answered_calls: set[str] = field(init=False, factory=set[str])
     """Function calls whose output was sent."""
     _calls_with_followup: set[str] = field(init=False, factory=set[str])
     """Function calls after whose output the model is to respond."""
+    _urgent_calls: set[str] = field(init=False, factory=set[str])
+    """Function calls after whose output the model is to respond without the outputs of others."""
     _done: set[str] = field(init=False, factory=set[str])
     """Responses that are done."""
-    _mcp_followups: set[str] = field(init=False, factory=set[str])
-    """Responses after which the model is to respond, because of a tool of an MCP server."""
+    _mcp_followups: dict[str, tuple[str, ...]] = field(
+        init=False, factory=dict[str, tuple[str, ...]]
+    )
+    """Responses after which the model is to respond, because of a tool of an MCP server, and the
+    items of ours that it is to respond to."""
     _response_of_item: dict[str, str] = field(init=False, factory=dict[str, str])
     _open_approvals: set[str] = field(init=False, factory=set[str])
     """Requests for approval without an answer."""
+    _approval_count: int = field(init=False, default=0)
+    _message_count: int = field(init=False, default=0)
+    _unechoed: deque[str] = field(
+        init=False, factory=partial(deque[str], maxlen=MAX_UNECHOED_ITEMS)
+    )
+    """Items of ours that the server has not added yet."""
+    _crossed: set[str] = field(init=False, factory=set[str])
+    """Items that a response seems to cover, unless the server adds them only afterwards."""
     _server_responds: bool = field(init=False, default=True)
     """Turn detection requests a response to each turn of the caller."""
+    _detects_turns: bool = field(init=False, default=True)
     _is_turn_unanswered: bool = field(init=False, default=False)
     """The server does not respond to the latest turn, since a response was under way."""
+    _updates: list[str] = field(init=False, factory=list[str])
+    """Updates of the session without an answer."""
+    _out_of_band_ids: set[str] = field(init=False, factory=set[str])
     _places: int = field(init=False, default=0)
     _seen: set[str] = field(init=False, factory=set[str])
+    """Responses of which the start or the end was received."""
+    known_ids: set[str] = field(init=False, factory=set[str])
+    """Responses of which anything was received."""
 
     @property
     def queued_count(self) -> int:
         """How many requests wait to be sent."""
-        by_application = len(self.explicit) + len(self.out_of_band) + len(self.to_repeat)
-        return by_application + (self.automatic is not None)
+        return len(self.queued)
 
     @property
     def open_count(self) -> int:
@@ -139,62 +233,172 @@ class ExpectedRequests(ExpectedState):
         """Whether a request may be sent: no other and no response is under way."""
         return self.unanswered is None and self.active_id is None
 
+    @property
+    def is_speech_requested(self) -> bool:
+        """Whether speech out of band is requested that has not begun."""
+        return any(not each.is_silent for each in self.unanswered_out_of_band)
+
+    def due(self) -> list[ExpectedRequest]:
+        """Return the requests that may be sent now, in their order."""
+        return [each for each in self.queued if self.may_send(each)]
+
+    def may_send(self, request: ExpectedRequest) -> bool:
+        """Whether nothing is in the way of a request."""
+        waits = self.is_caller_turn and request.waits_for_caller and not request.is_silent
+        return not waits and (request.is_out_of_band or self.is_free)
+
     # What is to be requested.
 
     def apply_input(self, step: StepRecord) -> None:
         """Apply a command that requests a response, or what the server says of one."""
+        if isinstance(step.event, RESPONSE_EVENTS):
+            self._progress_ns = step.now
+            if not isinstance(step.event, ReceivedResponseStart) and step.event.response_id:
+                self.known_ids.add(step.event.response_id)
         match step.event:
             case CreateResponse() as command:
-                place = self._next_place()
-                request = ExpectedRequest(event_of(command), self._uplink.next_number, place)
-                (self.out_of_band if request.is_out_of_band else self.explicit).append(request)
-            case SendMessage(respond=True):
-                self._request_automatic()
-            case AnswerApproval(id_, approve):
-                self._open_approvals.discard(id_)
-                if approve:  # the tool is called first
-                    self._request_followup(self._response_of_item.get(id_, ""))
-                else:
-                    self._request_mcp_followup(id_)
-            case SendFunctionOutput(call_id, respond=True):
-                self._calls_with_followup.add(call_id)
-            case Interrupt() | ReceivedSpeechStart() if self._interrupts_request(step):
-                cancels = isinstance(step.event, Interrupt) and step.event.cancel
-                self.is_cancel_requested = cancels or (
-                    self._is_interrupted and self.is_cancel_requested
+                request = ExpectedRequest(
+                    event_of(command),
+                    self._uplink.next_number,
+                    self._next_place(),
+                    waits_for_caller=command.waits_for_caller,
                 )
-                self._is_interrupted = True
-            case ReceivedSession(session):
-                self._server_responds = _has_server_responses(session)
-            case ReceivedCommit() if self._server_responds:
-                self._is_turn_unanswered = self.queued_count > 0 or not self.is_free
+                self.queued.append(request)
+            case CancelResponse(None) if self.unanswered is not None:
+                self.cancels_request = not self.unanswered.is_cancelled
+                self.unanswered = evolve(self.unanswered, is_cancelled=True)
+            case Interrupt(cancel=cancel, response_id=None):
+                self._interrupt_requests(cancel=cancel)
+            case TimeoutHandled():
+                self._evaluate_speech(step)
+                self._expire(step.now)
+            case ReceivedItemAdded(item):
+                self._take_echo(item)
             case ReceivedOutputItemAdded(id_, item) | ReceivedOutputItemDone(id_, item):
                 self._response_of_item.setdefault(item.id, id_)
             case ReceivedResponseStart(id_, out_of_band):
-                self._is_turn_unanswered = self._is_turn_unanswered and out_of_band
                 self._start_response(id_, is_out_of_band=out_of_band)
-            case ReceivedResponseEnd(id_):
-                self._end_response(id_)
+            case ReceivedResponseEnd(id_, out_of_band):
+                self._end_response(id_, is_out_of_band=out_of_band)
             case ReceivedError() as error:
                 self._apply_error(error)
             case _:
+                self._apply_item(step.event)
+                self._apply_turn(step)
+        is_held = self._turn in ("speaking", "paused", "committed")
+        is_held |= self._turn == "speaking, committed" and self._server_responds
+        self.is_caller_turn = is_held and self._detects_turns
+
+    def _apply_item(self, command: object) -> None:
+        """Apply a command that adds an item, to which the model may have to respond."""
+        match command:
+            case SendMessage(respond=respond):
+                key = self._add_message()
+                if respond:
+                    self._request_automatic(key)
+            case CreateItem(item={"role": "user"} as item):
+                self._add_message(item.get("id"))
+            case AnswerApproval(id_, approve):
+                self._open_approvals.discard(id_)
+                self._approval_count += 1
+                key = f"mcp-answer-{self._approval_count}"
+                self._unechoed.append(key)
+                if approve:  # the tool is called first
+                    self._request_followup(self._response_of_item.get(id_, ""))
+                else:
+                    self._request_mcp_followup(id_, key)
+            case SendFunctionOutput(call_id, respond=True, wait_for_others=waits):
+                self._calls_with_followup.add(call_id)
+                self._urgent_calls |= set() if waits else {call_id}
+            case _:
                 pass
 
-    def _interrupts_request(self, step: StepRecord) -> bool:
-        """Whether the request without an answer is interrupted; speech need not do that."""
-        interrupts = isinstance(step.event, Interrupt) or step.has_output(SentClear, Interrupted)
-        return self.unanswered is not None and interrupts
+    def _apply_turn(self, step: StepRecord) -> None:
+        """Apply what turn detection says of the caller."""
+        match step.event:
+            case ReceivedSpeechStart():
+                self._turn = "speaking"
+                self._evaluated_ns = step.now + self._config.interruption.after_speech_ms * MS
+                self._evaluate_speech(step)
+            case ReceivedSpeechStop():
+                self._evaluated_ns = None
+                if self._turn.startswith("speaking"):
+                    self._turn, self._turn_due_ns = "paused", step.now + TURN_END_NS
+            case ReceivedCommit():
+                self._commit(step.now)
+            case ReceivedSession(session):
+                del self._updates[:1]
+                self._server_responds = _has_server_responses(session)
+                self._detects_turns = _has_turn_detection(session)
+            case ReceivedStart() if self._links.is_stream_starting:
+                self._turn = ""
+            case _:
+                pass
 
-    def _request_automatic(self) -> None:
+    def _evaluate_speech(self, step: StepRecord) -> None:
+        """Interrupt what is requested, if the caller has spoken for long enough and may."""
+        if self._evaluated_ns is not None and step.now >= self._evaluated_ns:
+            self._evaluated_ns = None
+            if not step.has_output(InterruptionBlocked):
+                self._interrupt_requests(cancel=True)
+
+    def _commit(self, now: int) -> None:
+        if self._turn:
+            is_over = self._turn in ("paused", "committed")
+            self._turn = "committed" if is_over else "speaking, committed"
+        if not self._server_responds:
+            self._turn = "" if self._turn == "committed" else self._turn
+            return
+        # A response that was interrupted does not keep the server from answering.
+        is_active = self.active_id is not None and not self._is_active_interrupted
+        self._is_turn_unanswered = not self.is_free
+        if self._turn == "committed":
+            self._turn, self._turn_due_ns = ("" if is_active else "committed"), now + TURN_END_NS
+        if self.unanswered is not None:  # what is created next may be the answer to the turn
+            self.unanswered = evolve(self.unanswered, is_interrupted=False)
+
+    def _interrupt_requests(self, *, cancel: bool) -> None:
+        def interrupt(request: ExpectedRequest) -> ExpectedRequest:
+            cancels = cancel or (request.is_interrupted and request.is_cancel_requested)
+            if request.is_silent:
+                return request
+            self._has_interrupted = True
+            return evolve(request, is_interrupted=True, is_cancel_requested=cancels)
+
+        self.unanswered = None if self.unanswered is None else interrupt(self.unanswered)
+        self.unanswered_out_of_band = list(map(interrupt, self.unanswered_out_of_band))
+
+    def _add_message(self, item_id: str | None = None) -> str:
+        self._message_count += 1
+        key = item_id or f"message {self._message_count}"
+        self._unechoed.append(key)
+        return key
+
+    def _take_echo(self, item: Any) -> None:
+        """Note that the server has added an item, perhaps one of ours."""
+        key = item.call_id if item.type == "function_call_output" else item.id
+        if item.type == "message" and item.fields.get("role") == "user":
+            parts = item.fields.get("content")
+            types = [e.get("type") for e in parts if is_object(e)] if is_list(parts) else []
+            messages = [each for each in self._unechoed if each.startswith("message ")]
+            if key not in self._unechoed and "input_audio" not in types:
+                key = messages[0] if messages else ""
+        if key in self._unechoed:
+            self._unechoed.remove(key)
+            if key in self._crossed:
+                self._crossed.remove(key)
+                self._request_automatic(key)
+
+    def _request_automatic(self, *keys: str) -> None:
         number = self._uplink.next_number
-        for index, each in enumerate(self.to_repeat):
+        for index, each in enumerate(self.queued):
             if each.is_automatic:  # one stands for all
-                self.to_repeat[index] = evolve(each, after=number)
+                keys = (*each.keys, *keys)
+                self.queued[index] = evolve(each, after=number, keys=keys, count=each.count + 1)
                 return
-        place = self._next_place() if self.automatic is None else self.automatic.place
-        self.automatic = ExpectedRequest(
-            {"type": "response.create"}, number, place, is_automatic=True
-        )
+        event = {"type": "response.create"}
+        place = self._next_place()
+        self.queued.append(ExpectedRequest(event, number, place, is_automatic=True, keys=keys))
 
     def _request_followup(self, response_id: str) -> None:
         """Request a response to the outputs of a response, once that is done and all its calls
@@ -203,17 +407,22 @@ class ExpectedRequests(ExpectedState):
         approvals = {
             each for each in self._open_approvals if self._response_of_item.get(each) == response_id
         }
-        is_over = not response_id or (response_id in self._done and not approvals)
-        is_due = calls & self._calls_with_followup or response_id in self._mcp_followups
-        if is_over and is_due and calls <= self._answered_calls:
-            self._calls_with_followup -= calls
-            self._mcp_followups.discard(response_id)
-            self._request_automatic()
+        is_done = not response_id or response_id in self._done
+        due_calls = calls & self._calls_with_followup & self._answered_calls
+        is_due = due_calls or response_id in self._mcp_followups
+        is_urgent = bool(calls & self._urgent_calls & self._answered_calls)
+        if is_done and is_due and (is_urgent or (calls <= self._answered_calls and not approvals)):
+            items = self._mcp_followups.pop(response_id, ())
+            self._calls_with_followup -= calls & self._answered_calls
+            self._urgent_calls -= calls & self._answered_calls
+            self._request_automatic(*(*due_calls, *items) or (_BY_SERVER,))
 
-    def _request_mcp_followup(self, item_id: str) -> None:
+    def _request_mcp_followup(self, item_id: str, *keys: str) -> None:
         """Request a response to what an MCP server has done, or was not allowed to do."""
         response_id = self._response_of_item.get(item_id, "")
-        self._mcp_followups.add(response_id)
+        before = self._mcp_followups.get(response_id, ())
+        if self._config.respond_to_mcp:
+            self._mcp_followups[response_id] = (*before, *keys)
         self._request_followup(response_id)
 
     def _next_place(self) -> int:
@@ -225,22 +434,23 @@ class ExpectedRequests(ExpectedState):
     def find(self, sent: SentRequest) -> ExpectedRequest | None:
         """Return the expected request that an event makes; `None` if none is expected now."""
         if is_out_of_band(sent.body):
-            candidates = list(self.out_of_band)[:1]
+            candidates = [each for each in self.queued if each.is_out_of_band]
         else:
-            automatic = [] if self.automatic is None else [self.automatic]
-            candidates = [*self.to_repeat, *list(self.explicit)[:1], *automatic]
-            candidates.sort(key=attrgetter("place"))
-            if not self.is_ambiguous:  # else the bridge may rightly not know of the oldest
-                del candidates[1:]
+            candidates = [each for each in self.queued if not each.is_out_of_band]
+        candidates = [each for each in candidates if self.is_ambiguous or self.may_send(each)]
+        candidates.sort(key=attrgetter("place"))
+        if not self.is_ambiguous:  # else the bridge may rightly not know of the oldest
+            del candidates[1:]
         return next((each for each in candidates if matches(sent.body, each.event)), None)
 
     def apply_output(self, value: object, step: StepRecord) -> None:
         """Apply a request or an output that is sent, or a call that is notified."""
         match value:
             case SentRequest():
-                self._send(value)
+                self._send(value, step.now)
             case SentItem(item={"type": "function_call_output", "call_id": str(call_id)}):
                 self._answered_calls.add(call_id)
+                self._unechoed.append(call_id)
                 self._request_followup(self._response_of_call.get(call_id, ""))
             case FunctionCallRequested(call_id=call_id, response_id=response_id):
                 self._response_of_call[call_id] = response_id
@@ -248,47 +458,99 @@ class ExpectedRequests(ExpectedState):
                 self._open_approvals.add(id_)
             case McpCallFinished(item_id=id_):  # the model does not continue by itself
                 self._request_mcp_followup(id_)
+            case Interrupted(items=items):
+                self._is_active_interrupted = self.active_id is not None
+                self._interrupted_ids |= {each.response_id for each in items}
+            case ModelSilent() if not self._config.on_model_silent.only_notifies:
+                self._give_up(value)
+            case SentUpdate(event_id=str(event_id)):
+                self._updates.append(event_id)
             case _:
                 pass
 
-    def _send(self, sent: SentRequest) -> None:
+    def _send(self, sent: SentRequest, now: int) -> None:
         request = self.find(sent)
         if request is None:
             return
-        if request in self.to_repeat:
-            self.to_repeat.remove(request)
-        elif request is self.automatic:
-            self.automatic = None
-        else:
-            (self.out_of_band if request.is_out_of_band else self.explicit).popleft()
-        made = evolve(request, event=sent.body)
+        self.queued.remove(request)
+        self._crossed -= set(request.keys)
+        made = evolve(
+            request,
+            event=sent.body,
+            sent_at_ns=now,
+            is_interrupted=False,
+            is_cancelled=False,
+            is_covered=False,
+        )
         if made.is_out_of_band:
             self.unanswered_out_of_band.append(made)
+            del self.unanswered_out_of_band[:-MAX_QUEUED_REQUESTS]
         else:
             if self.unanswered is not None:  # the ambiguous event must have been its answer
                 self._answered.append(self.unanswered)
-            self.unanswered = made
-            self._is_interrupted = self.is_cancel_requested = False
+            self.unanswered, self._progress_ns = made, now
 
     # What is answered.
 
     def _start_response(self, response_id: str, *, is_out_of_band: bool) -> None:
         # No server starts a response twice, or an out-of-band one by itself.
-        self.is_ambiguous |= response_id in self._seen
+        is_repeated = response_id in self._seen
+        self.is_ambiguous |= is_repeated or not response_id
         self.is_ambiguous |= is_out_of_band and not self.unanswered_out_of_band
         self._seen.add(response_id)
         if is_out_of_band:
-            del self.unanswered_out_of_band[:1]
+            self._out_of_band_ids.add(response_id)
+            if self.unanswered_out_of_band and not is_repeated:
+                asked = self.unanswered_out_of_band.pop(0)
+                self._request_of[response_id] = asked
+                self._suppress(asked, response_id)
             return
+        self._is_turn_unanswered = False
+        if self._turn in ("paused", "committed"):
+            self._turn = ""
         self.active_id = response_id
-        if self.unanswered is not None:
-            self._answered.append(self.unanswered)
-            self.unanswered = None
-            is_suppressed = self._is_interrupted and not self.is_ambiguous
-            self.suppressed_id = response_id if is_suppressed else None
-            self._is_interrupted = False
+        self._is_active_interrupted = response_id in self._interrupted_ids
+        request, self.unanswered = self.unanswered, None
+        if not is_repeated:
+            self._cover(request)
+        if request is None:
+            self.answers_turn.add(response_id)
+            return
+        is_covered = bool(request.keys) and not set(request.keys) & set(self._unechoed)
+        self._answered.append(evolve(request, is_covered=is_covered))
+        if not request.is_automatic:
+            self._request_of[response_id] = request
+        self._suppress(request, response_id)
 
-    def _end_response(self, response_id: str) -> None:
+    @property
+    def may_suppress(self) -> bool:
+        """Whether it is open which response answers a request that was interrupted."""
+        return self.is_ambiguous and self._has_interrupted
+
+    def _suppress(self, request: ExpectedRequest, response_id: str) -> None:
+        if request.is_interrupted and not self.is_ambiguous:
+            # One that was known before its start was interrupted, and perhaps cancelled, itself.
+            is_new = response_id not in self.known_ids
+            self.suppressed[response_id] = request.is_cancel_requested and is_new
+            self._is_active_interrupted |= self.active_id == response_id
+
+    def _cover(self, answered: ExpectedRequest | None) -> None:
+        """Drop the automatic request that the response which starts covers."""
+        for each in [each for each in self.queued if each.is_automatic and each.keys]:
+            late = set(each.keys) & set(self._unechoed)
+            if answered is None:
+                self._crossed |= late
+            elif late or not answered.is_automatic:
+                continue
+            self.queued.remove(each)
+
+    def _end_response(self, response_id: str, *, is_out_of_band: bool) -> None:
+        if not response_id:
+            open_ids = (self._seen | self.known_ids) - self._done
+            self.is_ambiguous |= is_out_of_band or open_ids != {self.active_id}
+            if self.is_ambiguous:
+                return
+            response_id = self.active_id or ""
         self.is_ambiguous |= response_id not in self._seen  # no server ends what has not started
         is_repeated = response_id in self._done
         self._seen.add(response_id)
@@ -297,49 +559,137 @@ class ExpectedRequests(ExpectedState):
             self.active_id = None
         if is_repeated:  # it says nothing of what has happened since
             return
-        self._request_followup(response_id)
         if self._is_turn_unanswered:
             self._is_turn_unanswered = False
-            self._request_automatic()
+            self._request_automatic(_BY_SERVER)
+        self._request_followup(response_id)
+
+    # What is not answered.
+
+    def _expire(self, now: int) -> None:
+        """Give up what the server has not answered in time."""
+        if self._turn in ("paused", "committed") and now >= self._turn_due_ns:
+            if self._turn == "committed":
+                self._is_turn_unanswered = False
+                self._request_automatic(_BY_SERVER)
+            self._turn = ""
+        open_count = self.open_count
+        self.unanswered_out_of_band = [
+            each for each in self.unanswered_out_of_band if now < each.sent_at_ns + ANSWER_NS
+        ]
+        if self.unanswered is not None:
+            if now >= self.unanswered.sent_at_ns + ANSWER_NS:
+                self.unanswered = None
+        elif now >= self._progress_ns + ANSWER_NS:
+            self.active_id = None
+        self.expired_count = open_count - self.open_count
+
+    def due_at_ns(self) -> int | None:
+        """Return when the next request is to be given up (ns)."""
+        sent = [each.sent_at_ns for each in self.unanswered_out_of_band]
+        if self.unanswered is not None:
+            sent.append(self.unanswered.sent_at_ns)
+        return min(sent) + ANSWER_NS if sent else None
+
+    def _give_up(self, silence: ModelSilent) -> None:
+        """Give up what the model owes, since it is silent; request it again if the bridge does."""
+        owed = [*self.unanswered_out_of_band]
+        if self.unanswered is not None:
+            owed.append(self.unanswered)
+        is_active_given_up = self.unanswered is not None or self.active_id in silence.response_ids
+        self.unanswered, self.unanswered_out_of_band = None, []
+        if is_active_given_up:
+            self.active_id = None
+        if not silence.is_asked_again:
+            self.is_over = self._config.on_model_silent.hang_up
+            return
+        for each in owed:
+            self._repeat(each)
+        for response_id in silence.response_ids:
+            made = self._request_of.get(response_id)
+            if made is not None:
+                self.queued.append(evolve(made, place=self._next_place()))
+            elif response_id not in self._out_of_band_ids:
+                self._request_automatic(_BY_SERVER)
 
     def _apply_error(self, error: ReceivedError) -> None:
         is_active = error.code == ACTIVE_RESPONSE_CODE
+        unanswered = [] if self.unanswered is None else [self.unanswered]
         if error.event_id is None:
-            is_of_request = is_active or "response.create" in error.message
-            self.is_ambiguous |= self.open_count > 0 and is_of_request
+            self._apply_unnamed_error(error, [*unanswered, *self.unanswered_out_of_band])
+            return
+        if error.event_id in self._updates:
+            self._updates.remove(error.event_id)
             return
         for each in list(self.unanswered_out_of_band):
             if each.event.get("event_id") == error.event_id:
                 self.unanswered_out_of_band.remove(each)
-        unanswered = [] if self.unanswered is None else [self.unanswered]
+                self.refused = each
         sent = [*unanswered, *reversed(self._answered)]
         named = (each for each in sent if each.event.get("event_id") == error.event_id)
-        if (request := next(named, None)) is not None:
-            self._refuse(request, is_to_repeat=is_active)
+        if (refused := next(named, None)) is not None:
+            self._refuse(refused, is_active=is_active)
 
-    def _refuse(self, request: ExpectedRequest, *, is_to_repeat: bool) -> None:
-        if is_to_repeat:
+    def _apply_unnamed_error(self, error: ReceivedError, sent: list[ExpectedRequest]) -> None:
+        """Apply an error that names no event: it may refuse an update, or a request."""
+        is_active = error.code == ACTIVE_RESPONSE_CODE
+        is_of_request = error.names("response.create", "response_create", "response")
+        is_of_another = _is_of_another_event(error)
+        if self._updates and not is_active:
+            is_of_update = error.names("session.update", "cannot_update_", "session")
+            is_of_any = error.type == "invalid_request_error"
+            if is_of_update or (is_of_any and not is_of_request and not is_of_another):
+                del self._updates[0]
+                return
+        if is_active or (is_of_request and len(sent) != 1):
+            self.is_ambiguous |= self.open_count > 0 or is_active
+        elif len(sent) == 1 and (is_of_request or not is_of_another):
+            if sent[0].is_out_of_band:
+                self.unanswered_out_of_band.clear()
+                self.refused = sent[0]
+            else:
+                self._refuse(sent[0], is_active=False)
+
+    def _refuse(self, request: ExpectedRequest, *, is_active: bool) -> None:
+        self.refused = request
+        if is_active and not request.is_covered:
             self._repeat(request)
-            self.is_ambiguous |= self.active_id is None
+        elif not is_active and request.count > 1:  # the later ones are still to be answered
+            self._repeat(evolve(request, count=request.count - 1))
+        self.is_ambiguous |= is_active and self.active_id is None
         if request is self.unanswered:
-            self.unanswered, self._is_interrupted = None, False
+            self.unanswered = None
         else:
             self._answered.remove(request)
 
     def _repeat(self, request: ExpectedRequest) -> None:
         """Queue a request again; an automatic one stands for all that wait."""
-        if request.is_automatic:
-            waiting = [
-                each for each in (*self.to_repeat, self.automatic) if each and each.is_automatic
-            ]
-            request = evolve(request, after=max(each.after for each in (request, *waiting)))
-            self.to_repeat = [each for each in self.to_repeat if not each.is_automatic]
-            self.automatic = None
-        self.to_repeat.append(request)
+        for each in [each for each in self.queued if request.is_automatic and each.is_automatic]:
+            self.queued.remove(each)
+            request = evolve(
+                request,
+                after=max(request.after, each.after),
+                keys=(*request.keys, *each.keys),
+                count=request.count + each.count,
+            )
+        self.queued.append(request)
+        self.queued.sort(key=attrgetter("place"))
 
     def finish_step(self, step: StepRecord) -> None:
         """Reset what holds for one step only."""
-        self.suppressed_id = None
+        self.suppressed.clear()
+        self.cancels_request, self.refused = False, None
+        if self._links.is_live:
+            self.expired_count = 0
+
+
+def _is_of_another_event(error: ReceivedError) -> bool:
+    """Whether an error names another event than `response.create`."""
+    return (
+        (error.code or "").startswith(OTHER_ERROR_CODES)
+        or (error.param or "").startswith(OTHER_ERROR_FIELDS)
+        or any(each in error.message for each in OTHER_ERROR_WORDS)
+    )
 
 
 def _has_server_responses(session: dict[str, Any]) -> bool:
@@ -348,6 +698,12 @@ def _has_server_responses(session: dict[str, Any]) -> bool:
     match session:
         case {"audio": {"input": {"turn_detection": {"create_response": False}}}}:
             return False
+        case _:
+            return _has_turn_detection(session)
+
+
+def _has_turn_detection(session: dict[str, Any]) -> bool:
+    match session:
         case {"audio": {"input": {"turn_detection": {}}}}:
             return True
         case _:

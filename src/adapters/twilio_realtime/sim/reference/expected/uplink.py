@@ -17,10 +17,10 @@ from twilio_realtime_core.commands import (
     Unmute,
 )
 from twilio_realtime_core.notifications import CallerAudioDropped, CallerAudioPadded
-from twilio_realtime_core.protocols.realtime import AppendAudio, CreateResponse
+from twilio_realtime_core.protocols.realtime import AppendAudio, CancelResponse, CreateResponse
 
-from ..received import ReceivedMedia
-from ..sent import SentAppend, SentEvent
+from ..received import ReceivedMedia, ReceivedSpeechStart
+from ..sent import SentAppend, SentCancel, SentEvent
 from ..step_record import CLIENT_EVENTS, ExpectedState, StepRecord, TimeoutHandled, kinds_of
 from ..wire import count_samples, decode_audio
 from .conversation import ExpectedConversation, ExpectedReset
@@ -46,6 +46,8 @@ class _EventEntry:
 
     event: dict[str, Any]
     number: int
+    is_optional: bool = False
+    """It may be left out."""
 
 
 @frozen
@@ -74,6 +76,7 @@ class ExpectedUplink(ExpectedState):
         Mute,
         Unmute,
         TimeoutHandled,
+        ReceivedSpeechStart,
         SendAudio,
         SendMessage,
         SendFunctionOutput,
@@ -83,6 +86,7 @@ class ExpectedUplink(ExpectedState):
     )
     outputs = (SentEvent, CallerAudioDropped)
     triggers = kinds_of(ExpectedLinks)
+    is_frame_judge = True
 
     _links: ExpectedLinks
     _conversation: ExpectedConversation
@@ -96,20 +100,22 @@ class ExpectedUplink(ExpectedState):
     """The number of the next entry; entries count from 0."""
     frame_samples: int | None = field(init=False, default=None)
     """Samples of the caller's frame that is received in this step."""
-    _is_muted: bool = field(init=False, default=False)
+    is_muted: bool = field(init=False, default=False)
+    """Silence is sent in place of the caller's frames."""
 
     # What is to be sent.
 
     def apply_input(self, step: StepRecord) -> None:
         """Queue what an input causes to be sent."""
         match step.event:
-            case ReceivedMedia(stream_sid=sid, payload=payload):
-                if self._links.is_streaming and sid == self._links.stream_sid:
+            case ReceivedMedia(stream_sid=sid, payload=payload, is_outbound=is_outbound):
+                is_of_stream = self._links.is_streaming and sid == self._links.stream_sid
+                if is_of_stream and not is_outbound:
                     self._queue_frame(payload, step)
-            case TimeoutHandled():
+            case TimeoutHandled() | ReceivedSpeechStart():
                 self._queue_padding(step)
             case Mute() | Unmute():
-                self._is_muted = isinstance(step.event, Mute)
+                self.is_muted = isinstance(step.event, Mute)
             case SendAudio(audio, commit):
                 self._queue_audio(b64encode(audio).decode(), len(audio))
                 if commit:
@@ -118,6 +124,8 @@ class ExpectedUplink(ExpectedState):
                 self._queue_audio(audio, count_samples(audio) or 0, event_id)
             case SendFunctionOutput() as command if command.after_playback:
                 self.deferred_outputs.append(output_event(command))
+            case CancelResponse():
+                self._queue_cancel(step)
             case ResetHistory(items):
                 earlier = [each.reset for each in self.queue if isinstance(each, _ResetEntry)]
                 reset = self._conversation.plan_reset(items, earlier)
@@ -129,7 +137,7 @@ class ExpectedUplink(ExpectedState):
         samples = self.frame_samples = count_samples(payload)
         if samples is not None:
             self._queue_padding(step)
-            self._queue_audio(_silence(samples) if self._is_muted else payload, samples)
+            self._queue_audio(_silence(samples) if self.is_muted else payload, samples)
 
     def _queue_padding(self, step: StepRecord) -> None:
         """Queue the silence that the step reports: it goes before the frame of the step."""
@@ -141,6 +149,13 @@ class ExpectedUplink(ExpectedState):
         if samples:
             self.queued_samples += samples
             self._add(_AudioEntry(payload, samples, self.next_number, event_id))
+
+    def _queue_cancel(self, step: StepRecord) -> None:
+        """Queue a cancel, which is sent only if there is something to cancel."""
+        if not self._links.is_session_ready:
+            self._add(_EventEntry(event_of(step.event), self.next_number, is_optional=True))
+        elif step.has_output(SentCancel):
+            self._queue_event(event_of(step.event))
 
     def _queue_event(self, event: dict[str, Any]) -> None:
         self.queued_events += 1
@@ -240,7 +255,7 @@ class ExpectedUplink(ExpectedState):
     def _span_of_bytes(self, audio: bytes, event_id: str | None) -> tuple[int, bytes] | None:
         gathered = b""
         for count, each in enumerate(self.queue, 1):
-            if isinstance(each, _ResetEntry) and each.is_complete and not gathered:
+            if not _is_unsent(each) and not gathered:
                 continue
             if not isinstance(each, _AudioEntry) or each.event_id not in (None, event_id):
                 return None
@@ -253,6 +268,8 @@ class ExpectedUplink(ExpectedState):
         """How many entries are done with once an event is sent; `None` if it is not the next."""
         for done, each in enumerate(self.queue):
             match each:
+                case _EventEntry(event, is_optional=True) if not matches(sent.body, event):
+                    pass
                 case _EventEntry(event):
                     return done + 1 if matches(sent.body, event) else None
                 case _ResetEntry(reset) if reset.has(sent.body):
@@ -271,15 +288,16 @@ class ExpectedUplink(ExpectedState):
             self.queue[0].reset.remove(sent.body)
 
     def finish_step(self, step: StepRecord) -> None:
-        """Remove the resets that are complete once the session is ready."""
+        """Remove what need not be sent, once the session is ready: resets that are complete, and
+        cancels of nothing."""
         self.frame_samples = None
-        while self.queue and isinstance(self.queue[0], _ResetEntry):
-            if not (self._links.is_session_ready and self.queue[0].is_complete):
-                return
+        while self.queue and self._links.is_session_ready and not _is_unsent(self.queue[0]):
             self.queue.popleft()
 
 
 def _is_unsent(entry: _Entry) -> bool:
+    if isinstance(entry, _EventEntry):
+        return not entry.is_optional
     return not isinstance(entry, _ResetEntry) or not entry.is_complete
 
 

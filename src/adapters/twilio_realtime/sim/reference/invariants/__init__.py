@@ -9,11 +9,14 @@ from .interruptions import (
     InterruptionCorrections,
     InterruptionDecisions,
 )
-from .items import ItemNotifications, McpNotifications
-from .lifecycle import BoundedWaits, CallEnding, LinkOrder, TimeoutContract
+from .items import CreatedItems, ItemNotifications, McpNotifications
+from .lifecycle import BoundedWaits, CallEnding, LinkOrder, PlaybackNotices, TimeoutContract
 from .notifications import EventNotifications, RawNotifications
 from .queues_and_formats import PinnedFormats, QueueLimits
 from .requests import FunctionAnswers, ResponseRequests
+from .silence import ModelSilence
+from .stream_limits import StreamLimits
+from .words import HeardWords
 
 __all__ = ["INVARIANTS"]
 
@@ -37,5 +40,10 @@ INVARIANTS: Final[tuple[type[Invariant], ...]] = (
     RawNotifications,
     ItemNotifications,
     McpNotifications,
+    ModelSilence,
+    StreamLimits,
+    HeardWords,
+    CreatedItems,
+    PlaybackNotices,
 )
 """In the order of their numbers."""

@@ -20,7 +20,12 @@ from ..expected.links import ExpectedLinks
 from ..expected.playback import PartId, SourceId, is_hold
 from ..expected.speech import ExpectedSpeech
 from ..expected.uplink import ExpectedUplink
-from ..limits import INACTIVITY_SAMPLES, MAX_EARLY_SAMPLES, MAX_GAP_SAMPLES
+from ..limits import (
+    DROPPED_SAMPLES,
+    INACTIVITY_SAMPLES,
+    MAX_EARLY_SAMPLES,
+    MAX_GAP_SAMPLES,
+)
 from ..received import (
     ReceivedAudio,
     ReceivedAudioEnd,
@@ -52,13 +57,19 @@ _MAX_JITTER_SAMPLES: Final = 2 * FRAME_SAMPLES
 """How much of a gap may be of the frames before, each off by less than a frame."""
 
 
+_MAX_LATE_MS: Final = 200
+"""How much earlier a frame may be than the latest; with more, the clock was set back."""
+
+
 class UplinkAudio(Invariant):
     """The model receives the caller's frames and the audio and events of commands once and in
     order, with silence for muted frames and for gaps, less what is reported as dropped.
 
     A gap is padded once, and by no more than it lasts; where the caller speaks and no frames are
-    received, by the time that is configured. Audio is dropped only where the limit is exceeded, and
-    a frame that is not audio is reported.
+    received, by the time that is configured, which counts from the last frame. Frames that are late
+    are no gap. Audio is dropped only where the limit is exceeded, and a frame that is not audio is
+    reported. Frames without a stream, of another one, or of what the caller hears, are left out,
+    and reported once in a stream.
     """
 
     number = 2
@@ -66,6 +77,8 @@ class UplinkAudio(Invariant):
     inputs = (ReceivedStart, ReceivedMedia, ReceivedSpeechStart, ReceivedSpeechStop)
     outputs = (CallerAudioDropped, CallerAudioPadded, SentEvent)
     triggers = kinds_of(ExpectedLinks, ExpectedUplink)
+    judges_deadline = True
+    is_frame_judge = True
 
     def __init__(self, call: ExpectedCall) -> None:
         self._links, self._uplink = call.links, call.uplink
@@ -75,8 +88,13 @@ class UplinkAudio(Invariant):
         self._is_padded = True
         """No silence is missing where frames are: it was sent, or there was no gap."""
         self._last_audio_ns = 0
-        """When a frame was received, or the caller started to speak."""
+        """When a frame was received."""
         self._timestamp_ms: int | None = None
+        """The latest."""
+        self._is_late = False
+        """The last frame was earlier than the latest."""
+        self._reported: set[str] = set()
+        """Why frames are left out that were reported in this stream."""
         self._frame_samples = 0
         """Of the last frame."""
         self._gap_samples = 0
@@ -87,35 +105,66 @@ class UplinkAudio(Invariant):
     def check_input(self, step: StepRecord) -> str | None:
         """Judge the outputs to an input."""
         match step.event:
-            case ReceivedMedia(timestamp_ms=timestamp_ms):
+            case ReceivedMedia(timestamp_ms=timestamp_ms) as media:
+                if (reason := self._reason_to_leave_out(media)) is not None:
+                    return self._check_reported_once(reason, step)
                 if self._uplink.frame_samples is None:
                     return self._check_left_out(step)
                 self._measure_gap(timestamp_ms, self._uplink.frame_samples)
             case ReceivedStart():
                 if self._links.is_stream_starting:
                     self._is_caller_speaking, self._is_padded = False, True
-                    self._timestamp_ms = None
+                    self._timestamp_ms, self._is_late = None, False
+                    self._reported.clear()
             case ReceivedSpeechStart():
-                self._is_caller_speaking, self._last_audio_ns = True, step.now
+                self._is_caller_speaking = True
             case _:
                 self._is_caller_speaking = False
         return None
 
-    def _check_left_out(self, step: StepRecord) -> str | None:
-        links, event = self._links, step.event
-        if not (isinstance(event, ReceivedMedia) and links.is_live and links.is_streaming):
+    def _reason_to_leave_out(self, media: ReceivedMedia) -> str | None:
+        """Why a frame is none of the caller; `None`: it is one."""
+        if not self._links.is_live:
             return None
-        is_reported = event.stream_sid != links.stream_sid or any(
+        if not self._links.is_streaming:
+            return "without a stream"
+        if media.stream_sid != self._links.stream_sid:
+            return "of another stream"
+        return "of what the caller hears" if media.is_outbound else None
+
+    def _check_reported_once(self, reason: str, step: StepRecord) -> str | None:
+        faults = [each for each in step.values if isinstance(each, Fault)]
+        count = sum(each.kind is not FaultKind.TOO_MANY for each in faults)
+        is_first = reason not in self._reported
+        self._reported.add(reason)
+        if any(isinstance(each, SentAppend) for each in step.values):
+            return f"a frame {reason} is sent to the model"
+        return None if count == is_first else f"a frame {reason} is not reported once in a stream"
+
+    def _check_left_out(self, step: StepRecord) -> str | None:
+        if not self._links.is_live:
+            return None
+        is_reported = any(
             isinstance(each, Fault) and (each.peer, each.kind) == (Peer.TWILIO, FaultKind.BAD_AUDIO)
             for each in step.values
         )
         return None if is_reported else "a frame that is not audio is left out and not reported"
 
     def _measure_gap(self, timestamp_ms: int | None, samples: int) -> None:
-        before_ms, self._timestamp_ms = self._timestamp_ms, timestamp_ms
-        passed_ms = 0 if before_ms is None or timestamp_ms is None else timestamp_ms - before_ms
-        gap_samples = passed_ms * SAMPLES_PER_MS - self._frame_samples + _MAX_JITTER_SAMPLES
-        self._gap_samples = gap_samples if passed_ms > 0 else 0
+        """Measure from the latest frame, unless this one is late, or the clock was set back."""
+        latest_ms, was_late = self._timestamp_ms, self._is_late
+        self._gap_samples, self._is_late = 0, False
+        if latest_ms is None or timestamp_ms is None:
+            self._timestamp_ms = timestamp_ms
+        elif timestamp_ms <= latest_ms:
+            self._is_late = latest_ms - timestamp_ms <= _MAX_LATE_MS
+            self._timestamp_ms = latest_ms if self._is_late else timestamp_ms
+        else:
+            self._timestamp_ms = timestamp_ms
+            gap_samples = (timestamp_ms - latest_ms) * SAMPLES_PER_MS - self._frame_samples
+            # What jitter has hidden so far shows with a frame in its order.
+            jitter_samples = FRAME_SAMPLES // 2 if was_late else _MAX_JITTER_SAMPLES
+            self._gap_samples = gap_samples + jitter_samples
         self._frame_samples = samples
 
     def check_output(self, value: object, step: StepRecord) -> str | None:
@@ -136,9 +185,11 @@ class UplinkAudio(Invariant):
         oldest = self._uplink.oldest_audio(samples)
         if sum(each.samples for each in oldest) != samples:
             return f"{samples} samples are dropped, which are not the oldest messages"
-        kept = self._uplink.queued_samples - samples + oldest[-1].samples
-        if kept <= MAX_EARLY_SAMPLES:
+        if self._uplink.queued_samples <= MAX_EARLY_SAMPLES:
             return f"{samples} samples are dropped below the limit"
+        kept = self._uplink.queued_samples - samples + oldest[-1].samples
+        if kept <= MAX_EARLY_SAMPLES - DROPPED_SAMPLES:
+            return f"{samples} samples are dropped, more than a second"
         return None
 
     def _check_padding(self, padding: CallerAudioPadded, step: StepRecord) -> str | None:
@@ -151,7 +202,8 @@ class UplinkAudio(Invariant):
             most = min(self._gap_samples, MAX_GAP_SAMPLES)
             is_right = isinstance(step.event, ReceivedMedia) and 0 < padding.samples <= most
         else:
-            is_right = isinstance(step.event, TimeoutHandled) and self._is_caller_speaking
+            is_right = isinstance(step.event, TimeoutHandled | ReceivedSpeechStart)
+            is_right = is_right and self._is_caller_speaking and self._is_silence_due(step.now)
             is_right = is_right and padding.samples == INACTIVITY_SAMPLES
         return None if is_right else f"{padding.samples} samples pad a gap that is not so long"
 
@@ -176,15 +228,28 @@ class UplinkAudio(Invariant):
             return None
         if self._links.is_session_ready and self._uplink.has_unsent:
             return "an event is not sent although the session is ready"
-        if self._is_padding_late(step.deadline):
+        return self._check_padding_due(step.now, step.deadline, step.event)
+
+    def check_frame(
+        self, frame: ReceivedMedia, samples: int, now: int, deadline: int | None
+    ) -> str | None:
+        """Note when a frame was received, which is only forwarded."""
+        self._measure_gap(frame.timestamp_ms, samples)
+        self._is_padded, self._last_audio_ns = False, now
+        return self._check_padding_due(now, deadline, frame) if self._is_caller_speaking else None
+
+    def _is_silence_due(self, now: int) -> bool:
+        return self._timeout_ns is not None and now >= self._last_audio_ns + self._timeout_ns
+
+    def _check_padding_due(self, now: int, deadline: int | None, event: object) -> str | None:
+        if self._timeout_ns is None or not self._links.is_pcmu_stream:
+            return None
+        if not self._is_caller_speaking or self._is_padded:
+            return None
+        is_late = isinstance(event, ReceivedSpeechStart) and self._is_silence_due(now)
+        if is_late or is_later(deadline, self._last_audio_ns + self._timeout_ns):
             return "no silence is due for a caller who speaks and whose frames are missing"
         return None
-
-    def _is_padding_late(self, deadline: int | None) -> bool:
-        if self._timeout_ns is None or not self._links.is_pcmu_stream:
-            return False
-        is_missing = self._is_caller_speaking and not self._is_padded
-        return is_missing and is_later(deadline, self._last_audio_ns + self._timeout_ns)
 
 
 class DownlinkAudio(Invariant):
@@ -227,7 +292,7 @@ class DownlinkAudio(Invariant):
 
     def check_step(self, step: StepRecord) -> str | None:
         """Judge the state after a step."""
-        if self._speech.queued_clips and self._links.is_streaming and self._speech.is_idle:
+        if self._speech.has_due_clip and self._links.is_streaming and self._links.is_live:
             return "a clip is not sent although nothing else is being said"
         if self._links.is_live and not self._requests.is_ambiguous and self._keeps_back(step):
             return "audio of the model is kept back"
@@ -317,7 +382,8 @@ class PlaybackMarks(Invariant):
     """Each mark has a unique name, the end of each part has a mark, and an echo counts as heard
     exactly what was sent before its mark and not cleared.
 
-    The start and the end of the playback of a part are notified when an echo confirms them.
+    The start and the end of the playback of a part are notified when an echo confirms them, and the
+    end of no part whose start was not.
     """
 
     number = 5
@@ -345,6 +411,8 @@ class PlaybackMarks(Invariant):
                     part, whole=is_whole
                 ):
                     return "audio counts as heard that the echo does not confirm"
+                if is_whole is not (part in self._started):
+                    return "playback starts twice, or ends without having started"
                 (self._finished if is_whole else self._started).add(part)
             case _:
                 pass
@@ -360,6 +428,8 @@ class PlaybackMarks(Invariant):
                         return "an echo confirms audio, which is not notified"
             case ReceivedAudioEnd() | Play(until_agent_speaks=False) | PressKeys():
                 playback = speech.playback
+                if speech.held:
+                    return None
                 if self._links.is_live and playback.marked_samples < playback.sent_samples:
                     return "the end of the latest audio has no mark"
             case _:

@@ -8,9 +8,9 @@ from twilio_realtime_core.notifications import Interrupted, InterruptionBlocked
 from twilio_realtime_core.values.block_cause import BlockCause
 
 from ..expected.call import ExpectedCall
-from ..expected.playback import ExpectedClip, is_hold
+from ..expected.playback import ExpectedClip
+from ..limits import FIRST_WORDS_NS
 from ..received import (
-    ReceivedMark,
     ReceivedOutputItemDone,
     ReceivedSpeechStart,
     ReceivedSpeechStop,
@@ -29,7 +29,8 @@ class InterruptionDecisions(Invariant):
     """`Interrupt` stops all audio that is queued; so does a caller who speaks for as long as the
     policy says, unless the policy has a cause to block the interruption.
 
-    Both happen in one step, and the interruption or its block is notified. What a predicate of the
+    First words that are protected are not interrupted before they were heard to their end. Both
+    happen in one step, and the interruption or its block is notified. What a predicate of the
     policy returns is left to the bridge.
     """
 
@@ -40,7 +41,6 @@ class InterruptionDecisions(Invariant):
         ReceivedSpeechStart,
         ReceivedSpeechStop,
         TimeoutHandled,
-        ReceivedMark,
     )
 
     def __init__(self, call: ExpectedCall) -> None:
@@ -48,8 +48,6 @@ class InterruptionDecisions(Invariant):
         self._policy = call.config.interruption
         self._due_ns: int | None = None
         """When the speech of the caller is to be evaluated, if it has not been."""
-        self._is_protected = self._policy.protect_first
-        """The first words of the agent may still have to be heard."""
         self._interrupted_at_ns: list[int] = []
         """When the caller has interrupted."""
 
@@ -58,6 +56,12 @@ class InterruptionDecisions(Invariant):
         if not self._links.is_live:
             return None
         match step.event:
+            case Interrupt(response_id=str(response_id)) if not step.has_output(*_STOPS):
+                is_due = self._speech.is_current(response_id)
+                is_due = is_due and not self._requests.is_ambiguous
+                return "the response of an interruption is not interrupted" if is_due else None
+            case Interrupt(response_id=str(response_id)) if self._speech.is_over(response_id):
+                return "an interruption of a response that is over stops another"
             case Interrupt():
                 return self._check_stop(step)
             case ReceivedSpeechStart():
@@ -68,8 +72,6 @@ class InterruptionDecisions(Invariant):
                 is_missed = self._due_ns is not None and self._due_ns < step.now
                 self._due_ns = None
                 return "the speech of a caller is not evaluated" if is_missed else None
-            case ReceivedMark():
-                return None
             case _:  # TimeoutHandled
                 if step.has_output(Close):
                     return None  # it is not known which of two due timers came first
@@ -77,16 +79,6 @@ class InterruptionDecisions(Invariant):
             return None
         self._due_ns = None
         return self._check_attempt(step)
-
-    def check_step(self, step: StepRecord) -> str | None:
-        """Judge the state after a step: its echo may confirm the end of the first words."""
-        if self._is_protected and isinstance(step.event, ReceivedMark):
-            speech, requests = self._speech, self._requests
-            has_spoken = any(not is_hold(source) for source, _ in speech.playback.runs)
-            is_silent = speech.is_all_heard and speech.hold is None
-            is_free = requests.is_free and not requests.queued_count and not requests.is_ambiguous
-            self._is_protected = not (has_spoken and is_silent and is_free)
-        return None
 
     def _check_attempt(self, step: StepRecord) -> str | None:
         for each in step.values:
@@ -97,6 +89,8 @@ class InterruptionDecisions(Invariant):
         if step.has_output(*_STOPS, SentCancel):
             if not self._policy.allowed or self._is_at_limit(step.now):
                 return "a caller interrupts although the policy blocks that"
+            if self._are_first_words_protected(step.now):
+                return "a caller interrupts the first words of the agent"
             self._interrupted_at_ns.append(step.now)
         return self._check_stop(step)
 
@@ -117,7 +111,7 @@ class InterruptionDecisions(Invariant):
             case BlockCause.NEVER:
                 return not policy.allowed
             case BlockCause.FIRST_WORDS:
-                return self._is_protected
+                return self._policy.protect_first and not self._speech.is_first_heard
             case BlockCause.LITTLE_HEARD:
                 return self._speech.least_heard_ms(now) < policy.after_heard_ms
             case BlockCause.LIMIT:
@@ -126,6 +120,12 @@ class InterruptionDecisions(Invariant):
                 return policy.predicate is not None
             case _:  # speech that was too short is evaluated when it stops
                 return False
+
+    def _are_first_words_protected(self, now: int) -> bool:
+        """Whether the first words are certain not to have been heard to their end."""
+        is_early = now < self._speech.first_ns + FIRST_WORDS_NS
+        is_certain = self._speech.is_first_generated and not self._requests.is_ambiguous
+        return self._policy.protect_first and is_early and is_certain
 
     def _is_at_limit(self, now: int) -> bool:
         limit = self._policy.limit
@@ -223,15 +223,18 @@ class InterruptionCancels(Invariant):
     def check_input(self, step: StepRecord) -> str | None:
         """Judge the outputs to an input."""
         match step.event:
-            case Interrupt(cancel=cancel):
+            case Interrupt(cancel=cancel, response_id=None):
                 is_due = cancel and self._links.is_live
+            case Interrupt(cancel=cancel):
+                is_due = cancel and self._links.is_live and step.has_output(*_STOPS)
             case _:
                 is_due = self._speech.is_interrupting and step.has_output(*_STOPS)
         if not is_due:
             return None
         is_by_server = self._links.server_interrupts and not isinstance(step.event, Interrupt)
         uncancelled = self._speech.uncancelled_responses(step.now, in_conversation=not is_by_server)
-        cancelled = {each.response_id for each in step.values if isinstance(each, SentCancel)}
+        cancels = [each for each in step.values if isinstance(each, SentCancel)]
+        cancelled = {each.response_id or "" for each in cancels}
         return "an interrupted response is not cancelled" if uncancelled - cancelled else None
 
 

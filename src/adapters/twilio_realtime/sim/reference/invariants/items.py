@@ -1,9 +1,10 @@
 """The invariants of notifications about items, and about tools of MCP servers."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from attrs import define
+from attrs import define, evolve
 
 from twilio_realtime_core.notifications import (
     ItemAdded,
@@ -40,13 +41,15 @@ from ..received import (
     ReceivedMcpCallStart,
     ReceivedMcpTools,
     ReceivedMcpToolsFailure,
+    ReceivedOutputItemAdded,
     ReceivedOutputItemDone,
     ReceivedTranscriptEnd,
 )
+from ..sent import SentItem
 from ..step_record import Invariant, StepRecord
 from ..wire import is_list, is_object
 
-__all__ = ["ItemNotifications", "McpNotifications"]
+__all__ = ["CreatedItems", "ItemNotifications", "McpNotifications", "describe_item"]
 
 
 class ItemNotifications(Invariant):
@@ -73,13 +76,20 @@ class ItemNotifications(Invariant):
         """The items as they were notified last."""
         self._order: list[str] = []
         self._due: ReceivedItemAdded | ReceivedItemDeleted | None = None
+        self._whole: set[tuple[str, int]] = set()
+        """Parts whose words were completed by an event of their own, by item id and index."""
 
     def check_input(self, step: StepRecord) -> str | None:
         """Note what is due for an event."""
         match step.event:
             case ReceivedItemAdded(item) as event if self._links.is_live:
                 self._due = None if item.id in self._items else event
+            case ReceivedTranscriptEnd(_, item_id, index, words) if words:
+                self._whole.add((item_id, index))
+            case ReceivedInputTranscript(item_id, words, _, index) if words:
+                self._whole.add((item_id, index))
             case ReceivedItemDeleted(item_id) as event if self._links.is_live:
+                self._whole = {each for each in self._whole if each[0] != item_id}
                 self._due = event if item_id in self._items else None
             case _:
                 pass
@@ -128,12 +138,31 @@ class ItemNotifications(Invariant):
                 self._items.get(item.id), "is_complete", True
             ):
                 return "an item is complete, which is not notified"
-            case ReceivedInputTranscript(item_id, words):
-                return self._check_words(item_id, 0, words)
+            case ReceivedItemDone(item):
+                return self._check_words_of_item(item)
+            case ReceivedInputTranscript(item_id, words, _, index):
+                return self._check_words(item_id, index, words)
             case ReceivedTranscriptEnd(_, item_id, index, words):
                 return self._check_words(item_id, index, words)
             case _:
                 return None
+
+    def _check_words_of_item(self, received: ReceivedItem) -> str | None:
+        """The transcript of an item that is done holds, unless its own event has said it all."""
+        item, described = self._items.get(received.id), describe_item(received)
+        if not isinstance(item, Message) or not isinstance(described, Message):
+            return None
+        for index, (part, whole) in enumerate(zip(item.parts, described.parts, strict=False)):
+            match part, whole:
+                case AudioPart(words), AudioPart(str(transcript)) if (
+                    transcript and (received.id, index) not in self._whole
+                ):
+                    kept = transcript[:MAX_TRANSCRIPT_CHARACTERS].strip()
+                    if not (words or "").strip().startswith(kept):
+                        return "an item is done, and its words are others than the server says"
+                case _:
+                    pass
+        return None
 
     def _check_words(self, item_id: str, index: int, words: str) -> str | None:
         match self._items.get(item_id):
@@ -154,7 +183,7 @@ _ROLES: Final[Mapping[str, Role]] = {
 
 _KEPT_FIELDS: Final = (
     *("role", "status", "content", "call_id", "name", "arguments", "output", "server_label"),
-    *("tools", "approval_request_id", "approve", "error"),
+    *("tools", "approval_request_id", "approve", "error", "phase"),
 )
 """Fields that are kept of an item of another type. (OpenAI API reference, "Realtime", conversation
 items)"""
@@ -162,23 +191,25 @@ items)"""
 
 def _is_as_described(item: ConversationItem, received: ReceivedItem) -> bool:
     """Whether an item is what the server describes; more of its words may be known."""
-    described = _describe(received)
+    described = describe_item(received)
     match item, described:
-        case Message(id_, role, parts, complete), Message():
+        case Message(parts=parts), Message():
             has_parts = len(parts) >= len(described.parts)
-            same = id_, role, complete
-            return has_parts and same == (described.id, described.role, described.is_complete)
+            return has_parts and evolve(item, parts=()) == evolve(described, parts=())
         case _:
             return item == described
 
 
-def _describe(item: ReceivedItem) -> ConversationItem:
-    is_complete = item.status != "in_progress"
+def describe_item(item: ReceivedItem, *, is_complete: bool | None = None) -> ConversationItem:
+    """Return the item that the server describes. Without a status it is not complete, unless
+    `is_complete` says so."""
+    if is_complete is None:
+        is_complete = item.status in ("completed", "incomplete")
     role = _ROLES.get(_text_of(item.fields, "role") or "")
     match item.type:
         case "message" if role is not None:
             parts = tuple(map(_describe_part, _list_of(item.fields, "content")))
-            return Message(item.id, role, parts, is_complete)
+            return Message(item.id, role, parts, is_complete, _text_of(item.fields, "phase"))
         case "function_call":
             call_id, name, arguments = item.call_id or "", item.name or "", item.arguments or ""
             return FunctionCall(item.id, call_id, name, arguments, is_complete)
@@ -232,6 +263,63 @@ def _trim(value: Any, depth: int = 0) -> Any:
     if is_object(value):
         return {name: _trim(each, depth + 1) for name, each in value.items()}
     return [_trim(each, depth + 1) for each in value] if is_list(value) else value
+
+
+_ITEM_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,32}")
+_FUNCTION_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_MAX_CALL_ID_CHARACTERS: Final = 32
+
+
+class CreatedItems(Invariant):
+    """An item that is created is one that the server accepts: of a type that a client can make,
+    without audio, and its ids and name follow the rules of the server, or are the server's."""
+
+    number = 19
+    name = "Created items"
+    inputs = (
+        ReceivedItemAdded,
+        ReceivedItemDone,
+        ReceivedOutputItemAdded,
+        ReceivedOutputItemDone,
+    )
+    outputs = (SentItem,)
+
+    def __init__(self, call: ExpectedCall) -> None:
+        self._links = call.links
+        self._given: set[object] = set()
+        """Ids and names of the server."""
+
+    def check_input(self, step: StepRecord) -> str | None:
+        """Note what the server gives."""
+        item = getattr(step.event, "item", None)
+        if isinstance(item, ReceivedItem):
+            self._given |= {item.id, item.call_id, item.name}
+        return None
+
+    def check_output(self, value: object, step: StepRecord) -> str | None:
+        """Judge an item that is sent."""
+        item = getattr(value, "item", None)
+        if not is_object(item):
+            return None
+        kind = item.get("type")
+        if isinstance(kind, str) and kind.startswith("mcp_") and kind != "mcp_approval_response":
+            return "an item is created that only the server makes"
+        if any(_is_audio(part) for part in _list_of(item, "content")):
+            return "an item is created that has audio"
+        checks: tuple[tuple[str, Callable[[str], object]], ...] = (
+            ("id", lambda id_: id_ != "root" and _ITEM_ID.fullmatch(id_)),
+            ("call_id", lambda id_: 0 < len(id_) <= _MAX_CALL_ID_CHARACTERS),
+            ("name", _FUNCTION_NAME.fullmatch),
+        )
+        for name, accepts in checks:
+            given = item.get(name)
+            if given is not None and given not in self._given and not accepts(str(given)):
+                return f"an item is created with an invented {name} that the server refuses"
+        return None
+
+
+def _is_audio(part: Any) -> bool:
+    return is_object(part) and part.get("type") in ("input_audio", "output_audio")
 
 
 @define

@@ -1,18 +1,20 @@
 """The invariants of the contract, of the links, and of the end of a call."""
 
-from twilio_realtime_core.commands import HangUp
+from twilio_realtime_core.commands import GoAway, HangUp, NotifyAfterPlayback
 from twilio_realtime_core.machine.actions import Close, Open, Peer, SendPing
-from twilio_realtime_core.notifications import CallEnded, EndReason
+from twilio_realtime_core.notifications import AllHeard, CallEnded, EndReason
 
 from ..expected.call import ExpectedCall
 from ..expected.links import OPEN_STATES, OVER_STATES, LinkState
 from ..expected.playback import is_hold
+from ..limits import GOING_AWAY_CODE, NORMAL_CLOSE_CODE, OVER_LIMIT_CODE
 from ..received import ReceivedError, ReceivedMark
 from ..sent import SentAppend, SentEvent, SentToTwilio, SentUpdate, UnreadableToTwilio
-from ..step_record import Invariant, StepRecord, TimeoutHandled, is_later
+from ..step_record import Invariant, SocketClosed, StepRecord, TimeoutHandled, is_later
 from ..units import MS
+from .stream_limits import STREAM_MESSAGES
 
-__all__ = ["BoundedWaits", "CallEnding", "LinkOrder", "TimeoutContract"]
+__all__ = ["BoundedWaits", "CallEnding", "LinkOrder", "PlaybackNotices", "TimeoutContract"]
 
 
 class TimeoutContract(Invariant):
@@ -46,6 +48,7 @@ class LinkOrder(Invariant):
     name = "Order of links"
     inputs = (ReceivedError,)
     outputs = (SentToTwilio, SendPing, SentEvent)
+    is_frame_judge = True
 
     def __init__(self, call: ExpectedCall) -> None:
         self._links = call.links
@@ -57,7 +60,9 @@ class LinkOrder(Invariant):
         event, links = step.event, self._links
         if not isinstance(event, ReceivedError) or not links.is_live or links.is_session_ready:
             return None
-        is_refused = event.event_id is not None and event.event_id == self._first_update_id
+        is_unnamed = event.event_id is None and event.type in (None, "invalid_request_error")
+        is_refused = is_unnamed or event.event_id == self._first_update_id
+        is_refused &= self._first_update_id is not None
         if is_refused and not step.has_output(Close):
             return "the server refuses to configure the session, and the call continues"
         return None
@@ -87,8 +92,8 @@ class LinkOrder(Invariant):
 
 
 class CallEnding(Invariant):
-    """The end of one link ends the other with one close, and `CallEnded`, the last output, follows
-    when both are closed or the time for that is over.
+    """The end of one link ends the other with one close, whose code says what ended the call, and
+    `CallEnded`, the last output, follows when both are closed or the time for that is over.
 
     After `CallEnded` there is no deadline. A call that is to end after playback ends when all was
     heard, neither before nor later, unless somebody interrupts or no echo is received.
@@ -96,9 +101,10 @@ class CallEnding(Invariant):
 
     number = 10
     name = "End of the call"
-    inputs = (HangUp,)
+    inputs = (HangUp, GoAway)
     outputs = (object,)
     triggers = (object,)
+    is_frame_judge = True
 
     def __init__(self, call: ExpectedCall) -> None:
         self._call = call
@@ -119,8 +125,10 @@ class CallEnding(Invariant):
         if self._links.has_ended:
             return "an output follows CallEnded"
         match value:
-            case Close(Peer() as peer):
+            case Close(Peer() as peer, code):
                 self._note_close(step)
+                if code not in _close_codes(peer, step.event):
+                    return f"{peer.value} is closed with {code}"
                 if self._links.states[peer] not in OPEN_STATES:
                     return f"{peer.value} is closed although it is not open"
             case CallEnded(reason):
@@ -137,10 +145,7 @@ class CallEnding(Invariant):
     def _note_close(self, step: StepRecord) -> None:
         """Note whether a deferred end, if this is one, cuts off what was to be heard."""
         if self._is_deferred and self._links.is_live and not self._is_hung_up:
-            speech = self._call.speech
-            is_excused = speech.is_interrupting or isinstance(step.event, TimeoutHandled)
-            unplayed = speech.playback.unplayed_sources(step.now)
-            self._is_too_early = not is_excused and not all(map(is_hold, unplayed))
+            self._is_too_early = not _may_be_heard(self._call, step)
 
     def check_step(self, step: StepRecord) -> str | None:
         """Judge the state after a step."""
@@ -159,10 +164,78 @@ class CallEnding(Invariant):
         """Judge whether a call that is to end after playback has to end by the echo of the step."""
         if not self._is_deferred or not isinstance(step.event, ReceivedMark):
             return None
-        requests = self._call.requests
-        is_free = requests.is_free and not requests.queued_count and not requests.is_ambiguous
-        is_over = self._call.speech.is_all_heard and is_free
+        is_over = _is_certainly_heard(self._call)
         return "all was heard, and the call does not end" if is_over else None
+
+
+class PlaybackNotices(Invariant):
+    """`AllHeard` is notified once for each `NotifyAfterPlayback`, in their order, when all was
+    heard or the agent was interrupted, neither before nor later."""
+
+    number = 20
+    name = "Notices after playback"
+    inputs = (NotifyAfterPlayback,)
+    outputs = (AllHeard,)
+    triggers = (ReceivedMark,)
+
+    def __init__(self, call: ExpectedCall) -> None:
+        self._call = call
+        self._awaited: list[str] = []
+
+    def check_input(self, step: StepRecord) -> str | None:
+        """Judge the outputs to an input."""
+        if isinstance(step.event, NotifyAfterPlayback) and self._call.links.is_live:
+            self._awaited.append(step.event.name)
+        return None
+
+    def check_output(self, value: object, step: StepRecord) -> str | None:
+        """Judge an output."""
+        if not isinstance(value, AllHeard):
+            return None
+        if self._awaited[:1] != [value.name]:
+            return "AllHeard for what is not awaited"
+        del self._awaited[0]
+        is_session_over = isinstance(step.event, SocketClosed)  # no more will come of it
+        if not is_session_over and not _may_be_heard(self._call, step):
+            return "AllHeard before all was heard"
+        return None
+
+    def check_step(self, step: StepRecord) -> str | None:
+        """Judge the state after a step."""
+        if not self._awaited or not self._call.links.is_live:
+            return None
+        is_over = isinstance(step.event, ReceivedMark) and _is_certainly_heard(self._call)
+        return "all was heard, and AllHeard is not notified" if is_over else None
+
+
+def _may_be_heard(call: ExpectedCall, step: StepRecord) -> bool:
+    """Whether all may have been heard: it was by the marks, or time is up, or an interruption is
+    under way."""
+    speech = call.speech
+    if speech.is_interrupting or isinstance(step.event, TimeoutHandled):
+        return True
+    unplayed = speech.playback.unplayed_sources(step.now)
+    is_speech_due = speech.is_speech_pending(step.now)
+    is_speech_due |= call.requests.is_speech_requested
+    is_speech_due &= not call.requests.is_ambiguous
+    return all(map(is_hold, unplayed)) and not is_speech_due
+
+
+def _is_certainly_heard(call: ExpectedCall) -> bool:
+    """Whether marks show that all was heard, and nothing more can come."""
+    requests = call.requests
+    is_free = requests.is_free and not requests.queued_count and not requests.is_ambiguous
+    return call.speech.is_all_heard and is_free and not requests.is_speech_requested
+
+
+def _close_codes(peer: Peer, event: object) -> tuple[int, ...]:
+    """The codes of close frames that may follow from `event`; `StreamLimits` judges the last."""
+    if isinstance(event, GoAway):
+        return (GOING_AWAY_CODE,)
+    is_from_twilio = isinstance(event, STREAM_MESSAGES)
+    if peer is Peer.TWILIO and is_from_twilio:
+        return (NORMAL_CLOSE_CODE, OVER_LIMIT_CODE)
+    return (NORMAL_CLOSE_CODE,)
 
 
 class BoundedWaits(Invariant):
@@ -174,9 +247,10 @@ class BoundedWaits(Invariant):
 
     number = 13
     name = "Bounded waits"
-    inputs = (HangUp,)
+    inputs = (HangUp, GoAway)
     outputs = (Open, Close, CallEnded)
     triggers = (object,)
+    is_frame_judge = True
 
     def __init__(self, call: ExpectedCall) -> None:
         self._links, self._config = call.links, call.config
@@ -184,7 +258,7 @@ class BoundedWaits(Invariant):
 
     def check_input(self, step: StepRecord) -> str | None:
         """Judge the outputs to an input."""
-        self._is_hang_up_given |= isinstance(step.event, HangUp)
+        self._is_hang_up_given |= isinstance(step.event, HangUp | GoAway)
         return None
 
     def check_step(self, step: StepRecord) -> str | None:

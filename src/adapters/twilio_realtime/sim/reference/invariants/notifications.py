@@ -9,7 +9,7 @@ from typing import Any, Final
 from attrs import define
 
 from twilio_realtime_core.errors import Fault, FaultKind
-from twilio_realtime_core.machine.actions import Peer
+from twilio_realtime_core.machine.actions import Peer, kind_of
 from twilio_realtime_core.notifications import (
     AgentAudio,
     AgentText,
@@ -20,15 +20,20 @@ from twilio_realtime_core.notifications import (
     CallerTranscriptFailed,
     CallStarted,
     FunctionCallRequested,
+    IdleTimeoutTriggered,
     KeyPressed,
+    RateLimitsUpdated,
     RealtimeEvent,
     ResponseFinished,
     ResponseRefused,
     ResponseStarted,
     SessionReady,
     TwilioMessage,
+    TypedRealtimeEvent,
 )
 from twilio_realtime_core.protocols.realtime import CancelResponse
+from twilio_realtime_core.values.log_probability import TokenLogprob
+from twilio_realtime_core.values.rate_limit import RateLimit
 from twilio_realtime_core.values.usage import Tokens, Usage
 
 from ..expected.call import ExpectedCall
@@ -38,12 +43,14 @@ from ..limits import ACTIVE_RESPONSE_CODE, LATE_CANCEL_CODE, MAX_QUEUED_REQUESTS
 from ..received import (
     ReceivedAudio,
     ReceivedError,
+    ReceivedIdleTimeout,
     ReceivedInputDelta,
     ReceivedInputFailure,
     ReceivedInputTranscript,
     ReceivedKey,
     ReceivedMessage,
     ReceivedOutputItemDone,
+    ReceivedRateLimits,
     ReceivedResponseEnd,
     ReceivedResponseStart,
     ReceivedSession,
@@ -58,8 +65,9 @@ from ..received import (
     UnreadableMessage,
 )
 from ..sent import SentCancel, SentRequest
-from ..step_record import Invariant, StepRecord
-from ..wire import count_samples, is_object
+from ..step_record import Invariant, SocketClosed, StepRecord
+from ..wire import is_list, is_object
+from .items import describe_item
 from .redaction import may_quote, may_show
 
 __all__ = ["EventNotifications", "RawNotifications"]
@@ -90,10 +98,11 @@ class _DueRefusal:
     """A refused request, with words of the server."""
 
     error: ReceivedError
+    event_id: str
 
     def allows(self, value: object) -> bool:
         """Whether a notification is this."""
-        if not isinstance(value, ResponseRefused) or value.event_id != self.error.event_id:
+        if not isinstance(value, ResponseRefused) or value.event_id != self.event_id:
             return False
         is_same_code = may_show(value.code, self.error.code)
         return is_same_code and may_show(value.message, self.error.message)
@@ -128,8 +137,24 @@ _ALWAYS_DUE: Final[Mapping[type, Callable[[Any], object]]] = {
     UnreadableMessage: lambda event: _DueFault(event.peer, event.kinds),
     ReceivedSpeechStart: lambda event: CallerSpeechStarted(event.item_id, event.at_ms),
     ReceivedSpeechStop: lambda event: CallerSpeechStopped(event.item_id, event.at_ms),
-    ReceivedInputDelta: lambda event: CallerTranscript(event.item_id, event.text, final=False),
-    ReceivedInputTranscript: lambda event: CallerTranscript(event.item_id, event.text, final=True),
+    ReceivedInputDelta: lambda event: CallerTranscript(
+        event.item_id,
+        event.text,
+        final=False,
+        logprobs=_read_logprobs(event.logprobs),
+        content_index=event.content_index,
+    ),
+    ReceivedInputTranscript: lambda event: CallerTranscript(
+        event.item_id,
+        event.text,
+        final=True,
+        logprobs=_read_logprobs(event.logprobs),
+        content_index=event.content_index,
+    ),
+    ReceivedIdleTimeout: lambda event: IdleTimeoutTriggered(
+        event.item_id, event.start_ms, event.end_ms
+    ),
+    ReceivedRateLimits: lambda event: RateLimitsUpdated(_read_rate_limits(event.limits)),
     ReceivedInputFailure: lambda event: _DueFailure(event),  # noqa: PLW0108 - to be typed
     ReceivedTranscriptDelta: _words(AgentTranscript, final=False),
     ReceivedTranscriptEnd: _words(AgentTranscript, final=True),
@@ -177,6 +202,8 @@ class EventNotifications(Invariant):
         CallerSpeechStopped,
         CallerTranscript,
         CallerTranscriptFailed,
+        IdleTimeoutTriggered,
+        RateLimitsUpdated,
         AgentTranscript,
         AgentText,
         ResponseStarted,
@@ -189,12 +216,18 @@ class EventNotifications(Invariant):
     )
 
     def __init__(self, call: ExpectedCall) -> None:
-        self._links, self._requests = call.links, call.requests
+        self._links, self._requests, self._speech = call.links, call.requests, call.speech
         self._due: list[object] = []
         self._optional: tuple[type, ...] = ()
         """Notifications that may come in this step, or not."""
+        self._reported_keys: set[FaultKind] = set()
+        """The faults of keys that were reported in this stream."""
         self._started: set[str] = set()
         self._ended: set[str] = set()
+        self._has_unnamed = False
+        """A response has started without an id."""
+        self._has_unnamed_end = False
+        """A response has ended without an id, so it is open which one."""
         self._bridge_cancels: set[str] = set()
         """Event ids of cancels that the bridge initiated."""
         self._command_cancels: set[str | None] = set()
@@ -214,13 +247,13 @@ class EventNotifications(Invariant):
                 return self._due_of_start(event)
             case ReceivedKey(sid, digit):
                 is_of_stream = self._links.is_streaming and sid == self._links.stream_sid
-                return [KeyPressed(digit) if is_of_stream else self._due_without_stream()]
+                return [KeyPressed(digit)] if is_of_stream else self._due_without_stream()
             case ReceivedSession(session) if is_pcmu_session(session):
                 return [SessionReady(session)]
             case ReceivedSession():
                 return [_DueFault(Peer.REALTIME, (FaultKind.WRONG_FORMAT,))]
             case ReceivedResponseStart(response_id):
-                return self._due_of_response_start(response_id)
+                return self._due_of_response_start(response_id, event.metadata)
             case ReceivedResponseEnd():
                 return self._due_of_response_end(event)
             case ReceivedError():
@@ -239,25 +272,45 @@ class EventNotifications(Invariant):
         started = CallStarted(
             start.stream_sid, start.call_sid, start.account_sid, start.custom_parameters
         )
+        self._reported_keys.clear()
+        one_way = [_DueFault(Peer.TWILIO, (FaultKind.UNEXPECTED,))] if start.has_outbound else []
         if self._links.is_pcmu_stream:
-            return [started]
-        return [_DueFault(Peer.TWILIO, (FaultKind.WRONG_FORMAT,)), started]
+            return [*one_way, started]
+        return [*one_way, _DueFault(Peer.TWILIO, (FaultKind.WRONG_FORMAT,)), started]
 
-    def _due_without_stream(self) -> _DueFault:
+    def _due_without_stream(self) -> list[object]:
+        """A key without a stream, or of another, is reported once in a stream."""
         kind = FaultKind.WRONG_STREAM if self._links.is_streaming else FaultKind.UNEXPECTED
-        return _DueFault(Peer.TWILIO, (kind,))
+        if kind in self._reported_keys:
+            return []
+        self._reported_keys.add(kind)
+        return [_DueFault(Peer.TWILIO, (kind,))]
 
     # The model.
 
-    def _due_of_response_start(self, response_id: str) -> list[object]:
+    def _due_of_response_start(self, response_id: str, metadata: object) -> list[object]:
+        # It may be the start, once more, of a response that started without an id.
+        if not response_id or (self._has_unnamed and response_id in self._requests.known_ids):
+            self._has_unnamed = True
+            self._optional = (ResponseStarted, Fault)
+            return []
         is_misplaced = response_id in self._started or response_id in self._ended
         self._started.add(response_id)
         if len(self._started) > MAX_RESPONSES:
             self._optional = (ResponseStarted,)
             return []
-        return [_unexpected() if is_misplaced else ResponseStarted(response_id)]
+        if is_misplaced:
+            return [_unexpected()]
+        return [ResponseStarted(response_id, _read_metadata(metadata))]
 
     def _due_of_response_end(self, end: ReceivedResponseEnd) -> list[object]:
+        if not end.response_id:
+            self._has_unnamed_end = True
+            self._ended |= {self._speech.ended_id or ""}
+        if self._has_unnamed_end:  # any end may be that of another response, or come again
+            self._optional = (ResponseFinished, Fault)
+            self._ended.add(end.response_id)
+            return []
         is_repeated = end.response_id in self._ended
         self._ended.add(end.response_id)
         if is_repeated and len(self._ended) > MAX_RESPONSES:
@@ -266,7 +319,11 @@ class EventNotifications(Invariant):
         if is_repeated:
             return [_unexpected()]
         usage = _read_usage(end.usage)
-        return [ResponseFinished(end.response_id, end.status, end.details, usage)]
+        metadata = _read_metadata(end.metadata)
+        items = tuple(
+            describe_item(each, is_complete=each.status != "in_progress") for each in end.output
+        )
+        return [ResponseFinished(end.response_id, end.status, end.details, usage, metadata, items)]
 
     def _due_of_error(self, error: ReceivedError) -> list[object]:
         """An error is notified, unless it only says that a cancel was too late, or that a request
@@ -277,13 +334,23 @@ class EventNotifications(Invariant):
             self._optional = () if event_id in self._bridge_cancels else (Fault,)
             return []
         fault = _DueFault(Peer.REALTIME, (FaultKind.SERVER_ERROR,), error.message, error.code)
-        is_certain = self._sent_requests.pop(event_id or "", None)
-        if is_certain is False or (not event_id and self._may_be_of_request(error)):
+        refused = self._requests.refused
+        named_id = event_id or ("" if refused is None else refused.event.get("event_id", ""))
+        is_certain = self._sent_requests.get(named_id, None)
+        is_unclear = not event_id and refused is None and self._may_be_of_request(error)
+        is_known = bool(event_id) and refused is not None and not refused.is_automatic
+        is_unclear |= self._requests.is_ambiguous and not is_known
+        if is_unclear and not event_id:  # the bridge may take it for any of them
+            self._sent_requests = dict.fromkeys(self._sent_requests, False)
+        if is_certain is False or is_unclear:
             self._optional = (Fault, ResponseRefused)
             return []
-        if is_certain is None:
+        if is_certain is None or refused is None:
             return [fault]
-        return [] if error.code == ACTIVE_RESPONSE_CODE else [_DueRefusal(error)]
+        is_again = error.code == ACTIVE_RESPONSE_CODE and not refused.is_out_of_band
+        if not is_again and refused.count > 1:
+            return [fault]
+        return [] if is_again else [_DueRefusal(error, named_id)]
 
     def _may_be_of_request(self, error: ReceivedError) -> bool:
         is_about_one = error.code == ACTIVE_RESPONSE_CODE or "response.create" in error.message
@@ -306,6 +373,10 @@ class EventNotifications(Invariant):
                 self._due.remove(due)
             case Fault(kind=kind) if kind not in _JUDGED_FAULTS:
                 pass
+            case ResponseFinished(response_id=id_, status="incomplete") if _is_session_closed(
+                step.event
+            ) and (not id_ or id_ not in self._ended):
+                self._ended.add(id_)  # no more of it will come; several may have no id
             case _ if not isinstance(value, self._optional):
                 return f"{type(value).__name__} follows from no event, or was notified before"
             case _:
@@ -327,6 +398,10 @@ class EventNotifications(Invariant):
         """Judge the state after a step."""
         due, self._due, self._optional = self._due, [], ()
         return f"not notified: {_name_of(due[0])}" if due else None
+
+
+def _is_session_closed(event: object) -> bool:
+    return isinstance(event, SocketClosed) and kind_of(event.peer) is Peer.REALTIME
 
 
 def _unexpected() -> _DueFault:
@@ -358,6 +433,34 @@ def _is_as_received(requested: FunctionCallRequested, event: object) -> bool:
             )
         case _:
             return False
+
+
+def _read_metadata(metadata: object) -> Mapping[str, Any] | None:
+    return metadata if is_object(metadata) and metadata else None
+
+
+def _read_logprobs(logprobs: object) -> tuple[TokenLogprob, ...] | None:
+    """The tokens of a transcript; those without a text or a number are left out."""
+    if not is_list(logprobs):
+        return None
+    objects = [each for each in logprobs if is_object(each)]
+    return tuple(
+        TokenLogprob(each["token"], each["logprob"])
+        for each in objects
+        if type(each.get("token")) is str and type(each.get("logprob")) in (int, float)
+    )
+
+
+def _read_rate_limits(limits: object) -> tuple[RateLimit, ...]:
+    """The limits; a field of another type than it should be is as if it were missing."""
+    types = {"name": (str,), "limit": (int,), "remaining": (int,), "reset_seconds": (int, float)}
+    return tuple(
+        RateLimit(
+            **{name: each[name] for name, kinds in types.items() if type(each.get(name)) in kinds}
+        )
+        for each in (limits if is_list(limits) else [])
+        if is_object(each)
+    )
 
 
 def _read_usage(usage: object) -> Usage | None:
@@ -395,18 +498,21 @@ _RAW: Final = (TwilioMessage, RealtimeEvent)
 
 class RawNotifications(Invariant):
     """Each message of a peer of `raw_messages` is notified as it was received, once and first; with
-    `notify_agent_audio` so is all audio of the agent that may be heard, and no other."""
+    `notify_agent_audio` so is all audio of the agent that may be heard, and no other; and with
+    `notify_typed_events` each event of the model's server that can be read, as a value."""
 
     number = 14
     name = "Notifications of raw messages"
     inputs: tuple[type, ...] = (ReceivedMessage,)
-    outputs = (TwilioMessage, RealtimeEvent, AgentAudio)
+    outputs = (TwilioMessage, RealtimeEvent, TypedRealtimeEvent, AgentAudio)
 
     def __init__(self, call: ExpectedCall) -> None:
         self._links, self._speech, self._requests = call.links, call.speech, call.requests
         self._raw_peers = call.config.raw_messages
         self._is_audio_due = call.config.notify_agent_audio
-        if not self._raw_peers:  # then most frames concern it not at all
+        self._are_typed_events_due = call.config.notify_typed_events
+        # Without any of them, most messages concern it not at all.
+        if not self._raw_peers and not self._are_typed_events_due:
             self.inputs = (ReceivedAudio,) if self._is_audio_due else ()
 
     def check_input(self, step: StepRecord) -> str | None:
@@ -415,9 +521,17 @@ class RawNotifications(Invariant):
             is_first = list(step.values[:1]) == [due]
             if not is_first or any(isinstance(each, _RAW) for each in step.values[1:]):
                 return f"{type(due).__name__} is not notified once and first"
+        if self._are_typed_events_due:
+            typed = sum(isinstance(each, TypedRealtimeEvent) for each in step.values)
+            if typed != self._is_typed_event_due(step):
+                return "TypedRealtimeEvent is not notified once for each event of the model"
         if self._is_audio_due and isinstance(step.event, ReceivedAudio):
             return self._check_audio(step.event, step)
         return None
+
+    def _is_typed_event_due(self, step: StepRecord) -> bool:
+        is_readable = not isinstance(step.event, UnreadableMessage)
+        return is_readable and step.arguments[0] is Peer.REALTIME and self._links.is_live
 
     def _raw_copy(self, step: StepRecord) -> TwilioMessage | RealtimeEvent | None:
         peer, text = step.arguments
@@ -432,8 +546,7 @@ class RawNotifications(Invariant):
         copy = AgentAudio(event.response_id, *part, event.payload)
         if any(each != copy for each in copies) or len(copies) > 1:
             return "audio of the agent is not notified as it was received"
-        samples = count_samples(event.payload)
-        is_audible = samples is not None and self._speech.unsent_samples(part) >= samples
+        is_audible = self._speech.accepts_audio
         is_uncertain = self._requests.is_ambiguous or not self._links.is_live
         if is_audible is bool(copies) or is_uncertain:
             return None
@@ -442,6 +555,8 @@ class RawNotifications(Invariant):
     def check_output(self, value: object, step: StepRecord) -> str | None:
         """Judge an output."""
         match value:
+            case TypedRealtimeEvent():
+                is_asked_for = self._are_typed_events_due and self._is_typed_event_due(step)
             case AgentAudio():
                 is_asked_for = self._is_audio_due and isinstance(step.event, ReceivedAudio)
             case _:

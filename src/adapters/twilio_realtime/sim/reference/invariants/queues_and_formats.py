@@ -78,15 +78,17 @@ class QueueLimits(Invariant):
     number = 9
     name = "Limits of queues"
     triggers = kinds_of(ExpectedUplink, ExpectedRequests, ExpectedSpeech)
+    is_frame_judge = True
 
     def __init__(self, call: ExpectedCall) -> None:
-        self._uplink, self._requests, self._speech = call.uplink, call.requests, call.speech
+        self._links, self._uplink = call.links, call.uplink
+        self._requests, self._speech = call.requests, call.speech
         self._sent_samples = 0
 
     def check_step(self, step: StepRecord) -> str | None:
         """Judge the state after a step."""
         uplink, playback = self._uplink, self._speech.playback
-        if uplink.queued_samples > MAX_EARLY_SAMPLES:
+        if uplink.queued_samples > MAX_EARLY_SAMPLES and self._links.is_live:
             return f"{uplink.queued_samples} samples of caller audio are queued"
         if uplink.queued_events > MAX_EARLY_EVENTS:
             return f"{uplink.queued_events} events are queued"

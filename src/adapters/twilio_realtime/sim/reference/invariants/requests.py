@@ -1,7 +1,8 @@
 """The invariants of requests for responses, and of the answers to function calls."""
 
 from twilio_realtime_core.commands import AnswerApproval, SendFunctionOutput
-from twilio_realtime_core.notifications import CallEnded, FunctionCallRequested
+from twilio_realtime_core.notifications import CallEnded, FunctionCallRequested, ModelSilent
+from twilio_realtime_core.protocols.realtime import CancelResponse
 
 from ..expected.call import ExpectedCall
 from ..expected.links import ExpectedLinks
@@ -21,16 +22,19 @@ __all__ = ["FunctionAnswers", "ResponseRequests"]
 
 class ResponseRequests(Invariant):
     """Each request for a response is sent once and in order, while no other request or response of
-    the conversation is under way, and not before the events that it has to follow.
+    the conversation is under way and the caller does not have the turn, and not before the events
+    that it has to follow.
 
-    Automatic requests are sent as one. Requests without an answer are counted at the end of the
-    call. A response that was interrupted before it started is cancelled. A cancel is sent once, for
-    a response that is not known to be done; a truncate once for each part and interruption.
+    Automatic requests are sent as one, and a response that starts when the server has their items
+    covers them. Requests without an answer are counted at the end of the
+    call. A response that was interrupted before it started is cancelled, and no response that
+    nobody has interrupted. A cancel is sent once, for a response that is not known to be done; a
+    truncate once for each part and interruption.
     """
 
     number = 6
     name = "Response requests"
-    inputs = (ReceivedResponseStart,)
+    inputs = (ReceivedResponseStart, CancelResponse)
     outputs = (SentRequest, SentCancel, SentTruncate, CallEnded)
     triggers = kinds_of(ExpectedLinks, ExpectedRequests)
 
@@ -43,19 +47,22 @@ class ResponseRequests(Invariant):
 
     def check_input(self, step: StepRecord) -> str | None:
         """Judge the outputs to an input."""
-        suppressed_id, is_cancel_due = self._requests.suppressed_id, self._is_cancel_due
-        if suppressed_id is None or not is_cancel_due:
-            return None
-        if suppressed_id in self._cancelled:  # it was known, though its start was lost
-            return None
-        for each in step.values:
-            if isinstance(each, SentCancel) and each.response_id == suppressed_id:
-                return None
-        return "a response that was interrupted before it started is not cancelled"
+        if isinstance(step.event, CancelResponse):
+            return self._check_cancel(step)
+        cancelled = {each.response_id for each in step.values if isinstance(each, SentCancel)}
+        cancelled |= self._cancelled  # it may be known, though its start was lost
+        for id_, is_cancel_requested in self._requests.suppressed.items():
+            if is_cancel_requested and self._links.is_live and id_ not in cancelled:
+                return "a response that was interrupted before it started is not cancelled"
+        return None
 
-    @property
-    def _is_cancel_due(self) -> bool:
-        return self._requests.is_cancel_requested and self._links.is_live
+    def _check_cancel(self, step: StepRecord) -> str | None:
+        """Judge whether a command cancels something, and so is sent."""
+        is_due = self._requests.cancels_request or self._speech.cancels_response
+        is_certain = not self._requests.is_ambiguous and self._links.is_session_ready
+        if is_certain and self._links.is_live and is_due is not step.has_output(SentCancel):
+            return "a cancel is sent that cancels nothing, or is not sent"
+        return None
 
     def check_output(self, value: object, step: StepRecord) -> str | None:
         """Judge an output."""
@@ -63,9 +70,7 @@ class ResponseRequests(Invariant):
             case SentRequest():
                 return self._check_request(value)
             case SentCancel(response_id=id_) if self._uplink.is_initiated_by_bridge(value):
-                if id_ is None or not self._speech.is_generating(id_) or id_ in self._cancelled:
-                    return "a cancel names no response that is being generated"
-                self._cancelled.add(id_)
+                return self._check_bridge_cancel(id_, step)
             case SentTruncate() if self._uplink.is_initiated_by_bridge(value):
                 part = value.item_id, value.content_index
                 if part in self._truncated:
@@ -73,29 +78,42 @@ class ResponseRequests(Invariant):
                 self._truncated.add(part)
             case CallEnded(unanswered_requests=count):
                 open_count = self._requests.open_count
-                if count != open_count and not self._requests.is_ambiguous:
+                most = open_count + self._requests.expired_count
+                if not open_count <= count <= most and not self._requests.is_ambiguous:
                     return f"{count} requests are reported as unanswered, of {open_count}"
             case _:
                 pass
         return None
 
+    def _check_bridge_cancel(self, response_id: str | None, step: StepRecord) -> str | None:
+        if self._requests.is_ambiguous:
+            return None
+        is_generating = response_id is not None and self._speech.is_generating(response_id)
+        if response_id is None or not is_generating or response_id in self._cancelled:
+            return "a cancel names no response that is being generated"
+        self._cancelled.add(response_id)
+        is_interrupted = self._speech.is_interrupting or response_id in self._requests.suppressed
+        if is_interrupted or step.has_output(ModelSilent):
+            return None
+        return "a response is cancelled that nobody has interrupted"
+
     def _check_request(self, sent: SentRequest) -> str | None:
         request = self._requests.find(sent)
+        if request is None and self._requests.is_ambiguous:
+            return None
         if request is None:
             return "a request for a response is sent that is not due"
         if self._uplink.has_unsent_before(request.after):
             return "a request for a response is sent before the events that it follows"
-        is_allowed = self._requests.is_free or self._requests.is_ambiguous
-        if not (request.is_out_of_band or is_allowed):
-            return "a request for a response is sent while another is under way"
         return None
 
     def check_step(self, step: StepRecord) -> str | None:
         """Judge the state after a step."""
         self._truncated.clear()
         links, requests = self._links, self._requests
-        is_blocked = not (requests.is_free or requests.out_of_band) or not links.is_session_ready
-        if not requests.queued_count or is_blocked or requests.is_ambiguous or not links.is_live:
+        if requests.is_ambiguous or requests.is_over:
+            return None
+        if not links.is_session_ready or not links.is_live or not requests.due():
             return None
         return "a request for a response is not sent although nothing is in its way"
 
@@ -147,7 +165,8 @@ class FunctionAnswers(Invariant):
         is_remembered = len(self._complete) <= MAX_FUNCTION_CALLS
         if not is_new or not is_remembered or not self._links.is_live:
             return None
-        if step.has_output(FunctionCallRequested):
+        # Where events do not name their responses, it may count as one out of band.
+        if step.has_output(FunctionCallRequested) or self._requests.is_ambiguous:
             return None
         return "a function call is complete, which is not notified"
 
@@ -193,6 +212,7 @@ class FunctionAnswers(Invariant):
             return None
         is_silent = speech.is_all_heard and speech.hold is None
         is_free = requests.is_free and not requests.queued_count
+        is_free &= not requests.is_speech_requested
         is_ready = self._links.is_session_ready and self._links.is_live
         if is_silent and is_free and is_ready:
             return "all was heard, and a deferred output is not sent"

@@ -1,0 +1,194 @@
+"""What a call has said and heard, by session of the model: what `LaterSessions` judges by."""
+
+from collections import deque
+from collections.abc import Hashable, Mapping
+from typing import Any, Final
+
+from attrs import define, field
+
+from twilio_realtime_core.commands import Mute, ResetHistory, Unmute
+from twilio_realtime_core.errors import Fault
+from twilio_realtime_core.machine.actions import Send
+from twilio_realtime_core.notifications import (
+    CallerAudioDropped,
+    Interrupted,
+    SessionLost,
+    SessionReady,
+    SessionRestored,
+)
+from twilio_realtime_core.protocols.realtime import ClearInputAudio, CreateItem
+
+from .received import (
+    ReceivedAudio,
+    ReceivedCommit,
+    ReceivedInputTranscript,
+    ReceivedItem,
+    ReceivedItemAdded,
+    ReceivedItemDeleted,
+    ReceivedItemDone,
+    ReceivedMedia,
+    ReceivedOutputItemAdded,
+    ReceivedOutputItemDone,
+    ReceivedResponseStart,
+    ReceivedSpeechStart,
+    ReceivedStart,
+    ReceivedTranscriptDelta,
+    ReceivedTranscriptEnd,
+)
+from .sent import SentAppend, SentDelete, SentItem
+from .step_record import StepRecord
+
+__all__ = ["SessionLog", "SessionRecord", "link_of"]
+
+_MAX_FRAMES: Final = 2000
+"""Frames of the caller that are remembered: no session takes longer to be had."""
+
+
+def link_of(action: object) -> Hashable:
+    """Return the key of the connection on which a message is sent; `None`: it is no message."""
+    return action.peer if isinstance(action, Send) else None
+
+
+@define(eq=False)
+class SessionRecord:
+    """What is known of one session: the items that it knows, and what was sent."""
+
+    items: set[str] = field(factory=set[str])
+    texts: set[str] = field(factory=set[str])
+    """Those of them that were created here, so that they have no audio."""
+    outputs: set[str] = field(factory=set[str])
+    appended: deque[str] = field(factory=lambda: deque[str](maxlen=_MAX_FRAMES))
+    turn: list[str] | None = None
+    """What was appended since the caller started to speak; `None`: the caller does not, or the turn
+    is committed or answered."""
+
+    def append(self, audio: str) -> None:
+        """Note audio that is sent."""
+        self.appended.append(audio)
+        if self.turn is not None:
+            self.turn.append(audio)
+
+
+@define(eq=False)
+class SessionLog:
+    """What a call has said and heard so far, by session, whether or not one is ever lost."""
+
+    sessions: dict[Hashable, SessionRecord] = field(factory=dict[Hashable, SessionRecord])
+    order: dict[str, None] = field(factory=dict[str, None])
+    """All items of the conversation, in the order in which they were added first."""
+    words: dict[str, list[str]] = field(factory=dict[str, list[str]])
+    """What was said in each item: the pieces so far, and each whole text that was received."""
+    heard: dict[str, str] = field(factory=dict[str, str])
+    """What was heard of the items that were interrupted."""
+    waiting: deque[str] = field(factory=lambda: deque[str](maxlen=_MAX_FRAMES))
+    """Frames of the caller that were received while no session took them."""
+    has_dropped: bool = False
+    """Whether audio was dropped since then."""
+    answers: dict[str, str] = field(factory=dict[str, str])
+    """By call id, the items that answer function calls, in whatever session."""
+    deleted: set[str] = field(factory=set[str])
+    """The items that were deleted."""
+    unclear_answers: set[str] = field(factory=set[str])
+    """Ids of function calls whose answers the server has given an id of another item."""
+    _types: dict[str, str] = field(factory=dict[str, str])
+    """The types of items."""
+    is_ready: bool = False
+    """Whether there is a session that takes the caller's audio."""
+    was_ready: bool = False
+    """Whether there ever was one."""
+    is_ordered: bool = True
+    """Whether no command has put items in an order of its own."""
+    _is_muted: bool = False
+    _stream_sid: str = ""
+
+    def session(self, link: Hashable) -> SessionRecord:
+        """Return what is known of the session on a connection."""
+        return self.sessions.setdefault(link, SessionRecord())
+
+    def add_frame(self, link: Hashable, payload: str) -> None:
+        """Add a frame that was only forwarded."""
+        self.session(link).append(payload)
+
+    def add_outputs(self, step: StepRecord) -> None:
+        """Add what a step did, once it is judged."""
+        match step.event:
+            case ReceivedStart(stream_sid=stream_sid):
+                self._stream_sid = stream_sid
+            case ReceivedMedia(payload=payload, is_outbound=False, stream_sid=sid):
+                is_taken = self._is_muted or step.has_output(SentAppend, Fault)
+                if not is_taken and sid == self._stream_sid:
+                    self.waiting.append(payload)
+            case ResetHistory() | CreateItem():
+                self.is_ordered = False
+            case ClearInputAudio():  # what was said of the turn is discarded
+                for session in self.sessions.values():
+                    session.turn = None
+            case Mute() | Unmute():
+                self._is_muted = isinstance(step.event, Mute)
+            case _:
+                pass
+        for action, value in zip(step.actions, step.values, strict=True):
+            match value:
+                case SentAppend(audio=audio):
+                    self.session(link_of(action)).append(audio)
+                    self.waiting.clear()
+                case SentItem(item=item):
+                    self.add_sent_item(self.session(link_of(action)), item)
+                case Interrupted(items=items):
+                    for each in items:
+                        self.heard[each.item_id] = each.heard or ""
+                case CallerAudioDropped():
+                    self.has_dropped = True
+                case SentDelete(item_id=item_id):
+                    self.deleted.add(item_id)
+                case SessionReady() | SessionRestored():
+                    self.is_ready = self.was_ready = True
+                case SessionLost():
+                    self.is_ready = False
+                case _:
+                    pass
+
+    def add_input(self, step: StepRecord) -> None:
+        """Add what a step received, before it is judged."""
+        match step.event:
+            case ReceivedItemAdded(item) | ReceivedOutputItemAdded(item=item):
+                self._add_item(self.session(step.arguments[0]), item)
+                self.order.setdefault(item.id)
+            case ReceivedOutputItemDone(item=item) | ReceivedItemDone(item=item):
+                self._add_item(self.session(step.arguments[0]), item)
+            case ReceivedAudio(item_id=item_id):
+                self.session(step.arguments[0]).items.add(item_id)
+            case ReceivedItemDeleted(item_id=item_id):
+                self.deleted.add(item_id)
+            case ReceivedSpeechStart():
+                self.session(step.arguments[0]).turn = []
+            case ReceivedCommit() | ReceivedResponseStart(is_out_of_band=False):
+                self.session(step.arguments[0]).turn = None
+            case ReceivedTranscriptDelta(item_id=item_id, text=text):
+                self.words.setdefault(item_id, [""])[0] += text
+            case ReceivedTranscriptEnd(item_id=item_id, text=text):
+                self.words.setdefault(item_id, [""]).append(text)
+            case ReceivedInputTranscript(item_id=item_id, text=text):
+                self.words.setdefault(item_id, [""]).append(text)
+            case _:
+                pass
+
+    def _add_item(self, session: SessionRecord, item: ReceivedItem) -> None:
+        session.items.add(item.id)
+        is_reused = self._types.setdefault(item.id, item.type) != item.type
+        if is_reused and item.call_id is not None:
+            self.unclear_answers.add(item.call_id)
+        if item.type == "function_call_output" and item.call_id is not None:
+            self.answers[item.call_id] = item.id
+        for part in item.parts:
+            text = part.get("transcript", part.get("text"))
+            if isinstance(text, str):
+                self.words.setdefault(item.id, [""]).append(text)
+
+    def add_sent_item(self, session: SessionRecord, item: Mapping[str, Any]) -> None:
+        """Add an item that was sent on a session."""
+        item_id = str(item.get("id"))
+        if item.get("type") == "function_call_output":
+            session.outputs.add(str(item.get("call_id")))
+        session.items.add(item_id)
+        session.texts.add(item_id)
