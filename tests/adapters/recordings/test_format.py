@@ -8,13 +8,18 @@ from typing import Any
 
 import pytest
 
+from calling import SESSION, Call, connected, start
 from twilio_realtime.errors import UsageError
-from twilio_realtime.recordings.format import check_reasons
+from twilio_realtime.recordings.format import check_reasons, decode_line
 from twilio_realtime.recordings.recorder import RecordedStep, Recorder
 from twilio_realtime.recordings.redactor import Redactor
 from twilio_realtime.recordings.replay import ReplayResult, replay
+from twilio_realtime.sim.reference import CallMachine
 from twilio_realtime_core import Bridge, CallConfig, LocalProtocolError, Peer
 from twilio_realtime_core.commands import HangUp
+from twilio_realtime_core.machine.actions import Open
+from twilio_realtime_core.machine.reasons import Reason
+from twilio_realtime_core.machine.units import SECOND
 
 REASON = {"decision": "interrupt", "reason": "too_short"}
 
@@ -31,6 +36,13 @@ def record(recorded_at: datetime | None = None) -> list[dict[str, Any]]:
 
 def replay_lines(lines: list[dict[str, Any]]) -> ReplayResult:
     return replay(f"{json.dumps(line)}\n" for line in lines)
+
+
+def test_a_step_has_the_reasons_of_the_bridge() -> None:
+    _, start, _, send = record()
+    assert send["why"] == [{"decision": "hang_up_made", "reason": "at_once"}]
+    check_reasons(send)
+    assert "why" not in start
 
 
 def test_the_header_names_format_versions_audio_and_configuration() -> None:
@@ -51,7 +63,7 @@ def test_a_step_has_its_time_method_arguments_and_actions() -> None:
     assert opened["deadline_ns"] > opened["at_ns"]
     assert send["arguments"] == [{"@": "HangUp", "after_playback": False}]
     assert send["actions"][-1]["@"] in ("Close", "Notify")
-    assert not {"why", "misuse", "raised"} & send.keys()
+    assert not {"misuse", "raised"} & send.keys()
 
 
 @pytest.mark.parametrize(
@@ -159,6 +171,34 @@ def test_steps_are_passed_on_as_they_happened() -> None:
     assert recorder.started_ns == 5
     assert steps == [
         RecordedStep(0, "start", (), ()),
-        RecordedStep(4, "send", (HangUp(),), tuple(actions)),
+        RecordedStep(4, "send", (HangUp(),), tuple(actions), (Reason.HANG_UP_AT_ONCE,)),
     ]
     assert len(lines) == 4
+
+
+def test_the_wall_clock_is_recorded_and_replayed() -> None:
+    """A session that expires by the wall clock is replaced at the same time in the replay."""
+    recorded_at = datetime(2026, 12, 1, 9, 30, tzinfo=UTC)
+    lines = list[str]()
+
+    class RecordedCall(Call):
+        def build(self) -> CallMachine:
+            return Recorder(Bridge(), CallConfig(), lines.append, recorded_at=recorded_at)
+
+    call = RecordedCall()
+    call.opened(Peer.TWILIO)
+    call.phone(connected())
+    call.phone(start())
+    call.opened(Peer.REALTIME)
+    expires_at = int(recorded_at.timestamp()) + 125  # two minutes before, another one is opened
+    call.model(type="session.created", session={**SESSION, "expires_at": expires_at})
+    call.model(type="session.updated", session={**SESSION, "expires_at": expires_at})
+    opened = [each for each in call.wait(6000).actions if isinstance(each, Open)]
+    assert len(opened) == 1
+    assert json.loads(lines[1])["arguments"] == [int(recorded_at.timestamp()) * SECOND]
+    assert replay(lines).difference is None
+
+
+def test_more_silence_than_a_call_can_have_is_refused() -> None:
+    with pytest.raises(ValueError, match="more silence"):
+        decode_line('{"a": "' + "µ99999999µ" * 9 + '"}')

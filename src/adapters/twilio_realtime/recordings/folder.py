@@ -3,20 +3,26 @@
 import os
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import IO
 
 from attrs import define, field
 
 from twilio_realtime_core.config.call import CallConfig
 
+from .line_writer import LineFile, LineWriter, RawFile
 from .recorder import BridgeLike, Recorder
 from .redactor import Redactor
 
 __all__ = ["RecordingFolder"]
+
+
+def _create_file(path: Path) -> RawFile:
+    """Create a file that only the owner of the process can read."""
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    return os.fdopen(descriptor, "wb", buffering=0)
 
 
 @define(eq=False)
@@ -24,61 +30,45 @@ class RecordingFolder:
     """Records calls into files of `folder`, which is created if it does not exist (`OSError` if it
     cannot be).
 
-    Only the owner of the process can read the files. Each line is written immediately, so the
-    recording of a call that is torn down is readable up to there. If a file cannot be written,
-    `on_error` is called once, and the call continues without recording. `keep_audio`: keep the
-    audio of calls; otherwise it is replaced by silence.
+    Only the owner of the process can read the files. A thread writes each line as soon as it can,
+    so no call waits for the disk, and the recording of a call that is torn down is readable up to
+    there. If a file cannot be created or written, or the disk is far behind, `on_error` is called
+    once, in any thread, and the call continues without recording. `keep_audio`: keep the audio of
+    calls; otherwise it is replaced by silence. `create_file` returns a new file for writing.
     """
 
     folder: Path
     on_error: Callable[[OSError], object]
     keep_audio: bool = False
+    _create_file: Callable[[Path], RawFile] = field(
+        default=_create_file, kw_only=True, alias="create_file"
+    )
     _numbers: "count[int]" = field(init=False, factory=lambda: count(1))
+    _writer: LineWriter = field(init=False, factory=LineWriter)
 
     def __attrs_post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def record(self, bridge: BridgeLike, config: CallConfig) -> BridgeLike:
-        """Return a recorder that takes the place of `bridge`; the bridge itself if no file can be
-        created."""
+    def record(
+        self, bridge: BridgeLike, config: CallConfig, *, name: str | None = None
+    ) -> BridgeLike:
+        """Return a recorder that takes the place of `bridge`. `name` is that of the new file."""
         recorded_at = datetime.now(UTC)
-        name = f"{recorded_at:%Y%m%dT%H%M%SZ}-{os.getpid()}-{next(self._numbers)}.jsonl"
-        try:
-            descriptor = os.open(self.folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        except OSError as error:
-            self.on_error(error)
-            return bridge
-        file = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)
-        writer = _FileWriter(file, self.on_error)
+        if name is None:
+            name = f"{recorded_at:%Y%m%dT%H%M%SZ}-{os.getpid()}-{next(self._numbers)}.jsonl"
+        create = partial(self._create_file, self.folder / name)
+        file = LineFile(self._writer, create, self.on_error)
         recorder = Recorder(
             bridge,
             config,
-            writer.write,
+            file.write,
             Redactor(self.keep_audio),
             recorded_at=recorded_at,
-            on_close=writer.close,
+            on_close=file.close,
         )
-        weakref.finalize(recorder, writer.close)  # a call that is torn down has no last line
+        weakref.finalize(recorder, file.close)  # a call that is torn down has no last line
         return recorder
 
-
-@define(eq=False)
-class _FileWriter:
-    """Writes lines to a file until that fails."""
-
-    _file: IO[str]
-    _on_error: Callable[[OSError], object]
-    _has_failed: bool = field(init=False, default=False)
-
-    def write(self, line: str) -> None:
-        if self._has_failed:
-            return
-        try:
-            self._file.write(line)
-        except OSError as error:
-            self._has_failed = True
-            self._on_error(error)
-
     def close(self) -> None:
-        with suppress(OSError):  # a failed write has been reported
-            self._file.close()
+        """Wait until all that was recorded is written, for three seconds at the most."""
+        self._writer.close()

@@ -2,8 +2,8 @@
 
 A recording is a text file. Its first line, the header, names the format, its version and the call's
 configuration. Each other line is a step: one method call of the bridge, with its time, its
-arguments and the actions that it returned. `docs/recorded-calls.md` holds the schema; the values in
-it are encoded by `redactor`.
+arguments and the actions that it returned. `docs/how-to/recorded-calls.md` holds the schema; the
+values in it are encoded by `redactor`.
 
 Later versions of the package only add optional fields, so fields that are not known are ignored.
 """
@@ -17,6 +17,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, cast
 
+from twilio_realtime_core.machine.reasons import Reason
+
 from ..errors import UsageError
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "check_reasons",
     "decode_line",
     "encode_line",
+    "encode_reason",
     "make_header",
 ]
 
@@ -41,6 +44,9 @@ _PACKED_SILENCE: Final = re.compile(r"µ(\d{1,8})µ")
 """Replaces so many `/` in a line: silence in base64, which is most of a recording. All else in a
 line is ASCII, so it cannot be confused with text."""
 
+_MAX_SILENCE: Final = 64 * 2**20
+"""Characters of silence in a line: an hour and a half of audio, more than any message has."""
+
 
 def encode_line(line: Mapping[str, Any]) -> str:
     """Encode a line of the file, with its end."""
@@ -49,7 +55,9 @@ def encode_line(line: Mapping[str, Any]) -> str:
 
 
 def decode_line(line: str) -> Any:
-    """Decode a line of the file. Raises `ValueError` if it is not JSON."""
+    """Decode a line of the file. Raises `ValueError` if it is not JSON, or is far too long."""
+    if sum(int(each) for each in _PACKED_SILENCE.findall(line)) > _MAX_SILENCE:
+        raise ValueError("more silence than a call can have")
     return json.loads(_PACKED_SILENCE.sub(lambda run: "/" * int(run[1]), line))
 
 
@@ -76,6 +84,11 @@ def check_header(header: Mapping[str, Any]) -> None:
             f"the recording has version {shown} of the format, and this program reads version "
             f"{VERSION}: use the release of {_PACKAGE} that recorded it"
         )
+
+
+def encode_reason(reason: Reason) -> dict[str, str]:
+    """Encode a reason as a member of the field `why` of a step."""
+    return {"decision": reason.decision.value, "reason": reason.label}
 
 
 def check_reasons(step: Mapping[str, Any]) -> None:

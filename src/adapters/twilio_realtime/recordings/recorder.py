@@ -17,13 +17,15 @@ from attrs import Attribute, define, field, frozen
 from twilio_realtime_core.commands import Command
 from twilio_realtime_core.config.call import CallConfig
 from twilio_realtime_core.errors import LocalProtocolError
-from twilio_realtime_core.machine.actions import Action, Notify
+from twilio_realtime_core.machine.actions import Action, Notify, Refusal
 from twilio_realtime_core.machine.contract import MessageMachine
+from twilio_realtime_core.machine.reasons import Reason
+from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.notifications import CallEnded
 from twilio_realtime_core.values.items import ConversationItem
 from twilio_realtime_core.values.playback_position import PlaybackPosition
 
-from .format import encode_line, make_header
+from .format import encode_line, encode_reason, make_header
 from .redactor import Redactor
 
 __all__ = ["BridgeLike", "RecordedStep", "Recorder"]
@@ -31,6 +33,10 @@ __all__ = ["BridgeLike", "RecordedStep", "Recorder"]
 
 class BridgeLike(MessageMachine, Protocol):
     """A `Bridge`, or an object that takes its place."""
+
+    def start(self, now: int, unix_ns: int | None = None) -> list[Action]:
+        """See `Bridge.start`."""
+        ...
 
     def send(self, command: Command, now: int) -> list[Action]:
         """Carry out a command of the application."""
@@ -50,16 +56,22 @@ class BridgeLike(MessageMachine, Protocol):
         """How far each content part has been heard."""
         ...
 
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Why the last step did what it did where there was a choice."""
+        ...
+
 
 @frozen
 class RecordedStep:
     """One method call of a bridge as it happened, not redacted: its time in ns since `start`, the
-    method, its arguments without `now`, and the actions that it returned."""
+    method, its arguments without `now`, the actions that it returned, and the reasons for them."""
 
     at_ns: int
     method: str
     arguments: tuple[object, ...]
     actions: tuple[Action, ...]
+    reasons: tuple[Reason, ...] = ()
 
 
 def _do_nothing(*_: object) -> None:
@@ -127,12 +139,25 @@ class Recorder:
         """See `Bridge.playback_positions`."""
         return self._bridge.playback_positions(now)
 
-    def start(self, now: int) -> list[Action]:
-        """See `Bridge.start`."""
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """See `Bridge.reasons`."""
+        return self._bridge.reasons
+
+    def start(self, now: int, unix_ns: int | None = None) -> list[Action]:
+        """See `Bridge.start`. The wall clock is that of `recorded_at`, unless it is stated."""
         if self._started_ns is None:
             self._started_ns = now
             self._write_line(self._header)
-        return self._record(list, self._bridge.start, now)
+        if unix_ns is None and self._recorded_at is not None:
+            unix_ns = int(self._recorded_at.timestamp() * 1000) * MS
+        clock = () if unix_ns is None else (unix_ns,)
+
+        def start(*arguments: int) -> list[Action]:
+            *given, instant = arguments
+            return self._bridge.start(instant, *given)
+
+        return self._record(lambda: [*clock], start, now, *clock)
 
     def opened(self, peer: Hashable, now: int) -> list[Action]:
         """See `Bridge.opened`."""
@@ -149,6 +174,13 @@ class Recorder:
         """See `Bridge.pong`."""
         method = self._bridge.pong
         return self._record(lambda: [_peer_name(peer), payload.hex()], method, now, peer, payload)
+
+    def refused(self, peer: Hashable, refusal: Refusal, now: int) -> list[Action]:
+        """See `Bridge.refused`."""
+        return self._record(
+            lambda: [_peer_name(peer), self._redactor.encode_refusal(refusal)],
+            *(self._bridge.refused, now, peer, refusal),
+        )
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         """See `Bridge.closed`."""
@@ -191,7 +223,8 @@ class Recorder:
             raise
         is_last = any(map(_is_end, actions))
         self._write_line(lambda: {**step(), **self._outcome(actions)}, is_last=is_last)
-        self._on_step(RecordedStep(at_ns, method.__name__, arguments, tuple(actions)))
+        reasons = self._bridge.reasons
+        self._on_step(RecordedStep(at_ns, method.__name__, arguments, tuple(actions), reasons))
         return actions
 
     def _header(self) -> dict[str, Any]:
@@ -208,10 +241,13 @@ class Recorder:
 
     def _outcome(self, actions: Iterable[Action]) -> dict[str, Any]:
         deadline = self._bridge.deadline
-        return {
+        outcome: dict[str, Any] = {
             "actions": [self._redactor.encode(action) for action in actions],
             "deadline_ns": None if deadline is None else deadline - (self._started_ns or 0),
         }
+        if reasons := self._bridge.reasons:
+            outcome["why"] = [encode_reason(each) for each in reasons]
+        return outcome
 
     def _write_line(
         self, make_line: Callable[[], Mapping[str, Any]], *, is_last: bool = False

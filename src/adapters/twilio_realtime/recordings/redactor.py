@@ -1,7 +1,7 @@
 """Values of the core as JSON without private content, and back.
 
 `Redactor` encodes a value and removes what is private in one pass; `decode_value` is its inverse.
-`docs/recorded-calls.md` lists what is removed.
+`docs/how-to/recorded-calls.md` lists what is removed.
 
 A redacted call takes the same course as the original. Text keeps its length and loses its digits,
 one for one; audio becomes silence of the same length. So a bridge that is given the redacted inputs
@@ -28,8 +28,13 @@ from twilio_realtime_core.audio.pcmu import count_samples
 from twilio_realtime_core.config import call as configuration
 from twilio_realtime_core.errors import Fault, FaultKind, redact
 from twilio_realtime_core.machine import actions
-from twilio_realtime_core.machine.actions import Send
-from twilio_realtime_core.notifications import RealtimeEvent, TwilioMessage
+from twilio_realtime_core.machine.actions import Refusal, Send
+from twilio_realtime_core.notifications import (
+    CallerTranscript,
+    RealtimeEvent,
+    TwilioMessage,
+    TypedRealtimeEvent,
+)
 from twilio_realtime_core.values import items
 
 __all__ = ["NOT_JSON", "Redactor", "decode_value"]
@@ -134,6 +139,10 @@ class Redactor:
                     "peer": _peer_name(peer),
                     "message": self._encode_message(message),
                 }
+            case CallerTranscript() if value.logprobs:  # they hold the words
+                return self.encode(attrs.evolve(value, logprobs=()))
+            case TypedRealtimeEvent(event):  # its text is in the input of the same step
+                return {"@": "TypedRealtimeEvent", "event": type(event).__name__}
             case TwilioMessage(text) | RealtimeEvent(text):
                 return {_CLASS_KEY: type(value).__name__, "text": self.redact_message(text)}
             case Enum() if _is_core_class(type(value)):
@@ -167,6 +176,10 @@ class Redactor:
     def redact_reason(self, text: str) -> str:
         """Redact text written by a peer's program."""
         return _zero_digits(redact(text))
+
+    def encode_refusal(self, refusal: Refusal) -> dict[str, object]:
+        """Encode the refusal of a handshake, without what a program has written for people."""
+        return {**attrs.asdict(refusal), "message": self.redact_reason(refusal.message)}
 
     def encode_data(self, value: object) -> Any:
         """Encode plain data, as protocols have it."""
@@ -213,7 +226,7 @@ class Redactor:
 
     def _encode_field(self, name: str, value: object) -> Any:
         match name, value:
-            case "peer", Enum():
+            case "peer", Enum() | str():
                 return _peer_name(value)
             case "url", str():
                 return _strip_url(value)
@@ -326,7 +339,7 @@ def _defaults_of(kind: type[Any]) -> dict[str, object]:
 
 
 def _peer_name(peer: object) -> object:
-    return peer.value if isinstance(peer, Enum) else peer
+    return peer.value if isinstance(peer, Enum) else str(peer)
 
 
 def _silence(samples: int) -> bytes:

@@ -7,37 +7,29 @@ assert result.difference is None
 
 import json
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from attrs import define, evolve, field, frozen
+from attrs import frozen
 
 from twilio_realtime_core import Bridge
 from twilio_realtime_core.config.call import CallConfig
-from twilio_realtime_core.config.interruption_policy import InterruptionAttempt
 from twilio_realtime_core.errors import LocalProtocolError
-from twilio_realtime_core.machine.actions import Notify, Peer
-from twilio_realtime_core.notifications import InterruptionBlocked
-from twilio_realtime_core.values.block_cause import BlockCause
 
 from ..errors import UsageError
 from .format import check_header, check_reasons, decode_line
+from .inputs import RecordedAnswers, decode_config, decode_object, prepare_step
 from .recorder import BridgeLike, Recorder
-from .redactor import Redactor, decode_value
+from .redactor import Redactor
 
-__all__ = ["Difference", "ReplayResult", "replay"]
+__all__ = ["Difference", "ReplayResult", "compare_steps", "replay"]
 
 _STEP_FIELDS: Final = (
     *("at_ns", "method", "arguments"),
     *("actions", "deadline_ns", "misuse", "raised", "unrecordable"),
 )
 """The fields of a step that are compared."""
-
-_BLOCKED_BY_APPLICATION: Final = Redactor().encode(
-    Notify(InterruptionBlocked(BlockCause.APPLICATION))
-)
 
 
 @frozen
@@ -87,16 +79,16 @@ def replay(
     """
     numbered = ((number, line) for number, line in enumerate(lines, 1) if line.endswith("\n"))
     replayed = deque[str](maxlen=1)
-    answers = _RecordedAnswers()
+    answers = RecordedAnswers()
     recorder = _open_recording(next(numbered, (1, "")), make_bridge, replayed.append, answers)
     steps = 0
     for number, line in numbered:
-        recorded = _decode_object(number, line)
+        recorded = decode_object(number, line)
         if "unrecordable" in recorded:
             break
         try:
             check_reasons(recorded)
-            repeat = _prepare_step(recorder, recorded)
+            repeat = prepare_step(recorder, recorded)
         except (AttributeError, KeyError, TypeError, ValueError, LocalProtocolError) as error:
             raise UsageError(f"line {number} is not a step of a recording: {error!r}") from None
         answers.step = recorded
@@ -106,88 +98,35 @@ def replay(
         if not replayed:
             what = "follows the end of a call" if steps else "is not the start of a call"
             raise UsageError(f"line {number} {what}: a recording has one call, from start to end")
-        difference = _compare(number, recorded, decode_line(replayed[0]))
+        difference = compare_steps(number, recorded, decode_line(replayed[0]))
         if difference is not None:
             return ReplayResult(steps, difference)
         steps += 1
     return ReplayResult(steps, is_cut_off=not recorder.has_ended)
 
 
-@define(eq=False)
-class _RecordedAnswers:
-    """The answers of the application's predicate, derived from the recorded steps: it refused an
-    interruption if the step notified that, and raised if the step did."""
-
-    step: Mapping[str, Any] = field(init=False, factory=dict[str, Any])
-    """The step that is being replayed, as recorded."""
-
-    def predicate(self, attempt: InterruptionAttempt) -> bool:
-        """Answer as the recorded predicate did."""
-        del attempt
-        if "raised" in self.step:
-            raise type(self.step["raised"], (Exception,), {})
-        return _BLOCKED_BY_APPLICATION not in self.step.get("actions", ())
-
-
 def _open_recording(
     first: tuple[int, str],
     make_bridge: Callable[[CallConfig], BridgeLike],
     write: Callable[[str], object],
-    answers: _RecordedAnswers,
+    answers: RecordedAnswers,
 ) -> Recorder:
     """Make the bridge of a recording from its header, with a recorder that writes its steps."""
-    header = _decode_object(*first)
+    header = decode_object(*first)
     check_header(header)
     try:
-        config: CallConfig = decode_value(header["config"])
-        if config.interruption.predicate is not None:
-            policy = evolve(config.interruption, predicate=answers.predicate)
-            config = evolve(config, interruption=policy)
+        config = decode_config(header, answers)
         redactor = Redactor(keep_audio=bool(header["has_audio"]))
         return Recorder(make_bridge(config), config, write, redactor)
     except (AttributeError, KeyError, TypeError, ValueError, LocalProtocolError) as error:
         raise UsageError(f"line 1 has no configuration of a call: {error!r}") from None
 
 
-def _decode_object(number: int, line: str) -> dict[str, Any]:
-    try:
-        data = decode_line(line)
-    except ValueError:
-        data = None
-    if not isinstance(data, dict):
-        raise UsageError(f"line {number} is not a JSON object: this is not a recording")
-    return cast("dict[str, Any]", data)
-
-
-def _prepare_step(recorder: Recorder, step: Mapping[str, Any]) -> Callable[[], object]:
-    """Return a function that repeats a recorded step."""
-    now = step["at_ns"]
-    if not isinstance(now, int):
-        raise TypeError("`at_ns` is not a whole number")
-    match step["method"], step["arguments"]:
-        case "start" | "handle_timeout" as method, []:
-            return partial(getattr(recorder, method), now)
-        case "opened", [peer]:
-            return partial(recorder.opened, _peer_named(peer), now)
-        case "receive_text", [peer, str(text)]:
-            return partial(recorder.receive_text, _peer_named(peer), text, now)
-        case "pong", [peer, str(payload)]:
-            return partial(recorder.pong, _peer_named(peer), bytes.fromhex(payload), now)
-        case "closed", [peer, int(code), str(reason)]:
-            return partial(recorder.closed, _peer_named(peer), code, reason, now)
-        case "send", [command]:
-            return partial(recorder.send, decode_value(command), now)
-        case method, _:
-            raise ValueError(f"no method {method!r} with these arguments")
-
-
-def _peer_named(name: str) -> Hashable:
-    return Peer(name) if name in [each.value for each in Peer] else name
-
-
-def _compare(
+def compare_steps(
     number: int, recorded: Mapping[str, Any], replayed: Mapping[str, Any]
 ) -> Difference | None:
+    """Return the difference between a step as it was recorded, on the line of this number, and as
+    a bridge repeats it; `None`: there is none."""
     if _compared(recorded) == _compared(replayed):
         return None
     # Values may have got fields since the call was recorded.

@@ -24,7 +24,9 @@ from twilio_realtime_core.notifications import (
     PlaybackFinished,
     PlaybackStarted,
     ResponseStarted,
+    SessionLost,
     SessionReady,
+    SessionRestored,
 )
 from twilio_realtime_core.protocols import realtime, twilio
 
@@ -138,6 +140,10 @@ class Timeline:
                 return [TimelineEntry(at_ns, "call", "started")]
             case SessionReady():
                 return [TimelineEntry(at_ns, "session", "ready")]
+            case SessionLost(cause):
+                return [TimelineEntry(at_ns, "session", "lost", {"cause": cause.value})]
+            case SessionRestored(items):
+                return [TimelineEntry(at_ns, "session", "restored", {"items": len(items)})]
             case ResponseStarted(response_id):
                 self._words_of_response[response_id] = self._agent_words[
                     min(len(self._words_of_response), len(self._agent_words) - 1)

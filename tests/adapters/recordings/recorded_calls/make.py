@@ -11,9 +11,9 @@ from twilio_realtime.cli.simulate import record_simulated_call
 
 FOLDER = Path(__file__).parent
 CALLS = {
-    "agent_hangs_up": (5, "agent-hangs-up", ('"after_playback":true', '"value":"hung up"')),
+    "agent_hangs_up": (64, "agent-hangs-up", ('"after_playback":true', '"value":"hung up"')),
     "barge_in_and_failed_response": (
-        65,
+        152,
         "interruption-of-goodbye",
         ('"@":"Interrupted"', '"conversation.item.truncate"', '"status":"failed"'),
     ),
