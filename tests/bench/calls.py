@@ -78,6 +78,12 @@ def audio_done(reply: int) -> str:
     return json.dumps(body, separators=(",", ":"))
 
 
+def response_done(reply: int) -> str:
+    """Return the last event of a reply."""
+    response = {"id": f"resp_{reply:021}", "status": "completed"}
+    return json.dumps({"type": "response.done", "response": response}, separators=(",", ":"))
+
+
 def ready_bridge() -> Bridge:
     """Return a bridge in the middle of a call."""
     bridge = Bridge()

@@ -29,6 +29,7 @@ from calls import (
     mark_echo,
     ready_bridge,
     ready_stack,
+    response_done,
 )
 from wsproto import ConnectionType
 from wsproto.connection import Connection
@@ -75,12 +76,16 @@ def bridge_frame() -> Operation:
 
 
 def bridge_delta() -> Operation:
-    """An audio delta through `Bridge`, every half second, with its marks."""
-    bridge, times = ready_bridge(), count(DELTA_NS, DELTA_NS)
-    deltas = iter(audio_deltas())
+    """An audio delta through `Bridge`, every half second, with its marks; and every ten seconds the
+    end of a reply."""
+    bridge, numbers, deltas = ready_bridge(), count(), audio_deltas()
 
     def operation() -> None:
-        encode_all(bridge.receive_text(Peer.REALTIME, next(deltas), next(times)))
+        number = next(numbers)
+        now = (number + 1) * DELTA_NS
+        if number and not number % REPLY_DELTAS:
+            bridge.receive_text(Peer.REALTIME, response_done(number // REPLY_DELTAS - 1), now)
+        encode_all(bridge.receive_text(Peer.REALTIME, deltas[number], now))
 
     return operation
 
@@ -88,7 +93,7 @@ def bridge_delta() -> Operation:
 def bridge_playback() -> Operation:
     """A delta through `Bridge`, the echo of the mark before it, and the end of its part: the whole
     cost of audio until it is heard."""
-    bridge, numbers, sent = ready_bridge(), count(), ["0"]
+    bridge, numbers, sent = ready_bridge(), count(), list[str]()
 
     def operation() -> None:
         number = next(numbers)
@@ -97,8 +102,10 @@ def bridge_playback() -> Operation:
         actions = bridge.receive_text(Peer.REALTIME, deltas[number], now)
         if place == REPLY_DELTAS - 1:
             actions += bridge.receive_text(Peer.REALTIME, audio_done(reply), now)
+            actions += bridge.receive_text(Peer.REALTIME, response_done(reply), now)
         encode_all(actions)
-        encode_all(bridge.receive_text(Peer.TWILIO, mark_echo(sent.pop()), now + ECHO_NS))
+        while sent:
+            encode_all(bridge.receive_text(Peer.TWILIO, mark_echo(sent.pop(0)), now + ECHO_NS))
         sent.extend(mark_names(actions))
 
     deltas = audio_deltas()
@@ -129,9 +136,18 @@ def stack_frame() -> Operation:
 
 def stack_delta() -> Operation:
     """An audio delta through the stack: a frame in, frames out."""
-    stack, times = ready_stack(), count(DELTA_NS, DELTA_NS)
-    frames = iter([encode_frame(TEXT, text.encode(), None) for text in audio_deltas()])
-    return lambda: stack.receive_bytes(Peer.REALTIME, next(frames), next(times))
+    stack, numbers = ready_stack(), count()
+    frames = [encode_frame(TEXT, text.encode(), None) for text in audio_deltas()]
+
+    def operation() -> None:
+        number = next(numbers)
+        now = (number + 1) * DELTA_NS
+        if number and not number % REPLY_DELTAS:
+            done = response_done(number // REPLY_DELTAS - 1).encode()
+            stack.receive_bytes(Peer.REALTIME, encode_frame(TEXT, done, None), now)
+        stack.receive_bytes(Peer.REALTIME, frames[number], now)
+
+    return operation
 
 
 def baseline_frame() -> Operation:
@@ -197,6 +213,20 @@ def measure(rounds: int, report: Callable[[int], None]) -> dict[str, list[float]
     return figures
 
 
+def summary(figures: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Return the median of each case, in µs, and its ratio to its baseline, of the medians of
+    ratios within a round."""
+    results: dict[str, dict[str, float]] = {}
+    for case in CASES:
+        values = figures[case.name]
+        results[case.name] = {"median": round(statistics.median(values), 1)}
+        if case.baseline is not None:
+            pairs = zip(values, figures[case.baseline], strict=True)
+            ratio = statistics.median(value / base for value, base in pairs)
+            results[case.name]["ratio"] = round(ratio, 3)
+    return results
+
+
 def table(figures: dict[str, list[float]]) -> str:
     """Return the figures as a table."""
     medians = {name: statistics.median(values) for name, values in figures.items()}
@@ -214,7 +244,7 @@ def main() -> None:
     """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=7, help="rounds to take medians of (7)")
-    parser.add_argument("--json", action="store_true", help="print the figures of all rounds")
+    parser.add_argument("--json", action="store_true", help="print medians and ratios")
     options = parser.parse_args()
 
     def report(done: int) -> None:
@@ -223,7 +253,7 @@ def main() -> None:
             print(f"\rround {done} of {options.rounds}", end=end, file=sys.stderr, flush=True)
 
     figures = measure(options.rounds, report)
-    print(json.dumps(figures, indent=2) if options.json else table(figures))
+    print(json.dumps(summary(figures), indent=2) if options.json else table(figures))
 
 
 if __name__ == "__main__":

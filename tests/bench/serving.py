@@ -1,227 +1,263 @@
-"""The cost of serving a call: CPU of the serving process per call and second.
+"""The cost of serving a call: CPU of the serving process for each call and second, and the delays
+that it adds, beside those of a bare bridge.
 
-    python tests/bench/serving.py [--calls N] [--seconds S] [--json]
+    python tests/bench/serving.py [--calls N,N] [--rounds N] [--seconds S] [--first] [--json]
 
-Four processes on loopback: phones, a bare relay, the service, a model. Calls run in real time:
-fifty caller frames a second each, the model speaking about half of the time, marks, interruptions.
-The relay passes the phones' bytes through the same driver unchanged, and so shows the cost of
-sockets and loop without the logic of a call.
+Bridges take turns, so that changes of the machine's speed affect all alike, and ratios are taken
+within a round. Bridge and load (`load.py`) share one processor, where the system lets them be bound
+to one: so none waits for another processor to wake up. On a machine that does other work, say
+--first. The service is the command line with all that is on by default.
 """
 
 import argparse
 import asyncio
 import json
 import os
+import random
+import socket
+import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Hashable
-from importlib import import_module
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import anyio
+import attrs
 from attrs import define
+from load import Load
 
-from twilio_realtime.asyncio import Driver
-from twilio_realtime.server.service import Service, ServiceConfig
-from twilio_realtime.sim import sample_speech
-from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
-from twilio_realtime.sim.model.replies import Reply, SpokenReply
-from twilio_realtime.sim.phone.caller import AfterDelay, CallerSays, Cue, WhenAgentHeard
-from twilio_realtime.sim.phone.twilio_peer import SERVER, TwilioPeer
-from twilio_realtime_core import (
-    ByteAction,
-    CallConfig,
-    Connect,
-    Peer,
-    SendBytes,
-    SessionConfig,
-    Shutdown,
+WARM_UP_S: Final = 3.0
+PROCESSOR: Final = (os.cpu_count() or 1) - 1
+"""The processor of the bridge: the last one, since systems use the first one most."""
+START_S: Final = 60.0
+"""How long a bridge may take to start: a busy machine needs seconds."""
+
+_SERVE: Final = (
+    "from twilio_realtime.cli.main import main; main()",
+    "serve",
+    "--static-twiml",
+    *("--max-calls", "390", "--max-calls-per-minute", "100000", "--max-loop-lag", "60s"),
 )
-from twilio_realtime_core.machine.units import MS, SECOND
-from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, Upgrade
-from twilio_realtime_core.transport.stack import Stack
-from twilio_realtime_core.transport.websocket import LinkConfig
+_WITHOUT_UVLOOP: Final = "import sys; sys.modules['uvloop'] = None; "
 
-RUNTIMES = ("trio", "asyncio")
-WARM_UP_SECONDS = 4
-LINK = LinkConfig(max_message_bytes=1 << 24)
-TICKS = os.sysconf("SC_CLK_TCK")
+BRIDGES: Final = {
+    "bare, asyncio": ("floor", ""),
+    "bare, uvloop": ("floor", "--uvloop"),
+    "service, asyncio": ("serve", "asyncio"),
+    "service, uvloop": ("serve", "uvloop"),
+    "service, trio": ("serve", "trio"),
+}
+"""The bridges, by name: what runs, and on which loop."""
 
-
-@define(eq=False)
-class Relay:
-    """A `ByteMachine` that passes bytes between an accepted stream and one that it dials."""
-
-    port: int
-    deadline: None = None
-    pending_bytes: bytes = b""
-    """The bytes received before the far stream was open."""
-    is_open: bool = False
-
-    def start(self, now: int) -> list[ByteAction]:
-        return []
-
-    def connected(self, peer: Hashable, now: int) -> list[ByteAction]:
-        if peer == "near":
-            return [Connect("far", "127.0.0.1", self.port, tls=False)]
-        self.is_open = True
-        return [SendBytes("far", self.pending_bytes)]
-
-    def connect_failed(self, peer: Hashable, reason: str, now: int) -> list[ByteAction]:
-        return [Shutdown("near")]
-
-    def receive_bytes(self, peer: Hashable, data: bytes, now: int) -> list[ByteAction]:
-        if not self.is_open:
-            self.pending_bytes += data
-            return []
-        return [SendBytes("far" if peer == "near" else "near", data)]
-
-    def receive_eof(self, peer: Hashable, now: int) -> list[ByteAction]:
-        return [Shutdown("near"), Shutdown("far")]
-
-    def handle_timeout(self, now: int) -> list[ByteAction]:
-        return []
+BASES: Final = {
+    "bare, asyncio": "bare, asyncio",
+    "bare, uvloop": "bare, uvloop",
+    "service, asyncio": "bare, asyncio",
+    "service, uvloop": "bare, uvloop",
+    "service, trio": "bare, asyncio",
+}
+"""What each is compared with."""
 
 
-# The roles of the processes.
+def command(bridge: str, port: int, model_port: int) -> list[str]:
+    """Return the command that starts a bridge."""
+    kind, loop = BRIDGES[bridge]
+    if kind == "floor":
+        script = str(Path(__file__).with_name("floor.py"))
+        return [sys.executable, script, str(port), str(model_port), *([loop] if loop else [])]
+    code, *arguments = _SERVE
+    runtime = "trio" if loop == "trio" else "asyncio"
+    url = f"ws://127.0.0.1:{model_port}/v1/realtime"
+    return [
+        sys.executable,
+        "-c",
+        code if loop == "uvloop" else _WITHOUT_UVLOOP + code,
+        *arguments,
+        *("--runtime", runtime, "--port", str(port), "--realtime-url", url),
+    ]
 
 
-def print_port(addresses: list[tuple[str, int]]) -> None:
-    print(addresses[0][1], flush=True)
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
-def print_error(error: Exception) -> None:
-    print(repr(error), file=sys.stderr)
+def bind(pid: int, processor: int, *, is_first: bool = False) -> None:
+    """Bind a process to a processor, where the system has that. `is_first`: let it go before all
+    other work of the machine, where the system allows that."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(pid, [processor])
+        with suppress(PermissionError):
+            if is_first:
+                os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(1))
 
 
-def serve(runtime: str, accept: Callable[[Any], tuple[Any, Hashable]]) -> None:
-    drivers = import_module(f"twilio_realtime.{runtime}")
+@asynccontextmanager
+async def running(
+    bridge: str, model_port: int, *, is_first: bool = False
+) -> AsyncGenerator[tuple[int, int]]:
+    """Run a bridge while in the context; yields its process id and its port."""
+    port = free_port()
+    environment = {**os.environ, "OPENAI_API_KEY": "sk-benchmark"}
+    process = subprocess.Popen(  # noqa: S603 - ourselves
+        command(bridge, port, model_port),
+        stdout=subprocess.DEVNULL,
+        env=environment,
+        cwd=Path(__file__).parent,
+    )
+    try:
+        bind(process.pid, PROCESSOR, is_first=is_first)
+        async with asyncio.timeout(START_S):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                except OSError:
+                    assert process.poll() is None, f"{bridge} has ended"
+                    await asyncio.sleep(0.1)
+                else:
+                    writer.close()
+                    break
+        yield process.pid, port
+    finally:
+        process.kill()
+        process.wait()
 
-    async def main() -> None:
-        await drivers.listen(
-            "127.0.0.1",
-            0,
-            lambda: accept(drivers.Driver),
-            on_error=print_error,
-            on_listening=print_port,
+
+def cpu_s(pid: int) -> float:
+    """Return the CPU time of all threads of a process (s; Linux, /proc/PID/task/*/schedstat)."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def memory_mb(pid: int) -> float:
+    """Return the memory that a process occupies (MB; Linux, /proc/PID/status)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError
+
+
+def percentile(values: list[float], percent: int) -> float:
+    """Return a percentile; 0 without values."""
+    return statistics.quantiles(values, n=100)[percent - 1] if len(values) > 1 else 0.0
+
+
+@define
+class Figures:
+    """What was measured of a bridge: CPU in ms for each call and second, delays in µs."""
+
+    cpu_ms: float
+    frame_p50_us: float
+    frame_p99_us: float
+    delta_p50_us: float
+    delta_p99_us: float
+    clear_p99_us: float
+    memory_mb: float
+    lost_frames: int
+
+    @classmethod
+    def of(cls, load: Load, pid: int, cpu_s: float, seconds: float) -> "Figures":
+        delays = load.delays
+        return cls(
+            1000 * cpu_s / (len(load.phones) * seconds),
+            percentile(delays.frame_us, 50),
+            percentile(delays.frame_us, 99),
+            percentile(delays.delta_us, 50),
+            percentile(delays.delta_us, 99),
+            percentile(delays.clear_us, 99),
+            memory_mb(pid),
+            max(0, delays.frames_sent - len(delays.frame_us)),
         )
 
-    anyio.run(main, backend=runtime)
+
+async def observe(load: Load, pid: int, seconds: float) -> Figures:
+    """Measure the calls in progress for a time."""
+    load.delays.reset()
+    load.delays.is_on = True
+    loop = asyncio.get_running_loop()
+    before_s, started_s = cpu_s(pid), loop.time()
+    await asyncio.sleep(seconds)
+    took_s = loop.time() - started_s
+    load.delays.is_on = False
+    return Figures.of(load, pid, cpu_s(pid) - before_s, took_s)
 
 
-def role_relay(runtime: str, port: int) -> None:
-    serve(runtime, lambda driver: (driver(Relay(port), ignore), "near"))
+async def measure(bridge: str, calls: int, seconds: float, *, is_first: bool) -> Figures:
+    """Measure a bridge with so many calls."""
+    load = Load()
+    bind(0, PROCESSOR, is_first=is_first)
+    async with running(bridge, await load.listen(), is_first=is_first) as (pid, port):
+        await load.grow(calls, port)
+        await asyncio.sleep(WARM_UP_S)
+        figures = await observe(load, pid, seconds)
+        assert not load.delays.lost_connections, f"{bridge} has lost connections"
+        load.close()
+    return figures
 
 
-def role_service(runtime: str, port: int) -> None:
-    session = SessionConfig(turn_detection={"type": "server_vad", "silence_duration_ms": 500})
-    call = CallConfig(url=f"ws://127.0.0.1:{port}/v1/realtime", session=session)
-    service = Service(ServiceConfig(call=call))
-
-    serve(runtime, lambda driver: (driver(service.open_connection(), ignore), Peer.TWILIO))
-
-
-def role_model(_: str, __: int) -> None:
-    answer = sample_speech.load("agent_answer")
-    reply = Reply((SpokenReply(answer.audio, answer.transcript),))
-
-    def respond(request: HttpRequest) -> Upgrade:
-        del request
-        return Upgrade(RealtimePeer([reply]), CLIENT, {CLIENT: LINK})
-
-    serve(
-        "asyncio",
-        lambda driver: (driver(HttpConnection(CLIENT, respond, os.urandom), ignore), CLIENT),
-    )
-
-
-def role_phones(calls: str, port: int) -> None:
-    question = sample_speech.load("caller_question").audio
-    wait = sample_speech.load("caller_interruption").audio
-    turn: tuple[Cue, ...] = (
-        WhenAgentHeard(4500, CallerSays(wait)),
-        AfterDelay(8 * SECOND, CallerSays(question)),
-    )
-
-    async def call(number: int) -> None:
-        await asyncio.sleep(number * 0.05)
-        script = (AfterDelay(100 * MS, CallerSays(question)), *(turn * 20))
-        url = f"ws://127.0.0.1:{port}/media-stream"
-        phone = TwilioPeer(url=url, seed=number, script=script, record_audio=False)
-        await Driver(Stack(phone, {SERVER: LINK}, os.urandom), ignore).run()
-
-    async def main() -> None:
-        print(0, flush=True)
-        await asyncio.gather(*(call(number) for number in range(int(calls))))
-
-    asyncio.run(main())
-
-
-def ignore(event: object) -> None:
-    del event
-
-
-# The measurement.
-
-
-def start_process(role: str, argument: str, port: int) -> tuple["subprocess.Popen[str]", int]:
-    """Start a process; return it, and the port that it listens on."""
-    command = [sys.executable, __file__, "--role", role, argument, str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ourselves
-    assert process.stdout is not None
-    return process, int(process.stdout.readline())
-
-
-def cpu_seconds(process: "subprocess.Popen[str]") -> float:
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def measure(runtime: str, calls: int, seconds: float) -> dict[str, float]:
-    """Return the CPU time of the service and of the relay, in ms per call and second."""
-    model, model_port = start_process("model", "-", 0)
-    service, service_port = start_process("service", runtime, model_port)
-    relay, relay_port = start_process("relay", runtime, service_port)
-    phones, _ = start_process("phones", str(calls), relay_port)
-    processes = {"service": service, "relay": relay}
-    try:
-        time.sleep(WARM_UP_SECONDS + calls * 0.05)
-        before_s = {name: cpu_seconds(each) for name, each in processes.items()}
-        start_s = time.time()
-        time.sleep(seconds)
-        share = 1000 / (calls * (time.time() - start_s))
-        return {
-            name: (cpu_seconds(each) - before_s[name]) * share for name, each in processes.items()
+def medians(rounds: list[dict[str, Figures]]) -> dict[str, dict[str, float]]:
+    """Return the medians of all rounds for each bridge, with the ratio of CPU to its base."""
+    results: dict[str, dict[str, float]] = {}
+    for bridge in rounds[0]:
+        taken = [attrs.asdict(each[bridge]) for each in rounds]
+        results[bridge] = {
+            name: round(statistics.median(each[name] for each in taken), 3) for name in taken[0]
         }
-    finally:
-        for process in (phones, relay, service, model):
-            process.kill()
-            process.wait()
+        base = BASES[bridge]
+        if base in rounds[0]:
+            ratios = [each[bridge].cpu_ms / each[base].cpu_ms for each in rounds]
+            results[bridge]["ratio"] = round(statistics.median(ratios), 3)
+    return results
+
+
+def run(
+    bridges: list[str], calls: list[int], rounds: int, seconds: float, *, is_first: bool
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the figures of each bridge, by the number of calls."""
+    results: dict[str, dict[str, dict[str, float]]] = {}
+    for count in calls:
+        taken: list[dict[str, Figures]] = []
+        for number in range(rounds):
+            order = random.sample(bridges, len(bridges))
+            figures = {
+                each: asyncio.run(measure(each, count, seconds, is_first=is_first))
+                for each in order
+            }
+            taken.append({each: figures[each] for each in bridges})
+            if sys.stderr.isatty():
+                print(f"{count} calls, round {number + 1} of {rounds}", file=sys.stderr)
+        results[str(count)] = medians(taken)
+    return results
 
 
 def main() -> None:
     """Measure, and print the figures."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--calls", type=int, default=20, help="calls at once (20)")
-    parser.add_argument("--seconds", type=float, default=15, help="to measure each runtime (15)")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("--calls", default="20,100", help="calls at once (20,100)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds to take medians of (3)")
+    parser.add_argument("--seconds", type=float, default=8, help="to measure each bridge (8)")
+    parser.add_argument("--bridges", default=";".join(BRIDGES), help="names, with semicolons")
+    parser.add_argument("--first", action="store_true", help="go before all other work (root)")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--role", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.role:
-        role, argument, port = options.role
-        globals()[f"role_{role}"](argument, int(port))
-        return
-    figures = {name: measure(name, options.calls, options.seconds) for name in RUNTIMES}
+    calls = [int(each) for each in options.calls.split(",")]
+    results: Any = run(
+        options.bridges.split(";"),
+        calls,
+        options.rounds,
+        options.seconds,
+        is_first=options.first,
+    )
     if options.json:
-        print(json.dumps(figures, indent=2))
+        print(json.dumps(results, indent=2))
         return
-    print(f"CPU, ms per call and second, {options.calls} calls")
-    for runtime, figure in figures.items():
-        service, relay = figure["service"], max(figure["relay"], 0.001)
-        ratio = f"ratio {service / relay:4.2f}"
-        print(f"{runtime:10}service {service:5.2f}   relay {relay:5.2f}   {ratio}")
+    for count, figures in results.items():
+        print(f"{count} calls{'CPU, ms':>16}{'ratio':>8}{'frame p50, µs':>15}{'p99':>8}{'MB':>6}")
+        for bridge, each in figures.items():
+            delays = f"{each['frame_p50_us']:15.0f}{each['frame_p99_us']:8.0f}"
+            ratio = f"{each.get('ratio', 0):8.2f}"
+            print(f"{bridge:16}{each['cpu_ms']:8.2f}{ratio}{delays}{each['memory_mb']:6.0f}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The speed of a simulated call, compared with real time, on one core: `make bench`.
 
-A call of one minute with two interruptions, at message level and at byte level, every step checked
+A call of one minute with two interruptions, at message level and at byte level, with frames of 20
+and of 100 ms; and an hour in which nobody says anything, at message level. Every step is checked,
 and no trace kept. Rounds take turns; the output has the medians of CPU time.
 
     python tests/bench/simulation.py [--rounds N] [--json]
@@ -12,6 +13,8 @@ import json
 import statistics
 import time
 from typing import Any, Final
+
+from attrs import frozen
 
 from twilio_realtime.sim.model.realtime_peer import RealtimePeer
 from twilio_realtime.sim.model.replies import Reply, SpokenReply
@@ -32,8 +35,9 @@ from twilio_realtime_core import Bridge, CallConfig, SessionConfig
 from twilio_realtime_core.machine.units import MS, SECOND
 
 MINUTE: Final = 60 * SECOND
-AIMS: Final = {"messages": 1000, "bytes": 200}
-SCRIPT: Final[tuple[Cue, ...]] = (
+HOUR: Final = 60 * MINUTE
+
+TALK: Final[tuple[Cue, ...]] = (
     AfterDelay(SECOND, CallerSays(caller_voice(2000))),
     WhenAgentHeard(5000, CallerSays(caller_voice(1000))),
     WhenAgentHeard(8000, CallerSays(caller_voice(1000))),
@@ -42,38 +46,73 @@ SCRIPT: Final[tuple[Cue, ...]] = (
 REPLIES: Final = tuple(
     Reply((SpokenReply(agent_voice(20_000, n), "words " * 50),)) for n in range(3)
 )
+SILENCE: Final[tuple[Cue, ...]] = (
+    AfterDelay(SECOND, CallerSays(caller_voice(2000))),
+    AtTime(HOUR - 10 * SECOND, CallerHangsUp()),
+)
 
 
-def make_call(level: str, *, checked: bool) -> tuple[int, int]:
-    """Return the CPU time of a call (ns), and the number of interruptions."""
+@frozen
+class Kind:
+    """A kind of call; `aim_s` is the CPU time that it may take."""
+
+    name: str
+    level: str
+    frame_ms: int
+    script: tuple[Cue, ...]
+    duration_ns: int
+    clears: int
+    aim_s: float
+
+
+KINDS: Final = (
+    Kind("minute, messages, 20 ms", "messages", 20, TALK, MINUTE, 2, 60 / 400),
+    Kind("minute, messages, 100 ms", "messages", 100, TALK, MINUTE, 2, 60 / 1000),
+    Kind("minute, bytes, 20 ms", "bytes", 20, TALK, MINUTE, 2, 60 / 250),
+    Kind("minute, bytes, 100 ms", "bytes", 100, TALK, MINUTE, 2, 60 / 500),
+    Kind("hour of silence, 20 ms", "messages", 20, SILENCE, HOUR, 0, 2.0),
+    Kind("hour of silence, 100 ms", "messages", 100, SILENCE, HOUR, 0, 2.0),
+)
+
+
+def make_call(kind: Kind, *, checked: bool) -> int:
+    """Return the CPU time of a call (ns)."""
     session = SessionConfig(turn_detection=dict(TURN_DETECTION))
     bridge = Bridge(CallConfig(url="ws://model/v1/realtime", session=session))
-    phone = TwilioPeer(url="ws://bridge/media-stream", script=SCRIPT, record_audio=False)
-    build = message_call if level == "messages" else byte_call
+    phone = TwilioPeer(
+        url="ws://bridge/media-stream",
+        script=kind.script,
+        record_audio=False,
+        frame_ms=kind.frame_ms,
+    )
+    build = message_call if kind.level == "messages" else byte_call
     world = build(CheckedBridge(bridge) if checked else bridge, phone, RealtimePeer(REPLIES))
     gc.collect()
     start_ns = time.process_time_ns()
-    world.run(MINUTE)
-    return time.process_time_ns() - start_ns, len(phone.clears)
+    world.run(kind.duration_ns)
+    duration_ns = time.process_time_ns() - start_ns
+    assert len(phone.clears) == kind.clears, phone.clears
+    assert phone.is_over
+    return duration_ns
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    kinds = [(level, checked) for level in AIMS for checked in (True, False)]
-    times_ns: dict[tuple[str, bool], list[int]] = {kind: [] for kind in kinds}
+    times_ns: dict[tuple[Kind, bool], list[int]] = {
+        (kind, checked): [] for kind in KINDS for checked in (True, False)
+    }
     for _ in range(rounds):
-        for (level, checked), times in times_ns.items():
-            duration_ns, clears = make_call(level, checked=checked)
-            assert clears == 2, clears
-            times.append(duration_ns)
-    median = {kind: statistics.median(times) for kind, times in times_ns.items()}
+        for (kind, checked), times in times_ns.items():
+            times.append(make_call(kind, checked=checked))
+    median = {key: statistics.median(times) for key, times in times_ns.items()}
     return {
-        level: {
-            "cpu_ms": round(median[level, True] / MS, 1),
-            "unchecked_ms": round(median[level, False] / MS, 1),
-            "times_real": round(MINUTE / median[level, True]),
-            "aim": aim,
+        kind.name: {
+            "cpu_ms": round(median[kind, True] / MS, 1),
+            "unchecked_ms": round(median[kind, False] / MS, 1),
+            "times_real": round(kind.duration_ns / median[kind, True]),
+            "aim_ms": round(kind.aim_s * 1000),
+            "aim_times_real": round(kind.duration_ns / SECOND / kind.aim_s),
         }
-        for level, aim in AIMS.items()
+        for kind in KINDS
     }
 
 
@@ -86,12 +125,11 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(results))
         return
-    print("a call of one minute with two interruptions, checked, one core")
-    for level, result in results.items():
+    print(f"{'checked, on one core':26} {'CPU, ms':>9} {'unchecked':>9} {'× real':>7} {'aim':>6}")
+    for name, result in results.items():
         print(
-            f"{level:10} {result['cpu_ms']:8.1f} ms of CPU "
-            f"({result['unchecked_ms']:.1f} without the checks) "
-            f"{result['times_real']:6} times real time (aim {result['aim']})"
+            f"{name:26} {result['cpu_ms']:9.1f} {result['unchecked_ms']:9.1f} "
+            f"{result['times_real']:7} {result['aim_times_real']:6}"
         )
 
 

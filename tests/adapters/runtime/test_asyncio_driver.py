@@ -156,12 +156,6 @@ class RacingLoop(VirtualLoop):
         self.tried: list[tuple[float, str]] = []
         self.connected: dict[str, socket.socket] = {}
 
-    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
-        return [
-            (socket.AF_INET6 if ":" in each else socket.AF_INET, 1, 6, "", (each, port))
-            for each in self.addresses
-        ]
-
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         outcome = self.addresses[address[0]]
         self.tried.append((round(self.time_s, 3), address[0]))
@@ -182,6 +176,22 @@ class RacingLoop(VirtualLoop):
 
         with asyncio.Runner(loop_factory=lambda: self) as runner:
             return runner.run(main())
+
+
+@pytest.fixture(autouse=True)
+def addresses_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.getaddrinfo
+
+    def look_up(host: Any, port: Any, *arguments: Any, **options: Any) -> Any:
+        loop = asyncio.get_running_loop() if host == "host" else None
+        if not isinstance(loop, RacingLoop):
+            return real(host, port, *arguments, **options)
+        return [
+            (socket.AF_INET6 if ":" in each else socket.AF_INET, 1, 6, "", (each, port))
+            for each in loop.addresses
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
 
 
 REFUSED = OSError(errno.ECONNREFUSED, "refused")

@@ -1,6 +1,7 @@
 """The behaviour that both drivers share: each test runs on trio and on asyncio, over real sockets,
 over streams in memory, or in virtual time."""
 
+import asyncio
 import errno
 import inspect
 import socket
@@ -14,17 +15,21 @@ from typing import Any, TypeVar, cast
 
 import anyio
 import pytest
+import trio
+import trio.testing
 from attrs import define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driving import (
     LONG_SCRIPT,
+    LOOPS,
     RUNTIMES,
     CallParties,
     MachineInput,
     RecordingMachine,
     Responder,
+    VirtualLoop,
     assert_descriptors_closed,
     ignore,
     listening,
@@ -36,6 +41,8 @@ from driving import (
     tcp_pair,
     with_background,
 )
+from twilio_realtime.runtime.base_driver import READ_BYTES
+from twilio_realtime.runtime.tcp_acceptor import Connections
 from twilio_realtime.sim.world.calls import byte_call
 from twilio_realtime_core import LocalProtocolError
 from twilio_realtime_core.errors import Fault
@@ -44,6 +51,7 @@ from twilio_realtime_core.machine.units import SECOND
 from twilio_realtime_core.notifications import CallEnded, EndReason
 
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
+each_loop = pytest.mark.parametrize("runtime", LOOPS)
 
 A, B = "a", "b"
 T = TypeVar("T")
@@ -85,7 +93,7 @@ def run_with_client(
     async def main() -> T:
         near, far = tcp_pair()
         far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
-        drive = RUNTIMES[runtime].drive
+        drive = LOOPS[runtime].drive
         with near:
             return await with_background(
                 lambda: drive(machine, {A: far}, notify=notify), lambda: client(near)
@@ -111,16 +119,16 @@ def test_both_packages_have_equal_names_parameters_and_limits() -> None:
     methods = [
         {name for name in dir(api.Driver) if not name.startswith("_")} for api in RUNTIMES.values()
     ]
-    assert methods == [{"now", "perform", "run"}] * 2
+    assert methods == [{"go_away", "is_established", "now", "perform", "run"}] * 2
 
 
 # Start, end and time
 
 
-@each_runtime
+@each_loop
 def test_a_machine_without_streams_and_deadline_ends_immediately(runtime: str) -> None:
     machine = RecordingMachine()
-    run_in_real_time(runtime, lambda: RUNTIMES[runtime].drive(machine, notify=ignore))
+    run_in_real_time(runtime, lambda: LOOPS[runtime].drive(machine, notify=ignore))
     assert machine.inputs == [("start",)]
 
 
@@ -133,7 +141,7 @@ def test_the_machine_is_called_at_its_deadlines_to_the_nanosecond(runtime: str) 
             machine.deadline = 1_000_000_007 * len(machine.inputs)
 
     machine = RecordingMachine(respond)
-    run_in_virtual_time(runtime, lambda: RUNTIMES[runtime].drive(machine, notify=ignore))
+    run_in_virtual_time(runtime, lambda: LOOPS[runtime].drive(machine, notify=ignore))
     assert machine.inputs == [("start",)] + [("timeout",)] * 5
     assert machine.times_ns == [0, 123_456_789, *(1_000_000_007 * n for n in range(2, 6))]
 
@@ -143,7 +151,7 @@ def test_a_moved_deadline_is_kept(runtime: str) -> None:
     machine = RecordingMachine(deadline=5 * SECOND)
 
     async def main() -> None:
-        api = RUNTIMES[runtime]
+        api = LOOPS[runtime]
         driver = api.Driver(machine, ignore)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(driver.run)
@@ -164,10 +172,10 @@ def test_a_moved_deadline_is_kept(runtime: str) -> None:
     ]
 
 
-@each_runtime
+@each_loop
 def test_a_driver_runs_once(runtime: str) -> None:
     async def main() -> None:
-        driver = RUNTIMES[runtime].Driver(RecordingMachine(), ignore)
+        driver = LOOPS[runtime].Driver(RecordingMachine(), ignore)
         await driver.run()
         with pytest.raises(LocalProtocolError, match="once"):
             await driver.run()
@@ -178,7 +186,7 @@ def test_a_driver_runs_once(runtime: str) -> None:
 # Bytes
 
 
-@each_runtime
+@each_loop
 @settings(max_examples=15)
 @given(cuts=st.lists(st.integers(0, 1000), max_size=20), seed=st.integers(0, 9))
 def test_bytes_cut_anywhere_arrive_complete_and_in_order(
@@ -197,7 +205,7 @@ def test_bytes_cut_anywhere_arrive_complete_and_in_order(
         near_a, far_a = tcp_pair()
         near_b, far_b = tcp_pair()
         drive = partial(
-            RUNTIMES[runtime].drive, RecordingMachine(relay), {A: far_a, B: far_b}, notify=ignore
+            LOOPS[runtime].drive, RecordingMachine(relay), {A: far_a, B: far_b}, notify=ignore
         )
         with near_a, near_b:
             return await with_background(drive, lambda: client(near_a, near_b))
@@ -205,7 +213,7 @@ def test_bytes_cut_anywhere_arrive_complete_and_in_order(
     assert run_in_real_time(runtime, main) == data
 
 
-@each_runtime
+@each_loop
 def test_bytes_for_a_slow_peer_are_queued_and_arrive_later(runtime: str) -> None:
     pieces = [bytes([n]) * 50_000 for n in range(20)]
     machine = RecordingMachine(
@@ -220,9 +228,9 @@ def test_bytes_for_a_slow_peer_are_queued_and_arrive_later(runtime: str) -> None
     assert run_with_client(runtime, machine, client) == b"".join(pieces)
 
 
-@each_runtime
+@each_loop
 def test_one_write_may_exceed_the_limit_of_unsent_bytes(runtime: str) -> None:
-    large = bytes(RUNTIMES[runtime].MAX_UNSENT_BYTES + 500_000)
+    large = bytes(LOOPS[runtime].MAX_UNSENT_BYTES + 500_000)
     actions: list[ByteAction] = [SendBytes(A, large), Shutdown(A)]
     assert (
         run_with_client(
@@ -232,10 +240,10 @@ def test_one_write_may_exceed_the_limit_of_unsent_bytes(runtime: str) -> None:
     )
 
 
-@each_runtime
+@each_loop
 def test_a_peer_that_never_reads_is_dropped_without_delaying_others(runtime: str) -> None:
     """A is flooded and reads nothing; bytes of B are answered at once all the while."""
-    api = RUNTIMES[runtime]
+    api = LOOPS[runtime]
     flood = bytes(256 * 1024)
 
     def respond(machine: RecordingMachine, event: MachineInput) -> list[ByteAction] | None:
@@ -269,16 +277,16 @@ def test_a_peer_that_never_reads_is_dropped_without_delaying_others(runtime: str
     assert [each for each in machine.inputs if each[0] == "eof"] == [("eof", A), ("eof", B)]
 
 
-@each_runtime
+@each_loop
 def test_a_reset_is_reported_once_as_the_end(runtime: str) -> None:
     machine = RecordingMachine(
         lambda machine, event: [SendBytes(A, b"x")] if event[0] == "eof" else None
     )
 
     async def main() -> None:
-        near, far = RUNTIMES[runtime].memory_pair()
+        near, far = LOOPS[runtime].memory_pair()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(lambda: RUNTIMES[runtime].drive(machine, {A: far}, notify=ignore))
+            tasks.start_soon(lambda: LOOPS[runtime].drive(machine, {A: far}, notify=ignore))
             await anyio.sleep(0.01)
             near.abort()
 
@@ -286,7 +294,7 @@ def test_a_reset_is_reported_once_as_the_end(runtime: str) -> None:
     assert machine.inputs == [("start",), ("connected", A), ("eof", A)]
 
 
-@each_runtime
+@each_loop
 def test_a_failed_write_is_reported_once_as_the_end(runtime: str) -> None:
     machine = RecordingMachine(
         respond_to("connected", actions=[SendBytes(A, b"x"), SendBytes(A, b"y"), Notify("z")])
@@ -294,21 +302,21 @@ def test_a_failed_write_is_reported_once_as_the_end(runtime: str) -> None:
     notifications = list[object]()
 
     async def main() -> None:
-        near, far = RUNTIMES[runtime].memory_pair()
+        near, far = LOOPS[runtime].memory_pair()
         near.abort()
-        await RUNTIMES[runtime].drive(machine, {A: far}, notify=notifications.append)
+        await LOOPS[runtime].drive(machine, {A: far}, notify=notifications.append)
 
     run_in_real_time(runtime, main)
     assert machine.inputs == [("start",), ("connected", A), ("eof", A)]
     assert notifications == ["z"]
 
 
-@each_runtime
+@each_loop
 def test_a_reset_with_unsent_bytes_is_reported_once(runtime: str) -> None:
     machine = RecordingMachine(respond_to("eof", actions=[SendBytes(A, b"12345678")]))
 
     async def main() -> None:
-        near, far = RUNTIMES[runtime].memory_pair(4)
+        near, far = LOOPS[runtime].memory_pair(4)
         near.send_eof()
 
         async def client() -> None:
@@ -316,7 +324,7 @@ def test_a_reset_with_unsent_bytes_is_reported_once(runtime: str) -> None:
             near.abort()
 
         await with_background(
-            lambda: RUNTIMES[runtime].drive(machine, {A: far}, notify=ignore), client
+            lambda: LOOPS[runtime].drive(machine, {A: far}, notify=ignore), client
         )
 
     run_in_real_time(runtime, main)
@@ -347,14 +355,14 @@ class HesitantTransport:
             raise BlockingIOError
 
 
-@each_runtime
+@each_loop
 def test_a_spurious_wake_up_changes_nothing(runtime: str) -> None:
     machine = RecordingMachine(
         respond_to("bytes", actions=[SendBytes(A, b"1234"), SendBytes(A, b"56")])
     )
 
     async def main() -> bytes:
-        near, far = RUNTIMES[runtime].memory_pair(4)
+        near, far = LOOPS[runtime].memory_pair(4)
         received = b""
 
         async def client() -> None:
@@ -366,7 +374,7 @@ def test_a_spurious_wake_up_changes_nothing(runtime: str) -> None:
                     received += near.recv(9)
             near.close()
 
-        drive = RUNTIMES[runtime].drive
+        drive = LOOPS[runtime].drive
         await with_background(
             lambda: drive(machine, {A: HesitantTransport(far)}, notify=ignore), client
         )
@@ -376,10 +384,10 @@ def test_a_spurious_wake_up_changes_nothing(runtime: str) -> None:
     assert machine.received_from(A) == b"x"
 
 
-@each_runtime
+@each_loop
 @pytest.mark.parametrize("pair", ["memory", "tcp", "unix"])
 def test_a_transport_raises_instead_of_blocking(runtime: str, pair: str) -> None:
-    api = RUNTIMES[runtime]
+    api = LOOPS[runtime]
 
     async def main() -> None:
         match pair:
@@ -404,9 +412,9 @@ def flood(transport: Any) -> None:
         transport.send(bytes(65536))
 
 
-@each_runtime
+@each_loop
 def test_a_closed_transport_raises_and_may_be_closed_again(runtime: str) -> None:
-    api = RUNTIMES[runtime]
+    api = LOOPS[runtime]
 
     async def main() -> None:
         for near, far in (api.memory_pair(), map(api.SocketTransport, tcp_pair())):
@@ -425,7 +433,7 @@ def test_a_closed_transport_raises_and_may_be_closed_again(runtime: str) -> None
     run_in_real_time(runtime, main)
 
 
-@each_runtime
+@each_loop
 def test_a_peer_that_has_ended_can_still_be_answered(runtime: str) -> None:
     machine = RecordingMachine(
         respond_to("eof", actions=[SendBytes(A, b"and good bye"), Shutdown(A)])
@@ -443,7 +451,7 @@ def test_a_peer_that_has_ended_can_still_be_answered(runtime: str) -> None:
 # The end of a stream
 
 
-@each_runtime
+@each_loop
 def test_after_a_shutdown_sent_bytes_arrive_and_input_is_ignored(runtime: str) -> None:
     """The peer is sending a long message: closing the socket at once would reset the connection."""
     bye = b"no more, please"
@@ -459,7 +467,7 @@ def test_after_a_shutdown_sent_bytes_arrive_and_input_is_ignored(runtime: str) -
     assert [each[0] for each in machine.inputs] == ["start", "connected", "bytes"]
 
 
-@each_runtime
+@each_loop
 def test_a_shutdown_first_writes_the_unsent_bytes(runtime: str) -> None:
     data = Random(1).randbytes(500_000)
     machine = RecordingMachine(
@@ -468,7 +476,7 @@ def test_a_shutdown_first_writes_the_unsent_bytes(runtime: str) -> None:
     assert run_with_client(runtime, machine, read_socket) == data
 
 
-@each_runtime
+@each_loop
 def test_a_peer_that_ends_early_gets_all_unsent_bytes(runtime: str) -> None:
     data = Random(2).randbytes(500_000)
     machine = RecordingMachine(respond_to("connected", actions=[SendBytes(A, data), Shutdown(A)]))
@@ -481,20 +489,20 @@ def test_a_peer_that_ends_early_gets_all_unsent_bytes(runtime: str) -> None:
     assert run_with_client(runtime, machine, client) == data
 
 
-@each_runtime
+@each_loop
 def test_a_shutdown_of_a_broken_stream_closes_it(runtime: str) -> None:
     machine = RecordingMachine(respond_to("connected", actions=[Shutdown(A)]))
     near, far = tcp_pair()
     near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     near.close()  # a reset
-    run_in_real_time(runtime, lambda: RUNTIMES[runtime].drive(machine, {A: far}, notify=ignore))
+    run_in_real_time(runtime, lambda: LOOPS[runtime].drive(machine, {A: far}, notify=ignore))
     assert machine.inputs == [("start",), ("connected", A)]
 
 
 @each_runtime
 @pytest.mark.parametrize("size", [10, 500_000])
 def test_a_stream_is_closed_if_its_peer_ignores_a_shutdown(runtime: str, size: int) -> None:
-    api = RUNTIMES[runtime]
+    api = LOOPS[runtime]
     machine = RecordingMachine(
         respond_to("connected", actions=[SendBytes(A, bytes(size)), Shutdown(A)])
     )
@@ -515,7 +523,7 @@ def test_a_stream_is_closed_if_its_peer_ignores_a_shutdown(runtime: str, size: i
 
 @each_runtime
 def test_a_peer_may_be_dialled_again_while_its_stream_closes(runtime: str) -> None:
-    api = RUNTIMES[runtime]
+    api = LOOPS[runtime]
     again: list[ByteAction] = [SendBytes(A, b"1"), Shutdown(A), Connect(A, "host", 1, tls=False)]
     machine = RecordingMachine(
         lambda machine, event: (
@@ -558,11 +566,11 @@ class DialingMachine:
         )
 
     def run(self, runtime: str) -> list[MachineInput]:
-        run_in_real_time(runtime, lambda: RUNTIMES[runtime].drive(self.machine, notify=ignore))
+        run_in_real_time(runtime, lambda: LOOPS[runtime].drive(self.machine, notify=ignore))
         return self.machine.inputs
 
 
-@each_runtime
+@each_loop
 def test_a_server_is_dialled_and_its_bytes_arrive(runtime: str) -> None:
     async def main() -> list[MachineInput]:
         accept = lambda: (api.Driver(server, ignore), B)  # noqa: E731
@@ -571,7 +579,7 @@ def test_a_server_is_dialled_and_its_bytes_arrive(runtime: str) -> None:
             await api.drive(dialing.machine, notify=ignore)
         return dialing.machine.inputs
 
-    api = RUNTIMES[runtime]
+    api = LOOPS[runtime]
     server = RecordingMachine(
         respond_to("connected", actions=[SendBytes(B, b"welcome"), Shutdown(B)])
     )
@@ -587,7 +595,7 @@ def test_a_refused_connection_is_reported_with_the_systems_reason(runtime: str) 
     assert inputs == [("start",), ("failed", A, "connection refused")]
 
 
-@each_runtime
+@each_loop
 def test_the_next_address_of_a_host_is_tried_after_failure(
     runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -616,7 +624,7 @@ def test_the_next_address_of_a_host_is_tried_after_failure(
             await api.drive(dialing.machine, notify=ignore)
         return dialing.machine.inputs
 
-    api = RUNTIMES[runtime]
+    api = LOOPS[runtime]
     monkeypatch.setattr(socket, "getaddrinfo", found)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -624,7 +632,7 @@ def test_the_next_address_of_a_host_is_tried_after_failure(
         assert run_in_real_time(runtime, main) == [("start",), ("connected", A)]
 
 
-@each_runtime
+@each_loop
 @pytest.mark.parametrize(
     ("error", "words"),
     [
@@ -639,7 +647,7 @@ def test_the_text_of_an_unknown_error_is_not_passed_on(
         raise error
 
     machine = DialingMachine("host").machine
-    run_in_real_time(runtime, lambda: RUNTIMES[runtime].drive(machine, notify=ignore, dial=dial))
+    run_in_real_time(runtime, lambda: LOOPS[runtime].drive(machine, notify=ignore, dial=dial))
     assert machine.inputs == [("start",), ("failed", A, words)]
 
 
@@ -661,7 +669,7 @@ def test_an_invalid_host_name_is_reported(runtime: str, host: str) -> None:
 
 @each_runtime
 def test_a_shutdown_cancels_a_dial_without_a_report(runtime: str) -> None:
-    api, cancelled = RUNTIMES[runtime], list[str]()
+    api, cancelled = LOOPS[runtime], list[str]()
 
     async def dial(host: str, port: int) -> Any:
         try:
@@ -683,7 +691,7 @@ def test_a_shutdown_cancels_a_dial_without_a_report(runtime: str) -> None:
 
 @each_runtime
 def test_a_dial_that_succeeds_after_a_shutdown_is_closed(runtime: str) -> None:
-    api = RUNTIMES[runtime]
+    api = LOOPS[runtime]
     near, far = api.memory_pair()
 
     async def dial(host: str, port: int) -> Any:
@@ -708,21 +716,21 @@ def test_a_dial_that_fails_after_a_shutdown_is_ignored(runtime: str) -> None:
     machine = RecordingMachine(
         respond_to("start", actions=[Connect(A, "host", 1, tls=False)]), deadline=1
     )
-    driver = RUNTIMES[runtime].Driver(machine, ignore, dial=dial)
+    driver = LOOPS[runtime].Driver(machine, ignore, dial=dial)
     run_in_virtual_time(runtime, driver.run)
     assert machine.inputs == [("start",), ("timeout",)]
 
 
-@each_runtime
+@each_loop
 @pytest.mark.parametrize(
     ("actions", "words"),
     [
-        ([Connect(A, "host", 443, tls=True)], "no TLS"),
-        ([Connect(A, "host", 80, tls=False)] * 2, "already"),
+        ([Connect(A, "127.0.0.1", 443, tls=True)], "no TLS"),
+        ([Connect(A, "127.0.0.1", 80, tls=False)] * 2, "already"),
     ],
 )
 def test_an_invalid_dial_raises(runtime: str, actions: list[ByteAction], words: str) -> None:
-    api = RUNTIMES[runtime]
+    api = LOOPS[runtime]
     with assert_descriptors_closed(), pytest.raises(LocalProtocolError, match=words):
         run_in_real_time(
             runtime,
@@ -735,9 +743,9 @@ def test_an_invalid_dial_raises(runtime: str, actions: list[ByteAction], words: 
 # The application
 
 
-@each_runtime
+@each_loop
 def test_actions_performed_by_notify_come_after_the_current_ones(runtime: str) -> None:
-    api, notifications = RUNTIMES[runtime], list[object]()
+    api, notifications = LOOPS[runtime], list[object]()
 
     def notify(event: object) -> None:
         notifications.append(event)
@@ -756,9 +764,9 @@ def test_actions_performed_by_notify_come_after_the_current_ones(runtime: str) -
     assert notifications == [1, "still 1", 2, "later"]
 
 
-@each_runtime
+@each_loop
 def test_another_task_may_perform_actions_during_the_run(runtime: str) -> None:
-    api, notifications = RUNTIMES[runtime], list[object]()
+    api, notifications = LOOPS[runtime], list[object]()
 
     async def main() -> None:
         near, far = tcp_pair()
@@ -778,17 +786,17 @@ def test_another_task_may_perform_actions_during_the_run(runtime: str) -> None:
     assert notifications == ["in time"]
 
 
-@each_runtime
+@each_loop
 def test_time_never_runs_backwards(runtime: str) -> None:
     async def main() -> list[int]:
-        driver = RUNTIMES[runtime].Driver(RecordingMachine(), ignore)
+        driver = LOOPS[runtime].Driver(RecordingMachine(), ignore)
         return [driver.now() for _ in range(1000)]
 
     times = run_in_real_time(runtime, main)
     assert times == sorted(times)
 
 
-@each_runtime
+@each_loop
 @pytest.mark.parametrize("method", ["start", "connected", "bytes", "eof", "timeout", "notify"])
 def test_an_exception_ends_the_run_and_closes_its_sockets(runtime: str, method: str) -> None:
     def respond(machine: RecordingMachine, event: MachineInput) -> list[ByteAction] | None:
@@ -813,17 +821,17 @@ def test_an_exception_ends_the_run_and_closes_its_sockets(runtime: str, method: 
         with pytest.raises(BugError, match=method):
             run_in_real_time(
                 runtime,
-                lambda: RUNTIMES[runtime].drive(RecordingMachine(respond), accepted, notify=notify),
+                lambda: LOOPS[runtime].drive(RecordingMachine(respond), accepted, notify=notify),
             )
         assert (far.fileno(), far_b.fileno()) == (-1, -1)
     assert notifications == (["x"] if method == "notify" else [])
 
 
-@each_runtime
+@each_loop
 def test_an_exception_of_performed_actions_ends_the_run(runtime: str) -> None:
     async def main() -> None:
         near, far = tcp_pair()
-        driver = RUNTIMES[runtime].Driver(RecordingMachine(), ignore)
+        driver = LOOPS[runtime].Driver(RecordingMachine(), ignore)
 
         async def perform() -> None:
             await anyio.sleep(0.01)
@@ -843,7 +851,7 @@ def test_the_machine_is_not_called_after_a_failure(runtime: str) -> None:
     machine = RecordingMachine(deadline=SECOND)
 
     async def main() -> None:
-        driver = RUNTIMES[runtime].Driver(machine, ignore)
+        driver = LOOPS[runtime].Driver(machine, ignore)
 
         async def perform() -> None:
             await anyio.sleep(0.5)
@@ -862,9 +870,9 @@ def test_the_machine_is_not_called_after_a_failure(runtime: str) -> None:
 # Cancellation
 
 
-@each_runtime
+@each_loop
 def test_a_call_cancelled_at_any_moment_leaves_nothing_open(runtime: str) -> None:
-    api, random = RUNTIMES[runtime], Random(3)
+    api, random = LOOPS[runtime], Random(3)
 
     async def main() -> None:
         with assert_descriptors_closed():
@@ -876,9 +884,9 @@ def test_a_call_cancelled_at_any_moment_leaves_nothing_open(runtime: str) -> Non
     run_in_real_time(runtime, main)
 
 
-@each_runtime
+@each_loop
 def test_cancellation_ends_a_dial_and_closes_a_stream_being_written(runtime: str) -> None:
-    api = RUNTIMES[runtime]
+    api = LOOPS[runtime]
     actions: list[ByteAction] = [SendBytes(A, bytes(9_000_000)), Connect(B, "host", 1, tls=False)]
     cancelled: list[str] = []
 
@@ -925,12 +933,12 @@ def connect(address: tuple[str, int]) -> socket.socket:
     return connection
 
 
-@each_runtime
+@each_loop
 def test_an_exception_in_one_call_ends_only_that_call(runtime: str) -> None:
     errors = list[Exception]()
 
     async def main() -> None:
-        servers = EchoServers(RUNTIMES[runtime])
+        servers = EchoServers(LOOPS[runtime])
         async with listening(servers.api, servers.accept, on_error=errors.append) as addresses:
             with connect(addresses[0]) as broken, connect(addresses[0]) as other:
                 broken.send(b"bug")
@@ -942,12 +950,12 @@ def test_an_exception_in_one_call_ends_only_that_call(runtime: str) -> None:
     assert [str(error) for error in errors] == ["in one call"]
 
 
-@each_runtime
+@each_loop
 def test_an_exception_of_accept_ends_only_that_connection(runtime: str) -> None:
     errors = list[Exception]()
 
     async def main() -> None:
-        servers = EchoServers(RUNTIMES[runtime])
+        servers = EchoServers(LOOPS[runtime])
 
         def accept() -> Any:
             if not errors:
@@ -965,11 +973,11 @@ def test_an_exception_of_accept_ends_only_that_connection(runtime: str) -> None:
     assert [str(error) for error in errors] == ["not this one"]
 
 
-@each_runtime
+@each_loop
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", None])
 def test_every_reported_address_answers(runtime: str, host: str | None) -> None:
     async def main() -> None:
-        servers = EchoServers(RUNTIMES[runtime])
+        servers = EchoServers(LOOPS[runtime])
         async with listening(servers.api, servers.accept, host) as addresses:
             assert addresses
             for address in addresses:
@@ -980,12 +988,12 @@ def test_every_reported_address_answers(runtime: str, host: str | None) -> None:
     run_in_real_time(runtime, main)
 
 
-@each_runtime
+@each_loop
 @pytest.mark.parametrize(
     ("host", "number"), [("127.0.0.1", errno.EADDRINUSE), ("192.0.2.1", errno.EADDRNOTAVAIL)]
 )
 def test_an_address_that_cannot_be_listened_on_raises(runtime: str, host: str, number: int) -> None:
-    servers = EchoServers(RUNTIMES[runtime])
+    servers = EchoServers(LOOPS[runtime])
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with assert_descriptors_closed(), pytest.raises(OSError, match="address") as raised:
@@ -996,11 +1004,12 @@ def test_an_address_that_cannot_be_listened_on_raises(runtime: str, host: str, n
     assert raised.value.errno == number
 
 
-@each_runtime
+@each_loop
 def test_above_the_limit_connections_wait_until_others_end(runtime: str) -> None:
     async def main() -> None:
-        servers = EchoServers(RUNTIMES[runtime])
-        async with listening(servers.api, servers.accept, max_connections=2) as addresses:
+        servers = EchoServers(LOOPS[runtime])
+        limited = Connections(2, spare_connections=0)
+        async with listening(servers.api, servers.accept, connections=limited) as addresses:
             clients = [connect(addresses[0]) for _ in range(3)]
             for client in clients:
                 client.send(b"hello")
@@ -1017,7 +1026,7 @@ def test_above_the_limit_connections_wait_until_others_end(runtime: str) -> None
     run_in_real_time(runtime, main)
 
 
-@each_runtime
+@each_loop
 def test_accepting_pauses_and_continues_without_descriptors(
     runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1029,7 +1038,7 @@ def test_accepting_pauses_and_continues_without_descriptors(
         return real(listener)
 
     async def main() -> float:
-        servers = EchoServers(RUNTIMES[runtime])
+        servers = EchoServers(LOOPS[runtime])
         async with listening(servers.api, servers.accept, on_error=errors.append) as addresses:
             started = anyio.current_time()
             with connect(addresses[0]) as client:
@@ -1042,7 +1051,7 @@ def test_accepting_pauses_and_continues_without_descriptors(
     assert len(errors) == exhausted
 
 
-@each_runtime
+@each_loop
 def test_a_connection_closed_before_it_is_accepted_is_skipped(
     runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1054,7 +1063,7 @@ def test_a_connection_closed_before_it_is_accepted_is_skipped(
         return real(listener)
 
     async def main() -> None:
-        servers = EchoServers(RUNTIMES[runtime])
+        servers = EchoServers(LOOPS[runtime])
         async with listening(servers.api, servers.accept, max_connections=1) as addresses:
             monkeypatch.setattr(socket.socket, "accept", accept)
             with connect(addresses[0]) as client:
@@ -1064,10 +1073,10 @@ def test_a_connection_closed_before_it_is_accepted_is_skipped(
     run_in_real_time(runtime, main)
 
 
-@each_runtime
+@each_loop
 def test_cancelling_ends_the_calls_and_frees_the_port(runtime: str) -> None:
     async def main() -> None:
-        servers = EchoServers(RUNTIMES[runtime])
+        servers = EchoServers(LOOPS[runtime])
         with assert_descriptors_closed():
             clients = list[socket.socket]()
             async with listening(servers.api, servers.accept) as addresses:
@@ -1085,12 +1094,12 @@ def test_cancelling_ends_the_calls_and_frees_the_port(runtime: str) -> None:
 # Whole calls
 
 
-@each_runtime
+@each_loop
 def test_a_whole_call_over_real_sockets_ends_normally(runtime: str) -> None:
     call, notifications = CallParties(), list[object]()
 
     async def main() -> None:
-        await run_call_over_sockets(RUNTIMES[runtime], call, notifications.append)
+        await run_call_over_sockets(LOOPS[runtime], call, notifications.append)
 
     run_in_real_time(runtime, main)
     ended = notifications[-1]
@@ -1106,7 +1115,7 @@ def test_a_call_in_virtual_time_equals_the_simulated_call(runtime: str) -> None:
     call, notifications = CallParties(LONG_SCRIPT), list[object]()
 
     async def main() -> None:
-        await run_call_in_memory(RUNTIMES[runtime], call, notifications.append)
+        await run_call_in_memory(LOOPS[runtime], call, notifications.append)
 
     run_in_virtual_time(runtime, main)
     reference = CallParties(LONG_SCRIPT)
@@ -1126,3 +1135,43 @@ def test_a_call_in_virtual_time_equals_the_simulated_call(runtime: str) -> None:
     assert call.phone.clears == reference.phone.clears
     assert call.phone.clears
     assert call.model.sent_errors == []
+
+
+# Bounded work in one turn of the loop.
+
+
+def pass_time(runtime: str, seconds: float) -> None:
+    """Let virtual time pass, as work does that takes so long."""
+    if runtime == "trio":
+        cast(trio.testing.MockClock, trio.lowlevel.current_clock()).jump(seconds)
+    else:
+        cast(VirtualLoop, asyncio.get_running_loop()).time_s += seconds
+
+
+@each_runtime
+@pytest.mark.parametrize(
+    ("us_per_byte", "longest_bytes"), [(0.01, READ_BYTES), (1, 4096), (100, 512)]
+)
+def test_d15_less_is_read_at_a_time_where_bytes_take_long(
+    runtime: str, us_per_byte: float, longest_bytes: int
+) -> None:
+    sizes: list[int] = []
+
+    def respond(machine: RecordingMachine, event: MachineInput) -> list[ByteAction] | None:
+        if event[0] == "bytes":
+            sizes.append(len(event[2]))  # type: ignore[arg-type]
+            pass_time(runtime, len(event[2]) * us_per_byte / 1e6)  # type: ignore[arg-type]
+            return []
+        return None
+
+    async def main() -> None:
+        near, far = LOOPS[runtime].memory_pair(capacity_bytes=1 << 20)
+        near.send(bytes(1 << 20))
+        near.send_eof()
+        driver = LOOPS[runtime].Driver(RecordingMachine(respond), ignore)
+        await driver.run({A: far})
+
+    run_in_virtual_time(runtime, main)
+    assert sum(sizes) == 1 << 20
+    settled = sizes[8:-1]
+    assert max(settled) == longest_bytes

@@ -1,5 +1,6 @@
 """TLS in memory: two machines, each under a `Tls`, and the ciphertext between them."""
 
+import os
 import ssl
 from collections.abc import Hashable, Iterable
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from certificates import client_context, self_signed_context, server_context
 from twilio_realtime.runtime.tls import HANDSHAKE_TIMEOUT_NS, Tls
+from twilio_realtime.sim.phone.twilio_peer import SERVER, TwilioPeer
 from twilio_realtime_core.errors import Fault, FaultKind, LocalProtocolError
 from twilio_realtime_core.machine.actions import (
     Action,
@@ -22,6 +24,8 @@ from twilio_realtime_core.machine.actions import (
     SendBytes,
     Shutdown,
 )
+from twilio_realtime_core.transport.stack import Stack
+from twilio_realtime_core.transport.websocket import LinkConfig
 
 HOST = "model.example"
 DIALLED, ACCEPTED = "dialled", "accepted"  # the key of the other side in each machine
@@ -69,7 +73,10 @@ class ScriptedMachine:
 
 
 class PerformingMachine(ScriptedMachine):
-    """A machine with the method `perform`."""
+    """A machine with the methods `perform` and `answer`."""
+
+    def answer(self, response: object, now: int) -> list[ByteAction]:
+        return self._record("answer", now, response)
 
     def perform(self, actions: list[Action], now: int) -> list[ByteAction]:
         return [
@@ -302,6 +309,35 @@ def test_peers_without_tls_pass_through_unchanged() -> None:
     assert tls.receive_eof("model", NOW) == [Shutdown("model")]
 
 
+def make_phone_with_headers() -> tuple[Tls, Connect]:
+    """Return a phone that dials a server with TLS, and its dial."""
+    config = LinkConfig(max_message_bytes=1, headers=dict)
+    tls = Tls(Stack(TwilioPeer(), {SERVER: config}, os.urandom), client=client_context())
+    [dial] = tls.start(NOW)
+    assert isinstance(dial, Connect)
+    return tls, dial
+
+
+def test_headers_of_a_function_are_resolved_before_tls_starts() -> None:
+    tls, dial = make_phone_with_headers()
+    assert (dial.tls, dial.headers) == (False, dict)
+    assert tls.headers_resolved(SERVER, {"A": "b"}, NOW) == []
+    [hello] = tls.connected(SERVER, NOW)
+    assert isinstance(hello, SendBytes)
+    assert hello.data.startswith(b"\x16")  # a ClientHello
+
+
+def test_bad_headers_of_a_function_shut_down_what_was_to_be_tls() -> None:
+    tls, _ = make_phone_with_headers()
+    assert Shutdown(SERVER) in tls.headers_resolved(SERVER, None, NOW)
+
+
+def test_headers_for_a_machine_that_has_none_are_misuse() -> None:
+    client = make_client()
+    with pytest.raises(LocalProtocolError, match="no method headers_resolved"):
+        client.tls.headers_resolved(DIALLED, {}, NOW)
+
+
 def test_connect_failed_is_passed_on_with_the_drivers_reason() -> None:
     client = make_client({"connect_failed": [Shutdown(DIALLED)]})
     client.perform(client.tls.start(NOW))
@@ -316,10 +352,20 @@ def test_actions_of_the_application_are_performed_under_tls() -> None:
     assert server.machine.received == b"command"
 
 
-def test_perform_raises_for_a_machine_without_it() -> None:
+def test_later_answers_are_sent_under_tls() -> None:
+    client, server = connected_pair({"answer": [SendBytes(DIALLED, b"answer")]})
+    client.perform(client.tls.answer("response", NOW))
+    transfer(client, server)
+    assert client.machine.inputs[-1] == ("answer", "response")
+    assert server.machine.received == b"answer"
+
+
+def test_methods_that_a_machine_does_not_have_raise() -> None:
     _, server = connected_pair()
     with pytest.raises(LocalProtocolError, match="no method perform"):
         server.tls.perform([], NOW)
+    with pytest.raises(LocalProtocolError, match="no method answer"):
+        server.tls.answer("response", NOW)
 
 
 # Certificates

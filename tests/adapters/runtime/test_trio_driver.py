@@ -1,8 +1,8 @@
 """The driver on trio, where it differs from that on asyncio (see `test_drivers_alike`)."""
 
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Callable
+from contextvars import ContextVar
 from functools import partial
 
 import pytest
@@ -78,25 +78,30 @@ def test_a_deadline_that_moves_later_wakes_no_task() -> None:
 
 
 @pytest.mark.trio
-async def test_one_message_is_read_and_answered_in_one_step() -> None:
-    """So a cancellation cannot come in between."""
+async def test_messages_that_are_ready_together_are_answered_in_one_step() -> None:
+    """So a cancellation cannot come in between, and trio is woken once for all of them."""
     counter = StepCounter()
-    near, far = tcp_pair()
-    machine = RecordingMachine(
-        lambda machine, event: (
-            [SendBytes(A, b"y"), SendBytes(A, b"z")] if event[0] == "bytes" else None
-        )
-    )
+    pairs = [tcp_pair() for _ in range(5)]
+
+    def respond(machine: RecordingMachine, event: tuple[object, ...]) -> list[ByteAction] | None:
+        return [SendBytes(A, b"y"), SendBytes(A, b"z")] if event[0] == "bytes" else None
+
     trio.lowlevel.add_instrument(counter)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(drive, machine, {A: far}, notify=ignore))
+        for _, far in pairs:
+            machine = RecordingMachine(respond)
+            nursery.start_soon(partial(drive, machine, {A: far}, notify=ignore))
         await trio.testing.wait_all_tasks_blocked()
         counter.steps.clear()
-        near.send(b"x")
-        await trio.lowlevel.wait_readable(near)
+        for near, _ in pairs:
+            near.send(b"x")
+        for near, _ in pairs:
+            await trio.lowlevel.wait_readable(near)
         await trio.testing.wait_all_tasks_blocked()
-        (steps,) = (n for name, n in counter.steps.items() if "Driver._read" in name)
-        near.close()
+        (steps,) = (n for name, n in counter.steps.items() if "call_back" in name)
+        for near, _ in pairs:
+            assert near.recv(10) == b"yz"
+            near.close()
     assert steps == 1
 
 
@@ -130,30 +135,65 @@ def socket_transports() -> tuple[Transport, Transport]:
 
 @pytest.mark.trio
 @pytest.mark.parametrize("build", [memory_pair, socket_transports])
-async def test_closing_a_transport_ends_the_waits_for_it(
+async def test_closing_a_transport_ends_its_callbacks(
     build: Callable[[], tuple[Transport, Transport]],
 ) -> None:
+    calls = list[str]()
     near, far = build()
-    fill(near)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(expect_closed, near.wait_readable)
-        nursery.start_soon(expect_closed, near.wait_writable)
-        await trio.testing.wait_all_tasks_blocked()
-        near.close()
-        near.close()
-        near.abort()
+    far.send(b"x")
+    near.on_readable(partial(calls.append, "readable"))
+    near.on_writable(partial(calls.append, "writable"))
+    while len(set(calls)) < 2:
+        await trio.sleep(0.001)
+    near.close()
+    near.close()
+    near.abort()
+    calls.clear()
+    await trio.testing.wait_all_tasks_blocked()
+    assert not calls
     for use in (near.send_eof, lambda: near.recv(1), lambda: near.send(b"x")):
         with pytest.raises(OSError, match=r"closed|descriptor"):
             use()
     far.close()
 
 
-def fill(transport: Transport) -> None:
-    with suppress(BlockingIOError):
-        while True:
-            transport.send(bytes(65536))
+@pytest.mark.trio
+async def test_a_callback_that_ends_another_is_the_last_to_be_called() -> None:
+    """Both sockets are ready at the same time, whatever the order in which they are reported."""
+    calls = list[int]()
+    pairs = [socket_transports() for _ in range(2)]
+
+    def end_both(index: int) -> None:
+        calls.append(index)
+        for near, _ in pairs:
+            near.on_readable(None)
+
+    for index, (near, far) in enumerate(pairs):
+        far.send(b"x")
+        near.on_readable(partial(end_both, index))
+    await trio.sleep(0.05)
+    assert len(calls) == 1
+    for ends in pairs:
+        for end in ends:
+            end.close()
 
 
-async def expect_closed(wait: Callable[[], Awaitable[None]]) -> None:
-    with pytest.raises(trio.ClosedResourceError):
-        await wait()
+@pytest.mark.trio
+async def test_a_callback_runs_in_the_context_in_which_it_was_set() -> None:
+    variable = ContextVar("variable", default="none")
+    seen = list[str]()
+    near, far = socket_transports()
+
+    def read() -> None:
+        seen.append(variable.get())
+        near.on_readable(None)
+
+    variable.set("mine")
+    near.on_readable(read)
+    variable.set("another")
+    far.send(b"x")
+    while not seen:
+        await trio.sleep(0.001)
+    assert seen == ["mine"]
+    near.close()
+    far.close()

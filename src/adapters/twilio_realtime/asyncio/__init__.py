@@ -6,10 +6,12 @@
 It drives any `ByteMachine`, and knows nothing of peers and their protocols.
 """
 
+from ..runtime.memory import MemoryTransport
+from ..runtime.streams import Dial, Transport
 from .driver import CLOSE_TIMEOUT_NS, MAX_UNSENT_BYTES, READ_BYTES, Driver, drive
 from .listener import MAX_CONNECTIONS, listen
-from .memory import MemoryTransport, memory_pair
-from .transport import Dial, SocketTransport, Transport, dial
+from .memory import memory_pair
+from .transport import SocketTransport, dial
 
 __all__ = [
     "CLOSE_TIMEOUT_NS",

@@ -1,10 +1,12 @@
 """The driver on asyncio: the loop calls back for streams and the timer; only dials are tasks."""
 
 import asyncio
+import sys
+import time
 from collections.abc import Callable, Mapping
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext, suppress
 from socket import socket
-from typing import Any
+from typing import Any, Final
 
 from attrs import define, field
 
@@ -16,12 +18,15 @@ from ..runtime.base_driver import (
     MAX_UNSENT_BYTES,
     READ_BYTES,
     BaseDriver,
-    DrivenStream,
     PendingDial,
 )
-from .transport import Dial, SocketTransport, Transport, dial
+from ..runtime.streams import Dial, Transport
+from .threads import run_in_thread
+from .transport import SocketTransport, dial
 
 __all__ = ["CLOSE_TIMEOUT_NS", "MAX_UNSENT_BYTES", "READ_BYTES", "Driver", "drive"]
+
+_LOOP_TIME: Final = asyncio.BaseEventLoop.time
 
 
 async def drive(
@@ -38,8 +43,15 @@ async def drive(
     await Driver(machine, notify, dial).run(accepted)
 
 
+def _shield() -> AbstractContextManager[object]:
+    """Return a scope in which anyio, if the program uses it, does not repeat a cancellation in
+    every turn of the loop."""
+    anyio: Any = sys.modules.get("anyio")
+    return nullcontext() if anyio is None else anyio.CancelScope(shield=True)
+
+
 @define(eq=False, repr=False)
-class Driver(BaseDriver[Transport]):
+class Driver(BaseDriver):
     """Runs one machine. `notify` is called with every notification; `dial` opens streams.
 
     `notify` must not block. Like all tasks of the application, it may call `perform`.
@@ -57,9 +69,20 @@ class Driver(BaseDriver[Transport]):
         async with asyncio.TaskGroup() as self._tasks:
             try:
                 self._start_machine()
-                await self._stopped.wait()
+                await self._wait_until_stopped()
             finally:
                 self._stop()
+
+    async def _wait_until_stopped(self) -> None:
+        try:
+            await self._stopped.wait()
+        except asyncio.CancelledError:
+            self.go_away()
+            with _shield():
+                while not self._stopped.is_set():
+                    with suppress(asyncio.CancelledError):
+                        await self._stopped.wait()
+            raise
 
     def _signal_stop(self) -> None:
         if self._timer is not None:
@@ -68,8 +91,12 @@ class Driver(BaseDriver[Transport]):
 
     # Time.
 
-    def _loop_time_s(self) -> float:
-        return asyncio.get_running_loop().time()
+    def _loop_clock(self) -> Callable[[], float]:
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, asyncio.BaseEventLoop) and type(loop).time is not _LOOP_TIME:
+            return loop.time  # in virtual time
+        # The clock of both asyncio and uvloop; but the latter's `time` stands still during a turn.
+        return time.monotonic
 
     def _set_timer(self, deadline_ns: int) -> None:
         if self._timer is not None:
@@ -82,18 +109,5 @@ class Driver(BaseDriver[Transport]):
     def _start_dial(self, pending: PendingDial) -> None:
         pending.cancel = self._tasks.create_task(self._dial(pending)).cancel
 
-    def _start_reading(self, stream: DrivenStream[Transport]) -> None:
-        stream.transport.on_readable(partial(self._read, stream))
-
-    def _read(self, stream: DrivenStream[Transport]) -> None:
-        self._receive(stream)
-        if stream.has_ended:
-            stream.transport.on_readable(None)
-
-    def _start_writing(self, stream: DrivenStream[Transport]) -> None:
-        stream.transport.on_writable(partial(self._write, stream))
-
-    def _write(self, stream: DrivenStream[Transport]) -> None:
-        self._flush(stream)
-        if not stream.unsent:
-            stream.transport.on_writable(None)
+    async def _run_in_thread(self, function: Callable[[], Any]) -> Any:
+        return await run_in_thread(function)

@@ -1,77 +1,17 @@
-"""Byte streams in memory, for tests; they work under a loop with virtual time too."""
+"""Byte streams in memory on asyncio, for tests."""
 
 import asyncio
-from collections.abc import Callable
 
-from attrs import define, field
+from ..runtime.memory import MemoryTransport, make_memory_pair
+from ..runtime.streams import PIPE_CAPACITY_BYTES
 
-from ..runtime.streams import PIPE_CAPACITY_BYTES, MemoryStream, Pipe
-
-__all__ = ["MemoryTransport", "memory_pair"]
+__all__ = ["memory_pair"]
 
 
 def memory_pair(
     capacity_bytes: int = PIPE_CAPACITY_BYTES,
-) -> "tuple[MemoryTransport, MemoryTransport]":
+) -> tuple[MemoryTransport, MemoryTransport]:
     """Return the two ends of a stream that holds up to `capacity_bytes` in each direction."""
-    there, back = _Pipe(capacity_bytes), _Pipe(capacity_bytes)
-    return MemoryTransport(back, there), MemoryTransport(there, back)
-
-
-@define(eq=False)
-class _ReadinessCallback:
-    """Calls a callback again and again, in turns of the loop, while `is_ready` returns true."""
-
-    is_ready: Callable[[], bool]
-    callback: Callable[[], None] | None = field(init=False, default=None)
-    is_scheduled: bool = field(init=False, default=False)
-
-    def set_callback(self, callback: Callable[[], None] | None) -> None:
-        self.callback = callback
-        self.schedule_if_ready()
-
-    def schedule_if_ready(self) -> None:
-        if self.callback is not None and not self.is_scheduled and self.is_ready():
-            self.is_scheduled = True
-            asyncio.get_running_loop().call_soon(self._call)
-
-    def _call(self) -> None:
-        self.is_scheduled = False
-        if self.callback is not None and self.is_ready():
-            self.callback()
-            self.schedule_if_ready()
-
-
-@define(eq=False)
-class _Pipe(Pipe):
-    """One direction, with the callbacks of its reader and writer."""
-
-    reader: _ReadinessCallback = field(init=False)
-    writer: _ReadinessCallback = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.reader = _ReadinessCallback(lambda: self.is_readable)
-        self.writer = _ReadinessCallback(lambda: self.is_writable)
-
-    def wake(self) -> None:
-        self.reader.schedule_if_ready()
-        self.writer.schedule_if_ready()
-
-
-@define(eq=False)
-class MemoryTransport(MemoryStream[_Pipe]):
-    """One end of a stream in memory, a `Transport`; `memory_pair` makes two."""
-
-    def close(self) -> None:
-        """See `Transport`."""
-        self.on_readable(None)
-        self.on_writable(None)
-        super().close()
-
-    def on_readable(self, callback: Callable[[], None] | None) -> None:
-        """See `Transport`."""
-        self._inbound.reader.set_callback(callback)
-
-    def on_writable(self, callback: Callable[[], None] | None) -> None:
-        """See `Transport`."""
-        self._outbound.writer.set_callback(callback)
+    return make_memory_pair(
+        capacity_bytes, lambda callback: asyncio.get_running_loop().call_soon(callback)
+    )

@@ -2,53 +2,47 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any
 
 from attrs import define
 
-from ..runtime.streams import ByteStream, SocketStream
+from ..runtime.name_lookup import ATTEMPT_DELAY_S, SHARED_LOOKUPS, Addresses, NameLookups
+from ..runtime.streams import SocketStream
 
-__all__ = ["Dial", "SocketTransport", "Transport", "dial"]
-
-_ATTEMPT_DELAY_S: Final = 0.25
-"""How long one address may take to answer before the next is tried at the same time (RFC 8305,
-section 5)."""
-
-
-class Transport(ByteStream, Protocol):
-    """A byte stream of the driver: the operations of `ByteStream`, and callbacks for them."""
-
-    def on_readable(self, callback: Callable[[], None] | None) -> None:
-        """Call `callback` again and again while `recv` does not have to wait; `None` stops that.
-
-        Closing stops it too. `None` may be set again after it.
-        """
-        ...
-
-    def on_writable(self, callback: Callable[[], None] | None) -> None:
-        """The same for `send`."""
-        ...
-
-
-Dial: TypeAlias = Callable[[str, int], Awaitable[Transport]]
-"""Opens a stream to a host and port; raises `OSError`."""
+__all__ = ["SocketTransport", "dial", "look_up"]
 
 
 async def dial(host: str, port: int) -> "SocketTransport":
-    """Open a TCP connection to the address of `host` that answers first (RFC 8305).
+    """Open a TCP connection to the address of `host` that answers first (RFC 8305). All calls share
+    the look-ups of names (`NameLookups`).
 
     Raises `OSError` if none does.
     """
-    loop = asyncio.get_running_loop()
-    address_infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return SocketTransport(await _connect_first([(each[0], each[4]) for each in address_infos]))
+    return SocketTransport(await _connect_first(await look_up(host, port)))
 
 
-async def _connect_first(addresses: list[tuple[int, Any]]) -> socket.socket:
-    """Connect to the address that answers first; a new one is tried after `_ATTEMPT_DELAY_S`, or
-    at once after a failure."""
+async def look_up(host: str, port: int, lookups: NameLookups = SHARED_LOOKUPS) -> Addresses:
+    """Return the addresses of a host. Raises as `NameLookup.addresses`."""
+    lookup = lookups.start(host, port)
+    if not lookup.is_done:
+        done, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(done.set)
+
+        lookup.on_done(wake)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(lookup.patience_s):
+                await done.wait()
+    return lookup.addresses()
+
+
+async def _connect_first(addresses: Addresses) -> socket.socket:
+    """Connect to the address that answers first; a new one is tried after `ATTEMPT_DELAY_S`, or at
+    once after a failure."""
     connected: list[socket.socket] = []
     failures: list[OSError] = []
     attempts: list[asyncio.Task[None]] = []
@@ -67,11 +61,11 @@ async def _connect_first(addresses: list[tuple[int, Any]]) -> socket.socket:
 
     try:
         async with asyncio.TaskGroup() as group:
-            for family, address in _alternate_families(addresses):
+            for family, address in addresses:
                 finished = asyncio.Event()
                 attempts.append(group.create_task(attempt(family, address, finished)))
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_ATTEMPT_DELAY_S):
+                    async with asyncio.timeout(ATTEMPT_DELAY_S):
                         await finished.wait()
                 if connected:
                     break
@@ -93,15 +87,6 @@ async def _connect(family: int, address: Any) -> socket.socket:
         connection.close()
         raise
     return connection
-
-
-def _alternate_families(addresses: list[tuple[int, Any]]) -> Iterable[tuple[int, Any]]:
-    """Return the addresses with the first one of another family in second place: a network without
-    a route for the first family then costs one attempt (RFC 8305, section 4)."""
-    for index, (family, _) in enumerate(addresses):
-        if family != addresses[0][0]:
-            return [addresses[0], addresses[index], *addresses[1:index], *addresses[index + 1 :]]
-    return addresses
 
 
 @define(eq=False)

@@ -5,17 +5,21 @@ import os
 import socket
 import struct
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 from attrs import define, field
 
 __all__ = [
     "PIPE_CAPACITY_BYTES",
     "ByteStream",
+    "Dial",
+    "DialError",
     "MemoryStream",
     "Pipe",
     "SocketStream",
+    "Transport",
     "describe_dial_error",
 ]
 
@@ -54,6 +58,32 @@ class ByteStream(Protocol):
         ...
 
 
+class Transport(ByteStream, Protocol):
+    """A byte stream of a driver: the operations of `ByteStream`, and callbacks for them.
+
+    Callbacks do not raise. Closing stops them.
+    """
+
+    def on_readable(self, callback: Callable[[], None] | None) -> None:
+        """Call `callback` again and again while `recv` does not have to wait; `None` stops that.
+
+        `None` may be set again after it, and after `close`.
+        """
+        ...
+
+    def on_writable(self, callback: Callable[[], None] | None) -> None:
+        """The same for `send`."""
+        ...
+
+
+Dial: TypeAlias = Callable[[str, int], Awaitable[Transport]]
+"""Opens a stream to a host and port; raises `OSError`."""
+
+
+class DialError(OSError):
+    """A stream could not be opened. The text says why, without addresses."""
+
+
 def describe_dial_error(error: OSError | UnicodeError) -> str:
     """Return why a stream could not be opened: the system's reasons, each once, without
     addresses."""
@@ -67,6 +97,8 @@ def describe_dial_error(error: OSError | UnicodeError) -> str:
 
 def _describe_cause(error: BaseException) -> str:
     match error:
+        case DialError():
+            return str(error)
         case socket.gaierror(strerror=str(text)):  # its numbers are not those of `os.strerror`
             return text.lower()
         case OSError(errno=int(number)):

@@ -15,7 +15,7 @@ from enum import Enum, unique
 from functools import cache
 from typing import Any, Final, Protocol, runtime_checkable
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from twilio_realtime_core.errors import Fault, FaultKind, LocalProtocolError
 from twilio_realtime_core.machine.actions import (
@@ -26,7 +26,8 @@ from twilio_realtime_core.machine.actions import (
     SendBytes,
     Shutdown,
 )
-from twilio_realtime_core.machine.contract import ByteMachine
+from twilio_realtime_core.machine.arguments import BYTES, check_time
+from twilio_realtime_core.machine.contract import ByteMachine, HeaderResolver
 from twilio_realtime_core.machine.units import SECOND
 
 __all__ = ["HANDSHAKE_TIMEOUT_NS", "Tls"]
@@ -70,6 +71,11 @@ class _ChannelState(Enum):
 @runtime_checkable
 class _Performer(Protocol):
     def perform(self, actions: list[Action], now: int) -> list[ByteAction]: ...
+
+
+@runtime_checkable
+class _Answerer(Protocol):
+    def answer(self, response: Any, now: int) -> list[ByteAction]: ...
 
 
 @define(eq=False, repr=False)
@@ -133,6 +139,14 @@ class Tls:
         self._handshake_deadlines_ns[peer] = now + HANDSHAKE_TIMEOUT_NS
         return []
 
+    def headers_resolved(self, peer: Hashable, headers: object, now: int) -> list[ByteAction]:
+        """See `HeaderResolver`. Raises `LocalProtocolError` if the machine has no such method."""
+        self._check_not_connected(peer)
+        if not isinstance(self._machine, HeaderResolver):
+            msg = "the machine has no method headers_resolved"
+            raise LocalProtocolError(msg)
+        return self._encrypt_actions(self._machine.headers_resolved(peer, headers, now), now)
+
     def connect_failed(self, peer: Hashable, reason: str, now: int) -> list[ByteAction]:
         """The byte stream that `Connect` asked for could not be opened; `reason` is for people."""
         self._check_not_connected(peer)
@@ -142,6 +156,8 @@ class Tls:
 
     def receive_bytes(self, peer: Hashable, data: bytes, now: int) -> list[ByteAction]:
         """Bytes have arrived, cut at any place."""
+        if type(data) is not bytes:
+            BYTES.check("data", data)
         channel = self._channels.get(peer)
         if channel is None:
             return self._encrypt_actions(self._machine.receive_bytes(peer, data, now), now)
@@ -190,11 +206,18 @@ class Tls:
             raise LocalProtocolError(msg)
         return self._encrypt_actions(self._machine.perform(actions, now), now)
 
+    def answer(self, response: Any, now: int) -> list[ByteAction]:
+        """See `HttpConnection.answer`. Raises `LocalProtocolError` if the machine has no such
+        method."""
+        if not isinstance(self._machine, _Answerer):
+            msg = "the machine has no method answer"
+            raise LocalProtocolError(msg)
+        return self._encrypt_actions(self._machine.answer(response, now), now)
+
     def _advance_time(self, now: int) -> None:
         """Accept `now` as the time of an input that the machine does not get."""
-        if self._now is None or now < self._now:
-            msg = "not started yet" if self._now is None else "time runs backwards"
-            raise LocalProtocolError(msg)
+        if type(now) is not int or self._now is None or now < self._now:
+            check_time(now, self._now)
         self._now = now
 
     def _check_not_connected(self, peer: Hashable) -> None:
@@ -238,7 +261,7 @@ class Tls:
         if not action.tls:
             return action
         self._dialled_hosts[action.peer] = action.host
-        return Connect(action.peer, action.host, action.port, tls=False)
+        return evolve(action, tls=False)
 
     def _start_handshake(self, peer: Hashable, host: str, now: int) -> list[ByteAction]:
         """Start the handshake with a peer that was dialled."""

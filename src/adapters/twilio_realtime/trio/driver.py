@@ -1,7 +1,6 @@
-"""The driver on trio: one task reads a stream, another writes unsent bytes, and one keeps time."""
+"""The driver on trio: callbacks read and write streams, and one task keeps time."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from socket import socket
 from typing import Any
 
@@ -16,11 +15,12 @@ from ..runtime.base_driver import (
     MAX_UNSENT_BYTES,
     READ_BYTES,
     BaseDriver,
-    DrivenStream,
     DriverState,
     PendingDial,
 )
-from .transport import Dial, SocketTransport, Transport, dial
+from ..runtime.streams import Dial, Transport
+from .threads import run_in_thread
+from .transport import SocketTransport, dial
 
 __all__ = ["CLOSE_TIMEOUT_NS", "MAX_UNSENT_BYTES", "READ_BYTES", "Driver", "drive"]
 
@@ -40,7 +40,7 @@ async def drive(
 
 
 @define(eq=False, repr=False)
-class Driver(BaseDriver[Transport]):
+class Driver(BaseDriver):
     """Runs one machine. `notify` is called with every notification; `dial` opens streams.
 
     `notify` must not block. Like all tasks of the application, it may call `perform`.
@@ -54,20 +54,30 @@ class Driver(BaseDriver[Transport]):
         return SocketTransport(connection)
 
     async def _run_until_stopped(self) -> None:
-        async with trio.open_nursery() as self._nursery:
-            try:
-                self._start_machine()
-                await self._keep_time()
-            finally:
-                self._stop()
+        async with trio.open_nursery() as watch:
+            watch.start_soon(self._await_cancellation)
+            with trio.CancelScope(shield=True):
+                async with trio.open_nursery() as self._nursery:
+                    try:
+                        self._start_machine()
+                        await self._keep_time()
+                    finally:
+                        self._stop()
+            watch.cancel_scope.cancel()
+
+    async def _await_cancellation(self) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.go_away()
 
     def _signal_stop(self) -> None:
         self._timer.cancel()
 
     # Time.
 
-    def _loop_time_s(self) -> float:
-        return trio.current_time()
+    def _loop_clock(self) -> Callable[[], float]:
+        return trio.lowlevel.current_clock().current_time
 
     def _set_timer(self, deadline_ns: int) -> None:
         self._timer.deadline = deadline_ns / SECOND
@@ -90,20 +100,5 @@ class Driver(BaseDriver[Transport]):
         with scope:
             await self._dial(pending)
 
-    def _start_reading(self, stream: DrivenStream[Transport]) -> None:
-        self._nursery.start_soon(self._read, stream)
-
-    async def _read(self, stream: DrivenStream[Transport]) -> None:
-        with suppress(trio.ClosedResourceError):
-            while not stream.has_ended:
-                await stream.transport.wait_readable()
-                self._receive(stream)
-
-    def _start_writing(self, stream: DrivenStream[Transport]) -> None:
-        self._nursery.start_soon(self._write, stream)
-
-    async def _write(self, stream: DrivenStream[Transport]) -> None:
-        with suppress(trio.ClosedResourceError):
-            while stream.unsent:
-                await stream.transport.wait_writable()
-                self._flush(stream)
+    async def _run_in_thread(self, function: Callable[[], Any]) -> Any:
+        return await run_in_thread(function)
