@@ -1,6 +1,6 @@
 """Phone calls between Twilio and OpenAI Realtime: agents, their server, and the drivers.
 
-    from twilio_realtime import Call, HangUp, KeyPressed, Service, ServiceConfig, call_acceptor
+    from twilio_realtime import Agent, serve
     from twilio_realtime.trio import Driver, listen
 
 The names here are what a first agent needs. Each is imported from its module on first use, so that
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         Unmute,
     )
     from twilio_realtime_core.config.call import CallConfig
-    from twilio_realtime_core.config.session import SessionConfig
+    from twilio_realtime_core.config.session import SessionConfig, SessionUpdate
     from twilio_realtime_core.errors import Fault
     from twilio_realtime_core.notifications import (
         AgentTranscript,
@@ -42,38 +42,68 @@ if TYPE_CHECKING:
         SessionReady,
     )
 
-    from .agents.call import Call, CallHandler
+    from .agents.agent import Agent
+    from .agents.call import Call, CallHandler, ConnectionStatus
     from .agents.call_acceptor import call_acceptor
+    from .agents.decisions import Accept, Decision, Redirect, Reject, StreamEnd
     from .agents.failures import ApplicationError
-    from .agents.functions import Functions
+    from .agents.functions import FunctionError, FunctionResult, Functions
     from .agents.handlers import Handlers
+    from .agents.hooks import FunctionAgent
+    from .agents.incoming_call import IncomingCall
+    from .agents.phone_events import (
+        AnsweredBy,
+        CallEvent,
+        PhoneCallAnswered,
+        PhoneCallState,
+        PhoneCallStatus,
+        TwilioRecordingStatus,
+    )
     from .errors import UsageError
-    from .server.service import Service, ServiceConfig
+    from .server.placing import place_call
+    from .server.service import Service
+    from .server.service_config import ServiceConfig
+    from .server.serving import serve, serving
 
 __all__ = [
+    "Accept",
+    "Agent",
     "AgentTranscript",
+    "AnsweredBy",
     "ApplicationError",
     "Call",
     "CallConfig",
     "CallEnded",
+    "CallEvent",
     "CallHandler",
     "CallStarted",
     "CallerSpeechStarted",
     "CallerTranscript",
+    "ConnectionStatus",
+    "Decision",
     "EndReason",
     "Fault",
+    "FunctionAgent",
     "FunctionCallRequested",
+    "FunctionError",
+    "FunctionResult",
     "Functions",
     "Handlers",
     "HangUp",
+    "IncomingCall",
     "Interrupt",
     "Interrupted",
     "KeyPressed",
     "Mute",
     "Notification",
+    "PhoneCallAnswered",
+    "PhoneCallState",
+    "PhoneCallStatus",
     "Play",
     "PlaybackFinished",
     "PressKeys",
+    "Redirect",
+    "Reject",
     "ResponseFinished",
     "ResponseStarted",
     "SendFunctionOutput",
@@ -82,19 +112,42 @@ __all__ = [
     "ServiceConfig",
     "SessionConfig",
     "SessionReady",
+    "SessionUpdate",
+    "StreamEnd",
+    "TwilioRecordingStatus",
     "Unmute",
     "UsageError",
     "call_acceptor",
+    "place_call",
+    "serve",
+    "serving",
 ]
 
+__version__ = "0.1.0"
+
 _NAMES: Final = {
-    "twilio_realtime.agents.call": ("Call", "CallHandler"),
+    "twilio_realtime.agents.agent": ("Agent",),
+    "twilio_realtime.agents.call": ("Call", "CallHandler", "ConnectionStatus"),
     "twilio_realtime.agents.call_acceptor": ("call_acceptor",),
+    "twilio_realtime.agents.decisions": ("Accept", "Decision", "Redirect", "Reject", "StreamEnd"),
     "twilio_realtime.agents.failures": ("ApplicationError",),
-    "twilio_realtime.agents.functions": ("Functions",),
+    "twilio_realtime.agents.functions": ("FunctionError", "FunctionResult", "Functions"),
     "twilio_realtime.agents.handlers": ("Handlers",),
+    "twilio_realtime.agents.hooks": ("FunctionAgent",),
+    "twilio_realtime.agents.incoming_call": ("IncomingCall",),
+    "twilio_realtime.agents.phone_events": (
+        "AnsweredBy",
+        "CallEvent",
+        "PhoneCallAnswered",
+        "PhoneCallState",
+        "PhoneCallStatus",
+        "TwilioRecordingStatus",
+    ),
     "twilio_realtime.errors": ("UsageError",),
-    "twilio_realtime.server.service": ("Service", "ServiceConfig"),
+    "twilio_realtime.server.service": ("Service",),
+    "twilio_realtime.server.service_config": ("ServiceConfig",),
+    "twilio_realtime.server.placing": ("place_call",),
+    "twilio_realtime.server.serving": ("serve", "serving"),
     "twilio_realtime_core.commands": (
         "HangUp",
         "Interrupt",
@@ -106,7 +159,7 @@ _NAMES: Final = {
         "Unmute",
     ),
     "twilio_realtime_core.config.call": ("CallConfig",),
-    "twilio_realtime_core.config.session": ("SessionConfig",),
+    "twilio_realtime_core.config.session": ("SessionConfig", "SessionUpdate"),
     "twilio_realtime_core.errors": ("Fault",),
     "twilio_realtime_core.notifications": (
         "AgentTranscript",

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from agent_harness import CALLER_HUNG_UP, HUNG_UP, STARTED, AgentHarness, run_ready_tasks
 from driving import RUNTIMES, ignore, run_in_virtual_time
 from twilio_realtime.agents import mailbox
-from twilio_realtime.agents.call import GRACE_MS, MAX_REPORTED_FAILURES, Call
+from twilio_realtime.agents.call import GRACE_MS, MAX_REPORTED_FAILURES, Call, ConnectionStatus
 from twilio_realtime.agents.failures import ApplicationError
 from twilio_realtime.agents.handlers import Handlers
 from twilio_realtime.agents.mailbox import Mailbox, is_droppable
+from twilio_realtime.agents.phone_events import CallEvent
 from twilio_realtime_core import Fault, FaultKind, HangUp, Interrupt, LocalProtocolError, Peer
 from twilio_realtime_core.commands import Mute, SendFunctionOutput, Unmute
 from twilio_realtime_core.notifications import (
@@ -31,11 +32,14 @@ from twilio_realtime_core.notifications import (
     EndReason,
     ItemDeleted,
     KeyPressed,
-    Notification,
     PaddingCause,
+    RateLimitsUpdated,
     RealtimeEvent,
+    SessionReady,
     TwilioMessage,
+    TypedRealtimeEvent,
 )
+from twilio_realtime_core.protocols.realtime import UnknownServerEvent
 from twilio_realtime_core.values.items import Message, Role
 from twilio_realtime_core.values.playback_position import PartKey, PlaybackPosition
 
@@ -43,7 +47,7 @@ each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 
 SECRET = "my mother's maiden name"
 KEY = KeyPressed("5")
-DROPPABLE: list[Notification] = [
+DROPPABLE: list[CallEvent] = [
     AgentAudio("r", "i", 0, "//8="),
     AgentText("r", "i", 0, "wel", final=False),
     AgentTranscript("r", "i", 0, "wel", final=False),
@@ -52,9 +56,11 @@ DROPPABLE: list[Notification] = [
     CallerAudioPadded(160, PaddingCause.GAP),
     TwilioMessage("{}"),
     RealtimeEvent("{}"),
+    TypedRealtimeEvent(UnknownServerEvent("x")),
+    RateLimitsUpdated(()),
     Fault(Peer.TWILIO, FaultKind.NOT_JSON, "no JSON"),
 ]
-NOT_DROPPABLE: list[Notification] = [
+NOT_DROPPABLE: list[CallEvent] = [
     AgentText("r", "i", 0, "welcome", final=True),
     AgentTranscript("r", "i", 0, "welcome", final=True),
     CallerTranscript("i", "welcome", final=True),
@@ -71,7 +77,7 @@ async def nothing(harness: AgentHarness) -> None:
     """A script in which nothing happens."""
 
 
-async def read_all(call: Call, into: list[Notification]) -> None:
+async def read_all(call: Call, into: list[CallEvent]) -> None:
     async for event in call:
         into.append(event)
 
@@ -82,7 +88,7 @@ async def read_all(call: Call, into: list[Notification]) -> None:
 @each_runtime
 def test_an_agent_reads_notifications_in_order_until_the_end(runtime: str) -> None:
     """S69: the end of the call ends the iteration, whichever side has hung up."""
-    read: list[Notification] = []
+    read: list[CallEvent] = []
 
     async def agent(call: Call) -> None:
         assert call.started == STARTED
@@ -106,7 +112,7 @@ def test_an_agent_reads_notifications_in_order_until_the_end(runtime: str) -> No
 
 @each_runtime
 def test_iteration_can_stop_and_continue(runtime: str) -> None:
-    read: list[Notification] = []
+    read: list[CallEvent] = []
 
     async def agent(call: Call) -> None:
         async for event in call:
@@ -125,7 +131,7 @@ def test_iteration_can_stop_and_continue(runtime: str) -> None:
 def test_a_second_reading_task_gets_an_error(runtime: str) -> None:
     async def agent(call: Call) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(read_all, call, list[Notification]())
+            tasks.start_soon(read_all, call, list[CallEvent]())
             await run_ready_tasks()
             with pytest.raises(LocalProtocolError, match="another task reads"):
                 await read_all(call, [])
@@ -159,11 +165,11 @@ def test_another_stream_of_the_same_socket_replaces_call_started(runtime: str) -
 
 @each_runtime
 def test_a_watcher_gets_every_notification_at_once_and_may_send(runtime: str) -> None:
-    watched: list[Notification] = []
+    watched: list[CallEvent] = []
     order: list[str] = []
 
     async def agent(call: Call) -> None:
-        def watch(event: Notification) -> None:
+        def watch(event: CallEvent) -> None:
             watched.append(event)
             if event == KEY:
                 order.append("key")
@@ -224,7 +230,7 @@ def test_an_impossible_command_raises_in_the_agent(runtime: str) -> None:
 
 @each_runtime
 def test_a_slow_agent_loses_droppable_notifications_and_sees_their_count(runtime: str) -> None:
-    read: list[Notification] = []
+    read: list[CallEvent] = []
     many = 2 * mailbox.DROP_THRESHOLD
 
     async def agent(call: Call) -> None:
@@ -244,7 +250,7 @@ def test_a_slow_agent_loses_droppable_notifications_and_sees_their_count(runtime
 
 @each_runtime
 def test_an_overflowing_mailbox_ends_the_call_with_a_fault(runtime: str) -> None:
-    read: list[Notification] = []
+    read: list[CallEvent] = []
 
     async def agent(call: Call) -> None:
         await anyio.sleep(1)
@@ -300,7 +306,7 @@ def test_only_partial_text_audio_raw_messages_and_faults_are_droppable() -> None
 def test_the_mailbox_keeps_order_count_and_limit(
     bursts: list[tuple[int, bool]],
 ) -> None:
-    events: list[Notification] = []
+    events: list[CallEvent] = []
     for size, droppable in bursts:
         numbers = range(len(events), len(events) + size)
         events += [
@@ -314,7 +320,7 @@ def test_the_mailbox_keeps_order_count_and_limit(
     box.close(HUNG_UP)
     box.put(KEY)  # ignored after close
 
-    async def read() -> list[Notification]:
+    async def read() -> list[CallEvent]:
         return [event async for event in box]
 
     *kept, last = asyncio.run(read())
@@ -375,9 +381,9 @@ def test_an_exception_group_of_one_is_reported_as_that_one(runtime: str) -> None
 @each_runtime
 @pytest.mark.parametrize("where", ["watcher", "task"])
 def test_an_exception_of_a_watcher_or_task_ends_the_call(runtime: str, where: str) -> None:
-    read: list[Notification] = []
+    read: list[CallEvent] = []
 
-    def watch(event: Notification) -> None:
+    def watch(event: CallEvent) -> None:
         if event == KEY:
             raise BugError(SECRET)
 
@@ -426,7 +432,7 @@ def test_several_failures_are_reported_together_in_order(runtime: str) -> None:
 
 @each_runtime
 def test_a_repeated_failure_is_reported_a_few_times(runtime: str) -> None:
-    def watch(event: Notification) -> None:
+    def watch(event: CallEvent) -> None:
         raise BugError(event)
 
     async def agent(call: Call) -> None:
@@ -451,7 +457,7 @@ def several(harness: AgentHarness) -> list[Exception]:
 
 @each_runtime
 def test_a_call_continues_after_its_agent_has_returned(runtime: str) -> None:
-    watched: list[Notification] = []
+    watched: list[CallEvent] = []
     ticks: list[float] = []
 
     async def tick() -> None:
@@ -550,7 +556,7 @@ def test_cancelling_ends_the_agent_immediately(runtime: str) -> None:
 
 @each_runtime
 def test_an_exception_of_the_machine_ends_iteration_and_is_raised(runtime: str) -> None:
-    read: list[Notification] = []
+    read: list[CallEvent] = []
 
     async def agent(call: Call) -> None:
         await read_all(call, read)
@@ -570,7 +576,7 @@ def test_an_exception_of_the_machine_ends_iteration_and_is_raised(runtime: str) 
 
 @each_runtime
 def test_an_agent_runs_even_if_its_call_has_already_ended(runtime: str) -> None:
-    read: list[Notification] = []
+    read: list[CallEvent] = []
 
     async def agent(call: Call) -> None:
         await read_all(call, read)
@@ -624,6 +630,51 @@ def test_handlers_are_called_by_kind_in_order_and_awaited(runtime: str) -> None:
     ]
     assert harness.errors == []
     assert quick.__name__ == "quick"
+
+
+@each_runtime
+def test_a_handler_can_be_removed(runtime: str) -> None:
+    log: list[str] = []
+    handlers = Handlers()
+
+    def once(call: Call, event: KeyPressed) -> None:
+        log.append(event.digit)
+        handlers.off(KeyPressed, once)
+
+    handlers.on(KeyPressed)(once)
+    handlers.on(KeyPressed)(lambda call, event: log.append(f"other {event.digit}"))
+
+    async def script(harness: AgentHarness) -> None:
+        harness.notify(KEY, KeyPressed("7"))
+        harness.hang_up()
+
+    assert AgentHarness(runtime, handlers).run(script).errors == []
+    assert log == ["5", "other 5", "other 7"]
+    with pytest.raises(LocalProtocolError, match="not registered for KeyPressed"):
+        handlers.off(KeyPressed, once)
+
+
+@each_runtime
+def test_a_call_says_whether_it_is_connected_to_the_model(runtime: str) -> None:
+    seen: list[ConnectionStatus] = []
+
+    async def agent(call: Call) -> None:
+        seen.append(call.connection_status)
+        async for event in call:
+            if isinstance(event, SessionReady | CallEnded):
+                seen.append(call.connection_status)
+
+    async def script(harness: AgentHarness) -> None:
+        harness.notify(SessionReady({}))
+        await run_ready_tasks()
+        harness.hang_up()
+
+    AgentHarness(runtime, agent).run(script)
+    assert seen == [
+        ConnectionStatus.CONNECTING,
+        ConnectionStatus.CONNECTED,
+        ConnectionStatus.DISCONNECTED,
+    ]
 
 
 @each_runtime
@@ -712,9 +763,9 @@ def test_the_grace_period_does_not_wait_for_slow_tasks(runtime: str) -> None:
 
 @each_runtime
 def test_watchers_get_a_fault_when_the_agent_fails(runtime: str) -> None:
-    seen: list[Notification] = []
+    seen: list[CallEvent] = []
 
-    def fail(event: Notification) -> None:
+    def fail(event: CallEvent) -> None:
         raise BugError
 
     async def agent(call: Call) -> None:

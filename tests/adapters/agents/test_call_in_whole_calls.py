@@ -27,7 +27,9 @@ from driving import (
 from twilio_realtime.agents.call import Call, CallHandler
 from twilio_realtime.agents.call_acceptor import call_acceptor
 from twilio_realtime.agents.failures import ApplicationError
-from twilio_realtime.server.service import Service, ServiceConfig
+from twilio_realtime.agents.phone_events import CallEvent
+from twilio_realtime.server.service import Service
+from twilio_realtime.server.service_config import ServiceConfig
 from twilio_realtime.sim.model.realtime_peer import CLIENT
 from twilio_realtime_core import CallConfig, Fault, HangUp
 from twilio_realtime_core.machine.units import SECOND
@@ -36,15 +38,15 @@ from twilio_realtime_core.notifications import (
     CallStarted,
     EndReason,
     Interrupted,
-    Notification,
     ResponseStarted,
     SessionReady,
 )
+from twilio_realtime_core.transport.http import RequestRefused
 
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 
 
-async def read_all(call: Call, into: list[Notification]) -> None:
+async def read_all(call: Call, into: list[CallEvent]) -> None:
     async for event in call:
         into.append(event)
 
@@ -84,7 +86,7 @@ async def run_call(
 
 @each_runtime
 def test_a_whole_call_of_a_service_runs_an_agent(runtime: str) -> None:
-    parties, read = CallParties(LONG_SCRIPT), list[Notification]()
+    parties, read = CallParties(LONG_SCRIPT), list[CallEvent]()
     errors, unhandled = list[Exception](), list[object]()
 
     async def agent(call: Call) -> None:
@@ -126,7 +128,7 @@ def test_a_slow_agent_delays_no_audio(runtime: str) -> None:
 
 @each_runtime
 def test_an_agent_can_hang_up(runtime: str) -> None:
-    parties, read = CallParties(), list[Notification]()
+    parties, read = CallParties(), list[CallEvent]()
     errors = list[Exception]()
 
     async def agent(call: Call) -> None:
@@ -145,7 +147,7 @@ def test_an_agent_can_hang_up(runtime: str) -> None:
 @each_runtime
 def test_losing_the_model_ends_the_call_of_the_agent_immediately(runtime: str) -> None:
     """S89."""
-    read: list[Notification] = []
+    read: list[CallEvent] = []
     parties = CallParties(LONG_SCRIPT)
     api = RUNTIMES[runtime]
     ends: list[Any] = []
@@ -167,7 +169,7 @@ def test_losing_the_model_ends_the_call_of_the_agent_immediately(runtime: str) -
                 tasks.start_soon(api.Driver(parties.model_machine(), ignore).run, {CLIENT: far})
                 return near
 
-            config = ServiceConfig(call=CallConfig(url="ws://model/v1/realtime"))
+            config = ServiceConfig(call=CallConfig(url="ws://model/v1/realtime", reconnect=None))
             driver = partial(api.Driver, dial=dial_model)
             accepted, peer = call_acceptor(Service(config), agent, driver)()
             near, far = api.memory_pair()
@@ -207,7 +209,7 @@ def test_connections_without_a_call_run_no_agent_and_report_faults(runtime: str)
     )
     assert unhandled == []
     run_in_virtual_time(runtime, partial(request, b"\x00\xff\r\n\r\n"))
-    assert [type(event) for event in unhandled] == [Fault]
+    assert [type(event) for event in unhandled] == [RequestRefused, Fault]
     assert calls == []
 
 
@@ -249,6 +251,6 @@ def test_the_example_for_asyncio_answers_calls() -> None:
 
 
 def test_the_documentation_shows_the_tested_examples() -> None:
-    page = Path("docs/application.md").read_text()
+    page = Path("docs/reference/agents.md").read_text()
     for example in ("agent_on_trio", "agent_on_asyncio"):
         assert Path(f"docs/examples/{example}.py").read_text().strip() in page

@@ -22,10 +22,16 @@ from agent_harness import AgentHarness, run_ready_tasks
 from driving import RUNTIMES, run_in_real_time
 from twilio_realtime.agents.call import Call
 from twilio_realtime.agents.failures import ApplicationError
-from twilio_realtime.agents.functions import MAX_RUNNING_FUNCTIONS, Functions
+from twilio_realtime.agents.functions import (
+    MAX_RUNNING_FUNCTIONS,
+    FunctionError,
+    FunctionResult,
+    Functions,
+)
+from twilio_realtime.agents.phone_events import CallEvent
 from twilio_realtime_core import HangUp, LocalProtocolError, SessionConfig
 from twilio_realtime_core.commands import SendFunctionOutput
-from twilio_realtime_core.notifications import FunctionCallRequested, KeyPressed, Notification
+from twilio_realtime_core.notifications import FunctionCallRequested, KeyPressed
 
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 
@@ -47,7 +53,7 @@ class FunctionHarness:
         self.errors: list[Exception] = []
         self.functions = Functions(on_error=self.errors.append)
         self.calls = AgentHarness(runtime, self.agent)
-        self.read: list[Notification] = []
+        self.read: list[CallEvent] = []
 
     async def agent(self, call: Call) -> None:
         self.functions.attach(call)
@@ -184,6 +190,51 @@ def test_the_options_of_a_function_are_those_of_its_output(runtime: str) -> None
         SendFunctionOutput("f1", "null", respond=True, after_playback=True),
         SendFunctionOutput("f2", "null", respond=False, after_playback=False),
     ]
+
+
+@each_runtime
+def test_a_function_decides_at_run_time_how_its_output_is_sent(runtime: str) -> None:
+    harness = FunctionHarness(runtime)
+
+    @harness.functions.add(respond=False, wait_for_others=False)
+    async def decide(respond: bool) -> FunctionResult:  # noqa: FBT001 - the model names it
+        return FunctionResult({"a": 1}, respond=respond, after_playback=True, wait_for_others=True)
+
+    @harness.functions.add(respond=False, after_playback=True, wait_for_others=False)
+    async def leave() -> FunctionResult:
+        return FunctionResult("text")
+
+    outputs = harness.run_requests(
+        request("decide", '{"respond":true}'), request("leave", call_id="f2")
+    )
+    assert sorted(outputs, key=lambda each: each.call_id) == [
+        SendFunctionOutput("f1", '{"a":1}', respond=True, after_playback=True),
+        SendFunctionOutput("f2", "text", False, True, wait_for_others=False),  # noqa: FBT003
+    ]
+    assert harness.errors == []
+    assert "text" not in repr(FunctionResult("text"))
+
+
+@each_runtime
+def test_a_function_words_its_own_error(runtime: str) -> None:
+    harness = FunctionHarness(runtime)
+
+    @harness.functions.add(respond=False, after_playback=True)
+    async def book() -> None:
+        raise FunctionError("fully booked until May \ud800")
+
+    def pay() -> None:
+        raise FunctionError("the card is declined")
+
+    (output,) = harness.run_requests(request("book"))
+    assert error_of(output) == "fully booked until May ?"
+    assert output.after_playback
+    in_real_time = FunctionHarness(runtime)
+    in_real_time.functions.add(wait_for_others=False)(pay)
+    (refused,) = in_real_time.run_requests_in_real_time(request("pay"))
+    assert error_of(refused) == "the card is declined"
+    assert not refused.wait_for_others
+    assert harness.errors == in_real_time.errors == []
 
 
 @each_runtime

@@ -10,7 +10,9 @@ from driving import RUNTIMES, CallParties, ignore, raise_error, run_in_virtual_t
 from twilio_realtime.agents.call import Call
 from twilio_realtime.agents.call_acceptor import call_acceptor
 from twilio_realtime.agents.functions import Functions
-from twilio_realtime.server.service import Service, ServiceConfig
+from twilio_realtime.agents.phone_events import CallEvent
+from twilio_realtime.server.service import Service
+from twilio_realtime.server.service_config import ServiceConfig
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
@@ -19,7 +21,7 @@ from twilio_realtime.sim.phone.caller import AfterDelay, CallerSays, Cue
 from twilio_realtime.sim.phone.caller import CallerHangsUp as HangUpPhone
 from twilio_realtime_core import CallConfig, HangUp, SessionConfig
 from twilio_realtime_core.machine.units import MS, SECOND
-from twilio_realtime_core.notifications import CallEnded, EndReason, Notification, ResponseStarted
+from twilio_realtime_core.notifications import CallEnded, EndReason, ResponseStarted
 
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 
@@ -28,7 +30,7 @@ ANSWER = sample_speech.load("agent_goodbye")
 
 
 async def call_with_functions(
-    api: Any, parties: CallParties, functions: Functions, read: list[Notification]
+    api: Any, parties: CallParties, functions: Functions, read: list[CallEvent]
 ) -> None:
     session = SessionConfig(tools=functions.tools)
     service = Service(ServiceConfig(call=CallConfig(url="ws://model/v1/realtime", session=session)))
@@ -76,7 +78,7 @@ def outputs(parties: CallParties) -> list[tuple[str, str]]:
 def test_the_model_speaks_an_output_and_a_function_hangs_up(
     runtime: str,
 ) -> None:
-    errors, read, cities = list[Exception](), list[Notification](), list[str]()
+    errors, read, cities = list[Exception](), list[CallEvent](), list[str]()
     functions = Functions(on_error=errors.append)
 
     @functions.add
@@ -111,7 +113,7 @@ def test_the_model_speaks_an_output_and_a_function_hangs_up(
 @each_runtime
 def test_several_outputs_cause_one_response_and_bad_arguments_are_corrected(runtime: str) -> None:
     """S80, S81."""
-    read = list[Notification]()
+    read = list[CallEvent]()
     functions = Functions(on_error=raise_error)
 
     @functions.add(after_playback=True)
@@ -142,7 +144,7 @@ def test_several_outputs_cause_one_response_and_bad_arguments_are_corrected(runt
 
 @each_runtime
 def test_the_model_gets_no_output_after_the_caller_hangs_up(runtime: str) -> None:
-    read, cancelled = list[Notification](), list[bool]()
+    read, cancelled = list[CallEvent](), list[bool]()
     functions = Functions(on_error=raise_error)
 
     @functions.add

@@ -56,7 +56,7 @@ def test_the_model_says_each_speech_and_repeats_the_last(model: RunningCommand) 
 
 
 def test_each_client_has_a_separate_session(model: RunningCommand) -> None:
-    url = f"{model.wait_for_event('listening')['url']}?model=gpt-realtime"
+    url = f"{model.wait_for_event('listening')['url']}?model=gpt-realtime-2.1"
     with connect(url) as one, connect(url) as other:
         ids = [receive(each, "session.created")["session"]["id"] for each in (one, other)]
         greeting = sample_speech.load("agent_greeting").transcript
@@ -91,7 +91,7 @@ def test_each_client_has_a_separate_session(model: RunningCommand) -> None:
 def test_errors_of_a_client_are_printed_in_the_apis_terms(
     model: RunningCommand, text: str, expected: dict[str, Any]
 ) -> None:
-    with connect(f"{model.wait_for_event('listening')['url']}?model=gpt-realtime") as client:
+    with connect(f"{model.wait_for_event('listening')['url']}?model=gpt-realtime-2.1") as client:
         client.send(text)
         error = receive(client, "error")["error"]
     event = model.wait_for_event("client_error")
@@ -106,7 +106,7 @@ def test_errors_of_a_client_are_printed_in_the_apis_terms(
     ("query", "headers", "code"),
     [
         ("", {}, "missing_model"),
-        ("?model=gpt-realtime", {"OpenAI-Beta": "realtime=v1"}, "beta_api_shape_disabled"),
+        ("?model=gpt-realtime-2.1", {"OpenAI-Beta": "realtime=v1"}, "beta_api_shape_disabled"),
     ],
 )
 def test_a_connection_that_openai_would_close_is_closed_and_reported(

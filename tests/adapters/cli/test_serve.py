@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import signal
 import socket
 import ssl
@@ -20,6 +21,7 @@ KEY = "sk-proj-0123456789abcdef"
 TOKEN = "0123456789abcdef0123456789abcdef"
 SECRET = "+15005550006"
 NOBODY = "ws://127.0.0.1:9/v1/realtime"
+CLOSE_1001 = b"\x88\x02\x03\xe9"
 
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 
@@ -70,12 +72,12 @@ def test_phone_serve_and_model_make_a_call(runtime: str, tmp_path: Path) -> None
         keys = {"OPENAI_API_KEY": KEY}
         with RunningCommand("serve", "--port", "0", *serving, *run, environment=keys) as serve:
             url = f"wss://localhost:{serve.wait_for_event('listening')['port']}/media-stream"
-            calling = ("--wav", str(wav), "--record", str(record), "--quiet-ms", "2000")
+            calling = ("--wav", str(wav), "--record", str(record), "--quiet-ms", "1500")
             trust = {"SSL_CERT_FILE": authority.trusted}
             secret = ("--param", f"from={SECRET}")
             with RunningCommand("phone", url, *calling, *secret, *run, environment=trust) as phone:
                 assert phone.wait() == 0, phone.errors
-            serve.wait_for_event("call_ended")
+            serve.wait_for_event("call.ended")
             assert serve.send_signal() == 130
         model.wait_for_event("session.closed")
         assert model.send_signal(signal.SIGTERM) == 143
@@ -94,9 +96,11 @@ def test_phone_serve_and_model_make_a_call(runtime: str, tmp_path: Path) -> None
     assert answered_after > 0
 
     names = [event["event"] for event in serve.events()]
-    expected = ["call_started", "session_ready", "response_started", "call_ended"]
+    expected = ["call.started", "session.ready", "response.started", "call.ended"]
     assert [name for name in names if name in expected] == expected
     assert serve.events()[-1]["reason"] == "caller hung up"
+    assert serve.events()[-1]["turns"] == 1
+    assert serve.events()[-1]["response_latency_ms"] > 0
     assert {event.get("call") for event in serve.events()[1:]} == {1}
     assert "client_error" not in [event["event"] for event in model.events()]
     for command in (model, serve, phone):
@@ -105,14 +109,22 @@ def test_phone_serve_and_model_make_a_call(runtime: str, tmp_path: Path) -> None
             assert secret_text not in "".join(command.lines)
 
 
-def test_events_of_a_call_are_printed_as_lines() -> None:
-    with RunningCommand("serve", "--port", "0", "--realtime-url", NOBODY) as serve:
+def test_events_of_a_call_are_printed_as_lines(tmp_path: Path) -> None:
+    (tmp_path / "agent.py").write_text(
+        "from twilio_realtime import Agent, CallConfig\n"
+        "agent = Agent(config=CallConfig(reconnect=None))\n"
+    )
+    arguments = ("serve", "--port", "0", "--realtime-url", NOBODY)
+    with RunningCommand(*arguments, folder=tmp_path) as serve:
         port = serve.wait_for_line("listening on").partition("127.0.0.1:")[2].partition(":")[0]
         with RunningCommand("phone", f"ws://127.0.0.1:{port}/media-stream") as phone:
             assert phone.wait() == 1
-        serve.wait_for_line("call 1  call started  call_sid=CA")
-        serve.wait_for_line("call 1  fault  peer=realtime  kind=refused")
-        serve.wait_for_line('call 1  call ended  reason="realtime unreachable"')
+        started = serve.wait_for_line("call started")
+        fault = serve.wait_for_line("fault  ")
+        ended = serve.wait_for_line("call ended")
+    assert re.search(r"INFO +call 1 +twilio +call started  call_sid=CA", started)
+    assert re.search(r"WARNING +call 1 +realtime +fault .* kind=refused", fault)
+    assert re.search(r'WARNING +call 1 .* reason="realtime unreachable"', ended)
     assert "warning  code=31921" in phone.lines[-2]
     assert "twilio_would_log=31921" in phone.lines[-1]
     assert "\x1b" not in "".join(serve.lines + phone.lines)  # no colours but on a terminal
@@ -153,7 +165,7 @@ def test_serve_with_a_certificate_uses_tls(tmp_path: Path) -> None:
             plain.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
             fault = serve.wait_for_event("fault")
     assert listening["url"].startswith("https://")
-    assert fault["message"] == "the TLS handshake failed: what it sends is no TLS"
+    assert fault["reason"] == "the TLS handshake failed: what it sends is no TLS"
     assert "call" not in fault
 
 
@@ -174,12 +186,15 @@ def test_calls_are_numbered_and_end_with_the_service(runtime: str) -> None:
         serve = opened.enter_context(RunningCommand(*run, "--realtime-url", url))
         port = serve.wait_for_event("listening")["port"]
         streams = [opened.enter_context(stream(port)) for _ in range(3)]
-        numbers = sorted(serve.wait_for_event("call_started")["call"] for _ in streams)
-        assert serve.send_signal() == 130
+        numbers = sorted(serve.wait_for_event("call.started")["call"] for _ in streams)
+        serve.process.send_signal(signal.SIGINT)
+        silent.close()  # it would not answer
         for each in streams:
             each.settimeout(HANG_S)
-            while each.recv(65536):
+            while CLOSE_1001 not in each.recv(65536):
                 pass
+            each.close()
+        assert serve.wait() == 130
     assert numbers == [1, 2, 3]
     assert serve.errors == ""
 

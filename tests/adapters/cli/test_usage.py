@@ -1,5 +1,6 @@
 """Usage errors: one line that says how to correct the error, and exit status 2."""
 
+import asyncio
 import json
 import socket
 import ssl
@@ -9,14 +10,18 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
+import twilio_realtime.asyncio
 from certificates import server_context
 from command_line import RUNTIMES, RunningCommand, usage_error
 from timeouts import HANG_S
 from twilio_realtime.cli.commands import run_command
+from twilio_realtime.cli.idle_clock import idle_clock_options
+from twilio_realtime.cli.runtime import RuntimeApi, run
 from twilio_realtime.sim.audio import encode_wav
 
 KEY = "sk-proj-0123456789abcdef"
@@ -85,9 +90,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_usage_error_exits_with_2_without_a_traceback() -> None:
-    assert usage_error("phone", "http://127.0.0.1/").startswith(
-        "the URL is not a ws:// or wss:// URL"
-    )
+    assert usage_error("phone", "ws:///media-stream").startswith("the URL must have a host")
 
 
 def test_a_missing_extra_is_named_with_its_installation() -> None:
@@ -187,7 +190,7 @@ def test_an_address_of_another_machine_is_reported(
     ("url", "line"),
     [
         (
-            "https://127.0.0.1/media-stream",
+            "ftp://127.0.0.1/media-stream",
             "the URL is not a ws:// or wss:// URL: use the URL that",
         ),
         ("ws:///media-stream", "the URL must have a host"),
@@ -265,6 +268,36 @@ def test_phone_needs_parameters_with_a_name_and_a_value(
 ) -> None:
     line = error_line(capsys, "phone", "ws://127.0.0.1:9/", "--param", parameter)
     assert "--param needs a name and a value" in line
+
+
+# Event loops.
+
+
+def loop_module(options: dict[str, Any] | None = None) -> str:
+    """Return the module of the loop on which a command runs on asyncio."""
+    modules: list[str] = []
+
+    async def main(api: RuntimeApi) -> int:
+        assert api is twilio_realtime.asyncio
+        modules.append(type(asyncio.get_running_loop()).__module__)
+        return 0
+
+    assert run(main, "asyncio", options) == 0
+    return modules[0]
+
+
+def test_asyncio_runs_on_uvloop_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert loop_module() == "uvloop"
+
+    def runs_plain(name: str) -> bool:
+        return False
+
+    monkeypatch.setattr("twilio_realtime.cli.runtime.runs_uvloop", runs_plain)
+    assert loop_module().startswith("asyncio.")
+
+
+def test_a_loop_that_a_command_brings_is_used() -> None:
+    assert loop_module(idle_clock_options("asyncio")) == "twilio_realtime.cli.idle_clock"
 
 
 # Exit statuses.

@@ -16,7 +16,8 @@ from certificates import client_context, server_context
 from twilio_realtime.errors import UsageError
 from twilio_realtime.recordings.recorder import BridgeLike
 from twilio_realtime.runtime.tls import Tls
-from twilio_realtime.server.service import Service, ServiceConfig, check_exposure
+from twilio_realtime.server.service import Service
+from twilio_realtime.server.service_config import ServiceConfig, check_exposure
 from twilio_realtime.sim import sample_speech
 from twilio_realtime.sim.model.realtime_peer import CLIENT, RealtimePeer
 from twilio_realtime.sim.model.replies import Reply, SpokenReply
@@ -82,6 +83,10 @@ def form(fields: dict[str, str], target: str = "/incoming-call", **headers: str)
     return request("POST", target, urlencode(fields).encode(), **headers)
 
 
+def after_stream(fields: dict[str, str], **headers: str) -> HttpRequest:
+    return form(fields, "/after-stream", **headers)
+
+
 def signed(incoming: HttpRequest, url: str, fields: dict[str, str] | None = None) -> HttpRequest:
     """Return a request as Twilio's helper library signs it for `url`."""
     signature = VALIDATOR.compute_signature(url, fields or {})
@@ -103,7 +108,17 @@ def stream_url_of(response: HttpResponse) -> str:
     return match[1]
 
 
+def base_url_of(response: HttpResponse) -> str:
+    """Return the URL of the stream in the TwiML up to its token, which is random."""
+    base, slash, token = stream_url_of(response).rpartition("/")
+    assert slash
+    assert re.fullmatch("[A-Za-z0-9_-]{32}", token)
+    return base
+
+
 SIGNED_ONLY = ServiceConfig(auth_token=TOKEN, public_url=PUBLIC)
+UNSIGNED = ServiceConfig(public_url=PUBLIC, insecure=True)
+STATIC = evolve(SIGNED_ONLY, static_twiml=True)
 
 
 # The answers
@@ -111,9 +126,9 @@ SIGNED_ONLY = ServiceConfig(auth_token=TOKEN, public_url=PUBLIC)
 
 @pytest.mark.parametrize("incoming", [request(), form(FORM)])
 def test_the_webhook_is_answered_with_twiml_of_the_stream(incoming: HttpRequest) -> None:
-    response = answer(incoming, ServiceConfig(public_url=PUBLIC, parameters={"who": "Ann & Co"}))
+    response = answer(incoming, evolve(UNSIGNED, parameters={"who": "Ann & Co"}))
     assert response.content_type == "text/xml"
-    assert stream_url_of(response) == "wss://calls.example/media-stream"
+    assert base_url_of(response) == "wss://calls.example/media-stream"
     assert b'<Parameter name="who" value="Ann &amp; Co"/>' in response.body
 
 
@@ -152,7 +167,7 @@ def test_a_stream_request_without_upgrade_is_426() -> None:
     connection.start(0)
     connection.connected(Peer.TWILIO, 0)
     data = b"GET /media-stream HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    sent = connection.receive_bytes(Peer.TWILIO, data, 0)[0]
+    sent = connection.receive_bytes(Peer.TWILIO, data, 0)[1]
     assert isinstance(sent, SendBytes)
     assert sent.data.startswith(b"HTTP/1.1 426 ")
     assert b"\r\nUpgrade: websocket\r\n" in sent.data
@@ -234,13 +249,19 @@ def test_a_json_body_is_signed_by_its_hash() -> None:
 
 
 def test_the_stream_is_signed_with_the_url_of_the_twiml() -> None:
-    webhook = signed(request(), f"{PUBLIC}/incoming-call")
-    url = stream_url_of(answer(webhook, SIGNED_ONLY))
-    assert isinstance(Service(SIGNED_ONLY).respond(signed(upgrade(), url)), Upgrade)
-    assert answer(signed(upgrade(), f"{PUBLIC}/media-stream"), SIGNED_ONLY).status == 403
+    service = Service(SIGNED_ONLY)
+    webhook = service.respond(signed(request(), f"{PUBLIC}/incoming-call"))
+    assert isinstance(webhook, HttpResponse)
+    url = stream_url_of(webhook)
+    stream = upgrade(url.removeprefix("wss://calls.example"))
+    for other in (url.replace("wss", "https"), url + "/", "wss://calls.example/media-stream"):
+        refusal = service.respond(signed(stream, other))
+        assert isinstance(refusal, HttpResponse)
+        assert refusal.status == 403
+    assert isinstance(service.respond(signed(stream, url)), Upgrade)
 
 
-@pytest.mark.parametrize("incoming", [request(), form(FORM), upgrade()])
+@pytest.mark.parametrize("incoming", [request(), form(FORM), upgrade(), after_stream(FORM)])
 def test_an_unsigned_request_is_refused(incoming: HttpRequest) -> None:
     response = answer(incoming, SIGNED_ONLY)
     assert response.status == 403
@@ -265,9 +286,8 @@ def test_an_unreadable_form_is_400() -> None:
 
 
 def test_without_a_token_no_signature_is_required() -> None:
-    config = ServiceConfig(public_url=PUBLIC)
-    assert answer(form(FORM, x_twilio_signature="wrong"), config).status == 200
-    assert isinstance(Service(config).respond(upgrade(host="anything")), Upgrade)
+    assert answer(form(FORM, x_twilio_signature="wrong"), UNSIGNED).status == 200
+    assert isinstance(Service(UNSIGNED).respond(upgrade(host="calls.example")), Upgrade)
 
 
 # The public URL
@@ -280,20 +300,22 @@ def test_without_a_token_no_signature_is_required() -> None:
 def test_a_public_path_works_with_and_without_the_proxys_prefix(
     public: str, *, keeps_path: bool
 ) -> None:
-    config = ServiceConfig(auth_token=TOKEN, public_url=public)
+    service = Service(ServiceConfig(auth_token=TOKEN, public_url=public))
     prefix = "/voice" if keeps_path else ""
     webhook = form(FORM, f"{prefix}/incoming-call?x=1")
-    response = answer(signed(webhook, f"{PUBLIC}/voice/incoming-call?x=1", FORM), config)
-    assert stream_url_of(response) == "wss://calls.example/voice/media-stream"
-    stream = signed(upgrade(f"{prefix}/media-stream"), stream_url_of(response))
-    assert isinstance(Service(config).respond(stream), Upgrade)
+    response = service.respond(signed(webhook, f"{PUBLIC}/voice/incoming-call?x=1", FORM))
+    assert isinstance(response, HttpResponse)
+    assert base_url_of(response) == "wss://calls.example/voice/media-stream"
+    url = stream_url_of(response)
+    target = prefix + url.removeprefix("wss://calls.example/voice")
+    assert isinstance(service.respond(signed(upgrade(target), url)), Upgrade)
 
 
 @pytest.mark.parametrize(
     "host", ["localhost:5050", "localhost", "127.0.0.1:5050", "[::1]:5050", "127.1.2.3"]
 )
 def test_on_loopback_the_url_comes_from_the_host_header(host: str) -> None:
-    assert stream_url_of(answer(request(host=host))) == f"ws://{host}/media-stream"
+    assert base_url_of(answer(request(host=host))) == f"ws://{host}/media-stream"
 
 
 @pytest.mark.parametrize(
@@ -338,9 +360,9 @@ def test_a_host_header_other_than_loopback_is_not_trusted(host: str) -> None:
 def test_the_url_comes_from_the_headers_of_a_trusted_proxy(
     headers: dict[str, str], url: str
 ) -> None:
-    config = ServiceConfig(auth_token=TOKEN, trust_proxy=True)
+    config = ServiceConfig(auth_token=TOKEN, trust_proxy=True, static_twiml=True)
     webhook = signed(request(**headers), f"{url}/incoming-call")
-    stream = stream_url_of(answer(webhook, config))
+    stream = base_url_of(answer(webhook, config))
     assert stream == f"ws{url.removeprefix('http')}/media-stream"
     assert isinstance(Service(config).respond(signed(upgrade(**headers), stream)), Upgrade)
 
@@ -385,7 +407,7 @@ def test_no_request_raises(
     trust_proxy: bool,  # noqa: FBT001
 ) -> None:
     for token in (None, TOKEN):
-        config = ServiceConfig(auth_token=token, trust_proxy=trust_proxy)
+        config = ServiceConfig(auth_token=token, trust_proxy=trust_proxy, insecure=token is None)
         answer(request(method, target, body, **headers), config)
 
 
@@ -398,6 +420,9 @@ def test_no_request_raises(
         ({"auth_token": ""}, "auth token is empty"),
         ({"public_url": "calls.example"}, "absolute"),
         ({"public_url": "http://calls.example"}, "wss only"),
+        ({"auth_token": ()}, "auth token is empty"),
+        ({"auth_token": (TOKEN, "")}, "auth token is empty"),
+        ({"token_lifetime_ms": 0}, "at least 1 ms, not 0"),
         ({"public_url": f"{PUBLIC}?t0ken"}, "query"),
         ({"parameters": {"": "x"}}, "empty name"),
         ({"parameters": {str(n): 400 * "x" for n in range(120)}}, "bytes"),
@@ -456,7 +481,9 @@ class SimulatedCall:
             call=CallConfig(url=f"{'wss' if tls else 'ws'}://localhost/v1/realtime", session=VAD),
         )
         service = Service(config, client_tls=client_context(), random_bytes=random.randbytes)
-        url = stream_url_of(answer(signed(request(), f"{PUBLIC}/incoming-call"), config))
+        webhook = service.respond(signed(request(), f"{PUBLIC}/incoming-call"))
+        assert isinstance(webhook, HttpResponse)
+        url = stream_url_of(webhook)
         self.opened_calls: list[tuple[BridgeLike, HttpRequest]] = []
         self.machine = service.open_connection(self.on_call)
         self.phone = TwilioPeer(url=url, seed=1, script=script)
@@ -511,7 +538,7 @@ def test_a_whole_call_passes_through_the_service(*, tls: bool) -> None:
     (opening,) = call.requests
     assert opening.header("authorization") == f"Bearer {KEY}"
     assert opening.header("openai-beta") is None
-    assert opening.target == "/v1/realtime?model=gpt-realtime"
+    assert opening.target == "/v1/realtime?model=gpt-realtime-2.1"
 
 
 @each_transport
@@ -519,7 +546,7 @@ def test_the_application_gets_the_bridge_and_sends_it_commands(*, tls: bool) -> 
     call = SimulatedCall(tls=tls, script=())
     call.world.run_until(lambda: bool(call.events(CallStarted)), SECOND)
     ((bridge, opened),) = call.opened_calls
-    assert opened.path == "/media-stream"
+    assert opened.path.startswith("/media-stream/")
     call.world.run(2 * SECOND)
     call.world.call("service", "perform", bridge.send(HangUp(), call.world.now))
     call.run()

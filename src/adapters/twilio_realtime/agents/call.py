@@ -10,6 +10,7 @@ The same on trio and on asyncio. A slow agent never delays audio.
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from enum import Enum, unique
 from functools import partial
 from typing import Final, TypeAlias, TypeVarTuple, Unpack
 
@@ -18,15 +19,24 @@ from anyio.abc import TaskGroup
 from attrs import define, field
 
 from twilio_realtime_core.commands import Command, HangUp
+from twilio_realtime_core.config.call import CallConfig
 from twilio_realtime_core.errors import Fault, FaultKind
-from twilio_realtime_core.notifications import CallEnded, CallStarted, Notification
+from twilio_realtime_core.notifications import (
+    CallEnded,
+    CallStarted,
+    SessionLost,
+    SessionReady,
+)
 from twilio_realtime_core.values.items import ConversationItem
 from twilio_realtime_core.values.playback_position import PlaybackPosition
 
+from .call_actions import CallActions
 from .failures import ApplicationError, describe_error, is_application_failure
+from .incoming_call import IncomingCall
 from .mailbox import MAX_QUEUED_NOTIFICATIONS, Mailbox
+from .phone_events import CallEvent, PhoneCallAnswered
 
-__all__ = ["GRACE_MS", "MAX_REPORTED_FAILURES", "Call", "CallHandler"]
+__all__ = ["GRACE_MS", "MAX_REPORTED_FAILURES", "Call", "CallHandler", "ConnectionStatus"]
 
 GRACE_MS: Final = 5_000
 """How long (ms) an agent may run after its call has ended: enough to store a result in a slow
@@ -39,8 +49,20 @@ show why."""
 Ts = TypeVarTuple("Ts")
 
 
+@unique
+class ConnectionStatus(Enum):
+    """Whether a call is connected to the model."""
+
+    CONNECTING = "connecting"
+    """A session is being opened and configured, the first or one after another was lost."""
+    CONNECTED = "connected"
+    """The session is ready: the caller's audio reaches the model."""
+    DISCONNECTED = "disconnected"
+    """The call has ended."""
+
+
 @define(eq=False, repr=False)
-class Call:
+class Call(CallActions):
     """One call, from `CallStarted` on.
 
     An async iterator over its notifications in order, which ends after `CallEnded`; one task at a
@@ -57,17 +79,20 @@ class Call:
     """Passes a command to the bridge, and performs the actions that it returns."""
     _get_items: Callable[[], tuple[ConversationItem, ...]] = tuple
     _get_playback_positions: Callable[[], tuple[PlaybackPosition, ...]] = tuple
-    ended: CallEnded | None = field(init=False, default=None)
-    """How the call ended, as soon as it has; the agent may not have read that far."""
+    incoming: IncomingCall | None = None
+    """Who calls: the request of Twilio's webhook, or `None` for a stream without one."""
+    config: CallConfig | None = None
+    """The configuration with which the call was opened, if the program that runs it gives it."""
     _mailbox: Mailbox = field(init=False)
-    _watchers: list[Callable[[Notification], None]] = field(
-        init=False, factory=list[Callable[[Notification], None]]
+    _watchers: list[Callable[[CallEvent], None]] = field(
+        init=False, factory=list[Callable[[CallEvent], None]]
     )
     _pending_tasks: deque[Callable[[], Awaitable[object]]] = field(
         init=False, factory=deque[Callable[[], Awaitable[object]]]
     )
     """Tasks for `run` to start. `start_soon` cannot start them itself: on asyncio, watchers are
     called from callbacks of the loop, outside of any task."""
+    _is_ready: bool = field(init=False, default=False)
     _is_closed: bool = field(init=False, default=False)
     _wake_event: anyio.Event | None = field(init=False, default=None)
     """Set when a task is pending or the call is closed."""
@@ -94,6 +119,13 @@ class Call:
         (`Bridge.playback_positions`)."""
         return self._get_playback_positions()
 
+    @property
+    def connection_status(self) -> ConnectionStatus:
+        """Whether the call is connected to the model now; the agent may not have read that far."""
+        if self._is_closed:
+            return ConnectionStatus.DISCONNECTED
+        return ConnectionStatus.CONNECTED if self._is_ready else ConnectionStatus.CONNECTING
+
     def send(self, command: Command) -> None:
         """Send a command to the bridge. Its actions are performed after all earlier ones.
 
@@ -103,16 +135,22 @@ class Call:
         if not self._is_closed:
             self._send_command(command)
 
-    def __aiter__(self) -> AsyncIterator[Notification]:
+    def __aiter__(self) -> AsyncIterator[CallEvent]:
         return self._mailbox
 
-    def watch(self, watcher: Callable[[Notification], None]) -> None:
+    def watch(self, watcher: Callable[[CallEvent], None]) -> None:
         """Call `watcher` with each notification from now on, before the agent reads it.
 
         Watchers get every notification, dropped ones too. They must not block, and they may `send`.
         An exception of a watcher ends the call, as one of the agent does.
         """
         self._watchers.append(watcher)
+
+    def unwatch(self, watcher: Callable[[CallEvent], None]) -> None:
+        """Call `watcher` no more, from the next notification on. One that does not watch is
+        ignored."""
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
 
     def start_soon(self, function: Callable[[Unpack[Ts]], Awaitable[object]], *args: *Ts) -> None:
         """Run `function(*args)` as a task of the call, which is cancelled when the call ends.
@@ -126,7 +164,7 @@ class Call:
 
     # For the code that runs the call.
 
-    def notify(self, event: Notification) -> None:
+    def notify(self, event: CallEvent) -> None:
         """Pass a notification to the watchers and queue it for the agent.
 
         Never waits or raises; callbacks of the event loop may call it.
@@ -134,13 +172,23 @@ class Call:
         match event:
             case CallStarted():
                 self.started = event
+            case SessionReady():
+                self._is_ready = True
+            case SessionLost():
+                self._is_ready = False
             case CallEnded():
                 self.ended = event
+            case PhoneCallAnswered():
+                self.answered = event
             case _:
                 pass
+        if self._has_notice(event):
+            return
         self._notify_watchers(event)
         if self.ended is None:
             self._mailbox.put(event)
+            if isinstance(event, CallStarted):
+                self._follow_phone_call()
         else:
             self._mailbox.close(self.ended)
             self.close()
@@ -150,12 +198,14 @@ class Call:
         self._is_closed = True
         self._mailbox.close()
         self._wake()
+        self._end_waits()
+        self._unfollow_phone_call()
 
     async def run(self, agent: "CallHandler", grace_ms: int = GRACE_MS) -> None:
         """Run the agent, once, until the call is closed and the agent has returned.
 
         An agent that still runs `grace_ms` after the call was closed is cancelled. If the agent
-        returns earlier, the call goes on without it, and so do the tasks that it started. If the
+        returns earlier, the call continues without it, and so do the tasks that it started. If the
         agent raises, the call is hung up.
 
         Raises at the end an `ApplicationError` for a failure of the application, and an
@@ -210,8 +260,16 @@ class Call:
                 raise
             self._fail("a task of the call", error)
 
-    def _notify_watchers(self, event: Notification) -> None:
-        for watcher in self._watchers:
+    def _has_notice(self, event: CallEvent) -> bool:
+        """Do what was to follow playback; return whether the notification is for that alone."""
+        try:
+            return self._take_notice(event)
+        except Exception as error:
+            self._fail("what follows playback", error)
+            return True
+
+    def _notify_watchers(self, event: CallEvent) -> None:
+        for watcher in tuple(self._watchers):
             try:
                 watcher(event)
             except Exception as error:
@@ -241,7 +299,7 @@ class Call:
             self._failures.append(failure)
 
 
-def _is_application_fault(event: Notification) -> bool:
+def _is_application_fault(event: CallEvent) -> bool:
     return isinstance(event, Fault) and event.kind is FaultKind.APPLICATION
 
 

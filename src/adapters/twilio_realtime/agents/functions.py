@@ -26,13 +26,20 @@ from attrs import define, field, frozen
 
 from twilio_realtime_core import LocalProtocolError
 from twilio_realtime_core.commands import SendFunctionOutput
-from twilio_realtime_core.notifications import FunctionCallRequested, Notification
+from twilio_realtime_core.notifications import FunctionCallRequested
 
 from .call import Call
 from .failures import ApplicationError, describe_error, is_application_failure
 from .function_schemas import FunctionSchema
+from .phone_events import CallEvent
 
-__all__ = ["MAX_RUNNING_FUNCTIONS", "TIMEOUT_MS", "Functions"]
+__all__ = [
+    "MAX_RUNNING_FUNCTIONS",
+    "TIMEOUT_MS",
+    "FunctionError",
+    "FunctionResult",
+    "Functions",
+]
 
 TIMEOUT_MS: Final = 15_000
 """Default of a function's `timeout_ms`: callers who hear nothing for longer assume
@@ -48,17 +55,44 @@ _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@frozen
+class FunctionResult:
+    """The output of a function, and whether and when the model responds to it.
+
+    A function returns it in place of its output to decide this at run time. A field that is `None`
+    has the value with which the function was registered.
+    """
+
+    output: object = field(repr=False)
+    """A string as it is, anything else as JSON."""
+    respond: bool | None = field(default=None, kw_only=True)
+    """Whether the model responds to the output."""
+    after_playback: bool | None = field(default=None, kw_only=True)
+    """Whether the output is sent once all audio of the agent so far has been heard."""
+    wait_for_others: bool | None = field(default=None, kw_only=True)
+    """Whether the response waits for the outputs of the other function calls of its response."""
+
+
+class FunctionError(Exception):
+    """A failure of a function that the model may know of.
+
+    A function raises it with the words for the model, which gets them as `{"error": ...}`. It is
+    not reported to `Functions.on_error`.
+    """
+
+
 @define(eq=False, repr=False)
 class Functions:
     """A registry of functions that the model can call, for all calls or for each.
 
     Each function call of the model is answered once, by a `SendFunctionOutput` of what the function
-    returned: a string as it is, anything else as JSON. The output is `{"error": ...}` if the name
-    or the arguments are wrong (it says how, so that the model can try again), and if the function
-    raised, returned what is no JSON, or took too long (it says no more than that). When the call
-    ends, running functions are cancelled, and nothing is sent.
+    returned: a string as it is, anything else as JSON, and a `FunctionResult` as it says. The
+    output is `{"error": ...}` if the name or the arguments are wrong (it says how, so that the
+    model can try again), if the function raised `FunctionError` (it has the words of that), and if
+    the function raised anything else, returned what is no JSON, or took too long (it says no more
+    than that). When the call ends, running functions are cancelled, and nothing is sent.
 
-    `on_error` gets an `ApplicationError` for each function that failed; the call goes on.
+    `on_error` gets an `ApplicationError` for each function that failed; the call continues.
     """
 
     _on_error: Callable[[Exception], None] = field(kw_only=True, alias="on_error")
@@ -78,6 +112,7 @@ class Functions:
         timeout_ms: int = TIMEOUT_MS,
         after_playback: bool = False,
         respond: bool = True,
+        wait_for_others: bool = True,
     ) -> Callable[[F], F]: ...
 
     def add(
@@ -89,6 +124,7 @@ class Functions:
         timeout_ms: int = TIMEOUT_MS,
         after_playback: bool = False,
         respond: bool = True,
+        wait_for_others: bool = True,
     ) -> F | Callable[[F], F]:
         """Register the decorated function, sync or async, with its docstring as the description and
         the schema that `FunctionSchema` makes of its parameters.
@@ -100,7 +136,8 @@ class Functions:
         `name`: the name for the model (default: the function's). `timeout_ms`: how long the
         function may run. `after_playback`: send the output once all audio of the agent so far has
         been heard. `respond=False`: do not request a response to the output; a response to an error
-        is always requested, since the model may have to correct something.
+        is always requested, since the model may have to correct something. `wait_for_others=False`:
+        request the response even while other function calls of the same response are running.
 
         Raises `LocalProtocolError` if the name is not valid or is in use, and if the function
         cannot be described to the model (`FunctionSchema.from_function`).
@@ -109,7 +146,13 @@ class Functions:
         def register(function: F) -> F:
             schema = FunctionSchema.from_function(function)
             registered = _RegisteredFunction(
-                function, name or function.__name__, schema, timeout_ms, after_playback, respond
+                function,
+                name or function.__name__,
+                schema,
+                timeout_ms,
+                after_playback,
+                respond,
+                wait_for_others,
             )
             if registered.name in self._functions:
                 raise LocalProtocolError(f"there is a function {registered.name} already")
@@ -142,6 +185,7 @@ class _RegisteredFunction:
     timeout_ms: int
     after_playback: bool
     respond: bool
+    wait_for_others: bool
 
     def __attrs_post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -168,15 +212,31 @@ class _RegisteredFunction:
         description = inspect.getdoc(self.function)
         return tool if description is None else tool | {"description": description}
 
-    async def run(self, arguments: Mapping[str, Any], run_in_thread: "_ThreadRunner") -> str:
-        """Return the function's output as text. Raises what the function raises, and an `Exception`
-        if the output is no JSON."""
+    async def run(
+        self, arguments: Mapping[str, Any], run_in_thread: "_ThreadRunner", call_id: str
+    ) -> SendFunctionOutput:
+        """Return the answer to a call of the function. Raises what the function raises, and an
+        `Exception` if the output is no JSON."""
         call = partial(self.function, **arguments)
-        output: object = await (call() if self.is_async else run_in_thread(call))
-        if isinstance(output, str):
-            output.encode()  # a lone surrogate cannot be sent
-            return output
-        return msgspec.json.encode(output, order="deterministic").decode()
+        returned: object = await (call() if self.is_async else run_in_thread(call))
+        result = returned if isinstance(returned, FunctionResult) else FunctionResult(returned)
+        return SendFunctionOutput(
+            call_id,
+            _to_text(result.output),
+            self.respond if result.respond is None else result.respond,
+            self.after_playback if result.after_playback is None else result.after_playback,
+            wait_for_others=(
+                self.wait_for_others if result.wait_for_others is None else result.wait_for_others
+            ),
+        )
+
+
+def _to_text(output: object) -> str:
+    """Return an output as text. Raises an `Exception` if it is no JSON."""
+    if isinstance(output, str):
+        output.encode()  # a lone surrogate cannot be sent
+        return output
+    return msgspec.json.encode(output, order="deterministic").decode()
 
 
 _ThreadRunner: TypeAlias = Callable[[Callable[[], object]], Awaitable[object]]
@@ -231,7 +291,7 @@ class _FunctionCallResponder:
     _on_error: Callable[[Exception], None]
     _running: _RunningFunctions = field(init=False, factory=_RunningFunctions)
 
-    def on_notification(self, event: Notification) -> None:
+    def on_notification(self, event: CallEvent) -> None:
         """Start the requested function; a watcher of the call."""
         match event:
             case FunctionCallRequested(name=name):
@@ -267,23 +327,24 @@ class _FunctionCallResponder:
         arguments: Mapping[str, Any],
         run_in_thread: _ThreadRunner,
     ) -> None:
-        output: str | None = None
+        answer: SendFunctionOutput | None = None
         try:
             with anyio.move_on_after(function.timeout_ms / 1000):
-                output = await function.run(arguments, run_in_thread)
+                answer = await function.run(arguments, run_in_thread, event.call_id)
+        except FunctionError as error:
+            self._send_error(event, str(error), function)
+            return
         except BaseException as error:
             if not is_application_failure(error):
                 raise
             self._handle_failure(function, event, error)
             return
-        if output is None:
+        if answer is None:
             seconds = f"{function.timeout_ms / 1000:g} s"
             self._send_error(event, f"the function was not done in {seconds}", function)
             self._report(f"the function {function.name} was not done in {seconds}")
         else:
-            self._send_output(
-                event, output, respond=function.respond, after_playback=function.after_playback
-            )
+            self._send(event, answer)
 
     def _handle_failure(
         self, function: _RegisteredFunction, event: FunctionCallRequested, error: BaseException
@@ -298,20 +359,20 @@ class _FunctionCallResponder:
         message: str,
         function: _RegisteredFunction | None = None,
     ) -> None:
-        output = msgspec.json.encode({"error": message}).decode()
+        text = message.encode(errors="replace").decode()  # a lone surrogate cannot be sent
+        output = msgspec.json.encode({"error": text}).decode()
         after_playback = function is not None and function.after_playback
-        self._send_output(event, output, after_playback=after_playback)
+        waits = function is None or function.wait_for_others
+        self._send(
+            event,
+            SendFunctionOutput(
+                event.call_id, output, after_playback=after_playback, wait_for_others=waits
+            ),
+        )
 
-    def _send_output(
-        self,
-        event: FunctionCallRequested,
-        output: str,
-        *,
-        respond: bool = True,
-        after_playback: bool,
-    ) -> None:
+    def _send(self, event: FunctionCallRequested, answer: SendFunctionOutput) -> None:
         try:
-            self._call.send(SendFunctionOutput(event.call_id, output, respond, after_playback))
+            self._call.send(answer)
         except LocalProtocolError as error:  # for example, the application has answered already
             message = f"an output of {event.name} could not be sent: {describe_error(error)}"
             self._report(message, error)

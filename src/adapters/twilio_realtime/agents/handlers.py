@@ -12,19 +12,21 @@ from typing import Any, TypeAlias, TypeVar
 
 from attrs import define, field
 
-from twilio_realtime_core.notifications import Notification
+from twilio_realtime_core import LocalProtocolError
 
 from .call import Call
+from .hooks import CallHooks
+from .phone_events import CallEvent
 
 __all__ = ["Handlers", "NotificationHandler"]
 
-E = TypeVar("E", bound=Notification)
+E = TypeVar("E", bound=CallEvent)
 NotificationHandler: TypeAlias = Callable[[Call, E], Awaitable[None] | None]
 """A callback of `Handlers`, sync or async."""
 
 
 @define(eq=False, repr=False)
-class Handlers:
+class Handlers(CallHooks):
     """An agent made of callbacks, to be passed wherever a `CallHandler` is.
 
     Handlers are called one after the other, in the order of the notifications and then of their
@@ -45,10 +47,22 @@ class Handlers:
 
         return register
 
+    def off(self, kind: type[E], handler: NotificationHandler[E]) -> None:
+        """Remove a handler of `kind`, for all calls that use these handlers, from the next
+        notification on. If it was registered several times, the latest registration is removed.
+
+        Raises `LocalProtocolError` if the handler is not registered for `kind`.
+        """
+        for index in reversed(range(len(self._handlers))):
+            if self._handlers[index] == (kind, handler):
+                del self._handlers[index]
+                return
+        raise LocalProtocolError(f"the handler is not registered for {kind.__name__}")
+
     async def __call__(self, call: Call) -> None:
         """Handle the notifications of a call until it has ended."""
         async for event in call:
-            for kind, handler in self._handlers:
+            for kind, handler in tuple(self._handlers):
                 if isinstance(event, kind):
                     result = handler(call, event)
                     if result is not None:

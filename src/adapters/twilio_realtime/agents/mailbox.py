@@ -16,10 +16,13 @@ from twilio_realtime_core.notifications import (
     CallerAudioDropped,
     CallerAudioPadded,
     CallerTranscript,
-    Notification,
+    RateLimitsUpdated,
     RealtimeEvent,
     TwilioMessage,
+    TypedRealtimeEvent,
 )
+
+from .phone_events import CallEvent
 
 __all__ = ["DROP_THRESHOLD", "MAX_QUEUED_NOTIFICATIONS", "Mailbox", "is_droppable"]
 
@@ -33,7 +36,7 @@ second of those that are never dropped; a reader who is a minute behind will not
 above `DROP_THRESHOLD` holds what one read can bring: 64 KiB contain 500 of the shortest events."""
 
 
-def is_droppable(event: Notification) -> bool:
+def is_droppable(event: CallEvent) -> bool:
     """Whether a slow reader can do without `event`: audio, pieces of a text that is notified whole
     later, raw messages, and what a faulty peer could cause without limit."""
     match event:
@@ -41,7 +44,9 @@ def is_droppable(event: Notification) -> bool:
             return not event.final
         case AgentAudio() | CallerAudioDropped() | CallerAudioPadded():
             return True
-        case TwilioMessage() | RealtimeEvent() | Fault():
+        case TwilioMessage() | RealtimeEvent() | TypedRealtimeEvent() | Fault():
+            return True
+        case RateLimitsUpdated():  # the next one says all that this one does
             return True
         case _:
             return False
@@ -62,13 +67,13 @@ class Mailbox:
     _on_overflow: Callable[[], None] = _ignore
     dropped_count: int = field(init=False, default=0)
     """Notifications that were not queued."""
-    _queue: deque[Notification] = field(init=False, factory=deque[Notification])
+    _queue: deque[CallEvent] = field(init=False, factory=deque[CallEvent])
     _has_overflowed: bool = field(init=False, default=False)
     _is_closed: bool = field(init=False, default=False)
     _arrival: Event | None = field(init=False, default=None)
     """Set when something arrives; present while a task waits for that."""
 
-    def put(self, event: Notification) -> None:
+    def put(self, event: CallEvent) -> None:
         """Queue `event`, or drop it; after `close` it is ignored.
 
         If it overflows the queue, a `Fault` of the kind `OVERFLOW` takes its place.
@@ -87,7 +92,7 @@ class Mailbox:
             self._append(Fault(None, FaultKind.OVERFLOW, message))
             self._on_overflow()
 
-    def close(self, *last: Notification) -> None:
+    def close(self, *last: CallEvent) -> None:
         """Queue `last`, whatever the limit, and end the iteration after it."""
         if not self._is_closed:
             self._is_closed = True
@@ -102,7 +107,7 @@ class Mailbox:
     def __aiter__(self) -> "Mailbox":
         return self
 
-    async def __anext__(self) -> Notification:
+    async def __anext__(self) -> CallEvent:
         await checkpoint()  # a reader who only reads must leave the loop to others
         while not self._queue:
             if self._is_closed:
@@ -119,7 +124,7 @@ class Mailbox:
         finally:
             self._arrival = None
 
-    def _append(self, event: Notification) -> None:
+    def _append(self, event: CallEvent) -> None:
         self._queue.append(event)
         self._wake_reader()
 

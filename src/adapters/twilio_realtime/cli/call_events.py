@@ -16,7 +16,10 @@ from twilio_realtime_core.notifications import (
     PlaybackStarted,
     ResponseFinished,
     ResponseStarted,
+    SessionLost,
     SessionReady,
+    SessionRestored,
+    SessionRotated,
 )
 
 from .output import FieldValue, LineStyle
@@ -32,11 +35,20 @@ _NORMAL_ENDS = (EndReason.CALLER_HUNG_UP, EndReason.HUNG_UP)
 def describe_notification(event: object) -> EventDescription | None:
     """Describe a notification; `None` if it is not printed. Transcripts are not printed, nor are
     the caller's keys and the stream's custom parameters, which may hold anything."""
+    fields: dict[str, FieldValue]
     match event:
         case CallStarted(stream_sid=stream, call_sid=call):
             return "call_started", LineStyle.SUCCESS, {"call_sid": call, "stream_sid": stream}
         case SessionReady():
             return "session_ready", LineStyle.PLAIN, {}
+        case SessionLost(cause, detail, attempt):
+            fields = {"cause": cause.value, "detail": detail, "attempt": attempt}
+            return "session_lost", LineStyle.FAILURE, fields
+        case SessionRestored(items, lost):
+            fields = {"items": len(items), "lost": len(lost)}
+            return "session_restored", LineStyle.PLAIN, fields
+        case SessionRotated():
+            return "session_rotated", LineStyle.PLAIN, {}
         case CallerAudioDropped(samples):
             return "caller_audio_dropped", LineStyle.FAILURE, {"ms": samples // 8}
         case CallerSpeechStarted():
@@ -53,7 +65,7 @@ def describe_notification(event: object) -> EventDescription | None:
             return "playback_finished", LineStyle.DIM, {"item": item}
         case Interrupted(cause, items):
             heard = [f"{item.item_id} heard {item.heard_ms} of {item.sent_ms} ms" for item in items]
-            fields: dict[str, FieldValue] = {"cause": cause.value, "items": heard or None}
+            fields = {"cause": cause.value, "items": heard or None}
             return "interrupted", LineStyle.INTERRUPTION, fields
         case KeyPressed():
             return "key_pressed", LineStyle.PLAIN, {}

@@ -2,27 +2,52 @@
 
 import signal
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
 from typing import Final
 
 import click
 
 from ..errors import UsageError
-from .demo import demo
-from .model import model
 from .output import COMMAND_NAME, print_error
-from .phone import phone
-from .replay import replay_command
 from .runtime import USAGE_ERROR_STATUS, explain_error
-from .serve import serve
-from .simulate import simulate
 
 __all__ = ["commands", "run_command"]
 
 _SIGINT_STATUS: Final = 128 + signal.SIGINT
 
+_COMMANDS: Final = {
+    "call": ("call", "call"),
+    "demo": ("demo", "demo"),
+    "doctor": ("doctor", "doctor"),
+    "line": ("line", "line_command"),
+    "model": ("model", "model"),
+    "phone": ("phone", "phone"),
+    "redact": ("redact", "redact"),
+    "replay": ("replay", "replay_command"),
+    "serve": ("serve", "serve"),
+    "show": ("show", "show"),
+    "simulate": ("simulate", "simulate"),
+}
+"""The module of each command, and the name of its function."""
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a command when it is used: each needs other parts of the package."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name = _COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(f".{module}", __package__), name)
+        return command
+
 
 @click.group(
+    cls=_LazyGroup,
     epilog="""
     Exit status: 0 success, 1 a call failed, 2 usage error (one line on stderr says how to correct
     it), 130 after Ctrl-C, 143 after SIGTERM.
@@ -34,14 +59,10 @@ _SIGINT_STATUS: Final = 128 + signal.SIGINT
 def commands() -> None:
     """Phone calls between Twilio Media Streams and OpenAI Realtime.
 
-    `serve` answers calls. `phone` calls it, or any other Media Streams server, as Twilio would.
-    `model` is a simulated Realtime server for it, or for any other client. `demo` runs all three in
-    one process.
+    `serve` answers calls, `call` places one. `phone` calls the server, or any other Media Streams
+    server, as Twilio would. `model` is a simulated Realtime server for it, or for any other client.
+    `demo` runs a server, a phone and a model in one process.
     """
-
-
-for _command in (demo, serve, phone, model, simulate, replay_command):
-    commands.add_command(_command)
 
 
 def run_command(arguments: Sequence[str] | None = None) -> int:

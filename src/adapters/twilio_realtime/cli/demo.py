@@ -28,6 +28,7 @@ from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 
 from ..recordings.recorder import BridgeLike, RecordedStep, Recorder
+from ..recordings.redactor import Redactor
 from ..recordings.report import (
     MeasuredInterruption,
     find_problems,
@@ -35,8 +36,10 @@ from ..recordings.report import (
     measure_interruptions,
     write_stereo_wav,
 )
+from ..recordings.show.page import render_recording
 from ..recordings.timeline import Lanes, Timeline, TimelineEntry
-from ..server.service import MEDIA_STREAM_PATH, Service, ServiceConfig
+from ..server.service import Service
+from ..server.service_config import MEDIA_STREAM_PATH, ServiceConfig
 from ..sim.model.realtime_peer import CLIENT, RealtimePeer
 from ..sim.model.replies import Reply, SpokenReply
 from ..sim.phone.caller import CallerHangsUp
@@ -44,7 +47,7 @@ from ..sim.phone.twilio_peer import SERVER, CueStarted, TwilioPeer
 from .demo_scenario import DemoScenario, full_scenario, short_scenario
 from .idle_clock import idle_clock_options
 from .options import json_option, runtime_option
-from .runtime import Accept, AnyDriver, RuntimeApi, describe_error, listen, run
+from .runtime import Accept, BaseDriver, RuntimeApi, describe_error, listen, run
 
 __all__ = ["demo"]
 
@@ -78,7 +81,7 @@ _PLAYER_COMMANDS: Final = {"darwin": "afplay", "win32": "start"}
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("demo"),
     show_default=True,
-    help="Write call.wav and call.jsonl to DIR.",
+    help="Write call.html, call.wav and call.jsonl to DIR.",
 )
 @click.option(
     "--seed", type=int, default=1, show_default=True, help="Seed of the IDs and the jitter."
@@ -91,8 +94,8 @@ def demo(*, output: Path, seed: int, quick: bool, runtime: str, as_json: bool) -
 
     A simulated phone calls the bridge over loopback, and the bridge calls a simulated model. The
     caller asks a question, interrupts two answers, presses a key and hangs up, which takes about 15
-    seconds. Then call.wav has the audio of both sides, and call.jsonl is the recording of the call
-    for `replay`.
+    seconds. Then call.html is a page that shows and plays the call, call.wav has the audio of both
+    sides, and call.jsonl is the recording of the call for `show` and `replay`.
     """
     _check_writable(output)
     scenario = short_scenario() if quick else full_scenario()
@@ -205,6 +208,8 @@ def _describe_file(path: Path) -> str:
     if path.suffix == ".wav":
         player = _PLAYER_COMMANDS.get(sys.platform, "aplay")
         return f"the audio of the caller (left) and the agent (right); play it: {player} {path}"
+    if path.suffix == ".html":
+        return "the call to look at and to hear; open it in a browser"
     return f"the recording of the call; replay it: twilio-realtime replay {path}"
 
 
@@ -238,7 +243,12 @@ class _DemoCall:
             Reply((SpokenReply(each.audio, each.transcript),))
             for each in self._scenario.agent_speech
         ]
-        self.model = RealtimePeer(replies, seed=self._seed, pace=self._scenario.pace)
+        self.model = RealtimePeer(
+            replies,
+            transcripts=[each.transcript for each in self._scenario.caller_speech],
+            seed=self._seed,
+            pace=self._scenario.pace,
+        )
         self._timeline = Timeline(
             {each.audio: each.transcript for each in self._scenario.caller_speech},
             [each.transcript for each in self._scenario.agent_speech],
@@ -325,10 +335,12 @@ class _DemoCall:
             "type": "server_vad",
             "silence_duration_ms": self._scenario.silence_duration_ms,
         }
-        return CallConfig(session=SessionConfig(turn_detection=turn_detection), url=model_url)
+        transcription = {"model": "gpt-4o-transcribe"}
+        session = SessionConfig(turn_detection=turn_detection, transcription=transcription)
+        return CallConfig(session=session, url=model_url, reconnect=None)
 
-    def _accept_phone(self) -> tuple[AnyDriver, Hashable]:
-        connection = HttpConnection(Peer.TWILIO, self._service.respond, os.urandom)
+    def _accept_phone(self) -> tuple[BaseDriver, Hashable]:
+        connection = self._service.open_connection()
 
         def notify(event: object) -> None:
             self._report_fault("the bridge", event)
@@ -350,6 +362,7 @@ class _DemoCall:
             bridge,
             config,
             self.recording.append,
+            Redactor(keep_audio=True),  # it is sample speech
             recorded_at=datetime.now(UTC),
             on_step=self._on_step,
         )
@@ -365,7 +378,7 @@ class _DemoCall:
 
     # The model.
 
-    def _accept_bridge(self) -> tuple[AnyDriver, Hashable]:
+    def _accept_bridge(self) -> tuple[BaseDriver, Hashable]:
         link = LinkConfig(max_message_bytes=MAX_REALTIME_BYTES)
 
         def respond(request: HttpRequest) -> Upgrade:
@@ -389,6 +402,9 @@ def _finish(call: _DemoCall, folder: Path, output: _DemoOutput) -> int:
     if call.recording:
         files.append(folder / "call.jsonl")
         files[-1].write_text("".join(call.recording), encoding="utf-8")
+        files.append(folder / "call.html")
+        lines = (line.encode() for line in call.recording)
+        files[-1].write_text(render_recording(lines, title="The demo call"), encoding="utf-8")
     if call.hung_up_ns is not None:
         files.append(folder / "call.wav")
         write_stereo_wav(files[-1], *call.phone.recorded_audio(call.hung_up_ns))

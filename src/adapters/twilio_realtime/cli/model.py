@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Hashable, Sequence
+from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,11 +16,12 @@ from twilio_realtime_core.transport.websocket import LinkConfig
 
 from ..sim import sample_speech
 from ..sim.model.realtime_peer import CLIENT, OpeningError, RealtimePeer, SentError
-from ..sim.model.replies import Reply, SpokenReply
+from ..sim.model.replies import FunctionCallReply, Reply
+from .model_script import parse_responses, read_script
 from .model_session import ClientError, ModelSession, ServerEventSent, SessionClosed
 from .options import host_option, json_option, port_option, runtime_option
 from .output import FieldValue, LineStyle, Output
-from .runtime import AnyDriver
+from .runtime import BaseDriver
 from .server import CommandServer
 
 __all__ = ["model"]
@@ -43,12 +45,14 @@ _STYLES_BY_EVENT: Final = {
     short_help="Simulate OpenAI's Realtime server.",
     epilog=f"""
     \b
-    SpokenReply for --say (one for each response; the last is repeated):
+    Names for --say (one for each response; the last is repeated):
       {", ".join(sample_speech.NAMES[:3])},
       {", ".join(sample_speech.NAMES[3:])}
     \b
     Examples:
       twilio-realtime model --port 5051 --say agent_greeting --say agent_answer
+      twilio-realtime model --reply 'speak Hello.' --reply 'call opening_hours {{}}' \\
+          --reply 'speak We are open.'
       twilio-realtime serve --realtime-url ws://127.0.0.1:5051{_PATH}
 
     \b
@@ -72,15 +76,40 @@ _STYLES_BY_EVENT: Final = {
     show_default=True,
     help="The model's next response; may be given several times.",
 )
+@click.option(
+    "--reply",
+    "lines",
+    multiple=True,
+    metavar="LINE",
+    help="In place of --say: a response as a line, such as 'speak One moment.' or 'call "
+    'opening_hours {"day": "Sunday"}\'; may be given several times.',
+)
+@click.option(
+    "--script",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The same from a file of lines.",
+)
 @runtime_option
 @json_option
-def model(host: str, port: int, names: Sequence[str], runtime: str, *, as_json: bool) -> int:
+def model(
+    host: str,
+    port: int,
+    names: Sequence[str],
+    runtime: str,
+    *,
+    lines: Sequence[str],
+    script: Path | None,
+    as_json: bool,
+) -> int:
     """Simulate OpenAI's Realtime server for any client: ws://HOST:PORT/v1/realtime?model=...
 
     It implements the whole protocol and answers with sample speech, at the pace of the real server.
     """
-    samples = [sample_speech.load(name) for name in names]
-    replies = [Reply((SpokenReply(each.audio, each.transcript),)) for each in samples]
+    lines = [*lines, *(read_script(script) if script is not None else ())]
+    replies = parse_responses(lines or [f"say {name}" for name in names])
+    if any(isinstance(item, FunctionCallReply) for item in replies[-1].items):
+        replies.append(Reply())  # the last one is repeated: a function would be called for ever
     server = _ModelServer(replies=replies, output=Output(as_json), scheme="ws", path=_PATH)
     return server.run(host, port, runtime)
 
@@ -91,7 +120,7 @@ class _ModelServer(CommandServer):
 
     replies: Sequence[Reply]
 
-    def accept(self) -> tuple[AnyDriver, Hashable]:
+    def accept(self) -> tuple[BaseDriver, Hashable]:
         session = next(self.numbers)
 
         def respond(request: HttpRequest) -> HttpResponse | Upgrade:
@@ -112,7 +141,7 @@ class _ModelServer(CommandServer):
         peer = RealtimePeer(
             self.replies,
             seed=session,
-            model=model_name or "gpt-realtime",
+            model=model_name or "gpt-realtime-2.1",
             opening_error=_opening_fault(request, has_model=bool(model_name) or "call_id" in query),
         )
         return Upgrade(ModelSession(peer), CLIENT, _LINKS)

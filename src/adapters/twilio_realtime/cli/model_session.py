@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from attrs import define, evolve, field, frozen
 
-from twilio_realtime_core import Action, Notify, Send
+from twilio_realtime_core import Action, Notify, Refusal, Send
 from twilio_realtime_core.errors import redact
 
 from ..sim.model.realtime_peer import RealtimePeer, SentError
@@ -84,6 +84,10 @@ class ModelSession:
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
         """See `MessageMachine`."""
         return self._with_notifications(self._peer.pong(peer, payload, now))
+
+    def refused(self, peer: Hashable, refusal: Refusal, now: int) -> list[Action]:
+        """See `MessageMachine`."""
+        return self._peer.refused(peer, refusal, now)
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         """See `MessageMachine`."""

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Mapping
 from enum import Enum, unique
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import click
 from attrs import define, field
@@ -17,7 +17,7 @@ from rich.text import Text
 
 from twilio_realtime_core.machine.units import MS
 
-__all__ = ["COMMAND_NAME", "FieldValue", "LineStyle", "Output", "print_error"]
+__all__ = ["COMMAND_NAME", "EventOutput", "FieldValue", "LineStyle", "Output", "print_error"]
 
 COMMAND_NAME: Final = "twilio-realtime"
 """The name of the command."""
@@ -38,6 +38,21 @@ class LineStyle(Enum):
     DIM = "dim"
     FAILURE = "bold red"
     INTERRUPTION = "yellow"
+
+
+class EventOutput(Protocol):
+    """Where a command writes its events."""
+
+    def write_event(
+        self,
+        event: str,
+        fields: Mapping[str, FieldValue] = {},
+        *,
+        style: LineStyle = LineStyle.PLAIN,
+        text: str | None = None,
+    ) -> None:
+        """Write an event; for people, `text` replaces name and fields."""
+        ...
 
 
 @define(eq=False)

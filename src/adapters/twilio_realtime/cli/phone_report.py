@@ -29,6 +29,9 @@ _CLOSED_BY_SERVER: Final = 31921
 _PROTOCOL_VIOLATION: Final = 31924
 _BINARY: Final = 31950
 
+_NORMAL_CLOSURE: Final = 1000
+"""The close code of a server that has nothing more to say (RFC 6455, section 7.4.1)."""
+
 
 @define(eq=False)
 class PhoneReport:
@@ -38,10 +41,15 @@ class PhoneReport:
     stack: PhoneStack
     _server: str
     _output: Output
+    _expects_hang_up: bool = field(default=False, kw_only=True, alias="expects_hang_up")
+    _max_latency_ms: int | None = field(default=None, kw_only=True, alias="max_latency_ms")
     end_ns: int = field(init=False, default=0)
     """When the caller hung up or the call ended; until then, the time of the last notification."""
     _has_hung_up: bool = field(init=False, default=False)
-    _question_end_ns: int | None = field(init=False, default=None)
+    _question_ends_ns: list[int] = field(init=False, factory=list[int])
+    latencies_ms: list[int] = field(init=False, factory=list[int])
+    """From the end of each speech of the caller to the first sound of the agent after it; known
+    after `finish`."""
     _warnings: dict[int | None, str] = field(init=False, factory=dict[int | None, str])
     """Warnings about the server by Twilio's number; `None` for those without a number."""
 
@@ -69,6 +77,11 @@ class PhoneReport:
             case _:
                 pass
 
+    @property
+    def failures(self) -> list[str]:
+        """What was wrong with the call."""
+        return list(self._warnings.values())
+
     def report_limit(self, limit_s: int) -> None:
         """Warn that the caller hangs up while the agent speaks, or before it has spoken."""
         self._has_hung_up = True
@@ -89,13 +102,19 @@ class PhoneReport:
         heard_ms = samples_to_ms(sum(len(segment.audio) for segment in heard))
         if not heard_ms and not self._warnings:
             self._report_warning(None, "the caller heard nothing")
-        self._report_summary(heard_ms, [segment.start_ns for segment in heard])
+        self.latencies_ms = self._measure_latencies([segment.start_ns for segment in heard])
+        slowest = max(self.latencies_ms, default=0)
+        if self._max_latency_ms is not None and slowest > self._max_latency_ms:
+            self._report_warning(
+                None, f"an answer took {slowest} ms, more than {self._max_latency_ms} ms"
+            )
+        self._report_summary(heard_ms)
         return 1 if self._warnings else 0
 
     def _report_act(self, at_ns: int, act: object) -> None:
         match act:
             case CallerSays(audio):
-                self._question_end_ns = at_ns + samples_to_ns(len(audio))
+                self._question_ends_ns.append(at_ns + samples_to_ns(len(audio)))
                 self._output.write_event("caller_speaks", {"ms": samples_to_ms(len(audio))})
             case CallerHangsUp():
                 self._has_hung_up = True
@@ -129,6 +148,9 @@ class PhoneReport:
         if over.code == ABNORMAL_CLOSURE:
             self._report_warning(_BROKEN, "the server broke the connection")
         else:
+            if self._expects_hang_up and over.code == _NORMAL_CLOSURE:
+                self._output.write_event("agent_hangs_up", style=LineStyle.SUCCESS)
+                return
             reason = f" {redact(over.reason)}" if over.reason else ""
             self._report_warning(
                 _CLOSED_BY_SERVER, f"the server closed the stream: {over.code}{reason}"
@@ -142,19 +164,23 @@ class PhoneReport:
             "warning", {"code": code, "message": message}, style=LineStyle.FAILURE
         )
 
-    def _report_summary(self, heard_ms: int, starts_ns: list[int]) -> None:
-        question_end = self._question_end_ns
-        delays_ms = [
-            (start - question_end) // MS
-            for start in starts_ns
-            if question_end is not None and start >= question_end
-        ]
+    def _measure_latencies(self, starts_ns: list[int]) -> list[int]:
+        ends = self._question_ends_ns
+        latencies: list[int] = []
+        for number, end in enumerate(ends):
+            following = ends[number + 1] if number + 1 < len(ends) else self.end_ns + 1
+            answers = [start for start in starts_ns if end <= start < following]
+            latencies += [(start - end) // MS for start in answers[:1]]
+        return latencies
+
+    def _report_summary(self, heard_ms: int) -> None:
         discarded = sum(clear.discarded_bytes for clear in self.phone.clears)
         self._output.write_event(
             "summary",
             {
                 "heard_ms": heard_ms,
-                "answered_after_ms": delays_ms[0] if delays_ms else None,
+                "answered_after_ms": self.latencies_ms[0] if self.latencies_ms else None,
+                "latencies_ms": self.latencies_ms if len(self.latencies_ms) > 1 else None,
                 "clears": len(self.phone.clears),
                 "discarded_ms": samples_to_ms(discarded),
                 "twilio_would_log": [code for code in self._warnings if code is not None],

@@ -21,15 +21,16 @@ from twilio_realtime_core import ByteMachine
 
 from ..agents import failures
 from ..errors import UsageError
-from ..runtime.base_driver import AnyDriver
-from ..runtime.tcp_acceptor import MAX_CONNECTIONS, Accept
+from ..runtime.base_driver import BaseDriver
+from ..runtime.tcp_acceptor import Accept, Connections
 from .output import print_error
 
 __all__ = [
     "RUNTIMES",
+    "SIGNAL_STATUS_BASE",
     "USAGE_ERROR_STATUS",
     "Accept",
-    "AnyDriver",
+    "BaseDriver",
     "RuntimeApi",
     "default_runtime",
     "describe_error",
@@ -37,6 +38,7 @@ __all__ = [
     "listen",
     "load_runtime",
     "run",
+    "runs_uvloop",
 ]
 
 RUNTIMES: Final = ("trio", "asyncio")
@@ -45,7 +47,7 @@ RUNTIMES: Final = ("trio", "asyncio")
 USAGE_ERROR_STATUS: Final = 2
 """The exit status of a usage error."""
 
-_SIGNAL_STATUS_BASE: Final = 128
+SIGNAL_STATUS_BASE: Final = 128
 """Added to the number of a signal: the exit status of a program that it has ended."""
 
 
@@ -55,7 +57,7 @@ class RuntimeApi(Protocol):
     @property
     def Driver(  # noqa: N802 - the name of a class
         self,
-    ) -> Callable[[ByteMachine, Callable[[object], None]], AnyDriver]:
+    ) -> Callable[[ByteMachine, Callable[[object], None]], BaseDriver]:
         """Makes a driver of a machine; it calls the function with each notification."""
         ...
 
@@ -78,6 +80,7 @@ class RuntimeApi(Protocol):
         on_error: Callable[[Exception], None],
         on_listening: Callable[[list[tuple[str, int]]], None] = ...,
         max_connections: int = ...,
+        connections: Connections | None = ...,
     ) -> None:
         """Listen, and run a machine for each connection, until cancelled."""
         ...
@@ -86,6 +89,12 @@ class RuntimeApi(Protocol):
 def default_runtime() -> str:
     """The default runtime: trio if it is installed, else asyncio."""
     return "asyncio" if find_spec("trio") is None else "trio"
+
+
+def runs_uvloop(name: str) -> bool:
+    """Whether a command on the runtime `name` uses uvloop's event loop: on asyncio, if uvloop is
+    installed."""
+    return name == "asyncio" and find_spec("uvloop") is not None
 
 
 def load_runtime(name: str) -> RuntimeApi:
@@ -101,10 +110,13 @@ def run(
     main: Callable[[RuntimeApi], Awaitable[int]],
     name: str,
     backend_options: dict[str, Any] | None = None,
+    on_signal: Callable[[int], bool] = lambda number: False,
 ) -> int:
     """Run `main` on the runtime `name`, and return the exit status that it returns.
 
-    `backend_options` are those of `anyio.run`.
+    `backend_options` are those of `anyio.run`; without them asyncio runs on uvloop, if it is
+    installed. `on_signal` is called with the number of each of
+    SIGINT, SIGTERM and SIGHUP; if it returns true, `main` is not cancelled.
 
     The status is 130 after Ctrl-C and 143 after SIGTERM. A `UsageError` or an `OSError` is printed
     to stderr in one line and gives `USAGE_ERROR_STATUS`; any other exception is a bug, and raised.
@@ -114,20 +126,22 @@ def run(
     async def run_until_signal() -> int:
         status = 0
         async with anyio.create_task_group() as tasks:
-            await tasks.start(_watch_signals, signals, tasks.cancel_scope)
+            await tasks.start(_watch_signals, signals, tasks.cancel_scope, on_signal)
             status = await main(load_runtime(name))
             tasks.cancel_scope.cancel()
-        return _SIGNAL_STATUS_BASE + signals[0] if signals else status
+        return SIGNAL_STATUS_BASE + signals[0] if signals else status
 
+    if backend_options is None and runs_uvloop(name):
+        backend_options = {"use_uvloop": True}
     try:
         return anyio.run(run_until_signal, backend=name, backend_options=backend_options)
     except BaseException as error:
         match _unwrap_group(error):
             case KeyboardInterrupt():  # before signals are received, or after that
-                return _SIGNAL_STATUS_BASE + signal.SIGINT
+                return SIGNAL_STATUS_BASE + signal.SIGINT
             case BrokenPipeError():  # the reader of stdout has closed it
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                return _SIGNAL_STATUS_BASE + signal.SIGPIPE
+                return SIGNAL_STATUS_BASE + signal.SIGPIPE
             case UsageError() | OSError() as cause:
                 print_error(explain_error(cause))
                 return USAGE_ERROR_STATUS
@@ -143,7 +157,7 @@ async def listen(
     *,
     on_error: Callable[[Exception], None],
     on_listening: Callable[[list[tuple[str, int]]], None],
-    max_connections: int = MAX_CONNECTIONS,
+    connections: Connections | None = None,
 ) -> None:
     """Listen as the runtime does. `host`: empty for all addresses. Raises `UsageError` if the
     address cannot be listened on."""
@@ -154,7 +168,7 @@ async def listen(
             accept,
             on_error=on_error,
             on_listening=on_listening,
-            max_connections=max_connections,
+            connections=connections,
         )
     except OSError as error:
         where = f"port {port} of {host or 'this machine'}"
@@ -178,13 +192,19 @@ def describe_error(error: BaseException) -> str:
 
 
 async def _watch_signals(
-    signals: list[int], scope: anyio.CancelScope, *, task_status: TaskStatus[None]
+    signals: list[int],
+    scope: anyio.CancelScope,
+    on_signal: Callable[[int], bool],
+    *,
+    task_status: TaskStatus[None],
 ) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+    watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    with anyio.open_signal_receiver(*watched) as received:
         task_status.started()
         async for number in received:
-            signals.append(number)
-            scope.cancel()
+            if not on_signal(number):
+                signals.append(number)
+                scope.cancel()
 
 
 def explain_error(error: UsageError | OSError) -> str:

@@ -1,36 +1,45 @@
 """`twilio-realtime simulate`: make random calls in virtual time, and report those that fail."""
 
-import json
 import os
-from collections import Counter
+import secrets
+import shlex
+import zlib
 from collections.abc import Callable
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import partial
+from math import ceil
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final
 
 import attrs
 import click
-from rich.console import Console
-from rich.progress import Progress
-from rich.text import Text
 
 from twilio_realtime_core import Bridge, CallConfig
 
+from ..executors.jobs import CALLS_PER_JOB, endless_jobs, split_seeds
+from ..executors.sources import ExecutorError, ExecutorSource, LocalProcesses, parse_executor
 from ..recordings.recorder import Recorder
-from ..sim.batch.batch import LEVELS, CallResult, run_call, run_calls, run_job, split_seeds
-from ..sim.batch.random_call import Failure
-from ..sim.batch.summary import Summary
+from ..recordings.redactor import Redactor
+from ..sim.batch.batch import LEVELS, CallResult, run_call
 from ..sim.batch.transition_coverage import TransitionCoverage
+from ..sim.choices import Choices
+from ..sim.line_profile import LineProfile, read_line_profile
+from ..sim.phone.caller import FRAME_MS_VALUES
 from ..sim.scenarios.table import SCENARIOS
+from .found_file import FoundFile
 from .options import json_option
 from .output import COMMAND_NAME
+from .simulation_output import SimulationOutput
+from .simulation_run import SimulationRun
+from .stop_signals import StopSignals
 
-__all__ = ["SimulationOutput", "record_simulated_call", "simulate"]
+__all__ = ["KindOfCall", "record_simulated_call", "repeat_command", "simulate"]
 
-_MAX_SHOWN_FAILURES: Final = 3
-"""The most failures that are printed in full; the others with the command that repeats them."""
+_DEFAULT_CALLS: Final = 1000
+
+_SEED_BITS: Final = 63
+"""The bits of a seed that nobody chose. Of a thousand runs of a billion calls each, two make the
+same call with odds of one to ten thousand."""
 
 
 @click.command(
@@ -45,14 +54,26 @@ _MAX_SHOWN_FAILURES: Final = 3
       twilio-realtime simulate --calls 1 --seed 4711
       twilio-realtime simulate --calls 200 --scenario two-interruptions
       twilio-realtime simulate --calls 1 --seed 4711 --record calls
+      twilio-realtime simulate --calls 1000 --line line.json
+      twilio-realtime simulate --calls 1000000 --executor dask://scheduler:8786
+      twilio-realtime simulate --forever --found found.jsonl
 
-    Exit status: 0 no call failed, 1 a call failed, 130 after Ctrl-C.
+    Exit status: 0 no call failed; 1 a call failed; 2 the calls could not be made, or not all of
+    them (one line on stderr says why); 130 after Ctrl-C and 143 after SIGTERM, unless --forever is
+    given: then 0 or 1.
     """,
 )
+@click.option("--calls", type=click.IntRange(1), help="Number of calls.  [default: 1000]")
 @click.option(
-    "--calls", type=click.IntRange(1), default=1000, show_default=True, help="Number of calls."
+    "--forever",
+    is_flag=True,
+    help="Make calls until Ctrl-C, then print a report of what was tried.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the first call.")
+@click.option(
+    "--seed",
+    type=int,
+    help="Seed of the first call.  [default: 0; with --forever, a random one, which is printed]",
+)
 @click.option(
     "--scenario",
     type=click.Choice(sorted(SCENARIOS)),
@@ -66,11 +87,31 @@ _MAX_SHOWN_FAILURES: Final = 3
     help="Simulate messages, or bytes with handshakes and frames, which takes longer.",
 )
 @click.option(
+    "--frame-ms",
+    type=click.Choice([str(each) for each in FRAME_MS_VALUES]),
+    default=str(FRAME_MS_VALUES[0]),
+    show_default=True,
+    help="Duration of the caller's frames in ms. With longer frames than Twilio's, calls are other "
+    "calls, and are simulated faster.",
+)
+@click.option(
+    "--line",
+    "line_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Simulate the line and the pace of the model that FILE describes: `line` writes it.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(1),
-    default=os.cpu_count() or 1,
     show_default="one per core",
-    help="Number of processes.",
+    help="Number of processes of this machine.",
+)
+@click.option(
+    "--executor",
+    metavar="EXECUTOR",
+    help="Make the calls elsewhere: dask://host:port is the scheduler of a Dask cluster, and "
+    "module:function returns a concurrent.futures.Executor.",
 )
 @click.option(
     "--record",
@@ -78,15 +119,42 @@ _MAX_SHOWN_FAILURES: Final = 3
     metavar="DIR",
     help="Record each call to a file in DIR, named by its seed, for `replay`.",
 )
+@click.option(
+    "--found",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Append each new failure to FILE, as a line of JSON. Several runs may share FILE.",
+)
+@click.option(
+    "--traces",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("failed-calls"),
+    show_default=True,
+    metavar="DIR",
+    help="Write traces and pages of failed calls to files in DIR, which is created if one fails.",
+)
+@click.option(
+    "--shrink/--no-shrink",
+    default=True,
+    show_default=True,
+    help="Look for the plainest call that fails in the same way, for some ten seconds.",
+)
 @json_option
 def simulate(
     *,
-    calls: int,
-    seed: int,
+    calls: int | None,
+    forever: bool,
+    seed: int | None,
     scenario: str | None,
     level: str,
-    workers: int,
+    frame_ms: str,
+    line_file: Path | None,
+    workers: int | None,
+    executor: str | None,
     record: Path | None,
+    found: Path | None,
+    traces: Path,
+    shrink: bool,
     as_json: bool,
 ) -> int:
     """Make random calls in virtual time, with impairments, and check every step.
@@ -95,33 +163,114 @@ def simulate(
     the network, and commands of an application. Then the impairments stop, one side hangs up, and
     the call must end. Failures are printed immediately, with the command that repeats them.
     """
-    jobs = split_seeds(seed, calls)
-    run = partial(run_call, scenario=scenario, level=level)
+    if forever and calls is not None:
+        raise click.UsageError("--forever makes calls without end: leave out --calls")
+    if forever and record is not None:
+        raise click.UsageError("--record stores each call: it needs a number of --calls")
+    if executor is not None and workers is not None:
+        raise click.UsageError("--workers are processes of this machine: leave out --executor")
+    total = None if forever else calls or _DEFAULT_CALLS
+    first_seed = _first_seed(seed, is_random=forever)
+    jobs = endless_jobs(first_seed) if total is None else split_seeds(first_seed, total)
+    source = _choose_source(executor, workers, total)
+    line = None if line_file is None else read_line_profile(line_file)
+    kind = KindOfCall(scenario, level, int(frame_ms), line, line_file)
+    run = run_seed = partial(run_call, **kind.arguments)
     if record is not None:
         record.mkdir(parents=True, exist_ok=True)
-        run = partial(_record_call, folder=record, scenario=scenario, level=level)
-    summary = Summary()
+        run_seed = partial(_record_call, kind=kind)
     with (
-        SimulationOutput(as_json=as_json, calls=calls, scenario=scenario) as output,
-        _worker_pool(workers, len(jobs)) as pool,
+        StopSignals() as signals,
+        nullcontext() if found is None else FoundFile(found) as found_file,
+        SimulationOutput(as_json=as_json, calls=total) as output,
     ):
-        results = (
-            (run_job(job, run) for job in jobs) if pool is None else run_calls(jobs, pool, run)
+        simulation = SimulationRun(
+            output=output,
+            run=run,
+            record=partial(_record_text, kind=kind),
+            repeat_command=kind.repeat_command,
+            is_stopping=signals.is_stopping,
+            is_shrinking=shrink,
+            trace_path=lambda seed: traces / f"{seed}-{kind.file_name}.txt",
+            found=found_file,
+            next_seed=first_seed,
+            recording_path=lambda seed: (record or Path()) / f"{seed}-{kind.file_name}.jsonl",
         )
-        for done in results:
-            for result in done:
-                summary.add(result)
-                if result.failure is not None:
-                    output.print_failure(result, result.failure)
-            output.advance(len(done))
-    output.print_summary(summary)
-    return 1 if summary.failures else 0
+        if forever:
+            output.print_start(first_seed)
+        try:
+            simulation.make_calls(jobs, run_seed, source)
+        except ExecutorError as error:
+            raise click.ClickException(str(error)) from error
+        finally:
+            output.close_progress()
+            if forever or simulation.summary.calls:
+                output.print_summary(simulation.summary, simulation.findings)
+            if forever:
+                output.print_run(simulation.summary, first_seed, simulation.next_seed)
+    if not forever and signals.status:
+        return signals.status
+    return 1 if simulation.summary.failures else 0
 
 
-def _worker_pool(workers: int, jobs: int) -> AbstractContextManager[Executor | None]:
-    """A pool of workers; `None` if one process is enough."""
-    workers = min(workers, jobs)
-    return nullcontext() if workers == 1 else ProcessPoolExecutor(workers)
+@attrs.frozen
+class KindOfCall:
+    """What all calls of a run have in common."""
+
+    scenario: str | None
+    level: str
+    frame_ms: int
+    line: LineProfile | None = None
+    line_file: Path | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `run_call` that make such calls."""
+        names = ("scenario", "level", "frame_ms", "line")
+        return {name: getattr(self, name) for name in names}
+
+    def repeat_command(self, seed: int) -> str:
+        """Return the command that makes the call of a seed again."""
+        return f"{COMMAND_NAME} simulate --calls 1 --seed {seed}{self.options}"
+
+    @property
+    def options(self) -> str:
+        """The options that ask for such calls."""
+        options = f" --scenario {self.scenario}" if self.scenario else ""
+        options += f" --level {self.level}" if self.level != LEVELS[0] else ""
+        if self.frame_ms != FRAME_MS_VALUES[0]:
+            options += f" --frame-ms {self.frame_ms}"
+        if self.line_file is not None:
+            options += f" --line {shlex.quote(str(self.line_file))}"
+        return options
+
+    @property
+    def file_name(self) -> str:
+        """The end of the name of a file about such a call."""
+        frames = f"{self.frame_ms}ms" if self.frame_ms != FRAME_MS_VALUES[0] else ""
+        line = "line" if self.line is not None else ""
+        return "-".join(each for each in (self.scenario, self.level, frames, line) if each)
+
+
+def _first_seed(seed: int | None, *, is_random: bool) -> int:
+    if seed is not None:
+        return seed
+    return secrets.randbits(_SEED_BITS) if is_random else 0
+
+
+def _choose_source(
+    executor: str | None, workers: int | None, calls: int | None
+) -> ExecutorSource | None:
+    """Return where the calls are made; `None`: in this process, which is enough for one worker."""
+    if executor is not None:
+        try:
+            return parse_executor(executor)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--executor") from None
+    processes = workers or os.cpu_count() or 1
+    if calls is not None:
+        processes = min(processes, ceil(calls / CALLS_PER_JOB))
+    return None if processes == 1 else LocalProcesses(processes)
 
 
 def record_simulated_call(
@@ -129,113 +278,51 @@ def record_simulated_call(
     *,
     scenario: str | None = None,
     level: str = LEVELS[0],
+    frame_ms: int = FRAME_MS_VALUES[0],
+    line: LineProfile | None = None,
     make_bridge: Callable[..., Bridge] = Bridge,
+    choices: Choices | None = None,
+    keep_audio: bool = False,
 ) -> tuple[CallResult, str]:
-    """Make the call of a seed; return its result, and the text of its recording. `make_bridge` is
-    `Bridge`, or a subclass."""
+    """Make the call of a seed, or of choices; return its result, and the text of its recording,
+    which may keep the audio. `make_bridge` is `Bridge`, or a subclass."""
     lines: list[str] = []
     coverage = TransitionCoverage()
 
     def record(config: CallConfig) -> Recorder:
         lines.clear()  # a call that fails is made twice
         bridge = make_bridge(config, make_lifecycle=coverage.make_lifecycle)
-        return Recorder(bridge, config, lines.append)
+        return Recorder(bridge, config, lines.append, Redactor(keep_audio=keep_audio))
 
-    result = run_call(seed, scenario=scenario, level=level, make_bridge=record)
+    result = run_call(
+        seed,
+        choices=choices,
+        scenario=scenario,
+        level=level,
+        frame_ms=frame_ms,
+        line=line,
+        make_bridge=record,
+    )
     return attrs.evolve(result, transitions=tuple(sorted(coverage.transitions))), "".join(lines)
 
 
-def _record_call(seed: int, *, folder: Path, scenario: str | None, level: str) -> CallResult:
-    result, text = record_simulated_call(seed, scenario=scenario, level=level)
-    name = "-".join(each for each in (str(seed), scenario, level) if each)
-    (folder / f"{name}.jsonl").write_text(text, "utf-8")
-    return result
+def _record_call(seed: int, *, kind: KindOfCall) -> CallResult:
+    """Make the call of a seed; its result has the recording, wherever it is made."""
+    result, text = record_simulated_call(seed, **kind.arguments)
+    return attrs.evolve(result, recording=zlib.compress(text.encode()))
 
 
-class SimulationOutput:
-    """Prints failures and the summary; on a terminal, with a progress bar below."""
-
-    def __init__(self, *, as_json: bool, calls: int, scenario: str | None) -> None:
-        self._as_json = as_json
-        self._scenario = scenario
-        self._console = Console(highlight=False, soft_wrap=True)
-        is_shown = self._console.is_terminal and not as_json
-        self._progress = Progress(console=self._console, disable=not is_shown, transient=True)
-        self._bar = self._progress.add_task("calls", total=calls)
-        self._shown_failures = 0
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def advance(self, calls: int) -> None:
-        """Advance the progress bar by so many calls."""
-        self._progress.advance(self._bar, calls)
-
-    def print_failure(self, result: CallResult, failure: Failure) -> None:
-        """Print a call that failed."""
-        command = self.repeat_command(result)
-        if self._as_json:
-            fields = {"event": "failure", "seed": result.seed, "command": command}
-            click.echo(json.dumps({**fields, **attrs.asdict(failure)}))
-            return
-        self._shown_failures += 1
-        self._console.print(
-            Text(f"seed {result.seed}: {_replace_control_characters(failure.text)}", "bold red")
-        )
-        if self._shown_failures <= _MAX_SHOWN_FAILURES:
-            for line in (*failure.decisions, *failure.trace):
-                self._console.print(Text(f"    {_replace_control_characters(line)}", "dim"))
-        self._console.print(f"    repeat: {command}")
-
-    def print_summary(self, summary: Summary) -> None:
-        """Print the summary of all calls."""
-        if self._as_json:
-            click.echo(json.dumps({"event": "summary", **summary.to_json()}))
-            return
-        write = self._console.print
-        write(f"{summary.calls} calls, {summary.total_seconds:.0f} s of virtual time")
-        durations = ", ".join(
-            f"{summary.duration_percentile_ms(each) / 1000:.1f} s" for each in (5, 50, 95)
-        )
-        write(f"duration (5th, 50th and 95th percentile): {durations}")
-        write(f"ends: {_format_counts(summary.outcomes)}")
-        impairments = _format_counts(summary.impairments)
-        write(f"impairments that took effect, by number of calls: {impairments}")
-        write(f"commands: {_format_counts(summary.commands)}")
-        visited = len(summary.transitions)
-        total = visited + len(summary.missing_transitions)
-        write(f"transitions of the tables: {visited} of {total}")
-        for name, missing in (
-            ("ends", summary.missing_outcomes),
-            ("impairments", summary.missing_impairments),
-            ("transitions", [" ".join(each) for each in summary.missing_transitions]),
-        ):
-            if missing:
-                write(f"{name} that did not occur: {', '.join(missing)}")
-        if summary.failures:
-            write(Text(f"{summary.failures.total()} calls failed.", "bold red"))
-        else:
-            write(Text("No call failed.", "green"))
-
-    def repeat_command(self, result: CallResult) -> str:
-        """The command that repeats a call."""
-        options = f"--calls 1 --seed {result.seed}"
-        options += f" --scenario {self._scenario}" if self._scenario else ""
-        options += f" --level {result.level}" if result.level != LEVELS[0] else ""
-        return f"{COMMAND_NAME} simulate {options}"
+def _record_text(seed: int, choices: Choices | None, *, kind: KindOfCall) -> str:
+    """Make a call; return its recording, with audio: nobody speaks in it."""
+    return record_simulated_call(seed, **kind.arguments, choices=choices, keep_audio=True)[1]
 
 
-def _format_counts(counter: Counter[str]) -> str:
-    ordered = sorted(counter.items(), key=lambda each: (-each[1], each[0]))
-    return ", ".join(f"{name} {times}" for name, times in ordered) or "none"
-
-
-def _replace_control_characters(text: str) -> str:
-    """Replace characters that could control a terminal; lines stay."""
-    return "".join(
-        each if each.isprintable() or each == "\n" else "\N{REPLACEMENT CHARACTER}" for each in text
-    )
+def repeat_command(
+    seed: int,
+    *,
+    scenario: str | None = None,
+    level: str = LEVELS[0],
+    frame_ms: int = FRAME_MS_VALUES[0],
+) -> str:
+    """Return the command that makes the call of a seed again."""
+    return KindOfCall(scenario, level, frame_ms).repeat_command(seed)

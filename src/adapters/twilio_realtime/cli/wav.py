@@ -1,17 +1,14 @@
 """WAV files as the caller's speech."""
 
-import wave
-from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 from ..errors import UsageError
-from ..sim.audio import decode_wav, from_linear
+from ..sim.audio import decode_speech
 from ..sim.phone.caller import MAX_SPEECH_BYTES
 
 __all__ = ["load_wav"]
 
-_SAMPLE_RATE_HZ: Final = 8000
 _SAMPLE_BYTES: Final = 2
 
 _MAX_FILE_BYTES: Final = _SAMPLE_BYTES * MAX_SPEECH_BYTES + 64 * 1024
@@ -26,27 +23,13 @@ def load_wav(path: str) -> bytes:
     """
     with Path(path).open("rb") as file:
         content = file.read(_MAX_FILE_BYTES + 1)
-    audio = b"" if len(content) > _MAX_FILE_BYTES else _decode(content)
-    if audio is None:
+    try:
+        audio = b"" if len(content) > _MAX_FILE_BYTES else decode_speech(content)
+    except ValueError:
         raise UsageError(
             f"{path} is not a WAV file with 8000 Hz, mono, µ-law or 16-bit PCM: make one with "
             f"ffmpeg -i {path} -ac 1 -ar 8000 -c:a pcm_mulaw NEW.wav"
-        )
+        ) from None
     if not 0 < len(audio) <= MAX_SPEECH_BYTES:
         raise UsageError(f"{path} has no audio, or more than ten minutes: use another file")
     return audio
-
-
-def _decode(content: bytes) -> bytes | None:
-    try:
-        return decode_wav(content)
-    except ValueError:
-        pass
-    try:
-        with wave.open(BytesIO(content)) as file:
-            layout = (file.getnchannels(), file.getsampwidth(), file.getframerate())
-            if layout == (1, _SAMPLE_BYTES, _SAMPLE_RATE_HZ):
-                return from_linear(file.readframes(file.getnframes()))
-    except (wave.Error, EOFError, ValueError):
-        pass
-    return None

@@ -1,10 +1,11 @@
 """The start delays that the calls of a process have measured, for the calls that follow."""
 
+import time
 from typing import Final
 
 from attrs import define, field
 
-from twilio_realtime_core import Bridge, CallConfig
+from twilio_realtime_core import Action, Bridge, CallConfig
 from twilio_realtime_core.config.start_delay_history import StartDelayHistory
 
 __all__ = ["MAX_TRACKED_CALLS", "StartDelayStore"]
@@ -12,6 +13,14 @@ __all__ = ["MAX_TRACKED_CALLS", "StartDelayStore"]
 MAX_TRACKED_CALLS: Final = 400
 """Calls tracked until they end: twice as many as a process handles at a time. There are more only
 if drivers have failed, so that their calls never end; then the oldest count as ended."""
+
+
+class _ClockedBridge(Bridge):
+    """A bridge that gets the wall clock when its call starts, by which sessions expire."""
+
+    def start(self, now: int, unix_ns: int | None = None) -> list[Action]:
+        """See `Bridge.start`."""
+        return super().start(now, time.time_ns() if unix_ns is None else unix_ns)
 
 
 @define(eq=False)
@@ -28,7 +37,7 @@ class StartDelayStore:
 
     def create_bridge(self, config: CallConfig) -> Bridge:
         """Return a new bridge, whose start delays are collected once its call has ended."""
-        bridge = Bridge(config)
+        bridge = _ClockedBridge(config)
         self._bridges.append(bridge)
         return bridge
 

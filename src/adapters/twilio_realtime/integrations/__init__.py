@@ -1,0 +1,1 @@
+"""Agents that are written for other frameworks, on the phone."""

@@ -1,0 +1,1 @@
+"""Calls over Twilio's REST API: a client, its errors, and phone numbers."""
