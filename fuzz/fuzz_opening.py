@@ -15,6 +15,7 @@ from twilio_realtime_core.machine.actions import (
     Action,
     ByteAction,
     Notify,
+    Refusal,
     Send,
     SendBytes,
     Shutdown,
@@ -51,6 +52,9 @@ class Echo:
 
     def pong(self, peer: Hashable, payload: bytes, now: int) -> list[Action]:
         return [Notify(payload)]
+
+    def refused(self, peer: Hashable, refusal: Refusal, now: int) -> list[Action]:
+        return self.closed(peer, 1006, refusal.message, now)
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         return [Notify(("closed", code, reason))]

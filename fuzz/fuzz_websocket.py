@@ -17,6 +17,7 @@ from twilio_realtime_core.transport.websocket import (
     LinkConfig,
     LinkEvent,
     LinkOpened,
+    LinkRefused,
 )
 
 CONFIG = LinkConfig(max_message_bytes=64 * 1024)
@@ -52,15 +53,15 @@ def play(mode: int, pieces: list[bytes]) -> list[LinkEvent]:
     link, events = begin(mode)
     for piece in pieces:
         for event in link.receive_bytes(piece, 1):
-            assert not events or not isinstance(events[-1], LinkClosed)
+            assert not events or not isinstance(events[-1], LinkClosed | LinkRefused)
             events.append(event)
             if event == "close":
                 events += link.close(1000, "as asked", 1)
             elif isinstance(event, str):
                 events.append(link.send_text(event))
     end(link, events, silent=bool(mode & SILENT))
-    assert [type(event) for event in events].count(LinkClosed) == 1
-    assert isinstance(events[-1], LinkClosed)
+    assert sum(isinstance(event, LinkClosed | LinkRefused) for event in events) == 1
+    assert isinstance(events[-1], LinkClosed | LinkRefused)
     return events
 
 

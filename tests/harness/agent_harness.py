@@ -12,6 +12,7 @@ from attrs import define, field
 from driving import RUNTIMES, run_in_virtual_time
 from twilio_realtime.agents.call import CallHandler
 from twilio_realtime.agents.call_acceptor import CommandTarget, call_acceptor
+from twilio_realtime.agents.phone_events import CallEvent
 from twilio_realtime_core import (
     Action,
     ByteAction,
@@ -24,8 +25,8 @@ from twilio_realtime_core import (
     Shutdown,
 )
 from twilio_realtime_core.commands import SendFunctionOutput
-from twilio_realtime_core.notifications import CallEnded, CallStarted, EndReason, Notification
-from twilio_realtime_core.transport.http import HttpRequest
+from twilio_realtime_core.notifications import CallEnded, CallStarted, EndReason
+from twilio_realtime_core.transport.http import HttpRequest, HttpResponse
 from twilio_realtime_core.values.items import ConversationItem, Message, Role
 from twilio_realtime_core.values.playback_position import PartKey, PlaybackPosition
 
@@ -90,6 +91,9 @@ class FakeConnection:
         self.commands.append(command)
         return [Notify(HUNG_UP), Close(Peer.TWILIO, 1000, "")] if self._has_ended else []
 
+    def answer(self, response: HttpResponse, now: int) -> list[ByteAction]:
+        raise AssertionError("nothing is asked")
+
     def perform(self, actions: list[Action], now: int) -> list[ByteAction]:
         return [
             Shutdown(Peer.TWILIO) if isinstance(each, Close) else each
@@ -116,8 +120,9 @@ class AgentHarness:
     _ends: list[Any] = field(init=False, factory=list[Any])
 
     def open_connection(
-        self, on_call: Callable[[CommandTarget, HttpRequest], None]
+        self, on_call: Callable[[CommandTarget, HttpRequest], None], **options: Any
     ) -> FakeConnection:
+        assert options["agent"] is self.agent
         self.connections.append(FakeConnection(on_call))
         return self.connections[-1]
 
@@ -135,7 +140,7 @@ class AgentHarness:
         (connection,) = self.connections
         return connection
 
-    def notify(self, *events: Notification, number: int = 0) -> None:
+    def notify(self, *events: CallEvent, number: int = 0) -> None:
         """Notify `events` in a call, all in one step."""
         self._drivers[number].perform([Notify(event) for event in events])
 

@@ -26,6 +26,7 @@ from twilio_realtime_core.machine.actions import (
     Peer,
     Send,
     SendPing,
+    kind_of,
 )
 from twilio_realtime_core.machine.units import MS, samples_to_ns
 from twilio_realtime_core.protocols.realtime import RawClientEvent
@@ -63,7 +64,9 @@ class StepResult:
 
     def _sent(self, peer: Peer) -> list[Encodable]:
         return [
-            each.message for each in self.actions if isinstance(each, Send) and each.peer is peer
+            each.message
+            for each in self.actions
+            if isinstance(each, Send) and kind_of(each.peer) is peer
         ]
 
     @property
@@ -121,6 +124,8 @@ class Call:
     echo_delay_ns: int = 0
     bridge: CheckedBridge = field(init=False)
     now: int = field(init=False, default=0)
+    link: Hashable = field(init=False, default=Peer.REALTIME)
+    """The connection to the model that was opened last, on which its events are received."""
     _played_until_ns: int = field(init=False, default=0)
     _marks: deque[tuple[int, Mark]] = field(init=False, factory=deque[tuple[int, Mark]])
 
@@ -172,7 +177,7 @@ class Call:
         return call
 
     def opened_and_configured(self, session: Any = None) -> StepResult:
-        self.opened(Peer.REALTIME)
+        self.opened(self.link)
         self.model(type="session.created", session={})
         return self.model(type="session.updated", session=session or SESSION)
 
@@ -191,7 +196,7 @@ class Call:
     def model(self, event: Mapping[str, Any] | str | None = None, **fields: Any) -> StepResult:
         """Receive an event from the model's server."""
         text = _text(fields if event is None else event)
-        return self.record(self.bridge.receive_text(Peer.REALTIME, text, self.now))
+        return self.record(self.bridge.receive_text(self.link, text, self.now))
 
     def pong(self, payload: bytes) -> StepResult:
         return self.record(self.bridge.pong(Peer.TWILIO, payload, self.now))
@@ -234,6 +239,9 @@ class Call:
     def record(self, actions: list[Action]) -> StepResult:
         """Record one step; what it sends to the phone is queued there."""
         done = StepResult(actions)
+        for action in actions:
+            if isinstance(action, Open):
+                self.link = action.peer
         for message in done.to_twilio:
             self._enqueue(message)
         for event in done.to_model:

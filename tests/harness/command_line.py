@@ -8,19 +8,29 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from timeouts import HANG_S
+from twilio_realtime.sim import sample_speech
+from twilio_realtime.sim.audio import encode_wav
 
 RUNTIMES = ("trio", "asyncio")
 SECRET_VARIABLES = ("OPENAI_API_KEY", "TWILIO_AUTH_TOKEN", "OPENAI_REALTIME_URL")
 
 
 class RunningCommand:
-    """The running command with `arguments`; a context manager that kills it at the end."""
+    """The running command with `arguments`, in `folder`; a context manager that kills it at the
+    end."""
 
-    def __init__(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> None:
         inherited = {
             name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES
         }
@@ -29,13 +39,16 @@ class RunningCommand:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
+            cwd=folder,
             text=True,
             encoding="utf-8",
             env={**inherited, "PYTHONUTF8": "1", **(environment or {})},
+            start_new_session=True,  # so that what it has started can be killed with it
         )
         self.lines: list[str] = []
         self.errors = ""
         self._queue: queue.Queue[str | None] = queue.Queue()
+        self._error_queue: queue.Queue[str | None] = queue.Queue()
         self._readers = [
             threading.Thread(target=self._read_lines, daemon=True),
             threading.Thread(target=self._read_errors, daemon=True),
@@ -57,6 +70,14 @@ class RunningCommand:
         while True:
             line = self._queue.get(timeout=HANG_S)
             assert line is not None, f"no line with {part}: {self.lines} {self.errors}"
+            if part in line:
+                return line
+
+    def wait_for_error(self, part: str) -> str:
+        """Return the next line on stderr that contains `part`."""
+        while True:
+            line = self._error_queue.get(timeout=HANG_S)
+            assert line is not None, f"no line with {part} on stderr: {self.errors}"
             if part in line:
                 return line
 
@@ -85,7 +106,10 @@ class RunningCommand:
 
     def _read_errors(self) -> None:
         assert self.process.stderr is not None
-        self.errors = self.process.stderr.read()
+        for line in self.process.stderr:
+            self.errors += line
+            self._error_queue.put(line.rstrip("\n"))
+        self._error_queue.put(None)
 
     def __enter__(self) -> Self:
         return self
@@ -96,12 +120,19 @@ class RunningCommand:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.wait()
         for stream in (self.process.stdout, self.process.stderr):
             assert stream is not None
             stream.close()
+
+
+def write_question(folder: Path) -> str:
+    """Write a short question of the caller to a file, for `phone --wav`; return its path."""
+    path = folder / "question.wav"
+    path.write_bytes(encode_wav(sample_speech.load("caller_question").audio[:2400]))
+    return str(path)
 
 
 def usage_error(*arguments: str, environment: Mapping[str, str] | None = None) -> str:

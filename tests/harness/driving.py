@@ -50,6 +50,9 @@ RUNTIMES: dict[str, ModuleType] = {
     "asyncio": twilio_realtime.asyncio,
 }
 
+LOOPS: dict[str, ModuleType] = {**RUNTIMES, "uvloop": twilio_realtime.asyncio}
+"""The same with the loop that asyncio may be given, for tests in real time."""
+
 
 @define(eq=False)
 class RecordingMachine:
@@ -143,6 +146,8 @@ def run_in_real_time(runtime: str, main: Callable[[], Awaitable[Any]]) -> Any:
         with anyio.fail_after(HANG_S):
             return await main()
 
+    if runtime == "uvloop":
+        return anyio.run(limited, backend="asyncio", backend_options={"use_uvloop": True})
     return anyio.run(limited, backend=runtime)
 
 
@@ -225,7 +230,7 @@ class CallParties:
 
     def __attrs_post_init__(self) -> None:
         self.phone = TwilioPeer(url="ws://bridge/media-stream", seed=1, script=self.script)
-        self.bridge = Bridge(CallConfig(url="ws://model/v1/realtime"))
+        self.bridge = Bridge(CallConfig(url="ws://model/v1/realtime", reconnect=None))
         quick = Pace(first_spoken_item_ns=20 * MS, first_audio_ns=20 * MS)
         self.model = RealtimePeer(
             [Reply((SpokenReply(ANSWER.audio, ANSWER.transcript),))], seed=2, pace=quick

@@ -14,7 +14,7 @@ import pytest
 from calling import Call
 from twilio_realtime.sim.reference import InvariantBroken
 from twilio_realtime_core import Bridge, Command, LocalProtocolError
-from twilio_realtime_core.machine.actions import Action, Notify, Peer, Send
+from twilio_realtime_core.machine.actions import Action, Notify, Peer, Refusal, Send
 from twilio_realtime_core.protocols.realtime import ClientEvent
 from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
 
@@ -40,6 +40,9 @@ class FaultyBridge(Bridge):
 
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
         return self.change(super().receive_text(peer, text, now))
+
+    def refused(self, peer: Hashable, refusal: Refusal, now: int) -> list[Action]:
+        return self.change(super().refused(peer, refusal, now))
 
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         return self.change(super().closed(peer, code, reason, now))

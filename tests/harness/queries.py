@@ -12,11 +12,12 @@ from functools import cache
 from itertools import islice
 from typing import Any, Final, cast
 
-from twilio_realtime_core import Bridge, LocalProtocolError
+from twilio_realtime_core import Bridge, LocalProtocolError, Peer, RealtimeLink
 from twilio_realtime_core.downlink.play_queue import Burst
 from twilio_realtime_core.machine.timers import Timer
-from twilio_realtime_core.protocols.realtime import ServerError
+from twilio_realtime_core.protocols.realtime import DeleteItem, ServerError
 from twilio_realtime_core.responses.responses import ResponseRecord
+from twilio_realtime_core.values.items import FunctionOutput
 from twilio_realtime_core.values.playback_position import Clip
 
 __all__ = ["query_all"]
@@ -40,6 +41,7 @@ _LOOKUPS: Final = frozenset(
         "split_at_cut",
         "split_transcript",
         "to_part",
+        "wanted",
     }
 )
 """Queries by another name; `evaluate` is that of the interruption gate."""
@@ -57,11 +59,15 @@ _ARGUMENTS: Final[Mapping[str, tuple[Any, ...]]] = {
     "is_speaking": (True, False),
     "item_id": ("r0i0", "unknown"),
     "items": ((),),
+    "event": (DeleteItem("unknown"),),
+    "item": (FunctionOutput("unknown", "unknown"),),
+    "link": (Peer.REALTIME, RealtimeLink(99)),
     "name": ("0", "unknown"),
     "position": (0, 1, 10**9),
     "record": (ResponseRecord("unknown"),),
     "response_id": ("r0", "unknown"),
     "samples": (0, 160, 10**9),
+    "speech": ("r0", Clip(99, "unknown", 1)),
     "speech_ms": (0, 1000),
     "timer": tuple(Timer),
 }

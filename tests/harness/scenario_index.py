@@ -44,7 +44,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "core/config/test_session.py::test_s16_a_configuration_in_another_format_cannot_be_made",
         "core/config/test_session.py::test_s16_a_configuration_with_a_beta_format_cannot_be_made",
         "core/config/test_session.py::test_s16_nested_audio_settings_are_kept",
-        "core/config/test_session.py::test_s16_an_empty_configuration_names_only_the_audio_format",
+        "core/config/test_session.py::test_s16_an_empty_update_names_only_the_audio_format",
     ),
     "S17": (
         "core/config/test_call.py::test_s17_a_time_out_of_range_is_misuse",

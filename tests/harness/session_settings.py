@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from twilio_realtime_core.config.fields import UNSET
 from twilio_realtime_core.config.session import (
+    NoiseReduction,
     Prompt,
     RetentionRatio,
     SemanticVad,
@@ -28,7 +29,7 @@ names = st.text("ab-", min_size=1, max_size=4)
 counts = st.integers(0, 2**31 - 1)
 fractions = st.floats(0, 1)
 schemas = st.fixed_dictionaries({"type": st.just("object"), "title": names})
-efforts = st.sampled_from(["minimal", "low", "medium", "high", "xhigh"])
+delays = st.sampled_from(["minimal", "low", "medium", "high", "xhigh"])
 
 
 def optional(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -103,8 +104,10 @@ transcriptions = builds(
     languages=st.lists(names, min_size=1, max_size=2),
     keywords=st.lists(words, max_size=2),
     prompt=words,
-    delay=efforts,
+    delay=delays,
 )
+noises = st.sampled_from(["near_field", "far_field"])
+noise_reductions = builds(NoiseReduction, _microphone=noises, strength=fractions)
 ratios = builds(RetentionRatio, _retention_ratio=fractions, post_instructions=counts)
 tracings = builds(
     Tracing, workflow_name=words, group_id=words, metadata=st.dictionaries(names, words, max_size=2)
@@ -125,8 +128,8 @@ fields: dict[str, st.SearchStrategy[Any]] = {
     "parallel_tool_calls": st.booleans(),
     "output_modalities": st.sampled_from([["audio"], ("text",)]),
     "speed": st.floats(0.25, 1.5),
-    "noise_reduction": st.none() | st.sampled_from(["near_field", "far_field"]),
-    "reasoning_effort": efforts,
+    "noise_reduction": st.none() | noises | noise_reductions,
+    "reasoning_effort": st.just("none") | delays,
     "max_output_tokens": st.just("inf") | st.integers(1, 4096),
     "truncation": st.sampled_from(["auto", "disabled"]) | ratios,
     "tracing": st.none() | st.just("auto") | tracings,

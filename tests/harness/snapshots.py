@@ -7,6 +7,7 @@ work.)
 
 import copyreg
 import pickle
+from collections.abc import Callable
 from io import BytesIO
 from types import MappingProxyType
 from typing import Any, Final
@@ -21,6 +22,8 @@ from twilio_realtime_core.machine.lifecycles import (
     STREAM,
     TURN,
 )
+from twilio_realtime_core.machine.outbox import Outbox
+from twilio_realtime_core.machine.reasons import Reason
 
 __all__ = ["CONFIG", "freeze", "thaw"]
 
@@ -66,7 +69,14 @@ def _reduce_judges(judges: Dispatch | StepEnds) -> tuple[Any, ...]:
     return copyreg.__newobj__, (type(judges),), vars(judges)  # type: ignore[attr-defined]
 
 
-_REDUCED: Final = {
+def _reduce_outbox(outbox: Outbox) -> tuple[Any, ...]:
+    """Leave out the reasons of the last step, which the next one forgets."""
+    state = {**vars(outbox), "reasons": list[Reason]()}
+    return copyreg.__newobj__, (Outbox,), state  # type: ignore[attr-defined]
+
+
+_REDUCED: Final[dict[type, Callable[[Any], Any]]] = {
+    Outbox: _reduce_outbox,
     MappingProxyType: _reduce_constant,
     CallConfig: _reduce_constant,
     Dispatch: _reduce_judges,

@@ -10,7 +10,7 @@ import pytest
 from lowest_versions import lowest_versions
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/design.md").read_text("utf-8")
+PAGE = (ROOT / "docs/explanation/architecture.md").read_text("utf-8")
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PACKAGES = {"core": "src/twilio_realtime_core", "adapters": "src/adapters/twilio_realtime"}
 

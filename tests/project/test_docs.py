@@ -1,4 +1,4 @@
-"""The pages for people, held to the truth: their code runs, their links and commands exist."""
+"""Pages link to what exists, name targets that exist, and are as their generators write them."""
 
 import re
 import runpy
@@ -6,14 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attrs import frozen
 
-ROOT = Path(__file__).parents[2]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+import build_site
+from pages import FENCE, ROOT, blocks, each_page
 
-FENCE = re.compile(
-    r"^(?P<fence>`{3,})(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=fence)[ ]*$", re.M | re.S
-)
 SPAN = re.compile(r"(`+)(?!`)(?P<code>.+?)(?<!`)\1(?!`)", re.S)
 LINK = re.compile(
     r"!?\[[^\]]*\]\((?P<target>[^)\s]+)[^)]*\)|^\[[^\]]+\]:\s*(?P<reference>\S+)", re.M
@@ -23,35 +19,6 @@ TARGET = re.compile(r"^(?P<target>[a-z][a-z-]*):", re.M)
 MAKE = re.compile(r"(?:^|[\s$;&(])make (?:[A-Z_]+=\S+ )*(?P<target>[a-z][a-z-]*)", re.M)
 OF_ONE_MACHINE = re.compile(r"(?<![\w.:/-])/(?:home|root|tmp|Users|work)/\S*")
 UPWARDS = re.compile(r"(?:\.\./)+[\w./-]*")
-
-each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-
-
-@frozen
-class Block:
-    """A fenced block: the word after its fence, its code, and the lines of the page before it."""
-
-    info: str
-    code: str
-    lines_before: int
-
-
-def blocks(text: str) -> list[Block]:
-    return [
-        Block(match["info"].strip(), match["code"], text.count("\n", 0, match.start("code")))
-        for match in FENCE.finditer(text)
-    ]
-
-
-def run(page: Path, text: str) -> int:
-    """Run the Python blocks of a page, in order, in one namespace; how many there were."""
-    namespace: dict[str, object] = {"__name__": page.stem}
-    python = [block for block in blocks(text) if block.info == "python"]
-    for block in python:
-        # Empty lines in front, so that a failure names the line of the page.
-        code = compile("\n" * block.lines_before + block.code, str(page), "exec")
-        exec(code, namespace)  # noqa: S102
-    return len(python)
 
 
 def broken_links(page: Path, text: str) -> list[str]:
@@ -93,21 +60,6 @@ def strange_paths(page: Path, text: str) -> Iterator[str]:
 
 
 @each_page
-def test_the_python_of_a_page_runs(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    text = page.read_text("utf-8")
-    assert run(page, text) == text.count("\n```python\n")
-
-
-@each_page
-def test_no_python_on_a_page_is_kept_from_running(page: Path) -> None:
-    words = {block.info for block in blocks(page.read_text("utf-8"))}
-    assert {word for word in words if word.startswith("py")} <= {"python"}
-
-
-@each_page
 def test_every_block_on_a_page_is_closed(page: Path) -> None:
     assert "```" not in FENCE.sub("", page.read_text("utf-8"))
 
@@ -127,25 +79,49 @@ def test_a_page_names_no_path_outside_the_project(page: Path) -> None:
     assert list(strange_paths(page, page.read_text("utf-8"))) == []
 
 
+# Generated pages
+
+
+GENERATED = {
+    "make_configuration": "reference/configuration.md",
+    "make_invariants": "explanation/invariants.md",
+    "make_options": "reference/options.md",
+    "make_reasons": "reference/reasons.md",
+}
+"""Pages by the script that writes them."""
+
+
+@pytest.mark.parametrize("script", GENERATED)
+def test_a_generated_page_is_up_to_date(script: str) -> None:
+    made = runpy.run_path(str(ROOT / f"docs/tools/{script}.py"))["page"]()
+    page = (ROOT / "docs" / GENERATED[script]).read_text("utf-8")
+    assert page == made, f"run: python docs/tools/{script}.py"
+
+
+def test_every_part_of_the_packages_has_a_page_of_the_api_or_is_not_public() -> None:
+    parts = {
+        f"{package.name}.{path.stem}"
+        for package in (ROOT / "src/twilio_realtime_core", ROOT / "src/adapters/twilio_realtime")
+        for path in package.iterdir()
+        if not path.name.startswith("_") and (path.is_dir() or path.suffix == ".py")
+    }
+    assert set(build_site.API) | build_site.NOT_PUBLIC == parts
+
+
+def test_the_tables_of_measured_figures_are_up_to_date() -> None:
+    made = runpy.run_path(str(ROOT / "docs/tools/make_performance.py"))
+    assert made["outdated"]() == {}, "run: python docs/tools/make_performance.py"
+    pages = "".join((ROOT / "docs" / name).read_text("utf-8") for name in made["PAGES"])
+    assert set(made["BLOCK"].findall(pages)) == set(made["TABLES"])
+
+
+def test_the_table_of_accuracy_in_the_readme_is_up_to_date() -> None:
+    made = runpy.run_path(str(ROOT / "docs/tools/make_accuracy_table.py"))["table"]()
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert made in readme, "run: python docs/tools/make_accuracy_table.py"
+
+
 # The checks themselves
-
-
-def test_the_page_of_the_invariants_is_up_to_date() -> None:
-    made = runpy.run_path(str(ROOT / "docs/make_invariants.py"))["page"]()
-    page = (ROOT / "docs/invariants.md").read_text("utf-8")
-    assert page == made, "run: python docs/make_invariants.py"
-
-
-def test_blocks_share_a_namespace_and_fail_at_their_line() -> None:
-    page = (
-        "A page\n\n```python\nx = 1\n```\n\n```text\nno python\n```\n\n"
-        "```python\nassert x == %d\n```\n"
-    )
-    assert run(ROOT / "a.md", page % 1) == 2
-    with pytest.raises(AssertionError) as raised:
-        run(ROOT / "a.md", page % 2)
-    assert raised.traceback[-1].lineno == 11  # counted from 0
-    assert str(raised.traceback[-1].path).endswith("a.md")
 
 
 def test_a_broken_link_is_found() -> None:

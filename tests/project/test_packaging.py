@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,8 +16,8 @@ PACKAGES = {
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """The names of the files in a wheel built from this checkout."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The files of a wheel built from this checkout; the text of those of its metadata."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
     built = subprocess.run(  # noqa: S603
@@ -25,7 +26,23 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     assert built.returncode == 0, built.stdout + built.stderr
     (path,) = folder.iterdir()
     with ZipFile(path) as archive:
-        return set(archive.namelist())
+        return {
+            name: archive.read(name).decode() if name.endswith("METADATA") else ""
+            for name in archive.namelist()
+        }
+
+
+@pytest.fixture(scope="module")
+def wheel(built: dict[str, str]) -> set[str]:
+    """The names of the files in the wheel."""
+    return set(built)
+
+
+@pytest.fixture(scope="module")
+def readme(built: dict[str, str]) -> str:
+    """The README, as a package index shows it."""
+    (metadata,) = (text for name, text in built.items() if name.endswith("METADATA"))
+    return metadata.partition("\n\n")[2]
 
 
 def files_below(folder: Path, wanted: Callable[[Path], bool]) -> set[str]:
@@ -41,6 +58,11 @@ def test_the_wheel_holds_only_the_packages_at_its_top(wheel: set[str]) -> None:
     (metadata,) = {top for top in tops if top.endswith(".dist-info")}
     assert tops - {metadata} == set(PACKAGES)
     assert f"{metadata}/licenses/LICENSE" in wheel
+
+
+def test_the_readme_of_the_wheel_has_no_relative_links(readme: str) -> None:
+    assert readme.startswith("# twilio-realtime-core")
+    assert re.findall(r"\]\((?!https?:|#)[^)]*\)", readme) == []
 
 
 def test_every_package_below_src_is_in_the_wheel() -> None:
@@ -61,7 +83,21 @@ def test_the_wheel_holds_every_module_and_is_typed(wheel: set[str], package: str
     assert modules <= wheel
 
 
+def test_the_wheel_holds_the_page_of_the_browser_phone(wheel: set[str]) -> None:
+    folder = PACKAGES["twilio_realtime"] / "server/browser_phone/page"
+    files = {f"twilio_realtime/server/browser_phone/page/{each.name}" for each in folder.iterdir()}
+    assert {each.rpartition(".")[2] for each in files} == {"css", "html", "js", "svg"}
+    assert files <= wheel
+
+
 def test_the_wheel_holds_the_sample_speech_of_the_simulator(wheel: set[str]) -> None:
     samples = files_below(PACKAGES["twilio_realtime"], lambda path: path.suffix == ".wav")
     assert len(samples) == 6
     assert samples <= wheel
+
+
+def test_the_wheel_holds_what_pages_are_made_of(wheel: set[str]) -> None:
+    kinds = {".css", ".html", ".js"}
+    assets = files_below(PACKAGES["twilio_realtime"], lambda path: path.suffix in kinds)
+    assert sum("/recordings/show/assets/" in each for each in assets) == 11
+    assert assets <= wheel

@@ -8,7 +8,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"tools/{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -18,4 +18,5 @@ def load(name: str) -> ModuleType:
 
 def test_the_picture_is_what_the_script_draws() -> None:
     drawn = load("make_picture").draw()
-    assert drawn == (DOCS / "barge-in.svg").read_text("utf-8"), "run python docs/make_picture.py"
+    picture = (DOCS / "explanation/barge-in.svg").read_text("utf-8")
+    assert drawn == picture, "run: python docs/tools/make_picture.py"

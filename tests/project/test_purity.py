@@ -11,7 +11,7 @@ from source_modules import ADAPTERS, CORE, SourceModule, parse_module
 PURE = """
     base64 binascii bisect collections collections.abc enum functools hashlib heapq hmac
     http.HTTPStatus io.BytesIO io.StringIO itertools json math operator re statistics.median_low
-    struct types typing urllib.parse
+    struct types typing urllib.parse warnings.warn zlib.crc32
 """
 LIBRARIES = "twilio_realtime_core attrs msgspec"
 LIBRARIES_OF_MODULE = {

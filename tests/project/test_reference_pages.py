@@ -3,6 +3,8 @@ openai-agents-js names tests that exist."""
 
 import ast
 import re
+import runpy
+from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,7 +12,8 @@ import attrs
 import pytest
 
 from twilio_realtime_core.commands import Command
-from twilio_realtime_core.notifications import Notification
+from twilio_realtime_core.errors import FaultKind
+from twilio_realtime_core.notifications import EndReason, Notification
 from twilio_realtime_core.protocols.realtime import ClientEvent, RawClientEvent
 
 ROOT = Path(__file__).parents[2]
@@ -43,12 +46,12 @@ def parameter(field: "attrs.Attribute[Any]") -> str:
 
 
 def test_the_page_has_every_command_and_no_other() -> None:
-    commands = [cells[0] for cells in rows("commands.md")]
+    commands = [cells[0] for cells in rows("reference/commands.md")]
     assert sorted(commands) == sorted(f"`{signature(kind)}`" for kind in get_args(Command))
 
 
 def test_the_page_has_the_type_of_every_client_event() -> None:
-    shown = {cells[0].strip("`").split("(")[0]: cells[1] for cells in rows("commands.md")}
+    shown = {cells[0].strip("`").split("(")[0]: cells[1] for cells in rows("reference/commands.md")}
     typed = {kind for kind in get_args(ClientEvent) if kind is not RawClientEvent}
     assert {name: shown[name] for name in sorted(kind.__name__ for kind in typed)} == {
         kind.__name__: f"`{kind.type}`" for kind in typed
@@ -56,12 +59,12 @@ def test_the_page_has_the_type_of_every_client_event() -> None:
 
 
 def test_the_page_has_every_notification_and_its_fields() -> None:
-    shown = {cells[0].strip("`"): cells[1] for cells in rows("notifications.md")}
+    shown = {cells[0].strip("`"): cells[1] for cells in rows("reference/notifications.md")}
     assert shown == {
         kind.__name__: ", ".join(f"`{field.name}`" for field in attrs.fields(kind))
         for kind in get_args(Notification)
     }
-    assert len(rows("notifications.md")) == len(shown)
+    assert len(rows("reference/notifications.md")) == len(shown)
 
 
 def test_a_signature_is_shown_with_its_defaults() -> None:
@@ -74,15 +77,29 @@ def test_a_signature_is_shown_with_its_defaults() -> None:
     assert signature(Sing) == "Sing(song, times=2, more={})"
 
 
+# Ends and faults.
+
+
+@pytest.mark.parametrize(
+    ("page", "kind"),
+    [("reference/end-of-call.md", EndReason), ("reference/faults.md", FaultKind)],
+)
+def test_the_page_has_every_member_with_its_docstring(page: str, kind: type[Enum]) -> None:
+    make_states = runpy.run_path(str(DOCS / "tools/make_states.py"))
+    shown = {cells[0].strip("`"): cells[1] for cells in rows(page) if cells[0].strip("`").isupper()}
+    assert shown == make_states["comments"](kind)
+    assert all(cells[2] for cells in rows(page) if len(cells) > 2)
+
+
 # From openai-agents-js.
 
-PAGE = "from-openai-agents-js.md"
+PAGE = "how-to/from-openai-agents-js.md"
 
 
 @pytest.mark.parametrize("cells", rows(PAGE), ids=lambda cells: cells[0].strip("`"))
 def test_a_row_names_a_test_that_there_is(cells: list[str]) -> None:
     (test,) = TEST.finditer(cells[-1])
-    path = (DOCS / test["file"]).resolve()
+    path = ((DOCS / PAGE).parent / test["file"]).resolve()
     assert path.is_relative_to(ROOT / "tests")
     body = ast.parse(path.read_text("utf-8")).body
     assert test["name"] in {each.name for each in body if isinstance(each, ast.FunctionDef)}

@@ -1,4 +1,4 @@
-"""Prints how exactly interruptions tell what was heard, and writes it into docs/accuracy.md."""
+"""Prints how exact the reports of what was heard are, and writes it into the page on accuracy."""
 
 import argparse
 import re
@@ -6,12 +6,16 @@ import sys
 from pathlib import Path
 from statistics import fmean
 
+from twilio_realtime.sim.line_profile import read_line_profile
+
 from .figure import draw
 from .measuring import Results, measure, quantile
 from .study import study
-from .worlds import WORLDS
+from .words import study_words
+from .worlds import WORLDS, World
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[3] / "docs/explanation"
+SENTENCES_SAID = 4_000
 HEAD = " " * 34 + "mean    p50    p90    p95    p99   bias  refused  none"
 
 
@@ -19,12 +23,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="accuracy", description=__doc__)
     parser.add_argument("--calls", type=int, default=512, help="in each world")
     parser.add_argument("--world", action="append", help="only this one; nothing is written")
+    parser.add_argument("--line", type=Path, help="the profile of a line, as the only world")
     parser.add_argument("--marks", action="store_true", help="study how many marks serve instead")
+    parser.add_argument("--words", action="store_true", help="study the words that count as heard")
     arguments = parser.parse_args()
+    if arguments.words:
+        text = study_words(SENTENCES_SAID)
+        say(text)
+        page = DOCS / "barge-in.md"
+        before = page.read_text("utf-8")
+        after = re.sub(r"(?s)(?<=```text words\n).*?(?=\n```)", lambda _: text, before)
+        page.write_text(after, "utf-8")
+        return
     if arguments.marks:
         say(study(arguments.calls))
         return
     worlds = [each for each in WORLDS if not arguments.world or each.name in arguments.world]
+    if arguments.line is not None:
+        line = read_line_profile(arguments.line)
+        worlds = [World("line", f"as {line.calls} recorded calls", line=line)]
     results = measure(arguments.calls, worlds)
     text = "\n\n".join(
         f"{world.name}: {world.what} ({len(next(iter(found.values())).errors)} interruptions)\n"
@@ -32,13 +49,13 @@ def main() -> None:
         for world, found in zip(worlds, results.values(), strict=True)
     )
     say(text)
-    if not arguments.world:
+    if not arguments.world and arguments.line is None:
         page = DOCS / "accuracy.md"
         before = page.read_text("utf-8")
         after = re.sub(r"(?s)(?<=```text accuracy\n).*?(?=\n```)", lambda _: text, before)
         page.write_text(after, "utf-8")
         (DOCS / "accuracy.svg").write_text(draw(results), "utf-8")
-        say(f"\nwrote {page.name} and accuracy.svg in {DOCS.name}/")
+        say(f"\nwrote {page.name} and accuracy.svg in docs/explanation/")
 
 
 def say(text: str) -> None:

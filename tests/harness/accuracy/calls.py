@@ -18,7 +18,7 @@ from twilio_realtime.sim.world.message_world import MessageWorld
 from twilio_realtime.sim.world.world import LinkDirection, Step
 from twilio_realtime_core import Bridge, CallConfig, Peer, Send, SessionConfig
 from twilio_realtime_core.config.start_delay_history import StartDelayHistory
-from twilio_realtime_core.machine.actions import Action
+from twilio_realtime_core.machine.actions import Action, Refusal
 from twilio_realtime_core.machine.units import MS, SAMPLE_NS, SECOND, samples_to_ns
 from twilio_realtime_core.protocols.realtime import DeleteItem, TruncateItem
 from twilio_realtime_core.protocols.twilio import Mark
@@ -163,7 +163,7 @@ class _Trip(LinkDirection):
 
     jitter: Callable[[], int] = field(kw_only=True)
 
-    def delay(self, now: int) -> int:
+    def propagation_ns(self, now: int) -> int:
         return self.latency_ns + self.jitter()
 
 
@@ -201,6 +201,10 @@ class _Model:
         del peer, payload, now
         return []
 
+    def refused(self, peer: Hashable, refusal: Refusal, now: int) -> list[Action]:
+        del peer, refusal, now
+        return []
+
     def closed(self, peer: Hashable, code: int, reason: str, now: int) -> list[Action]:
         del peer, code, reason, now
         return []
@@ -235,7 +239,7 @@ class _Call:
         self.bridge = Bridge(config) if world.pings else _WithoutPongs(config)
         self._phone = TwilioPeer(
             seed=seed,
-            start_delay_ns=lambda: drawn.start + random.randint(0, world.start_varies_ms) * MS,
+            start_delay_ns=lambda: drawn.start + world.start_varies(random),
             first_frame_ns=NO_FRAMES_NS,
         )
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
+from twilio_realtime.sim.line_profile import LineProfile
 from twilio_realtime.sim.model.pace import Pace
 from twilio_realtime_core.machine.units import MS, SECOND
 
@@ -34,9 +35,10 @@ class World:
 
     `one_way_ms` for each call and direction. `start_ms`: the player's hidden start delay for each
     call; for each burst `start_varies_ms` on top. `jitter_ms`: the mean of what each message takes
-    longer (exponential); `losses`: the share of messages that wait for a retransmission. `stalls`:
-    the share of audio deltas before which the model pauses for 0.3 to 1.5 s. `speed`: how many
-    times faster than speech audio is made.
+    longer (exponential), or a range of it (even); `losses`: the share of messages that wait for a
+    retransmission. `stalls`: the share of audio deltas before which the model pauses for 0.3 to
+    1.5 s; `stalled_items`: the share of items with one such pause. `speed`: how many times faster
+    than speech audio is made.
     """
 
     name: str
@@ -45,15 +47,30 @@ class World:
     one_way_ms: tuple[int, int] = (20, 90)
     start_ms: tuple[int, int] = (0, 0)
     start_varies_ms: int = 0
-    jitter_ms: float = 0.5
+    jitter_ms: float | tuple[int, int] = 0.5
     losses: float = 0.0
     stalls: float = 0.0
+    stalled_items: float = 0.0
     speed: tuple[float, float] = (3.0, 30.0)
     pings: bool = True
+    line: LineProfile | None = None
+    """What recordings have shown of a line, in place of the ranges as far as it is known."""
+
+    def start_varies(self, random: Random) -> int:
+        """By how much a burst starts later than others of its call (ns)."""
+        if self.line is not None and self.line.start_delay_varies_ms is not None:
+            return self.line.start_delay_varies_ms.draw_ns(random)
+        return random.randint(0, self.start_varies_ms) * MS
 
     def jitter(self, random: Random) -> int:
         """What one message takes longer (ns)."""
-        late = round(random.expovariate(1 / self.jitter_ms) * MS)
+        if self.line is not None and self.line.jitter_ms is not None:
+            late = self.line.jitter_ms.draw_ns(random)
+        elif isinstance(self.jitter_ms, tuple):
+            low, high = self.jitter_ms
+            late = random.randint(low * MS, high * MS)
+        else:
+            late = round(random.expovariate(1 / self.jitter_ms) * MS)
         return late + (random.randint(*_RETRANSMISSION_NS) if random.random() < self.losses else 0)
 
 
@@ -86,6 +103,22 @@ WORLDS: Final = (
     World("jittery", "10 ms of jitter, one message in a hundred lost", jitter_ms=10.0, losses=0.01),
     MIXED,
     evolve(MIXED, name="no ping", what="mixed, and no ping is answered", pings=False),
+    World(
+        "mixed-jitter",
+        "0 to 20 ms of jitter, start delays of 0 to 200 ms, stalls",
+        items=(1, 3),
+        one_way_ms=(20, 120),
+        start_ms=(0, 200),
+        jitter_ms=(0, 20),
+        stalled_items=0.2,
+    ),
+    World(
+        "far-jitter",
+        "90 to 250 ms each way, 0 to 30 ms of jitter, start delays of 0 to 100 ms",
+        one_way_ms=(90, 250),
+        start_ms=(0, 100),
+        jitter_ms=(0, 30),
+    ),
 )
 
 
@@ -131,6 +164,10 @@ def draw(world: World, random: Random) -> Drawn:
     low, high = (ms * MS for ms in world.one_way_ms)
     there, back = random.randint(low, high), random.randint(low, high)
     start = random.randint(*world.start_ms) * MS
+    if world.line is not None and world.line.round_trip_ms is not None:
+        there = back = world.line.round_trip_ms.draw_ns(random) // 2
+    if world.line is not None and world.line.start_delay_ms is not None:
+        start = world.line.start_delay_ms.draw_ns(random)
     return Drawn(there, back, start, tuple(_turns(world, random)))
 
 
@@ -146,15 +183,20 @@ def _turns(world: World, random: Random) -> Iterator[Turn]:
 
 def _turn(world: World, random: Random, begins: int, first: int) -> Turn:
     items = tuple(range(first, first + random.randint(*world.items)))
-    pace = Pace(audio_speed=random.uniform(*world.speed))
+    speed = random.uniform(*world.speed)
+    if world.line is not None and world.line.audio_speed is not None:
+        speed = world.line.audio_speed.draw(random)
+    pace = Pace(audio_speed=speed)
     made: list[Made] = []
     ends: dict[int, int] = {}
     now = begins
     for item in items:
-        total = random.randrange(*_ITEM_MS, 50)
-        for ms in pace.delta_sizes_ms(total):
+        deltas_ms = tuple(pace.delta_sizes_ms(random.randrange(*_ITEM_MS, 50)))
+        stalled = world.stalled_items and random.random() < world.stalled_items
+        stall = random.randrange(len(deltas_ms)) if stalled else None
+        for number, ms in enumerate(deltas_ms):
             now += pace.generation_ns(ms)
-            if random.random() < world.stalls:
+            if random.random() < world.stalls or number == stall:
                 now += random.randint(*_STALL_NS)
             made.append(Made(now, item, ms))
         ends[item] = now

@@ -15,16 +15,17 @@ from typing import Any, Final
 
 import twilio_realtime.sim
 from twilio_realtime.sim.batch.random_call import RandomCall
+from twilio_realtime.sim.batch.shrinking import follow
 from twilio_realtime.sim.choices import Choices
 
 from .bugs import BUGS
 from .hunting import Find
+from .page import PAGE, format_table, missing_bugs, update_table
 from .planting import Bug, plant
-from .shrinking import follow
 
 ROOT: Final = Path(__file__).parents[3]
 TRACES: Final = ROOT / "build" / "mutants"
-PAGE: Final = ROOT / "docs" / "mutants.md"
+HEADING: Final = "calls  steps  invariant"
 CALLS: Final = 2000
 """So soon each bug is to be found."""
 
@@ -36,26 +37,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
     parser.add_argument("--calls", type=int, default=CALLS, help="in which each is to be found")
     parser.add_argument("--bug", action="append", help="only those whose name holds this")
+    parser.add_argument("--missing", action="store_true", help="only those that the page lacks")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="how many at a time")
+    parser.add_argument("--frame-ms", type=int, default=20, help="how long the frames last")
     arguments = parser.parse_args()
     names: list[str] = arguments.bug or [""]
-    bugs = [bug for bug in BUGS if any(name in bug.name for name in names)]
-    finds = hunt_all(bugs, arguments.calls, arguments.workers)
-    text = table(bugs, finds)
-    say(f"\n{text}")
-    if bugs == list(BUGS):
-        before = PAGE.read_text("utf-8")
-        after = re.sub(r"(?s)(?<=```text mutants\n).*?(?=```)", lambda _: f"{text}\n", before)
-        PAGE.write_text(after, "utf-8")
+    bugs = missing_bugs(PAGE, "mutants", BUGS) if arguments.missing else BUGS
+    bugs = [bug for bug in bugs if any(name in bug.name for name in names)]
+    finds = hunt_all(bugs, arguments.calls, arguments.workers, arguments.frame_ms)
+    results = {name: result_of(find) for name, find in finds.items()}
+    say(f"\n{format_table(bugs, HEADING, results)}")
     return int(None in finds.values())
 
 
-def hunt_all(bugs: Sequence[Bug], calls: int, workers: int | None) -> dict[str, Find | None]:
+def hunt_all(
+    bugs: Sequence[Bug], calls: int, workers: int | None, frame_ms: int
+) -> dict[str, Find | None]:
     """Hunt all bugs, several at a time, and print each as it is found."""
     finds: dict[str, Find | None] = {}
     began = time.monotonic()
     with ThreadPoolExecutor(workers) as pool:
-        hunts = {pool.submit(hunt, bug, calls): bug for bug in bugs}
+        hunts = {pool.submit(hunt, bug, calls, frame_ms): bug for bug in bugs}
         for done in as_completed(hunts):
             bug, find = hunts[done], done.result()
             finds[bug.name] = find
@@ -63,39 +65,41 @@ def hunt_all(bugs: Sequence[Bug], calls: int, workers: int | None) -> dict[str, 
             told = "NOT FOUND" if find is None else f"found by call {find.seed + 1}"
             say(f"{len(finds):3} of {len(bugs)}, {passed:4.0f} s  {bug.name}: {told}")
             keep(bug, find)
+            update_table(PAGE, "mutants", BUGS, HEADING, {bug.name: result_of(find)})
     return finds
 
 
-def hunt(bug: Bug, calls: int) -> Find | None:
+def hunt(bug: Bug, calls: int, frame_ms: int = 20) -> Find | None:
     """Have random calls find a bug, and the plainest call that shows it. What takes too long is not
     found."""
     try:
-        return _find(bug, calls)
+        return _find(bug, calls, frame_ms)
     except subprocess.TimeoutExpired:
         say(f"{bug.name}: given up after {LONGEST_S} s")
         return None
 
 
-def _find(bug: Bug, calls: int) -> Find | None:
+def _find(bug: Bug, calls: int, frame_ms: int) -> Find | None:
     with tempfile.TemporaryDirectory() as folder:
         plant(bug, Path(folder))
         first = 0
-        while (seed := _hunt(bug, folder, "find", first, calls)) is not None:
+        while (seed := run_hunt(bug, folder, "find", first, calls, frame_ms)) is not None:
             first = seed + 1
-            if fails(Choices.from_seed(seed)):
+            if fails(Choices.from_seed(seed), frame_ms):
                 continue
-            find = Find(**_hunt(bug, folder, "show", seed))
-            if not fails(follow({(label, nth): value for (label, nth), value in find.plan})):
+            find = Find(**run_hunt(bug, folder, "show", seed, frame_ms))
+            plan = {(label, nth): value for (label, nth), value in find.plan}
+            if not fails(follow(plan), frame_ms):
                 return find
     return None
 
 
-def fails(choices: Choices) -> bool:
+def fails(choices: Choices, frame_ms: int) -> bool:
     """Whether a call fails without any bug: then it tells nothing of one."""
-    return RandomCall(choices).run() is not None
+    return RandomCall(choices, frame_ms=frame_ms).run() is not None
 
 
-def _hunt(bug: Bug, folder: str, what: str, *numbers: int) -> Any:
+def run_hunt(bug: Bug, folder: str, what: str, *numbers: int) -> Any:
     """A process of its own does it, whose core is the copy."""
     done = subprocess.run(  # noqa: S603 - this very Python
         [sys.executable, "-m", "mutants.hunting", what, *map(str, numbers)],
@@ -117,18 +121,12 @@ def _environment(folder: str) -> dict[str, str]:
     return {**mine, "PYTHONPATH": os.pathsep.join(path)}
 
 
-def table(bugs: Sequence[Bug], finds: dict[str, Find | None]) -> str:
-    """What was found, a line for each bug."""
-    width = max(len(bug.name) for bug in bugs)
-    lines = [f"{'bug':{width}}  calls  steps  invariant"]
-    for bug in bugs:
-        find = finds[bug.name]
-        if find is None:
-            lines.append(f"{bug.name:{width}}      -      -  not found")
-        else:
-            told = f"{find.invariant}: {find.text}"
-            lines.append(f"{bug.name:{width}}  {find.seed + 1:5}  {len(find.trace):5}  {told}")
-    return "\n".join(lines)
+def result_of(find: Find | None) -> str:
+    """Return the cells of a bug in the table."""
+    if find is None:
+        return "    -      -  not found"
+    told = f"{find.invariant}: {find.text}"
+    return f"{find.seed + 1:5}  {len(find.trace):5}  {told}"
 
 
 def keep(bug: Bug, find: Find | None) -> None:

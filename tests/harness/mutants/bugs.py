@@ -15,7 +15,7 @@ BUGS: Final = (
                 "turns/turn",
                 """\
         if plan.clears:
-            self._downlink.clear()
+            self._downlink.clear(now)
         else:
             self._downlink.forget()
 """,
@@ -24,13 +24,13 @@ BUGS: Final = (
             Edit(
                 "turns/turn",
                 """\
-            self._outbox.send_to_realtime(event)
+            self._session.send_if_open(event)
         for record in plan.stopped:
 """,
                 """\
-            self._outbox.send_to_realtime(event)
+            self._session.send_if_open(event)
         if plan.clears:
-            self._downlink.clear()
+            self._downlink.clear(now)
         else:
             self._downlink.forget()
         for record in plan.stopped:
@@ -45,7 +45,7 @@ BUGS: Final = (
                 "downlink/agent_speech",
                 """\
         if not record.is_audible:
-            return
+            return False
 """,
                 "",
             ),
@@ -66,8 +66,8 @@ BUGS: Final = (
         [
             Edit(
                 "turns/interruption",
-                "and each.lifecycle.state in _CANCELLABLE",
-                "and not each.is_cancelled",
+                "if record.lifecycle.state not in _CANCELLABLE or",
+                "if record.is_cancelled or",
             ),
         ],
     ),
@@ -94,7 +94,7 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
                 "for _, each in parts",
                 "samples_to_ms(each.estimated_samples) > 500 for _, each in parts",
             ),
-            Edit("downlink/downlink", "record.mark_item_heard(source.item_id)", "pass"),
+            Edit("downlink/downlink", "record.mark_item_heard(part.item_id)", "pass"),
         ],
     ),
     Bug(
@@ -114,11 +114,11 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
             Edit(
                 "downlink/playout",
                 """\
-        if self._marks.is_outdated(name):
+                self._freed_mark = None
             return _NOTHING
 """,
                 """\
-        if self._marks.is_outdated(name):
+                self._freed_mark = None
             return self._confirm(self._queue.sent_samples)
 """,
             ),
@@ -157,7 +157,7 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         "padding is not notified",
         [
             Edit(
-                "call/on_twilio", "    call.outbox.notify(CallerAudioPadded(samples, cause))\n", ""
+                "call/state", "        self.outbox.notify(CallerAudioPadded(samples, cause))\n", ""
             ),
         ],
     ),
@@ -179,8 +179,9 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "session/pending_events",
-                "return [event for event, _ in queue]",
-                "return [event for event, _ in sorted(queue, key=lambda each: each[1])]",
+                "        queue, self._queue = self._queue, []\n        self._event_count",
+                "        queue = sorted(self._queue, key=lambda each: each[1])\n"
+                "        self._queue = []\n        self._event_count",
             ),
         ],
     ),
@@ -226,11 +227,11 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
                 "downlink/clips",
                 """\
         self._stop_hold(now)
-        self._play(audio, name, now)
+        clip = self._downlink.add_clip(name, len(audio))
 """,
                 """\
-        self._downlink.clear()
-        self._play(audio, name, now)
+        self._downlink.clear(now)
+        clip = self._downlink.add_clip(name, len(audio))
 """,
             ),
         ],
@@ -241,11 +242,12 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "responses/requests",
+                "            if waits or not self._start(each, now):\n",
                 """\
-                self._queued.append(each)
+            if not waits and not self._start(each, now):
                 continue
+            if waits:
 """,
-                "                continue\n",
             ),
         ],
     ),
@@ -255,10 +257,9 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
             Edit(
                 "responses/requests",
                 """\
-        if is_queued_again:
-            self._enqueue_again(request)
+            self._enqueue_again(request, why)
 """,
-                "",
+                "            pass\n",
             ),
         ],
     ),
@@ -320,7 +321,7 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
     Bug(
         "the model responds before all functions have their output",
         [
-            Edit("call/state", "            and not record.unsent_outputs\n", ""),
+            Edit("call/state", "bool(record.unsent_outputs) or self.mcp", "self.mcp"),
         ],
     ),
     # The session, and the end.
@@ -330,7 +331,7 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
             Edit(
                 "config/audio_format",
                 """\
-            return UpdateSession(enforce_session_format(event.session), event.event_id)
+            return evolve(event, session=enforce_session_format(event.session))
 """,
                 "            return event\n",
             ),
@@ -346,16 +347,16 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "call/on_realtime",
-                "    if wrong is None:\n        call.timers.stop(Timer.SESSION)",
+                "    if wrong is None:\n        recovery.session_ready(",
                 "    if wrong is None or call.session.effective_config:\n"
-                "        call.timers.stop(Timer.SESSION)",
+                "        recovery.session_ready(",
             ),
         ],
     ),
     Bug(
         "a timer is never due",
         [
-            Edit("machine/timers", "now + 1) <= now]", "now + 1) < now]"),
+            Edit("machine/timers", "now + 1) <= now)", "now + 1) < now)"),
         ],
     ),
     Bug(
@@ -374,7 +375,7 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
             Edit(
                 "call/state",
                 """\
-        self.timers.set(Timer.SESSION, now + self.config.session_timeout_ms * MS)
+        self.timers.set(Timer.SESSION, now + timeout_ms * MS)
 """,
                 "",
             ),
@@ -409,13 +410,13 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
     Bug(
         "a timer is never set: inactivity",
         [
-            Edit("call/on_realtime", "    call.set_inactivity_timer()\n", ""),
+            Edit("call/on_realtime", "    call.fill_inactivity(now)\n", ""),
         ],
     ),
     Bug(
         "a timer never fires: inactivity",
         [
-            Edit("bridge", "on_twilio.fill_inactivity(call, now)", "pass"),
+            Edit("bridge", "call.fill_inactivity(now)", "pass"),
         ],
     ),
     Bug(
@@ -431,7 +432,33 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
     Bug(
         "one link is not closed",
         [
-            Edit("call/ending", "            self._session.close(CLOSE_CODE)\n", ""),
+            Edit("call/ending", "            self._session.close(session_code)\n", ""),
+        ],
+    ),
+    Bug(
+        "a call of a program that ends is closed as if it were over",
+        [
+            Edit("call/on_command", '"", now, **codes)', '"", now)'),
+        ],
+    ),
+    Bug(
+        "a stream may send audio without limit",
+        [
+            Edit(
+                "session/stream_rate",
+                "if full_at_ns - now > _MEDIA_BUCKET_NS:",
+                "if False:",
+            ),
+        ],
+    ),
+    Bug(
+        "a stream is closed after a tenth of the audio that it may send",
+        [
+            Edit(
+                "session/stream_rate",
+                "MAX_MEDIA_BURST_NS: Final = 60 * SECOND",
+                "MAX_MEDIA_BURST_NS: Final = SECOND // 10",
+            ),
         ],
     ),
     Bug(
@@ -464,7 +491,27 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
             ),
         ],
     ),
+    Bug(
+        "a notice of all heard comes at once",
+        [
+            Edit(
+                "call/on_command",
+                "            call.after_playback.notify(name)",
+                "            call.outbox.notify(AllHeard(name))",
+            ),
+        ],
+    ),
     # Too little.
+    Bug(
+        "a notice of all heard never comes",
+        [
+            Edit(
+                "call/on_command",
+                "        call.outbox.notify(AllHeard(name))",
+                "        pass",
+            ),
+        ],
+    ),
     Bug(
         "an interruption corrects nothing in the conversation",
         [
@@ -490,8 +537,8 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "downlink/agent_speech",
-                "if is_first and not record.is_audible and not stays:",
-                "if False:",
+                "        if not is_first or record.is_audible:\n            return\n",
+                "        return\n",
             ),
         ],
     ),
@@ -500,7 +547,7 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "turns/turn",
-                "            self._outbox.send_to_realtime(cancel_event(record.id))\n",
+                "            self._session.send_if_open(cancel_event(record.id))\n",
                 "",
             ),
         ],
@@ -518,7 +565,7 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
                 "turns/turn",
                 """\
         if plan.clears:
-            self._downlink.clear()
+            self._downlink.clear(now)
         else:
             self._downlink.forget()
 """,
@@ -573,8 +620,8 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "turns/interruption_gate",
-                "            self._is_first_speech_heard = True\n",
-                "            self._is_first_speech_heard = False\n",
+                "        self._is_first_speech_heard = True\n",
+                "        self._is_first_speech_heard = False\n",
             ),
         ],
     ),
@@ -583,10 +630,8 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "downlink/agent_speech",
-                """\
-        self._downlink.end_part(part, self._aligner.end_part(part), now)
-""",
-                "        self._downlink.end_part(part, (), now)\n",
+                "self._downlink.end_part(part, rest, now)",
+                "self._downlink.end_part(part, (), now)",
             ),
         ],
     ),
@@ -608,8 +653,8 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "downlink/downlink",
-                "                self._outbox.notify(\n                    PlaybackStarted(",
-                "                (\n                    PlaybackStarted(",
+                "self._outbox.notify(PlaybackStarted(",
+                "(PlaybackStarted(",
             ),
         ],
     ),
@@ -628,8 +673,8 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "call/on_command",
-                '        call.ending.end(EndReason.HUNG_UP, "all was heard", now)\n',
-                "        pass\n",
+                "        _end_after_playback(call, Reason.HANG_UP_AFTER_PLAYBACK, now)\n\n\ndef",
+                "        pass\n\n\ndef",
             ),
         ],
     ),
@@ -658,7 +703,7 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "call/on_realtime",
-                "        call.ending.end(EndReason.SESSION_REFUSED, what, now)\n",
+                "        recovery.session_refused(call, what, now)\n",
                 "",
             ),
         ],
@@ -747,8 +792,8 @@ TruncateItem(
         [
             Edit(
                 "downlink/playout",
-                " - self.round_trip.add_upper_bound(bound_ns)\n",
-                " - 0 * bound_ns\n",
+                " - trip_ns + burst.start_delay_ns\n",
+                " - 0 * trip_ns + burst.start_delay_ns\n",
             ),
         ],
     ),
@@ -810,8 +855,8 @@ TruncateItem(
         [
             Edit(
                 "call/on_realtime",
-                "CallerTranscript(item, words, final=True)",
-                "CallerTranscript(item, words, final=False)",
+                "_caller_words(call, item, words, logprobs, index, final=True)",
+                "_caller_words(call, item, words, logprobs, index, final=False)",
             ),
         ],
     ),
@@ -821,13 +866,13 @@ TruncateItem(
             Edit(
                 "session/session",
                 """\
-        self._effective.acknowledge(session)
+        self._configured(self._connection, session)
         self._outbox.notify(SessionReady(session))
 """,
                 """\
         if not self.effective_config:
             self._outbox.notify(SessionReady(session))
-        self._effective.acknowledge(session)
+        self._configured(self._connection, session)
 """,
             ),
         ],
@@ -863,15 +908,15 @@ TruncateItem(
                 "downlink/agent_speech",
                 """\
         if not record.is_audible:
-            return
-        if (event.item_id""",
+            return False
+        part = event""",
                 """\
         if not record.is_audible:
             if self._notifies_audio:
                 part = event.response_id, event.item_id, event.content_index
                 self._outbox.notify(AgentAudio(*part, event.delta))
-            return
-        if (event.item_id""",
+            return False
+        part = event""",
             ),
         ],
     ),
@@ -905,6 +950,12 @@ TruncateItem(
         ],
     ),
     Bug(
+        "a part is heard to its end that has not started",
+        [
+            Edit("turns/turn", "        self._downlink.start_playback(plan.started)\n", ""),
+        ],
+    ),
+    Bug(
         "an error loses the id of its event",
         [
             Edit(
@@ -923,6 +974,568 @@ class ErrorEvent""",
 @frozen
 class ErrorEvent""",
             ),
+        ],
+    ),
+    # Who speaks when.
+    Bug(
+        "requests do not wait for the caller",
+        [
+            Edit("responses/requests", "waits = is_caller_turn and", "waits = False and"),
+        ],
+    ),
+    Bug(
+        "a turn that was committed no longer holds requests",
+        [
+            Edit(
+                "machine/lifecycles",
+                "TurnInput.COMMITTED: TurnState.COMMITTED,\n            TurnInput.OVER: "
+                "TurnState.QUIET,\n            TurnInput.EXPIRED: TurnState.QUIET,\n        },\n"
+                "        TurnState.COMMITTED: {",
+                "TurnInput.COMMITTED: TurnState.QUIET,\n            TurnInput.OVER: "
+                "TurnState.QUIET,\n            TurnInput.EXPIRED: TurnState.QUIET,\n        },\n"
+                "        TurnState.COMMITTED: {",
+            ),
+        ],
+    ),
+    Bug(
+        "a turn that does not end holds requests for ever",
+        [
+            Edit(
+                "bridge",
+                "                on_realtime.expire_turn(call)\n",
+                "                pass\n",
+            ),
+        ],
+    ),
+    Bug(
+        "the response to a turn does not cover what was sent before",
+        [
+            Edit(
+                "responses/requests",
+                "        if not is_repeated and is_dated:",
+                "        if False:",
+            ),
+        ],
+    ),
+    Bug(
+        "the response to a turn covers what the server added after it",
+        [
+            Edit(
+                "responses/requests",
+                "                self._uncovered_items |= dict.fromkeys(late)\n",
+                "                del late\n",
+            ),
+        ],
+    ),
+    Bug(
+        "the response to a turn is cancelled in the place of one that never came",
+        [
+            Edit(
+                "responses/requests",
+                "            self._sent.decision = PlaybackDecision.PLAY\n",
+                "            pass\n",
+            ),
+        ],
+    ),
+    Bug(
+        "a request without an answer never ends",
+        [
+            Edit(
+                "responses/requests",
+                "return min(instants) + ANSWER_NS if instants else None",
+                "return None if instants else None",
+            ),
+        ],
+    ),
+    Bug(
+        "an error without an event id refuses no request",
+        [
+            Edit(
+                "responses/requests",
+                "if is_of_request(error) or (len(unanswered) == 1 and not "
+                "is_of_another_event(error)):",
+                "if is_of_request(error):",
+            ),
+        ],
+    ),
+    Bug(
+        "a configuration that is refused without an event id is awaited",
+        [
+            Edit("session/session", "and (is_named or is_unnamed)", "and is_named"),
+        ],
+    ),
+    Bug(
+        "a refused request takes the later ones with it",
+        [
+            Edit(
+                "responses/requests",
+                "is_queued_again = is_busy or request.count > 1",
+                "is_queued_again = is_busy",
+            ),
+        ],
+    ),
+    Bug(
+        "a hang-up after playback does not wait for speech out of band",
+        [
+            Edit(
+                "call/state",
+                """\
+            self.requests.is_busy
+            or self.requests.is_speech_pending
+            or self.responses.is_speech_pending
+            or self.downlink.order.has_held
+""",
+                "            self.requests.is_busy\n",
+            ),
+        ],
+    ),
+    Bug(
+        "speech out of band that is about to start is not interrupted",
+        [
+            Edit(
+                "turns/interruption",
+                "if each.is_stoppable or each.id in ids",
+                "if (each.is_stoppable and each.is_in_conversation) or each.id in ids",
+            ),
+        ],
+    ),
+    Bug(
+        "speech out of band that is requested is not interrupted",
+        [
+            Edit(
+                "responses/requests",
+                "        for each in (*sent, *self._out_of_band):\n",
+                "        for each in sent:\n",
+            ),
+        ],
+    ),
+    Bug(
+        "responses are heard in alternation",
+        [
+            Edit(
+                "downlink/speech_order",
+                "        if self.is_occupied(now):\n            return False\n",
+                "",
+            ),
+        ],
+    ),
+    Bug(
+        "a clip begins inside a sentence",
+        [
+            Edit("downlink/clips", "if self._downlink.order.is_occupied(now):", "if False:"),
+        ],
+    ),
+    Bug(
+        "what is held behind a response that stalls is held for ever",
+        [
+            Edit(
+                "downlink/speech_order",
+                "speaker.may_be_heard and now < self.stalls_at_ns",
+                "speaker.may_be_heard",
+            ),
+        ],
+    ),
+    Bug(
+        "the first words are protected until all is silent",
+        [
+            Edit(
+                "turns/turn",
+                "                return not record.is_generating and "
+                "self._downlink.is_heard(response_id, now)\n",
+                "                return not self.is_agent_active(now)\n",
+            ),
+        ],
+    ),
+    Bug(
+        "the first words are not protected while they are generated",
+        [
+            Edit(
+                "turns/turn",
+                "return not record.is_generating and self._downlink",
+                "return self._downlink",
+            ),
+        ],
+    ),
+    Bug(
+        "the end of a response without an id ends nothing",
+        [
+            Edit(
+                "responses/responses",
+                "        return max(reversed(self.generating), key=likelihood, default=None)\n",
+                "        return None\n",
+            ),
+        ],
+    ),
+    Bug(
+        "a cancel is sent again and again",
+        [
+            Edit(
+                "responses/responses",
+                "            and not each.is_cancelled\n        ]",
+                "        ]",
+            ),
+        ],
+    ),
+    Bug(
+        "a model that falls silent is not noticed",
+        [
+            Edit(
+                "call/model_silence",
+                "        timers.set(Timer.MODEL_SILENCE, now + SILENCE_NS)\n    order",
+                "        pass\n    order",
+            ),
+        ],
+    ),
+    Bug(
+        "a model that is silent is not asked again",
+        [
+            Edit(
+                "responses/requests",
+                "        for request in unanswered:\n"
+                "            self._enqueue_again(request, Reason.AGAIN_AFTER_SILENCE)\n",
+                "",
+            ),
+        ],
+    ),
+    Bug(
+        "a response that is complete is awaited",
+        [
+            Edit("call/model_silence", " and not each.is_output_complete", ""),
+        ],
+    ),
+    # What events say beside their subject, and the options of follow-ups.
+    Bug(
+        "an idle time-out is not notified",
+        [
+            Edit(
+                "call/on_realtime",
+                "call.outbox.notify(IdleTimeoutTriggered(item, start_ms, end_ms))",
+                "pass",
+            ),
+        ],
+    ),
+    Bug(
+        "rate limits are notified without their numbers",
+        [Edit("call/on_realtime", "rate_limits_from_json(limits)", "rate_limits_from_json(None)")],
+    ),
+    Bug(
+        "the probabilities of a whole transcript are lost",
+        [
+            Edit(
+                "call/on_realtime",
+                "_caller_words(call, item, words, logprobs, index, final=True)",
+                "_caller_words(call, item, words, None, index, final=True)",
+            ),
+        ],
+    ),
+    Bug(
+        "the end of a response has no metadata",
+        [
+            Edit(
+                "downlink/agent_speech",
+                """\
+                as_mapping(response.metadata) or None,
+""",
+                "                None,\n",
+            ),
+        ],
+    ),
+    Bug(
+        "the end of a response has no items",
+        [Edit("downlink/agent_speech", "items_from_response(response.output)", "()")],
+    ),
+    Bug(
+        "the phase of a message is lost",
+        [Edit("conversation/item_json", "phase = _text_or_none(item.phase)", "phase = None")],
+    ),
+    Bug(
+        "an interruption of a response that is over stops the next",
+        [
+            Edit(
+                "call/on_command",
+                "if response_id is None or call.turns.is_response_current(response_id, now):",
+                "if response_id is None or call.responses.get(response_id) is not None:",
+            ),
+        ],
+    ),
+    Bug(
+        "an output always waits for those of other calls",
+        [Edit("call/state", "record.is_followup_urgent or not is_any_open", "not is_any_open")],
+    ),
+    Bug(
+        "MCP tools are followed up though that is off",
+        [
+            Edit(
+                "call/on_realtime",
+                "isinstance(notification, McpCallFinished) and call.config.respond_to_mcp",
+                "isinstance(notification, McpCallFinished)",
+            ),
+        ],
+    ),
+    Bug(
+        "events of unknown types are not notified as typed ones",
+        [
+            Edit(
+                "call/on_realtime",
+                "call.outbox.notify(TypedRealtimeEvent(realtime.decode_informational(text)))",
+                "pass",
+            ),
+        ],
+    ),
+    Bug(
+        "only the first ten seconds of audio are sent",
+        [
+            Edit(
+                "call/on_command",
+                "range(0, samples, _MAX_APPEND_SAMPLES)",
+                "range(0, 1, _MAX_APPEND_SAMPLES)",
+            ),
+        ],
+    ),
+    Bug(
+        "unknown fields of a request are left out",
+        [
+            Edit(
+                "protocols/realtime/client",
+                "if each.name == _EXTRA_FIELDS:\n                body = {**(value or {}), **body}",
+                "if each.name == _EXTRA_FIELDS:\n                continue",
+            ),
+        ],
+    ),
+    # What the conversation holds.
+    Bug(
+        "an item that only the server makes is created",
+        [
+            Edit(
+                "conversation/history_diff",
+                "        case UnknownItem(type=kind):\n",
+                '        case UnknownItem(type="" as kind):\n',
+            ),
+        ],
+    ),
+    Bug(
+        "a reset invents ids that the server refuses",
+        [
+            Edit(
+                "conversation/history_diff",
+                "        if item.id not in kept_ids:\n            check_invented_names",
+                "        if not item.id:\n            check_invented_names",
+            ),
+        ],
+    ),
+    Bug(
+        "a command invents ids that the server refuses",
+        [Edit("call/on_command", "            _check_names(call, event)\n", "")],
+    ),
+    Bug(
+        "an item without a status is complete",
+        [
+            Edit(
+                "conversation/item_json",
+                'return item.status in ("completed", "incomplete")',
+                'return item.status != "in_progress"',
+            ),
+        ],
+    ),
+    Bug(
+        "an item that is done leaves stale words",
+        [Edit("conversation/transcript", "elif is_done and not", "elif text == known and not")],
+    ),
+    Bug(
+        "all words received count as heard",
+        [
+            Edit(
+                "conversation/conversation",
+                "pace = None if entry is not None and entry.is_whole else self._pace.current",
+                "pace = None",
+            ),
+        ],
+    ),
+    Bug(
+        "all transcriptions are of the first part",
+        [
+            Edit(
+                "call/on_realtime",
+                "case realtime.InputTranscriptDeltaEvent(item, delta, logprobs, index):\n",
+                """\
+case realtime.InputTranscriptDeltaEvent(item, delta, logprobs):
+            index = 0
+""",
+            ),
+            Edit(
+                "call/on_realtime",
+                "case realtime.InputTranscriptCompletedEvent(item, words, logprobs, index):\n",
+                """\
+case realtime.InputTranscriptCompletedEvent(item, words, logprobs):
+            index = 0
+""",
+            ),
+        ],
+    ),
+    Bug(
+        "an item may have the id root",
+        [Edit("protocols/realtime/server", 'if self.id in ("", ROOT):', 'if self.id == "":')],
+    ),
+    # The caller's side.
+    Bug(
+        "silence counts from the start of speech",
+        [
+            Edit(
+                "call/on_realtime",
+                "    call.fill_inactivity(now)\n",
+                """\
+    call.caller_audio._last_audio_ns = now
+    call.fill_inactivity(now)
+""",
+            ),
+        ],
+    ),
+    Bug(
+        "a late frame starts anew",
+        [
+            Edit(
+                "uplink/caller_audio",
+                "if position < latest - _MAX_LATE_SAMPLES:",
+                "if position < latest:",
+            ),
+        ],
+    ),
+    Bug(
+        "the model hears itself",
+        [Edit("call/on_twilio", "in _OUTBOUND:", "in ():")],
+    ),
+    Bug(
+        "a stream of both tracks is not reported",
+        [
+            Edit(
+                "session/media_stream",
+                'and "outbound" in cast(',
+                'and "both" in cast(',
+            ),
+        ],
+    ),
+    Bug(
+        "each frame without a stream is a fault",
+        [
+            Edit(
+                "session/media_stream",
+                "            self._reported.add((kind, what))\n",
+                "",
+            ),
+        ],
+    ),
+    Bug(
+        "a format that is not stated is another one",
+        [Edit("session/media_stream", "each in (None, documented)", "each == documented")],
+    ),
+    Bug(
+        "an end without an id is of the latest response",
+        [
+            Edit(
+                "responses/responses",
+                "return not items.isdisjoint(record.items), is_of_kind",
+                "return is_of_kind, False",
+            )
+        ],
+    ),
+    # A call that outlives its session.
+    Bug(
+        "the caller's audio is lost with the session",
+        [
+            Edit(
+                "session/session",
+                "[*items, *self.kept_audio.take_all()]",
+                "[*items, *self.kept_audio.take_all()][:0]",
+            )
+        ],
+    ),
+    Bug(
+        "what was queued for a lost session is dropped",
+        [
+            Edit(
+                "session/session",
+                "        self._use(self._make_next())\n",
+                "        self._use(self._make_next())\n        self._pending.take_all()\n",
+            )
+        ],
+    ),
+    Bug(
+        "all words are restored, heard or not",
+        [
+            Edit(
+                "values/items",
+                "words = part.transcript if part.heard_ms is None else part.heard",
+                "words = part.transcript",
+            )
+        ],
+    ),
+    Bug(
+        "items are restored the newest first",
+        [Edit("conversation/restore", "    return kept[::-1]\n", "    return kept\n")],
+    ),
+    Bug(
+        "a function call is restored without its output",
+        [
+            Edit(
+                "conversation/restore",
+                "            case FunctionCall(call_id=call_id):\n"
+                "                calls.add(call_id)\n",
+                "            case FunctionCall(call_id=call_id):\n                continue\n",
+            )
+        ],
+    ),
+    Bug(
+        "an item of an old session is truncated",
+        [Edit("turns/interruption", "if record.is_of_old_session:", "if False:")],
+    ),
+    Bug(
+        "a lost session is not replaced",
+        [
+            Edit(
+                "call/recovery",
+                "    call.timers.set(Timer.RECONNECT, now + delay_ms * MS)\n",
+                "",
+            )
+        ],
+    ),
+    Bug(
+        "a second loss has no time limit",
+        [
+            Edit(
+                "call/recovery",
+                "        call.timers.set(Timer.SESSION, recovery.give_up_at_ns)\n",
+                "",
+            )
+        ],
+    ),
+    Bug(
+        "an old session is heard after the switch",
+        [
+            Edit(
+                "bridge",
+                "elif peer == call.session.link and call.session.state in _RECEIVING:",
+                "elif peer is not TWILIO and call.session.state in _RECEIVING:",
+            )
+        ],
+    ),
+    Bug(
+        "the next session is not configured",
+        [
+            Edit(
+                "bridge",
+                " or peer == call.session.next_link:\n            is_opened",
+                ":\n            is_opened",
+            )
+        ],
+    ),
+    Bug(
+        "a correction is sent again to the next session",
+        [
+            Edit(
+                "conversation/conversation",
+                "return is_of_reset or any(each is event for each in self._restored.values())",
+                "return is_of_reset",
+            )
         ],
     ),
 )

@@ -1,7 +1,7 @@
 """Looks for the bug in the core that this process has, and makes plain what has shown it.
 
-python -m mutants.hunting find FIRST END  # the seed of the first call that fails, or null
-python -m mutants.hunting show SEED  # a `Find`, as JSON
+python -m mutants.hunting find FIRST END [FRAME_MS]  # the seed of the first that fails, or null
+python -m mutants.hunting show SEED [FRAME_MS]  # a `Find`, as JSON
 """
 
 import json
@@ -15,9 +15,8 @@ import attrs
 from attrs import frozen
 
 from twilio_realtime.sim.batch.random_call import RandomCall
+from twilio_realtime.sim.batch.shrinking import Plan, follow, plan_of, shrink
 from twilio_realtime.sim.choices import Choices
-
-from .shrinking import Plan, follow, plan_of, shrink
 
 __all__ = ["Find", "find", "shorten", "show"]
 
@@ -43,15 +42,19 @@ class Find:
     trace: list[str]
 
 
-def find(seeds: Iterable[int]) -> int | None:
-    """The seed of the first call that fails."""
-    return next((seed for seed in seeds if RandomCall(Choices.from_seed(seed)).run()), None)
+def find(seeds: Iterable[int], frame_ms: int = 20) -> int | None:
+    """The seed of the first call that fails; the caller's frames last `frame_ms`."""
+    return next((seed for seed in seeds if _fails(seed, frame_ms)), None)
 
 
-def show(seed: int) -> Find:
+def _fails(seed: int, frame_ms: int) -> bool:
+    return RandomCall(Choices.from_seed(seed), frame_ms=frame_ms).run() is not None
+
+
+def show(seed: int, frame_ms: int = 20) -> Find:
     """The plainest call that fails as the one of this seed does."""
     choices = Choices.from_seed(seed)
-    failure = RandomCall(choices).run()
+    failure = RandomCall(choices, frame_ms=frame_ms).run()
     assert failure is not None, seed
     invariant = failure.invariant
     trials = 0
@@ -60,12 +63,12 @@ def show(seed: int) -> Find:
         nonlocal trials
         trials += 1
         followed = follow(plan)
-        failure = RandomCall(followed).run()
+        failure = RandomCall(followed, frame_ms=frame_ms).run()
         fails = failure is not None and failure.invariant == invariant
         return plan_of(followed.draws) if fails else None
 
     plan = shrink(plan_of(choices.draws), attempt)
-    shown = RandomCall(follow(plan), trace_limit=_EVERYTHING).run()
+    shown = RandomCall(follow(plan), frame_ms=frame_ms, trace_limit=_EVERYTHING).run()
     assert shown is not None  # it has failed before
     trace = shorten(shown.trace)
     return Find(
@@ -104,8 +107,8 @@ def _once(lines: Iterable[str]) -> Iterator[str]:
 
 
 def main(what: str, *numbers: str) -> None:
-    given = map(int, numbers)
-    found = find(range(*given)) if what == "find" else attrs.asdict(show(*given))
+    given = [int(each) for each in numbers]
+    found = find(range(*given[:2]), *given[2:]) if what == "find" else attrs.asdict(show(*given))
     json.dump(found, sys.stdout)
 
 
