@@ -23,4 +23,5 @@ async def main(config: ServiceConfig, port: int, report: Callable[[object], None
 
 
 if __name__ == "__main__":
-    trio.run(main, ServiceConfig(api_key=os.environ["OPENAI_API_KEY"]), 5050)
+    key, token = os.environ["OPENAI_API_KEY"], os.environ.get("TWILIO_AUTH_TOKEN")
+    trio.run(main, ServiceConfig(api_key=key, auth_token=token), 5050)

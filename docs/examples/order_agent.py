@@ -8,7 +8,7 @@ from twilio_realtime_core.notifications import FunctionCallRequested, Interrupte
 
 
 async def agent(call: Call) -> None:
-    """Look orders up for the model. If the caller interrupts, he need not wait for that."""
+    """Look orders up for the model. If the caller interrupts, they need not wait for that."""
     asked = set[str]()
     async for event in call:
         match event:
