@@ -90,7 +90,9 @@ _SECRETS: Final = re.compile(
 def redact(text: str) -> str:
     """Make a peer's text fit to be shown: one line of bounded length, all of it printable, without
     what looks like a key, a token or a phone number."""
-    printable = (each if each.isprintable() else " " for each in text[: 2 * _MAX_CHARACTERS])
-    line = " ".join("".join(printable).split())
+    start = text[: 2 * _MAX_CHARACTERS]
+    if not start.isprintable():  # nearly every text is: this look at all of it takes 0.1 µs
+        start = "".join(each if each.isprintable() else " " for each in start)
+    line = " ".join(start.split())
     shown = _SECRETS.sub("[hidden]", line)
     return shown if len(shown) <= _MAX_CHARACTERS else shown[:_MAX_CHARACTERS] + "…"

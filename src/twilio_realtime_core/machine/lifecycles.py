@@ -10,6 +10,8 @@ from enum import Enum, unique
 from types import MappingProxyType
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
+from .symbol import Symbol
+
 __all__ = [
     "ACTIVE_RESPONSE",
     "FUNCTION_CALL",
@@ -70,15 +72,8 @@ class LifecycleFactory(Protocol):
         ...
 
 
-class _Input(Enum):
-    """An input of a lifecycle. It is looked up for each message, so it is hashed by identity: to
-    hash by name takes 0.2 µs."""
-
-    __hash__ = object.__hash__
-
-
 @unique
-class StreamState(Enum):
+class StreamState(Symbol):
     """The state of the Media Stream, and of the socket that carries it."""
 
     UNOPENED = "unopened"
@@ -90,7 +85,7 @@ class StreamState(Enum):
 
 
 @unique
-class StreamInput(_Input):
+class StreamInput(Symbol):
     """The inputs of a stream: events of the socket, messages from Twilio, our close.
 
     The bridge ignores messages that are received after our close; Twilio may send them until it
@@ -147,7 +142,7 @@ STREAM: Final[Table[StreamState, StreamInput]] = MappingProxyType(
 
 
 @unique
-class SessionState(Enum):
+class SessionState(Symbol):
     """The state of the Realtime session, and of the socket that carries it."""
 
     UNOPENED = "unopened"
@@ -159,7 +154,7 @@ class SessionState(Enum):
 
 
 @unique
-class SessionInput(_Input):
+class SessionInput(Symbol):
     """The inputs of a session."""
 
     OPEN = "open"
@@ -205,7 +200,7 @@ SESSION: Final[Table[SessionState, SessionInput]] = MappingProxyType(
 
 
 @unique
-class ResponseState(Enum):
+class ResponseState(Symbol):
     """The state of a response of the model, from the first event that names it."""
 
     GENERATING = "generating"
@@ -220,7 +215,7 @@ class ResponseState(Enum):
 
 
 @unique
-class ResponseInput(_Input):
+class ResponseInput(Symbol):
     """The inputs of a response."""
 
     CREATED = "created"
@@ -265,7 +260,7 @@ RESPONSE: Final[Table[ResponseState, ResponseInput]] = MappingProxyType(
 
 
 @unique
-class ActiveResponseState(Enum):
+class ActiveResponseState(Symbol):
     """The state of the conversation's active response, of which there is at most one at a time."""
 
     FREE = "free"
@@ -278,7 +273,7 @@ class ActiveResponseState(Enum):
 
 
 @unique
-class ActiveResponseInput(_Input):
+class ActiveResponseInput(Symbol):
     """The inputs of the active response."""
 
     REQUEST = "request"
@@ -341,7 +336,7 @@ ACTIVE_RESPONSE: Final[Table[ActiveResponseState, ActiveResponseInput]] = Mappin
 
 
 @unique
-class TurnState(Enum):
+class TurnState(Symbol):
     """The state of the caller's turn, according to the server's turn detection."""
 
     QUIET = "quiet"
@@ -355,7 +350,7 @@ class TurnState(Enum):
 
 
 @unique
-class TurnInput(_Input):
+class TurnInput(Symbol):
     """The inputs of the caller's turn."""
 
     STREAM_STARTED = "stream started"
@@ -416,7 +411,7 @@ TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
 
 
 @unique
-class FunctionCallState(Enum):
+class FunctionCallState(Symbol):
     """The state of a function call that the model has requested."""
 
     REQUESTED = "requested"
@@ -428,7 +423,7 @@ class FunctionCallState(Enum):
 
 
 @unique
-class FunctionCallInput(_Input):
+class FunctionCallInput(Symbol):
     """The inputs of a function call."""
 
     ANSWER = "answer"

@@ -8,13 +8,15 @@ so spurious wake-ups change nothing.
 from enum import Enum, unique
 from typing import Generic, TypeVar
 
+from .symbol import Symbol
+
 __all__ = ["Timer", "Timers", "TransportTimer"]
 
 T = TypeVar("T", bound=Enum)
 
 
 @unique
-class TransportTimer(Enum):
+class TransportTimer(Symbol):
     """The name of a timer of a link: what it is that expires, or is due."""
 
     HTTP_REQUEST = "HTTP request"
@@ -30,7 +32,7 @@ class TransportTimer(Enum):
 
 
 @unique
-class Timer(Enum):
+class Timer(Symbol):
     """The name of a timer of a call: what it is that expires, or is due."""
 
     START = "start"
