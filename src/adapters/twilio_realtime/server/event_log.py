@@ -9,9 +9,10 @@ token, a phone number, words or audio.
 import logging
 import re
 from collections.abc import Callable, Mapping
+from itertools import takewhile
 from threading import Lock
 from time import monotonic_ns
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from attrs import define, field, frozen
@@ -46,6 +47,8 @@ sides of a call ever cause."""
 
 _MAX_COUNTED: Final = 1_000
 """Kinds of lines that are counted at a time. All kinds beyond are counted as one."""
+
+_NEVER: Final = 1 << 63
 
 LogFieldValue: TypeAlias = str | int | float | bool | None
 """The value of a field."""
@@ -96,7 +99,8 @@ class EventLog:
     _windows: dict[tuple[object, ...], _Window] = field(
         init=False, factory=dict[tuple[object, ...], _Window]
     )
-    _next_end_ns: int = field(init=False, default=1 << 63)
+    """In the order in which they end: all last as long."""
+    _next_end_ns: int = field(init=False, default=_NEVER)
     """When the first window ends."""
     _lock: Lock = field(init=False, factory=Lock)
 
@@ -131,20 +135,20 @@ class EventLog:
         """Write the numbers of lines left out: of windows that are over at `now` (ns), or, without
         it, of all; with `call`, of this call's."""
         with self._lock:
-            over = {
-                kind: window
-                for kind, window in self._windows.items()
-                if (now is None or window.ends_ns <= now) and (call is None or kind[1] == call)
-            }
-            for kind in over:
-                del self._windows[kind]
-            self._next_end_ns = min(
-                (window.ends_ns for window in self._windows.values()), default=1 << 63
-            )
-        for window in over.values():
+            if now is None:
+                over = [kind for kind in self._windows if call is None or kind[1] == call]
+            else:
+                over = list(takewhile(lambda kind: self._is_over(kind, now), self._windows))
+            windows = [self._windows.pop(kind) for kind in over]
+            first = next(iter(self._windows.values()), None)
+            self._next_end_ns = _NEVER if first is None else first.ends_ns
+        for window in windows:
             if window.last is not None:
                 level, event, fields = window.last
                 _emit(level, event, {**fields, "repeated": window.left_out})
+
+    def _is_over(self, kind: tuple[object, ...], now: int) -> bool:
+        return self._windows[kind].ends_ns <= now
 
     def _window(self, kind: tuple[object, ...], now: int) -> _Window:
         window = self._windows.get(kind)
@@ -159,7 +163,11 @@ class EventLog:
 def _emit(level: int, event: str, fields: Mapping[str, LogFieldValue]) -> None:
     if LOGGER.isEnabledFor(level):
         present = {name: value for name, value in fields.items() if value is not None}
-        LOGGER.log(level, _Message(event, present), extra={"event": event, **present})
+        # `LOGGER.log` would walk the stack to find its caller, which is always this line.
+        message: Any = _Message(event, present)
+        extra = {"event": event, **present}
+        record = LOGGER.makeRecord(LOGGER.name, level, __file__, 0, message, (), None, extra=extra)
+        LOGGER.handle(record)
 
 
 def hide_path(url: str) -> str:

@@ -41,8 +41,16 @@ MAX_QUEUED_RECORDS: Final = 5_000
 _BATCH_BYTES: Final = 64 * 1024
 """Bytes that are written at a time, about: what a pipe holds."""
 
+_GATHER_S: Final = 0.1
+"""How long the thread waits for more records after the first: waking it for each costs more than
+the line, and takes the interpreter away from the calls."""
+
 _WATCH_S: Final = 0.5
 """How often the thread looks whether the reader of a pipe is still there."""
+
+_WAKING_LENGTHS: Final = (1, MAX_QUEUED_RECORDS // 2)
+"""Lengths of the queue at which the thread is woken: at the first it gathers more, at the second it
+does not wait any longer."""
 
 _CLOSE_S: Final = 1.0
 """How long `close` waits for the lines that are queued."""
@@ -121,7 +129,8 @@ class LogOutput(logging.Handler):
                 queue.dropped += 1
             elif not queue.is_closed:
                 queue.records.append(record)
-                queue.changed.notify()
+                if len(queue.records) in _WAKING_LENGTHS:
+                    queue.changed.notify()
 
     def close(self) -> None:
         """Wait until all queued lines are written, `_CLOSE_S` at the most."""
@@ -235,6 +244,8 @@ class _Writer:
                     queue.is_reader_gone = True
                 if not queue.changed.wait(_WATCH_S) and queue.dropped > self._reported_drops:
                     return []  # for the line with their number
+            if not queue.is_closed and len(queue.records) < _WAKING_LENGTHS[-1]:
+                queue.changed.wait(_GATHER_S)
             size = min(len(queue.records), _BATCH_BYTES // 256)
             return [queue.records.popleft() for _ in range(size)]
 
