@@ -1,6 +1,6 @@
 """WebSocket frames: decoding of received bytes, encoding of frames to send (RFC 6455, section 5).
 
-Text frames of 126 to 65,535 bytes that are whole messages are decoded here: both peers of a call
+Text frames of up to 65,535 bytes that are whole messages are decoded here: both peers of a call
 send up to 100 of them a second. Every other frame is passed byte for byte to wsproto, which
 implements the rest of the protocol and rejects what violates it.
 """
@@ -48,8 +48,8 @@ TOO_MANY: Final = 1008
 """The close code for more frames than a peer needs."""
 
 MAX_OTHER_FRAMES: Final = 1_000
-"""Frames of the slow way that a peer may send at once: fragments, messages under 126 bytes, pings,
-pongs. Both peers send about ten a second; each costs a hundred times what its bytes cost."""
+"""Small frames that a peer may send at once: fragments, messages under 126 bytes, pings, pongs. Both
+peers send about ten a second; each costs many times what its bytes cost."""
 
 # A frame starts with FIN, three reserved bits and the opcode; then MASK and the length, or 126 or
 # 127 where the length follows in 2 or 8 bytes; then the mask (RFC 6455, section 5.2).
@@ -106,8 +106,8 @@ class FrameDecoder:
     is_masked: bool
     max_message_bytes: int
     other_frames_left: int = field(default=MAX_OTHER_FRAMES, init=False)
-    """Frames that may still be received of those that are not decoded here; with none left the
-    next is a `FrameError`."""
+    """Small frames that may still be received (`MAX_OTHER_FRAMES`); with none left the next is a
+    `FrameError`."""
     _common_second_byte: int = field(init=False)
     _common_head_bytes: int = field(init=False)
     _wsproto: FrameProtocol = field(init=False)
@@ -140,17 +140,25 @@ class FrameDecoder:
                     if stop > end:
                         self._store_incomplete(data[position:], head_bytes + length)
                         return received
-                    payload = data[start:stop]
-                    if self.is_masked:
-                        payload = _apply_mask(payload, data[start - MASK_BYTES : start])
-                    try:
-                        received.append(payload.decode())
-                    except UnicodeDecodeError:
-                        return [*received, FrameError(BAD_TEXT)]
-                    position = stop
+                    position = self._decode_text(data, start, stop, received)
                     continue
-            position = self._delegate_frame(data, position, received)
+            position = self._decode_other_frame(data, position, received)
         return received
+
+    def _decode_text(
+        self, data: bytes, start: int, stop: int, received: list[ReceivedFrame]
+    ) -> int:
+        """Decode the payload from `start` to `stop` of a whole text message. Return the position at
+        which to continue."""
+        payload = data[start:stop]
+        if self.is_masked:
+            payload = _apply_mask(payload, data[start - MASK_BYTES : start])
+        try:
+            received.append(payload.decode())
+        except UnicodeDecodeError:
+            received.append(FrameError(BAD_TEXT))
+            return len(data)
+        return stop
 
     def _continue_frame(self, data: bytes, received: list[ReceivedFrame]) -> bytes:
         """Use `data` for the frame that is incomplete; return what is to be decoded as frames."""
@@ -173,8 +181,9 @@ class FrameDecoder:
         self._incomplete_frame += data
         self._needed_bytes = needed_bytes
 
-    def _delegate_frame(self, data: bytes, position: int, received: list[ReceivedFrame]) -> int:
-        """Pass the frame at `position` to wsproto: its head, then its payload as it is received.
+    def _decode_other_frame(self, data: bytes, position: int, received: list[ReceivedFrame]) -> int:
+        """Decode the frame at `position`, which counts: a short text message here, all else by
+        wsproto, which gets its head, then its payload as it is received.
 
         Return the position at which to continue.
         """
@@ -188,6 +197,9 @@ class FrameDecoder:
         if self.other_frames_left < 0:
             received.append(FrameError(TOO_MANY))
             return end
+        length = second_byte - (_MASK_BIT if self.is_masked else 0)
+        if first_byte == TEXT and self._is_short_text(length) and start + length <= end:
+            return self._decode_text(data, start, start + length, received)
         if not self._feed_wsproto(data[position:start], received):
             return end
         length = _payload_length(data[position:start])
@@ -201,6 +213,12 @@ class FrameDecoder:
         payload = data[start : start + length]
         self._payload_bytes_left = length - len(payload)
         return start + len(payload) if self._feed_wsproto(payload, received) else end
+
+    def _is_short_text(self, length: int) -> bool:
+        """Whether a text frame of this length is a message that is short enough to say its length
+        in its second byte; that of a peer which masks wrongly is not."""
+        is_short = 0 <= length <= min(_MAX_SHORT_LENGTH, self.max_message_bytes)
+        return is_short and not self._is_fragmented
 
     def _feed_wsproto(self, data: bytes, received: list[ReceivedFrame]) -> bool:
         """Pass a part of a frame to wsproto; return whether more frames may follow."""
