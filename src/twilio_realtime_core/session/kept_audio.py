@@ -40,7 +40,8 @@ class KeptAudio:
     def _drop_oldest(self) -> None:
         _, samples = self._events.popleft()
         self._samples -= samples
-        self._committed = max(self._committed - 1, 0)
+        if self._committed:
+            self._committed -= 1
 
     def turn_started(self) -> None:
         """Keep all from now on, up to the limit: the caller speaks."""

@@ -48,8 +48,8 @@ TOO_MANY: Final = 1008
 """The close code for more frames than a peer needs."""
 
 MAX_OTHER_FRAMES: Final = 1_000
-"""Small frames that a peer may send at once: fragments, messages under 126 bytes, pings, pongs. Both
-peers send about ten a second; each costs many times what its bytes cost."""
+"""Small frames that a peer may send at once: fragments, messages under 126 bytes, pings, pongs.
+Both peers send about ten a second; each costs many times what its bytes cost."""
 
 # A frame starts with FIN, three reserved bits and the opcode; then MASK and the length, or 126 or
 # 127 where the length follows in 2 or 8 bytes; then the mask (RFC 6455, section 5.2).

@@ -35,7 +35,15 @@ from ..machine.arguments import (
 )
 from ..machine.contract import MessageMachine
 from .handshake import HttpRequest, parse_url
-from .websocket import Link, LinkClosed, LinkConfig, LinkEvent, LinkFault, LinkOpened, LinkPong
+from .websocket import (
+    Link,
+    LinkClosed,
+    LinkConfig,
+    LinkFault,
+    LinkOpened,
+    LinkPong,
+    NonTextEvent,
+)
 
 __all__ = ["Stack"]
 
@@ -127,7 +135,11 @@ class Stack:
         link = self._begin_input(peer, now, is_connecting=False)
         out: list[ByteAction] = []
         for event in link.receive_bytes(data, now):
-            self._perform_all(self._forward_event(peer, event, now, out), now, out)
+            if isinstance(event, str):
+                actions = self._machine.receive_text(peer, event, now)
+            else:
+                actions = self._forward_event(peer, event, now, out)
+            self._perform_all(actions, now, out)
         return out
 
     def receive_eof(self, peer: Hashable, now: int) -> list[ByteAction]:
@@ -178,7 +190,7 @@ class Stack:
         return link
 
     def _forward_events(
-        self, peer: Hashable, events: Iterable[LinkEvent], now: int, out: list[ByteAction]
+        self, peer: Hashable, events: Iterable[NonTextEvent], now: int, out: list[ByteAction]
     ) -> list[ByteAction]:
         """Forward events to the machine, and perform its actions before the next event."""
         for event in events:
@@ -186,12 +198,10 @@ class Stack:
         return out
 
     def _forward_event(
-        self, peer: Hashable, event: LinkEvent, now: int, out: list[ByteAction]
+        self, peer: Hashable, event: NonTextEvent, now: int, out: list[ByteAction]
     ) -> list[Action]:
         """Forward an event to the driver or to the machine; return the machine's actions."""
         match event:
-            case str():
-                return self._machine.receive_text(peer, event, now)
             case bytes():
                 out.append(SendBytes(peer, event))
                 return []

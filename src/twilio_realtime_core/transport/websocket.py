@@ -4,7 +4,7 @@ A `Link` implements handshake, messages, keepalive and close. It has a role, lim
 it does not know which peer it belongs to, nor what the messages mean.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, unique
 from typing import Final, TypeAlias
 
@@ -30,6 +30,7 @@ from .frames import (
     TOO_MANY,
     FrameDecoder,
     FrameError,
+    ReceivedFrame,
     encode_close,
     encode_frame,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "LinkOpened",
     "LinkPong",
     "LinkRefused",
+    "NonTextEvent",
 ]
 
 
@@ -122,9 +124,11 @@ class LinkClosed:
     reason: str
 
 
-LinkEvent: TypeAlias = str | bytes | LinkOpened | LinkPong | LinkFault | LinkRefused | LinkClosed
-"""The outputs of a link: a `str` is a received text message, `bytes` must be written to the byte
-stream."""
+NonTextEvent: TypeAlias = bytes | LinkOpened | LinkPong | LinkFault | LinkRefused | LinkClosed
+"""The outputs of a link besides received messages: `bytes` must be written to the byte stream."""
+
+LinkEvent: TypeAlias = str | NonTextEvent
+"""The outputs of a link: a `str` is a received text message."""
 
 
 @unique
@@ -230,7 +234,7 @@ class Link:
         """Whether `LinkRefused` or `LinkClosed` was returned."""
         return self._state is _State.CLOSED
 
-    def connected(self, now: int) -> list[LinkEvent]:
+    def connected(self, now: int) -> list[NonTextEvent]:
         """The byte stream is open: a client sends its request, a server its response. Nothing
         happens if the link was closed before.
 
@@ -251,7 +255,7 @@ class Link:
                 msg = "the link is connected already"
                 raise LocalProtocolError(msg)
 
-    def headers_resolved(self, headers: object) -> list[LinkEvent]:
+    def headers_resolved(self, headers: object) -> list[NonTextEvent]:
         """The function in `LinkConfig.headers` has returned `headers`. The link is closed if they
         cannot be sent.
 
@@ -271,16 +275,16 @@ class Link:
         self._handshake_bytes, self._address = self._handshake.request, None
         return []
 
-    def connect_failed(self, reason: str) -> list[LinkEvent]:
+    def connect_failed(self, reason: str) -> list[NonTextEvent]:
         """The byte stream could not be opened; `reason` is for people."""
         if self._state is _State.CLOSED:
             return []
         fault = LinkFault(FaultKind.REFUSED, f"could not be reached: {reason}")
         return self._enter_closed(fault, reason=reason)
 
-    def receive_bytes(self, data: bytes, now: int) -> Iterator[LinkEvent]:
-        """Iterate over the events of bytes from the peer, which are split anywhere. The iterator
-        must be exhausted.
+    def receive_bytes(self, data: bytes, now: int) -> Iterable[LinkEvent]:
+        """Return the events of bytes from the peer, which are split anywhere. They must be iterated
+        over to the end, and at once.
 
         Calls that an event causes, such as `close`, take effect before the next event is produced,
         so it makes no difference how the bytes are split. Bytes after `LinkClosed` are ignored.
@@ -288,19 +292,30 @@ class Link:
         Raises `LocalProtocolError` before the byte stream is connected.
         """
         if self._state is not _OPEN:
-            data = yield from self._receive_while_not_open(data, now)
+            return self._receive_while_not_open(data, now)
+        received = self._decode(data, now)
+        if len(received) == 1 and isinstance(received[0], str):
+            # As nearly always, there is one message, and nothing that it could have an effect on.
+            self._received_at_ns = now
+            return [received[0]]
+        return self._handle_received(received, now)
+
+    def _decode(self, data: bytes, now: int) -> list[ReceivedFrame]:
         if self._decoder.other_frames_left == MAX_OTHER_FRAMES:
             self._frames_allowed_ns = now
         else:
             self._allow_other_frames(now)
-        for received in self._decoder.receive(data):
-            if not isinstance(received, str):
-                yield from self._on_frame(received, now)
+        return self._decoder.receive(data)
+
+    def _handle_received(self, received: Iterable[ReceivedFrame], now: int) -> Iterator[LinkEvent]:
+        for each in received:
+            if not isinstance(each, str):
+                yield from self._on_frame(each, now)
             elif self._state is _OPEN:
                 self._received_at_ns = now
-                yield received
+                yield each
 
-    def receive_eof(self) -> list[LinkEvent]:
+    def receive_eof(self) -> list[NonTextEvent]:
         """The peer will send no more bytes."""
         match self._state:
             case _State.OPEN | _State.CLOSING:
@@ -343,7 +358,7 @@ class Link:
             return b""
         return self._encode_frame(PING, payload)
 
-    def close(self, code: int, reason: str, now: int) -> list[LinkEvent]:
+    def close(self, code: int, reason: str, now: int) -> list[NonTextEvent]:
         """Start to close the link, which returns no more messages. A link that is not open yet is
         closed at once. A reason longer than 123 bytes of UTF-8 is cut after a whole character.
 
@@ -363,9 +378,9 @@ class Link:
             case _:
                 return self._enter_closed()
 
-    def handle_timeout(self, now: int) -> list[LinkEvent]:
+    def handle_timeout(self, now: int) -> list[NonTextEvent]:
         """The deadline may have been reached."""
-        events: list[LinkEvent] = []
+        events: list[NonTextEvent] = []
         for timer in self.timers.expire(now):
             timeout_ns = self._config.pong_timeout_ms * MS
             is_alive = bool(self._received_at_ns) and now < self._received_at_ns + timeout_ns
@@ -386,20 +401,21 @@ class Link:
         decoder.other_frames_left = min(MAX_OTHER_FRAMES, decoder.other_frames_left + earned)
         self._frames_allowed_ns += earned * _OTHER_FRAME_NS
 
-    def _receive_while_not_open(self, data: bytes, now: int) -> Generator[LinkEvent, None, bytes]:
-        """Use `data` for the handshake; return the part of it that is frames."""
-        if self._handshake is not None and self._state is _State.HANDSHAKE:
-            result = self._handshake.receive(data)
-            if isinstance(result, HandshakeComplete):
-                yield self._enter_open(now)
-                return result.trailing_data
-            if result is not None:
-                yield from self._end_handshake(result)
-            return b""
+    def _receive_while_not_open(self, data: bytes, now: int) -> Iterator[LinkEvent]:
+        """Use `data` for the handshake, and the part of it behind that for frames."""
         if self._state is _CONNECTING:
             msg = "bytes were received before the byte stream was connected"
             raise LocalProtocolError(msg)
-        return data if self._state is _State.CLOSING else b""
+        if self._handshake is not None and self._state is _State.HANDSHAKE:
+            result = self._handshake.receive(data)
+            data = b""
+            if isinstance(result, HandshakeComplete):
+                yield self._enter_open(now)
+                data = result.trailing_data
+            elif result is not None:
+                yield from self._end_handshake(result)
+        if self._state is not _State.CLOSED:
+            yield from self._handle_received(self._decode(data, now), now)
 
     def _enter_open(self, now: int) -> LinkOpened:
         self._state = _State.OPEN
@@ -411,7 +427,7 @@ class Link:
         if self._config.ping_interval_ms is not None:
             self.timers.set(TransportTimer.KEEPALIVE, now + self._config.ping_interval_ms * MS)
 
-    def _on_frame(self, received: Frame | FrameError, now: int) -> list[LinkEvent]:
+    def _on_frame(self, received: Frame | FrameError, now: int) -> list[NonTextEvent]:
         is_open = self._state is _OPEN
         match received:
             case (Opcode.CLOSE, (int(code), str(reason)), _, _):
@@ -440,7 +456,7 @@ class Link:
             case _:
                 return [LinkFault(FaultKind.BINARY_MESSAGE, "a binary message was ignored")]
 
-    def _end_handshake(self, result: Refusal | LinkFault) -> list[LinkEvent]:
+    def _end_handshake(self, result: Refusal | LinkFault) -> list[NonTextEvent]:
         """Close a link that was not opened, or is broken."""
         if isinstance(result, LinkFault):
             return self._enter_closed(result)
@@ -450,7 +466,7 @@ class Link:
 
     def _enter_closed(
         self, fault: LinkFault | None = None, *, code: int = ABNORMAL_CLOSURE, reason: str = ""
-    ) -> list[LinkEvent]:
+    ) -> list[NonTextEvent]:
         self._state = _State.CLOSED
         self.timers.stop_all()
         return [*([fault] if fault else []), LinkClosed(code, reason)]

@@ -482,10 +482,11 @@ SESSION = (
 def test_a_stream_cut_at_any_byte_closes_the_link_once(end: int, places: list[int]) -> None:
     def run(marks: list[int]) -> list[LinkEvent]:
         link = new_client()
-        events = link.connected(0)
+        events: list[LinkEvent] = [*link.connected(0)]
         for start, stop in zip([0, *marks], [*marks, end], strict=True):
             events += link.receive_bytes(SESSION[start:stop], 0)
-        return events + link.receive_eof() + link.receive_eof() + link.handle_timeout(99 * SECOND)
+        ends = link.receive_eof() + link.receive_eof() + link.handle_timeout(99 * SECOND)
+        return [*events, *ends]
 
     events = run(sorted(min(place, end) for place in places))
     assert events == run([])
