@@ -93,11 +93,12 @@ def _stream_started(call: CallState, message: twilio.StartEvent, now: int) -> No
 
 def _caller_media(call: CallState, message: twilio.MediaEvent, now: int) -> bool:
     """Send audio to the model. `False`: it was left out."""
-    if message.track != "inbound" and message.track in _OUTBOUND:
+    media = message.media
+    if media.track != "inbound" and media.track in _OUTBOUND:
         call.stream.report_outbound_media()
         _leave_out_media(call, now)
         return False
-    payload = message.payload
+    payload = media.payload
     samples = count_samples(payload)
     if samples is None:
         call.outbox.notify_fault(
@@ -108,7 +109,7 @@ def _caller_media(call: CallState, message: twilio.MediaEvent, now: int) -> bool
         _end_over_limit(call, "audio faster than it can be spoken", now)
         return False
     call.last_media_ns = now
-    missing = call.caller_audio.frame_received(message.timestamp_ms, samples, now)
+    missing = call.caller_audio.frame_received(media.timestamp_ms, samples, now)
     if missing:
         call.pad_caller_audio(missing, PaddingCause.GAP)
     if call.caller_audio.is_muted:

@@ -25,6 +25,7 @@ __all__ = [
     "Mark",
     "MarkEvent",
     "Media",
+    "MediaBody",
     "MediaEvent",
     "StartEvent",
     "StopEvent",
@@ -72,20 +73,39 @@ class StartEvent:
     """The values of the TwiML's `<Parameter>` elements, by name."""
 
 
-class MediaEvent(msgspec.Struct, gc=False):
-    """`media`: audio of the caller, 20 ms in every stream seen. Treat it as immutable."""
+class MediaBody(msgspec.Struct, gc=False):
+    """The audio of a `media` message. Treat it as immutable."""
 
-    stream_sid: str
-    track: object
-    """`inbound`: what the caller says; `outbound`: what they hear."""
     payload: str
     """Base64 of µ-law samples, not yet checked."""
-    timestamp_ms: int | None
-    """Time since the start of the stream. It is a clock reading with a few ms of jitter, not a
-    sample position. `None`: it is missing, or not a whole number."""
+    track: Any = None
+    """`inbound`: what the caller says; `outbound`: what they hear."""
+    timestamp: Any = None
+    """`timestamp_ms` as it was sent: a number, in a JSON string."""
+
+    @property
+    def timestamp_ms(self) -> int | None:
+        """Time since the start of the stream. It is a clock reading with a few ms of jitter, not a
+        sample position. `None`: it is missing, or not a whole number."""
+        value = self.timestamp
+        if isinstance(value, str):
+            return int(value) if value.isdecimal() and len(value) <= _MAX_DIGITS else None
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**_MAX_DIGITS:
+            return value
+        return None
 
     def __repr__(self) -> str:
-        return f"MediaEvent({self.stream_sid!r}, {self.track!r}, {self.timestamp_ms!r})"
+        return f"MediaBody({self.track!r}, {self.timestamp!r})"
+
+
+class MediaEvent(msgspec.Struct, rename="camel", gc=False):
+    """`media`: audio of the caller, 20 ms in every stream seen. Treat it as immutable.
+
+    It has the shape of the message, since another object for each of fifty a second costs time.
+    """
+
+    stream_sid: str
+    media: MediaBody
 
 
 @frozen
@@ -124,12 +144,13 @@ StreamEvent: TypeAlias = (
 def decode(text: str) -> StreamEvent | Fault:
     """Return the event of one message from Twilio, or a fault."""
     message = _decoder.decode(text)
+    if isinstance(message, MediaEvent):
+        return message
     return message if isinstance(message, Fault) else message.to_event()
 
 
 # Messages: their JSON shapes. Only fields that are acted on have a narrow type, so that an
-# unexpected value in another field does not lose the message. Messages with audio are not tracked
-# by the garbage collector.
+# unexpected value in another field does not lose the message.
 
 
 class _Message(Protocol):
@@ -184,31 +205,6 @@ class _StartMessage(msgspec.Struct, rename="camel"):
         )
 
 
-class _MediaBody(msgspec.Struct, gc=False):
-    payload: str
-    track: Any = None
-    timestamp: Any = None
-
-
-class _MediaMessage(msgspec.Struct, rename="camel", gc=False):
-    stream_sid: str
-    media: _MediaBody
-
-    def to_event(self) -> MediaEvent:
-        body = self.media
-        return MediaEvent(
-            self.stream_sid, body.track, body.payload, _parse_timestamp_ms(body.timestamp)
-        )
-
-
-def _parse_timestamp_ms(value: Any) -> int | None:
-    if isinstance(value, str):
-        return int(value) if value.isdecimal() and len(value) <= _MAX_DIGITS else None
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**_MAX_DIGITS:
-        return value
-    return None
-
-
 class _MarkBody(msgspec.Struct):
     name: str
 
@@ -247,13 +243,13 @@ class _UnknownMessage(msgspec.Struct):
         return UnknownEvent()
 
 
-_decoder: TaggedDecoder[_Message] = TaggedDecoder(
+_decoder: TaggedDecoder[MediaEvent | _Message] = TaggedDecoder(
     Peer.TWILIO,
     "event",
     {
         "connected": _ConnectedMessage,
         "start": _StartMessage,
-        "media": _MediaMessage,
+        "media": MediaEvent,
         "mark": _MarkMessage,
         "dtmf": _DtmfMessage,
         "stop": _StopMessage,

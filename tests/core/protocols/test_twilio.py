@@ -16,6 +16,7 @@ from twilio_realtime_core.protocols.twilio import (
     Mark,
     MarkEvent,
     Media,
+    MediaBody,
     MediaEvent,
     StartEvent,
     StopEvent,
@@ -79,7 +80,7 @@ STARTED = StartEvent(
 DOCUMENTED = [
     (CONNECTED, ConnectedEvent()),
     (START, STARTED),
-    (MEDIA, MediaEvent(STREAM, "inbound", FRAME, 155)),
+    (MEDIA, MediaEvent(STREAM, MediaBody(FRAME, "inbound", "155"))),
     (MARK, MarkEvent(STREAM, "x")),
     (DTMF, DtmfEvent(STREAM, "1")),
     (STOP, StopEvent(STREAM)),
@@ -194,12 +195,15 @@ def test_a_timestamp_that_is_no_whole_number_is_left_out(
 ) -> None:
     media = {**MEDIA["media"], "timestamp": timestamp}
     message = decode(json.dumps({**MEDIA, "media": media}))
-    assert message == MediaEvent(STREAM, "inbound", FRAME, expected)
+    assert isinstance(message, MediaEvent)
+    assert message.media.payload == FRAME
+    assert message.media.timestamp_ms == expected
 
 
 def test_audio_without_timestamp_and_track_is_audio() -> None:
     message = decode(json.dumps({**MEDIA, "media": {"payload": FRAME}}))
-    assert message == MediaEvent(STREAM, None, FRAME, None)
+    assert message == MediaEvent(STREAM, MediaBody(FRAME, None, None))
+    assert message.media.timestamp_ms is None
 
 
 def test_a_start_needs_its_stream_sid_only() -> None:

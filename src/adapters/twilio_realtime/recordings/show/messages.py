@@ -110,7 +110,7 @@ class Messages:
 def _input_entries(step: ShownStep) -> Iterator[MessageEntry]:
     at_ns, line = step.at_ns, step.line
     match step.method, step.event, step.arguments:
-        case "receive_text", twilio.MediaEvent(payload=payload), _:
+        case "receive_text", twilio.MediaEvent(media=twilio.MediaBody(payload=payload)), _:
             samples = count_samples(payload) or 0
             yield MessageEntry(
                 *(at_ns, at_ns, Direction.FROM_TWILIO, "media"), line=line, samples=samples

@@ -49,11 +49,12 @@ class CallerTrack:
         match step.event:
             case twilio.StartEvent():
                 self._place()
-            case twilio.MediaEvent(payload=payload, timestamp_ms=timestamp_ms, track=track):
-                samples = count_samples(payload)
-                if samples and track in (None, "inbound"):
+            case twilio.MediaEvent(media=media):
+                samples = count_samples(media.payload)
+                if samples and media.track in (None, "inbound"):
+                    timestamp_ms = media.timestamp_ms
                     timestamp_ns = None if timestamp_ms is None else timestamp_ms * MS
-                    audio = b64decode(payload) if self.keeps_audio else b""
+                    audio = b64decode(media.payload) if self.keeps_audio else b""
                     self._frames.append((step.at_ns, timestamp_ns, samples, audio))
             case _:
                 pass
