@@ -298,10 +298,12 @@ def _response_done(call: CallState, response: realtime.Response, now: int) -> No
         what = "response.done without an id while no response is being generated"
         call.outbox.notify_fault(Peer.REALTIME, FaultKind.UNEXPECTED, what)
         return
-    if not call.speech.response_done(record, response, now):
+    usage = Usage.from_json(response.usage)
+    if not call.speech.response_done(record, response, usage, now):
         return
     was_announced, record.is_announced = record.is_announced, True
-    call.responses.usage += Usage.from_json(response.usage) or Usage()
+    if usage is not None:
+        call.responses.usage += usage
     if call.turns.take_unanswered_turn():
         call.request_response(Reason.REQUESTED_FOR_TURN)
     call.request_followup(record)

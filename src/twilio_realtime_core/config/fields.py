@@ -89,4 +89,5 @@ def _to_json(value: Any) -> Any:
 
 def as_mapping(value: Any) -> Mapping[str, Any]:
     """Return `value` if it is a mapping, else an empty mapping."""
-    return cast(Mapping[str, Any], value) if isinstance(value, Mapping) else {}
+    # What was decoded is a `dict`, which is recognised at once; an abstract class takes a call.
+    return cast(Mapping[str, Any], value) if isinstance(value, (dict, Mapping)) else {}

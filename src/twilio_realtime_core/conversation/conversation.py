@@ -431,7 +431,8 @@ class _Entry:
         match self.item:
             case Message():
                 parts = tuple(self._parts(self.item))
-                return evolve(self.item, parts=parts, is_complete=self.is_done)
+                item = self.item
+                return Message(item.id, item.role, parts, self.is_done, item.phase)
             case FunctionCall():
                 return evolve(self.item, is_complete=self.is_done)
             case _:

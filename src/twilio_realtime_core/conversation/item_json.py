@@ -43,6 +43,8 @@ _MAX_DEPTH: Final = 32
 """The deepest nesting that is kept of an item of another type. The schemas of tools have a dozen
 levels; data with a thousand cannot be compared."""
 
+_SCALARS: Final = (str, int, float, type(None))
+
 _ROLES: Final[Mapping[str | None, Role]] = {role.value: role for role in Role}
 
 
@@ -110,7 +112,7 @@ def _without_audio(content: Any) -> list[Any]:
 
 
 def _is_object(value: Any) -> TypeGuard[Mapping[str, Any]]:
-    return isinstance(value, Mapping)
+    return isinstance(value, (dict, Mapping))  # nearly always a `dict`: see `as_mapping`
 
 
 def _part_from_server(part: Any) -> ContentPart:
@@ -141,6 +143,8 @@ def _limit_depth(value: Any, depth: int = 0) -> Any:
     """Return a value in which everything nested too deeply is null."""
     if depth > _MAX_DEPTH:
         return None
+    if isinstance(value, _SCALARS):
+        return value
     if _is_object(value):
         return {name: _limit_depth(each, depth + 1) for name, each in value.items()}
     match value:

@@ -176,7 +176,9 @@ class AgentSpeech:
             self._outbox.explain(Reason.DELETED_ONCE_DONE)
             self._outbox.send_to_realtime(DeleteItem(item.id))
 
-    def response_done(self, record: ResponseRecord, response: Response, now: int) -> bool:
+    def response_done(
+        self, record: ResponseRecord, response: Response, usage: Usage | None, now: int
+    ) -> bool:
         """Finish a response. Returns `False`, and reports it, if it was done before."""
         if not record.lifecycle.step(ResponseInput.DONE):
             self._notify_unexpected("response.done for a response that was done before")
@@ -188,7 +190,7 @@ class AgentSpeech:
                 record.id,
                 response.status,
                 response.status_details,
-                Usage.from_json(response.usage),
+                usage,
                 as_mapping(response.metadata) or None,
                 items_from_response(response.output),
             )

@@ -40,6 +40,7 @@ forgotten first."""
 # Looked up for every delta; in the enum that would take 0.1 µs each.
 _UNHEARD: Final = (ResponseState.INTERRUPTED, ResponseState.INTERRUPTED_DONE)
 _ENDED: Final = (ResponseState.DONE, ResponseState.INTERRUPTED_DONE)
+_ENDED_OR_UNHEARD: Final = (*_ENDED, *_UNHEARD)
 
 T = TypeVar("T")
 
@@ -158,7 +159,7 @@ class ResponseRecord:
     @property
     def may_be_heard(self) -> bool:
         """Whether it is being generated, and more of it would be played."""
-        return self.is_generating and self.is_audible and not self.is_lost
+        return not self.is_lost and self.lifecycle.state not in _ENDED_OR_UNHEARD
 
 
 def _add(known: set[T], item: T) -> bool:
@@ -294,9 +295,10 @@ class Responses:
     @property
     def due_at_ns(self) -> int | None:
         """When the next response counts as lost, if nothing more is received of it (ns)."""
-        instants = (each.progress_at_ns for each in self._not_ended if each.may_be_heard)
-        earliest_ns = min(instants, default=None)
-        return None if earliest_ns is None else earliest_ns + LOST_NS
+        if not self._not_ended:
+            return None
+        instants = [each.progress_at_ns for each in self._not_ended if each.may_be_heard]
+        return min(instants) + LOST_NS if instants else None
 
     def mark_lost(self, now: int) -> None:
         """Expect no more of the responses of which nothing was received for too long."""

@@ -81,7 +81,8 @@ def _tokens(total: int, details: Mapping[str, Any]) -> Tokens:
 
 
 def _object(data: Any) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", data) if isinstance(data, Mapping) else {}
+    # What was decoded is a `dict`, which is recognised at once; an abstract class takes a call.
+    return cast("Mapping[str, Any]", data) if isinstance(data, (dict, Mapping)) else {}
 
 
 def _count(data: Mapping[str, Any], name: str) -> int:
