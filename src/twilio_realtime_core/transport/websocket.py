@@ -184,6 +184,8 @@ class Link:
     timers: Timers[TransportTimer] = field(factory=lambda: Timers(TransportTimer), init=False)
     """The timers of the link, whose `deadline` is read after each step."""
     _state: _State = field(default=_State.CONNECTING, init=False)
+    is_connecting: bool = field(default=True, init=False)
+    """Whether the byte stream is not connected yet. It is looked at for each message."""
     _received_at_ns: int = field(default=0, init=False)
     """When the last text message was received; 0: none was."""
     _frames_allowed_ns: int = field(default=0, init=False)
@@ -225,11 +227,6 @@ class Link:
         return self.timers.deadline
 
     @property
-    def is_connecting(self) -> bool:
-        """Whether the byte stream is not connected yet."""
-        return self._state is _CONNECTING
-
-    @property
     def is_closed(self) -> bool:
         """Whether `LinkRefused` or `LinkClosed` was returned."""
         return self._state is _State.CLOSED
@@ -247,7 +244,7 @@ class Link:
             case _State.CONNECTING if self._handshake is None:
                 return [self._handshake_bytes, self._enter_open(now)]
             case _State.CONNECTING:
-                self._state = _State.HANDSHAKE
+                self._state, self.is_connecting = _State.HANDSHAKE, False
                 return [self._handshake_bytes]
             case _State.CLOSED:
                 return []
@@ -291,21 +288,18 @@ class Link:
 
         Raises `LocalProtocolError` before the byte stream is connected.
         """
+        if self._decoder.other_frames_left == MAX_OTHER_FRAMES:
+            self._frames_allowed_ns = now
+        else:
+            self._allow_other_frames(now)
         if self._state is not _OPEN:
             return self._receive_while_not_open(data, now)
-        received = self._decode(data, now)
+        received = self._decoder.receive(data)
         if len(received) == 1 and isinstance(received[0], str):
             # As nearly always, there is one message, and nothing that it could have an effect on.
             self._received_at_ns = now
             return [received[0]]
         return self._handle_received(received, now)
-
-    def _decode(self, data: bytes, now: int) -> list[ReceivedFrame]:
-        if self._decoder.other_frames_left == MAX_OTHER_FRAMES:
-            self._frames_allowed_ns = now
-        else:
-            self._allow_other_frames(now)
-        return self._decoder.receive(data)
 
     def _handle_received(self, received: Iterable[ReceivedFrame], now: int) -> Iterator[LinkEvent]:
         for each in received:
@@ -415,10 +409,10 @@ class Link:
             elif result is not None:
                 yield from self._end_handshake(result)
         if self._state is not _State.CLOSED:
-            yield from self._handle_received(self._decode(data, now), now)
+            yield from self._handle_received(self._decoder.receive(data), now)
 
     def _enter_open(self, now: int) -> LinkOpened:
-        self._state = _State.OPEN
+        self._state, self.is_connecting = _State.OPEN, False
         self.timers.stop_all()
         self._schedule_keepalive(now)
         return LinkOpened()
@@ -467,7 +461,7 @@ class Link:
     def _enter_closed(
         self, fault: LinkFault | None = None, *, code: int = ABNORMAL_CLOSURE, reason: str = ""
     ) -> list[NonTextEvent]:
-        self._state = _State.CLOSED
+        self._state, self.is_connecting = _State.CLOSED, False
         self.timers.stop_all()
         return [*([fault] if fault else []), LinkClosed(code, reason)]
 

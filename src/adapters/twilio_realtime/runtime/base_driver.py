@@ -313,7 +313,7 @@ class BaseDriver(ABC):
     def _receive(self, stream: DrivenStream) -> None:
         """Read once, each time that the stream is readable, so that no peer starves another."""
         try:
-            data = stream.transport.recv(stream.read_bytes)
+            data = stream.recv(stream.read_bytes)
         except BlockingIOError:
             return
         except OSError:
@@ -347,7 +347,7 @@ class BaseDriver(ABC):
                 unsent += data
             return
         try:
-            sent_bytes = stream.transport.send(data)
+            sent_bytes = stream.send(data)
         except BlockingIOError:
             sent_bytes = 0
         except OSError:
@@ -361,7 +361,7 @@ class BaseDriver(ABC):
         """Write unsent bytes, as many as the kernel takes."""
         unsent = stream.unsent
         try:
-            del unsent[: stream.transport.send(unsent)]
+            del unsent[: stream.send(unsent)]
         except BlockingIOError:
             return
         except OSError:

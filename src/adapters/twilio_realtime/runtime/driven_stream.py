@@ -1,7 +1,7 @@
 """An open byte stream of a driver: how much is read of it at a time, and written to it at once."""
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Final
 
 from attrs import define, field
@@ -33,6 +33,9 @@ class DrivenStream:
 
     peer: Hashable
     transport: Transport
+    recv: Callable[[int], bytes] = field(init=False)
+    send: Callable[[bytes | bytearray], int] = field(init=False)
+    """The methods of the transport, which are looked up once: each message takes both."""
     unsent: bytearray = field(init=False, factory=bytearray)
     """Bytes that the kernel did not take. They are written as soon as it does."""
     has_ended: bool = field(init=False, default=False)
@@ -42,6 +45,9 @@ class DrivenStream:
     keeps the others waiting, whatever it sends."""
     is_shut_down: bool = field(init=False, default=False)
     """Whether the machine has shut the stream down; it gets nothing of the stream any more."""
+
+    def __attrs_post_init__(self) -> None:
+        self.recv, self.send = self.transport.recv, self.transport.send
 
     def adapt_reads(self, took_ns: int) -> None:
         """Note how long the machine took for the bytes of a read."""

@@ -122,13 +122,15 @@ class SocketStream:
             with suppress(OSError):  # if it is broken already, the first read reports that
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def recv(self, size: int, /) -> bytes:
-        """See `ByteStream`."""
-        return self._socket.recv(size)
+    @property
+    def recv(self) -> Callable[[int], bytes]:
+        """See `ByteStream`: the socket's method, so that a read is no call more than that."""
+        return self._socket.recv
 
-    def send(self, data: bytes | bytearray, /) -> int:
-        """See `ByteStream`."""
-        return self._socket.send(data)
+    @property
+    def send(self) -> Callable[[bytes | bytearray], int]:
+        """See `ByteStream`, and `recv`."""
+        return self._socket.send
 
     def send_eof(self) -> None:
         """See `ByteStream`."""

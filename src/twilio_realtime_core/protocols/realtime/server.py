@@ -7,7 +7,8 @@ Source: OpenAI API reference, "Realtime", server events,
 https://platform.openai.com/docs/api-reference/realtime-server-events.
 """
 
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
 from attrs import define, field, frozen
 
@@ -433,11 +434,6 @@ ServerEvent: TypeAlias = (
 )
 
 
-def decode(text: str) -> ServerEvent | Fault:
-    """Return one event from the server, or a fault."""
-    return _decoder.decode(text)
-
-
 _decoder: TaggedDecoder[ServerEvent] = TaggedDecoder(
     Peer.REALTIME,
     "type",
@@ -477,3 +473,6 @@ _decoder: TaggedDecoder[ServerEvent] = TaggedDecoder(
     },
     make_unlisted=UnknownServerEvent,
 )
+
+decode: Final[Callable[[str], ServerEvent | Fault]] = _decoder.decode
+"""Return one event from the server, or a fault."""
