@@ -8,7 +8,7 @@ followed the call from the start (`SessionLog`).
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from twilio_realtime_core.machine.actions import (
     Close,
@@ -49,10 +49,15 @@ from .wire import count_samples, is_list, is_object
 
 __all__ = ["LaterSessions", "outlives_session"]
 
+_END_OR_START: Final = frozenset({Close, Open, SessionLost, SessionRestored})
+"""The outputs with which a session may end, or another one start."""
+
 
 def outlives_session(step: StepRecord) -> bool:
     """Whether a session of the model ends in a step, and the call does not; or another one is
     opened beside it."""
+    if type(step.event) is not SocketClosed and _END_OR_START.isdisjoint(map(type, step.values)):
+        return False  # as nearly always
     if step.has_output(SessionLost, SessionRestored) or any(map(_opens_another, step.actions)):
         return True
     closed = {kind_of(each.peer) for each in step.actions if isinstance(each, Close)}

@@ -103,7 +103,10 @@ class SessionLog:
 
     def session(self, link: Hashable) -> SessionRecord:
         """Return what is known of the session on a connection."""
-        return self.sessions.setdefault(link, SessionRecord())
+        found = self.sessions.get(link)
+        if found is None:
+            found = self.sessions[link] = SessionRecord()
+        return found
 
     def add_frame(self, link: Hashable, payload: str) -> None:
         """Add a frame that was only forwarded."""
