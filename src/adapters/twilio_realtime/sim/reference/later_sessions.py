@@ -19,6 +19,7 @@ from twilio_realtime_core.machine.actions import (
 )
 from twilio_realtime_core.notifications import (
     CallEnded,
+    ItemDeleted,
     SessionLost,
     SessionReady,
     SessionRestored,
@@ -239,22 +240,31 @@ class LaterSessions(Invariant):
             yield "an item is restored twice"
         for item in told:
             yield from self._check_words(item)
-        yield from self._check_answers(items)
+        yield from self._check_answers(items, self._removed_items(step))
         calls = [each.get("call_id") for each in items if each.get("type") == "function_call"]
         for item in told:
             if item.get("type") == "function_call_output" and item.get("call_id") not in calls:
                 yield "the output of a function call is restored without the call"
         yield from self._check_audio(step)
 
-    def _check_answers(self, items: list[dict[str, Any]]) -> Iterator[str]:
-        """Judge whether each function call that was answered is restored with its output."""
+    def _removed_items(self, step: StepRecord) -> set[str]:
+        """Return the items that were deleted, with those that the application has removed while
+        there was no session to delete them from."""
+        if self._log.is_ordered:
+            return self._log.deleted
+        removed = {each.item_id for each in step.values if isinstance(each, ItemDeleted)}
+        return self._log.deleted | removed
+
+    def _check_answers(self, items: list[dict[str, Any]], removed: set[str]) -> Iterator[str]:
+        """Judge whether each function call that was answered is restored with its output, unless
+        that was `removed`."""
         outputs = {each.get("call_id") for each in items if "output" in each}
         for item in items:
             call_id = str(item.get("call_id"))
             answer_id = self._log.answers.get(call_id)
             is_lost = item.get("type") == "function_call" and call_id not in outputs
             is_known = answer_id is not None and call_id not in self._log.unclear_answers
-            if is_lost and is_known and answer_id not in self._log.deleted:
+            if is_lost and is_known and answer_id not in removed:
                 yield "a function call is restored without its output"
 
     def _check_words(self, item: Mapping[str, Any]) -> Iterator[str]:

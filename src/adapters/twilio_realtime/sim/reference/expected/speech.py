@@ -347,11 +347,12 @@ class ExpectedSpeech(ExpectedState):
     def heard_parts(self) -> Iterator[tuple[PartId, bool]]:
         """Yield the parts of which marks of this stream confirm something, and whether they confirm
         the end; not those of interrupted responses."""
+        held = self.held_parts()
         for part in dict.fromkeys(source for source, _ in self.playback.runs):
             if isinstance(part, ExpectedClip) or not self.playback.confirms(part, whole=False):
                 continue
             response = self._responses[self._response_of[part[0]]]
-            is_ended = response.is_done or part in response.ended_parts
+            is_ended = (response.is_done or part in response.ended_parts) and part not in held
             if not response.is_interrupted:
                 yield part, is_ended and self.playback.confirms(part, whole=True)
 
