@@ -193,6 +193,8 @@ class ExpectedRequests(ExpectedState):
     """Responses after which the model is to respond, because of a tool of an MCP server, and the
     items of ours that it is to respond to."""
     _response_of_item: dict[str, str] = field(init=False, factory=dict[str, str])
+    _has_output_followup: bool = field(init=False, default=False)
+    """A response was requested to outputs that are sent in this step."""
     _open_approvals: set[str] = field(init=False, factory=set[str])
     """Requests for approval without an answer."""
     _approval_count: int = field(init=False, default=0)
@@ -389,20 +391,21 @@ class ExpectedRequests(ExpectedState):
                 self._crossed.remove(key)
                 self._request_automatic(key)
 
-    def _request_automatic(self, *keys: str) -> None:
+    def _request_automatic(self, *keys: str, count: int = 1) -> None:
         number = self._uplink.next_number
         for index, each in enumerate(self.queued):
             if each.is_automatic:  # one stands for all
                 keys = (*each.keys, *keys)
-                self.queued[index] = evolve(each, after=number, keys=keys, count=each.count + 1)
+                self.queued[index] = evolve(each, after=number, keys=keys, count=each.count + count)
                 return
         event = {"type": "response.create"}
         place = self._next_place()
         self.queued.append(ExpectedRequest(event, number, place, is_automatic=True, keys=keys))
 
-    def _request_followup(self, response_id: str) -> None:
+    def _request_followup(self, response_id: str, count: int = 1) -> bool:
         """Request a response to the outputs of a response, once that is done and all its calls
-        have outputs."""
+        have outputs; return whether it was requested. `count` is 0 if it is to the same outputs as
+        the request before."""
         calls = {call for call, each in self._response_of_call.items() if each == response_id}
         approvals = {
             each for each in self._open_approvals if self._response_of_item.get(each) == response_id
@@ -415,7 +418,9 @@ class ExpectedRequests(ExpectedState):
             items = self._mcp_followups.pop(response_id, ())
             self._calls_with_followup -= calls & self._answered_calls
             self._urgent_calls -= calls & self._answered_calls
-            self._request_automatic(*(*due_calls, *items) or (_BY_SERVER,))
+            self._request_automatic(*(*due_calls, *items) or (_BY_SERVER,), count=count)
+            return True
+        return False
 
     def _request_mcp_followup(self, item_id: str, *keys: str) -> None:
         """Request a response to what an MCP server has done, or was not allowed to do."""
@@ -438,7 +443,7 @@ class ExpectedRequests(ExpectedState):
         else:
             candidates = [each for each in self.queued if not each.is_out_of_band]
         candidates = [each for each in candidates if self.is_ambiguous or self.may_send(each)]
-        candidates.sort(key=attrgetter("place"))
+        candidates.sort(key=lambda each: (not self.may_send(each), each.place))
         if not self.is_ambiguous:  # else the bridge may rightly not know of the oldest
             del candidates[1:]
         return next((each for each in candidates if matches(sent.body, each.event)), None)
@@ -451,7 +456,11 @@ class ExpectedRequests(ExpectedState):
             case SentItem(item={"type": "function_call_output", "call_id": str(call_id)}):
                 self._answered_calls.add(call_id)
                 self._unechoed.append(call_id)
-                self._request_followup(self._response_of_call.get(call_id, ""))
+                is_first = not self._has_output_followup
+                response_id = self._response_of_call.get(call_id, "")
+                self._has_output_followup |= self._request_followup(
+                    response_id, count=int(is_first)
+                )
             case FunctionCallRequested(call_id=call_id, response_id=response_id):
                 self._response_of_call[call_id] = response_id
             case McpApprovalRequested(approval_request_id=id_):
@@ -678,6 +687,7 @@ class ExpectedRequests(ExpectedState):
     def finish_step(self, step: StepRecord) -> None:
         """Reset what holds for one step only."""
         self.suppressed.clear()
+        self._has_output_followup = False
         self.cancels_request, self.refused = False, None
         if self._links.is_live:
             self.expired_count = 0
