@@ -337,6 +337,7 @@ class HeardPositions(Invariant):
 
     def __init__(self, call: ExpectedCall) -> None:
         self._uplink, self._speech = call.uplink, call.speech
+        self._responses = call.responses
         self._conversation = call.conversation
 
     def check_output(self, value: object, step: StepRecord) -> str | None:
@@ -366,7 +367,9 @@ class HeardPositions(Invariant):
         return self._check_item(sent.item_id)
 
     def _check_item(self, item_id: str) -> str | None:
-        is_absent = self._speech.is_out_of_band(item_id) or self._conversation.is_deleted(item_id)
+        is_absent = self._responses.is_out_of_band(item_id) or self._conversation.is_deleted(
+            item_id
+        )
         return "an item is corrected that the conversation does not hold" if is_absent else None
 
     def check_step(self, step: StepRecord) -> str | None:
