@@ -410,9 +410,9 @@ class PlaybackMarks(Invariant):
             case PlaybackStarted() | PlaybackFinished():
                 is_whole = isinstance(value, PlaybackFinished)
                 part = value.item_id, value.content_index
-                if isinstance(step.event, ReceivedMark) and not self._speech.is_confirmed_by_echo(
-                    part, whole=is_whole
-                ):
+                is_by_clock = not isinstance(step.event, ReceivedMark) or self._starts_hold(step)
+                is_confirmed = self._speech.is_confirmed_by_echo(part, whole=is_whole)
+                if not (is_confirmed or is_by_clock):
                     return "audio counts as heard that the echo does not confirm"
                 if is_whole is not (part in self._started):
                     return "playback starts twice, or ends without having started"
@@ -420,6 +420,10 @@ class PlaybackMarks(Invariant):
             case _:
                 pass
         return None
+
+    def _starts_hold(self, step: StepRecord) -> bool:
+        """Whether hold audio starts: what was before it must have been played, by the clock."""
+        return self._speech.is_hold_playing and step.has_output(SentMedia)
 
     def check_step(self, step: StepRecord) -> str | None:
         """Judge the state after a step."""
