@@ -50,6 +50,7 @@ from twilio_realtime_core.notifications import (
     EndReason,
     FunctionCallRequested,
     McpApprovalRequested,
+    ResponseRefused,
 )
 from twilio_realtime_core.protocols.realtime import (
     AppendAudio,
@@ -80,7 +81,9 @@ def types(messages: list[Encodable]) -> list[str]:
     return [json.loads(each.encode())["type"] for each in messages]
 
 
-def function_call(call_id: str = "c1", status: str = "completed") -> dict[str, Any]:
+def function_call(
+    call_id: str = "c1", status: str = "completed", response: str = "r"
+) -> dict[str, Any]:
     item = {
         "id": f"item-{call_id}",
         "type": "function_call",
@@ -89,7 +92,7 @@ def function_call(call_id: str = "c1", status: str = "completed") -> dict[str, A
         "call_id": call_id,
         "arguments": '{"city":"Oslo"}',
     }
-    return {"type": "response.output_item.done", "response_id": "r", "item": item}
+    return {"type": "response.output_item.done", "response_id": response, "item": item}
 
 
 def calling_a_function(*call_ids: str) -> Call:
@@ -494,6 +497,20 @@ def test_deferred_outputs_are_sent_when_all_was_heard() -> None:
         "conversation.item.create",
         "response.create",
     ]
+
+
+def test_one_request_for_outputs_of_several_responses_is_refused_once() -> None:
+    call = Call.ready()
+    call.send(Play(bytes(8000), "wait"))
+    for number in ("1", "2"):
+        call.model(created(number))
+        call.model(function_call(f"c{number}", response=number))
+        call.model(response_done(number))
+        call.send(SendFunctionOutput(f"c{number}", "", after_playback=True))
+    sent = types(call.play(1000).to_model)
+    assert sent.count("response.create") == 1
+    (refused,) = call.model(server_error("no", code="unknown_parameter")).notified(ResponseRefused)
+    assert refused.code == "unknown_parameter"
 
 
 def test_a_deferred_output_is_sent_without_marks_too() -> None:

@@ -72,7 +72,14 @@ from twilio_realtime_core.protocols.realtime import (
     UpdateSession,
 )
 from twilio_realtime_core.protocols.twilio import Clear
-from twilio_realtime_core.values.items import AudioPart, ConversationItem, Message, Role, TextPart
+from twilio_realtime_core.values.items import (
+    AudioPart,
+    ConversationItem,
+    FunctionCall,
+    Message,
+    Role,
+    TextPart,
+)
 
 
 def user_item(item_id: str, words: str) -> list[dict[str, Any]]:
@@ -635,6 +642,21 @@ def test_a_function_call_is_answered_in_the_next_session() -> None:
     kinds = [each.item["type"] for each in done.to_model if isinstance(each, CreateItem)]
     assert kinds == ["function_call", "function_call_output"]
     assert isinstance(done.to_model[-1], CreateResponse)
+
+
+def test_an_output_that_was_removed_meanwhile_is_not_restored() -> None:
+    call = Call.ready()
+    call_function(call)
+    answer, *_ = call.send(SendFunctionOutput("c", "9 to 5")).to_model
+    assert isinstance(answer, CreateItem)
+    call.model(type="conversation.item.added", item={"id": "o", **answer.item})
+    lose(call)
+    call.send(ResetHistory((FunctionCall("f", "c", "hours", "{}"),)))
+    for _ in range(2):
+        done = restore(call)
+        items = [each.item for each in done.to_model if isinstance(each, CreateItem)]
+        assert [each["type"] for each in items] == ["function_call"]
+        lose(call)
 
 
 def test_an_output_without_an_echo_is_sent_once_more() -> None:

@@ -15,6 +15,9 @@ from twilio_realtime.sim.batch import random_call
 from twilio_realtime.sim.batch.random_call import Failure, RandomCall
 from twilio_realtime.sim.choices import Choices
 from twilio_realtime.sim.reference import CheckedBridge
+from twilio_realtime.sim.reference.expected.call import ExpectedCall
+from twilio_realtime.sim.reference.forwarded_frames import ForwardedFrames
+from twilio_realtime.sim.reference.invariants import INVARIANTS
 from twilio_realtime.sim.reference.reading import read_twilio
 from twilio_realtime.sim.reference.received import ReceivedMedia, UnreadableMessage
 from twilio_realtime_core import Bridge, CallConfig, Command, Mute, Peer
@@ -123,6 +126,13 @@ def test_verdicts_are_those_of_all_judges(
         return SpoiledBridge(Bridge(config), spoiled_step, SPOILS[spoil], has_no_deadline)
 
     assert verdict(seed, make, judges_all=False) == verdict(seed, make, judges_all=True)
+
+
+def test_no_judge_has_to_see_every_frame() -> None:
+    # One that does makes each simulated call a quarter slower.
+    call = ExpectedCall(CallConfig())
+    judges, states = [each(call) for each in INVARIANTS], (call.links, *call.dependent_parts)
+    assert ForwardedFrames(call, judges, states).is_possible
 
 
 # Single frames.

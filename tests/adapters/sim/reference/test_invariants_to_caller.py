@@ -209,6 +209,17 @@ def test_4_breaks_if_a_clip_finishes_otherwise(event: ClipFinished) -> None:
         call.phone(mark(name))
 
 
+def test_5_holds_if_the_rest_of_a_part_waits_behind_another_response() -> None:
+    call = Call.talking(800)
+    call.model(created("s"))
+    marks = call.model(delta(4000, "s", "j")).marks
+    call.model(delta(800))
+    call.model(audio_done())
+    call.wait(1000)
+    heard = call.phone(mark(marks[0])).notified(PlaybackStarted)
+    assert [each.response_id for each in heard] == ["r", "s"]
+
+
 def test_4_breaks_if_an_echo_within_a_clip_ends_it() -> None:
     call = FaultyCall.ready()
     first, *_ = call.send(Play(bytes(8000), "long")).marks

@@ -71,9 +71,14 @@ class Impairer:
     """How many messages the peer has received, by kind."""
     _inbound: _RuleQueue = field(init=False)
     _outbound: _RuleQueue = field(init=False)
+    _source: SilenceSource | None = field(init=False)
+    _sink: SilenceSink | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._inbound, self._outbound = _RuleQueue(self.incoming), _RuleQueue(self.outgoing)
+        machine = self.machine
+        self._source = machine if isinstance(machine, SilenceSource) else None
+        self._sink = machine if isinstance(machine, SilenceSink) else None
 
     @property
     def deadline(self) -> int | None:
@@ -156,32 +161,32 @@ class Impairer:
     @property
     def frame_ms(self) -> int:
         """How long a frame of the peer lasts (ms)."""
-        return self.machine.frame_ms if isinstance(self.machine, SilenceSource) else 0
+        return 0 if self._source is None else self._source.frame_ms
 
     def take_silent_frames(self, until_ns: int) -> list[SilentFrame]:
         """Have the peer send frames of silence, if they pass unchanged."""
         is_unchanged = not (self.is_active and self._outbound.rules) and not self._outbound.held
-        if not is_unchanged or self._inbound.held or not isinstance(self.machine, SilenceSource):
+        if not is_unchanged or self._inbound.held or self._source is None:
             return []
-        return self.machine.take_silent_frames(until_ns)
+        return self._source.take_silent_frames(until_ns)
 
     def return_frames(self, frames: Sequence[SilentFrame]) -> None:
         """Have the peer take back the frames that it sent last."""
-        if isinstance(self.machine, SilenceSource):
-            self.machine.return_frames(frames)
+        if self._source is not None:
+            self._source.return_frames(frames)
 
     def ignores_silence(self, text: str) -> bool:
         """Whether the peer ignores a message, and it passes unchanged."""
         is_unchanged = not (self.is_active and self._inbound.rules) and not self._inbound.held
-        if not is_unchanged or self._outbound.held or not isinstance(self.machine, SilenceSink):
+        if not is_unchanged or self._outbound.held or self._sink is None:
             return False
-        return self.machine.ignores_silence(text)
+        return self._sink.ignores_silence(text)
 
     def receive_silence(self, text: str, count: int, now: int) -> None:
         """Pass a message that the peer ignores to it, so many times."""
         self.received_counts[kind_of(text)] += count
-        if isinstance(self.machine, SilenceSink):
-            self.machine.receive_silence(text, count, now)
+        if self._sink is not None:
+            self._sink.receive_silence(text, count, now)
 
     def _receive_due(self, now: int) -> list[Action]:
         taken = self._inbound.take_due(now)

@@ -14,6 +14,8 @@ from .event_queue import EventQueue
 __all__ = ["ServerEvent", "ServerEventWriter"]
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_DIGITS = bytes(ord(_ALPHABET[value % len(_ALPHABET)]) for value in range(256))
+"""By the value of a random byte, a digit of an id."""
 _ID_EPOCH_S = 1_576_800_000
 """The epoch of the time in an id (unix seconds)."""
 
@@ -86,7 +88,7 @@ class ServerEventWriter:
         return self.make_event(type_, **fields, delta=text, obfuscation=padding)
 
     def _new_id_tail(self) -> str:
-        return "".join(self._random.choices(_ALPHABET, k=16))
+        return self._random.randbytes(16).translate(_DIGITS).decode()
 
 
 def _base_62(number: int) -> str:

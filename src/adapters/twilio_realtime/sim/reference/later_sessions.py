@@ -8,7 +8,7 @@ followed the call from the start (`SessionLog`).
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from twilio_realtime_core.machine.actions import (
     Close,
@@ -19,6 +19,7 @@ from twilio_realtime_core.machine.actions import (
 )
 from twilio_realtime_core.notifications import (
     CallEnded,
+    ItemDeleted,
     SessionLost,
     SessionReady,
     SessionRestored,
@@ -49,10 +50,15 @@ from .wire import count_samples, is_list, is_object
 
 __all__ = ["LaterSessions", "outlives_session"]
 
+_END_OR_START: Final = frozenset({Close, Open, SessionLost, SessionRestored})
+"""The outputs with which a session may end, or another one start."""
+
 
 def outlives_session(step: StepRecord) -> bool:
     """Whether a session of the model ends in a step, and the call does not; or another one is
     opened beside it."""
+    if type(step.event) is not SocketClosed and _END_OR_START.isdisjoint(map(type, step.values)):
+        return False  # as nearly always
     if step.has_output(SessionLost, SessionRestored) or any(map(_opens_another, step.actions)):
         return True
     closed = {kind_of(each.peer) for each in step.actions if isinstance(each, Close)}
@@ -234,22 +240,31 @@ class LaterSessions(Invariant):
             yield "an item is restored twice"
         for item in told:
             yield from self._check_words(item)
-        yield from self._check_answers(items)
+        yield from self._check_answers(items, self._removed_items(step))
         calls = [each.get("call_id") for each in items if each.get("type") == "function_call"]
         for item in told:
             if item.get("type") == "function_call_output" and item.get("call_id") not in calls:
                 yield "the output of a function call is restored without the call"
         yield from self._check_audio(step)
 
-    def _check_answers(self, items: list[dict[str, Any]]) -> Iterator[str]:
-        """Judge whether each function call that was answered is restored with its output."""
+    def _removed_items(self, step: StepRecord) -> set[str]:
+        """Return the items that were deleted, with those that the application has removed while
+        there was no session to delete them from."""
+        if self._log.is_ordered:
+            return self._log.deleted
+        removed = {each.item_id for each in step.values if isinstance(each, ItemDeleted)}
+        return self._log.deleted | removed
+
+    def _check_answers(self, items: list[dict[str, Any]], removed: set[str]) -> Iterator[str]:
+        """Judge whether each function call that was answered is restored with its output, unless
+        that was `removed`."""
         outputs = {each.get("call_id") for each in items if "output" in each}
         for item in items:
             call_id = str(item.get("call_id"))
             answer_id = self._log.answers.get(call_id)
             is_lost = item.get("type") == "function_call" and call_id not in outputs
             is_known = answer_id is not None and call_id not in self._log.unclear_answers
-            if is_lost and is_known and answer_id not in self._log.deleted:
+            if is_lost and is_known and answer_id not in removed:
                 yield "a function call is restored without its output"
 
     def _check_words(self, item: Mapping[str, Any]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from twilio_realtime_core.machine.actions import Send
 from twilio_realtime_core.notifications import (
     CallerAudioDropped,
     Interrupted,
+    ItemDeleted,
     SessionLost,
     SessionReady,
     SessionRestored,
@@ -103,7 +104,10 @@ class SessionLog:
 
     def session(self, link: Hashable) -> SessionRecord:
         """Return what is known of the session on a connection."""
-        return self.sessions.setdefault(link, SessionRecord())
+        found = self.sessions.get(link)
+        if found is None:
+            found = self.sessions[link] = SessionRecord()
+        return found
 
     def add_frame(self, link: Hashable, payload: str) -> None:
         """Add a frame that was only forwarded."""
@@ -128,25 +132,30 @@ class SessionLog:
             case _:
                 pass
         for action, value in zip(step.actions, step.values, strict=True):
-            match value:
-                case SentAppend(audio=audio):
-                    self.session(link_of(action)).append(audio)
-                    self.waiting.clear()
-                case SentItem(item=item):
-                    self.add_sent_item(self.session(link_of(action)), item)
-                case Interrupted(items=items):
-                    for each in items:
-                        self.heard[each.item_id] = each.heard or ""
-                case CallerAudioDropped():
-                    self.has_dropped = True
-                case SentDelete(item_id=item_id):
-                    self.deleted.add(item_id)
-                case SessionReady() | SessionRestored():
-                    self.is_ready = self.was_ready = True
-                case SessionLost():
-                    self.is_ready = False
-                case _:
-                    pass
+            self._add_output(action, value)
+
+    def _add_output(self, action: object, value: object) -> None:
+        match value:
+            case SentAppend(audio=audio):
+                self.session(link_of(action)).append(audio)
+                self.waiting.clear()
+            case SentItem(item=item):
+                self.add_sent_item(self.session(link_of(action)), item)
+            case Interrupted(items=items):
+                for each in items:
+                    self.heard[each.item_id] = each.heard or ""
+            case CallerAudioDropped():
+                self.has_dropped = True
+            case SentDelete(item_id=item_id):
+                self.deleted.add(item_id)
+            case ItemDeleted(item_id=item_id) if not self.is_ordered:
+                self.deleted.add(item_id)  # perhaps while there was no session to tell
+            case SessionReady() | SessionRestored():
+                self.is_ready = self.was_ready = True
+            case SessionLost():
+                self.is_ready = False
+            case _:
+                pass
 
     def add_input(self, step: StepRecord) -> None:
         """Add what a step received, before it is judged."""

@@ -194,6 +194,30 @@ def is_concerned(judge: Judge, kind: type) -> bool:
 _Method: TypeAlias = Callable[..., Any]
 
 
+_KindGroups: TypeAlias = tuple[tuple[tuple[type, ...], ...], ...]
+
+
+class _Concerned(dict[type, tuple[list[int], ...]]):
+    """By the type of a value, the indexes of the judges in each group that it concerns, where each
+    judge is the tuple of types that it names."""
+
+    def __init__(self, groups: _KindGroups) -> None:
+        super().__init__()
+        self._groups = groups
+
+    def __missing__(self, kind: type) -> tuple[list[int], ...]:
+        found = self[kind] = tuple(
+            [index for index, kinds in enumerate(group) if issubclass(kind, kinds)]
+            for group in self._groups
+        )
+        return found
+
+
+_CONCERNED: Final[dict[_KindGroups, _Concerned]] = {}
+"""Shared by all calls whose judges name the same types, of which there are few: every call meets
+some forty types, and has some fifty judges."""
+
+
 class Dispatch(dict[type, tuple[Any, ...]]):
     """The methods to call for a type of value, of `direction` `inputs` or `outputs`: a list for
     each of `groups`, which are judges and the name of a method; and last the bits of the judges
@@ -206,18 +230,15 @@ class Dispatch(dict[type, tuple[Any, ...]]):
         step_ends: "StepEnds",
     ) -> None:
         super().__init__()
-        self._direction = direction
         self._groups = groups
         self._step_ends = step_ends
+        key = tuple(tuple(getattr(each, direction) for each in judges) for judges, _ in groups)
+        self._concerned = _CONCERNED.setdefault(key, _Concerned(key))
 
     def __missing__(self, kind: type) -> tuple[Any, ...]:
         lists = [
-            [
-                getattr(each, method)
-                for each in judges
-                if issubclass(kind, getattr(each, self._direction))
-            ]
-            for judges, method in self._groups
+            [getattr(judges[index], method) for index in indexes]
+            for (judges, method), indexes in zip(self._groups, self._concerned[kind], strict=True)
         ]
         found = self[kind] = (*lists, self._step_ends.bits(kind))
         return found
@@ -243,7 +264,10 @@ class StepEnds(dict[int, tuple[list[_Method], list[_Method]]]):
         self._states = [
             each for each in states if type(each).finish_step is not ExpectedState.finish_step
         ]
-
+        judges: list[Judge] = [*self._invariants, *self._states]
+        key = (tuple((*each.inputs, *each.outputs, *each.triggers) for each in judges),)
+        self._concerned = _CONCERNED.setdefault(key, _Concerned(key))
+        self._all_bits = (1 << len(judges)) - 1
         self.deadline_bits = sum(
             1 << bit for bit, each in enumerate(self._invariants) if each.judges_deadline
         )
@@ -251,12 +275,10 @@ class StepEnds(dict[int, tuple[list[_Method], list[_Method]]]):
 
     def bits(self, kind: type) -> int:
         """Return the bits of the judges that a value of this type concerns."""
-        judges: list[Judge] = [*self._invariants, *self._states]
-        return sum(
-            1 << bit
-            for bit, each in enumerate(judges)
-            if self._judges_all or is_concerned(each, kind)
-        )
+        if self._judges_all:
+            return self._all_bits
+        (indexes,) = self._concerned[kind]
+        return sum(1 << bit for bit in indexes)
 
     def __missing__(self, bits: int) -> tuple[list[_Method], list[_Method]]:
         checks = [each.check_step for bit, each in enumerate(self._invariants) if bits >> bit & 1]

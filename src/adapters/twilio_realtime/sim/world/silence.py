@@ -148,8 +148,9 @@ def find_silence_path(nodes: Iterable[_Node]) -> SilencePath | None:
 _FEWEST_FRAMES: Final = 3
 """The shortest stretch that is worth the effort."""
 
-_PAUSE_NS: Final = 100 * MS
-"""How long not to try again after a stretch in which no frame was appended."""
+_PAUSE_NS: Final = 200 * MS
+"""How long not to try again where no stretch could start, or no frame was appended: what prevents
+it, such as a caller who speaks, mostly lasts for longer."""
 
 
 def start_silent_stretch(
@@ -158,6 +159,7 @@ def start_silent_stretch(
     """Start the stretch that the events of a world allow, up to and at `until_ns`; `None`, and
     nothing has changed, if they allow none that is worth the effort."""
     now = events[0][0]
+    path.blocked_until_ns = now + _PAUSE_NS
     first, second = (hop.open_connection() for hop in path.hops)
     if first is None or second is None:
         return None
@@ -179,7 +181,10 @@ def start_silent_stretch(
             stretch.add_message(event, is_append=event[4][0] is second)
         elif not event[4] or event[4][0] is not path.source_node:
             stretch.kept_events.append(event)
-    return stretch if stretch.take_frames() else None
+    if not stretch.take_frames():
+        return None
+    path.blocked_until_ns = 0
+    return stretch
 
 
 @define(eq=False)

@@ -11,6 +11,7 @@ from ..step_record import ExpectedState
 from .conversation import ExpectedConversation
 from .links import ExpectedLinks
 from .requests import ExpectedRequests
+from .responses import ExpectedResponses
 from .speech import ExpectedSpeech
 from .uplink import ExpectedUplink
 
@@ -26,12 +27,15 @@ class ExpectedCall:
     conversation: ExpectedConversation = field(init=False, factory=ExpectedConversation)
     uplink: ExpectedUplink = field(init=False)
     requests: ExpectedRequests = field(init=False)
+    responses: ExpectedResponses = field(init=False, factory=ExpectedResponses)
     speech: ExpectedSpeech = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.uplink = ExpectedUplink(self.links, self.conversation)
         self.requests = ExpectedRequests(self.links, self.uplink, self.config)
-        self.speech = ExpectedSpeech(self.links, self.uplink, self.requests, self.config)
+        self.speech = ExpectedSpeech(
+            self.links, self.uplink, self.requests, self.responses, self.config
+        )
 
     @property
     def dependent_parts(self) -> tuple[ExpectedState, ...]:

@@ -32,7 +32,6 @@ from ..limits import (
     OTHER_ERROR_CODES,
     OTHER_ERROR_FIELDS,
     OTHER_ERROR_WORDS,
-    TURN_END_NS,
 )
 from ..received import (
     RESPONSE_EVENTS,
@@ -53,7 +52,9 @@ from ..step_record import ExpectedState, StepRecord, TimeoutHandled
 from ..units import MS
 from ..wire import is_list, is_object
 from .events import event_of, is_out_of_band, matches
+from .followups import ExpectedFollowups
 from .links import ExpectedLinks
+from .turn import ExpectedTurn
 from .uplink import ExpectedUplink
 
 __all__ = ["ExpectedRequest", "ExpectedRequests"]
@@ -157,14 +158,9 @@ class ExpectedRequests(ExpectedState):
     come first."""
     is_over: bool = field(init=False, default=False)
     """The call is about to end, since the model was silent."""
-    is_caller_turn: bool = field(init=False, default=False)
-    """The caller has the turn: requests wait."""
+    turn: ExpectedTurn = field(init=False, factory=ExpectedTurn)
     answers_turn: set[str] = field(init=False, factory=set[str])
     """Responses that the server has created by itself, to turns of the caller."""
-    _turn: str = field(init=False, default="")
-    """How far the caller's turn is: speaking, speaking and committed, paused, or committed."""
-    _turn_due_ns: int = field(init=False, default=0)
-    """Until when the server may take to commit, or to answer, a turn."""
     _evaluated_ns: int | None = field(init=False, default=None)
     """When speech of the caller is to be evaluated, if it has not been."""
     _is_active_interrupted: bool = field(init=False, default=False)
@@ -178,23 +174,9 @@ class ExpectedRequests(ExpectedState):
     """Requests that a response has followed; it may have answered another request."""
     _request_of: dict[str, ExpectedRequest] = field(init=False, factory=dict[str, ExpectedRequest])
     """The requests that responses seem to answer."""
-    _response_of_call: dict[str, str] = field(init=False, factory=dict[str, str])
-    _answered_calls: set[str] = field(init=False, factory=set[str])
-    """Function calls whose output was sent."""
-    _calls_with_followup: set[str] = field(init=False, factory=set[str])
-    """Function calls after whose output the model is to respond."""
-    _urgent_calls: set[str] = field(init=False, factory=set[str])
-    """Function calls after whose output the model is to respond without the outputs of others."""
-    _done: set[str] = field(init=False, factory=set[str])
-    """Responses that are done."""
-    _mcp_followups: dict[str, tuple[str, ...]] = field(
-        init=False, factory=dict[str, tuple[str, ...]]
-    )
-    """Responses after which the model is to respond, because of a tool of an MCP server, and the
-    items of ours that it is to respond to."""
-    _response_of_item: dict[str, str] = field(init=False, factory=dict[str, str])
-    _open_approvals: set[str] = field(init=False, factory=set[str])
-    """Requests for approval without an answer."""
+    _has_output_followup: bool = field(init=False, default=False)
+    """A response was requested to outputs that are sent in this step."""
+    _followups: ExpectedFollowups = field(init=False, factory=ExpectedFollowups)
     _approval_count: int = field(init=False, default=0)
     _message_count: int = field(init=False, default=0)
     _unechoed: deque[str] = field(
@@ -203,11 +185,6 @@ class ExpectedRequests(ExpectedState):
     """Items of ours that the server has not added yet."""
     _crossed: set[str] = field(init=False, factory=set[str])
     """Items that a response seems to cover, unless the server adds them only afterwards."""
-    _server_responds: bool = field(init=False, default=True)
-    """Turn detection requests a response to each turn of the caller."""
-    _detects_turns: bool = field(init=False, default=True)
-    _is_turn_unanswered: bool = field(init=False, default=False)
-    """The server does not respond to the latest turn, since a response was under way."""
     _updates: list[str] = field(init=False, factory=list[str])
     """Updates of the session without an answer."""
     _out_of_band_ids: set[str] = field(init=False, factory=set[str])
@@ -244,7 +221,7 @@ class ExpectedRequests(ExpectedState):
 
     def may_send(self, request: ExpectedRequest) -> bool:
         """Whether nothing is in the way of a request."""
-        waits = self.is_caller_turn and request.waits_for_caller and not request.is_silent
+        waits = self.turn.is_callers and request.waits_for_caller and not request.is_silent
         return not waits and (request.is_out_of_band or self.is_free)
 
     # What is to be requested.
@@ -275,7 +252,7 @@ class ExpectedRequests(ExpectedState):
             case ReceivedItemAdded(item):
                 self._take_echo(item)
             case ReceivedOutputItemAdded(id_, item) | ReceivedOutputItemDone(id_, item):
-                self._response_of_item.setdefault(item.id, id_)
+                self._followups.add_item(item.id, id_)
             case ReceivedResponseStart(id_, out_of_band):
                 self._start_response(id_, is_out_of_band=out_of_band)
             case ReceivedResponseEnd(id_, out_of_band):
@@ -285,9 +262,6 @@ class ExpectedRequests(ExpectedState):
             case _:
                 self._apply_item(step.event)
                 self._apply_turn(step)
-        is_held = self._turn in ("speaking", "paused", "committed")
-        is_held |= self._turn == "speaking, committed" and self._server_responds
-        self.is_caller_turn = is_held and self._detects_turns
 
     def _apply_item(self, command: object) -> None:
         """Apply a command that adds an item, to which the model may have to respond."""
@@ -299,17 +273,16 @@ class ExpectedRequests(ExpectedState):
             case CreateItem(item={"role": "user"} as item):
                 self._add_message(item.get("id"))
             case AnswerApproval(id_, approve):
-                self._open_approvals.discard(id_)
+                self._followups.answer_approval(id_)
                 self._approval_count += 1
                 key = f"mcp-answer-{self._approval_count}"
                 self._unechoed.append(key)
                 if approve:  # the tool is called first
-                    self._request_followup(self._response_of_item.get(id_, ""))
+                    self._request_followup(self._followups.response_of(id_))
                 else:
                     self._request_mcp_followup(id_, key)
             case SendFunctionOutput(call_id, respond=True, wait_for_others=waits):
-                self._calls_with_followup.add(call_id)
-                self._urgent_calls |= set() if waits else {call_id}
+                self._followups.request(call_id, waits_for_others=waits)
             case _:
                 pass
 
@@ -317,21 +290,19 @@ class ExpectedRequests(ExpectedState):
         """Apply what turn detection says of the caller."""
         match step.event:
             case ReceivedSpeechStart():
-                self._turn = "speaking"
+                self.turn.start_speech()
                 self._evaluated_ns = step.now + self._config.interruption.after_speech_ms * MS
                 self._evaluate_speech(step)
             case ReceivedSpeechStop():
                 self._evaluated_ns = None
-                if self._turn.startswith("speaking"):
-                    self._turn, self._turn_due_ns = "paused", step.now + TURN_END_NS
+                self.turn.stop_speech(step.now)
             case ReceivedCommit():
                 self._commit(step.now)
             case ReceivedSession(session):
                 del self._updates[:1]
-                self._server_responds = _has_server_responses(session)
-                self._detects_turns = _has_turn_detection(session)
+                self.turn.configure(session)
             case ReceivedStart() if self._links.is_stream_starting:
-                self._turn = ""
+                self.turn.reset()
             case _:
                 pass
 
@@ -343,18 +314,10 @@ class ExpectedRequests(ExpectedState):
                 self._interrupt_requests(cancel=True)
 
     def _commit(self, now: int) -> None:
-        if self._turn:
-            is_over = self._turn in ("paused", "committed")
-            self._turn = "committed" if is_over else "speaking, committed"
-        if not self._server_responds:
-            self._turn = "" if self._turn == "committed" else self._turn
-            return
         # A response that was interrupted does not keep the server from answering.
-        is_active = self.active_id is not None and not self._is_active_interrupted
-        self._is_turn_unanswered = not self.is_free
-        if self._turn == "committed":
-            self._turn, self._turn_due_ns = ("" if is_active else "committed"), now + TURN_END_NS
-        if self.unanswered is not None:  # what is created next may be the answer to the turn
+        is_answering = self.active_id is not None and not self._is_active_interrupted
+        may_answer = self.turn.commit(now, is_free=self.is_free, is_answering=is_answering)
+        if may_answer and self.unanswered is not None:  # what is created next may be the answer
             self.unanswered = evolve(self.unanswered, is_interrupted=False)
 
     def _interrupt_requests(self, *, cancel: bool) -> None:
@@ -389,41 +352,31 @@ class ExpectedRequests(ExpectedState):
                 self._crossed.remove(key)
                 self._request_automatic(key)
 
-    def _request_automatic(self, *keys: str) -> None:
+    def _request_automatic(self, *keys: str, count: int = 1) -> None:
         number = self._uplink.next_number
         for index, each in enumerate(self.queued):
             if each.is_automatic:  # one stands for all
                 keys = (*each.keys, *keys)
-                self.queued[index] = evolve(each, after=number, keys=keys, count=each.count + 1)
+                self.queued[index] = evolve(each, after=number, keys=keys, count=each.count + count)
                 return
         event = {"type": "response.create"}
         place = self._next_place()
         self.queued.append(ExpectedRequest(event, number, place, is_automatic=True, keys=keys))
 
-    def _request_followup(self, response_id: str) -> None:
+    def _request_followup(self, response_id: str, count: int = 1) -> bool:
         """Request a response to the outputs of a response, once that is done and all its calls
-        have outputs."""
-        calls = {call for call, each in self._response_of_call.items() if each == response_id}
-        approvals = {
-            each for each in self._open_approvals if self._response_of_item.get(each) == response_id
-        }
-        is_done = not response_id or response_id in self._done
-        due_calls = calls & self._calls_with_followup & self._answered_calls
-        is_due = due_calls or response_id in self._mcp_followups
-        is_urgent = bool(calls & self._urgent_calls & self._answered_calls)
-        if is_done and is_due and (is_urgent or (calls <= self._answered_calls and not approvals)):
-            items = self._mcp_followups.pop(response_id, ())
-            self._calls_with_followup -= calls & self._answered_calls
-            self._urgent_calls -= calls & self._answered_calls
-            self._request_automatic(*(*due_calls, *items) or (_BY_SERVER,))
+        have outputs; return whether it was requested. `count` is 0 if it is to the same outputs as
+        the request before."""
+        keys = self._followups.take_due(response_id)
+        if keys is not None:
+            self._request_automatic(*(keys or (_BY_SERVER,)), count=count)
+        return keys is not None
 
     def _request_mcp_followup(self, item_id: str, *keys: str) -> None:
         """Request a response to what an MCP server has done, or was not allowed to do."""
-        response_id = self._response_of_item.get(item_id, "")
-        before = self._mcp_followups.get(response_id, ())
         if self._config.respond_to_mcp:
-            self._mcp_followups[response_id] = (*before, *keys)
-        self._request_followup(response_id)
+            self._followups.request_for_mcp(item_id, keys)
+        self._request_followup(self._followups.response_of(item_id))
 
     def _next_place(self) -> int:
         self._places += 1
@@ -438,7 +391,7 @@ class ExpectedRequests(ExpectedState):
         else:
             candidates = [each for each in self.queued if not each.is_out_of_band]
         candidates = [each for each in candidates if self.is_ambiguous or self.may_send(each)]
-        candidates.sort(key=attrgetter("place"))
+        candidates.sort(key=lambda each: (not self.may_send(each), each.place))
         if not self.is_ambiguous:  # else the bridge may rightly not know of the oldest
             del candidates[1:]
         return next((each for each in candidates if matches(sent.body, each.event)), None)
@@ -449,13 +402,16 @@ class ExpectedRequests(ExpectedState):
             case SentRequest():
                 self._send(value, step.now)
             case SentItem(item={"type": "function_call_output", "call_id": str(call_id)}):
-                self._answered_calls.add(call_id)
+                response_id = self._followups.send_output(call_id)
                 self._unechoed.append(call_id)
-                self._request_followup(self._response_of_call.get(call_id, ""))
+                is_first = not self._has_output_followup
+                self._has_output_followup |= self._request_followup(
+                    response_id, count=int(is_first)
+                )
             case FunctionCallRequested(call_id=call_id, response_id=response_id):
-                self._response_of_call[call_id] = response_id
+                self._followups.add_call(call_id, response_id)
             case McpApprovalRequested(approval_request_id=id_):
-                self._open_approvals.add(id_)
+                self._followups.add_approval(id_)
             case McpCallFinished(item_id=id_):  # the model does not continue by itself
                 self._request_mcp_followup(id_)
             case Interrupted(items=items):
@@ -505,9 +461,7 @@ class ExpectedRequests(ExpectedState):
                 self._request_of[response_id] = asked
                 self._suppress(asked, response_id)
             return
-        self._is_turn_unanswered = False
-        if self._turn in ("paused", "committed"):
-            self._turn = ""
+        self.turn.answer()
         self.active_id = response_id
         self._is_active_interrupted = response_id in self._interrupted_ids
         request, self.unanswered = self.unanswered, None
@@ -546,21 +500,21 @@ class ExpectedRequests(ExpectedState):
 
     def _end_response(self, response_id: str, *, is_out_of_band: bool) -> None:
         if not response_id:
-            open_ids = (self._seen | self.known_ids) - self._done
+            open_ids = (self._seen | self.known_ids) - self._followups.done
             self.is_ambiguous |= is_out_of_band or open_ids != {self.active_id}
             if self.is_ambiguous:
                 return
             response_id = self.active_id or ""
         self.is_ambiguous |= response_id not in self._seen  # no server ends what has not started
-        is_repeated = response_id in self._done
+        is_repeated = response_id in self._followups.done
         self._seen.add(response_id)
-        self._done.add(response_id)
+        self._followups.done.add(response_id)
         if self.active_id == response_id:
             self.active_id = None
         if is_repeated:  # it says nothing of what has happened since
             return
-        if self._is_turn_unanswered:
-            self._is_turn_unanswered = False
+        if self.turn.is_unanswered:
+            self.turn.is_unanswered = False
             self._request_automatic(_BY_SERVER)
         self._request_followup(response_id)
 
@@ -568,11 +522,8 @@ class ExpectedRequests(ExpectedState):
 
     def _expire(self, now: int) -> None:
         """Give up what the server has not answered in time."""
-        if self._turn in ("paused", "committed") and now >= self._turn_due_ns:
-            if self._turn == "committed":
-                self._is_turn_unanswered = False
-                self._request_automatic(_BY_SERVER)
-            self._turn = ""
+        if self.turn.expire(now):
+            self._request_automatic(_BY_SERVER)
         open_count = self.open_count
         self.unanswered_out_of_band = [
             each for each in self.unanswered_out_of_band if now < each.sent_at_ns + ANSWER_NS
@@ -678,6 +629,7 @@ class ExpectedRequests(ExpectedState):
     def finish_step(self, step: StepRecord) -> None:
         """Reset what holds for one step only."""
         self.suppressed.clear()
+        self._has_output_followup = False
         self.cancels_request, self.refused = False, None
         if self._links.is_live:
             self.expired_count = 0
@@ -690,21 +642,3 @@ def _is_of_another_event(error: ReceivedError) -> bool:
         or (error.param or "").startswith(OTHER_ERROR_FIELDS)
         or any(each in error.message for each in OTHER_ERROR_WORDS)
     )
-
-
-def _has_server_responses(session: dict[str, Any]) -> bool:
-    """Whether turn detection requests responses to the caller: by default, unless it is off.
-    (OpenAI API reference, "Realtime", `turn_detection.create_response`)"""
-    match session:
-        case {"audio": {"input": {"turn_detection": {"create_response": False}}}}:
-            return False
-        case _:
-            return _has_turn_detection(session)
-
-
-def _has_turn_detection(session: dict[str, Any]) -> bool:
-    match session:
-        case {"audio": {"input": {"turn_detection": {}}}}:
-            return True
-        case _:
-            return False

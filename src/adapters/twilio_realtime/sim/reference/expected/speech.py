@@ -1,9 +1,8 @@
 """The expected audio for the caller: of the model, and of the clips of the application."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain
-from typing import Final
 
 from attrs import define, field
 
@@ -14,7 +13,7 @@ from twilio_realtime_core.machine.actions import Peer
 from twilio_realtime_core.notifications import ClipFinished, Interrupted, ModelSilent
 from twilio_realtime_core.protocols.realtime import CancelResponse
 
-from ..limits import ANSWER_NS, SPEECH_STALL_NS, WAITING_NS
+from ..limits import SPEECH_STALL_NS, WAITING_NS
 from ..received import (
     ReceivedAudio,
     ReceivedAudioEnd,
@@ -35,42 +34,10 @@ from ..wire import count_samples, decode_audio
 from .links import OPEN_STATES, ExpectedLinks
 from .playback import ExpectedClip, ExpectedPlayback, PartId, SourceId
 from .requests import ExpectedRequests
+from .responses import ExpectedResponses
 from .uplink import ExpectedUplink
 
 __all__ = ["ExpectedSpeech"]
-
-
-_UNNAMED: Final = "unnamed "
-"""Starts what stands for the id of a response that has started without one."""
-
-
-@define(eq=False)
-class _ExpectedResponse:
-    """A response of the model."""
-
-    is_in_conversation: bool = True
-    is_announced: bool = False
-    """Its start was received."""
-    is_done: bool = False
-    is_interrupted: bool = False
-    """Nothing more of it may be heard."""
-    is_cancelled: bool = False
-    """A command or the bridge has cancelled it."""
-    is_text: bool = False
-    """The server has said that it has no audio."""
-    is_lost: bool = False
-    """Another response of the conversation has started since, or nothing of it was received for
-    too long."""
-    progress_ns: int = 0
-    """When something of it was received."""
-    last_part: PartId | None = None
-    """The part of which audio was received last."""
-    items: set[str] = field(factory=set[str])
-    """Items that were added, or are done."""
-    open_items: set[str] = field(factory=set[str])
-    """Items that were added and are not done."""
-    has_done_item: bool = False
-    ended_parts: set[PartId] = field(factory=set[PartId])
 
 
 @define(eq=False)
@@ -131,6 +98,7 @@ class ExpectedSpeech(ExpectedState):
     _links: ExpectedLinks
     _uplink: ExpectedUplink
     _requests: ExpectedRequests
+    _responses: ExpectedResponses
     _config: CallConfig
     playback: ExpectedPlayback = field(init=False, factory=ExpectedPlayback)
     _has_waiting_clip: bool = field(init=False, default=False)
@@ -146,8 +114,6 @@ class ExpectedSpeech(ExpectedState):
     """This step interrupts, or may do so since the caller speaks."""
     accepts_audio: bool = field(init=False, default=False)
     """The audio that is received in this step may be heard."""
-    ended_id: str | None = field(init=False, default=None)
-    """The response that ends in this step by an event that does not name it."""
     cancels_response: bool = field(init=False, default=False)
     """The command of this step cancels a response that is generated, for the first time."""
     _is_caller_speaking: bool = field(init=False, default=False)
@@ -172,12 +138,6 @@ class ExpectedSpeech(ExpectedState):
     """The response that is being said: no other audio goes between what it says."""
     _spoke_ns: int = field(init=False, default=0)
     """When audio of it was received."""
-    _responses: dict[str, _ExpectedResponse] = field(
-        init=False, factory=dict[str, _ExpectedResponse]
-    )
-    _unnamed_count: int = field(init=False, default=0)
-    _response_of: dict[str, str] = field(init=False, factory=dict[str, str])
-    """By item."""
     _has_overflow: bool = field(init=False, default=False)
     """Audio was dropped and reported in this step."""
 
@@ -224,35 +184,12 @@ class ExpectedSpeech(ExpectedState):
         is_by_echo = self.is_echo and event.heard_ms == event.sent_ms
         return is_possible and (not is_by_echo or least_ms == sent_ms)
 
-    def is_out_of_band(self, item_id: str) -> bool:
-        """Whether an item belongs to a response outside the conversation."""
-        response = self._responses.get(self._response_of.get(item_id, ""))
-        return response is not None and not response.is_in_conversation
-
-    def is_generating(self, response_id: str) -> bool:
-        """Whether a response is known, and not known to be done."""
-        response = self._responses.get(response_id)
-        return response is not None and not response.is_done
-
-    def is_interrupted(self, response_id: str) -> bool:
-        """Whether a response of the conversation was interrupted."""
-        response = self._responses.get(response_id)
-        return response is not None and response.is_in_conversation and response.is_interrupted
-
-    @property
-    def has_interruptible_response(self) -> bool:
-        """Whether a response of the conversation is being generated that may be heard."""
-        return any(
-            each.is_in_conversation and not each.is_done and not each.is_interrupted
-            for each in self._responses.values()
-        )
-
     def cut_parts(self, now: int) -> list[PartId]:
         """Return the parts that an interruption cuts: something of them is not played, or more of
         them would be generated."""
         unplayed = self.playback.unplayed_sources(now)
         parts = {part: None for part, _ in self.playback.runs if not isinstance(part, ExpectedClip)}
-        sent = [part for part in parts if part in unplayed or self._is_growing(part)]
+        sent = [part for part in parts if part in unplayed or self._responses.is_growing(part)]
         return [*sent, *(part for part in self.held_parts() if part not in sent)]
 
     def held_parts(self) -> list[PartId]:
@@ -260,73 +197,27 @@ class ExpectedSpeech(ExpectedState):
         held = (each.audio for each in self.held if isinstance(each, _HeldSpeech))
         return list(dict.fromkeys(audio.part for each in held for audio in each))
 
-    def _is_growing(self, part: PartId) -> bool:
-        response = self._responses[self._response_of[part[0]]]
-        return not (response.is_done or response.is_interrupted or part in response.ended_parts)
-
-    def uncancelled_responses(self, now: int, *, in_conversation: bool) -> set[str]:
-        """Return the responses that are being generated and were not cancelled: those out of band
-        that are heard or would be, and those `in_conversation`, if these count. The id is empty
-        where it is not known; then only the one of the conversation can be cancelled."""
-        heard = {self._response_of[item_id] for item_id, _ in self.cut_parts(now)}
-        found = {
-            id_: each
-            for id_, each in self._responses.items()
-            if not each.is_done
-            and not each.is_cancelled
-            and (in_conversation if each.is_in_conversation else not each.is_text or id_ in heard)
-        }
-        unnamed = [found.pop(id_) for id_ in self._unnamed() if id_ in found]
-        is_any = any(each.is_in_conversation and not each.is_lost for each in unnamed)
-        return {*found, ""} if is_any else {*found}
-
-    def owed_responses(self, now: int) -> list[str]:
-        """Return the responses of which more has to be received: audio, or items."""
-        return [
-            id_
-            for id_, each in self._responses.items()
-            if self._may_be_heard(each)
-            and not each.is_cancelled
-            and not _is_complete(each)
-            and now < each.progress_ns + ANSWER_NS
-        ]
-
-    def is_current(self, response_id: str) -> bool:
-        """Whether a response is being generated that may be heard. Without an id it is the latest
-        that has none."""
-        latest = self._unnamed()[-1:]
-        response = self._responses.get(response_id or "".join(latest))
-        if response is None or response.is_done or response.is_interrupted:
-            return False
-        return response.is_in_conversation or not response.is_text
-
     def is_over(self, response_id: str) -> bool:
         """Whether nothing more of a response can be generated or heard: marks confirm all of it. (A
         player may be behind the clock.)"""
         sources = dict.fromkeys(source for source, _ in self.playback.runs)
         parts = [each for each in sources if not isinstance(each, ExpectedClip)]
         unheard = {
-            self._response_of.get(each[0])
+            self._responses.of_item.get(each[0])
             for each in parts
             if not self.playback.confirms(each, whole=True)
         }
-        return not (self.is_current(response_id) or response_id in unheard or self.held)
+        return not (self._responses.is_current(response_id) or response_id in unheard or self.held)
 
     def is_speech_pending(self, now: int) -> bool:
         """Whether more is certain to be said: a response is generated that is heard, or something
         is held."""
-        return bool(self.held) or any(
-            self._may_be_heard(each) and not each.is_text and now < each.progress_ns + ANSWER_NS
-            for each in self._responses.values()
-        )
-
-    def _may_be_heard(self, response: _ExpectedResponse) -> bool:
-        return not (response.is_done or response.is_interrupted or response.is_lost)
+        return bool(self.held) or self._responses.is_speech_expected(now)
 
     def is_spoken(self, now: int) -> bool:
         """Whether a response is being said, which has neither ended nor stalled."""
-        speaker = None if self._speaker is None else self._responses.get(self._speaker)
-        is_speaking = speaker is not None and self._may_be_heard(speaker)
+        speaker = None if self._speaker is None else self._responses.find(self._speaker)
+        is_speaking = speaker is not None and speaker.may_be_heard
         return is_speaking and now < self._spoke_ns + SPEECH_STALL_NS
 
     def stalls_at_ns(self) -> int | None:
@@ -347,11 +238,12 @@ class ExpectedSpeech(ExpectedState):
     def heard_parts(self) -> Iterator[tuple[PartId, bool]]:
         """Yield the parts of which marks of this stream confirm something, and whether they confirm
         the end; not those of interrupted responses."""
+        held = self.held_parts()
         for part in dict.fromkeys(source for source, _ in self.playback.runs):
             if isinstance(part, ExpectedClip) or not self.playback.confirms(part, whole=False):
                 continue
-            response = self._responses[self._response_of[part[0]]]
-            is_ended = response.is_done or part in response.ended_parts
+            response = self._responses.by_id[self._responses.of_item[part[0]]]
+            is_ended = (response.is_done or part in response.ended_parts) and part not in held
             if not response.is_interrupted:
                 yield part, is_ended and self.playback.confirms(part, whole=True)
 
@@ -362,7 +254,10 @@ class ExpectedSpeech(ExpectedState):
             return 0
         heard, playing = Counter[str | ExpectedClip](), set[str | ExpectedClip]()
         for source in dict.fromkeys(source for source, _ in self.playback.runs):
-            owner = source if isinstance(source, ExpectedClip) else self._response_of[source[0]]
+            if isinstance(source, ExpectedClip):
+                owner: str | ExpectedClip = source
+            else:
+                owner = self._responses.of_item[source[0]]
             confirmed = self.playback.confirmed_of(source)
             heard[owner] += confirmed
             if confirmed < self.playback.sent_of(source):
@@ -378,7 +273,7 @@ class ExpectedSpeech(ExpectedState):
     def is_idle(self) -> bool:
         """Whether no response is under way, so that nothing more can be said."""
         is_sent = not self.due and not self.held
-        return is_sent and all(each.is_done for each in self._responses.values())
+        return is_sent and all(each.is_done for each in self._responses.by_id.values())
 
     @property
     def is_all_heard(self) -> bool:
@@ -388,8 +283,8 @@ class ExpectedSpeech(ExpectedState):
     @property
     def is_first_generated(self) -> bool:
         """Whether the first words are a response that is still generated, and may be heard."""
-        response = self._responses.get(self.first) if isinstance(self.first, str) else None
-        return response is not None and not (response.is_done or response.is_interrupted)
+        response = self._responses.find(self.first) if isinstance(self.first, str) else None
+        return response is not None and response.is_current
 
     @property
     def is_first_heard(self) -> bool:
@@ -397,13 +292,14 @@ class ExpectedSpeech(ExpectedState):
         if isinstance(self.first, ExpectedClip):
             is_confirmed = self.first.is_sent and self.playback.confirms(self.first, whole=True)
             return is_confirmed or self.first not in self.unfinished_clips
-        response = None if self.first is None else self._responses.get(self.first)
+        response = None if self.first is None else self._responses.find(self.first)
         if response is None or response.is_interrupted:
             return response is not None
         sources = dict.fromkeys(source for source, _ in self.playback.runs)
         parts = [each for each in sources if not isinstance(each, ExpectedClip)]
-        parts = [each for each in parts if self._response_of[each[0]] == self.first]
-        is_held = any(self._response_of[item_id] == self.first for item_id, _ in self.held_parts())
+        of_item = self._responses.of_item
+        parts = [each for each in parts if of_item[each[0]] == self.first]
+        is_held = any(of_item[item_id] == self.first for item_id, _ in self.held_parts())
         is_sent = not is_held and not any(self.unsent_samples(each) for each in parts)
         is_confirmed = all(self.playback.confirms(each, whole=True) for each in parts)
         return response.is_done and is_sent and is_confirmed
@@ -429,9 +325,7 @@ class ExpectedSpeech(ExpectedState):
             case TimeoutHandled():
                 self.is_interrupting = self._is_caller_speaking
                 self._play_waiting_clip(step.now)
-                for each in self._responses.values():
-                    is_late = step.now >= each.progress_ns + ANSWER_NS
-                    each.is_lost |= is_late and not each.is_done
+                self._responses.mark_lost(step.now)
             case ReceivedSpeechStop():
                 self.is_interrupting = self._is_caller_speaking
                 self._is_caller_speaking = False
@@ -440,9 +334,11 @@ class ExpectedSpeech(ExpectedState):
             case PressKeys(keys, tone_ms, pause_ms):
                 self._play(ExpectedClip(keypad_tones(keys, tone_ms, pause_ms)), step.now)
             case CancelResponse(id_):
-                self._cancel(id_)
+                self.cancels_response = self._responses.cancel(id_)
+            case ReceivedResponseStart() as event:
+                self._start_response(event, step.now)
             case _:
-                self._apply_model_event(step.event, step.now)
+                self._responses.apply_event(step.event, step.now)
         self._release(step.now)
 
     def _release(self, now: int) -> None:
@@ -493,110 +389,23 @@ class ExpectedSpeech(ExpectedState):
             self._has_waiting_clip = True
             self._play(ExpectedClip(clip, "waiting", is_hold=True), now)
 
-    def _cancel(self, response_id: str | None) -> None:
-        was_cancelled = sum(each.is_cancelled for each in self._responses.values())
-        for id_, each in self._responses.items():
-            is_named = each.is_in_conversation if response_id is None else id_ == response_id
-            each.is_cancelled |= is_named and not each.is_done
-        is_cancelled = sum(each.is_cancelled for each in self._responses.values())
-        self.cancels_response = is_cancelled > was_cancelled
-
-    def _apply_model_event(self, event: object, now: int) -> None:
-        match event:
-            case ReceivedResponseStart(id_, is_out_of_band, is_text=is_text) as event:
-                self._unnamed_count += not id_
-                id_ = id_ or f"{_UNNAMED}{self._unnamed_count}"
-                response = self._responses.setdefault(id_, _ExpectedResponse())
-                self._note(response, now, is_out_of_band=is_out_of_band)
-                response.is_announced = True
-                response.is_text = is_text
-                if event.response_id and not is_text:
-                    self._note_first(id_, now)
-                response.is_interrupted |= event.response_id in self._requests.suppressed
-                if not is_out_of_band:
-                    self._end_those_before(id_)
-            case ReceivedResponseEnd(id_, is_out_of_band) as event:
-                if not id_:
-                    self.ended_id = self._under_way(event)
-                    if self.ended_id is None:
-                        return
-                    id_ = self.ended_id
-                    if self._responses[id_].is_announced:
-                        is_out_of_band = not self._responses[id_].is_in_conversation
-                response = self._get_or_create(id_)
-                self._note(response, now, is_out_of_band=is_out_of_band)
-                response.is_done = True
-            case ReceivedOutputItemAdded(response_id, item):
-                response = self._get_or_create(response_id)  # its start may be lost
-                response.open_items.add(item.id)
-                response.items.add(item.id)
-                response.progress_ns = now
-            case ReceivedOutputItemDone(response_id, item):
-                response = self._get_or_create(response_id)
-                response.open_items.discard(item.id)
-                response.items.add(item.id)
-                response.has_done_item, response.progress_ns = True, now
-                self._response_of[item.id] = response_id
-            case ReceivedAudioEnd(response_id, item_id, index):
-                response = self._get_or_create(response_id)
-                response.ended_parts.add((item_id, index))
-                response.progress_ns = now
-            case _:
-                pass
+    def _start_response(self, event: ReceivedResponseStart, now: int) -> None:
+        id_ = self._responses.start(event, now)
+        if event.response_id and not event.is_text:
+            self._note_first(id_, now)
+        is_suppressed = event.response_id in self._requests.suppressed
+        self._responses.by_id[id_].is_interrupted |= is_suppressed
 
     def _note_first(self, speech: str | ExpectedClip, now: int) -> None:
         if self.first is None:
             self.first, self.first_ns = speech, now
 
-    def _note(self, response: _ExpectedResponse, now: int, *, is_out_of_band: bool) -> None:
-        response.is_in_conversation = not is_out_of_band
-        response.is_lost, response.progress_ns = False, now
-
-    def _end_those_before(self, response_id: str) -> None:
-        """The server has one response of the conversation at a time."""
-        for id_, each in self._responses.items():
-            is_before = each.is_in_conversation and not each.is_done and id_ != response_id
-            each.is_lost |= is_before
-
-    def _under_way(self, end: ReceivedResponseEnd) -> str | None:
-        """Return the response that ends, where the event does not name it: the latest that is being
-        generated, if it can be, of its kind, and above all the one that has its items."""
-        found = [id_ for id_, each in self._responses.items() if not each.is_done]
-        items = {each.id for each in end.output}
-        tests: tuple[Callable[[_ExpectedResponse], bool], ...] = (
-            lambda each: not items.isdisjoint(each.items),
-            lambda each: each.is_in_conversation is not end.is_out_of_band,
-        )
-        for is_likely in tests:
-            found = [id_ for id_ in found if is_likely(self._responses[id_])] or found
-        return found[-1] if found else None
-
-    def _get_or_create(self, response_id: str) -> _ExpectedResponse:
-        unnamed = [id_ for id_ in self._unnamed() if not self._responses[id_].is_done]
-        if response_id not in self._responses and unnamed:  # it must be of one of them
-            named = min(unnamed, key=lambda id_: self._responses[id_].is_lost)
-            self._responses = {
-                response_id if id_ == named else id_: each for id_, each in self._responses.items()
-            }
-        return self._responses.setdefault(response_id, _ExpectedResponse())
-
-    def _unnamed(self) -> list[str]:
-        """Return the responses that have started without an id, and that no event has named."""
-        return [id_ for id_ in self._responses if id_.startswith(_UNNAMED)]
-
-    def _of(self, response_id: str | None) -> list[_ExpectedResponse]:
-        """Return the response of an id; without one, all that no event has named."""
-        if response_id:
-            return [self._get_or_create(response_id)]
-        return [self._responses[id_] for id_ in self._unnamed()]
-
     def _receive_audio(self, event: ReceivedAudio, now: int) -> None:
-        response = self._get_or_create(event.response_id)
+        response = self._responses.get_or_create(event.response_id)
         response.progress_ns = now
         part = event.item_id, event.content_index
-        self._response_of[event.item_id] = event.response_id
-        is_over = response.is_done or response.is_interrupted or part in response.ended_parts
-        audio = None if is_over else decode_audio(event.payload)
+        self._responses.of_item[event.item_id] = event.response_id
+        audio = decode_audio(event.payload) if self._responses.is_growing(part) else None
         if audio is None:
             return
         response.last_part, response.is_lost, self.accepts_audio = part, False, True
@@ -638,11 +447,11 @@ class ExpectedSpeech(ExpectedState):
                 self.playback = ExpectedPlayback()
                 self._interrupt()
             case SentCancel(response_id=id_) if self._uplink.is_initiated_by_bridge(value):
-                for response in self._of(id_):
+                for response in self._responses.named(id_):
                     response.is_interrupted = response.is_cancelled = True
                 self._release(step.now)
             case ModelSilent(response_ids=ids) if not self._config.on_model_silent.only_notifies:
-                for response in [response for id_ in ids for response in self._of(id_)]:
+                for response in [each for id_ in ids for each in self._responses.named(id_)]:
                     response.is_interrupted = True
                 self._release(step.now)
                 if self._config.on_model_silent.clip:
@@ -650,7 +459,7 @@ class ExpectedSpeech(ExpectedState):
             case Interrupted(items=items):
                 self._interrupt()
                 for item in items:
-                    self._get_or_create(item.response_id).is_interrupted = True
+                    self._responses.get_or_create(item.response_id).is_interrupted = True
             case ClipFinished():
                 self._finish_clip(value)
             case Fault(Peer.REALTIME, FaultKind.OVERFLOW):
@@ -693,9 +502,7 @@ class ExpectedSpeech(ExpectedState):
 
     def _interrupt(self) -> None:
         """Stop all that is said or would be; the rest of a frame is dropped."""
-        for response in self._responses.values():
-            is_heard = response.is_in_conversation or not response.is_text
-            response.is_interrupted |= is_heard and not response.is_done
+        self._responses.interrupt_all()
         self.due.clear()
         self.held.clear()
         self._speaker = None
@@ -711,14 +518,14 @@ class ExpectedSpeech(ExpectedState):
             self._drop_unsent()
         self.is_echo = self.is_interrupting = self._has_overflow = False
         self.cancels_response = self.accepts_audio = False
-        self.ended_id = None
+        self._responses.ended_id = None
         self.corrected = self.playback
 
     def _drop_unsent(self) -> None:
         """Drop what may be dropped and was not sent immediately."""
         for each in [each for each in self.due if isinstance(each, _ExpectedAudio)]:
             if each.unsent_samples >= FRAME_SAMPLES and self._may_be_dropped(each):
-                self._get_or_create(each.response_id).is_interrupted = True
+                self._responses.get_or_create(each.response_id).is_interrupted = True
                 self.due.remove(each)
 
     def _may_be_dropped(self, audio: _ExpectedAudio) -> bool:
@@ -734,12 +541,3 @@ class ExpectedSpeech(ExpectedState):
             last.sent_samples = len(last.audio) - last.unsent_samples % FRAME_SAMPLES
             if last.unsent_samples:
                 self.due.append(last)
-
-
-def _is_complete(response: _ExpectedResponse) -> bool:
-    """Whether nothing need follow but the end of the response: its audio and items are complete."""
-    part = response.last_part
-    if part is not None and part not in response.ended_parts:
-        return False
-    spoken: set[str] = set() if part is None else {part[0]}
-    return not response.open_items - spoken and (part is not None or response.has_done_item)

@@ -337,6 +337,7 @@ class HeardPositions(Invariant):
 
     def __init__(self, call: ExpectedCall) -> None:
         self._uplink, self._speech = call.uplink, call.speech
+        self._responses = call.responses
         self._conversation = call.conversation
 
     def check_output(self, value: object, step: StepRecord) -> str | None:
@@ -366,7 +367,9 @@ class HeardPositions(Invariant):
         return self._check_item(sent.item_id)
 
     def _check_item(self, item_id: str) -> str | None:
-        is_absent = self._speech.is_out_of_band(item_id) or self._conversation.is_deleted(item_id)
+        is_absent = self._responses.is_out_of_band(item_id) or self._conversation.is_deleted(
+            item_id
+        )
         return "an item is corrected that the conversation does not hold" if is_absent else None
 
     def check_step(self, step: StepRecord) -> str | None:
@@ -407,9 +410,9 @@ class PlaybackMarks(Invariant):
             case PlaybackStarted() | PlaybackFinished():
                 is_whole = isinstance(value, PlaybackFinished)
                 part = value.item_id, value.content_index
-                if isinstance(step.event, ReceivedMark) and not self._speech.is_confirmed_by_echo(
-                    part, whole=is_whole
-                ):
+                is_by_clock = not isinstance(step.event, ReceivedMark) or self._starts_hold(step)
+                is_confirmed = self._speech.is_confirmed_by_echo(part, whole=is_whole)
+                if not (is_confirmed or is_by_clock):
                     return "audio counts as heard that the echo does not confirm"
                 if is_whole is not (part in self._started):
                     return "playback starts twice, or ends without having started"
@@ -417,6 +420,10 @@ class PlaybackMarks(Invariant):
             case _:
                 pass
         return None
+
+    def _starts_hold(self, step: StepRecord) -> bool:
+        """Whether hold audio starts: what was before it must have been played, by the clock."""
+        return self._speech.is_hold_playing and step.has_output(SentMedia)
 
     def check_step(self, step: StepRecord) -> str | None:
         """Judge the state after a step."""

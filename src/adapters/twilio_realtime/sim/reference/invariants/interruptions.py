@@ -45,6 +45,7 @@ class InterruptionDecisions(Invariant):
 
     def __init__(self, call: ExpectedCall) -> None:
         self._links, self._requests, self._speech = call.links, call.requests, call.speech
+        self._responses = call.responses
         self._policy = call.config.interruption
         self._due_ns: int | None = None
         """When the speech of the caller is to be evaluated, if it has not been."""
@@ -57,7 +58,7 @@ class InterruptionDecisions(Invariant):
             return None
         match step.event:
             case Interrupt(response_id=str(response_id)) if not step.has_output(*_STOPS):
-                is_due = self._speech.is_current(response_id)
+                is_due = self._responses.is_current(response_id)
                 is_due = is_due and not self._requests.is_ambiguous
                 return "the response of an interruption is not interrupted" if is_due else None
             case Interrupt(response_id=str(response_id)) if self._speech.is_over(response_id):
@@ -99,7 +100,7 @@ class InterruptionDecisions(Invariant):
         if unplayed and not step.has_output(SentClear):
             return "an interruption does not clear the audio"
         # A response that starts may have been interrupted before, where that is ambiguous.
-        is_stopped = self._speech.has_interruptible_response and not self._requests.is_ambiguous
+        is_stopped = self._responses.has_interruptible and not self._requests.is_ambiguous
         is_cut = is_stopped or any(not isinstance(each, ExpectedClip) for each in unplayed)
         if is_cut and not step.has_output(Interrupted):
             return "an interruption of the agent is not notified"
@@ -151,6 +152,7 @@ class InterruptionCorrections(Invariant):
     def __init__(self, call: ExpectedCall) -> None:
         self._links, self._requests = call.links, call.requests
         self._speech, self._conversation = call.speech, call.conversation
+        self._responses = call.responses
         self._done: set[str] = set()
         """Messages that are done."""
         self._unheard: set[str] = set()
@@ -162,7 +164,7 @@ class InterruptionCorrections(Invariant):
             return None
         match step.event:
             case ReceivedOutputItemDone(response_id, item):
-                if item.type == "message" and not self._speech.is_out_of_band(item.id):
+                if item.type == "message" and not self._responses.is_out_of_band(item.id):
                     return self._check_done(response_id, item.id, step)
             case _:
                 if step.has_output(*_STOPS) and self._speech.is_interrupting:
@@ -173,7 +175,7 @@ class InterruptionCorrections(Invariant):
         is_new = item_id not in self._done
         self._done.add(item_id)
         is_unheard = item_id in self._unheard or item_id not in self._speech.sent_items
-        if not is_new or not is_unheard or not self._speech.is_interrupted(response_id):
+        if not is_new or not is_unheard or not self._responses.is_interrupted(response_id):
             return None
         if self._is_absent(item_id) or item_id in _deleted_items(step):
             return None
@@ -193,7 +195,7 @@ class InterruptionCorrections(Invariant):
         for part in self._speech.cut_parts(step.now):
             item_id = part[0]
             is_corrected = part in truncated or item_id in deleted or self._is_absent(item_id)
-            if is_corrected or self._speech.is_out_of_band(item_id):
+            if is_corrected or self._responses.is_out_of_band(item_id):
                 continue
             if item_id in self._speech.heard_items or item_id in self._done:
                 return "an item is cut, and neither truncated nor deleted"
@@ -219,6 +221,7 @@ class InterruptionCancels(Invariant):
 
     def __init__(self, call: ExpectedCall) -> None:
         self._links, self._speech = call.links, call.speech
+        self._responses = call.responses
 
     def check_input(self, step: StepRecord) -> str | None:
         """Judge the outputs to an input."""
@@ -232,7 +235,8 @@ class InterruptionCancels(Invariant):
         if not is_due:
             return None
         is_by_server = self._links.server_interrupts and not isinstance(step.event, Interrupt)
-        uncancelled = self._speech.uncancelled_responses(step.now, in_conversation=not is_by_server)
+        cut_items = [item_id for item_id, _ in self._speech.cut_parts(step.now)]
+        uncancelled = self._responses.uncancelled(cut_items, in_conversation=not is_by_server)
         cancels = [each for each in step.values if isinstance(each, SentCancel)]
         cancelled = {each.response_id or "" for each in cancels}
         return "an interrupted response is not cancelled" if uncancelled - cancelled else None

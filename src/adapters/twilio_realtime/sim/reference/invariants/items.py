@@ -360,7 +360,7 @@ class McpNotifications(Invariant):
     outputs = (McpToolsListed, McpApprovalRequested, McpCallStarted, McpCallFinished)
 
     def __init__(self, call: ExpectedCall) -> None:
-        self._links, self._speech = call.links, call.speech
+        self._links, self._responses = call.links, call.responses
         self._listings: dict[str, _McpListing] = {}
         self._calls: dict[str, _McpCall] = {}
         self._approvals: set[str] = set()
@@ -377,7 +377,7 @@ class McpNotifications(Invariant):
             case ReceivedItemAdded(item) if item.type == "mcp_list_tools":
                 self._get_or_create_listing(item.id).label = item.server_label
                 return None
-            case ReceivedOutputItemDone(_, item) if self._speech.is_out_of_band(item.id):
+            case ReceivedOutputItemDone(_, item) if self._responses.is_out_of_band(item.id):
                 return None
             case ReceivedItemDone(item) | ReceivedOutputItemDone(_, item):
                 return self._due_of_item(item)

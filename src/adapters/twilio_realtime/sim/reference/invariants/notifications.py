@@ -216,7 +216,7 @@ class EventNotifications(Invariant):
     )
 
     def __init__(self, call: ExpectedCall) -> None:
-        self._links, self._requests, self._speech = call.links, call.requests, call.speech
+        self._links, self._requests, self._responses = call.links, call.requests, call.responses
         self._due: list[object] = []
         self._optional: tuple[type, ...] = ()
         """Notifications that may come in this step, or not."""
@@ -306,7 +306,7 @@ class EventNotifications(Invariant):
     def _due_of_response_end(self, end: ReceivedResponseEnd) -> list[object]:
         if not end.response_id:
             self._has_unnamed_end = True
-            self._ended |= {self._speech.ended_id or ""}
+            self._ended |= {self._responses.ended_id or ""}
         if self._has_unnamed_end:  # any end may be that of another response, or come again
             self._optional = (ResponseFinished, Fault)
             self._ended.add(end.response_id)

@@ -40,6 +40,7 @@ class ResponseRequests(Invariant):
 
     def __init__(self, call: ExpectedCall) -> None:
         self._links, self._requests, self._speech = call.links, call.requests, call.speech
+        self._responses = call.responses
         self._uplink = call.uplink
         self._cancelled: set[str] = set()
         self._truncated: set[tuple[str, int]] = set()
@@ -88,7 +89,7 @@ class ResponseRequests(Invariant):
     def _check_bridge_cancel(self, response_id: str | None, step: StepRecord) -> str | None:
         if self._requests.is_ambiguous:
             return None
-        is_generating = response_id is not None and self._speech.is_generating(response_id)
+        is_generating = response_id is not None and self._responses.is_generating(response_id)
         if response_id is None or not is_generating or response_id in self._cancelled:
             return "a cancel names no response that is being generated"
         self._cancelled.add(response_id)
@@ -133,6 +134,7 @@ class FunctionAnswers(Invariant):
 
     def __init__(self, call: ExpectedCall) -> None:
         self._links, self._requests, self._speech = call.links, call.requests, call.speech
+        self._responses = call.responses
         self._uplink = call.uplink
         self._complete: set[str] = set()
         self._requested: set[str] = set()
@@ -158,7 +160,12 @@ class FunctionAnswers(Invariant):
     def _check_complete(self, item: ReceivedItem, step: StepRecord) -> str | None:
         call_id = item.call_id
         is_complete = item.type == "function_call" and item.status == "completed"
-        if not is_complete or not call_id or not item.name or self._speech.is_out_of_band(item.id):
+        if (
+            not is_complete
+            or not call_id
+            or not item.name
+            or self._responses.is_out_of_band(item.id)
+        ):
             return None
         is_new = call_id not in self._complete
         self._complete.add(call_id)

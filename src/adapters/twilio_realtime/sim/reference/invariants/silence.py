@@ -31,6 +31,7 @@ class ModelSilence(Invariant):
 
     def __init__(self, call: ExpectedCall) -> None:
         self._links, self._requests, self._speech = call.links, call.requests, call.speech
+        self._responses = call.responses
         self._last_event_ns = 0
         self._owed_since_ns: int | None = None
         """Since when the model has owed something without a pause; `None` if it does not."""
@@ -65,7 +66,7 @@ class ModelSilence(Invariant):
         if stalls_ns is not None and is_later(step.deadline, max(stalls_ns, step.now)):
             return "what is held may wait for longer than stated"
         is_owed = requests.unanswered is not None or bool(requests.unanswered_out_of_band)
-        if not is_owed and not speech.owed_responses(step.now):
+        if not is_owed and not self._responses.owed(step.now):
             self._owed_since_ns = None
             return None
         if self._owed_since_ns is None:

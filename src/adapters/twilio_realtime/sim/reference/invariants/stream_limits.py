@@ -33,6 +33,9 @@ STREAM_MESSAGES: Final = (ReceivedMedia, *_OTHERS)
 """The messages of Twilio, and those of the model that look the same."""
 
 
+_WITHOUT_LIMIT: Final = "a stream sends audio without limit"
+
+
 class StreamLimits(Invariant):
     """A stream that sends audio at more than twice the speed of real time, after a burst of a
     minute, or more than 20 other messages a second for ten seconds is closed with 1008, and no
@@ -42,6 +45,7 @@ class StreamLimits(Invariant):
     name = "Stream limits"
     inputs = STREAM_MESSAGES
     outputs = (Close,)
+    is_frame_judge = True
 
     def __init__(self, call: ExpectedCall) -> None:
         self._links, self._uplink = call.links, call.uplink
@@ -60,13 +64,17 @@ class StreamLimits(Invariant):
         if samples is None:
             self._messages += 1
             return None
-        passed_samples = 2 * SAMPLES_PER_SECOND * (step.now - self._at_ns) / SECOND
-        self._at_ns = step.now
-        self._audio_samples = max(0.0, self._audio_samples - passed_samples) + samples
-        is_over = self._audio_samples > MAX_STREAM_BURST_SAMPLES + 1
+        is_over = self._add_audio(samples, step.now)
         if is_over and self._links.is_live and not step.has_output(Close):
-            return "a stream sends audio without limit"
+            return _WITHOUT_LIMIT
         return None
+
+    def check_frame(
+        self, frame: ReceivedMedia, samples: int, now: int, deadline: int | None
+    ) -> str | None:
+        """Judge a frame that is forwarded."""
+        del frame, deadline
+        return _WITHOUT_LIMIT if self._add_audio(samples, now) else None
 
     def check_output(self, value: object, step: StepRecord) -> str | None:
         """Judge an output."""
@@ -78,3 +86,10 @@ class StreamLimits(Invariant):
             case _:
                 pass
         return None
+
+    def _add_audio(self, samples: int, now: int) -> bool:
+        """Add audio that is received; return whether it is more than a stream may send."""
+        passed_samples = 2 * SAMPLES_PER_SECOND * (now - self._at_ns) / SECOND
+        self._at_ns = now
+        self._audio_samples = max(0.0, self._audio_samples - passed_samples) + samples
+        return self._audio_samples > MAX_STREAM_BURST_SAMPLES + 1

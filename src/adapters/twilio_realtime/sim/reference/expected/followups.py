@@ -1,0 +1,88 @@
+"""The responses that are to follow the outcomes of calls: outputs of functions, and what MCP
+servers have done or were not allowed to do."""
+
+from collections.abc import Sequence
+
+from attrs import define, field
+
+__all__ = ["ExpectedFollowups"]
+
+
+@define(eq=False)
+class ExpectedFollowups:
+    """The calls that responses have made, and what is known of their outcomes."""
+
+    done: set[str] = field(init=False, factory=set[str])
+    """Responses that are done."""
+    _response_of_call: dict[str, str] = field(init=False, factory=dict[str, str])
+    _answered_calls: set[str] = field(init=False, factory=set[str])
+    """Function calls whose output was sent."""
+    _calls_with_followup: set[str] = field(init=False, factory=set[str])
+    """Function calls after whose output the model is to respond."""
+    _urgent_calls: set[str] = field(init=False, factory=set[str])
+    """Function calls after whose output the model is to respond without the outputs of others."""
+    _mcp_followups: dict[str, tuple[str, ...]] = field(
+        init=False, factory=dict[str, tuple[str, ...]]
+    )
+    """Responses after which the model is to respond, because of a tool of an MCP server, and the
+    items of ours that it is to respond to."""
+    _response_of_item: dict[str, str] = field(init=False, factory=dict[str, str])
+    _open_approvals: set[str] = field(init=False, factory=set[str])
+    """Requests for approval without an answer."""
+
+    def add_item(self, item_id: str, response_id: str) -> None:
+        """Add an item of a response, which may be a call or a request for approval."""
+        self._response_of_item.setdefault(item_id, response_id)
+
+    def add_call(self, call_id: str, response_id: str) -> None:
+        """Add a function call of a response."""
+        self._response_of_call[call_id] = response_id
+
+    def add_approval(self, item_id: str) -> None:
+        """Add a request for approval."""
+        self._open_approvals.add(item_id)
+
+    def request(self, call_id: str, *, waits_for_others: bool) -> None:
+        """Have the model respond to the output of a function call."""
+        self._calls_with_followup.add(call_id)
+        if not waits_for_others:
+            self._urgent_calls.add(call_id)
+
+    def response_of(self, item_id: str) -> str:
+        """Return the response of an item; empty if it is not known."""
+        return self._response_of_item.get(item_id, "")
+
+    def answer_approval(self, item_id: str) -> None:
+        """Note an answer to a request for approval."""
+        self._open_approvals.discard(item_id)
+
+    def request_for_mcp(self, item_id: str, keys: Sequence[str]) -> None:
+        """Have the model respond to what a tool of an MCP server has done, above all to the items
+        `keys`."""
+        response_id = self.response_of(item_id)
+        before = self._mcp_followups.get(response_id, ())
+        self._mcp_followups[response_id] = (*before, *keys)
+
+    def send_output(self, call_id: str) -> str:
+        """Note that an output is sent; return the response that has made the call."""
+        self._answered_calls.add(call_id)
+        return self._response_of_call.get(call_id, "")
+
+    def take_due(self, response_id: str) -> tuple[str, ...] | None:
+        """Return the items to which the model is to respond now, and forget them: those of a
+        response that is done, once all its calls have outputs; `None` if it is not to."""
+        calls = {call for call, each in self._response_of_call.items() if each == response_id}
+        is_done = not response_id or response_id in self.done
+        due_calls = calls & self._calls_with_followup & self._answered_calls
+        if not is_done or not (due_calls or response_id in self._mcp_followups):
+            return None
+        is_urgent = bool(calls & self._urgent_calls & self._answered_calls)
+        if not is_urgent and not (calls <= self._answered_calls and self._is_approved(response_id)):
+            return None
+        self._calls_with_followup -= calls & self._answered_calls
+        self._urgent_calls -= calls & self._answered_calls
+        return (*sorted(due_calls), *self._mcp_followups.pop(response_id, ()))
+
+    def _is_approved(self, response_id: str) -> bool:
+        asked = (self._response_of_item.get(each) for each in self._open_approvals)
+        return response_id not in asked
