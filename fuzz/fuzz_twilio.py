@@ -19,11 +19,11 @@ def check(data: bytes) -> None:
         case Fault():
             assert message.message.isascii()
             assert len(message.message) < LONGEST_FAULT
-        case twilio.MediaEvent(stream_sid, _, payload, timestamp_ms):
-            assert timestamp_ms is None or timestamp_ms >= 0
-            if count_samples(payload) is not None:
-                media = json.loads(twilio.Media(stream_sid, payload).encode())
-                assert media["media"] == {"payload": payload}
+        case twilio.MediaEvent(stream_sid, audio):
+            assert audio.timestamp_ms is None or audio.timestamp_ms >= 0
+            if count_samples(audio.payload) is not None:
+                media = json.loads(twilio.Media(stream_sid, audio.payload).encode())
+                assert media["media"] == {"payload": audio.payload}
         case twilio.MarkEvent(stream_sid, name):
             mark = json.loads(twilio.Mark(stream_sid, name).encode())
             assert mark["mark"] == {"name": name}

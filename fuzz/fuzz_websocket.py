@@ -68,9 +68,9 @@ def play(mode: int, pieces: list[bytes]) -> list[LinkEvent]:
 def begin(mode: int) -> tuple[Link, list[LinkEvent]]:
     if not mode & CLIENT:
         link = Link.server(REQUEST, CONFIG)
-        return link, link.connected(0)
+        return link, [*link.connected(0)]
     link = Link.client("ws://h/media", CONFIG, 0, bytes)
-    events = link.connected(0)
+    events: list[LinkEvent] = [*link.connected(0)]
     if mode & OPEN:
         events += link.receive_bytes(encode_upgrade_response(REQUEST), 0)
         assert events[-1] == LinkOpened()

@@ -267,7 +267,11 @@ class SlowTransport(api.SocketTransport):
 
     _count: int = field(init=False, default=0)
 
-    def recv(self, size: int, /) -> bytes:
+    @property
+    def recv(self) -> Callable[[int], bytes]:
+        return self._recv_slowly
+
+    def _recv_slowly(self, size: int) -> bytes:
         self._count += 1
         if self._count % 10:
             raise BlockingIOError

@@ -202,6 +202,7 @@ def test_a_timestamp_that_is_no_whole_number_is_left_out(
 
 def test_audio_without_timestamp_and_track_is_audio() -> None:
     message = decode(json.dumps({**MEDIA, "media": {"payload": FRAME}}))
+    assert isinstance(message, MediaEvent)
     assert message == MediaEvent(STREAM, MediaBody(FRAME, None, None))
     assert message.media.timestamp_ms is None
 

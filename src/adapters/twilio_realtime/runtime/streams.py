@@ -31,18 +31,23 @@ _LINGER_RESET: Final = struct.pack("ii", 1, 0)
 
 
 class ByteStream(Protocol):
-    """The operations of a transport that never wait.
+    """The operations of a transport that never wait. `recv` and `send` are methods, or properties
+    that return functions.
 
     `recv` and `send` raise `BlockingIOError` if they would have to wait, and any other `OSError`
     if the stream is broken, or closed on this side.
     """
 
-    def recv(self, size: int, /) -> bytes:
-        """Return 1 to `size` bytes that have arrived; none if the peer has ended its side."""
+    @property
+    def recv(self) -> Callable[[int], bytes]:
+        """A function that returns 1 to that many bytes which have arrived; none if the peer has
+        ended its side."""
         ...
 
-    def send(self, data: bytes | bytearray, /) -> int:
-        """Write as much of `data` as fits, and return how many bytes that was."""
+    @property
+    def send(self) -> Callable[[bytes | bytearray], int]:
+        """A function that writes as much of the data as fits, and returns how many bytes that
+        was."""
         ...
 
     def send_eof(self) -> None:
