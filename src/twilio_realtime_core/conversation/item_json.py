@@ -43,8 +43,6 @@ _MAX_DEPTH: Final = 32
 """The deepest nesting that is kept of an item of another type. The schemas of tools have a dozen
 levels; data with a thousand cannot be compared."""
 
-_SCALARS: Final = (str, int, float, type(None))
-
 _ROLES: Final[Mapping[str | None, Role]] = {role.value: role for role in Role}
 
 
@@ -143,7 +141,7 @@ def _limit_depth(value: Any, depth: int = 0) -> Any:
     """Return a value in which everything nested too deeply is null."""
     if depth > _MAX_DEPTH:
         return None
-    if isinstance(value, _SCALARS):
+    if isinstance(value, str):  # as most are
         return value
     if _is_object(value):
         return {name: _limit_depth(each, depth + 1) for name, each in value.items()}

@@ -1042,8 +1042,8 @@ class ErrorEvent""",
         [
             Edit(
                 "responses/requests",
-                "return min(instants) + ANSWER_NS if instants else None",
-                "return None if instants else None",
+                "return None if earliest_ns is None else earliest_ns + ANSWER_NS",
+                "return None",
             ),
         ],
     ),
