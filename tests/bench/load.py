@@ -11,6 +11,7 @@ import os
 import random
 import struct
 import time
+from abc import ABC, abstractmethod
 from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Callable
@@ -84,7 +85,7 @@ class Delays:
         return int(number)
 
 
-class _WebSocket(asyncio.Protocol):
+class _WebSocket(asyncio.Protocol, ABC):
     """A WebSocket, of which the other end is trusted to do as it should."""
 
     def __init__(self, delays: Delays, *, is_masked: bool, mask: bytes | None) -> None:
@@ -125,11 +126,13 @@ class _WebSocket(asyncio.Protocol):
         if not self.transport.is_closing():
             self.transport.write(encode_frame(TEXT, text.encode(), self._mask))
 
+    @abstractmethod
     def on_head(self, head: bytes) -> None:
-        raise NotImplementedError
+        """The head of the opening handshake is received."""
 
+    @abstractmethod
     def on_text(self, text: str) -> None:
-        raise NotImplementedError
+        """A message is received."""
 
 
 class Phone(_WebSocket):

@@ -26,9 +26,10 @@ from calling import Call, connected, delta, dtmf, media, start
 from shown_calls import resumed_call
 from twilio_realtime.errors import UsageError
 from twilio_realtime.recordings import line_writer
+from twilio_realtime.recordings.bridge_wrapper import BridgeLike
 from twilio_realtime.recordings.folder import RecordingFolder
 from twilio_realtime.recordings.format import decode_line, encode_line
-from twilio_realtime.recordings.recorder import BridgeLike, Recorder
+from twilio_realtime.recordings.recorder import Recorder
 from twilio_realtime.recordings.redactor import NOT_JSON, Redactor, decode_value
 from twilio_realtime.recordings.replay import Difference, ReplayResult, replay
 from twilio_realtime.server.service import Service

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from certificates import client_context, server_context
 from twilio_realtime.errors import UsageError
-from twilio_realtime.recordings.recorder import BridgeLike
+from twilio_realtime.recordings.bridge_wrapper import BridgeLike
 from twilio_realtime.runtime.tls import Tls
 from twilio_realtime.server.service import Service
 from twilio_realtime.server.service_config import ServiceConfig, check_exposure

@@ -29,7 +29,7 @@ def main() -> int:
     names: list[str] = arguments.bug or [""]
     bugs = missing_bugs(PAGE, "frames", BUGS) if arguments.missing else BUGS
     bugs = [bug for bug in bugs if any(name in bug.name for name in names)]
-    heading = f" 20 ms  {arguments.frame_ms:3} ms"
+    heading = f"20 ms  {arguments.frame_ms} ms"
     usual, missed = read_table(PAGE, "mutants", BUGS), 0
     for bug in bugs:
         found = [
@@ -37,7 +37,7 @@ def main() -> int:
             first_call(bug, arguments.frame_ms, arguments.calls),
         ]
         missed += None in found
-        result = f"{found[0] or '-':>6}  {found[1] or '-':>6}"
+        result = f"{found[0] or '-':<5}  {found[1] or '-'}"
         say(f"{result}  {bug.name}")
         update_table(PAGE, "frames", BUGS, heading, {bug.name: result})
     return int(missed > 0)

@@ -27,7 +27,8 @@ from twilio_realtime_core.transport.http import HttpConnection, HttpRequest, Upg
 from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 
-from ..recordings.recorder import BridgeLike, RecordedStep, Recorder
+from ..recordings.bridge_wrapper import BridgeLike
+from ..recordings.recorder import RecordedStep, Recorder
 from ..recordings.redactor import Redactor
 from ..recordings.report import (
     MeasuredInterruption,

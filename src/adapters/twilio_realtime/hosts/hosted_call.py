@@ -31,7 +31,7 @@ from ..agents.call import GRACE_MS, CallHandler
 from ..agents.call_acceptor import CommandTarget, DriverFactory, call_acceptor
 from ..agents.call_setup import CallSetup
 from ..agents.decisions import PendingAnswer
-from ..recordings.recorder import BridgeLike
+from ..recordings.bridge_wrapper import BridgeLike
 from ..runtime.base_driver import BaseDriver
 from ..runtime.random_pool import RandomPool
 from ..runtime.tcp_acceptor import ConnectionRunner, GoodbyeRunner

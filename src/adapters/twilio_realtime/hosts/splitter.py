@@ -20,11 +20,8 @@ from twilio_realtime_core.machine.actions import (
     Send,
     SendPing,
 )
-from twilio_realtime_core.machine.reasons import Reason
-from twilio_realtime_core.values.items import ConversationItem
-from twilio_realtime_core.values.playback_position import PlaybackPosition
 
-from ..recordings.recorder import BridgeLike
+from ..recordings.bridge_wrapper import BridgeWrapper
 
 __all__ = ["HostedAction", "PeerSplitter"]
 
@@ -33,7 +30,7 @@ HostedAction: TypeAlias = Send | SendPing | Close
 
 
 @define(eq=False, repr=False)
-class PeerSplitter:
+class PeerSplitter(BridgeWrapper):
     """A bridge that passes the actions for `peer` to `carry_out`, and returns all others.
 
     Neither `carry_out` nor `on_start`, which is called when the bridge is started, may block or
@@ -42,34 +39,9 @@ class PeerSplitter:
     for nothing. The methods are those of `Bridge`.
     """
 
-    _bridge: BridgeLike = field(alias="bridge")
     _peer: Hashable = field(alias="peer")
     _carry_out: Callable[[HostedAction], None] = field(alias="carry_out")
     _on_start: Callable[[], None] = field(alias="on_start")
-
-    @property
-    def deadline(self) -> int | None:
-        """See `Bridge.deadline`."""
-        return self._bridge.deadline
-
-    @property
-    def has_ended(self) -> bool:
-        """See `Bridge.has_ended`."""
-        return self._bridge.has_ended
-
-    @property
-    def items(self) -> tuple[ConversationItem, ...]:
-        """See `Bridge.items`."""
-        return self._bridge.items
-
-    def playback_positions(self, now: int) -> tuple[PlaybackPosition, ...]:
-        """See `Bridge.playback_positions`."""
-        return self._bridge.playback_positions(now)
-
-    @property
-    def reasons(self) -> tuple[Reason, ...]:
-        """See `Bridge.reasons`."""
-        return self._bridge.reasons
 
     def start(self, now: int, unix_ns: int | None = None) -> list[Action]:
         """Start the bridge; the socket of the hosted peer is open."""

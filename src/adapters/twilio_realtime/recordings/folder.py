@@ -12,8 +12,9 @@ from attrs import define, field
 
 from twilio_realtime_core.config.call import CallConfig
 
+from .bridge_wrapper import BridgeLike
 from .line_writer import LineFile, LineWriter, RawFile
-from .recorder import BridgeLike, Recorder
+from .recorder import Recorder
 from .redactor import Redactor
 
 __all__ = ["RecordingFolder"]

@@ -13,8 +13,8 @@ from twilio_realtime_core.notifications import InterruptionBlocked
 from twilio_realtime_core.values.block_cause import BlockCause
 
 from ..errors import UsageError
+from .bridge_wrapper import BridgeLike
 from .format import decode_line
-from .recorder import BridgeLike
 from .redactor import Redactor, decode_value
 
 __all__ = [

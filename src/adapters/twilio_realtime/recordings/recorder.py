@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 from enum import Enum
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from attrs import Attribute, define, field, frozen
 
@@ -18,48 +18,15 @@ from twilio_realtime_core.commands import Command
 from twilio_realtime_core.config.call import CallConfig
 from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine.actions import Action, Notify, Refusal
-from twilio_realtime_core.machine.contract import MessageMachine
 from twilio_realtime_core.machine.reasons import Reason
 from twilio_realtime_core.machine.units import MS
 from twilio_realtime_core.notifications import CallEnded
-from twilio_realtime_core.values.items import ConversationItem
-from twilio_realtime_core.values.playback_position import PlaybackPosition
 
+from .bridge_wrapper import BridgeWrapper
 from .format import encode_line, encode_reason, make_header
 from .redactor import Redactor
 
-__all__ = ["BridgeLike", "RecordedStep", "Recorder"]
-
-
-class BridgeLike(MessageMachine, Protocol):
-    """A `Bridge`, or an object that takes its place."""
-
-    def start(self, now: int, unix_ns: int | None = None) -> list[Action]:
-        """See `Bridge.start`."""
-        ...
-
-    def send(self, command: Command, now: int) -> list[Action]:
-        """Carry out a command of the application."""
-        ...
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether `CallEnded` was notified."""
-        ...
-
-    @property
-    def items(self) -> tuple[ConversationItem, ...]:
-        """The conversation so far."""
-        ...
-
-    def playback_positions(self, now: int) -> tuple[PlaybackPosition, ...]:
-        """How far each content part has been heard."""
-        ...
-
-    @property
-    def reasons(self) -> tuple[Reason, ...]:
-        """Why the last step did what it did where there was a choice."""
-        ...
+__all__ = ["RecordedStep", "Recorder"]
 
 
 @frozen
@@ -87,7 +54,7 @@ def _check_time_zone(
 
 
 @define(eq=False, weakref_slot=True)
-class Recorder:
+class Recorder(BridgeWrapper):
     """Takes the place of a bridge, changes nothing, and writes each step as a line of JSON.
 
     `write` receives whole lines, with their ends, as they arise, and nothing after `CallEnded`;
@@ -101,7 +68,6 @@ class Recorder:
     that names the exception; after an exception of `write` nothing more is written.
     """
 
-    _bridge: BridgeLike
     _config: CallConfig
     _write: Callable[[str], object]
     _redactor: Redactor = field(factory=Redactor)
@@ -119,30 +85,6 @@ class Recorder:
     def started_ns(self) -> int | None:
         """The `now` of `start`; steps are recorded relative to it."""
         return self._started_ns
-
-    @property
-    def deadline(self) -> int | None:
-        """See `Bridge.deadline`."""
-        return self._bridge.deadline
-
-    @property
-    def has_ended(self) -> bool:
-        """See `Bridge.has_ended`."""
-        return self._bridge.has_ended
-
-    @property
-    def items(self) -> tuple[ConversationItem, ...]:
-        """See `Bridge.items`."""
-        return self._bridge.items
-
-    def playback_positions(self, now: int) -> tuple[PlaybackPosition, ...]:
-        """See `Bridge.playback_positions`."""
-        return self._bridge.playback_positions(now)
-
-    @property
-    def reasons(self) -> tuple[Reason, ...]:
-        """See `Bridge.reasons`."""
-        return self._bridge.reasons
 
     def start(self, now: int, unix_ns: int | None = None) -> list[Action]:
         """See `Bridge.start`. The wall clock is that of `recorded_at`, unless it is stated."""

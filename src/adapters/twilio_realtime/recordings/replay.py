@@ -18,9 +18,10 @@ from twilio_realtime_core.config.call import CallConfig
 from twilio_realtime_core.errors import LocalProtocolError
 
 from ..errors import UsageError
+from .bridge_wrapper import BridgeLike
 from .format import check_header, check_reasons, decode_line
 from .inputs import RecordedAnswers, decode_config, decode_object, prepare_step
-from .recorder import BridgeLike, Recorder
+from .recorder import Recorder
 from .redactor import Redactor
 
 __all__ = ["Difference", "ReplayResult", "compare_steps", "replay"]

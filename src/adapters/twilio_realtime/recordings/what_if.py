@@ -24,6 +24,7 @@ from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine.units import MS
 
 from ..errors import UsageError
+from .bridge_wrapper import BridgeLike
 from .config_settings import ConfigSetting, apply_settings
 from .encoded_actions import (
     comparable_action,
@@ -38,7 +39,7 @@ from .encoded_actions import (
 )
 from .format import check_header, check_reasons, decode_line
 from .inputs import RecordedAnswers, decode_config, decode_object, prepare_step
-from .recorder import BridgeLike, Recorder
+from .recorder import Recorder
 from .redactor import Redactor, decode_value
 from .replay import compare_steps
 

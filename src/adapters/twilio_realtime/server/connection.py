@@ -12,7 +12,7 @@ from twilio_realtime_core.notifications import CallEnded
 from twilio_realtime_core.transport.http import HttpResponse
 from twilio_realtime_core.values.playback_position import PlaybackPosition
 
-from ..recordings.recorder import BridgeLike
+from ..recordings.bridge_wrapper import BridgeLike
 from ..telemetry.observer import Observers
 from .call_log import CallLog
 from .spending import TokenBudget

@@ -17,8 +17,8 @@ from twilio_realtime_core import Bridge, CallConfig
 
 from ..agents.failures import ApplicationError, describe_error
 from ..errors import UsageError
+from ..recordings.bridge_wrapper import BridgeLike
 from ..recordings.folder import RecordingFolder
-from ..recordings.recorder import BridgeLike
 from ..runtime.random_pool import RandomPool
 from ..runtime.tcp_acceptor import Connections, TooManyConnections
 from ..telemetry.call_metrics import CallMetrics

@@ -31,7 +31,7 @@ from twilio_realtime_core.values.playback_position import PlaybackPosition
 from ..agents.call import CallHandler
 from ..agents.call_setup import CallSetup
 from ..agents.decisions import PendingAnswer
-from ..recordings.recorder import BridgeLike
+from ..recordings.bridge_wrapper import BridgeLike
 from ..runtime.random_pool import RandomPool
 from ..runtime.tls import Tls
 from ..telemetry.observer import ObserverFactory, Observers

@@ -13,7 +13,7 @@ from ..agents.call import CallHandler
 from ..agents.call_setup import CallSetup
 from ..agents.hooks import find_hooks
 from ..errors import UsageError
-from ..recordings.recorder import BridgeLike
+from ..recordings.bridge_wrapper import BridgeLike
 from .service_config import MEDIA_STREAM_PATH, ServiceConfig
 from .start_delay_store import StartDelayStore
 from .stream_tokens import StreamTokens, TokenFault

@@ -23,7 +23,8 @@ from ..agents.call import Call, CallHandler
 from ..agents.call_control import CallControl
 from ..agents.incoming_call import IncomingCall
 from ..agents.phone_events import PhoneEvent
-from ..recordings.recorder import BridgeLike, Recorder
+from ..recordings.bridge_wrapper import BridgeLike
+from ..recordings.recorder import Recorder
 from ..sim.batch.story import IdNumbers, is_notable, tell_step
 from ..sim.impairments.impaired_peer import ImpairedPeer
 from ..sim.impairments.plan import ImpairmentPlan

@@ -23,8 +23,8 @@ from twilio_realtime_core.transport.websocket import LinkConfig
 
 from ...agents.call_setup import CallSetup
 from ...agents.decisions import PendingAnswer
+from ...recordings.bridge_wrapper import BridgeLike
 from ...recordings.folder import RecordingFolder
-from ...recordings.recorder import BridgeLike
 from ..request_guard import WebhookRequest
 from ..routes import BROWSER_PHONE_PATH
 from .access import PageAccess, TokenRefusal, find_refusal

@@ -84,10 +84,16 @@ class Impairer:
     def deadline(self) -> int | None:
         """When the peer, or a message that is held back, is due (ns)."""
         due_ns = self.machine.deadline
+        if not self._is_holding:  # the most frequent case
+            return due_ns
         for held in (self._inbound.held, self._outbound.held):
             if held and (due_ns is None or held[0][0] < due_ns):
                 due_ns = held[0][0]
         return due_ns
+
+    @property
+    def _is_holding(self) -> bool:
+        return bool(self._inbound.held or self._outbound.held)
 
     def start(self, now: int) -> list[Action]:
         """Start the peer."""
@@ -130,12 +136,12 @@ class Impairer:
     def impair(self, actions: Sequence[Action], now: int) -> list[Action]:
         """Return what the peer's actions become; also for actions that you called the peer for
         yourself."""
-        impaired: list[Action] = []
         rules = self._outbound.rules if self.is_active else ()
+        if not rules and not self._is_holding:  # the most frequent case
+            return list(actions)
+        impaired: list[Action] = []
         for action in actions:
             match action:
-                case Send() if not rules and not self._outbound.held:  # the most frequent case
-                    impaired.append(action)
                 case Send(peer, message):
                     self._outbound.enqueue(peer, message.encode(), now, rules)
                     impaired += self._send_due(now)

@@ -1,4 +1,4 @@
-"""The expected responses of the model, as far as its events tell of them."""
+"""The expected responses of the model, as far as its events show them."""
 
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -163,7 +163,7 @@ class ExpectedResponses:
             return [self.get_or_create(response_id)]
         return [self.by_id[id_] for id_ in self.unnamed()]
 
-    # What the model's events, and commands, tell of them.
+    # What events of the model, and commands, change.
 
     def get_or_create(self, response_id: str) -> ExpectedResponse:
         """Return the response that an event names. The first event that names one whose start had

@@ -1,4 +1,4 @@
-"""The expected turn of the caller, as turn detection tells of it."""
+"""The expected turn of the caller, as turn detection reports it."""
 
 from typing import Any
 
