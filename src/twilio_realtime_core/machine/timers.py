@@ -35,9 +35,6 @@ class TransportTimer(Symbol):
 class Timer(Symbol):
     """The name of a timer of a call: what it is that expires, or is due."""
 
-    # Timers are looked up in every step, and the hash of an Enum is a function in Python.
-    __hash__ = object.__hash__
-
     START = "start"
     """Twilio's `start` message must have been received."""
     CONFIGURATION = "configuration"

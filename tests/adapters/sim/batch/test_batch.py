@@ -30,6 +30,7 @@ RIGHT_BUT_STRANGE = {
     "one request for the outputs of two responses, refused": 700017183,
     "a request that overtakes one that waits for the caller": 700025656,
     "hold audio that starts at a late echo": 710028937,
+    "a message of the user with the id of what the agent says": 710093254,
 }
 """Calls of 100 ms frames in which the bridge does something rare, and right."""
 

@@ -270,7 +270,7 @@ class LaterSessions(Invariant):
     def _check_words(self, item: Mapping[str, Any]) -> Iterator[str]:
         item_id, said = str(item.get("id")), _text_of(item)
         is_spoken = item.get("role") in ("user", "assistant") and item_id in self._log.words
-        if not is_spoken or len(item.get("content", ())) > 1:
+        if not is_spoken or len(item.get("content", ())) > 1 or item_id in self._log.reused:
             return
         texts = self._log.words[item_id]
         if not any(each.strip().startswith(said.strip()) for each in texts):

@@ -91,8 +91,10 @@ class SessionLog:
     """The items that were deleted."""
     unclear_answers: set[str] = field(factory=set[str])
     """Ids of function calls whose answers the server has given an id of another item."""
-    _types: dict[str, str] = field(factory=dict[str, str])
-    """The types of items."""
+    reused: set[str] = field(factory=set[str])
+    """The ids that the server has given to items of several kinds."""
+    _kinds: dict[str, tuple[str, object]] = field(factory=dict[str, tuple[str, object]])
+    """The types and roles of items."""
     is_ready: bool = False
     """Whether there is a session that takes the caller's audio."""
     was_ready: bool = False
@@ -184,9 +186,13 @@ class SessionLog:
 
     def _add_item(self, session: SessionRecord, item: ReceivedItem) -> None:
         session.items.add(item.id)
-        is_reused = self._types.setdefault(item.id, item.type) != item.type
-        if is_reused and item.call_id is not None:
-            self.unclear_answers.add(item.call_id)
+        role = item.fields.get("role")
+        type_, known_role = self._kinds.setdefault(item.id, (item.type, role))
+        has_other_role = role is not None and known_role not in (None, role)
+        if type_ != item.type or has_other_role:
+            self.reused.add(item.id)
+            if item.call_id is not None:
+                self.unclear_answers.add(item.call_id)
         if item.type == "function_call_output" and item.call_id is not None:
             self.answers[item.call_id] = item.id
         for part in item.parts:
