@@ -286,7 +286,8 @@ def _output_item_done(call: CallState, response_id: str, item: realtime.Item, no
     requested = call.function_calls.item_done(record, item)
     if requested is not None:
         call.outbox.notify(requested)
-    call.speech.item_done(record, item)
+    if call.speech.item_done(record, item):
+        call.conversation.deletion_sent(item.id, is_unheard=True)
     if record.is_in_conversation:
         call.mcp.output_item(record, item)
         _notify_mcp(call, call.mcp.item_done(item))

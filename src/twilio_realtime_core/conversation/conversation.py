@@ -16,7 +16,7 @@ Source: OpenAI API reference, "Realtime", conversation items and their server ev
 https://platform.openai.com/docs/api-reference/realtime-server-events.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
 
 from attrs import define, evolve, field
@@ -44,6 +44,9 @@ __all__ = [
 
 EDIT_ID: Final = "history-"
 """The prefix of the event ids of `reset`."""
+
+_DELETION: Final = "deletion of "
+"""The prefix of the keys of other deletions."""
 
 MAX_ITEMS: Final = 2048
 """Items of a conversation: a session lasts an hour, and an item every two seconds is a lively one.
@@ -73,6 +76,9 @@ class Conversation:
         self._deleted: dict[str, dict[int, Transcript]] = {}
         """The words of items that were deleted: the agent may still be speaking them."""
         self._unanswered_edits: dict[str, Edit] = {}
+        """By the event id, or a key: what the server was told to change, and has not confirmed."""
+        self._unheard: set[str] = set()
+        """The items that it was told to delete since the caller heard nothing of them."""
         self._edit_count = 0
         self._pace = SpeakingPace()
         self._restored: dict[str, CreateItem] = {}
@@ -129,6 +135,7 @@ class Conversation:
         if item.id in self._entries:
             return self._update(item)
         if len(self._order) >= MAX_ITEMS:
+            self._unheard.discard(self._order[0])
             del self._entries[self._order.pop(0)]
         place = self._index_after(previous_item_id)
         previous = self._order[place - 1] if place else None
@@ -175,6 +182,7 @@ class Conversation:
     def item_deleted(self, item_id: str) -> list[ItemNotification]:
         """Delete an item."""
         self._take_answered_edit(DeleteItem, item_id)
+        self._unheard.discard(item_id)
         if item_id in self._replaced:
             self._replaced.remove(item_id)
             return []
@@ -218,6 +226,7 @@ class Conversation:
         self._entries = {}
         self._order = []
         self._unanswered_edits.clear()
+        self._unheard.clear()
         self._replaced.clear()
         self._restored = {item_id_of(event): event for event in restoration.events}
         self._renamed = restoration.renamed
@@ -236,21 +245,21 @@ class Conversation:
             self._order.append(id_)
         return [*map(ItemDeleted, entries), *added]
 
-    def correct_restored(self, item_id: str, is_deleted: Callable[[str], bool]) -> list[Edit]:
+    def correct_restored(self, item_id: str) -> list[Edit]:
         """Return the events that make the session hold the words of a restored item that were
         heard, which are now fewer. They are to be sent in order; none if nothing has changed, or
-        the item is about to be deleted. `is_deleted`: whether the application has deleted an item;
-        no other can be placed behind it, though the server has not confirmed that yet."""
+        the item is about to be deleted."""
         id_ = self._renamed.get(item_id, item_id)
         restored = self._restored.get(id_)
         if restored is None:
             return []
-        ids = [each.id for each in self.edited_items if not is_deleted(each.id)]
+        ids = [each.id for each in self.edited_items]
         if id_ not in ids:
             return []
         previous_id = ids[ids.index(id_) - 1] if ids[0] != id_ else ROOT
         (event,) = plan_restoration((self._entries[id_].snapshot(),), frozenset()).events or (None,)
         if event is None:
+            self.deletion_sent(id_, is_unheard=True)
             return [DeleteItem(id_)]
         if event.item == restored.item:
             return []
@@ -278,6 +287,14 @@ class Conversation:
         parts = self._words_of(item_id) or {}
         return parts[content_index].split_at_cut() if content_index in parts else (None, None)
 
+    def deletion_sent(self, item_id: str, *, is_unheard: bool) -> None:
+        """Note that the server is told to delete an item, which later edits count with. With
+        `is_unheard` it is since the caller heard nothing of it, so no reset brings it back."""
+        if item_id in self._entries:
+            self._remember(f"{_DELETION}{item_id}", DeleteItem(item_id))
+            if is_unheard:
+                self._unheard.add(item_id)
+
     # From the application.
 
     def reset(self, items: Iterable[ConversationItem]) -> list[Edit]:
@@ -285,7 +302,8 @@ class Conversation:
         `history_diff.diff`). They are to be sent in order, with their event ids, by which errors
         name them.
 
-        Events of an earlier reset that the server has not answered yet are taken as done. Raises
+        What the server was told before and has not answered yet is taken as done; an item that is
+        being deleted since nobody heard it is left out. Raises
         `LocalProtocolError` as `diff` does, and for more than `MAX_ITEMS`.
         """
         return [self._submit(edit) for edit in self.plan_reset(items)]
@@ -297,16 +315,20 @@ class Conversation:
             raise LocalProtocolError(
                 f"a history holds {MAX_ITEMS} items at most: leave out the old"
             )
-        expected = apply_edits(self._unanswered_edits.values(), self.items)
-        return diff(expected, wanted, self.given_names)
+        heard = [each for each in wanted if each.id not in self._unheard]
+        return diff(self.edited_items, heard, self.given_names)
 
     def _submit(self, edit: Edit) -> Edit:
         self._edit_count += 1
         event_id = f"{EDIT_ID}{self._edit_count}"
+        submitted = evolve(edit, event_id=event_id)
+        self._remember(event_id, submitted)
+        return submitted
+
+    def _remember(self, key: str, edit: Edit) -> None:
         if len(self._unanswered_edits) >= MAX_UNANSWERED_EDITS:
             del self._unanswered_edits[next(iter(self._unanswered_edits))]
-        submitted = self._unanswered_edits[event_id] = evolve(edit, event_id=event_id)
-        return submitted
+        self._unanswered_edits[key] = edit
 
     def _take_answered_edit(self, kind: type[Edit], item_id: str) -> bool:
         """Remove the edit that the server has now carried out, if it was one of ours."""

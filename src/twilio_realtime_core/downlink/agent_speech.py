@@ -160,21 +160,22 @@ class AgentSpeech:
             if not held.record.is_generating:
                 self._end_response(held.record.id, now)
 
-    def item_done(self, record: ResponseRecord, item: Item) -> None:
-        """Delete a message of which nothing was heard, since its response was interrupted. A
-        function call stays, since it needs its output."""
+    def item_done(self, record: ResponseRecord, item: Item) -> bool:
+        """Delete a message of which nothing was heard, since its response was interrupted; return
+        whether it is deleted. A function call stays, since it needs its output."""
         if item.type != "message" or not record.is_in_conversation:
-            return
+            return False
         is_first = record.mark_item_done(item.id)
         stays = item.id in record.heard_items or self._responses.is_item_deleted(item.id)
         if not is_first or record.is_audible:
-            return
+            return False
         if stays:
             is_heard = item.id in record.heard_items
             self._outbox.explain(Reason.KEPT_AS_TRUNCATED if is_heard else Reason.KEPT_AS_DELETED)
-        else:
-            self._outbox.explain(Reason.DELETED_ONCE_DONE)
-            self._outbox.send_to_realtime(DeleteItem(item.id))
+            return False
+        self._outbox.explain(Reason.DELETED_ONCE_DONE)
+        self._outbox.send_to_realtime(DeleteItem(item.id))
+        return True
 
     def response_done(
         self, record: ResponseRecord, response: Response, usage: Usage | None, now: int

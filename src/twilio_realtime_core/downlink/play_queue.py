@@ -68,8 +68,12 @@ class PlayQueue:
 
     @property
     def ends_at_ns(self) -> int | None:
-        """When all will have been played (ns); `None` if the queue is empty."""
-        return self._runs[-1].burst.reached_at_ns(self.sent_samples) if self._runs else None
+        """When all will have been played (ns), but not before a player without start delays has
+        played it, however quick its burst seems by jitter; `None` if the queue is empty."""
+        if not self._runs:
+            return None
+        last = self._runs[-1]
+        return max(last.burst.reached_at_ns(self.sent_samples), last.earliest_end_ns)
 
     def is_idle(self, now: int) -> bool:
         """Whether audio sent at `now` starts a burst, as far as is known."""

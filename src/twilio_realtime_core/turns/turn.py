@@ -32,7 +32,7 @@ from ..notifications import (
     InterruptionBlocked,
     InterruptionCause,
 )
-from ..protocols.realtime import CreateItem, SpeechStartedEvent, SpeechStoppedEvent
+from ..protocols.realtime import CreateItem, DeleteItem, SpeechStartedEvent, SpeechStoppedEvent
 from ..responses.cancels import cancel_event
 from ..responses.requests import Requests
 from ..responses.responses import Responses
@@ -333,6 +333,8 @@ class TurnController:
             record.mark_item_heard(item_id)
         for event in plan.corrections:
             self._session.send_if_open(event)
+            if isinstance(event, DeleteItem):
+                self._conversation.deletion_sent(event.item_id, is_unheard=True)
         for record in plan.stopped:
             record.lifecycle.step(ResponseInput.INTERRUPT)
         self._downlink.start_playback(plan.started)
@@ -348,9 +350,7 @@ class TurnController:
             sent_ms = samples_to_ms(position.sent_samples)
             updates += self._conversation.cut(part.item_id, part.content_index, heard_ms, sent_ms)
         for item_id in dict.fromkeys(part.item_id for part, _ in plan.cut):
-            for edit in self._conversation.correct_restored(
-                item_id, self._responses.is_item_deleted
-            ):
+            for edit in self._conversation.correct_restored(item_id):
                 self._session.send(edit)
         items = tuple(self._interrupted_item(part, position) for part, position in plan.cut)
         self._outbox.notify(Interrupted(cause, items))

@@ -14,12 +14,20 @@ from calling import (
     item_added,
     item_complete,
     item_deleted,
+    item_done,
     media,
     response_done,
     speech_started,
 )
 from twilio_realtime.sim.reference import CallMachine
-from twilio_realtime_core import Bridge, FaultKind, LocalProtocolError, ResetHistory
+from twilio_realtime_core import (
+    Bridge,
+    FaultKind,
+    Interrupt,
+    LocalProtocolError,
+    ResetHistory,
+)
+from twilio_realtime_core.commands import SendEvent
 from twilio_realtime_core.notifications import (
     CallerTranscript,
     CallerTranscriptFailed,
@@ -80,6 +88,47 @@ def with_tools() -> History:
     call.model(item_added("search", "tools", type="mcp_call", name="search", output="{}"))
     call.model(user_item("b", previous="search"))
     return call
+
+
+# Deletions that the server has not confirmed.
+
+
+def test_a_reset_leaves_out_what_is_deleted_as_unheard() -> None:
+    call = History.ready()
+    call.model(user_item("a"))
+    call.model(created())
+    call.model(item_added("i", "a", status="in_progress"))
+    call.model(delta(8000))
+    call.model(item_complete("i"))
+    call.model(item_done())
+    assert call.send(Interrupt()).to_model[-1] == DeleteItem("i")
+    (created_item,) = call.send(ResetHistory((*call.items, said("b")))).to_model
+    assert isinstance(created_item, CreateItem)
+    assert (created_item.item["id"], created_item.previous_item_id) == ("b", "a")
+
+
+def test_a_reset_leaves_out_what_is_deleted_once_done() -> None:
+    call = History.ready()
+    call.model(created())
+    call.model(item_added("i", status="in_progress"))
+    call.model(delta(8000))
+    call.send(Interrupt())
+    call.model(item_complete("i"))
+    assert call.model(item_done()).to_model == [DeleteItem("i")]
+    (created_item,) = call.send(ResetHistory((*call.items, said("b")))).to_model
+    assert isinstance(created_item, CreateItem)
+    assert created_item.previous_item_id == "root"
+
+
+@pytest.mark.parametrize("is_wanted", [False, True])
+def test_a_reset_counts_with_a_deletion_of_the_application(*, is_wanted: bool) -> None:
+    call = History.ready()
+    call.model(user_item("a"))
+    call.model(user_item("b", previous="a"))
+    call.send(SendEvent(DeleteItem("a")))
+    wanted = call.items if is_wanted else call.items[1:]
+    edits = call.send(ResetHistory(wanted)).to_model
+    assert [getattr(each, "item", {}).get("id") for each in edits] == ["a"] * is_wanted
 
 
 # B1: items that only the server makes.

@@ -504,6 +504,17 @@ def test_an_early_echo_confirms_without_a_measurement() -> None:
     assert playout.start_delay_history == StartDelayHistory()
 
 
+def test_a_late_probe_makes_no_player_quicker_than_it_can_be() -> None:
+    playout = Playout()
+    probe(playout, 0, round_trip=3700)
+    send(playout, A, 100, at=4000)
+    name = playout.next_mark(4000 * MS)
+    send(playout, A, 1900, at=4000)
+    playout.mark_echoed(name, 4110 * MS)  # which would be 3.6 s before it can be played
+    assert playout.is_playing(7900 * MS)
+    assert not playout.is_playing(8100 * MS)
+
+
 def test_a_quick_echo_behind_audio_bounds_the_round_trip() -> None:
     playout = Playout()
     probe(playout, at=0, round_trip=130)

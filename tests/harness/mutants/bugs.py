@@ -24,11 +24,11 @@ BUGS: Final = (
             Edit(
                 "turns/turn",
                 """\
-            self._session.send_if_open(event)
+                self._conversation.deletion_sent(event.item_id, is_unheard=True)
         for record in plan.stopped:
 """,
                 """\
-            self._session.send_if_open(event)
+                self._conversation.deletion_sent(event.item_id, is_unheard=True)
         if plan.clears:
             self._downlink.clear(now)
         else:
@@ -537,8 +537,8 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "downlink/agent_speech",
-                "        if not is_first or record.is_audible:\n            return\n",
-                "        return\n",
+                "        if not is_first or record.is_audible:\n            return False\n",
+                "        return False\n",
             ),
         ],
     ),

@@ -31,6 +31,8 @@ RIGHT_BUT_STRANGE = {
     "a request that overtakes one that waits for the caller": 700025656,
     "hold audio that starts at a late echo": 710028937,
     "a message of the user with the id of what the agent says": 710093254,
+    "a reset of the history while an item is being deleted": 720040935,
+    "marks that came back seconds late, and then at once": 720058029,
 }
 """Calls of 100 ms frames in which the bridge does something rare, and right."""
 
