@@ -117,6 +117,8 @@ def values_of(message: Any) -> set[str]:
             return set()
         case str() | int() | float():
             return {str(float(message)) if isinstance(message, int | float) else message}
+        case twilio.MediaBody():  # its time is read where it is needed
+            return values_of([message.payload, message.track, message.timestamp_ms])
         case _:
             names = [each.name for each in getattr(message, "__attrs_attrs__", ())]
             names += getattr(message, "__struct_fields__", ())
