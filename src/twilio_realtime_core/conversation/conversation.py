@@ -303,8 +303,8 @@ class Conversation:
         name them.
 
         What the server was told before and has not answered yet is taken as done; an item that is
-        being deleted since nobody heard it is left out. Raises
-        `LocalProtocolError` as `diff` does, and for more than `MAX_ITEMS`.
+        being deleted since nobody heard it is left out. Raises `LocalProtocolError` as `diff` does,
+        and for more than `MAX_ITEMS`.
         """
         return [self._submit(edit) for edit in self.plan_reset(items)]
 

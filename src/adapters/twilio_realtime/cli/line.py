@@ -14,7 +14,7 @@ from ..errors import UsageError
 from ..recordings.line_learning import LineLearner
 from ..recordings.line_picture import TITLES, draw_bars, draw_svg
 from ..sim.line_profile import Distribution, LineProfile
-from .options import json_option
+from .options import json_option, recordings_argument
 
 __all__ = ["line_command"]
 
@@ -34,13 +34,7 @@ _BAR_WIDTH: Final = 24
     Exit status: 0 something was learned, 1 nothing was, 2 a file is not a recording.
     """,
 )
-@click.argument(
-    "files",
-    metavar="FILE...",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-)
+@recordings_argument
 @click.option(
     "-o",
     "--output",

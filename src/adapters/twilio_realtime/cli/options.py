@@ -1,13 +1,14 @@
 """Options that several commands share."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from .runtime import RUNTIMES, default_runtime
 
-__all__ = ["host_option", "json_option", "port_option", "runtime_option"]
+__all__ = ["host_option", "json_option", "port_option", "recordings_argument", "runtime_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,3 +50,14 @@ def port_option(default: int) -> Callable[[F], F]:
         show_default=True,
         help="The port to listen on; 0 for a free one, which is printed.",
     )
+
+
+def recordings_argument(command: F) -> F:
+    """Add FILE...: the recorded calls to read, one or several."""
+    return click.argument(
+        "files",
+        metavar="FILE...",
+        nargs=-1,
+        required=True,
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    )(command)

@@ -12,7 +12,7 @@ from ..recordings.config_settings import ConfigSetting
 from ..recordings.regression_test import write_regression_test
 from ..recordings.replay import ReplayResult, replay
 from ..recordings.what_if import WhatIf
-from .options import json_option
+from .options import json_option, recordings_argument
 from .output import COMMAND_NAME, print_error
 from .what_if_text import (
     parse_settings,
@@ -40,13 +40,7 @@ __all__ = ["replay_command"]
     a recording, or a setting does not fit.
     """,
 )
-@click.argument(
-    "files",
-    metavar="FILE...",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-)
+@recordings_argument
 @click.option(
     "--set",
     "settings",
