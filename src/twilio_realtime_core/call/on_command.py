@@ -182,7 +182,7 @@ def _send_message(call: CallState, command: SendMessage) -> None:
         "content": [_content(each) for each in command.content],
     }
     _send_item(call, {**command.extra_fields, "item": item})
-    key = call.requests.item_sent()
+    key = call.requests.queue.item_sent()
     if command.respond:
         call.request_response(Reason.REQUESTED_FOR_MESSAGE, key)
 
@@ -226,7 +226,7 @@ def _send_outputs(call: CallState, outputs: Iterable[DeferredOutput]) -> None:
     records: dict[ResponseRecord, None] = {}
     for each in outputs:
         call.session.send(_output_item(each))
-        call.requests.item_sent(each.call_id)
+        call.requests.queue.item_sent(each.call_id)
         record = call.function_calls.mark_output_sent(
             each.call_id, respond=each.respond, waits_for_others=each.wait_for_others
         )
@@ -254,7 +254,7 @@ def _answer_approval(call: CallState, command: AnswerApproval) -> None:
     if call.mcp.is_lost(command.approval_request_id):
         return
     call.session.send(CreateItem({"id": item_id, **answer}))
-    call.requests.item_sent(item_id)
+    call.requests.queue.item_sent(item_id)
     record = call.responses.of_item(command.approval_request_id)
     # A granted call is made first, and the model responds when that has finished.
     is_followup_due = call.config.respond_to_mcp and not command.approve
@@ -335,7 +335,7 @@ def _send_append(call: CallState, event: realtime.AppendAudio) -> None:
 def _send_checked(call: CallState, event: ClientEvent) -> None:
     match event:
         case CreateResponse():
-            call.requests.enqueue(event)
+            call.requests.queue.add(event)
         case realtime.CancelResponse():
             _send_cancel(call, event)
         case DeleteItem(item_id=item_id):
@@ -346,7 +346,7 @@ def _send_checked(call: CallState, event: ClientEvent) -> None:
             _send_raw_output(call, event, item.get("call_id"))
         case CreateItem(item=item):
             if item.get("role") == "user":
-                call.requests.item_sent(str(item.get("id") or ""))
+                call.requests.queue.item_sent(str(item.get("id") or ""))
             call.session.send(event)
         case realtime.RawClientEvent(body=body):
             _send_raw(call, event, body)

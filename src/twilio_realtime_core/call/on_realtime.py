@@ -25,7 +25,7 @@ from ..protocols import realtime
 from ..responses.cancels import is_late_cancel
 from ..responses.mcp import McpNotification
 from ..responses.refusals import BUSY
-from ..responses.requests import PlaybackDecision
+from ..responses.request import PlaybackDecision
 from ..values.log_probability import logprobs_from_json
 from ..values.rate_limit import rate_limits_from_json
 from ..values.usage import Usage
@@ -111,7 +111,7 @@ def on_event(call: CallState, text: str, now: int) -> None:  # noqa: C901, PLR09
         case realtime.ItemAddedEvent(item=item, previous_item_id=previous_item_id):
             _notify(call, conversation.item_added(item, previous_item_id))
             mcp.item_added(item)
-            call.requests.item_added(item)
+            call.requests.queue.item_added(item)
             call.session.item_added(item)
         case realtime.ItemDoneEvent(item=item):
             _notify(call, conversation.item_done(item))

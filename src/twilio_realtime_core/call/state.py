@@ -27,7 +27,8 @@ from ..notifications import CallerAudioPadded, InterruptionCause, PaddingCause
 from ..protocols.realtime import AppendAudio
 from ..responses.function_calls import FunctionCalls
 from ..responses.mcp import Mcp
-from ..responses.requests import KNOWN, Requests
+from ..responses.request_queue import KNOWN
+from ..responses.requests import Requests
 from ..responses.responses import ResponseRecord, Responses
 from ..session.media_stream import MediaStream
 from ..session.session import Session
@@ -163,7 +164,7 @@ class CallState:
         """Have the model respond, above all to these items, which were sent: as soon as no response
         is active and the caller's turn is over. Without items it is to those that the server has
         added by itself."""
-        self.requests.enqueue_automatic(reason, *(item_keys or (KNOWN,)))
+        self.requests.queue.add_automatic(reason, *(item_keys or (KNOWN,)))
 
     def send_due_requests(self, now: int) -> None:
         """Send the requests for responses that nothing stands in the way of."""

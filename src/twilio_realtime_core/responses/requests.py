@@ -7,21 +7,14 @@ is queued here until the one before it is answered and its response is done, and
 has the turn. Turn detection creates responses too: one that crosses a request of ours looks like
 the answer to it, until the server's refusal shows that it was not. Then the request is queued
 again. Out-of-band responses (`conversation: "none"`) do not wait for those of the conversation.
-
-An automatic request is for a response to items that the bridge has sent. A response that was
-created after the server had added these items covers it: the server's events show the order, since
-it echoes each item as `conversation.item.added`.
 """
 
 from collections import deque
 from collections.abc import Iterable
-from enum import Enum, unique
-from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
-from ..errors import LocalProtocolError
 from ..machine.lifecycles import (
     ACTIVE_RESPONSE,
     ActiveResponseInput,
@@ -32,34 +25,17 @@ from ..machine.lifecycles import (
 from ..machine.outbox import Outbox
 from ..machine.reasons import Reason
 from ..machine.units import SECOND
-from ..protocols.realtime import CreateResponse, Item, ServerError
+from ..protocols.realtime import CreateResponse, ServerError
 from .refusals import BUSY, is_of_another_event, is_of_request
+from .request import PlaybackDecision, Request
+from .request_queue import KNOWN, MAX_REQUESTS, RequestQueue
 from .responses import ResponseRecord
-from .sent_items import MAX_SENT_ITEMS, SentItems
 
-__all__ = [
-    "ANSWER_NS",
-    "KNOWN",
-    "MAX_REQUESTS",
-    "PlaybackDecision",
-    "RefusedRequest",
-    "Requests",
-]
+__all__ = ["ANSWER_NS", "RefusedRequest", "Requests"]
 
 ANSWER_NS: Final = 10 * SECOND
 """How long a request may go without an answer, and an active response without an event: the server
 answers a request within a second."""
-
-MAX_REQUESTS: Final = 32
-"""Requests of the application that are queued: each is a response of some seconds, so the caller
-would listen to 32 for minutes. Also requests remembered whose refusal may still come: it takes a
-round trip, and the error of a forgotten one is notified as a fault."""
-
-KNOWN: Final = ""
-"""The key of items that the server has added by itself: a response created later covers them."""
-
-_EVENT_ID_PREFIX: Final = "bridge-request-"
-"""Starts the event id of a request that has none, so that an error that names it is known."""
 
 _SENT_AFTER: Final = {
     None: Reason.SENT_AT_ONCE,
@@ -68,17 +44,6 @@ _SENT_AFTER: Final = {
     Reason.HELD_BY_SESSION: Reason.SENT_AFTER_SESSION,
 }
 """The reason to send a request, by what has held it."""
-
-
-@unique
-class PlaybackDecision(Enum):
-    """The decision on the audio of a response that was just created."""
-
-    PLAY = "play"
-    SUPPRESS = "suppress"
-    """It was interrupted while it was requested: none of it is played."""
-    CANCEL = "cancel"
-    """The same, and it is cancelled."""
 
 
 @frozen
@@ -91,40 +56,6 @@ class RefusedRequest:
 
 
 @define(eq=False)
-class _Request:
-    """A request, with its event id. `number` is its place in the order of all; `is_automatic`: any
-    other automatic one can stand for it."""
-
-    event: CreateResponse
-    number: int
-    is_automatic: bool
-    item_keys: tuple[str, ...] = ()
-    """The items that an automatic one is to have a response to."""
-    count: int = 1
-    """How many automatic ones it stands for."""
-    sent_at_ns: int = 0
-    decision: PlaybackDecision = PlaybackDecision.PLAY
-    is_cancelled: bool = False
-    """Whether the application has cancelled its response before that was created."""
-    is_covered: bool = False
-    """Whether the response that seems to answer it was created after the server had its items."""
-    held_by: Reason | None = None
-    """Why it stays queued, as it was explained last."""
-
-    @property
-    def is_out_of_band(self) -> bool:
-        """Whether its response is out of band."""
-        response = self.event.response
-        return response is not None and response.get("conversation") == "none"
-
-    @property
-    def is_silent(self) -> bool:
-        """Whether its response is out of band, and text alone: the caller does not hear it."""
-        response: Any = self.event.response or {}
-        return self.is_out_of_band and response.get("output_modalities") == ["text"]
-
-
-@define(eq=False)
 class Requests:
     """The requests of one Realtime session; none is sent before `open`. `take_due` returns those
     that may be sent now."""
@@ -132,21 +63,19 @@ class Requests:
     _make_lifecycle: LifecycleFactory = Lifecycle
     _outbox: Outbox = field(factory=Outbox)
     _is_open: bool = field(init=False, default=False)
-    _count: int = field(init=False, default=0)
+    queue: RequestQueue = field(init=False)
+    """Those that are not sent yet."""
     _active: Lifecycle[ActiveResponseState, ActiveResponseInput] = field(init=False)
     _active_response: ResponseRecord | None = field(init=False, default=None)
     _answer: ResponseRecord | None = field(init=False, default=None)
     """The response that seems to answer the latest request."""
     _progress_at_ns: int = field(init=False, default=0)
-    _queued: deque[_Request] = field(init=False, factory=deque[_Request])
-    _sent: _Request | None = field(init=False, default=None)
-    _answered: deque[_Request] = field(init=False)
-    _out_of_band: deque[_Request] = field(init=False)
-    _sent_items: SentItems = field(init=False, factory=SentItems)
-    _uncovered_items: dict[str, None] = field(init=False, factory=dict[str, None])
-    """Items that seemed covered by a response; should their echo come later, they were not."""
+    _sent: Request | None = field(init=False, default=None)
+    _answered: deque[Request] = field(init=False)
+    _out_of_band: deque[Request] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.queue = RequestQueue(self._outbox)
         self._active = self._make_lifecycle(ACTIVE_RESPONSE, ActiveResponseState.FREE)
         self._answered = deque(maxlen=MAX_REQUESTS)
         self._out_of_band = deque(maxlen=MAX_REQUESTS)
@@ -161,12 +90,12 @@ class Requests:
         self._sent = None
         self._active.step(ActiveResponseInput.EXPIRED)
         self._active_response = self._answer = None
-        self._uncovered_items.clear()
+        self.queue.session_lost()
         self._out_of_band.clear()
         self._answered.clear()
         for request in sent:
             if request.decision is PlaybackDecision.PLAY and not request.is_cancelled:
-                self._enqueue_again(request, Reason.AGAIN_AFTER_LOSS)
+                self.queue.put_back(request, Reason.AGAIN_AFTER_LOSS)
             else:
                 self._outbox.explain(Reason.DROPPED_AS_INTERRUPTED)
         for record in unspoken:
@@ -198,12 +127,12 @@ class Requests:
     @property
     def has_queued(self) -> bool:
         """Whether a request is queued."""
-        return bool(self._queued)
+        return bool(self.queue)
 
     @property
     def is_busy(self) -> bool:
         """Whether a response in the conversation is active, requested, or queued to be."""
-        return self.is_active or bool(self._queued)
+        return self.is_active or bool(self.queue)
 
     @property
     def is_speech_pending(self) -> bool:
@@ -215,7 +144,7 @@ class Requests:
     def unanswered_count(self) -> int:
         """How many requests the server has not answered, or were not sent yet. Automatic ones that
         one request covers count once."""
-        return len(self._queued) + (self._sent is not None) + len(self._out_of_band)
+        return len(self.queue) + (self._sent is not None) + len(self._out_of_band)
 
     @property
     def active_response(self) -> ResponseRecord | None:
@@ -238,87 +167,36 @@ class Requests:
 
     # From the application.
 
-    def check_capacity(self) -> None:
-        """Raise `LocalProtocolError` if another request of the application cannot be queued."""
-        if len(self._queued) >= MAX_REQUESTS:
-            raise LocalProtocolError(
-                f"response.create: {len(self._queued)} requests are queued already; wait for "
-                "ResponseFinished or ResponseRefused"
-            )
-
     def open(self) -> None:
         """Start to send requests, since the session is ready."""
         self._is_open = True
-
-    def item_sent(self, key: str = "") -> str:
-        """Note that an item is sent that the server will echo. `key`: the call id of an output, or
-        the item's own id; without one it is a message of the user. Returns the key."""
-        return self._sent_items.add(key)
-
-    def enqueue_automatic(self, reason: Reason, *item_keys: str) -> None:
-        """Request a response to what the conversation holds, above all to these items
-        (`item_sent`). A request that is still queued covers it; one that was sent does not, since
-        it may not see what was added after it."""
-        self._outbox.explain(reason)
-        for each in self._queued:
-            if each.is_automatic:
-                each.count += 1
-                each.item_keys = (*each.item_keys, *item_keys)[-MAX_SENT_ITEMS:]
-                self._outbox.explain(Reason.DROPPED_AS_MERGED)
-                return
-        self._enqueue(CreateResponse(), is_automatic=True, item_keys=item_keys)
-
-    def enqueue(self, event: CreateResponse) -> None:
-        """Make a request of the application. It covers no other, and keeps its place and its event
-        id.
-
-        Raises `LocalProtocolError` as `check_capacity` does.
-        """
-        self.check_capacity()
-        self._enqueue(event, is_automatic=False)
-
-    def _enqueue(
-        self, event: CreateResponse, *, is_automatic: bool, item_keys: tuple[str, ...] = ()
-    ) -> None:
-        self._count += 1
-        if not event.event_id:
-            event = evolve(event, event_id=f"{_EVENT_ID_PREFIX}{self._count}")
-        self._queued.append(_Request(event, self._count, is_automatic, item_keys))
 
     def take_due(self, now: int, *, is_caller_turn: bool) -> list[CreateResponse]:
         """Return the requests that may be sent now, in order; they count as sent. Of the
         conversation that is one, if no response is active. `is_caller_turn`: those that wait for
         the caller stay queued."""
-        if not self._is_open or not self._queued:
-            for each in self._queued:
-                self._hold(each, Reason.HELD_BY_SESSION)
-            return []
         events: list[CreateResponse] = []
-        queued, self._queued = self._queued, deque()
-        for each in queued:
+        for each in self.queue.take_all():
             waits = is_caller_turn and each.event.waits_for_caller and not each.is_silent
-            if waits or not self._start(each, now):
-                self._queued.append(each)
-                self._hold(each, Reason.HELD_BY_CALLER if waits else Reason.HELD_BY_RESPONSE)
+            if not self._is_open:
+                self.queue.hold(each, Reason.HELD_BY_SESSION)
+            elif waits:
+                self.queue.hold(each, Reason.HELD_BY_CALLER)
+            elif not self._start(each, now):
+                self.queue.hold(each, Reason.HELD_BY_RESPONSE)
             else:
                 each.sent_at_ns = now
                 events.append(each.event)
                 self._outbox.explain(_SENT_AFTER[each.held_by])
         return events
 
-    def _hold(self, request: _Request, reason: Reason) -> None:
-        if request.held_by is not reason:
-            request.held_by = reason
-            self._outbox.explain(reason)
-
-    def _start(self, request: _Request, now: int) -> bool:
+    def _start(self, request: Request, now: int) -> bool:
         if request.is_out_of_band:
             self._out_of_band.append(request)
         elif self._active.step(ActiveResponseInput.REQUEST):
             self._sent = request
             self._progress_at_ns = now
-            for key in request.item_keys:
-                self._uncovered_items.pop(key, None)
+            self.queue.request_sent(request)
         else:
             return False
         request.decision = PlaybackDecision.PLAY
@@ -360,13 +238,6 @@ class Requests:
         if self._sent is not None:
             self._sent.decision = PlaybackDecision.PLAY
 
-    def item_added(self, item: Item) -> None:
-        """Note that the server has added an item, perhaps one that an automatic request follows."""
-        key = self._sent_items.take(item)
-        if key in self._uncovered_items:  # the response that was to cover it was created before
-            del self._uncovered_items[key]
-            self.enqueue_automatic(Reason.REQUESTED_FOR_LATE_ITEM, key)
-
     def created(
         self, record: ResponseRecord, *, is_repeated: bool, now: int, is_dated: bool = True
     ) -> PlaybackDecision:
@@ -385,41 +256,22 @@ class Requests:
             self._progress_at_ns = now
         request, self._sent = self._sent, None
         if not is_repeated and is_dated:
-            self._cover_queued(request)
+            self.queue.response_created(request)
         if request is None:
             if not is_repeated:
                 self._outbox.explain(Reason.PLAYED_UNREQUESTED)
             return PlaybackDecision.PLAY
-        request.is_covered = bool(request.item_keys) and self._are_echoed(request)
+        request.is_covered = bool(request.item_keys) and self.queue.is_echoed(request)
         self._answered.appendleft(request)
         self._answer = record
         if not request.is_automatic:
             record.request = request.event
         return self._decide_on(request)
 
-    def _decide_on(self, answered: _Request) -> PlaybackDecision:
+    def _decide_on(self, answered: Request) -> PlaybackDecision:
         if answered.decision is PlaybackDecision.PLAY:
             self._outbox.explain(Reason.PLAYED_AS_REQUESTED)
         return answered.decision
-
-    def _cover_queued(self, answered: _Request | None) -> None:
-        """Drop the automatic request that is queued, if the response that was just created covers
-        it: one of turn detection covers what was sent before, and so does the answer to an
-        automatic request where the server had the items before."""
-        for each in self._queued:
-            if not each.is_automatic or not each.item_keys:
-                continue
-            if answered is None:
-                late = self._sent_items.missing(each.item_keys)
-                self._uncovered_items |= dict.fromkeys(late)
-            elif not (answered.is_automatic and self._are_echoed(each)):
-                continue
-            self._queued.remove(each)
-            self._outbox.explain(Reason.DROPPED_AS_COVERED)
-            return
-
-    def _are_echoed(self, request: _Request) -> bool:
-        return not self._sent_items.missing(request.item_keys)
 
     def progressed(self, now: int) -> None:
         """Note that an event of a response was received."""
@@ -461,25 +313,13 @@ class Requests:
         if is_queued_again and not is_covered:
             request.count -= not is_busy
             why = Reason.AGAIN_AFTER_RESPONSE if is_busy else Reason.AGAIN_FOR_OTHERS
-            self._enqueue_again(request, why)
+            self.queue.put_back(request, why)
         else:
             why = Reason.DROPPED_AS_COVERED if is_covered else Reason.DROPPED_AS_REFUSED
             self._outbox.explain(why)
         return RefusedRequest(request.event.event_id, is_final=not is_queued_again)
 
-    def _enqueue_again(self, request: _Request, reason: Reason) -> None:
-        """Queue a request in its old place. An automatic one covers any that is queued."""
-        self._outbox.explain(reason)
-        request.held_by = None
-        others = list(self._queued)
-        if request.is_automatic:
-            for each in [each for each in others if each.is_automatic]:
-                request.count += each.count
-                request.item_keys = (*request.item_keys, *each.item_keys)[-MAX_SENT_ITEMS:]
-                others.remove(each)
-        self._queued = deque(sorted([request, *others], key=attrgetter("number")))
-
-    def _find_refused(self, error: ServerError) -> _Request | None:
+    def _find_refused(self, error: ServerError) -> Request | None:
         """The request that an error refuses. One without an event id refuses the request in the
         conversation, if there is one: attributed to another, it would block all later requests,
         while a response that comes unexpectedly does no harm. One that names nothing refuses what
@@ -543,14 +383,13 @@ class Requests:
                 self._outbox.explain(Reason.DROPPED_IN_SILENCE)
             return
         for request in unanswered:
-            self._enqueue_again(request, Reason.AGAIN_AFTER_SILENCE)
+            self.queue.put_back(request, Reason.AGAIN_AFTER_SILENCE)
         for record in given_up:
             self._enqueue_for(record, Reason.REQUESTED_FOR_SILENCE)
 
     def _enqueue_for(self, record: ResponseRecord, reason: Reason) -> None:
         """Request a response again, as it was requested; one of turn detection by the bridge."""
         if record.request is not None:
-            self._outbox.explain(reason)
-            self._enqueue(record.request, is_automatic=False)
+            self.queue.add_copy(record.request, reason)
         elif record.is_in_conversation:
-            self.enqueue_automatic(reason, KNOWN)
+            self.queue.add_automatic(reason, KNOWN)

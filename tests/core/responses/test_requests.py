@@ -10,11 +10,9 @@ from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine.lifecycles import ResponseInput
 from twilio_realtime_core.machine.reasons import Reason
 from twilio_realtime_core.protocols.realtime import CreateResponse, Response, ServerError
-from twilio_realtime_core.responses.requests import (
-    MAX_REQUESTS,
-    PlaybackDecision,
-    Requests,
-)
+from twilio_realtime_core.responses.request import PlaybackDecision
+from twilio_realtime_core.responses.request_queue import MAX_REQUESTS
+from twilio_realtime_core.responses.requests import Requests
 from twilio_realtime_core.responses.responses import MAX_RESPONSES, Responses
 
 BUSY = "conversation_already_has_active_response"
@@ -47,7 +45,7 @@ class SessionRequests:
         return self.requests.unanswered_count
 
     def check_capacity(self) -> None:
-        self.requests.check_capacity()
+        self.requests.queue.check_capacity()
 
     def due(self) -> list[CreateResponse]:
         return self.requests.take_due(0, is_caller_turn=self.is_caller_turn)
@@ -57,11 +55,11 @@ class SessionRequests:
         return self.due()
 
     def enqueue(self, event: CreateResponse) -> list[CreateResponse]:
-        self.requests.enqueue(event)
+        self.requests.queue.add(event)
         return self.due()
 
     def enqueue_automatic(self, *item_keys: str) -> list[CreateResponse]:
-        self.requests.enqueue_automatic(Reason.REQUESTED_FOR_MESSAGE, *item_keys)
+        self.requests.queue.add_automatic(Reason.REQUESTED_FOR_MESSAGE, *item_keys)
         return self.due()
 
     def interrupted(self, *, cancel: bool) -> None:

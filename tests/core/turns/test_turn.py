@@ -193,7 +193,7 @@ def test_the_agent_is_active_while_requested_generated_or_heard() -> None:
     turns, requests = parts.turns, parts.call.requests
     assert not turns.is_agent_active(0)
     requests.open()
-    requests.enqueue_automatic(Reason.REQUESTED_FOR_MESSAGE)
+    requests.queue.add_automatic(Reason.REQUESTED_FOR_MESSAGE)
     assert turns.is_agent_active(0)
     assert len(requests.take_due(0, is_caller_turn=False)) == 1
     assert turns.is_agent_active(0)

@@ -242,12 +242,8 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "responses/requests",
-                "            if waits or not self._start(each, now):\n",
-                """\
-            if not waits and not self._start(each, now):
-                continue
-            if waits:
-""",
+                "                self.queue.hold(each, Reason.HELD_BY_RESPONSE)\n",
+                "                pass\n",
             ),
         ],
     ),
@@ -257,7 +253,7 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
             Edit(
                 "responses/requests",
                 """\
-            self._enqueue_again(request, why)
+            self.queue.put_back(request, why)
 """,
                 "            pass\n",
             ),
@@ -1021,7 +1017,7 @@ class ErrorEvent""",
         "the response to a turn covers what the server added after it",
         [
             Edit(
-                "responses/requests",
+                "responses/request_queue",
                 "                self._uncovered_items |= dict.fromkeys(late)\n",
                 "                del late\n",
             ),
@@ -1192,7 +1188,7 @@ class ErrorEvent""",
             Edit(
                 "responses/requests",
                 "        for request in unanswered:\n"
-                "            self._enqueue_again(request, Reason.AGAIN_AFTER_SILENCE)\n",
+                "            self.queue.put_back(request, Reason.AGAIN_AFTER_SILENCE)\n",
                 "",
             ),
         ],

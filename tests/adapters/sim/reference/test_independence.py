@@ -16,7 +16,7 @@ from twilio_realtime_core.conversation.transcript import MAX_CHARACTERS
 from twilio_realtime_core.downlink.playout import MAX_QUEUED_SAMPLES
 from twilio_realtime_core.protocols.realtime import ClientEvent
 from twilio_realtime_core.responses.function_calls import MAX_CALLS
-from twilio_realtime_core.responses.requests import MAX_REQUESTS
+from twilio_realtime_core.responses.request_queue import MAX_REQUESTS
 from twilio_realtime_core.responses.responses import MAX_RESPONSES
 from twilio_realtime_core.responses.sent_items import MAX_SENT_ITEMS
 from twilio_realtime_core.session.pending_events import MAX_PENDING_EVENTS, MAX_PENDING_SAMPLES
@@ -98,7 +98,7 @@ def test_a_module_imports_only_values_of_the_core(path: Path) -> None:
         "from twilio_realtime_core import Bridge",
         "from twilio_realtime_core.protocols import twilio",
         "from twilio_realtime_core.protocols.realtime import decode",
-        "from twilio_realtime_core.responses.requests import MAX_REQUESTS",
+        "from twilio_realtime_core.responses.request_queue import MAX_REQUESTS",
         "from twilio_realtime_core.errors import redact",
         "def late():\n    from twilio_realtime_core.audio.pcmu import count_samples",
     ],

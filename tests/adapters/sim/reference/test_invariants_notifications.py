@@ -58,7 +58,7 @@ from twilio_realtime_core.notifications import (
     TwilioMessage,
 )
 from twilio_realtime_core.protocols.realtime import CancelResponse, CreateResponse
-from twilio_realtime_core.responses.requests import MAX_REQUESTS
+from twilio_realtime_core.responses.request_queue import MAX_REQUESTS
 from twilio_realtime_core.responses.responses import MAX_RESPONSES
 from twilio_realtime_core.values.items import FunctionCall, Message, Role
 

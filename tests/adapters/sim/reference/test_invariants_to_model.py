@@ -54,7 +54,7 @@ from twilio_realtime_core.protocols.realtime import (
     DeleteItem,
     UpdateSession,
 )
-from twilio_realtime_core.responses.requests import MAX_REQUESTS
+from twilio_realtime_core.responses.request_queue import MAX_REQUESTS
 from twilio_realtime_core.values.items import (
     FunctionCall,
     FunctionOutput,
