@@ -15,7 +15,8 @@ from typing import Any, Final, cast
 from twilio_realtime_core import Bridge, LocalProtocolError, Peer, RealtimeLink
 from twilio_realtime_core.downlink.play_queue import Burst
 from twilio_realtime_core.machine.timers import Timer
-from twilio_realtime_core.protocols.realtime import DeleteItem, ServerError
+from twilio_realtime_core.protocols.realtime import CreateResponse, DeleteItem, ServerError
+from twilio_realtime_core.responses.request import Request
 from twilio_realtime_core.responses.responses import ResponseRecord
 from twilio_realtime_core.values.items import FunctionOutput
 from twilio_realtime_core.values.playback_position import Clip
@@ -65,6 +66,7 @@ _ARGUMENTS: Final[Mapping[str, tuple[Any, ...]]] = {
     "name": ("0", "unknown"),
     "position": (0, 1, 10**9),
     "record": (ResponseRecord("unknown"),),
+    "request": (Request(CreateResponse(), 1, is_automatic=True, item_keys=("unknown",)),),
     "response_id": ("r0", "unknown"),
     "samples": (0, 160, 10**9),
     "speech": ("r0", Clip(99, "unknown", 1)),

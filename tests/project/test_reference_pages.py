@@ -31,7 +31,8 @@ def rows(page: str) -> list[list[str]]:
 
 def signature(kind: type[Any]) -> str:
     """How a value of a class is made."""
-    return f"{kind.__name__}({', '.join(map(parameter, attrs.fields(kind)))})"
+    fields = sorted(attrs.fields(kind), key=lambda field: field.kw_only)
+    return f"{kind.__name__}({', '.join(map(parameter, fields))})"
 
 
 def parameter(field: "attrs.Attribute[Any]") -> str:

@@ -298,6 +298,8 @@ def _send_event(call: CallState, event: ClientEvent) -> None:
             call.session.send_update(event)
         case _:
             event = enforce_event_format(event)
+            if isinstance(event, RawClientEvent):
+                event = realtime.client_event(event.body)
             check_encodable(event)
             _check_names(call, event)
             call.session.check_capacity()
@@ -308,7 +310,7 @@ def _check_names(call: CallState, event: ClientEvent) -> None:
     """Refuse ids and names that the application has invented and the server would refuse."""
     given = call.conversation.given_names
     match event:
-        case CreateItem(item=item) | RawClientEvent(body={"type": CreateItem.type, "item": item}):
+        case CreateItem(item=item):
             check_invented_names(item, given, "item")
         case CreateResponse(response=response) if response:
             check_tool_names(response, "response")
@@ -343,49 +345,26 @@ def _send_checked(call: CallState, event: ClientEvent) -> None:
             call.conversation.deletion_sent(item_id, is_unheard=False)
             call.session.send(event)
         case CreateItem(item={"type": "function_call_output"} as item):
-            _send_raw_output(call, event, item.get("call_id"))
+            _send_output_item(call, event, item.get("call_id"))
         case CreateItem(item=item):
             if item.get("role") == "user":
                 call.requests.queue.item_sent(str(item.get("id") or ""))
             call.session.send(event)
-        case realtime.RawClientEvent(body=body):
-            _send_raw(call, event, body)
         case _:
             call.session.send(event)
 
 
 def _send_cancel(call: CallState, event: realtime.CancelResponse) -> None:
     """Cancel what can be cancelled, once: the server refuses a cancel of anything else."""
-    if _mark_cancelled(call, event.response_id):
+    cancelled = call.responses.find_cancellable(event.response_id)
+    is_requested = event.response_id is None and call.requests.mark_cancelled()
+    for record in cancelled:
+        record.mark_cancelled()
+    if cancelled or is_requested:
         call.session.send(with_event_id(event))
 
 
-def _mark_cancelled(call: CallState, response_id: str | None) -> bool:
-    cancelled = call.responses.find_cancellable(response_id)
-    is_requested = response_id is None and call.requests.mark_cancelled()
-    for record in cancelled:
-        record.mark_cancelled()
-    return bool(cancelled) or is_requested
-
-
-def _send_raw(call: CallState, event: ClientEvent, body: Mapping[str, Any]) -> None:
-    """Send an event as it is. One of a known type, with fields that are not known, does what the
-    typed one does."""
-    match body:
-        case {"type": "conversation.item.create", "item": {"type": "function_call_output"} as item}:
-            _send_raw_output(call, event, item.get("call_id"))
-            return
-        case {"type": "conversation.item.delete", "item_id": str(item_id)}:
-            call.responses.mark_item_deleted(item_id)
-        case {"type": "response.cancel"}:
-            response_id = body.get("response_id")
-            _mark_cancelled(call, response_id if isinstance(response_id, str) else None)
-        case _:
-            pass
-    call.session.send(event)
-
-
-def _send_raw_output(call: CallState, event: ClientEvent, call_id: object) -> None:
+def _send_output_item(call: CallState, event: CreateItem, call_id: object) -> None:
     """An output given as an item counts as the answer, where the call is one of this session's;
     the application asks for the response by itself."""
     if not isinstance(call_id, str) or not call.function_calls.is_known(call_id):

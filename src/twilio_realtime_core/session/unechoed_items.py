@@ -8,11 +8,9 @@ https://platform.openai.com/docs/api-reference/realtime-client-events (read 2026
 """
 
 from collections import deque
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from ..config.fields import as_mapping
-from ..protocols.realtime import ClientEvent, CreateItem, Item, RawClientEvent
+from ..protocols.realtime import ClientEvent, CreateItem, Item
 
 __all__ = ["MAX_UNECHOED_ITEMS", "UnechoedItems"]
 
@@ -24,11 +22,11 @@ class UnechoedItems:
     """The events that create the items, oldest first."""
 
     def __init__(self) -> None:
-        self._events: deque[ClientEvent] = deque(maxlen=MAX_UNECHOED_ITEMS)
+        self._events: deque[CreateItem] = deque(maxlen=MAX_UNECHOED_ITEMS)
 
     def add(self, event: ClientEvent) -> None:
         """Note that an event is sent, which may create an item."""
-        if _item_of(event) is not None:
+        if isinstance(event, CreateItem):
             self._events.append(event)
 
     def added(self, item: Item) -> None:
@@ -41,33 +39,19 @@ class UnechoedItems:
     def refused(self, event_id: str | None) -> None:
         """Note that the server has refused the event of this id."""
         for event in self._events:
-            if event_id and _event_id(event) == event_id:
+            if event_id and event.event_id == event_id:
                 self._events.remove(event)
                 return
 
-    def take_all(self) -> list[ClientEvent]:
+    def take_all(self) -> list[CreateItem]:
         """Remove and return all, for the next session."""
         events = list(self._events)
         self._events.clear()
         return events
 
 
-def _item_of(event: ClientEvent) -> Mapping[str, Any] | None:
-    match event:
-        case CreateItem(item=item):
-            return item
-        case RawClientEvent(body={"type": CreateItem.type, "item": item}):
-            return as_mapping(item)
-        case _:
-            return None
-
-
-def _event_id(event: ClientEvent) -> object:
-    return event.body.get("event_id") if isinstance(event, RawClientEvent) else event.event_id
-
-
-def _creates(event: ClientEvent, item: Item) -> bool:
-    body = _item_of(event) or {}
+def _creates(event: CreateItem, item: Item) -> bool:
+    body = event.item
     if body.get("id") is not None:
         return bool(body["id"] == item.id)
     sent = body.get("type"), body.get("role"), body.get("call_id")

@@ -22,6 +22,7 @@ from calling import (
 from twilio_realtime.sim.reference import CallMachine
 from twilio_realtime_core import (
     Bridge,
+    Command,
     FaultKind,
     Interrupt,
     LocalProtocolError,
@@ -37,7 +38,7 @@ from twilio_realtime_core.notifications import (
     PlaybackFinished,
     PlaybackStarted,
 )
-from twilio_realtime_core.protocols.realtime import CreateItem, DeleteItem
+from twilio_realtime_core.protocols.realtime import CreateItem, DeleteItem, RawClientEvent
 from twilio_realtime_core.values.items import (
     AudioPart,
     ConversationItem,
@@ -120,12 +121,21 @@ def test_a_reset_leaves_out_what_is_deleted_once_done() -> None:
     assert created_item.previous_item_id == "root"
 
 
+DELETION: Final = {"type": "conversation.item.delete", "item_id": "a"}
+
+
 @pytest.mark.parametrize("is_wanted", [False, True])
-def test_a_reset_counts_with_a_deletion_of_the_application(*, is_wanted: bool) -> None:
+@pytest.mark.parametrize(
+    "deletion",
+    [SendEvent(DELETION), SendEvent({**DELETION, "new": 1}), RawClientEvent("x", DELETION)],
+)
+def test_a_reset_counts_with_a_deletion_of_the_application(
+    deletion: Command, *, is_wanted: bool
+) -> None:
     call = History.ready()
     call.model(user_item("a"))
     call.model(user_item("b", previous="a"))
-    call.send(SendEvent(DeleteItem("a")))
+    call.send(deletion)
     wanted = call.items if is_wanted else call.items[1:]
     edits = call.send(ResetHistory(wanted)).to_model
     assert [getattr(each, "item", {}).get("id") for each in edits] == ["a"] * is_wanted

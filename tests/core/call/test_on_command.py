@@ -426,18 +426,33 @@ def test_raw_events_with_unknown_fields_do_what_typed_ones_do() -> None:
     call.model(response_done())
     output = {"type": "function_call_output", "call_id": "c1", "output": ""}
     answer = {"type": "conversation.item.create", "item": output, "new": 1}
-    assert call.send(SendEvent(answer)).to_model == [
-        RawClientEvent("conversation.item.create", answer)
-    ]
+    raw = RawClientEvent("conversation.item.create", answer)
+    (sent,) = call.send(raw).to_model
+    assert json.loads(sent.encode()) == answer
     with pytest.raises(LocalProtocolError, match="has its output"):
         call.send(SendFunctionOutput("c1", "again"))
+    text = {
+        "type": "message",
+        "role": "user",
+        "content": [{"type": "input_text", "text": "Hello"}],
+    }
     for body in (
         {"type": "conversation.item.delete", "item_id": "i", "new": 1},
-        {"type": "response.cancel", "response_id": "r", "new": 1},
-        {"type": "response.cancel", "response_id": None, "new": 1},
-        {"type": "conversation.item.create", "item": {"type": "message"}, "new": 1},
+        {"type": "input_audio_buffer.clear", "new": 1},
+        {"type": "conversation.item.create", "item": text, "new": 1},
     ):
-        assert call.send(SendEvent(body)).to_model == [RawClientEvent(str(body["type"]), body)]
+        (sent,) = call.send(SendEvent(body)).to_model
+        assert json.loads(sent.encode()) == body
+    nothing_to_cancel = {"type": "response.cancel", "response_id": "r", "new": 1}
+    assert call.send(SendEvent(nothing_to_cancel)).to_model == []
+
+
+def test_a_raw_event_of_a_known_type_needs_its_fields() -> None:
+    raw = RawClientEvent("conversation.item.delete", {"type": "conversation.item.delete"})
+    with pytest.raises(LocalProtocolError, match="missing required field `item_id`"):
+        Call.ready().send(raw)
+    with pytest.raises(LocalProtocolError, match="needs a 'type'"):
+        Call.ready().send(RawClientEvent("x", {"item_id": "i"}))
 
 
 def test_an_item_that_a_raw_event_deletes_is_not_deleted_again() -> None:

@@ -535,7 +535,7 @@ QUERIED: Final = {
     *("FunctionCalls.check_answer", "FunctionCalls.is_known", "InterruptionGate.evaluate"),
     *("Mcp.check_approval", "Mcp.is_approval_pending", "PlayQueue.position_at"),
     *("Playout.is_probe_due", "Playout.positions", "Playout.starts_burst"),
-    *("Requests.check_capacity", "Requests.has_queued", "Requests.is_answer_owed"),
+    *("RequestQueue.check_capacity", "Requests.has_queued", "Requests.is_answer_owed"),
     *("Requests.is_busy", "ResponseRecord.is_audible", "ResponseRecord.is_output_complete"),
     *("SpeechOrder.is_occupied", "TurnController.is_caller_turn"),
     *("Responses.generating", "Responses.get", "Responses.is_any_stoppable", "Responses.of_item"),

@@ -1293,8 +1293,8 @@ class ErrorEvent""",
         [
             Edit(
                 "protocols/realtime/client",
-                "if each.name == _EXTRA_FIELDS:\n                body = {**(value or {}), **body}",
-                "if each.name == _EXTRA_FIELDS:\n                continue",
+                '{**(extra_fields or {}), "type": type_}',
+                '{"type": type_}',
             ),
         ],
     ),

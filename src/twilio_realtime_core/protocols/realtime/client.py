@@ -52,53 +52,53 @@ def _is_count(value: object) -> bool:
 _EVENT_ID: Final = EVENT_ID | NULL
 _COUNT: Final = FieldRule("a whole number (int) of at least 0", _is_count, shows_numbers=True)
 _MILLISECONDS: Final = FieldRule("whole ms (int), at least 0", _is_count, shows_numbers=True)
-_EXTRA_FIELDS: Final = "extra_fields"
-_IS_LOCAL: Final = "is local"
-"""Marks a field that is for the bridge alone, and is not sent."""
-
-
-class _EncodableEvent:
-    """The base of events that are encoded from their fields."""
-
-    __slots__ = ()
-    type: ClassVar[str]
-    __attrs_attrs__: ClassVar[tuple[Any, ...]]
-
-    def encode(self) -> str:
-        """Return the JSON text."""
-        body: dict[str, Any] = {"type": self.type}
-        for each in self.__attrs_attrs__:
-            value = getattr(self, each.name)
-            if each.name == _EXTRA_FIELDS:
-                body = {**(value or {}), **body}
-            elif value is not None and _IS_LOCAL not in each.metadata:
-                body[each.name] = value
-        return msgspec.json.encode(body).decode()
+_LOCAL_FIELDS: Final = frozenset({"extra_fields", "waits_for_caller"})
+"""Names of fields that the event does not have."""
 
 
 @frozen
-class UpdateSession(_EncodableEvent):
+class _Event:
+    """The base of events of a known type."""
+
+    type: ClassVar[str]
+    extra_fields: Mapping[str, Any] | None = field(
+        default=None, repr=False, kw_only=True, validator=MAPPING | NULL
+    )
+    """Fields of the event that this version does not know; they are sent as they are."""
+
+    def encode(self) -> str:
+        """Return the JSON text."""
+        return _encode(self, self.type, self.extra_fields)
+
+
+def _encode(event: attrs.AttrsInstance, type_: str, extra_fields: Mapping[str, Any] | None) -> str:
+    body: dict[str, Any] = {**(extra_fields or {}), "type": type_}
+    for each in attrs.fields(type(event)):
+        value = getattr(event, each.name)
+        if value is not None and each.name not in _LOCAL_FIELDS:
+            body[each.name] = value
+    return msgspec.json.encode(body).decode()
+
+
+@frozen
+class UpdateSession(_Event):
     """`session.update`: change the fields of the session that are present. `session` must contain
     `type`."""
 
     type = "session.update"
     session: Mapping[str, Any] = field(repr=False, validator=MAPPING)
     event_id: str | None = field(default=None, validator=_EVENT_ID)
-    extra_fields: Mapping[str, Any] | None = field(
-        default=None, repr=False, kw_only=True, validator=MAPPING | NULL
-    )
-    """Fields of the event that this version does not know; they are sent as they are."""
 
 
 @define
-class AppendAudio(_EncodableEvent):
+class AppendAudio:
     """`input_audio_buffer.append`: append audio of the caller. The server never acknowledges it.
 
     `audio` is base64 in the session's input format; it is not checked. Treat the event as
     immutable.
     """
 
-    type = "input_audio_buffer.append"
+    type: ClassVar[str] = "input_audio_buffer.append"
     audio: str = field(repr=False)
     event_id: str | None = None
     extra_fields: Mapping[str, Any] | None = field(default=None, repr=False, kw_only=True)
@@ -106,15 +106,14 @@ class AppendAudio(_EncodableEvent):
 
     def encode(self) -> str:
         """Return the JSON text."""
-        if (
-            self.event_id is None and self.extra_fields is None
-        ):  # 50 a second, so the text is spliced
+        if self.event_id is None and self.extra_fields is None:
+            # 50 a second, so the text is spliced.
             return '{"type":"input_audio_buffer.append","audio":"' + self.audio + '"}'
-        return super().encode()
+        return _encode(self, self.type, self.extra_fields)
 
 
 @frozen
-class CommitAudio(_EncodableEvent):
+class CommitAudio(_Event):
     """`input_audio_buffer.commit`: end the caller's turn; it must have at least 100 ms of audio."""
 
     type = "input_audio_buffer.commit"
@@ -122,7 +121,7 @@ class CommitAudio(_EncodableEvent):
 
 
 @frozen
-class ClearInputAudio(_EncodableEvent):
+class ClearInputAudio(_Event):
     """`input_audio_buffer.clear`: discard the audio that was appended and not committed."""
 
     type = "input_audio_buffer.clear"
@@ -130,7 +129,7 @@ class ClearInputAudio(_EncodableEvent):
 
 
 @frozen
-class ClearOutputAudio(_EncodableEvent):
+class ClearOutputAudio(_Event):
     """`output_audio_buffer.clear`: discard output audio; the server refuses it over WebSocket, it
     is for WebRTC and SIP."""
 
@@ -139,7 +138,7 @@ class ClearOutputAudio(_EncodableEvent):
 
 
 @frozen
-class CreateItem(_EncodableEvent):
+class CreateItem(_Event):
     """`conversation.item.create`: add an item to the conversation, at the end or after
     `previous_item_id` ("root": at the front)."""
 
@@ -150,7 +149,7 @@ class CreateItem(_EncodableEvent):
 
 
 @frozen
-class RetrieveItem(_EncodableEvent):
+class RetrieveItem(_Event):
     """`conversation.item.retrieve`: request an item with its audio."""
 
     type = "conversation.item.retrieve"
@@ -159,7 +158,7 @@ class RetrieveItem(_EncodableEvent):
 
 
 @frozen
-class TruncateItem(_EncodableEvent):
+class TruncateItem(_Event):
     """`conversation.item.truncate`: discard an assistant item's audio after `audio_end_ms`, and its
     transcript. The server refuses it for more audio than it has sent."""
 
@@ -171,7 +170,7 @@ class TruncateItem(_EncodableEvent):
 
 
 @frozen
-class DeleteItem(_EncodableEvent):
+class DeleteItem(_Event):
     """`conversation.item.delete`: delete an item from the conversation."""
 
     type = "conversation.item.delete"
@@ -180,7 +179,7 @@ class DeleteItem(_EncodableEvent):
 
 
 @frozen
-class CreateResponse(_EncodableEvent):
+class CreateResponse(_Event):
     """`response.create`: request a response; `response` has parameters for this response only.
 
     `waits_for_caller` is not sent: while the caller has the turn, the bridge holds the request
@@ -191,17 +190,11 @@ class CreateResponse(_EncodableEvent):
     type = "response.create"
     response: Mapping[str, Any] | None = field(default=None, repr=False, validator=MAPPING | NULL)
     event_id: str | None = field(default=None, validator=_EVENT_ID)
-    waits_for_caller: bool = field(
-        default=True, metadata={_IS_LOCAL: True}, kw_only=True, validator=BOOLEAN
-    )
-    extra_fields: Mapping[str, Any] | None = field(
-        default=None, repr=False, kw_only=True, validator=MAPPING | NULL
-    )
-    """Fields of the event that this version does not know; they are sent as they are."""
+    waits_for_caller: bool = field(default=True, kw_only=True, validator=BOOLEAN)
 
 
 @frozen
-class CancelResponse(_EncodableEvent):
+class CancelResponse(_Event):
     """`response.cancel`: cancel a response; without an id, that of the default conversation."""
 
     type = "response.cancel"
@@ -211,7 +204,7 @@ class CancelResponse(_EncodableEvent):
 
 @frozen
 class RawClientEvent:
-    """An event of a type or with fields that this version does not know; it is sent as it is."""
+    """An event of a type that this version does not know; it is sent as it is."""
 
     type: str = field(validator=NON_EMPTY_TEXT)
     body: Mapping[str, Any] = field(repr=False, validator=MAPPING)
@@ -241,17 +234,11 @@ _KINDS_BY_TYPE: dict[str, type[Any]] = {
 }
 
 
-_TYPED_KINDS = (AppendAudio, CreateResponse, UpdateSession)
-"""Events that are typed even with unknown fields: the bridge counts their audio, or sets their
-formats."""
-
-
 def client_event(body: Mapping[str, Any]) -> ClientEvent:
     """Return the typed event for JSON data, `{"type": ..., ...}`.
 
-    An event of an unknown type, or with fields that its class does not have, becomes a
-    `RawClientEvent`, which is sent as it is. `input_audio_buffer.append`, `response.create` and
-    `session.update` hold such fields as `extra_fields`.
+    Fields that its class does not have become its `extra_fields`; an event of an unknown type
+    becomes a `RawClientEvent`. Both are sent as they are.
 
     Raises `LocalProtocolError` where `type` or another field is missing or of the wrong type, where
     audio is empty or not base64, and where the data cannot be encoded as JSON.
@@ -267,21 +254,12 @@ def client_event(body: Mapping[str, Any]) -> ClientEvent:
         kind = _KINDS_BY_TYPE.get(type_)
         if kind is None:
             return RawClientEvent(type_, body)
-        documented = {"type", *_sent_fields(kind)} - {_EXTRA_FIELDS}
-        extra = {name: value for name, value in body.items() if name not in documented}
-        if extra and kind not in _TYPED_KINDS:
-            return RawClientEvent(type_, body)
-        event: ClientEvent = msgspec.convert(
-            {name: value for name, value in body.items() if name in documented}, kind
-        )
-        if isinstance(event, _TYPED_KINDS) and extra:
-            event = attrs.evolve(event, extra_fields=extra)
+        known = {"type", *(each.name for each in attrs.fields(kind))} - _LOCAL_FIELDS
+        extra = {name: value for name, value in body.items() if name not in known}
+        fields = {name: value for name, value in body.items() if name in known}
+        event: ClientEvent = msgspec.convert({**fields, "extra_fields": extra or None}, kind)
     except (TypeError, ValueError, RecursionError) as error:
         raise LocalProtocolError(f"{type_} cannot be sent: {error}") from None
     if isinstance(event, AppendAudio) and count_samples(event.audio) is None:
         raise LocalProtocolError(f"{type_} cannot be sent: its audio is empty, or not base64")
     return event
-
-
-def _sent_fields(kind: type[Any]) -> list[str]:
-    return [each.name for each in attrs.fields(kind) if _IS_LOCAL not in each.metadata]
