@@ -30,9 +30,23 @@ class _RuleQueue:
     text."""
 
     rules: Sequence[Rule]
+    _kinds: frozenset[str] = field(init=False)
+    """The kinds of messages that the rules are for."""
+    _is_selective: bool = field(init=False)
+    """Whether messages of all other kinds pass unchanged, and change no rule."""
     held: deque[tuple[int, Hashable, str]] = field(
         init=False, factory=deque[tuple[int, Hashable, str]]
     )
+
+    def __attrs_post_init__(self) -> None:
+        self._kinds = frozenset(each.kind for each in self.rules)
+        self._is_selective = all(each.is_selective for each in self.rules)
+
+    def lets_pass(self, text: str, rules: Sequence[Rule]) -> bool:
+        """Whether a message passes unchanged and at once, as most do."""
+        if self.held:
+            return False
+        return not rules or (self._is_selective and kind_of(text) not in self._kinds)
 
     def enqueue(self, peer: Hashable, text: str, now: int, rules: Sequence[Rule]) -> None:
         """Pass a message through `rules`, one after another, and queue the results."""
@@ -84,16 +98,13 @@ class Impairer:
     def deadline(self) -> int | None:
         """When the peer, or a message that is held back, is due (ns)."""
         due_ns = self.machine.deadline
-        if not self._is_holding:  # the most frequent case
+        inbound, outbound = self._inbound.held, self._outbound.held
+        if not inbound and not outbound:  # the most frequent case
             return due_ns
-        for held in (self._inbound.held, self._outbound.held):
+        for held in (inbound, outbound):
             if held and (due_ns is None or held[0][0] < due_ns):
                 due_ns = held[0][0]
         return due_ns
-
-    @property
-    def _is_holding(self) -> bool:
-        return bool(self._inbound.held or self._outbound.held)
 
     def start(self, now: int) -> list[Action]:
         """Start the peer."""
@@ -106,7 +117,7 @@ class Impairer:
     def receive_text(self, peer: Hashable, text: str, now: int) -> list[Action]:
         """Pass a message through the rules; the peer receives the result."""
         rules = self._inbound.rules if self.is_active else ()
-        if not rules and not self._inbound.held:  # the most frequent case
+        if self._inbound.lets_pass(text, rules):
             return self._receive(peer, text, now)
         self._inbound.enqueue(peer, text, now, rules)
         return self._receive_due(now)
@@ -130,21 +141,25 @@ class Impairer:
         """Do what is due, of the peer or of a message that is held back."""
         if (deadline := self.deadline) is None or now < deadline:
             return []
-        actions = self._receive_due(now)
+        actions = self._receive_due(now) if self._inbound.held else []
         return actions + self.impair(self.machine.handle_timeout(now), now)
 
     def impair(self, actions: Sequence[Action], now: int) -> list[Action]:
         """Return what the peer's actions become; also for actions that you called the peer for
         yourself."""
         rules = self._outbound.rules if self.is_active else ()
-        if not rules and not self._is_holding:  # the most frequent case
+        if not (rules or self._inbound.held or self._outbound.held):  # the most frequent case
             return list(actions)
         impaired: list[Action] = []
         for action in actions:
             match action:
                 case Send(peer, message):
-                    self._outbound.enqueue(peer, message.encode(), now, rules)
-                    impaired += self._send_due(now)
+                    text = message.encode()
+                    if self._outbound.lets_pass(text, rules):
+                        impaired.append(Send(peer, _EncodedText(text)))
+                    else:
+                        self._outbound.enqueue(peer, text, now, rules)
+                        impaired += self._send_due(now)
                 case Close():
                     impaired += [
                         Send(peer, _EncodedText(text)) for _, peer, text in self._outbound.held

@@ -10,7 +10,7 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from attrs import define, field
 
@@ -48,12 +48,24 @@ class Rule(ABC):
     """A rule for the messages of one `kind` (empty: of all): it lets `after` of them pass, applies
     to the next `times`, and lets all others pass."""
 
+    _sees_all: ClassVar[bool] = False
+    """Whether messages of other kinds matter to the rule as well, or are changed by it."""
+
     kind: str = ""
     after: int = field(default=0, kw_only=True)
     times: int = field(default=1, kw_only=True)
     applied_count: int = field(init=False, default=0, repr=False)
     """How many messages the rule has applied to."""
     _matching_count: int = field(init=False, default=0, repr=False)
+
+    def __init_subclass__(cls) -> None:
+        is_processing = cls.process is not Rule.process
+        cls._sees_all = is_processing or cls.pass_through is not Rule.pass_through
+
+    @property
+    def is_selective(self) -> bool:
+        """Whether messages of other kinds pass unchanged, and change nothing of the rule."""
+        return bool(self.kind) and not self._sees_all
 
     def process(self, text: str) -> Sequence[DelayedText]:
         """Return what a message becomes."""
