@@ -36,18 +36,17 @@ class NetworkDirection(LinkDirection):
 
     def transmit(self, size_bytes: int, now: int) -> int:
         """See `LinkDirection`."""
-        departure_ns = max(now, self._line_free_ns)
+        departure_ns = now if now > self._line_free_ns else self._line_free_ns
         for start_ns, end_ns in self.stalls:
             if start_ns <= departure_ns < end_ns:
                 departure_ns = end_ns
         if self.bytes_per_second is not None:
             departure_ns += size_bytes * SECOND // self.bytes_per_second
             self._line_free_ns = departure_ns
-        return departure_ns - now + self.propagation_ns(now) + self._draw_jitter_ns()
+        transit_ns = departure_ns - now + self.propagation_ns(now)
+        return transit_ns + self._draw_jitter_ns() if self.jitter_ns else transit_ns
 
     def _draw_jitter_ns(self) -> int:
-        if not self.jitter_ns:
-            return 0
         if self.draw_jitter_ns is not None:
             return min(self.jitter_ns, self.draw_jitter_ns(self.random))
         return self.random.randint(0, self.jitter_ns)

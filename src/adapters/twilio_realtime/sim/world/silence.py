@@ -168,10 +168,10 @@ def start_silent_stretch(
     ways = (first, path.hops[0].far), (second, path.hops[1].far)
     end_ns = until_ns + 1
     for at_ns, _, _, handle, arguments in events:
-        is_on_way = handle == arrive_text and arguments[:2] in ways
-        is_timer = bool(arguments) and arguments[0] is path.source_node
-        if at_ns < end_ns and not (is_on_way or is_timer):
-            end_ns = at_ns
+        if at_ns < end_ns:
+            is_on_way = handle == arrive_text and arguments[:2] in ways
+            is_timer = bool(arguments) and arguments[0] is path.source_node
+            end_ns = end_ns if is_on_way or is_timer else at_ns
     if end_ns - now < _FEWEST_FRAMES * path.source.frame_ms * MS:
         path.blocked_until_ns = end_ns
         return None
