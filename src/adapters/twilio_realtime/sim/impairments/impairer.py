@@ -70,7 +70,7 @@ class _RuleQueue:
 
 
 @define(eq=False)
-class Impairer:
+class Impairer(SilenceSource, SilenceSink):
     """A message machine in place of a peer: what the peer receives and sends goes through rules.
 
     Set `is_active` to `False` at any time to let messages pass unchanged from then on. Messages

@@ -12,6 +12,7 @@ from twilio_realtime_core.machine.actions import Action, Close, Refusal, Send, S
 from twilio_realtime_core.machine.arguments import check_time
 from twilio_realtime_core.machine.units import SECOND
 
+from ..world.silence import SilenceSink
 from .client_requests import (
     ClientRequest,
     InvalidClientRequest,
@@ -75,7 +76,7 @@ class _State(Enum):
     ENDED = auto()
 
 
-class RealtimePeer:
+class RealtimePeer(SilenceSink):
     """OpenAI's Realtime server over WebSocket, for one connection (a `MessageMachine`).
 
     `replies` is what the model says: a sequence of `Reply`, whose last one is repeated when it runs

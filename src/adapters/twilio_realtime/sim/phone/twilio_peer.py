@@ -8,6 +8,7 @@ plays it, and so knows what the caller has heard. The caller acts by method call
 from binascii import b2a_base64
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from enum import Enum, unique
+from functools import lru_cache
 from random import Random
 from typing import Final
 
@@ -27,7 +28,7 @@ from twilio_realtime_core.machine.arguments import check_time
 from twilio_realtime_core.machine.units import MS, ns_to_samples
 
 from ..audio import SILENCE, silence
-from ..world.silence import SilentFrame
+from ..world.silence import SilenceSource, SilentFrame
 from .caller import (
     FRAME_MS_VALUES,
     MAX_SPEECH_BYTES,
@@ -138,16 +139,18 @@ def _seeded_random(seed: int, purpose: str) -> Random:
     return Random(f"{seed} {purpose}")  # noqa: S311 - a simulation must be repeatable
 
 
+@lru_cache(16)  # calls of the same seed, as all random calls are, have the same
 def _draw_sid(prefix: str, seed: int) -> str:
     return f"{prefix}{_seeded_random(seed, prefix).getrandbits(128):032x}"
 
 
+@lru_cache(16)
 def _draw_first_frame_ns(seed: int) -> int:
     return _FIRST_FRAME_NS + _seeded_random(seed, "first frame").randrange(_FIRST_FRAME_SPREAD_NS)
 
 
 @define(eq=False, kw_only=True)
-class TwilioPeer:
+class TwilioPeer(SilenceSource):
     """A `MessageMachine` with one peer, `SERVER`, which it dials.
 
     The same arguments and inputs give the same call. `start_delay_ns` (or a function that returns

@@ -11,9 +11,10 @@ phone takes back those that it would have sent later.
 It takes a source and a sink of silence, joined to one relay by links of constant latency.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from typing import Final, Protocol, TypeAlias, runtime_checkable
+from typing import Final, TypeAlias
 
 from attrs import define, field
 
@@ -39,36 +40,38 @@ SilentFrame: TypeAlias = tuple[int, str]
 """When a frame of silence is sent (ns), and its text."""
 
 
-@runtime_checkable
-class SilenceSource(Protocol):
+class SilenceSource(ABC):
     """A machine that sends one frame of silence after another to its one peer, by its timer."""
 
+    __slots__ = ()
+
     @property
+    @abstractmethod
     def frame_ms(self) -> int:
         """How long a frame lasts (ms)."""
-        ...
 
+    @abstractmethod
     def take_silent_frames(self, until_ns: int) -> list[SilentFrame]:
         """Send frames, while they are all that is due, and due before `until_ns`."""
-        ...
 
+    @abstractmethod
     def return_frames(self, frames: Sequence[SilentFrame]) -> None:
         """Take back the frames that were sent last: they are still to be sent."""
-        ...
 
 
-@runtime_checkable
-class SilenceSink(Protocol):
+class SilenceSink(ABC):
     """A machine that may have nothing to do with silence."""
 
+    __slots__ = ()
+
+    @abstractmethod
     def ignores_silence(self, text: str) -> bool:
         """Whether a message of its one peer, and any number of the same, has no effect but to be
         counted, as things stand and until a timer is due."""
-        ...
 
+    @abstractmethod
     def receive_silence(self, text: str, count: int, now: int) -> None:
         """Receive `count` times the same message, which it ignores, the last at `now`."""
-        ...
 
 
 _Node: TypeAlias = Node[MessageMachine]
