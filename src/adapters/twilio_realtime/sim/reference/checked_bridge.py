@@ -170,18 +170,17 @@ class CheckedBridge:
 
     def _is_of_later_session(self, step: StepRecord) -> bool:
         """Judge a step of a call that has outlived a session; whether it is one."""
-        if self._later is None and self._links.is_live and outlives_session(step):
-            self._log = self._log or SessionLog()
-            self._later = LaterSessions(self._log, self._reconnect_timeout_ms)
-        if self._log is not None:
-            self._log.add_input(step)
-        if self._later is not None:
-            wrong = self._later.check(step)
-            if wrong is not None:
-                raise _broken(self._later.check, wrong, step.trace_step)
-        if self._log is not None:
-            self._log.add_outputs(step)
-        return self._later is not None
+        log, later = self._log, self._later
+        if later is None and self._links.is_live and outlives_session(step):
+            self._log = log = log or SessionLog()
+            self._later = later = LaterSessions(log, self._reconnect_timeout_ms)
+        if log is None:
+            return False
+        log.add_input(step)
+        if later is not None and (wrong := later.check(step)) is not None:
+            raise _broken(later.check, wrong, step.trace_step)
+        log.add_outputs(step)
+        return later is not None
 
     def _judge(self, step: StepRecord) -> None:
         if self._is_of_later_session(step):

@@ -118,12 +118,12 @@ class SessionLog:
     def add_outputs(self, step: StepRecord) -> None:
         """Add what a step did, once it is judged."""
         match step.event:
+            case ReceivedMedia(stream_sid, payload, is_outbound=is_outbound):  # most events
+                is_taken = self._is_muted or is_outbound or step.has_output(SentAppend, Fault)
+                if not is_taken and stream_sid == self._stream_sid:
+                    self.waiting.append(payload)
             case ReceivedStart(stream_sid=stream_sid):
                 self._stream_sid = stream_sid
-            case ReceivedMedia(payload=payload, is_outbound=False, stream_sid=sid):
-                is_taken = self._is_muted or step.has_output(SentAppend, Fault)
-                if not is_taken and sid == self._stream_sid:
-                    self.waiting.append(payload)
             case ResetHistory() | CreateItem():
                 self.is_ordered = False
             case ClearInputAudio():  # what was said of the turn is discarded
@@ -162,6 +162,8 @@ class SessionLog:
     def add_input(self, step: StepRecord) -> None:
         """Add what a step received, before it is judged."""
         match step.event:
+            case ReceivedMedia():  # most events
+                pass
             case ReceivedItemAdded(item) | ReceivedOutputItemAdded(item=item):
                 self._add_item(self.session(step.arguments[0]), item)
                 self.order.setdefault(item.id)

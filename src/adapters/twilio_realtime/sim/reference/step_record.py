@@ -93,7 +93,7 @@ class StepRecord:
 
     def has_output(self, *types: type[Any]) -> bool:
         """Whether an output is of one of the types."""
-        return any(isinstance(each, types) for each in self.values)
+        return bool(self.values) and any(isinstance(each, types) for each in self.values)
 
 
 def read_output(action: Action) -> object:
