@@ -143,12 +143,13 @@ _TWILIO: Final[Mapping[str, _Reader]] = {
 }
 
 
-_FRAME_START: Final = re.compile(
+_FRAME: Final = re.compile(
     r'\{"event":"media",(?:"sequenceNumber":"[0-9]+",)?'
-    r'"media":\{"track":"inbound","chunk":"[0-9]+","timestamp":"([0-9]{1,18})","payload":"'
+    r'"media":\{"track":"inbound","chunk":"[0-9]+","timestamp":"([0-9]{1,18})",'
+    r'"payload":"([^"]*)"\},"streamSid":"(\w+)"\}',
+    re.ASCII,
 )
-_FRAME_END: Final = re.compile(r'"\},"streamSid":"(\w+)"\}', re.ASCII)
-"""The texts around the audio of a frame, as Twilio writes it: most messages of a call."""
+"""A frame as Twilio writes it: most messages of a call."""
 
 
 def read_twilio(text: str) -> ReceivedMessage:
@@ -158,14 +159,13 @@ def read_twilio(text: str) -> ReceivedMessage:
 
 def _read_frame(text: str) -> ReceivedMedia | None:
     """Return a frame that is written as Twilio does; `None` for any other text."""
-    start = _FRAME_START.match(text)
-    if start is None:
+    found = _FRAME.fullmatch(text)
+    if found is None:
         return None
-    end = _FRAME_END.fullmatch(text, text.find('"', start.end()))
-    payload = "" if end is None else text[start.end() : end.start()]
-    if end is None or decode_audio(payload) is None:
+    timestamp, payload, stream_sid = found.groups()
+    if decode_audio(payload) is None:
         return None
-    return ReceivedMedia(end[1], payload, int(start[1]), is_outbound=False)
+    return ReceivedMedia(stream_sid, payload, int(timestamp), is_outbound=False)
 
 
 def _read(peer: Peer, tag: str, readers: Mapping[str, _Reader], text: str) -> ReceivedMessage:
