@@ -354,10 +354,11 @@ class TwilioPeer(SilenceSource):
         payload, sid = b2a_base64(self._voice.silent_frame, newline=False).decode(), self.stream_sid
         while (due_ns := self._frame_due_ns) < until_ns:
             chunk = self._frame_count + 1
-            self._schedule_frame(chunk)
+            self._set_frame_due(chunk)
             stamp_ms = (due_ns - self._stream_start_ns) // MS
-            sequence = self._take_sequence_number()
+            self._sequence_number = sequence = self._sequence_number + 1
             frames.append((due_ns, encode_frame(sequence, sid, chunk, stamp_ms, payload)))
+        self._update_deadline()
         self._voice.take_silence(len(frames))
         return frames
 
@@ -450,17 +451,19 @@ class TwilioPeer(SilenceSource):
         )
 
     def _schedule_frame(self, frame_count: int) -> None:
-        """Schedule the next frame, after `frame_count` of them. Timestamps are clock readings, so
-        they jitter."""
+        """Schedule the next frame, after `frame_count` of them."""
+        self._set_frame_due(frame_count)
+        self._update_deadline()
+
+    def _set_frame_due(self, frame_count: int) -> None:
+        """Set when the next frame is due. Timestamps are clock readings, so they jitter."""
         self._frame_count = frame_count
         if self._returned_due_ns:
             self._frame_due_ns = self._returned_due_ns.pop()
-            self._update_deadline()
             return
         jitter_ns = int((2 * self._jitter.random() - 1) * self.jitter_ns)
         after_ns = self.first_frame_ns + frame_count * self.frame_ms * MS + jitter_ns
-        self._frame_due_ns = self._stream_start_ns + max(0, after_ns)
-        self._update_deadline()
+        self._frame_due_ns = self._stream_start_ns + (after_ns if after_ns > 0 else 0)
 
     def _echo_marks(self, names: list[str]) -> list[Action]:
         return [

@@ -103,9 +103,11 @@ class SilentHop:
 
     def transmit(self, now: int) -> int:
         """Send a message, whose latency is constant; return when it arrives (ns)."""
-        arrivals_ns, near = self.link.last_arrivals_ns, self.near
-        at_ns = now + self.link.directions[near].latency_ns
-        arrivals_ns[near] = at_ns = max(at_ns, arrivals_ns[near])
+        link, near = self.link, self.near
+        at_ns = now + link.directions[near].latency_ns
+        if at_ns < link.last_arrivals_ns[near]:
+            return link.last_arrivals_ns[near]
+        link.last_arrivals_ns[near] = at_ns
         return at_ns
 
 
