@@ -7,6 +7,7 @@ A source opens an executor, checks that it has workers, and closes it. What only
 errors it says in one line.
 """
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -141,6 +142,7 @@ class LocalProcesses(_ChildProcesses):
 
 def _start_worker() -> None:
     """Leave Ctrl-C to the parent process, which terminates its workers; and end with it."""
+    gc.freeze()  # modules stay, so that no collection has to visit them
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
