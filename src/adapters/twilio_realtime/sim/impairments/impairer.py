@@ -81,6 +81,8 @@ class Impairer(SilenceSource, SilenceSink):
     incoming: Sequence[Rule] = ()
     outgoing: Sequence[Rule] = ()
     is_active: bool = field(init=False, default=True)
+    frame_ms: int = field(init=False, default=0)
+    """How long a frame of the peer lasts (ms), if it sends any."""
     received_counts: Counter[str] = field(init=False, factory=Counter[str])
     """How many messages the peer has received, by kind."""
     _inbound: _RuleQueue = field(init=False)
@@ -92,6 +94,7 @@ class Impairer(SilenceSource, SilenceSink):
         self._inbound, self._outbound = _RuleQueue(self.incoming), _RuleQueue(self.outgoing)
         machine = self.machine
         self._source = machine if isinstance(machine, SilenceSource) else None
+        self.frame_ms = 0 if self._source is None else self._source.frame_ms
         self._sink = machine if isinstance(machine, SilenceSink) else None
 
     @property
@@ -178,11 +181,6 @@ class Impairer(SilenceSource, SilenceSink):
         return actions
 
     # The contracts of `SilenceSource` and `SilenceSink`, for a peer that has them.
-
-    @property
-    def frame_ms(self) -> int:
-        """How long a frame of the peer lasts (ms)."""
-        return 0 if self._source is None else self._source.frame_ms
 
     def take_silent_frames(self, until_ns: int) -> list[SilentFrame]:
         """Have the peer send frames of silence, if they pass unchanged."""

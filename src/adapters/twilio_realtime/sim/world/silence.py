@@ -45,10 +45,8 @@ class SilenceSource(ABC):
 
     __slots__ = ()
 
-    @property
-    @abstractmethod
-    def frame_ms(self) -> int:
-        """How long a frame lasts (ms)."""
+    frame_ms: int
+    """How long a frame lasts (ms)."""
 
     @abstractmethod
     def take_silent_frames(self, until_ns: int) -> list[SilentFrame]:
