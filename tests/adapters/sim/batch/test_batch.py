@@ -33,6 +33,7 @@ RIGHT_BUT_STRANGE = {
     "a message of the user with the id of what the agent says": 710093254,
     "a reset of the history while an item is being deleted": 720040935,
     "marks that came back seconds late, and then at once": 720058029,
+    "an item with the id of one that was deleted, restored": 810050651,
 }
 """Calls of 100 ms frames in which the bridge does something rare, and right."""
 
