@@ -318,7 +318,8 @@ class Bridge:
         can be done now; set the timers for what the model owes; return the actions of the step."""
         self._now = now
         call = self._call
-        if not call.ending.has_started:
+        has_postponed = call.has_postponed
+        if has_postponed and not call.ending.has_started:
             if call.session.is_next_ready:
                 recovery.rotate_if_quiet(call, now)
             if call.downlink.order.has_held:
@@ -327,7 +328,8 @@ class Bridge:
                 call.send_due_requests(now)
             if call.has_deferred:
                 on_command.run_deferred(call, now)
+            has_postponed = call.has_postponed
         if not call.ending.has_started:
             model_silence.watch_model(call, now)
-        self._has_postponed = call.has_postponed
+        self._has_postponed = has_postponed
         return call.outbox.take_actions()

@@ -1,5 +1,6 @@
 """A model that falls silent with its socket open: when that is, and what is done about it."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from ..errors import FaultKind
@@ -19,31 +20,30 @@ and generates several times as fast as it speaks."""
 
 
 def watch_model(call: CallState, now: int) -> None:
-    """Set the timers for what the model owes: answers to requests, and the rest of responses."""
-    requests, timers = call.requests, call.timers
-    instants = [each for each in (requests.due_at_ns, call.responses.due_at_ns) if each is not None]
-    if not instants:
+    """Set the timers for what the model owes: answers to requests, and the rest of responses.
+
+    It runs after nearly every event, and computes an instant only for a timer that is to be set.
+    """
+    requests, timers, order = call.requests, call.timers, call.downlink.order
+    awaited = call.responses.awaited
+    if not awaited and not requests.is_any_unfinished:
         timers.stop(Timer.REQUEST)
     elif not timers.is_set(Timer.REQUEST):
-        timers.set(Timer.REQUEST, min(instants))
-    if not (requests.is_answer_owed or _owed(call)):
+        instants = (requests.due_at_ns, call.responses.due_at_ns)
+        timers.set(Timer.REQUEST, min(each for each in instants if each is not None))
+    if not (awaited and _owed(awaited)) and not requests.is_answer_owed:
         timers.stop(Timer.MODEL_SILENCE)
     elif not timers.is_set(Timer.MODEL_SILENCE):
         timers.set(Timer.MODEL_SILENCE, now + SILENCE_NS)
-    order = call.downlink.order
     if not order.has_held:
         timers.stop(Timer.SPEECH_STALL)
     elif not timers.is_set(Timer.SPEECH_STALL):
         timers.set(Timer.SPEECH_STALL, order.stalls_at_ns)
 
 
-def _owed(call: CallState) -> list[ResponseRecord]:
+def _owed(awaited: Iterable[ResponseRecord]) -> list[ResponseRecord]:
     """The responses of which more has to come. One whose audio is complete is not among them."""
-    return [
-        each
-        for each in call.responses.generating
-        if each.may_be_heard and not each.is_cancelled and not each.is_output_complete
-    ]
+    return [each for each in awaited if not each.is_cancelled and not each.is_output_complete]
 
 
 def end_what_is_lost(call: CallState, now: int) -> None:
@@ -62,7 +62,7 @@ def handle_silence(call: CallState, now: int) -> None:
     policy = call.config.on_model_silent
     call.watch.silence_count += 1
     asks_again = call.watch.silence_count <= policy.ask_again
-    owed = _owed(call)
+    owed = _owed(call.responses.awaited)
     silent_ms = ns_to_ms(now - call.watch.last_event_ns)
     call.outbox.notify(ModelSilent(silent_ms, tuple(each.id for each in owed), asks_again))
     if policy.only_notifies:

@@ -125,6 +125,12 @@ class Requests:
         return self.is_pending or self._active.state is ActiveResponseState.ACTIVE_UNKNOWN_ID
 
     @property
+    def is_any_unfinished(self) -> bool:
+        """Whether a request was sent that has no answer, or a response in the conversation is
+        active: whether there is a `due_at_ns`."""
+        return self.is_active or self.is_pending
+
+    @property
     def has_queued(self) -> bool:
         """Whether a request is queued."""
         return bool(self.queue)

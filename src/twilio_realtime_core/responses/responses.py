@@ -293,11 +293,14 @@ class Responses:
         return any(each.may_be_heard and not each.is_text for each in self._not_ended)
 
     @property
+    def awaited(self) -> list[ResponseRecord]:
+        """Those that are being generated, and of which more would be played."""
+        return [each for each in self._not_ended if each.may_be_heard]
+
+    @property
     def due_at_ns(self) -> int | None:
         """When the next response counts as lost, if nothing more is received of it (ns)."""
-        if not self._not_ended:
-            return None
-        instants = [each.progress_at_ns for each in self._not_ended if each.may_be_heard]
+        instants = [each.progress_at_ns for each in self.awaited]
         return min(instants) + LOST_NS if instants else None
 
     def mark_lost(self, now: int) -> None:
