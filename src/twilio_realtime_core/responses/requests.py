@@ -161,15 +161,12 @@ class Requests:
     @property
     def due_at_ns(self) -> int | None:
         """When the next request counts as unanswered, or the active response as lost (ns)."""
-        earliest_ns: int | None = None
+        instants = [each.sent_at_ns for each in self._out_of_band]
         if self._sent is not None:
-            earliest_ns = self._sent.sent_at_ns
+            instants.append(self._sent.sent_at_ns)
         elif self.is_active:
-            earliest_ns = self._progress_at_ns
-        for each in self._out_of_band:
-            if earliest_ns is None or each.sent_at_ns < earliest_ns:
-                earliest_ns = each.sent_at_ns
-        return None if earliest_ns is None else earliest_ns + ANSWER_NS
+            instants.append(self._progress_at_ns)
+        return min(instants) + ANSWER_NS if instants else None
 
     # From the application.
 
