@@ -1038,8 +1038,8 @@ class ErrorEvent""",
         [
             Edit(
                 "responses/requests",
-                "return None if earliest_ns is None else earliest_ns + ANSWER_NS",
-                "return None",
+                "return min(instants) + ANSWER_NS if instants else None",
+                "return min(instants) + 1_000 * ANSWER_NS if instants else None",
             ),
         ],
     ),
@@ -1177,8 +1177,8 @@ class ErrorEvent""",
         [
             Edit(
                 "call/model_silence",
-                "        timers.set(Timer.MODEL_SILENCE, now + SILENCE_NS)\n    order",
-                "        pass\n    order",
+                "        timers.set(Timer.MODEL_SILENCE, now + SILENCE_NS)\n    if not order",
+                "        pass\n    if not order",
             ),
         ],
     ),
