@@ -2,10 +2,8 @@
 
 from collections import deque
 from functools import partial
-from operator import attrgetter
-from typing import Any, Final
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from twilio_realtime_core.commands import (
     AnswerApproval,
@@ -28,7 +26,6 @@ from ..limits import (
     ACTIVE_RESPONSE_CODE,
     ANSWER_NS,
     MAX_QUEUED_REQUESTS,
-    MAX_UNECHOED_ITEMS,
     OTHER_ERROR_CODES,
     OTHER_ERROR_FIELDS,
     OTHER_ERROR_WORDS,
@@ -50,51 +47,14 @@ from ..received import (
 from ..sent import SentItem, SentRequest, SentUpdate
 from ..step_record import ExpectedState, StepRecord, TimeoutHandled
 from ..units import MS
-from ..wire import is_list, is_object
 from .events import event_of, is_out_of_band, matches
 from .followups import ExpectedFollowups
 from .links import ExpectedLinks
+from .request_queue import BY_SERVER, ExpectedQueue, ExpectedRequest
 from .turn import ExpectedTurn
 from .uplink import ExpectedUplink
 
-__all__ = ["ExpectedRequest", "ExpectedRequests"]
-
-_BY_SERVER: Final = "by the server"
-"""The key of items that the server has added by itself."""
-
-
-@frozen
-class ExpectedRequest:
-    """A request. It follows the entries of the uplink with numbers below `after`; `place` is its
-    place in the order of requests. An automatic one can stand for any other such one: for `count`
-    of them, to the items `keys`."""
-
-    event: dict[str, Any]
-    after: int
-    place: int
-    is_automatic: bool = False
-    waits_for_caller: bool = True
-    keys: tuple[str, ...] = ()
-    count: int = 1
-    sent_at_ns: int = 0
-    is_interrupted: bool = False
-    is_cancel_requested: bool = False
-    """The interruption requested a cancel."""
-    is_cancelled: bool = False
-    """A command has cancelled its response before that started."""
-    is_covered: bool = False
-    """The response that seems to answer it was created when the server had its items."""
-
-    @property
-    def is_out_of_band(self) -> bool:
-        """Whether it is for a response outside the conversation."""
-        return is_out_of_band(self.event)
-
-    @property
-    def is_silent(self) -> bool:
-        """Whether its response is outside the conversation and has no audio."""
-        response: dict[str, Any] = self.event.get("response") or {}
-        return self.is_out_of_band and response.get("output_modalities") == ["text"]
+__all__ = ["ExpectedRequests"]
 
 
 @define(eq=False)
@@ -134,8 +94,8 @@ class ExpectedRequests(ExpectedState):
     _links: ExpectedLinks
     _uplink: ExpectedUplink
     _config: CallConfig
-    queued: list[ExpectedRequest] = field(init=False, factory=list[ExpectedRequest])
-    """Requests to be sent, in their order."""
+    queue: ExpectedQueue = field(init=False, factory=ExpectedQueue)
+    """Requests to be sent."""
     unanswered: ExpectedRequest | None = field(init=False, default=None)
     """The request that was sent and has no answer; its event id is that with which it was sent."""
     unanswered_out_of_band: list[ExpectedRequest] = field(init=False, factory=list[ExpectedRequest])
@@ -178,17 +138,9 @@ class ExpectedRequests(ExpectedState):
     """A response was requested to outputs that are sent in this step."""
     _followups: ExpectedFollowups = field(init=False, factory=ExpectedFollowups)
     _approval_count: int = field(init=False, default=0)
-    _message_count: int = field(init=False, default=0)
-    _unechoed: deque[str] = field(
-        init=False, factory=partial(deque[str], maxlen=MAX_UNECHOED_ITEMS)
-    )
-    """Items of ours that the server has not added yet."""
-    _crossed: set[str] = field(init=False, factory=set[str])
-    """Items that a response seems to cover, unless the server adds them only afterwards."""
     _updates: list[str] = field(init=False, factory=list[str])
     """Updates of the session without an answer."""
     _out_of_band_ids: set[str] = field(init=False, factory=set[str])
-    _places: int = field(init=False, default=0)
     _seen: set[str] = field(init=False, factory=set[str])
     """Responses of which the start or the end was received."""
     known_ids: set[str] = field(init=False, factory=set[str])
@@ -197,7 +149,7 @@ class ExpectedRequests(ExpectedState):
     @property
     def queued_count(self) -> int:
         """How many requests wait to be sent."""
-        return len(self.queued)
+        return len(self.queue)
 
     @property
     def open_count(self) -> int:
@@ -217,7 +169,7 @@ class ExpectedRequests(ExpectedState):
 
     def due(self) -> list[ExpectedRequest]:
         """Return the requests that may be sent now, in their order."""
-        return [each for each in self.queued if self.may_send(each)]
+        return [each for each in self.queue.requests if self.may_send(each)]
 
     def may_send(self, request: ExpectedRequest) -> bool:
         """Whether nothing is in the way of a request."""
@@ -234,13 +186,8 @@ class ExpectedRequests(ExpectedState):
                 self.known_ids.add(step.event.response_id)
         match step.event:
             case CreateResponse() as command:
-                request = ExpectedRequest(
-                    event_of(command),
-                    self._uplink.next_number,
-                    self._next_place(),
-                    waits_for_caller=command.waits_for_caller,
-                )
-                self.queued.append(request)
+                after, waits = self._uplink.next_number, command.waits_for_caller
+                self.queue.add(event_of(command), after, waits_for_caller=waits)
             case CancelResponse(None) if self.unanswered is not None:
                 self.cancels_request = not self.unanswered.is_cancelled
                 self.unanswered = evolve(self.unanswered, is_cancelled=True)
@@ -250,7 +197,8 @@ class ExpectedRequests(ExpectedState):
                 self._evaluate_speech(step)
                 self._expire(step.now)
             case ReceivedItemAdded(item):
-                self._take_echo(item)
+                if (key := self.queue.take_echo(item)) is not None:
+                    self._request_automatic(key)
             case ReceivedOutputItemAdded(id_, item) | ReceivedOutputItemDone(id_, item):
                 self._followups.add_item(item.id, id_)
             case ReceivedResponseStart(id_, out_of_band):
@@ -267,16 +215,16 @@ class ExpectedRequests(ExpectedState):
         """Apply a command that adds an item, to which the model may have to respond."""
         match command:
             case SendMessage(respond=respond):
-                key = self._add_message()
+                key = self.queue.add_message()
                 if respond:
                     self._request_automatic(key)
             case CreateItem(item={"role": "user"} as item):
-                self._add_message(item.get("id"))
+                self.queue.add_message(item.get("id"))
             case AnswerApproval(id_, approve):
                 self._followups.answer_approval(id_)
                 self._approval_count += 1
                 key = f"mcp-answer-{self._approval_count}"
-                self._unechoed.append(key)
+                self.queue.add_item(key)
                 if approve:  # the tool is called first
                     self._request_followup(self._followups.response_of(id_))
                 else:
@@ -331,37 +279,8 @@ class ExpectedRequests(ExpectedState):
         self.unanswered = None if self.unanswered is None else interrupt(self.unanswered)
         self.unanswered_out_of_band = list(map(interrupt, self.unanswered_out_of_band))
 
-    def _add_message(self, item_id: str | None = None) -> str:
-        self._message_count += 1
-        key = item_id or f"message {self._message_count}"
-        self._unechoed.append(key)
-        return key
-
-    def _take_echo(self, item: Any) -> None:
-        """Note that the server has added an item, perhaps one of ours."""
-        key = item.call_id if item.type == "function_call_output" else item.id
-        if item.type == "message" and item.fields.get("role") == "user":
-            parts = item.fields.get("content")
-            types = [e.get("type") for e in parts if is_object(e)] if is_list(parts) else []
-            messages = [each for each in self._unechoed if each.startswith("message ")]
-            if key not in self._unechoed and "input_audio" not in types:
-                key = messages[0] if messages else ""
-        if key in self._unechoed:
-            self._unechoed.remove(key)
-            if key in self._crossed:
-                self._crossed.remove(key)
-                self._request_automatic(key)
-
     def _request_automatic(self, *keys: str, count: int = 1) -> None:
-        number = self._uplink.next_number
-        for index, each in enumerate(self.queued):
-            if each.is_automatic:  # one stands for all
-                keys = (*each.keys, *keys)
-                self.queued[index] = evolve(each, after=number, keys=keys, count=each.count + count)
-                return
-        event = {"type": "response.create"}
-        place = self._next_place()
-        self.queued.append(ExpectedRequest(event, number, place, is_automatic=True, keys=keys))
+        self.queue.add_automatic(self._uplink.next_number, *keys, count=count)
 
     def _request_followup(self, response_id: str, count: int = 1) -> bool:
         """Request a response to the outputs of a response, once that is done and all its calls
@@ -369,7 +288,7 @@ class ExpectedRequests(ExpectedState):
         the request before."""
         keys = self._followups.take_due(response_id)
         if keys is not None:
-            self._request_automatic(*(keys or (_BY_SERVER,)), count=count)
+            self._request_automatic(*(keys or (BY_SERVER,)), count=count)
         return keys is not None
 
     def _request_mcp_followup(self, item_id: str, *keys: str) -> None:
@@ -378,18 +297,14 @@ class ExpectedRequests(ExpectedState):
             self._followups.request_for_mcp(item_id, keys)
         self._request_followup(self._followups.response_of(item_id))
 
-    def _next_place(self) -> int:
-        self._places += 1
-        return self._places
-
     # What is sent.
 
     def find(self, sent: SentRequest) -> ExpectedRequest | None:
         """Return the expected request that an event makes; `None` if none is expected now."""
         if is_out_of_band(sent.body):
-            candidates = [each for each in self.queued if each.is_out_of_band]
+            candidates = [each for each in self.queue.requests if each.is_out_of_band]
         else:
-            candidates = [each for each in self.queued if not each.is_out_of_band]
+            candidates = [each for each in self.queue.requests if not each.is_out_of_band]
         candidates = [each for each in candidates if self.is_ambiguous or self.may_send(each)]
         candidates.sort(key=lambda each: (not self.may_send(each), each.place))
         if not self.is_ambiguous:  # else the bridge may rightly not know of the oldest
@@ -403,7 +318,7 @@ class ExpectedRequests(ExpectedState):
                 self._send(value, step.now)
             case SentItem(item={"type": "function_call_output", "call_id": str(call_id)}):
                 response_id = self._followups.send_output(call_id)
-                self._unechoed.append(call_id)
+                self.queue.add_item(call_id)
                 is_first = not self._has_output_followup
                 self._has_output_followup |= self._request_followup(
                     response_id, count=int(is_first)
@@ -428,8 +343,7 @@ class ExpectedRequests(ExpectedState):
         request = self.find(sent)
         if request is None:
             return
-        self.queued.remove(request)
-        self._crossed -= set(request.keys)
+        self.queue.take(request)
         made = evolve(
             request,
             event=sent.body,
@@ -466,11 +380,11 @@ class ExpectedRequests(ExpectedState):
         self._is_active_interrupted = response_id in self._interrupted_ids
         request, self.unanswered = self.unanswered, None
         if not is_repeated:
-            self._cover(request)
+            self.queue.cover(request)
         if request is None:
             self.answers_turn.add(response_id)
             return
-        is_covered = bool(request.keys) and not set(request.keys) & set(self._unechoed)
+        is_covered = bool(request.keys) and self.queue.is_echoed(request)
         self._answered.append(evolve(request, is_covered=is_covered))
         if not request.is_automatic:
             self._request_of[response_id] = request
@@ -487,16 +401,6 @@ class ExpectedRequests(ExpectedState):
             is_new = response_id not in self.known_ids
             self.suppressed[response_id] = request.is_cancel_requested and is_new
             self._is_active_interrupted |= self.active_id == response_id
-
-    def _cover(self, answered: ExpectedRequest | None) -> None:
-        """Drop the automatic request that the response which starts covers."""
-        for each in [each for each in self.queued if each.is_automatic and each.keys]:
-            late = set(each.keys) & set(self._unechoed)
-            if answered is None:
-                self._crossed |= late
-            elif late or not answered.is_automatic:
-                continue
-            self.queued.remove(each)
 
     def _end_response(self, response_id: str, *, is_out_of_band: bool) -> None:
         if not response_id:
@@ -515,7 +419,7 @@ class ExpectedRequests(ExpectedState):
             return
         if self.turn.is_unanswered:
             self.turn.is_unanswered = False
-            self._request_automatic(_BY_SERVER)
+            self._request_automatic(BY_SERVER)
         self._request_followup(response_id)
 
     # What is not answered.
@@ -523,7 +427,7 @@ class ExpectedRequests(ExpectedState):
     def _expire(self, now: int) -> None:
         """Give up what the server has not answered in time."""
         if self.turn.expire(now):
-            self._request_automatic(_BY_SERVER)
+            self._request_automatic(BY_SERVER)
         open_count = self.open_count
         self.unanswered_out_of_band = [
             each for each in self.unanswered_out_of_band if now < each.sent_at_ns + ANSWER_NS
@@ -555,13 +459,13 @@ class ExpectedRequests(ExpectedState):
             self.is_over = self._config.on_model_silent.hang_up
             return
         for each in owed:
-            self._repeat(each)
+            self.queue.put_back(each)
         for response_id in silence.response_ids:
             made = self._request_of.get(response_id)
             if made is not None:
-                self.queued.append(evolve(made, place=self._next_place()))
+                self.queue.add_copy(made)
             elif response_id not in self._out_of_band_ids:
-                self._request_automatic(_BY_SERVER)
+                self._request_automatic(BY_SERVER)
 
     def _apply_error(self, error: ReceivedError) -> None:
         is_active = error.code == ACTIVE_RESPONSE_CODE
@@ -604,27 +508,14 @@ class ExpectedRequests(ExpectedState):
     def _refuse(self, request: ExpectedRequest, *, is_active: bool) -> None:
         self.refused = request
         if is_active and not request.is_covered:
-            self._repeat(request)
+            self.queue.put_back(request)
         elif not is_active and request.count > 1:  # the later ones are still to be answered
-            self._repeat(evolve(request, count=request.count - 1))
+            self.queue.put_back(evolve(request, count=request.count - 1))
         self.is_ambiguous |= is_active and self.active_id is None
         if request is self.unanswered:
             self.unanswered = None
         else:
             self._answered.remove(request)
-
-    def _repeat(self, request: ExpectedRequest) -> None:
-        """Queue a request again; an automatic one stands for all that wait."""
-        for each in [each for each in self.queued if request.is_automatic and each.is_automatic]:
-            self.queued.remove(each)
-            request = evolve(
-                request,
-                after=max(request.after, each.after),
-                keys=(*request.keys, *each.keys),
-                count=request.count + each.count,
-            )
-        self.queued.append(request)
-        self.queued.sort(key=attrgetter("place"))
 
     def finish_step(self, step: StepRecord) -> None:
         """Reset what holds for one step only."""
