@@ -31,7 +31,15 @@ from twilio_realtime.sim.world import message_world
 from twilio_realtime.sim.world.calls import message_call
 from twilio_realtime.sim.world.message_world import MessageWorld
 from twilio_realtime.sim.world.steps import Step
-from twilio_realtime_core import Bridge, CallConfig, Command, Peer, SendAudio, SessionConfig
+from twilio_realtime_core import (
+    Bridge,
+    CallConfig,
+    Command,
+    Peer,
+    ReconnectPolicy,
+    SendAudio,
+    SessionConfig,
+)
 from twilio_realtime_core.machine.actions import Action, Close, Notify, Send
 from twilio_realtime_core.machine.units import MS, SECOND
 from twilio_realtime_core.notifications import CallEnded, KeyPressed
@@ -169,6 +177,17 @@ def test_silence_takes_hardly_any_steps_of_the_world(monkeypatch: pytest.MonkeyP
     silent.world.run(60 * SECOND)
     assert silent.phone.recorded_audio(60 * SECOND)[0].count(0xFF) > 59 * 8000
     assert steps[0] < 400  # most are of the round trips, which are measured each second at first
+
+
+def test_silence_takes_hardly_any_steps_beside_a_session_that_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = count_steps(monkeypatch)
+    reconnect = ReconnectPolicy(rotate_before_ms=59 * 60_000)  # of the hour of a session
+    config = CallConfig(session=SESSION, url="ws://model/v1/realtime", reconnect=reconnect)
+    silent = make_call(skips_silence=True, script=(), bridge=Bridge(config))
+    silent.world.run(90 * SECOND)
+    assert steps[0] < 700
 
 
 def test_a_trace_has_every_frame() -> None:

@@ -43,15 +43,21 @@ class MessageWorld(World[MessageMachine]):
         events, source_node = self._events, path.source_node
         link_count = len(path.relay_node.links)
         while events and (event := events[0])[0] <= until_ns:
-            if len(path.relay_node.links) != link_count:
-                self.run(until_ns)  # by the connection that was opened since
-                return
+            if len(path.relay_node.links) != link_count or not path.is_open:
+                link_count = len(path.relay_node.links)
+                path = self._find_other_path(path)
             arguments = event[4]
             is_frame_due = bool(arguments) and arguments[0] is source_node
             may_skip = is_frame_due and event[0] >= path.blocked_until_ns
             if not (may_skip and self._skip_silence(path, until_ns)):
                 self.step()
         self.now = max(self.now, until_ns)
+
+    def _find_other_path(self, path: SilencePath) -> SilencePath:
+        """The way of silence now that a connection was opened, or that of `path` is not open."""
+        other = find_silence_path(self._nodes.values()) or path
+        other.blocked_until_ns = path.blocked_until_ns  # so that there is no search at each frame
+        return other
 
     def _skip_silence(self, path: SilencePath, until_ns: int) -> bool:
         """Let frames of silence pass until the next other event; `False`, and nothing has changed,

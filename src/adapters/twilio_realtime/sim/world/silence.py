@@ -131,10 +131,19 @@ class SilencePath:
     hops: tuple[SilentHop, SilentHop]
     blocked_until_ns: int = field(init=False, default=0)
     """Before that, no stretch can start."""
+    is_open: bool = field(init=False, default=True)
+    """Whether both hops had connections when a stretch was last to start."""
 
 
 def find_silence_path(nodes: Iterable[_Node]) -> SilencePath | None:
-    """Return the way of silence among some nodes, if there is one."""
+    """Return the way of silence among some nodes, if there is one: of several, the latest that is
+    open."""
+    paths = list(_find_paths(nodes))
+    is_open = (each for each in paths if each.hops[1].open_connection() is not None)
+    return next(is_open, paths[0] if paths else None)
+
+
+def _find_paths(nodes: Iterable[_Node]) -> Iterator[SilencePath]:
     for node in nodes:
         source = node.machine
         if isinstance(source, SilenceSource) and len(node.links) == 1:
@@ -144,8 +153,7 @@ def find_silence_path(nodes: Iterable[_Node]) -> SilencePath | None:
                 sink = other_link.ends[1 - side].node.machine
                 if other_link is not link and isinstance(sink, SilenceSink):
                     hops = SilentHop(link, near, 1 - near), SilentHop(other_link, side, 1 - side)
-                    return SilencePath(node, source, relay_node, sink, hops)
-    return None
+                    yield SilencePath(node, source, relay_node, sink, hops)
 
 
 _FEWEST_FRAMES: Final = 3
@@ -165,6 +173,7 @@ def start_silent_stretch(
     path.blocked_until_ns = now + _PAUSE_NS
     first, second = (hop.open_connection() for hop in path.hops)
     if first is None or second is None:
+        path.is_open = False
         return None
     if any(hop.link.directions[hop.near].constant_ns(now) is None for hop in path.hops):
         return None
