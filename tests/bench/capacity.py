@@ -2,10 +2,11 @@
 than 20 ms, or frames are lost.
 
     python tests/bench/capacity.py [--step N] [--seconds S] [--first] [--json]
+        [--command NAME=COMMAND]...
 
 The bridge has a processor to itself, and the load (`load.py`) another one, as far as the machine
 allows; on one that does other work, say --first. The delay is that of the whole way from phone to
-model, so it is at least what the bridge adds.
+model, so it is at least what the bridge adds. --command measures any other bridge (`serving.py`).
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from load import Load
-from serving import BRIDGES, Figures, bind, memory_mb, observe, running
+from serving import Commands, Figures, add_arguments, bind, chosen, memory_mb, observe, running
 
 LIMIT_US: Final = 20_000
 MAX_CALLS: Final = 380
@@ -36,11 +37,13 @@ def is_over(load: Load, figures: Figures) -> bool:
     return figures.frame_p99_us > LIMIT_US or is_losing
 
 
-async def measure(bridge: str, step: int, seconds: float, *, is_first: bool) -> dict[str, float]:
+async def measure(
+    bridge: str, commands: Commands, step: int, seconds: float, *, is_first: bool
+) -> dict[str, float]:
     """Return the most calls that a bridge takes, and what a call needs."""
     load = Load()
     bind(0, 0, is_first=is_first)
-    async with running(bridge, await load.listen(), is_first=is_first) as (pid, port):
+    async with running(bridge, await load.listen(), commands, is_first=is_first) as (pid, port):
         empty_mb, empty_descriptors = memory_mb(pid), descriptors(pid)
         result = {"calls": 0.0, "cpu_ms": 0.0, "frame_p99_us": 0.0, "memory_kb": 0.0}
         for calls in range(step, MAX_CALLS + 1, step):
@@ -67,12 +70,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--step", type=int, default=20, help="calls to add at a time (20)")
     parser.add_argument("--seconds", type=float, default=4, help="to measure each step (4)")
-    parser.add_argument("--first", action="store_true", help="go before all other work (root)")
-    parser.add_argument("--json", action="store_true")
+    add_arguments(parser)
     options = parser.parse_args()
+    names, commands = chosen(options)
     results = {
-        name: asyncio.run(measure(name, options.step, options.seconds, is_first=options.first))
-        for name in BRIDGES
+        name: asyncio.run(
+            measure(name, commands, options.step, options.seconds, is_first=options.first)
+        )
+        for name in names
     }
     if options.json:
         print(json.dumps(results, indent=2))

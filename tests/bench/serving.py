@@ -2,11 +2,14 @@
 that it adds, beside those of a bare bridge.
 
     python tests/bench/serving.py [--calls N,N] [--rounds N] [--seconds S] [--first] [--json]
+        [--command NAME=COMMAND]...
 
 Bridges take turns, so that changes of the machine's speed affect all alike, and ratios are taken
 within a round. Bridge and load (`load.py`) share one processor, where the system lets them be bound
 to one: so none waits for another processor to wake up. On a machine that does other work, say
---first. The service is the command line with all that is on by default.
+--first. The service is the command line with all that is on by default. --command measures any
+other bridge beside ours: {port} is where it is to take `/media-stream`, {url} the model's, and
+{model_port} the port of that. It may begin with `env PORT={port}`, where it reads the environment.
 """
 
 import argparse
@@ -14,14 +17,15 @@ import asyncio
 import json
 import os
 import random
+import shlex
 import socket
 import statistics
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import attrs
 from attrs import define
@@ -57,18 +61,41 @@ BASES: Final = {
     "service, uvloop": "bare, uvloop",
     "service, trio": "bare, asyncio",
 }
-"""What each is compared with."""
+"""What each is compared with; any other bridge with the bare one on asyncio."""
+
+Commands: TypeAlias = Mapping[str, str]
+"""The commands that start other bridges, by their names."""
 
 
-def command(bridge: str, port: int, model_port: int) -> list[str]:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that choose bridges."""
+    parser.add_argument("--bridges", help="names, with semicolons (all)")
+    parser.add_argument(
+        "--command", action="append", default=[], metavar="NAME=COMMAND", help="another bridge"
+    )
+    parser.add_argument("--first", action="store_true", help="go before all other work (root)")
+    parser.add_argument("--json", action="store_true")
+
+
+def chosen(options: argparse.Namespace) -> tuple[list[str], Commands]:
+    """Return the names of the bridges that arguments choose, and the commands of others."""
+    commands = dict(each.split("=", 1) for each in options.command)
+    names = BRIDGES if options.bridges is None else filter(None, options.bridges.split(";"))
+    return [*names, *commands], commands
+
+
+def command(bridge: str, port: int, model_port: int, commands: Commands) -> list[str]:
     """Return the command that starts a bridge."""
+    url = f"ws://127.0.0.1:{model_port}/v1/realtime"
+    if bridge in commands:
+        places = {"port": port, "model_port": model_port, "url": url}
+        return shlex.split(commands[bridge].format(**places))
     kind, loop = BRIDGES[bridge]
     if kind == "floor":
         script = str(Path(__file__).with_name("floor.py"))
         return [sys.executable, script, str(port), str(model_port), *([loop] if loop else [])]
     code, *arguments = _SERVE
     runtime = "trio" if loop == "trio" else "asyncio"
-    url = f"ws://127.0.0.1:{model_port}/v1/realtime"
     return [
         sys.executable,
         "-c",
@@ -95,13 +122,13 @@ def bind(pid: int, processor: int, *, is_first: bool = False) -> None:
 
 @asynccontextmanager
 async def running(
-    bridge: str, model_port: int, *, is_first: bool = False
+    bridge: str, model_port: int, commands: Commands, *, is_first: bool = False
 ) -> AsyncGenerator[tuple[int, int]]:
     """Run a bridge while in the context; yields its process id and its port."""
     port = free_port()
     environment = {**os.environ, "OPENAI_API_KEY": "sk-benchmark"}
-    process = subprocess.Popen(  # noqa: S603 - ourselves
-        command(bridge, port, model_port),
+    process = subprocess.Popen(  # noqa: S603 - ourselves, or what the command line says
+        command(bridge, port, model_port, commands),
         stdout=subprocess.DEVNULL,
         env=environment,
         cwd=Path(__file__).parent,
@@ -183,11 +210,13 @@ async def observe(load: Load, pid: int, seconds: float) -> Figures:
     return Figures.of(load, pid, cpu_s(pid) - before_s, took_s)
 
 
-async def measure(bridge: str, calls: int, seconds: float, *, is_first: bool) -> Figures:
+async def measure(
+    bridge: str, commands: Commands, calls: int, seconds: float, *, is_first: bool
+) -> Figures:
     """Measure a bridge with so many calls."""
     load = Load()
     bind(0, PROCESSOR, is_first=is_first)
-    async with running(bridge, await load.listen(), is_first=is_first) as (pid, port):
+    async with running(bridge, await load.listen(), commands, is_first=is_first) as (pid, port):
         await load.grow(calls, port)
         await asyncio.sleep(WARM_UP_S)
         figures = await observe(load, pid, seconds)
@@ -204,7 +233,7 @@ def medians(rounds: list[dict[str, Figures]]) -> dict[str, dict[str, float]]:
         results[bridge] = {
             name: round(statistics.median(each[name] for each in taken), 3) for name in taken[0]
         }
-        base = BASES[bridge]
+        base = BASES.get(bridge, "bare, asyncio")
         if base in rounds[0]:
             ratios = [each[bridge].cpu_ms / each[base].cpu_ms for each in rounds]
             results[bridge]["ratio"] = round(statistics.median(ratios), 3)
@@ -212,7 +241,13 @@ def medians(rounds: list[dict[str, Figures]]) -> dict[str, dict[str, float]]:
 
 
 def run(
-    bridges: list[str], calls: list[int], rounds: int, seconds: float, *, is_first: bool
+    bridges: list[str],
+    commands: Commands,
+    calls: list[int],
+    rounds: int,
+    seconds: float,
+    *,
+    is_first: bool,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Return the figures of each bridge, by the number of calls."""
     results: dict[str, dict[str, dict[str, float]]] = {}
@@ -221,7 +256,7 @@ def run(
         for number in range(rounds):
             order = random.sample(bridges, len(bridges))
             figures = {
-                each: asyncio.run(measure(each, count, seconds, is_first=is_first))
+                each: asyncio.run(measure(each, commands, count, seconds, is_first=is_first))
                 for each in order
             }
             taken.append({each: figures[each] for each in bridges})
@@ -237,13 +272,11 @@ def main() -> None:
     parser.add_argument("--calls", default="20,100", help="calls at once (20,100)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds to take medians of (3)")
     parser.add_argument("--seconds", type=float, default=8, help="to measure each bridge (8)")
-    parser.add_argument("--bridges", default=";".join(BRIDGES), help="names, with semicolons")
-    parser.add_argument("--first", action="store_true", help="go before all other work (root)")
-    parser.add_argument("--json", action="store_true")
+    add_arguments(parser)
     options = parser.parse_args()
     calls = [int(each) for each in options.calls.split(",")]
     results: Any = run(
-        options.bridges.split(";"),
+        *chosen(options),
         calls,
         options.rounds,
         options.seconds,
@@ -253,9 +286,11 @@ def main() -> None:
         print(json.dumps(results, indent=2))
         return
     for count, figures in results.items():
-        print(f"{count} calls{'CPU, ms':>16}{'ratio':>8}{'frame p50, µs':>15}{'p99':>8}{'MB':>6}")
+        print(f"{count} calls: CPU in ms and its ratio; frames, deltas and clear, p99 in µs; MB")
         for bridge, each in figures.items():
-            delays = f"{each['frame_p50_us']:15.0f}{each['frame_p99_us']:8.0f}"
+            delays = "".join(
+                f"{each[f'{name}_p99_us']:8.0f}" for name in ("frame", "delta", "clear")
+            )
             ratio = f"{each.get('ratio', 0):8.2f}"
             print(f"{bridge:16}{each['cpu_ms']:8.2f}{ratio}{delays}{each['memory_mb']:6.0f}")
 

@@ -30,6 +30,7 @@ from ..commands import (
     Unmute,
 )
 from ..config.audio_format import check_encodable, enforce_event_format
+from ..config.fields import as_mapping
 from ..conversation.item_json import item_to_json
 from ..downlink.after_playback import DeferredOutput
 from ..errors import LocalProtocolError
@@ -316,7 +317,7 @@ def _check_names(call: CallState, event: ClientEvent) -> None:
             check_tool_names(response, "response")
             match response.get("input"):
                 case [*items]:
-                    for index, item in enumerate(items):
+                    for index, item in enumerate(map(as_mapping, items)):
                         check_invented_names(item, given, f"response.input[{index}]")
                 case _:
                     pass

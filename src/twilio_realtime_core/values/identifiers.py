@@ -11,7 +11,7 @@ https://platform.openai.com/docs/api-reference/realtime-client-events.
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from ..machine.arguments import FieldRule
 
@@ -94,18 +94,15 @@ class GivenNames:
             self._names[value] = None
 
 
-def check_invented_names(item: object, given: GivenNames, path: str) -> None:
+def check_invented_names(item: Mapping[str, Any], given: GivenNames, path: str) -> None:
     """Check the ids and the name of an item that the application creates.
 
     Raises `LocalProtocolError` for one that breaks the rules, unless the server has given it.
     """
-    if not isinstance(item, Mapping):
-        return
-    fields = cast("Mapping[str, Any]", item)
-    if fields.get("type") == "item_reference":  # of an item that is there
+    if item.get("type") == "item_reference":  # of an item that is there
         return
     for name, rule in _RULES.items():
-        value = fields.get(name)
+        value = item.get(name)
         if value is not None and not (isinstance(value, str) and value in given):
             rule.check(f"{path}.{name}", value)
 

@@ -96,6 +96,11 @@ def test_the_input_of_a_response_follows_the_rules(item: dict[str, Any], rule: s
     assert rule
 
 
+def test_an_input_that_is_no_item_is_left_to_the_server() -> None:
+    event = CreateResponse({"input": ["m"]}, "e")
+    assert Call.ready().bridge.send(event, 0) == [Send(Peer.REALTIME, event)]
+
+
 def test_an_item_of_the_agent_is_sent() -> None:
     item: dict[str, Any] = {"type": "message", "role": "assistant", "content": []}
     (event,) = Call.ready().bridge.send(CreateItem(item), 0)

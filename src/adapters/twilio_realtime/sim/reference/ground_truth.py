@@ -26,7 +26,6 @@ from attrs import define, field
 from twilio_realtime_core.commands import Command, GoAway, HangUp, Play, PressKeys, SendEvent
 from twilio_realtime_core.config.call import CallConfig
 from twilio_realtime_core.protocols.realtime import (
-    CreateResponse,
     DeleteItem,
     RawClientEvent,
     TruncateItem,
@@ -198,9 +197,9 @@ class GroundTruth:
         """Note a command of the application."""
         given = command.event if isinstance(command, SendEvent) else command
         self._commands[type(given).__name__] += 1
+        if isinstance(given, RawClientEvent) or getattr(given, "extra_fields", None):
+            self._commands["unknown field"] += 1
         match given:
-            case CreateResponse(extra_fields={}) | RawClientEvent():
-                self._commands["unknown field"] += 1
             case Play(audio):
                 self._clips.append(_Voice(audio))
             case PressKeys(keys, tone_ms, pause_ms):

@@ -441,7 +441,7 @@ class ExpectedSpeech(ExpectedState):
             case SentMark(name=name):
                 playback = self.playback
                 playback.marks[name] = playback.marked_samples = playback.sent_samples
-            case SentClear() if not self.is_interrupting:
+            case SentClear() if not (self.is_interrupting and self._may_be_interrupted(step)):
                 self.playback, self.hold = self.playback.restart(), self._queued_hold()
             case SentClear():
                 self.playback = ExpectedPlayback()
@@ -466,6 +466,11 @@ class ExpectedSpeech(ExpectedState):
                 self._has_overflow = True
             case _:
                 pass
+
+    def _may_be_interrupted(self, step: StepRecord) -> bool:
+        """Whether a clear may be that of an interruption: where hold audio plays, nothing else
+        does, and only what is notified as interrupted was to be said."""
+        return not self.is_hold_playing or step.has_output(Interrupted)
 
     def _send(self, payload: str, now: int) -> None:
         source, samples = self.source_of(payload), count_samples(payload) or 0
