@@ -124,12 +124,11 @@ def run_deferred(call: CallState, now: int) -> None:
     after = call.after_playback
     if not call.is_speech_pending:
         _run_after_playback(call, now)
-    elif after.is_hangup_pending and after.is_model_lost:
-        _end_after_playback(
-            call, Reason.HANG_UP_WITHOUT_MODEL, now
-        )  # what is pending will not come
-    else:
-        _defer(call, Reason.DEFERRED_BY_SPEECH)
+    if call.is_speech_pending and not call.ending.has_started:  # perhaps by an output just sent
+        if after.is_hangup_pending and after.is_model_lost:  # what is pending will not come
+            _end_after_playback(call, Reason.HANG_UP_WITHOUT_MODEL, now)
+        else:
+            _defer(call, Reason.DEFERRED_BY_SPEECH)
     if not call.ending.has_started:
         call.clips.start_hold_if_silent(now)
 

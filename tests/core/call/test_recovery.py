@@ -13,6 +13,7 @@ from calling import (
     connected,
     created,
     delta,
+    function_call,
     item_added,
     item_done,
     media,
@@ -845,6 +846,20 @@ def test_a_goodbye_is_played_before_the_call_ends() -> None:
     done = call.closed(Peer.REALTIME, 1006)
     assert (sum(done.audio_samples), done.closes) == (1600, [])
     assert call.play(300).closes == [Peer.TWILIO]
+
+
+def test_an_output_after_playback_does_not_delay_the_end() -> None:
+    policy = ReconnectPolicy(max_attempts=1)
+    call = Call.ready(CallConfig(reconnect=policy, idle_timeout_ms=None))
+    call.model(created())
+    call.model(delta(16000))
+    call.model(function_call("c1"))
+    call.model(response_done())
+    call.closed(Peer.REALTIME, 1006)
+    call.send(SendFunctionOutput("c1", "{}", after_playback=True))
+    call.wait(1000)
+    call.closed(call.link, 1006)
+    assert call.play(1000).closes == [Peer.TWILIO]
 
 
 def test_the_stream_can_be_ended_at_once() -> None:

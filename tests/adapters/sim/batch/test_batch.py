@@ -35,6 +35,7 @@ RIGHT_BUT_STRANGE = {
     "marks that came back seconds late, and then at once": 720058029,
     "an item with the id of one that was deleted, restored": 810050651,
     "hold audio that a clip ends while the caller speaks": 900005747,
+    "an output that is deleted while there is no session": 910004598,
 }
 """Calls of 100 ms frames in which the bridge does something rare, and right."""
 

@@ -17,7 +17,7 @@ from twilio_realtime_core.notifications import (
     SessionReady,
     SessionRestored,
 )
-from twilio_realtime_core.protocols.realtime import ClearInputAudio, CreateItem
+from twilio_realtime_core.protocols.realtime import ClearInputAudio, CreateItem, DeleteItem
 
 from .received import (
     ReceivedAudio,
@@ -126,6 +126,8 @@ class SessionLog:
                 self._stream_sid = stream_sid
             case ResetHistory() | CreateItem():
                 self.is_ordered = False
+            case DeleteItem(item_id=item_id):  # perhaps sent to no session
+                self.deleted.add(item_id)
             case ClearInputAudio():  # what was said of the turn is discarded
                 for session in self.sessions.values():
                     session.turn = None
