@@ -215,6 +215,8 @@ class Model(_WebSocket):
         self.phones = phones
         self.phone: Phone | None = None
         self.answers = 0
+        self.has_begun = False
+        self.event_count = 0
 
     def on_head(self, head: bytes) -> None:
         lines = [line.partition(": ") for line in head.decode().split("\r\n")[1:]]
@@ -226,11 +228,17 @@ class Model(_WebSocket):
             number = self.delays.note(self.delays.frame_us, text[len(_APPEND) :])
             if self.phone is None and number is not None:
                 self.phone = self.phones.get(number)
-        elif text.startswith('{"type":"session.update"'):
-            self.send(_to_json(type="session.updated", session=_SESSION))
+        elif json.loads(text)["type"] == "session.update":
+            self.send_event("session.updated", session=_SESSION)
+        if not self.has_begun:  # with the first event, since not every bridge configures a session
+            self.has_begun = True
             # Calls that began together do not go in step.
             offset_s = random.random() * ANSWER_DELTAS * DELTA_S
             self.call_at(asyncio.get_running_loop().time() + offset_s, self.answer)
+
+    def send_event(self, type_: str, **fields: Any) -> None:
+        self.event_count += 1
+        self.send(_to_json(type=type_, event_id=f"event_{self.event_count}", **fields))
 
     @property
     def ids(self) -> dict[str, Any]:
@@ -244,27 +252,27 @@ class Model(_WebSocket):
         ids = self.ids
         item: dict[str, object] = {"id": ids["item_id"], "type": "message", "role": "assistant"}
         item["content"] = []
-        self.send(_to_json(type="response.created", response={"id": ids["response_id"]}))
-        self.send(_to_json(type="response.output_item.added", **ids, item=item))
-        self.send(_to_json(type="conversation.item.added", item=item))
+        self.send_event("response.created", response={"id": ids["response_id"]})
+        self.send_event("response.output_item.added", **ids, item=item)
+        self.send_event("conversation.item.added", item=item)
         self.say(ANSWER_DELTAS // 2 if self.answers % 2 else ANSWER_DELTAS)
 
     def say(self, deltas_left: int) -> None:
         now_s = asyncio.get_running_loop().time()
         if deltas_left:
             audio = {"delta": _stamp() + _DELTA_REST}
-            self.send(_to_json(type="response.output_audio.delta", **self.ids, **audio))
+            self.send_event("response.output_audio.delta", **self.ids, **audio)
             words = {"delta": "a few words more "}
-            self.send(_to_json(type="response.output_audio_transcript.delta", **self.ids, **words))
+            self.send_event("response.output_audio_transcript.delta", **self.ids, **words)
             is_interrupted = self.answers % 2 and deltas_left == 1
             wait_s = DELTA_S / 2 if is_interrupted else DELTA_S
             self.call_at(now_s + wait_s, self.say, deltas_left - 1)
             return
         if self.answers % 2:
             self.interrupt()
-        self.send(_to_json(type="response.output_audio.done", **self.ids))
+        self.send_event("response.output_audio.done", **self.ids)
         response = {"id": self.ids["response_id"], "status": "completed"}
-        self.send(_to_json(type="response.done", response=response))
+        self.send_event("response.done", response=response)
         self.call_at(now_s + ANSWER_DELTAS * DELTA_S, self.answer)
 
     def interrupt(self) -> None:
@@ -272,9 +280,9 @@ class Model(_WebSocket):
         said = {"item_id": f"said_{self.ids['item_id']}"}
         if self.phone is not None:
             self.phone.interrupted_ns = time.monotonic_ns()
-        self.send(_to_json(type="input_audio_buffer.speech_started", audio_start_ms=0, **said))
-        self.send(_to_json(type="input_audio_buffer.speech_stopped", audio_end_ms=0, **said))
-        self.send(_to_json(type="input_audio_buffer.committed", **said))
+        self.send_event("input_audio_buffer.speech_started", audio_start_ms=0, **said)
+        self.send_event("input_audio_buffer.speech_stopped", audio_end_ms=0, **said)
+        self.send_event("input_audio_buffer.committed", **said)
 
 
 @define(eq=False)
