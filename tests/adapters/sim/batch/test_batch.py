@@ -36,6 +36,7 @@ RIGHT_BUT_STRANGE = {
     "an item with the id of one that was deleted, restored": 810050651,
     "hold audio that a clip ends while the caller speaks": 900005747,
     "an output that is deleted while there is no session": 910004598,
+    "a goodbye that goes on when the model falls silent": 920094503,
 }
 """Calls of 100 ms frames in which the bridge does something rare, and right."""
 

@@ -117,7 +117,7 @@ class ExpectedRequests(ExpectedState):
     """Requests that were given up in this step, or in the one that has ended the call: either may
     come first."""
     is_over: bool = field(init=False, default=False)
-    """The call is about to end, since the model was silent."""
+    """The call is about to end, since the model was silent: nothing that it owes is waited for."""
     turn: ExpectedTurn = field(init=False, factory=ExpectedTurn)
     answers_turn: set[str] = field(init=False, factory=set[str])
     """Responses that the server has created by itself, to turns of the caller."""

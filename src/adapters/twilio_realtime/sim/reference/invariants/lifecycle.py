@@ -217,7 +217,7 @@ def _may_be_heard(call: ExpectedCall, step: StepRecord) -> bool:
     unplayed = speech.playback.unplayed_sources(step.now)
     is_speech_due = speech.is_speech_pending(step.now)
     is_speech_due |= call.requests.is_speech_requested
-    is_speech_due &= not call.requests.is_ambiguous
+    is_speech_due &= not (call.requests.is_ambiguous or call.requests.is_over)
     return all(map(is_hold, unplayed)) and not is_speech_due
 
 
