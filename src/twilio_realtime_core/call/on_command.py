@@ -124,11 +124,10 @@ def run_deferred(call: CallState, now: int) -> None:
     after = call.after_playback
     if not call.is_speech_pending:
         _run_after_playback(call, now)
-    if call.is_speech_pending and not call.ending.has_started:  # perhaps by an output just sent
-        if after.is_hangup_pending and after.is_model_lost:  # what is pending will not come
-            _end_after_playback(call, Reason.HANG_UP_WITHOUT_MODEL, now)
-        else:
-            _defer(call, Reason.DEFERRED_BY_SPEECH)
+    elif after.is_hangup_pending and after.is_model_lost:  # what is pending will not come
+        _end_after_playback(call, Reason.HANG_UP_WITHOUT_MODEL, now)
+    else:
+        _defer(call, Reason.DEFERRED_BY_SPEECH)
     if not call.ending.has_started:
         call.clips.start_hold_if_silent(now)
 
@@ -141,7 +140,8 @@ def _defer(call: CallState, reason: Reason) -> None:
 
 def _run_after_playback(call: CallState, now: int) -> None:
     call.after_playback.deferred_by = None
-    outputs = call.after_playback.take_outputs()
+    # To a model that is lost none is sent: it would have to be answered before the end.
+    outputs = [] if call.after_playback.is_model_lost else call.after_playback.take_outputs()
     if outputs:
         call.outbox.explain(Reason.RUN_AFTER_PLAYBACK)
     _send_outputs(call, outputs)

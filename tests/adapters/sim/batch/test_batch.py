@@ -37,6 +37,7 @@ RIGHT_BUT_STRANGE = {
     "hold audio that a clip ends while the caller speaks": 900005747,
     "an output that is deleted while there is no session": 910004598,
     "a goodbye that goes on when the model falls silent": 920094503,
+    "an output after playback when the last session expires": 930061927,
 }
 """Calls of 100 ms frames in which the bridge does something rare, and right."""
 
