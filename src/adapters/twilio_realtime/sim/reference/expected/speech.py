@@ -468,9 +468,9 @@ class ExpectedSpeech(ExpectedState):
                 pass
 
     def _may_be_interrupted(self, step: StepRecord) -> bool:
-        """Whether a clear may be that of an interruption: where hold audio plays, nothing else
-        does, and only what is notified as interrupted was to be said."""
-        return not self.is_hold_playing or step.has_output(Interrupted)
+        """Whether a clear may be that of an interruption, and does not make place for a clip in
+        which hold audio ends."""
+        return not (self.is_hold_playing and self.has_due_clip) or step.has_output(Interrupted)
 
     def _send(self, payload: str, now: int) -> None:
         source, samples = self.source_of(payload), count_samples(payload) or 0
