@@ -160,7 +160,7 @@ def _serve_agent(
         ).run(settings["host"], settings["port"], runtime)
     finally:
         operation.close()
-        gc.unfreeze()
+        gc.unfreeze()  # as before, for a program that goes on
 
 
 def _print_settings(settings: LoadedSettings, output: Output) -> None:
@@ -254,8 +254,8 @@ class _CallServer(CommandServer):
     def on_listening(self, addresses: list[tuple[str, int]]) -> None:
         """Print where the browser phone is, and exempt what is loaded from garbage collection."""
         self.operation.print_links(addresses)
-        # A full collection takes 20 to 80 ms, in which no call proceeds. Nearly all objects are
-        # those of modules, which live as long as the process.
+        # A full collection can take 86 ms, in which no call proceeds. Nearly all objects are those
+        # of modules, which live as long as the process.
         gc.collect()
         gc.freeze()
 
