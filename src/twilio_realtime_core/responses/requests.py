@@ -82,6 +82,10 @@ class Requests:
 
     # From one session to the next.
 
+    def open(self) -> None:
+        """Start to send requests, since the session is ready."""
+        self._is_open = True
+
     def session_lost(self, unspoken: Iterable[ResponseRecord]) -> None:
         """Queue again for the next session the requests without an answer, and requests for the
         responses that had not begun to be spoken. None is sent before `open`."""
@@ -169,10 +173,6 @@ class Requests:
         return min(instants) + ANSWER_NS if instants else None
 
     # From the application.
-
-    def open(self) -> None:
-        """Start to send requests, since the session is ready."""
-        self._is_open = True
 
     def take_due(self, now: int, *, is_caller_turn: bool) -> list[CreateResponse]:
         """Return the requests that may be sent now, in order; they count as sent. Of the
