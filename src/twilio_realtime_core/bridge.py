@@ -61,7 +61,7 @@ class Bridge:
     *Commands* say what the application wants. *Time* passes in all of them, and in
     `handle_timeout`. All but the queries are steps of one pipeline: check the arguments; decode
     the input and apply it; run what was deferred and can be done now; return the actions. A frame
-    of the caller's audio takes the short way where nothing was deferred.
+    of the caller's audio takes the short way: what is deferred waits for an event or a timer.
 
     Every step raises `LocalProtocolError`, before anything has changed, if time runs backwards, if
     an argument is of the wrong type (`now` is a whole number of ns, no `float`), or if it makes no
@@ -79,8 +79,6 @@ class Bridge:
         self._notifies_twilio_messages = Peer.TWILIO in self._call.config.raw_messages
         self._notifies_realtime_events = Peer.REALTIME in self._call.config.raw_messages
         self._now: int | None = None
-        self._has_postponed = False
-        """Whether the end of a step may have something to do after a mere frame of audio."""
 
     # Queries.
 
@@ -157,7 +155,7 @@ class Bridge:
         elif peer is TWILIO and call.stream.lifecycle.state is not _UNOPENED:
             if self._notifies_twilio_messages:
                 call.outbox.notify(TwilioMessage(text))
-            if on_twilio.on_message(call, text, now) and not self._has_postponed:
+            if on_twilio.on_message(call, text, now):  # audio: nothing else waits for it
                 self._now = now
                 return call.outbox.take_actions()
         elif peer == call.session.link and call.session.state in _RECEIVING:
@@ -315,11 +313,11 @@ class Bridge:
 
     def _finish_step(self, now: int) -> list[Action]:
         """Play what was held, send the requests that are due, run what was deferred, each if it
-        can be done now; set the timers for what the model owes; return the actions of the step."""
+        can be done now; set the timers for what all of it waits for, and for what the model owes;
+        return the actions of the step."""
         self._now = now
         call = self._call
-        has_postponed = call.has_postponed
-        if has_postponed and not call.ending.has_started:
+        if not call.ending.has_started:
             if call.session.is_next_ready:
                 recovery.rotate_if_quiet(call, now)
             if call.downlink.order.has_held:
@@ -328,8 +326,7 @@ class Bridge:
                 call.send_due_requests(now)
             if call.has_deferred:
                 on_command.run_deferred(call, now)
-            has_postponed = call.has_postponed
         if not call.ending.has_started:
+            call.watch_playback(now)
             model_silence.watch_model(call, now)
-        self._has_postponed = has_postponed
         return call.outbox.take_actions()

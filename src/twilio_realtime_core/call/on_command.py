@@ -38,7 +38,6 @@ from ..machine.actions import GOING_AWAY
 from ..machine.arguments import NULL, TEXT
 from ..machine.lifecycles import StreamState
 from ..machine.reasons import Reason
-from ..machine.timers import Timer
 from ..notifications import AllHeard, EndReason, InterruptionCause
 from ..protocols import realtime
 from ..protocols.realtime import (
@@ -116,9 +115,7 @@ def on_command(call: CallState, command: Command, now: int) -> None:
 
 def run_deferred(call: CallState, now: int) -> None:
     """Do what is deferred until all was heard, if it was."""
-    silent_at_ns = call.downlink.silent_at_ns
-    if silent_at_ns is not None and silent_at_ns > now and not call.clips.is_hold_playing:
-        call.timers.set(Timer.PLAYBACK_END, silent_at_ns)
+    if call.downlink.is_playing(now) and not call.clips.is_hold_playing:
         _defer(call, Reason.DEFERRED_BY_AUDIO)
         return
     after = call.after_playback

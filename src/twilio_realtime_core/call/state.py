@@ -239,16 +239,12 @@ class CallState:
             or self.downlink.order.has_held
         )
 
-    @property
-    def has_postponed(self) -> bool:
-        """Whether something waits for its moment: a session that is to take over, sound that is
-        held, requests, or what is deferred."""
-        return (
-            self.session.is_next_ready
-            or self.downlink.order.has_held
-            or self.requests.has_queued
-            or self.has_deferred
-        )
+    def watch_playback(self, now: int) -> None:
+        """Set the timer for the end of what plays, if anything waits for it."""
+        if self.session.is_next_ready or self.has_deferred:
+            silent_at_ns = self.downlink.silent_at_ns
+            if silent_at_ns is not None and silent_at_ns > now:
+                self.timers.set(Timer.PLAYBACK_END, silent_at_ns)
 
     @property
     def has_deferred(self) -> bool:

@@ -39,25 +39,22 @@ def main() -> int:
     parser.add_argument("--bug", action="append", help="only those whose name holds this")
     parser.add_argument("--missing", action="store_true", help="only those that the page lacks")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="how many at a time")
-    parser.add_argument("--frame-ms", type=int, default=20, help="how long the frames last")
     arguments = parser.parse_args()
     names: list[str] = arguments.bug or [""]
     bugs = missing_bugs(PAGE, "mutants", BUGS) if arguments.missing else BUGS
     bugs = [bug for bug in bugs if any(name in bug.name for name in names)]
-    finds = hunt_all(bugs, arguments.calls, arguments.workers, arguments.frame_ms)
+    finds = hunt_all(bugs, arguments.calls, arguments.workers)
     results = {name: result_of(find) for name, find in finds.items()}
     say(f"\n{format_table(bugs, HEADING, results)}")
     return int(None in finds.values())
 
 
-def hunt_all(
-    bugs: Sequence[Bug], calls: int, workers: int | None, frame_ms: int
-) -> dict[str, Find | None]:
+def hunt_all(bugs: Sequence[Bug], calls: int, workers: int | None) -> dict[str, Find | None]:
     """Hunt all bugs, several at a time, and print each as it is found."""
     finds: dict[str, Find | None] = {}
     began = time.monotonic()
     with ThreadPoolExecutor(workers) as pool:
-        hunts = {pool.submit(hunt, bug, calls, frame_ms): bug for bug in bugs}
+        hunts = {pool.submit(hunt, bug, calls): bug for bug in bugs}
         for done in as_completed(hunts):
             bug, find = hunts[done], done.result()
             finds[bug.name] = find
@@ -69,34 +66,34 @@ def hunt_all(
     return finds
 
 
-def hunt(bug: Bug, calls: int, frame_ms: int = 20) -> Find | None:
+def hunt(bug: Bug, calls: int) -> Find | None:
     """Have random calls find a bug, and the plainest call that shows it. What takes too long is not
     found."""
     try:
-        return _find(bug, calls, frame_ms)
+        return _find(bug, calls)
     except subprocess.TimeoutExpired:
         say(f"{bug.name}: given up after {LONGEST_S} s")
         return None
 
 
-def _find(bug: Bug, calls: int, frame_ms: int) -> Find | None:
+def _find(bug: Bug, calls: int) -> Find | None:
     with tempfile.TemporaryDirectory() as folder:
         plant(bug, Path(folder))
         first = 0
-        while (seed := run_hunt(bug, folder, "find", first, calls, frame_ms)) is not None:
+        while (seed := run_hunt(bug, folder, "find", first, calls)) is not None:
             first = seed + 1
-            if fails(Choices.from_seed(seed), frame_ms):
+            if fails(Choices.from_seed(seed)):
                 continue
-            find = Find(**run_hunt(bug, folder, "show", seed, frame_ms))
+            find = Find(**run_hunt(bug, folder, "show", seed))
             plan = {(label, nth): value for (label, nth), value in find.plan}
-            if not fails(follow(plan), frame_ms):
+            if not fails(follow(plan)):
                 return find
     return None
 
 
-def fails(choices: Choices, frame_ms: int) -> bool:
+def fails(choices: Choices) -> bool:
     """Whether a call fails without any bug: then it tells nothing of one."""
-    return RandomCall(choices, frame_ms=frame_ms).run() is not None
+    return RandomCall(choices).run() is not None
 
 
 def run_hunt(bug: Bug, folder: str, what: str, *numbers: int) -> Any:

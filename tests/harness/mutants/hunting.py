@@ -1,7 +1,7 @@
 """Looks for the bug in the core that this process has, and makes plain what has shown it.
 
 python -m mutants.hunting find FIRST END [FRAME_MS]  # the seed of the first that fails, or null
-python -m mutants.hunting show SEED [FRAME_MS]  # a `Find`, as JSON
+python -m mutants.hunting show SEED  # a `Find`, as JSON
 """
 
 import json
@@ -51,10 +51,10 @@ def _fails(seed: int, frame_ms: int) -> bool:
     return RandomCall(Choices.from_seed(seed), frame_ms=frame_ms).run() is not None
 
 
-def show(seed: int, frame_ms: int = 20) -> Find:
+def show(seed: int) -> Find:
     """The plainest call that fails as the one of this seed does."""
     choices = Choices.from_seed(seed)
-    failure = RandomCall(choices, frame_ms=frame_ms).run()
+    failure = RandomCall(choices).run()
     assert failure is not None, seed
     invariant = failure.invariant
     trials = 0
@@ -63,12 +63,12 @@ def show(seed: int, frame_ms: int = 20) -> Find:
         nonlocal trials
         trials += 1
         followed = follow(plan)
-        failure = RandomCall(followed, frame_ms=frame_ms).run()
+        failure = RandomCall(followed).run()
         fails = failure is not None and failure.invariant == invariant
         return plan_of(followed.draws) if fails else None
 
     plan = shrink(plan_of(choices.draws), attempt)
-    shown = RandomCall(follow(plan), frame_ms=frame_ms, trace_limit=_EVERYTHING).run()
+    shown = RandomCall(follow(plan), trace_limit=_EVERYTHING).run()
     assert shown is not None  # it has failed before
     trace = shorten(shown.trace)
     return Find(
