@@ -39,6 +39,7 @@ RIGHT_BUT_STRANGE = {
     "a goodbye that goes on when the model falls silent": 920094503,
     "an output after playback when the last session expires": 930061927,
     "hold audio that is interrupted, and half a frame with it": 940015313,
+    "a turn of a session whose audio was dropped, two sessions later": 960040483,
 }
 """Calls of 100 ms frames in which the bridge does something rare, and right."""
 

@@ -287,13 +287,13 @@ class LaterSessions(Invariant):
         sent = [each.audio for each in step.values if isinstance(each, SentAppend)]
         waiting = list(self._log.waiting)
         earlier = [list(each.appended) for each in self._log.sessions.values() if each.appended]
-        if self._log.has_dropped:
-            self._log.has_dropped = False
-            return
         turns = [each.turn for each in self._log.sessions.values() if each.turn is not None]
         turn = turns[-1] if turns else []
         for each in self._log.sessions.values():
             each.turn = None
+        if self._log.has_dropped:
+            self._log.has_dropped = False
+            return
         is_short = sum(count_samples(each) or 0 for each in turn) < MAX_EARLY_SAMPLES // 2
         if is_short and not _is_within(turn, sent):
             yield "a turn of the caller is cut by the loss of a session"
