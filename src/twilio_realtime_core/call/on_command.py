@@ -339,7 +339,7 @@ def _send_checked(call: CallState, event: ClientEvent) -> None:
             _send_cancel(call, event)
         case DeleteItem(item_id=item_id):
             call.responses.mark_item_deleted(item_id)
-            call.conversation.deletion_sent(item_id, is_unheard=False)
+            call.conversation.deletion_sent(item_id, is_unheard=False, event_id=event.event_id)
             call.session.send(event)
         case CreateItem(item={"type": "function_call_output"} as item):
             _send_output_item(call, event, item.get("call_id"))

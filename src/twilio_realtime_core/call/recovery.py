@@ -200,6 +200,7 @@ def finish_without_model(call: CallState, now: int) -> None:
 
 def session_ready(call: CallState, session: Mapping[str, Any], now: int) -> None:
     """The session is configured, for the first time or again."""
+    call.conversation.pace.speed = call.session.voice_speed
     call.requests.open()
     if not call.timers.is_set(Timer.SESSION):
         return  # the answer to a later update

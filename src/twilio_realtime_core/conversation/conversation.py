@@ -22,6 +22,7 @@ from typing import Final, TypeAlias
 from attrs import define, evolve, field
 
 from ..errors import LocalProtocolError
+from ..machine.arguments import MAX_MS
 from ..notifications import ItemAdded, ItemDeleted, ItemUpdated
 from ..protocols.realtime import CreateItem, DeleteItem, Item
 from ..values.identifiers import ROOT, GivenNames
@@ -46,7 +47,7 @@ EDIT_ID: Final = "history-"
 """The prefix of the event ids of `reset`."""
 
 _DELETION: Final = "deletion of "
-"""The prefix of the keys of other deletions."""
+"""The prefix of the keys of deletions without an event id."""
 
 MAX_ITEMS: Final = 2048
 """Items of a conversation: a session lasts an hour, and an item every two seconds is a lively one.
@@ -80,7 +81,8 @@ class Conversation:
         self._unheard: set[str] = set()
         """The items that it was told to delete since the caller heard nothing of them."""
         self._edit_count = 0
-        self._pace = SpeakingPace()
+        self.pace = SpeakingPace()
+        """The pace at which the agent speaks."""
         self._restored: dict[str, CreateItem] = {}
         """The items that this session got as text, with the events that created them."""
         self._replaced: set[str] = set()
@@ -160,7 +162,7 @@ class Conversation:
         """Learn the pace of the agent from a part that is complete, once."""
         text, audio_ms = transcript.text, transcript.audio_ms
         if text and audio_ms and transcript.heard_ms is None:
-            self._pace.learn(text, audio_ms)
+            self.pace.learn(text, audio_ms)
         transcript.audio_ms = None
 
     def note_names(self, item: Item) -> None:
@@ -176,7 +178,8 @@ class Conversation:
     ) -> list[ItemNotification]:
         """Truncate the audio of a part."""
         if item_id in self._entries:
-            self._get_or_create_transcript(item_id, content_index).truncate(audio_end_ms)
+            end_ms = min(max(0, audio_end_ms), MAX_MS)
+            self._get_or_create_transcript(item_id, content_index).truncate(end_ms)
         return self._take_updates(item_id)
 
     def item_deleted(self, item_id: str) -> list[ItemNotification]:
@@ -197,7 +200,7 @@ class Conversation:
         return [ItemDeleted(item_id)]
 
     def edit_refused(self, event_id: str | None) -> None:
-        """Note that the server has refused an event, which may be one of `reset`."""
+        """Note that the server has refused an event, which may be one of `reset`, or a deletion."""
         self._unanswered_edits.pop(event_id or "", None)
 
     # From one session to the next.
@@ -276,7 +279,7 @@ class Conversation:
         received, `heard_ms` were heard. Of an out-of-band item only `split_transcript` shows it."""
         item_id = self._renamed.get(item_id, item_id)
         entry = self._entries.get(item_id)
-        pace = None if entry is not None and entry.is_whole else self._pace.current
+        pace = None if entry is not None and entry.is_whole else self.pace.current
         self._get_or_create_transcript(item_id, content_index).cut(heard_ms, sent_ms, pace)
         return self._take_updates(item_id)
 
@@ -287,11 +290,12 @@ class Conversation:
         parts = self._words_of(item_id) or {}
         return parts[content_index].split_at_cut() if content_index in parts else (None, None)
 
-    def deletion_sent(self, item_id: str, *, is_unheard: bool) -> None:
-        """Note that the server is told to delete an item, which later edits count with. With
-        `is_unheard` it is since the caller heard nothing of it, so no reset brings it back."""
+    def deletion_sent(self, item_id: str, *, is_unheard: bool, event_id: str | None = None) -> None:
+        """Note that the server is told to delete an item, which later edits count with, unless it
+        refuses the event. With `is_unheard` it is since the caller heard nothing of it, so no reset
+        brings it back."""
         if item_id in self._entries:
-            self._remember(f"{_DELETION}{item_id}", DeleteItem(item_id))
+            self._remember(event_id or f"{_DELETION}{item_id}", DeleteItem(item_id))
             if is_unheard:
                 self._unheard.add(item_id)
 
@@ -401,13 +405,15 @@ def _get_or_create_part(
 class _Entry:
     """An item as the server describes it, and its words by content index. `notified` is what the
     application was last notified of; `is_done`: no more of it will come; `is_whole`: and it was not
-    cut short, so all audio and all words of it were received."""
+    cut short, so all audio and all words of it were received; `is_cut`: the server says that it
+    was."""
 
     transcripts: dict[int, Transcript]
     item: ConversationItem = field(init=False)
     notified: ConversationItem | None = None
     is_done: bool = False
     is_whole: bool = False
+    is_cut: bool = False
     snapshot_made: ConversationItem | None = field(init=False, default=None)
     """The item with all that is known of it; `None`: it has changed since. So reading a long
     conversation makes only those items again that have changed."""
@@ -424,6 +430,7 @@ class _Entry:
         self.snapshot_made = None
         self.item = item_from_server(item)
         self.is_done = self.is_done or is_done or is_complete(item)
+        self.is_cut = item.status == "incomplete" or (self.is_cut and item.status is None)
         if is_done:
             self.is_whole = item.status != "incomplete"
         if isinstance(self.item, Message):
@@ -456,7 +463,7 @@ class _Entry:
                 item = self.item
                 return Message(item.id, item.role, parts, self.is_done, item.phase)
             case FunctionCall():
-                return evolve(self.item, is_complete=self.is_done)
+                return evolve(self.item, is_complete=self.is_done and not self.is_cut)
             case _:
                 return self.item
 

@@ -70,6 +70,7 @@ def item_from_server(item: Item) -> ConversationItem:
             return Message(item.id, _ROLES[item.role], parts, is_whole, phase)
         case "function_call":
             call_id, name, arguments = item.call_id or "", item.name or "", item.arguments or ""
+            is_whole = is_whole and item.status != "incomplete"
             return FunctionCall(item.id, call_id, name, arguments, is_whole)
         case "function_call_output":
             return FunctionOutput(item.id, item.call_id or "", _text_or_none(item.output) or "")

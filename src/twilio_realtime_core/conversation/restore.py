@@ -9,8 +9,8 @@ Source: OpenAI API reference, "Realtime", `conversation.item.create`,
 https://platform.openai.com/docs/api-reference/realtime-client-events (read 2026-09-30).
 """
 
-from collections.abc import Callable, Iterable, Sequence, Set
-from itertools import count
+from collections.abc import Callable, Container, Iterable, Sequence, Set
+from itertools import chain, count
 from typing import Any, Final
 
 import msgspec
@@ -41,7 +41,8 @@ MAX_RESTORED_BYTES: Final = 256 * 1024
 hour."""
 
 _SUMMARY_ID: Final = "summary"
-"""The id of the message that stands for the items that are left out."""
+"""The id of the message that stands for the items that are left out; with a number behind it where
+another item has it."""
 
 
 @frozen
@@ -101,7 +102,7 @@ def plan_restoration(
     if summary:
         content = [{"type": "input_text", "text": summary}]
         body = {"type": "message", "role": "system", "content": content}
-        events.insert(0, CreateItem({"id": _SUMMARY_ID, **body}))
+        events.insert(0, CreateItem({"id": _summary_id(kept_ids), **body}))
     return Restoration(tuple(events), lost, renamed)
 
 
@@ -167,6 +168,12 @@ def _with_calls(texts: Iterable[_Text]) -> list[_Text]:
                 pass
         kept.append(text)
     return kept
+
+
+def _summary_id(ids: Container[str]) -> str:
+    """Return an id for the summary that no item has."""
+    numbered = map(f"{_SUMMARY_ID}-{{}}".format, count(2))
+    return next(id_ for id_ in chain((_SUMMARY_ID,), numbered) if id_ not in ids)
 
 
 def _new_ids(ids: Iterable[str], used: int) -> dict[str, str]:

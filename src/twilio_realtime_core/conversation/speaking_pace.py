@@ -59,14 +59,17 @@ class SpeakingPace:
 
     _units: int = _FIRST_UNITS
     _ms: int = _FIRST_MS
+    """At the usual speed."""
+    speed: float = 1.0
+    """The speed of the voice that the session is configured with."""
 
     @property
     def current(self) -> SpeechPace:
         """The pace by now."""
         most_units = self._ms * _MAX_UNITS_A_SECOND // 1000
-        return SpeechPace(min(self._units, most_units), self._ms)
+        return SpeechPace(min(self._units, most_units), round(self._ms / self.speed))
 
     def learn(self, text: str, duration_ms: int) -> None:
         """Learn from a text that took so long to say."""
         self._units += sum(count_units(word.group()) for word in WORD.finditer(text))
-        self._ms += duration_ms
+        self._ms += round(duration_ms * self.speed)

@@ -107,8 +107,10 @@ class Transcript:
         match described:
             case AudioPart() | None if self.is_spoken:
                 return AudioPart(self.text, self.heard_text, self.heard_ms)
+            case TextPart() if self.is_spoken and self.heard_ms is None:
+                return described  # created from the words: later ones are of what it replaces
             case TextPart(text=text) if (self.text or "").startswith(text):
-                if self.is_spoken and self.heard_ms is not None:  # restored as what was heard of it
+                if self.is_spoken:  # restored as what was heard of it
                     return AudioPart(self.text, self.heard_text, self.heard_ms)
                 return TextPart(self.text or "")
             case None:

@@ -20,6 +20,10 @@ MAX_UPDATES: Final = 64
 """The most updates without an answer. Each is answered within a round trip, so more are a loop that
 sends without checking."""
 
+_MIN_SPEED: Final = 0.25
+_MAX_SPEED: Final = 1.5
+"""The range of `audio.output.speed`."""
+
 
 class EffectiveSession:
     """The configuration of a session. `config` is the one in effect, as the server described it
@@ -50,6 +54,16 @@ class EffectiveSession:
     def detects_turns(self) -> bool:
         """Whether turn detection is on."""
         return not self.config or _turn_detection(self.config) is not None
+
+    @property
+    def voice_speed(self) -> float:
+        """The speed of the agent's voice: what the server says of it, or else what was asked for;
+        the usual speed is 1."""
+        for session in (self.config, self._accepted):
+            speed = _audio_output(session).get("speed")
+            if isinstance(speed, int | float) and _MIN_SPEED <= speed <= _MAX_SPEED:
+                return speed
+        return 1.0
 
     def set_initial(self, event_id: str, initial: Mapping[str, Any]) -> None:
         """Replace the first update, before it is sent."""

@@ -137,6 +137,11 @@ class Session:
         """Whether turn detection is on, which tells when the caller speaks."""
         return self._effective.detects_turns
 
+    @property
+    def voice_speed(self) -> float:
+        """The speed of the agent's voice; the usual speed is 1."""
+        return self._effective.voice_speed
+
     def check_configurable(self) -> None:
         """Raise `LocalProtocolError` if the session was opened: it can no longer be configured."""
         if self.state is not SessionState.UNOPENED:

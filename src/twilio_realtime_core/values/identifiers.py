@@ -30,9 +30,9 @@ __all__ = [
 ROOT: Final = "root"
 """In the place of an item's id: the front of the conversation. No item can have it."""
 
-_MAX_GIVEN: Final = 2048
-"""Odd ids that are remembered: as many as a conversation has items. The oldest is forgotten
-first."""
+_MAX_GIVEN: Final = 3 * 2048
+"""Odd ids and names that are remembered: three of each item that a conversation has. The oldest is
+forgotten first."""
 
 _ITEM_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,32}")
 _FUNCTION_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")

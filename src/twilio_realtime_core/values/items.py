@@ -117,6 +117,7 @@ class FunctionCall:
     arguments: str = field(default="", repr=False)
     """JSON text as the model wrote it, which may be invalid."""
     is_complete: bool = True
+    """Whether the model has written all of it; never so where it was cut off."""
 
 
 @frozen

@@ -35,6 +35,7 @@ from twilio_realtime_core.notifications import (
     PaddingCause,
     RateLimitsUpdated,
     RealtimeEvent,
+    SessionLost,
     SessionReady,
     TwilioMessage,
     TypedRealtimeEvent,
@@ -671,6 +672,32 @@ def test_a_call_says_whether_it_is_connected_to_the_model(runtime: str) -> None:
 
     AgentHarness(runtime, agent).run(script)
     assert seen == [
+        ConnectionStatus.CONNECTING,
+        ConnectionStatus.CONNECTED,
+        ConnectionStatus.DISCONNECTED,
+    ]
+
+
+@each_runtime
+def test_a_call_whose_model_is_given_up_is_disconnected(runtime: str) -> None:
+    seen: list[ConnectionStatus] = []
+
+    async def agent(call: Call) -> None:
+        async for event in call:
+            if isinstance(event, SessionReady | SessionLost):
+                seen.append(call.connection_status)
+
+    async def script(harness: AgentHarness) -> None:
+        for attempt in (1, None):
+            harness.notify(SessionReady({}))
+            await run_ready_tasks()
+            harness.notify(SessionLost(EndReason.REALTIME_LOST, "", attempt, None))
+            await run_ready_tasks()
+        harness.hang_up()
+
+    AgentHarness(runtime, agent).run(script)
+    assert seen == [
+        ConnectionStatus.CONNECTED,
         ConnectionStatus.CONNECTING,
         ConnectionStatus.CONNECTED,
         ConnectionStatus.DISCONNECTED,

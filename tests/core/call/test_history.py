@@ -7,6 +7,7 @@ import pytest
 from attrs import define, field
 
 from calling import (
+    SESSION,
     Call,
     audio_done,
     created,
@@ -377,6 +378,19 @@ def test_b5_short_and_long_words_take_their_time(word: str, most: int) -> None:
     """Within 2 s, at 125 words a minute, or three characters of Chinese a second."""
     heard = interrupted_after(2000, 2000, " ".join([word] * 40)) or ""
     assert most - 2 <= len(heard.split()) <= most
+
+
+@pytest.mark.parametrize(("speed", "heard"), [(0.25, 1), (0.5, 2), (1, 5), (1.5, 7)])
+def test_b5_a_slow_voice_says_fewer_words(speed: float, heard: int) -> None:
+    """Within 3 s, of words that take 0.6 s at the usual speed."""
+    call = answering(" ".join(["words"] * 40))
+    output = {**SESSION["audio"]["output"], "speed": speed}
+    audio = {**SESSION["audio"], "output": output}
+    call.model(type="session.updated", session={**SESSION, "audio": audio})
+    call.model(delta(8 * 4000))
+    call.play(3000)
+    (interrupted,) = call.model(speech_started()).notified(Interrupted)
+    assert len((interrupted.items[0].heard or "").split()) == heard
 
 
 def test_b5_a_part_that_is_complete_is_split_in_proportion() -> None:

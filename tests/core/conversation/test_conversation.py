@@ -22,6 +22,7 @@ from twilio_realtime_core.conversation.conversation import (
 )
 from twilio_realtime_core.conversation.history_diff import Edit
 from twilio_realtime_core.errors import Fault, LocalProtocolError
+from twilio_realtime_core.machine.arguments import MAX_MS
 from twilio_realtime_core.notifications import ItemAdded, ItemDeleted, ItemUpdated
 from twilio_realtime_core.protocols import realtime
 from twilio_realtime_core.protocols.realtime import (
@@ -308,6 +309,18 @@ def test_a_function_call_is_notified_again_when_done() -> None:
     assert conversation.receive(ItemDoneEvent(output)) == []
 
 
+@pytest.mark.parametrize("is_added_whole", [False, True])
+def test_a_function_call_that_was_cut_off_is_never_complete(*, is_added_whole: bool) -> None:
+    status = "completed" if is_added_whole else "in_progress"
+    call = Item("a", "function_call", status=status, call_id="c", name="f", arguments="")
+    cut = evolve(call, status="incomplete", arguments='{"order": 4')
+    conversation = received(added(call), ItemDoneEvent(cut))
+    item = FunctionCall("a", "c", "f", '{"order": 4', is_complete=False)
+    assert conversation.items == (item,)
+    conversation.receive(ItemRetrievedEvent(evolve(cut, status=None)))
+    assert conversation.items == (item,)
+
+
 # What was heard.
 
 
@@ -335,6 +348,15 @@ def test_a_truncation_by_another_client_is_notified() -> None:
     assert conversation.receive(ItemTruncatedEvent("a", 0, 300)) == [
         ItemUpdated(of_agent("a", AudioPart("one two", None, 300), complete=False))
     ]
+
+
+@pytest.mark.parametrize(("audio_end_ms", "heard_ms"), [(-5, 0), (2**40, MAX_MS)])
+def test_a_truncation_at_an_impossible_time_is_kept_within_what_is_possible(
+    audio_end_ms: int, heard_ms: int
+) -> None:
+    conversation = received(added(agent("a")), ItemTruncatedEvent("a", 0, audio_end_ms))
+    assert conversation.items == (of_agent("a", AudioPart(None, None, heard_ms), complete=False),)
+    assert conversation.reset(conversation.items) == []
 
 
 def test_words_of_an_out_of_band_item_are_split_too() -> None:
@@ -455,6 +477,22 @@ def test_a_refused_edit_is_not_taken_as_done() -> None:
     conversation.receive(ErrorEvent(ServerError("no", event_id=edit.event_id)))
     [again] = conversation.reset([said("x")])
     assert again.event_id != edit.event_id
+
+
+def test_a_refused_deletion_is_not_taken_as_done() -> None:
+    conversation = received(added(caller("a")), added(caller("b"), "a"))
+    conversation.deletion_sent("a", is_unheard=False, event_id="e")
+    assert conversation.reset(conversation.items[1:]) == []
+    conversation.receive(ErrorEvent(ServerError("no", event_id="e")))
+    assert conversation.reset(conversation.items) == []
+
+
+def test_late_words_of_the_caller_do_not_change_the_text_that_replaces_them() -> None:
+    late = InputTranscriptCompletedEvent("a", "Where is my order?")
+    conversation = received(added(caller("a")), InputTranscriptDeltaEvent("a", "Where is"))
+    answer(conversation, conversation.reset([said("a", "Where is")]))
+    conversation.receive(late)
+    assert conversation.items == (said("a", "Where is"),)
 
 
 def test_a_created_item_has_no_words_of_an_earlier_one() -> None:

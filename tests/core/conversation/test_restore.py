@@ -107,6 +107,14 @@ def test_a_text_stands_for_what_is_left_out() -> None:
     assert len(seen) == 1
 
 
+def test_the_summary_has_an_id_of_its_own() -> None:
+    items = [said(str(number)) for number in range(MAX_RESTORED_ITEMS)]
+    items += [said("summary"), said("summary-2")]
+    ids = plan_restoration(items, frozenset(), lambda _: "They said hello.").item_ids
+    assert ids[0] == "summary-3"
+    assert ids[-2:] == ("summary", "summary-2")
+
+
 def test_an_id_that_a_client_cannot_give_is_replaced() -> None:
     restoration = plan_restoration((said("u" * 33), said("restored-1")), frozenset())
     assert restoration.item_ids == ("restored-2", "restored-1")

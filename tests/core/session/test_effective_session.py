@@ -31,6 +31,26 @@ def view(
 # What is in effect.
 
 
+def speaking_at(speed: object) -> dict[str, Any]:
+    return {"audio": {"output": {"speed": speed}}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "described", "speed"),
+    [
+        ({}, {}, 1),
+        (speaking_at(0.5), {}, 0.5),
+        (speaking_at(0.5), speaking_at(1.2), 1.2),
+        ({}, speaking_at("fast"), 1),
+        ({}, speaking_at(0), 1),
+    ],
+)
+def test_the_speed_of_the_voice_is_what_the_server_says_or_what_was_asked_for(
+    asked: dict[str, Any], described: dict[str, Any], speed: float
+) -> None:
+    assert view(asked, described).voice_speed == speed
+
+
 def test_no_configuration_is_in_effect_before_the_first_event() -> None:
     assert view({"instructions": "x"}).config == {}
 

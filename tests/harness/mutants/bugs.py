@@ -482,7 +482,7 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "call/on_command",
-                "if silent_at_ns is not None and silent_at_ns > now and",
+                "if call.downlink.is_playing(now) and",
                 "if False and",
             ),
         ],
@@ -1342,7 +1342,7 @@ class ErrorEvent""",
         [
             Edit(
                 "conversation/conversation",
-                "pace = None if entry is not None and entry.is_whole else self._pace.current",
+                "pace = None if entry is not None and entry.is_whole else self.pace.current",
                 "pace = None",
             ),
         ],

@@ -58,7 +58,7 @@ class ConnectionStatus(Enum):
     CONNECTED = "connected"
     """The session is ready: the caller's audio reaches the model."""
     DISCONNECTED = "disconnected"
-    """The call has ended."""
+    """The call has ended, or no other session is tried (`SessionLost` without an `attempt`)."""
 
 
 @define(eq=False, repr=False)
@@ -92,7 +92,7 @@ class Call(CallActions):
     )
     """Tasks for `run` to start. `start_soon` cannot start them itself: on asyncio, watchers are
     called from callbacks of the loop, outside of any task."""
-    _is_ready: bool = field(init=False, default=False)
+    _status: ConnectionStatus = field(init=False, default=ConnectionStatus.CONNECTING)
     _is_closed: bool = field(init=False, default=False)
     _wake_event: anyio.Event | None = field(init=False, default=None)
     """Set when a task is pending or the call is closed."""
@@ -122,9 +122,7 @@ class Call(CallActions):
     @property
     def connection_status(self) -> ConnectionStatus:
         """Whether the call is connected to the model now; the agent may not have read that far."""
-        if self._is_closed:
-            return ConnectionStatus.DISCONNECTED
-        return ConnectionStatus.CONNECTED if self._is_ready else ConnectionStatus.CONNECTING
+        return ConnectionStatus.DISCONNECTED if self._is_closed else self._status
 
     def send(self, command: Command) -> None:
         """Send a command to the bridge. Its actions are performed after all earlier ones.
@@ -173,9 +171,11 @@ class Call(CallActions):
             case CallStarted():
                 self.started = event
             case SessionReady():
-                self._is_ready = True
+                self._status = ConnectionStatus.CONNECTED
+            case SessionLost(attempt=None):
+                self._status = ConnectionStatus.DISCONNECTED
             case SessionLost():
-                self._is_ready = False
+                self._status = ConnectionStatus.CONNECTING
             case CallEnded():
                 self.ended = event
             case PhoneCallAnswered():

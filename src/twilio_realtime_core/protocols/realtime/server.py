@@ -225,6 +225,7 @@ class Item:
     tools: Any = field(default=None, repr=False)
     approval_request_id: str | None = None
     approve: bool | None = None
+    reason: str | None = field(default=None, repr=False)
     error: Any = field(default=None, repr=False)
     phase: Any = None
     """Of a message of `gpt-realtime-2` and later: "commentary" or "final_answer"."""

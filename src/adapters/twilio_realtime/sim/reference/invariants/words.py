@@ -14,6 +14,7 @@ from ..received import (
     ReceivedItemAdded,
     ReceivedItemDeleted,
     ReceivedItemDone,
+    ReceivedSession,
     ReceivedTextDelta,
     ReceivedTextEnd,
     ReceivedTranscriptDelta,
@@ -57,8 +58,8 @@ class HeardWords(Invariant):
     """Words that count as heard are the beginning of those received, of which they are no larger a
     share than the audio heard is of the audio received.
 
-    While more of the part was to come they are also no more than the agent can say in that time: 10
-    units a second before it has completed anything, and 20 at most.
+    While more of the part was to come they are also no more than the agent can say in that time: at
+    the usual speed of its voice 10 units a second before it has completed anything, and 20 at most.
     """
 
     number = 18
@@ -67,6 +68,7 @@ class HeardWords(Invariant):
         ReceivedItemAdded,
         ReceivedItemDeleted,
         ReceivedItemDone,
+        ReceivedSession,
         ReceivedTranscriptDelta,
         ReceivedTranscriptEnd,
         ReceivedTextDelta,
@@ -83,6 +85,8 @@ class HeardWords(Invariant):
         """Items that were deleted, of which more words may follow."""
         self._has_completed = False
         """Something was said to its end in this call."""
+        self._speed: float = 1
+        """The speed of the agent's voice."""
 
     def check_input(self, step: StepRecord) -> str | None:
         """Note words."""
@@ -97,6 +101,8 @@ class HeardWords(Invariant):
                 self._note_item(item, is_done=False)
             case ReceivedItemDone(item) if item.id not in self._deleted:
                 self._note_item(item, is_done=True)
+            case ReceivedSession({"audio": {"output": {"speed": int() | float() as speed}}}):
+                self._speed = speed
             case ReceivedItemDeleted(item_id):
                 self._done.discard(item_id)
                 self._deleted.add(item_id)
@@ -135,7 +141,7 @@ class HeardWords(Invariant):
             return None
         heard_ms = min(item.heard_ms, item.sent_ms)
         most_characters = len(words.text) * heard_ms // item.sent_ms if item.sent_ms else 0
-        pace = _MAX_PACE if self._has_completed else _FIRST_PACE
+        pace = (_MAX_PACE if self._has_completed else _FIRST_PACE) * self._speed
         if not words.text.startswith(item.heard):
             return "words count as heard that are not the beginning of those received"
         if len(item.heard) > most_characters:
