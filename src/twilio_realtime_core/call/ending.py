@@ -4,6 +4,7 @@ from typing import Final
 
 from attrs import define, evolve, field
 
+from ..conversation.conversation import Conversation
 from ..downlink.clips import ClipPlayer
 from ..downlink.downlink import Downlink
 from ..errors import FaultKind
@@ -11,11 +12,13 @@ from ..machine.actions import NORMAL_CLOSURE, Peer
 from ..machine.lifecycles import SessionState, StreamState
 from ..machine.outbox import Outbox
 from ..machine.timers import Timer, Timers
+from ..machine.units import samples_to_ms
 from ..notifications import CallEnded, EndReason
 from ..responses.requests import Requests
 from ..responses.responses import Responses
 from ..session.media_stream import MediaStream
 from ..session.session import Session
+from ..values.playback_position import PartKey
 
 __all__ = ["Ending"]
 
@@ -32,6 +35,7 @@ class Ending:
     _session: Session
     _responses: Responses
     _requests: Requests
+    _conversation: Conversation
     _downlink: Downlink
     _clips: ClipPlayer
     _closing_timeout_ns: int
@@ -60,12 +64,24 @@ class Ending:
         if self.cause is None:
             self.cause = CallEnded(reason, detail)
             self._clips.drop_queued_hold()
+            self._cut_unheard(now)
             self._downlink.end_stream(now)
             self._timers.stop_all()
             self._timers.set(Timer.CLOSING, now + self._closing_timeout_ns)
             self._stream.close(stream_code)
             self._session.close(session_code)
         self._notify_if_complete()
+
+    def _cut_unheard(self, now: int) -> None:
+        """Leave of the words of the agent those that were heard, since nothing more will be."""
+        samples = dict.fromkeys(self._downlink.order.held_parts, (0, 0))
+        for each in self._downlink.positions(now):
+            if isinstance(each.source, PartKey) and not each.is_heard_completely:
+                samples[each.source] = each.estimated_samples, each.sent_samples
+        for part, heard_and_sent in samples.items():
+            heard_ms, sent_ms = map(samples_to_ms, heard_and_sent)
+            for each in self._conversation.cut(part.item_id, part.content_index, heard_ms, sent_ms):
+                self._outbox.notify(each)
 
     def time_out(self, reason: EndReason, peer: Peer, what: str, now: int) -> None:
         """End the call, since a peer has not done in time what it has to."""

@@ -9,7 +9,9 @@ from ..machine.reasons import Reason
 from ..machine.timers import Timer
 from ..machine.units import SECOND, ns_to_ms
 from ..notifications import EndReason, ModelSilent
+from ..protocols.realtime import TruncateItem
 from ..responses.responses import ResponseRecord
+from ..values.playback_position import PartKey
 from .state import CallState
 
 __all__ = ["SILENCE_NS", "end_what_is_lost", "handle_silence", "watch_model"]
@@ -25,13 +27,13 @@ def watch_model(call: CallState, now: int) -> None:
     It runs after nearly every event, and computes an instant only for a timer that is to be set.
     """
     requests, timers, order = call.requests, call.timers, call.downlink.order
-    awaited = call.responses.awaited
-    if not awaited and not requests.is_any_unfinished:
+    unfinished = call.responses.unfinished
+    if not unfinished and not requests.is_any_unfinished:
         timers.stop(Timer.REQUEST)
     elif not timers.is_set(Timer.REQUEST):
         instants = (requests.due_at_ns, call.responses.due_at_ns)
         timers.set(Timer.REQUEST, min(each for each in instants if each is not None))
-    if not (awaited and _owed(awaited)) and not requests.is_answer_owed:
+    if not (unfinished and _owed(unfinished)) and not requests.is_answer_owed:
         timers.stop(Timer.MODEL_SILENCE)
     elif not timers.is_set(Timer.MODEL_SILENCE):
         timers.set(Timer.MODEL_SILENCE, now + SILENCE_NS)
@@ -41,16 +43,29 @@ def watch_model(call: CallState, now: int) -> None:
         timers.set(Timer.SPEECH_STALL, order.stalls_at_ns)
 
 
-def _owed(awaited: Iterable[ResponseRecord]) -> list[ResponseRecord]:
-    """The responses of which more has to come. One whose audio is complete is not among them."""
-    return [each for each in awaited if not each.is_cancelled and not each.is_output_complete]
+def _owed(unfinished: Iterable[ResponseRecord]) -> list[ResponseRecord]:
+    """The responses of which more has to come to be heard. One whose audio is complete is not among
+    them."""
+    return [
+        each
+        for each in unfinished
+        if each.is_audible and not each.is_cancelled and not each.is_output_complete
+    ]
 
 
 def end_what_is_lost(call: CallState, now: int) -> None:
     """Give up the requests, and the responses, of which the server has sent nothing in time."""
     for missing in call.requests.expire(now):
         call.outbox.notify_fault(Peer.REALTIME, FaultKind.TIMED_OUT, missing)
-    call.responses.mark_lost(now)
+    _end(call, call.responses.mark_lost(now))
+
+
+def _end(call: CallState, records: Iterable[ResponseRecord]) -> None:
+    """Count responses as ended; what waits for the active one waits on if that is another."""
+    if call.requests.is_active:
+        call.request_followup(*records)
+    else:
+        call.responses_ended(*records)
 
 
 def handle_silence(call: CallState, now: int) -> None:
@@ -62,19 +77,33 @@ def handle_silence(call: CallState, now: int) -> None:
     policy = call.config.on_model_silent
     call.watch.silence_count += 1
     asks_again = call.watch.silence_count <= policy.ask_again
-    owed = _owed(call.responses.awaited)
+    owed = _owed(call.responses.unfinished)
     silent_ms = ns_to_ms(now - call.watch.last_event_ns)
     call.outbox.notify(ModelSilent(silent_ms, tuple(each.id for each in owed), asks_again))
     if policy.only_notifies:
         call.outbox.explain(Reason.SILENCE_NOTIFIED)
         return
     call.outbox.explain(Reason.SILENCE_ASKED_AGAIN if asks_again else Reason.SILENCE_GIVEN_UP)
+    cut = call.cut_unfinished(owed, now)
     for record in owed:
         call.speech.give_up(record, now)
+    _truncate(call, cut)
     call.requests.give_up(owed, asks_again=asks_again)
+    _end(call, owed)
     if policy.clip and call.clips.is_playable(len(policy.clip), now):
         call.play_clip(policy.clip, "model silent", now)
     if policy.hang_up and not asks_again:
         reason, detail = EndReason.MODEL_SILENT, "the model was silent"
         call.after_playback.hang_up(reason, detail, is_model_lost=True)
         call.reset_hangup_watchdog(now)
+
+
+def _truncate(call: CallState, parts: Iterable[tuple[PartKey, int]]) -> None:
+    """Have the conversation hold of parts what was received of them, in ms."""
+    for part, sent_ms in parts:
+        record = call.responses.get(part.response_id)
+        if record is None or not record.is_in_conversation:
+            continue
+        record.mark_item_heard(part.item_id)
+        if not call.responses.is_item_deleted(part.item_id):
+            call.session.send_if_open(TruncateItem(part.item_id, part.content_index, sent_ms))

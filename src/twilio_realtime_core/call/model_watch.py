@@ -16,7 +16,7 @@ class ModelWatch:
         """Note an event, of whatever type."""
         self.last_event_ns = now
 
-    def response_finished(self, status: str | None) -> None:
-        """Note that a response is done: the model works, unless we cancelled it."""
-        if status != "cancelled":
+    def response_finished(self, *, is_given_up: bool) -> None:
+        """Note that a response is done: the model works, unless we have given the response up."""
+        if not is_given_up:
             self.silence_count = 0

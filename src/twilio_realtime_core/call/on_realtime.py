@@ -261,6 +261,7 @@ def _response_created(call: CallState, response: realtime.Response, now: int) ->
     is_repeated, record.is_announced = record.is_announced, True
     if record.is_in_conversation:
         call.turns.answered()
+    call.request_followup(*(each for each in call.responses.generating if each.is_lost))
     decision = call.requests.created(record, is_repeated=is_repeated, now=now)
     if record.id and not record.is_text:
         call.turns.gate.agent_spoke(record.id, now)
@@ -305,8 +306,6 @@ def _response_done(call: CallState, response: realtime.Response, now: int) -> No
     was_announced, record.is_announced = record.is_announced, True
     if usage is not None:
         call.responses.usage += usage
-    if call.turns.take_unanswered_turn():
-        call.request_response(Reason.REQUESTED_FOR_TURN)
-    call.request_followup(record)
+    call.responses_ended(record)
     call.requests.done(record, was_announced=was_announced, now=now)
-    call.watch.response_finished(response.status)
+    call.watch.response_finished(is_given_up=record.is_given_up)

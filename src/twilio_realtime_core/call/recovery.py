@@ -14,13 +14,12 @@ from ..errors import Fault, FaultKind, redact
 from ..machine.actions import NORMAL_CLOSURE, Peer, Refusal
 from ..machine.reasons import Reason
 from ..machine.timers import Timer
-from ..machine.units import MS, samples_to_ms
+from ..machine.units import MS
 from ..notifications import EndReason, SessionLost, SessionRestored, SessionRotated
 from ..protocols import realtime
 from ..protocols.realtime import ClientEvent, CreateItem, DeleteItem, TruncateItem
 from ..responses.responses import ResponseRecord
 from ..values.items import AudioPart, Message
-from ..values.playback_position import PartKey
 from .recovery_progress import FORCED_NS
 from .state import CallState
 
@@ -227,7 +226,7 @@ def _conclude(call: CallState, now: int) -> None:
     generating = call.responses.generating
     unspoken = [each for each in generating if _is_unspoken(call, each)]
     call.recovery.said_again.update(*(each.open_items for each in unspoken))
-    _cut_unfinished(call, generating, now)
+    call.cut_unfinished(generating, now)
     for record in generating:
         call.speech.abandon(record, now)
     call.responses.session_replaced()
@@ -245,17 +244,6 @@ def _is_unspoken(call: CallState, record: ResponseRecord) -> bool:
     """Whether a response is to be requested again: nothing of it has been said or asked for."""
     is_said = record.sent_samples or record.has_done_item or call.downlink.order.is_held(record)
     return record.may_be_heard and not record.is_cancelled and not is_said
-
-
-def _cut_unfinished(call: CallState, generating: list[ResponseRecord], now: int) -> None:
-    """Leave of the words of parts that were being generated those whose audio was received."""
-    ids = {each.id for each in generating if not call.downlink.order.is_held(each)}
-    for each in call.downlink.positions(now):
-        part = each.source
-        if isinstance(part, PartKey) and part.response_id in ids and not each.is_complete:
-            sent_ms = samples_to_ms(each.sent_samples)
-            for update in call.conversation.cut(part.item_id, part.content_index, sent_ms, sent_ms):
-                call.outbox.notify(update)
 
 
 def _ask_for_approvals_again(call: CallState) -> None:

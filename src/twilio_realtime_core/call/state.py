@@ -3,6 +3,7 @@
 Each part is one idea; `on_twilio`, `on_realtime` and `on_command` say what each input does to them.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from attrs import define, field
@@ -22,7 +23,7 @@ from ..machine.lifecycles import (
 from ..machine.outbox import Outbox
 from ..machine.reasons import Reason
 from ..machine.timers import Timer, Timers
-from ..machine.units import MS, SECOND
+from ..machine.units import MS, SECOND, samples_to_ms
 from ..notifications import CallerAudioPadded, InterruptionCause, PaddingCause
 from ..protocols.realtime import AppendAudio
 from ..responses.function_calls import FunctionCalls
@@ -36,6 +37,7 @@ from ..session.stream_rate import StreamRate
 from ..turns.interruption_gate import InterruptionGate
 from ..turns.turn import TurnController
 from ..uplink.caller_audio import CallerAudio, silence_payload
+from ..values.playback_position import PartKey
 from .ending import Ending
 from .model_watch import ModelWatch
 from .recovery_progress import RecoveryProgress
@@ -120,6 +122,7 @@ class CallState:
             self.session,
             responses,
             self.requests,
+            self.conversation,
             self.downlink,
             self.clips,
             config.closing_timeout_ms * MS,
@@ -178,6 +181,31 @@ class CallState:
         """Play a clip that can be played."""
         self.turns.gate.agent_spoke(self.clips.play(audio, name, now), now)
 
+    def cut_unfinished(
+        self, records: Iterable[ResponseRecord], now: int
+    ) -> list[tuple[PartKey, int]]:
+        """Leave of the words of parts that were being generated those whose audio was received;
+        return these parts, and how long that is (ms)."""
+        ids = {each.id for each in records if not self.downlink.order.is_held(each)}
+        cut = [
+            (each.source, samples_to_ms(each.sent_samples))
+            for each in self.downlink.positions(now)
+            if isinstance(each.source, PartKey)
+            and each.source.response_id in ids
+            and not each.is_complete
+        ]
+        for part, sent_ms in cut:
+            for update in self.conversation.cut(part.item_id, part.content_index, sent_ms, sent_ms):
+                self.outbox.notify(update)
+        return cut
+
+    def responses_ended(self, *records: ResponseRecord) -> None:
+        """Have the model respond to what has waited for the end of these responses: to a turn that
+        the server did not answer, and to the outcomes of their calls."""
+        if self.turns.take_unanswered_turn():
+            self.request_response(Reason.REQUESTED_FOR_TURN)
+        self.request_followup(*records)
+
     def request_followup(self, *records: ResponseRecord) -> None:
         """Have the model respond once to the outcomes of calls of these responses, if one of them
         is done and all its calls have their outcome, or one of them does not wait for the others.
@@ -195,7 +223,7 @@ class CallState:
     def _is_followup_ready(self, record: ResponseRecord) -> bool:
         if not record.is_followup_requested:
             return False
-        if record.is_generating:
+        if record.is_generating and not record.is_lost:
             self.outbox.explain(Reason.FOLLOWUP_HELD_BY_RESPONSE)
             return False
         is_any_open = bool(record.unsent_outputs) or self.mcp.is_approval_pending(record)

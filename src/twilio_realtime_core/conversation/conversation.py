@@ -430,7 +430,7 @@ class _Entry:
         self.snapshot_made = None
         self.item = item_from_server(item)
         self.is_done = self.is_done or is_done or is_complete(item)
-        self.is_cut = item.status == "incomplete" or (self.is_cut and item.status is None)
+        self.is_cut = item.status == "incomplete" or (self.is_cut and item.status != "completed")
         if is_done:
             self.is_whole = item.status != "incomplete"
         if isinstance(self.item, Message):

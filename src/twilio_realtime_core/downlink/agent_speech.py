@@ -209,6 +209,7 @@ class AgentSpeech:
         self._outbox.explain(Reason.GIVEN_UP_IN_SILENCE)
         record.lifecycle.step(ResponseInput.INTERRUPT)
         self._cancel(record)
+        record.is_given_up = record.is_lost = True
         if not self._downlink.order.is_held(record):
             self._end_response(record.id, now)
 

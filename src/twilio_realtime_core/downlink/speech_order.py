@@ -5,6 +5,7 @@ alternate. The caller hears one sentence at a time: while a response is being sp
 say and the clips of the application are held here, and go to the caller when it has ended.
 """
 
+from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 from attrs import define, field
@@ -12,7 +13,8 @@ from attrs import define, field
 from ..machine.units import SECOND
 from ..protocols.realtime import OutputAudioDeltaEvent, OutputAudioDoneEvent
 from ..responses.responses import ResponseRecord
-from ..values.playback_position import Clip
+from ..values.playback_position import Clip, PartKey
+from .framing import part_key
 
 __all__ = ["MAX_HELD_EVENTS", "STALL_NS", "HeldClip", "HeldSpeech", "SpeechOrder"]
 
@@ -63,6 +65,13 @@ class SpeechOrder:
     def held(self) -> tuple[HeldSpeech | HeldClip, ...]:
         """What is held, in the order in which it will be played."""
         return tuple(self._held)
+
+    @property
+    def held_parts(self) -> Iterator[PartKey]:
+        """The content parts of which audio is held."""
+        for each in self._held:
+            if isinstance(each, HeldSpeech):
+                yield from dict.fromkeys(map(part_key, each.events))
 
     def is_occupied(self, now: int) -> bool:
         """Whether a response is being spoken, or something held, so that a clip has to be held."""

@@ -43,6 +43,14 @@ class Request:
     held_by: Reason | None = None
     """Why it stays queued, as it was explained last."""
 
+    is_repeated: bool = False
+    """Whether it was sent before, to a model that was silent and may answer that one late."""
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether its response is to be heard: it was neither interrupted nor cancelled."""
+        return self.decision is PlaybackDecision.PLAY and not self.is_cancelled
+
     @property
     def is_out_of_band(self) -> bool:
         """Whether its response is out of band."""

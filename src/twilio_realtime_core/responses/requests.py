@@ -73,6 +73,8 @@ class Requests:
     _sent: Request | None = field(init=False, default=None)
     _answered: deque[Request] = field(init=False)
     _out_of_band: deque[Request] = field(init=False)
+    _late_answers: int = field(init=False, default=0)
+    """Out-of-band requests that were sent again, and may be answered once more."""
 
     def __attrs_post_init__(self) -> None:
         self.queue = RequestQueue(self._outbox)
@@ -90,22 +92,35 @@ class Requests:
         """Queue again for the next session the requests without an answer, and requests for the
         responses that had not begun to be spoken. None is sent before `open`."""
         self._is_open = False
-        sent = [*self._out_of_band, *([] if self._sent is None else [self._sent])]
+        sent = self._unanswered
         self._sent = None
         self._active.step(ActiveResponseInput.EXPIRED)
         self._active_response = self._answer = None
         self.queue.session_lost()
         self._out_of_band.clear()
         self._answered.clear()
-        for request in sent:
-            if request.decision is PlaybackDecision.PLAY and not request.is_cancelled:
-                self.queue.put_back(request, Reason.AGAIN_AFTER_LOSS)
-            else:
-                self._outbox.explain(Reason.DROPPED_AS_INTERRUPTED)
+        self._late_answers = 0
+        for request in self._take_wanted(sent):
+            self.queue.put_back(request, Reason.AGAIN_AFTER_LOSS)
         for record in unspoken:
             self._enqueue_for(record, Reason.REQUESTED_FOR_LOST_SPEECH)
 
+    def _take_wanted(self, unanswered: Iterable[Request]) -> list[Request]:
+        """Return the requests that are to be made again, and drop the others."""
+        wanted: list[Request] = []
+        for request in unanswered:
+            if request.is_wanted:
+                wanted.append(request)
+            else:
+                self._outbox.explain(Reason.DROPPED_AS_INTERRUPTED)
+        return wanted
+
     # Questions.
+
+    @property
+    def _unanswered(self) -> list[Request]:
+        """The requests that were sent and have no answer."""
+        return [*self._out_of_band, *([] if self._sent is None else [self._sent])]
 
     @property
     def is_active(self) -> bool:
@@ -125,8 +140,10 @@ class Requests:
 
     @property
     def is_answer_owed(self) -> bool:
-        """Whether the server owes an answer, or the end of a response whose id is not known."""
-        return self.is_pending or self._active.state is ActiveResponseState.ACTIVE_UNKNOWN_ID
+        """Whether the server owes an answer that is to be heard, or the end of a response whose id
+        is not known."""
+        is_unknown = self._active.state is ActiveResponseState.ACTIVE_UNKNOWN_ID
+        return is_unknown or any(each.is_wanted for each in self._unanswered)
 
     @property
     def is_any_unfinished(self) -> bool:
@@ -253,6 +270,9 @@ class Requests:
         if not record.is_in_conversation and self._out_of_band:
             record.request = self._out_of_band[0].event
             return self._decide_on(self._out_of_band.popleft())
+        if not record.is_in_conversation and self._late_answers:
+            self._late_answers -= 1
+            return PlaybackDecision.CANCEL
         created = ActiveResponseInput.CREATED_AGAIN if is_repeated else ActiveResponseInput.CREATED
         if self._active.step(created):
             self._active_response = record
@@ -303,7 +323,9 @@ class Requests:
         if request is None:
             return None
         is_busy = error.code == BUSY and not request.is_out_of_band
-        is_covered = is_busy and request.is_covered
+        # One that was sent twice is answered once, by the response that the second has met.
+        is_answered = request.is_repeated and request in self._answered
+        is_covered = is_busy and (request.is_covered or is_answered)
         if request is self._sent:
             self._sent = None
             self._active.step(ActiveResponseInput.BUSY if is_busy else ActiveResponseInput.REFUSED)
@@ -375,7 +397,7 @@ class Requests:
         """Drop the requests that have no answer, and count these responses as over. `asks_again`:
         all of them are requested again."""
         given_up = list(responses)
-        unanswered = [*self._out_of_band, *([] if self._sent is None else [self._sent])]
+        unanswered = self._unanswered
         self._out_of_band.clear()
         is_unknown = self._active.state is ActiveResponseState.ACTIVE_UNKNOWN_ID
         is_given_up = any(each is self._active_response for each in given_up)
@@ -385,7 +407,9 @@ class Requests:
             for _ in unanswered:
                 self._outbox.explain(Reason.DROPPED_IN_SILENCE)
             return
-        for request in unanswered:
+        for request in self._take_wanted(unanswered):
+            request.is_repeated = True
+            self._late_answers += request.is_out_of_band
             self.queue.put_back(request, Reason.AGAIN_AFTER_SILENCE)
         for record in given_up:
             self._enqueue_for(record, Reason.REQUESTED_FOR_SILENCE)

@@ -60,6 +60,8 @@ class ResponseRecord:
     """When an event of it was received last (ns)."""
     is_lost: bool = False
     """Whether no event of it was received for too long while it was generated."""
+    is_given_up: bool = False
+    """Whether it was cancelled since the model fell silent."""
     is_of_old_session: bool = False
     """Whether it is of a session that was replaced: the server does not know it any more."""
     request: CreateResponse | None = None
@@ -293,20 +295,23 @@ class Responses:
         return any(each.may_be_heard and not each.is_text for each in self._not_ended)
 
     @property
-    def awaited(self) -> list[ResponseRecord]:
-        """Those that are being generated, and of which more would be played."""
-        return [each for each in self._not_ended if each.may_be_heard]
+    def unfinished(self) -> list[ResponseRecord]:
+        """Those that are being generated, and of which more is expected."""
+        return [each for each in self._not_ended if each.is_generating and not each.is_lost]
 
     @property
     def due_at_ns(self) -> int | None:
         """When the next response counts as lost, if nothing more is received of it (ns)."""
-        instants = [each.progress_at_ns for each in self.awaited]
+        instants = [each.progress_at_ns for each in self.unfinished]
         return min(instants) + LOST_NS if instants else None
 
-    def mark_lost(self, now: int) -> None:
-        """Expect no more of the responses of which nothing was received for too long."""
-        for each in self.generating:
-            each.is_lost |= now >= each.progress_at_ns + LOST_NS
+    def mark_lost(self, now: int) -> list[ResponseRecord]:
+        """Expect no more of the responses of which nothing was received for too long; return
+        them."""
+        lost = [each for each in self.unfinished if now >= each.progress_at_ns + LOST_NS]
+        for each in lost:
+            each.is_lost = True
+        return lost
 
     def _forget_one(self) -> None:
         ended = (key for key, each in self._by_id.items() if not each.is_generating)

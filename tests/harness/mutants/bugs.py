@@ -488,6 +488,34 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         ],
     ),
     Bug(
+        "an output waits for the end of a response that is lost",
+        [
+            Edit(
+                "call/state",
+                "if record.is_generating and not record.is_lost:",
+                "if record.is_generating:",
+            )
+        ],
+    ),
+    Bug(
+        "what was interrupted is asked for again in a silence",
+        [
+            Edit(
+                "responses/requests",
+                "for request in self._take_wanted(unanswered):",
+                "for request in unanswered:",
+            )
+        ],
+    ),
+    Bug(
+        "an answer out of band that comes twice is heard twice",
+        [Edit("responses/requests", "self._late_answers += request.is_out_of_band", "pass")],
+    ),
+    Bug(
+        "a late answer is asked for a third time",
+        [Edit("responses/requests", "is_covered or is_answered)", "is_covered)")],
+    ),
+    Bug(
         "a notice of all heard comes at once",
         [
             Edit(

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from attrs import define, field
 
+from ..limits import ANSWER_NS
+
 __all__ = ["ExpectedFollowups"]
 
 
@@ -14,6 +16,10 @@ class ExpectedFollowups:
 
     done: set[str] = field(init=False, factory=set[str])
     """Responses that are done."""
+    lost: set[str] = field(init=False, factory=set[str])
+    """Responses of which nothing more is expected, though they are not done."""
+    _progress_ns: dict[str, int] = field(init=False, factory=dict[str, int])
+    """By response that is being generated, when something of it was received."""
     _response_of_call: dict[str, str] = field(init=False, factory=dict[str, str])
     _answered_calls: set[str] = field(init=False, factory=set[str])
     """Function calls whose output was sent."""
@@ -29,6 +35,36 @@ class ExpectedFollowups:
     _response_of_item: dict[str, str] = field(init=False, factory=dict[str, str])
     _open_approvals: set[str] = field(init=False, factory=set[str])
     """Requests for approval without an answer."""
+
+    # Responses.
+
+    def progress(self, response_id: str, now: int) -> None:
+        """Note that something of a response was received."""
+        if response_id and response_id not in self.done | self.lost:
+            self._progress_ns[response_id] = now
+
+    def end(self, response_id: str) -> None:
+        """Note that a response is done."""
+        self.done.add(response_id)
+        self._progress_ns.pop(response_id, None)
+
+    def lose(self, *response_ids: str) -> None:
+        """Expect nothing more of responses."""
+        for each in response_ids:
+            self.lost.add(each)
+            self._progress_ns.pop(each, None)
+
+    def generating(self) -> list[str]:
+        """Return the responses of which more is expected."""
+        return list(self._progress_ns)
+
+    def take_expired(self, now: int) -> list[str]:
+        """Return the responses of which nothing was received for too long, which are lost now."""
+        expired = [id_ for id_, at_ns in self._progress_ns.items() if now >= at_ns + ANSWER_NS]
+        self.lose(*expired)
+        return expired
+
+    # Calls.
 
     def add_item(self, item_id: str, response_id: str) -> None:
         """Add an item of a response, which may be a call or a request for approval."""
@@ -72,7 +108,7 @@ class ExpectedFollowups:
         """Return the items to which the model is to respond now, and forget them: those of a
         response that is done, once all its calls have outputs; `None` if it is not to."""
         calls = {call for call, each in self._response_of_call.items() if each == response_id}
-        is_done = not response_id or response_id in self.done
+        is_done = not response_id or response_id in self.done | self.lost
         due_calls = calls & self._calls_with_followup & self._answered_calls
         if not is_done or not (due_calls or response_id in self._mcp_followups):
             return None

@@ -39,6 +39,14 @@ class ExpectedRequest:
     is_covered: bool = False
     """The response that seems to answer it was created when the server had its items."""
 
+    is_repeated: bool = False
+    """It was sent before, to a model that was silent."""
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether its response is to be heard."""
+        return not (self.is_interrupted or self.is_cancelled)
+
     @property
     def is_out_of_band(self) -> bool:
         """Whether it is for a response outside the conversation."""

@@ -2,6 +2,7 @@
 
 from collections import deque
 from functools import partial
+from typing import Final
 
 from attrs import define, evolve, field
 
@@ -32,6 +33,8 @@ from ..limits import (
 )
 from ..received import (
     RESPONSE_EVENTS,
+    ReceivedAudio,
+    ReceivedAudioEnd,
     ReceivedCommit,
     ReceivedError,
     ReceivedItemAdded,
@@ -55,6 +58,15 @@ from .turn import ExpectedTurn
 from .uplink import ExpectedUplink
 
 __all__ = ["ExpectedRequests"]
+
+_PROGRESS: Final = (
+    ReceivedResponseStart,
+    ReceivedAudio,
+    ReceivedAudioEnd,
+    ReceivedOutputItemAdded,
+    ReceivedOutputItemDone,
+)
+"""What shows that a response goes on."""
 
 
 @define(eq=False)
@@ -138,6 +150,8 @@ class ExpectedRequests(ExpectedState):
     """A response was requested to outputs that are sent in this step."""
     _followups: ExpectedFollowups = field(init=False, factory=ExpectedFollowups)
     _approval_count: int = field(init=False, default=0)
+    _late_answers: int = field(init=False, default=0)
+    """Requests out of band that were sent again, and may be answered once more."""
     _updates: list[str] = field(init=False, factory=list[str])
     """Updates of the session without an answer."""
     _out_of_band_ids: set[str] = field(init=False, factory=set[str])
@@ -163,6 +177,17 @@ class ExpectedRequests(ExpectedState):
         return self.unanswered is None and self.active_id is None
 
     @property
+    def is_answer_owed(self) -> bool:
+        """Whether a request was sent whose response is to be heard, and that has no answer."""
+        return any(each.is_wanted for each in self._sent)
+
+    @property
+    def _sent(self) -> list[ExpectedRequest]:
+        """The requests that were sent and have no answer."""
+        unanswered = [] if self.unanswered is None else [self.unanswered]
+        return [*self.unanswered_out_of_band, *unanswered]
+
+    @property
     def is_speech_requested(self) -> bool:
         """Whether speech out of band is requested that has not begun."""
         return any(not each.is_silent for each in self.unanswered_out_of_band)
@@ -184,6 +209,8 @@ class ExpectedRequests(ExpectedState):
             self._progress_ns = step.now
             if not isinstance(step.event, ReceivedResponseStart) and step.event.response_id:
                 self.known_ids.add(step.event.response_id)
+        if isinstance(step.event, _PROGRESS):
+            self._followups.progress(step.event.response_id, step.now)
         match step.event:
             case CreateResponse() as command:
                 after, waits = self._uplink.next_number, command.waits_for_caller
@@ -201,6 +228,9 @@ class ExpectedRequests(ExpectedState):
                     self._request_automatic(key)
             case ReceivedOutputItemAdded(id_, item) | ReceivedOutputItemDone(id_, item):
                 self._followups.add_item(item.id, id_)
+            case ReceivedAudio(response_id=id_) if id_ in self._followups.lost:
+                # If it goes on after all, what follows its outcomes waits again.
+                self.is_ambiguous |= id_ not in self._interrupted_ids
             case ReceivedResponseStart(id_, out_of_band):
                 self._start_response(id_, is_out_of_band=out_of_band)
             case ReceivedResponseEnd(id_, out_of_band):
@@ -366,16 +396,21 @@ class ExpectedRequests(ExpectedState):
         # No server starts a response twice, or an out-of-band one by itself.
         is_repeated = response_id in self._seen
         self.is_ambiguous |= is_repeated or not response_id
-        self.is_ambiguous |= is_out_of_band and not self.unanswered_out_of_band
+        is_late = self._late_answers > 0
+        self.is_ambiguous |= is_out_of_band and not (self.unanswered_out_of_band or is_late)
         self._seen.add(response_id)
         if is_out_of_band:
             self._out_of_band_ids.add(response_id)
-            if self.unanswered_out_of_band and not is_repeated:
+            if self._late_answers and not self.unanswered_out_of_band and not is_repeated:
+                self._late_answers -= 1
+                self.suppressed[response_id] = response_id not in self.known_ids
+            elif self.unanswered_out_of_band and not is_repeated:
                 asked = self.unanswered_out_of_band.pop(0)
                 self._request_of[response_id] = asked
                 self._suppress(asked, response_id)
             return
         self.turn.answer()
+        self._lose(*self._others_in_conversation(response_id))
         self.active_id = response_id
         self._is_active_interrupted = response_id in self._interrupted_ids
         request, self.unanswered = self.unanswered, None
@@ -389,6 +424,22 @@ class ExpectedRequests(ExpectedState):
         if not request.is_automatic:
             self._request_of[response_id] = request
         self._suppress(request, response_id)
+
+    def _others_in_conversation(self, response_id: str) -> list[str]:
+        others = {response_id, *self._out_of_band_ids}
+        return [each for each in self._followups.generating() if each not in others]
+
+    def _lose(self, *response_ids: str) -> None:
+        """Expect nothing more of responses: what waits for their end is requested."""
+        self._followups.lose(*response_ids)
+        for each in response_ids:
+            self._request_followup(each)
+
+    def _request_for_turn(self) -> None:
+        """Request the answer to a turn that the server does not answer."""
+        if self.turn.is_unanswered:
+            self.turn.is_unanswered = False
+            self._request_automatic(BY_SERVER)
 
     @property
     def may_suppress(self) -> bool:
@@ -412,14 +463,12 @@ class ExpectedRequests(ExpectedState):
         self.is_ambiguous |= response_id not in self._seen  # no server ends what has not started
         is_repeated = response_id in self._followups.done
         self._seen.add(response_id)
-        self._followups.done.add(response_id)
+        self._followups.end(response_id)
         if self.active_id == response_id:
             self.active_id = None
         if is_repeated:  # it says nothing of what has happened since
             return
-        if self.turn.is_unanswered:
-            self.turn.is_unanswered = False
-            self._request_automatic(BY_SERVER)
+        self._request_for_turn()
         self._request_followup(response_id)
 
     # What is not answered.
@@ -438,6 +487,9 @@ class ExpectedRequests(ExpectedState):
         elif now >= self._progress_ns + ANSWER_NS:
             self.active_id = None
         self.expired_count = open_count - self.open_count
+        if self.is_free:
+            self._request_for_turn()
+        self._lose(*self._followups.take_expired(now))
 
     def due_at_ns(self) -> int | None:
         """Return when the next request is to be given up (ns)."""
@@ -448,18 +500,25 @@ class ExpectedRequests(ExpectedState):
 
     def _give_up(self, silence: ModelSilent) -> None:
         """Give up what the model owes, since it is silent; request it again if the bridge does."""
-        owed = [*self.unanswered_out_of_band]
-        if self.unanswered is not None:
-            owed.append(self.unanswered)
+        owed = self._sent
         is_active_given_up = self.unanswered is not None or self.active_id in silence.response_ids
         self.unanswered, self.unanswered_out_of_band = None, []
         if is_active_given_up:
             self.active_id = None
-        if not silence.is_asked_again:
+        if silence.is_asked_again:
+            self._ask_again(owed, silence)
+        else:
             self.is_over = self._config.on_model_silent.hang_up
-            return
+        if self.is_free:
+            self._request_for_turn()
+        self._lose(*silence.response_ids)
+        self._interrupted_ids.update(silence.response_ids)
+
+    def _ask_again(self, owed: list[ExpectedRequest], silence: ModelSilent) -> None:
         for each in owed:
-            self.queue.put_back(each)
+            if each.is_wanted:
+                self._late_answers += each.is_out_of_band
+                self.queue.put_back(evolve(each, is_repeated=True))
         for response_id in silence.response_ids:
             made = self._request_of.get(response_id)
             if made is not None:
@@ -507,7 +566,8 @@ class ExpectedRequests(ExpectedState):
 
     def _refuse(self, request: ExpectedRequest, *, is_active: bool) -> None:
         self.refused = request
-        if is_active and not request.is_covered:
+        is_answered = request.is_repeated and request is not self.unanswered
+        if is_active and not (request.is_covered or is_answered):
             self.queue.put_back(request)
         elif not is_active and request.count > 1:  # the later ones are still to be answered
             self.queue.put_back(evolve(request, count=request.count - 1))

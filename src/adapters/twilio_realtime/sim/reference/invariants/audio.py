@@ -10,6 +10,7 @@ from twilio_realtime_core.notifications import (
     CallerAudioPadded,
     ClipFinished,
     InterruptionBlocked,
+    ModelSilent,
     PaddingCause,
     PlaybackFinished,
     PlaybackStarted,
@@ -347,7 +348,7 @@ class HeardPositions(Invariant):
                 if self._speech.finished_clip(value) is None:
                     return "a clip is finished that was not heard so far, or was finished before"
             case SentTruncate() if self._uplink.is_initiated_by_bridge(value):
-                return self._check_truncate(value, step.now)
+                return self._check_truncate(value, step)
             case SentDelete(item_id=item_id) if self._uplink.is_initiated_by_bridge(value):
                 if item_id in self._speech.heard_items:
                     return "an item is deleted of which something was heard"
@@ -356,12 +357,15 @@ class HeardPositions(Invariant):
                 pass
         return None
 
-    def _check_truncate(self, sent: SentTruncate, now: int) -> str | None:
+    def _check_truncate(self, sent: SentTruncate, step: StepRecord) -> str | None:
         part, end_ms = (sent.item_id, sent.content_index), sent.audio_end_ms
-        if part in self._speech.playback.unplayed_sources(now):
+        playback = self._speech.corrected
+        if step.has_output(ModelSilent):  # what was received is still to be played
+            playback = self._speech.playback
+        elif part in self._speech.playback.unplayed_sources(step.now):
             return "an item is truncated before its audio is cleared"
-        least_ms = samples_to_ms(self._speech.corrected.confirmed_of(part))
-        most_ms = samples_to_ms(self._speech.corrected.sent_of(part))
+        least_ms = samples_to_ms(playback.confirmed_of(part))
+        most_ms = samples_to_ms(playback.sent_of(part))
         if not least_ms <= end_ms <= most_ms:
             return f"an item is truncated at {end_ms} ms, not in {least_ms} to {most_ms} ms"
         return self._check_item(sent.item_id)

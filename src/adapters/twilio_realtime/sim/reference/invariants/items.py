@@ -134,8 +134,8 @@ class ItemNotifications(Invariant):
         if not self._links.is_live:
             return None
         match step.event:
-            case ReceivedItemDone(item) if not getattr(
-                self._items.get(item.id), "is_complete", True
+            case ReceivedItemDone(item) if not (
+                _is_cut(item) or getattr(self._items.get(item.id), "is_complete", True)
             ):
                 return "an item is complete, which is not notified"
             case ReceivedItemDone(item):
@@ -183,7 +183,7 @@ _ROLES: Final[Mapping[str, Role]] = {
 
 _KEPT_FIELDS: Final = (
     *("role", "status", "content", "call_id", "name", "arguments", "output", "server_label"),
-    *("tools", "approval_request_id", "approve", "error", "phase"),
+    *("tools", "approval_request_id", "approve", "reason", "error", "phase"),
 )
 """Fields that are kept of an item of another type. (OpenAI API reference, "Realtime", conversation
 items)"""
@@ -200,6 +200,11 @@ def _is_as_described(item: ConversationItem, received: ReceivedItem) -> bool:
             return item == described
 
 
+def _is_cut(item: ReceivedItem) -> bool:
+    """Whether an item is a function call of which the model has not written all."""
+    return item.type == "function_call" and item.status == "incomplete"
+
+
 def describe_item(item: ReceivedItem, *, is_complete: bool | None = None) -> ConversationItem:
     """Return the item that the server describes. Without a status it is not complete, unless
     `is_complete` says so."""
@@ -212,6 +217,7 @@ def describe_item(item: ReceivedItem, *, is_complete: bool | None = None) -> Con
             return Message(item.id, role, parts, is_complete, _text_of(item.fields, "phase"))
         case "function_call":
             call_id, name, arguments = item.call_id or "", item.name or "", item.arguments or ""
+            is_complete = is_complete and not _is_cut(item)
             return FunctionCall(item.id, call_id, name, arguments, is_complete)
         case "function_call_output":
             return FunctionOutput(

@@ -65,8 +65,7 @@ class ModelSilence(Invariant):
             return "a request may go without an answer for longer than stated"
         if stalls_ns is not None and is_later(step.deadline, max(stalls_ns, step.now)):
             return "what is held may wait for longer than stated"
-        is_owed = requests.unanswered is not None or bool(requests.unanswered_out_of_band)
-        if not is_owed and not self._responses.owed(step.now):
+        if not requests.is_answer_owed and not self._responses.owed(step.now):
             self._owed_since_ns = None
             return None
         if self._owed_since_ns is None:
