@@ -33,7 +33,7 @@ def watch_model(call: CallState, now: int) -> None:
     elif not timers.is_set(Timer.REQUEST):
         instants = (requests.due_at_ns, call.responses.due_at_ns)
         timers.set(Timer.REQUEST, min(each for each in instants if each is not None))
-    if not (unfinished and _owed(unfinished)) and not requests.is_answer_owed:
+    if not (unfinished and _owed(call, unfinished)) and not requests.is_answer_owed:
         timers.stop(Timer.MODEL_SILENCE)
     elif not timers.is_set(Timer.MODEL_SILENCE):
         timers.set(Timer.MODEL_SILENCE, now + SILENCE_NS)
@@ -43,13 +43,14 @@ def watch_model(call: CallState, now: int) -> None:
         timers.set(Timer.SPEECH_STALL, order.stalls_at_ns)
 
 
-def _owed(unfinished: Iterable[ResponseRecord]) -> list[ResponseRecord]:
-    """The responses of which more has to come to be heard. One whose audio is complete is not among
-    them."""
+def _owed(call: CallState, unfinished: Iterable[ResponseRecord]) -> list[ResponseRecord]:
+    """The responses of which more has to come to be heard: not one whose audio is complete, or that
+    waits for a tool of an MCP server."""
     return [
         each
         for each in unfinished
         if each.is_audible and not each.is_cancelled and not each.is_output_complete
+        if not call.mcp.is_running(each)
     ]
 
 
@@ -77,7 +78,7 @@ def handle_silence(call: CallState, now: int) -> None:
     policy = call.config.on_model_silent
     call.watch.silence_count += 1
     asks_again = call.watch.silence_count <= policy.ask_again
-    owed = _owed(call.responses.unfinished)
+    owed = _owed(call, call.responses.unfinished)
     silent_ms = ns_to_ms(now - call.watch.last_event_ns)
     call.outbox.notify(ModelSilent(silent_ms, tuple(each.id for each in owed), asks_again))
     if policy.only_notifies:

@@ -121,6 +121,7 @@ def on_event(call: CallState, text: str, now: int) -> None:  # noqa: C901, PLR09
         case realtime.ItemTruncatedEvent(item_id, index, audio_end_ms):
             _notify(call, conversation.item_truncated(item_id, index, audio_end_ms))
         case realtime.ItemDeletedEvent(item_id):
+            call.responses.mark_item_deleted(item_id)
             _notify(call, conversation.item_deleted(item_id))
         # Tools of MCP servers.
         case realtime.McpToolsCompletedEvent(item_id):
@@ -252,7 +253,7 @@ def _interrupt(call: CallState, now: int) -> None:
 def _audio_delta(call: CallState, event: realtime.OutputAudioDeltaEvent, now: int) -> None:
     call.session.mark_agent_spoke()
     if call.speech.audio_delta(event, now):
-        call.turns.gate.agent_spoke(event.response_id, now)
+        call.turns.agent_spoke(event.response_id, now)
     call.reset_hangup_watchdog(now)
 
 
@@ -264,7 +265,7 @@ def _response_created(call: CallState, response: realtime.Response, now: int) ->
     call.request_followup(*(each for each in call.responses.generating if each.is_lost))
     decision = call.requests.created(record, is_repeated=is_repeated, now=now)
     if record.id and not record.is_text:
-        call.turns.gate.agent_spoke(record.id, now)
+        call.turns.agent_spoke(record.id, now)
     call.speech.response_created(record, response, is_repeated=is_repeated)
     if decision is not PlaybackDecision.PLAY:
         call.speech.suppress_on_create(record, cancel=decision is PlaybackDecision.CANCEL)

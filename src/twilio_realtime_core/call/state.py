@@ -179,7 +179,7 @@ class CallState:
 
     def play_clip(self, audio: bytes, name: str, now: int) -> None:
         """Play a clip that can be played."""
-        self.turns.gate.agent_spoke(self.clips.play(audio, name, now), now)
+        self.turns.agent_spoke(self.clips.play(audio, name, now), now)
 
     def cut_unfinished(
         self, records: Iterable[ResponseRecord], now: int

@@ -28,8 +28,9 @@ which more than a MiB is queued."""
 
 @frozen
 class _HoldAudio:
-    """Hold audio that is queued until nothing plays. `earlier_responses` are those that were
-    audible when it was queued: any other is the agent's next words, for which it fills the time."""
+    """Hold audio that is queued until nothing plays. `earlier_responses` are those of which the
+    caller heard something, or is to, when it was queued: any other is the agent's next words, for
+    which it fills the time."""
 
     audio: bytes
     name: str
@@ -94,8 +95,10 @@ class ClipPlayer:
         """Play hold audio as soon as nothing else plays; earlier hold audio ends."""
         self.drop_queued_hold()
         self._stop_hold(now)
-        audible = frozenset(each.id for each in self._responses if each.is_audible)
-        self._queued_hold = _HoldAudio(audio, name, audible)
+        spoken = frozenset(
+            each.id for each in self._responses if each.is_audible and each.last_part is not None
+        )
+        self._queued_hold = _HoldAudio(audio, name, spoken)
         self.start_hold_if_silent(now)
 
     def start_hold_if_silent(self, now: int) -> None:

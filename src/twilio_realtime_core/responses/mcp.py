@@ -177,6 +177,14 @@ class Mcp:
         self._answer_count += 1
         return f"mcp-answer-{self._answer_count}"
 
+    def is_running(self, record: ResponseRecord) -> bool:
+        """Whether a tool that a response has called is at work."""
+        return any(
+            call.has_started and not (call.has_ended or call.is_notified)
+            for id_, call in self._calls.items()
+            if self._responses.of_item(id_) is record
+        )
+
     def is_approval_pending(self, record: ResponseRecord) -> bool:
         """Whether a response has requested an approval that has no answer yet."""
         return any(self._responses.of_item(id_) is record for id_ in self._open_requests())

@@ -44,6 +44,10 @@ class InterruptionGate:
         if self._first_speech is None:
             self._first_speech, self._first_speech_since_ns = speech, now
 
+    def forget_first_speech(self) -> None:
+        """Take what the agent says next for its first speech."""
+        self._first_speech = None
+
     def first_speech_ended(self) -> None:
         """Note that the first speech was heard to its end, or cut."""
         self._is_first_speech_heard = True

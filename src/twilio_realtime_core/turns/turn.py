@@ -159,6 +159,8 @@ class TurnController:
         match self.gate.first_speech:
             case None:
                 return False
+            case _ if self._is_first_speech_to_come:
+                return False
             case Clip() as clip:
                 return not self._downlink.is_clip_unfinished(clip) or self._downlink.is_heard(
                     clip, now
@@ -168,6 +170,23 @@ class TurnController:
                 if record is None or not record.is_audible:
                     return True
                 return not record.is_generating and self._downlink.is_heard(response_id, now)
+
+    @property
+    def _is_first_speech_to_come(self) -> bool:
+        """Whether the agent's first speech is still to come, since the response that was to be it
+        has made no sound: it was a function call or text, or it is asked for again."""
+        first = self.gate.first_speech
+        record = self._responses.get(first) if isinstance(first, str) else None
+        if record is None or record.last_part is not None:
+            return False
+        is_asked_again = record.is_given_up or record.is_of_old_session
+        return is_asked_again or (record.has_done_item and not record.is_generating)
+
+    def agent_spoke(self, speech: str | Clip, now: int) -> None:
+        """Note that a response was created, or a clip is played."""
+        if self._is_first_speech_to_come:
+            self.gate.forget_first_speech()
+        self.gate.agent_spoke(speech, now)
 
     def speech_stopped(self, event: SpeechStoppedEvent, now: int) -> None:
         """Take the end of speech."""

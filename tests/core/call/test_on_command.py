@@ -329,6 +329,15 @@ def test_queued_hold_audio_is_dropped_when_the_next_response_speaks() -> None:
     assert done.notified(ClipFinished) == [ClipFinished("hold", 0, 0)]
 
 
+def test_queued_hold_audio_is_dropped_when_a_response_speaks_that_was_only_created() -> None:
+    call = Call.talking(8000)
+    call.model(response_done())
+    call.model(created("s"))
+    call.send(Play(b"\x00" * 800, "hold", until_agent_speaks=True))
+    done = call.model(delta(800, "s", "j"))
+    assert done.notified(ClipFinished) == [ClipFinished("hold", 0, 0)]
+
+
 def test_later_hold_audio_replaces_the_first() -> None:
     call = Call.talking(8000)
     call.send(Play(b"\x00" * 800, "one", until_agent_speaks=True))

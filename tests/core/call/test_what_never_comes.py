@@ -15,6 +15,7 @@ from calling import (
     delta,
     function_call,
     item_added,
+    item_deleted,
     item_done,
     response_done,
     server_error,
@@ -241,6 +242,23 @@ def test_a_turn_waits_for_the_active_response_when_another_one_is_lost() -> None
     assert len(requests(call.model(response_done()))) == 1
 
 
+def mcp_event(kind: str) -> dict[str, Any]:
+    return {"type": f"response.mcp_call.{kind}", "item_id": "m", "output_index": 0}
+
+
+def test_a_tool_of_an_mcp_server_that_takes_long_is_no_silence_of_the_model() -> None:
+    call = Call.ready()
+    call.model(created())
+    tool = {"id": "m", "type": "mcp_call", "name": "search", "server_label": "s"}
+    call.model(type="response.output_item.added", response_id="r", item=tool)
+    call.model(mcp_event("in_progress"))
+    at_work = call.play(8_000)
+    assert (at_work.notified(ModelSilent), at_work.to_model) == ([], [])
+    call.model(mcp_event("completed"))
+    call.model(response_done())
+    assert call.play(5_000).notified(ModelSilent) == []
+
+
 # A model that was silent, and answers after all.
 
 
@@ -324,6 +342,17 @@ def test_silences_count_in_a_row() -> None:
     call.model(delta(8_000, "r3", "i3"))
     (silence,) = call.play(5_000).notified(ModelSilent)
     assert silence.is_asked_again
+
+
+# Items that the server deletes.
+
+
+def test_an_item_that_the_server_has_deleted_is_not_truncated() -> None:
+    call = ObservedCall.ready()
+    speaking(call, samples=16_000)
+    call.play(500)
+    call.model(item_deleted())
+    assert call.model(speech_started()).to_model == []
 
 
 # What was received of a response that is given up.

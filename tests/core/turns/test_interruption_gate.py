@@ -12,6 +12,7 @@ from calling import (
     audio_done,
     created,
     delta,
+    function_call,
     response_done,
     speech_started,
 )
@@ -20,7 +21,9 @@ from twilio_realtime_core import (
     Interrupt,
     LocalProtocolError,
     ModelSilencePolicy,
+    Peer,
     Play,
+    SendFunctionOutput,
     SessionConfig,
 )
 from twilio_realtime_core.config.interruption_policy import (
@@ -188,6 +191,52 @@ def test_an_interrupted_first_response_protects_nothing() -> None:
     call.model(created("s"))
     call.model(delta(800, "s", "j"))
     assert call.model(speech_started()).notified(Interrupted)
+
+
+def greeting(call: Call, response: str) -> StepResult:
+    """The agent says its first words, and the caller speaks before they are over."""
+    call.model(created(response))
+    call.model(delta(8_000, response, "greeting"))
+    call.play(500)
+    return call.model(speech_started())
+
+
+def test_words_after_a_function_call_are_the_first() -> None:
+    call = ready(InterruptionPolicy(protect_first=True))
+    call.model(created())
+    call.model(function_call())
+    call.model(response_done())
+    call.send(SendFunctionOutput("f", "x"))
+    assert blocked(greeting(call, "s")) == [BlockCause.FIRST_WORDS]
+
+
+def test_words_that_are_asked_for_again_in_a_silence_are_the_first() -> None:
+    call = Call.ready(CallConfig(interruption=InterruptionPolicy(protect_first=True)), session())
+    call.send(CreateResponse())
+    call.model(created())
+    call.play(5_000)
+    assert blocked(greeting(call, "s")) == [BlockCause.FIRST_WORDS]
+
+
+def test_words_that_are_asked_for_again_after_a_lost_session_are_the_first() -> None:
+    call = ready(InterruptionPolicy(protect_first=True))
+    call.send(CreateResponse())
+    call.model(created())
+    call.closed(Peer.REALTIME, 1006)
+    call.wait(400)
+    call.opened_and_configured(session())
+    assert blocked(greeting(call, "s")) == [BlockCause.FIRST_WORDS]
+
+
+def test_a_caller_who_speaks_after_a_function_call_does_not_end_the_protection() -> None:
+    call = ready(InterruptionPolicy(protect_first=True))
+    call.model(created())
+    call.model(function_call())
+    call.model(response_done())
+    call.send(CreateResponse())
+    assert blocked(call.model(speech_started())) == [BlockCause.FIRST_WORDS]
+    speech_stopped(call)
+    assert blocked(greeting(call, "s")) == [BlockCause.FIRST_WORDS]
 
 
 def test_the_first_speech_may_be_a_clip() -> None:

@@ -1215,7 +1215,6 @@ class ErrorEvent""",
         [
             Edit(
                 "responses/requests",
-                "        for request in unanswered:\n"
                 "            self.queue.put_back(request, Reason.AGAIN_AFTER_SILENCE)\n",
                 "",
             ),

@@ -8,6 +8,9 @@ from attrs import define, field
 from ..limits import ANSWER_NS
 from ..received import (
     ReceivedAudioEnd,
+    ReceivedItemDone,
+    ReceivedMcpCallEnd,
+    ReceivedMcpCallStart,
     ReceivedOutputItemAdded,
     ReceivedOutputItemDone,
     ReceivedResponseEnd,
@@ -33,6 +36,8 @@ class ExpectedResponse:
     """Nothing more of it may be heard."""
     is_cancelled: bool = False
     """A command or the bridge has cancelled it."""
+    is_given_up: bool = False
+    """The bridge has cancelled it since the model was silent."""
     is_text: bool = False
     """The server has said that it has no audio."""
     is_lost: bool = False
@@ -82,6 +87,9 @@ class ExpectedResponses:
     """By item, the id of its response."""
     ended_id: str | None = field(init=False, default=None)
     """The response that ends in this step by an event that does not name it."""
+    _started_tools: set[str] = field(init=False, factory=set[str])
+    _ended_tools: set[str] = field(init=False, factory=set[str])
+    """Calls of MCP tools, by item."""
     _unnamed_count: int = field(init=False, default=0)
 
     # Queries.
@@ -120,11 +128,14 @@ class ExpectedResponses:
         return any(each.is_in_conversation and each.is_current for each in self.by_id.values())
 
     def owed(self, now: int) -> list[str]:
-        """Return the responses of which more has to be received: audio, or items."""
+        """Return the responses of which more has to be received: audio, or items; not those that
+        wait for a tool of an MCP server."""
+        running = self._started_tools - self._ended_tools
         return [
             id_
             for id_, each in self.by_id.items()
             if not (each.is_cancelled or each.is_complete) and each.is_expected(now)
+            if not each.items & running
         ]
 
     def is_speech_expected(self, now: int) -> bool:
@@ -205,7 +216,15 @@ class ExpectedResponses:
                 response.open_items.discard(item.id)
                 response.items.add(item.id)
                 response.has_done_item, response.progress_ns = True, now
+                if item.has_outcome:
+                    self._ended_tools.add(item.id)
                 self.of_item[item.id] = response_id
+            case ReceivedMcpCallStart(item_id):
+                self._started_tools.add(item_id)
+            case ReceivedMcpCallEnd(item_id):
+                self._ended_tools.add(item_id)
+            case ReceivedItemDone(item) if item.has_outcome:
+                self._ended_tools.add(item.id)
             case ReceivedAudioEnd(response_id, item_id, index):
                 response = self.get_or_create(response_id)
                 response.ended_parts.add((item_id, index))

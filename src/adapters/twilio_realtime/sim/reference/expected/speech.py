@@ -17,7 +17,10 @@ from ..limits import SPEECH_STALL_NS, WAITING_NS
 from ..received import (
     ReceivedAudio,
     ReceivedAudioEnd,
+    ReceivedItemDone,
     ReceivedMark,
+    ReceivedMcpCallEnd,
+    ReceivedMcpCallStart,
     ReceivedOutputItemAdded,
     ReceivedOutputItemDone,
     ReceivedResponseEnd,
@@ -79,6 +82,9 @@ class ExpectedSpeech(ExpectedState):
         CancelResponse,
         ReceivedAudio,
         ReceivedAudioEnd,
+        ReceivedItemDone,
+        ReceivedMcpCallEnd,
+        ReceivedMcpCallStart,
         ReceivedOutputItemAdded,
         ReceivedOutputItemDone,
         ReceivedResponseStart,
@@ -287,14 +293,25 @@ class ExpectedSpeech(ExpectedState):
         return response is not None and response.is_current
 
     @property
+    def _is_first_to_come(self) -> bool:
+        """Whether the first words are still to come, since the response that was to say them has
+        made no sound: it has called a function or written, or is given up and asked for again."""
+        response = self._responses.find(self.first) if isinstance(self.first, str) else None
+        if response is None or response.last_part is not None:
+            return False
+        return response.is_given_up or (response.has_done_item and response.is_done)
+
+    @property
     def is_first_heard(self) -> bool:
         """Whether it is certain that the first words were heard to their end, or cut."""
         if isinstance(self.first, ExpectedClip):
             is_confirmed = self.first.is_sent and self.playback.confirms(self.first, whole=True)
             return is_confirmed or self.first not in self.unfinished_clips
         response = None if self.first is None else self._responses.find(self.first)
-        if response is None or response.is_interrupted:
-            return response is not None
+        if response is None or self._is_first_to_come:
+            return False
+        if response.is_interrupted:
+            return True
         sources = dict.fromkeys(source for source, _ in self.playback.runs)
         parts = [each for each in sources if not isinstance(each, ExpectedClip)]
         of_item = self._responses.of_item
@@ -397,7 +414,7 @@ class ExpectedSpeech(ExpectedState):
         self._responses.by_id[id_].is_interrupted |= is_suppressed
 
     def _note_first(self, speech: str | ExpectedClip, now: int) -> None:
-        if self.first is None:
+        if self.first is None or self._is_first_to_come:
             self.first, self.first_ns = speech, now
 
     def _receive_audio(self, event: ReceivedAudio, now: int) -> None:
@@ -452,7 +469,7 @@ class ExpectedSpeech(ExpectedState):
                 self._release(step.now)
             case ModelSilent(response_ids=ids) if not self._config.on_model_silent.only_notifies:
                 for response in [each for id_ in ids for each in self._responses.named(id_)]:
-                    response.is_interrupted = True
+                    response.is_interrupted = response.is_given_up = True
                 self._release(step.now)
                 if self._config.on_model_silent.clip:
                     self._play(ExpectedClip(self._config.on_model_silent.clip), step.now)
