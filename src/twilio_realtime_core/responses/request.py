@@ -1,10 +1,12 @@
 """A request for a response, `response.create`, with what is known of its answer before it comes."""
 
+from collections.abc import Mapping
 from enum import Enum, unique
 from typing import Any
 
 from attrs import define
 
+from ..config.fields import as_mapping
 from ..machine.reasons import Reason
 from ..protocols.realtime import CreateResponse
 
@@ -56,6 +58,11 @@ class Request:
         """Whether its response is out of band."""
         response = self.event.response
         return response is not None and response.get("conversation") == "none"
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the server repeats of it in its response."""
+        return as_mapping(as_mapping(self.event.response).get("metadata"))
 
     @property
     def is_silent(self) -> bool:

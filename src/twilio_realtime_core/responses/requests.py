@@ -262,14 +262,17 @@ class Requests:
         self, record: ResponseRecord, *, is_repeated: bool, now: int, is_dated: bool = True
     ) -> PlaybackDecision:
         """Take a response that was created: the answer to our request, or one of turn detection. An
-        out-of-band one answers the oldest such request. `is_repeated`: its id was announced before.
+        out-of-band one answers the oldest such request with its metadata and kind, or else the
+        oldest. `is_repeated`: its id was announced before.
         `is_dated`: it was created just now.
         """
         if not record.is_in_conversation and is_repeated:
             return PlaybackDecision.PLAY
         if not record.is_in_conversation and self._out_of_band:
-            record.request = self._out_of_band[0].event
-            return self._decide_on(self._out_of_band.popleft())
+            request = self._find_answered(record)
+            self._out_of_band.remove(request)
+            record.request = request.event
+            return self._decide_on(request)
         if not record.is_in_conversation and self._late_answers:
             self._late_answers -= 1
             return PlaybackDecision.CANCEL
@@ -290,6 +293,13 @@ class Requests:
         if not request.is_automatic:
             record.request = request.event
         return self._decide_on(request)
+
+    def _find_answered(self, record: ResponseRecord) -> Request:
+        """The request that an out-of-band response answers."""
+        for each in self._out_of_band:
+            if each.metadata == record.metadata and each.is_silent is record.is_text:
+                return each
+        return self._out_of_band[0]
 
     def _decide_on(self, answered: Request) -> PlaybackDecision:
         if answered.decision is PlaybackDecision.PLAY:

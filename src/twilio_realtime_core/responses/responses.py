@@ -5,12 +5,13 @@ after any number of others. The oldest that have ended are forgotten first. Look
 never creates one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any, Final, TypeVar
 
 from attrs import define, field
 
+from ..config.fields import as_mapping
 from ..machine.lifecycles import RESPONSE, Lifecycle, LifecycleFactory, ResponseInput, ResponseState
 from ..machine.units import SECOND
 from ..protocols.realtime import CreateResponse, Response
@@ -56,6 +57,8 @@ class ResponseRecord:
     """Whether `response.created` or `response.done` was received."""
     is_text: bool = False
     """Whether the server has said that it is text alone, which the caller does not hear."""
+    metadata: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
+    """Those of its request, as the server has repeated them."""
     progress_at_ns: int = 0
     """When an event of it was received last (ns)."""
     is_lost: bool = False
@@ -189,6 +192,7 @@ def _update(record: ResponseRecord, response: Response) -> None:
     record.is_in_conversation = response.conversation_id is not None
     if response.output_modalities is not None:
         record.is_text = response.output_modalities == ["text"]
+    record.metadata = as_mapping(response.metadata)
     record.is_lost = False
 
 

@@ -34,7 +34,7 @@ from twilio_realtime_core import (
     Peer,
     SendFunctionOutput,
 )
-from twilio_realtime_core.notifications import Fault, Interrupted, ModelSilent
+from twilio_realtime_core.notifications import Fault, Interrupted, ModelSilent, ResponseRefused
 from twilio_realtime_core.protocols.realtime import (
     CancelResponse,
     CreateItem,
@@ -396,3 +396,44 @@ def test_an_interruption_of_what_was_given_up_truncates_further() -> None:
     interrupted = call.model(speech_started())
     assert len(interrupted.notified(Interrupted)) == 1
     assert TruncateItem("i", 0, 5_000) in interrupted.to_model
+
+
+# Answers out of band in another order than asked.
+
+
+def asked_out_of_band(name: str, **body: Any) -> CreateResponse:
+    return CreateResponse(
+        {"conversation": "none", "metadata": {"name": name}, **body}, event_id=name
+    )
+
+
+def answered_out_of_band(name: str, **body: Any) -> dict[str, Any]:
+    metadata = {"metadata": {"name": name}}
+    response = {"id": f"r-{name}", "conversation_id": None, **metadata, **body}
+    return {"type": "response.created", "response": response}
+
+
+def test_answers_out_of_band_are_told_apart_by_their_metadata() -> None:
+    call = Call.ready()
+    call.send(asked_out_of_band("a"))
+    call.send(asked_out_of_band("b"))
+    call.model(answered_out_of_band("b"))
+    call.model(delta(800, "r-b", "x"))
+    call.model(audio_done("r-b", "x"))
+    call.model(response_done("r-b", conversation=None))
+    (refused,) = call.model(server_error("bad", "a", "invalid_value")).notified(ResponseRefused)
+    assert refused.event_id == "a"
+    assert requests(call.play(9_000)) == []
+
+
+def test_text_out_of_band_is_not_the_answer_to_speech() -> None:
+    text = {"output_modalities": ["text"]}
+    call = Call.ready()
+    call.send(CreateResponse({"conversation": "none"}))
+    call.send(CreateResponse({"conversation": "none", **text}))
+    call.model(answered_out_of_band("t", metadata=None, **text))
+    call.model(response_done("r-t", conversation=None))
+    assert call.send(HangUp(after_playback=True)).closes == []
+    call.model(speech_started())  # interrupts what is asked for
+    call.model(answered_out_of_band("s", metadata=None))
+    assert call.model(delta(800, "r-s", "x")).audio_samples == []

@@ -53,6 +53,11 @@ class ExpectedRequest:
         return is_out_of_band(self.event)
 
     @property
+    def metadata(self) -> Any:
+        """What the response repeats of it."""
+        return (self.event.get("response") or {}).get("metadata") or {}
+
+    @property
     def is_silent(self) -> bool:
         """Whether its response is outside the conversation and has no audio."""
         response: dict[str, Any] = self.event.get("response") or {}

@@ -231,8 +231,8 @@ class ExpectedRequests(ExpectedState):
             case ReceivedAudio(response_id=id_) if id_ in self._followups.lost:
                 # If it goes on after all, what follows its outcomes waits again.
                 self.is_ambiguous |= id_ not in self._interrupted_ids
-            case ReceivedResponseStart(id_, out_of_band):
-                self._start_response(id_, is_out_of_band=out_of_band)
+            case ReceivedResponseStart() as event:
+                self._start_response(event)
             case ReceivedResponseEnd(id_, out_of_band):
                 self._end_response(id_, is_out_of_band=out_of_band)
             case ReceivedError() as error:
@@ -392,7 +392,8 @@ class ExpectedRequests(ExpectedState):
 
     # What is answered.
 
-    def _start_response(self, response_id: str, *, is_out_of_band: bool) -> None:
+    def _start_response(self, event: ReceivedResponseStart) -> None:
+        response_id, is_out_of_band = event.response_id, event.is_out_of_band
         # No server starts a response twice, or an out-of-band one by itself.
         is_repeated = response_id in self._seen
         self.is_ambiguous |= is_repeated or not response_id
@@ -405,7 +406,8 @@ class ExpectedRequests(ExpectedState):
                 self._late_answers -= 1
                 self.suppressed[response_id] = response_id not in self.known_ids
             elif self.unanswered_out_of_band and not is_repeated:
-                asked = self.unanswered_out_of_band.pop(0)
+                asked = self._find_asked(event)
+                self.unanswered_out_of_band.remove(asked)
                 self._request_of[response_id] = asked
                 self._suppress(asked, response_id)
             return
@@ -424,6 +426,14 @@ class ExpectedRequests(ExpectedState):
         if not request.is_automatic:
             self._request_of[response_id] = request
         self._suppress(request, response_id)
+
+    def _find_asked(self, event: ReceivedResponseStart) -> ExpectedRequest:
+        """Return the request that an out-of-band response answers: the first that is like it."""
+        asked = self.unanswered_out_of_band
+        for each in asked:
+            if each.metadata == (event.metadata or {}) and each.is_silent is event.is_text:
+                return each
+        return asked[0]
 
     def _others_in_conversation(self, response_id: str) -> list[str]:
         others = {response_id, *self._out_of_band_ids}
