@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
+from msgspec import UNSET
 
 from calling import Call
 from twilio_realtime_core import (
@@ -321,7 +322,7 @@ def test_fields_of_a_command_have_their_types(create: Callable[[], object], mess
     [
         (any_call(None, of=UpdateSession), r"UpdateSession\.session must be a mapping"),
         (any_call({}, 5, of=UpdateSession), r"UpdateSession\.event_id must be text of at most 512"),
-        (any_call("x" * 513, of=CommitAudio), r"CommitAudio\.event_id must be text of at most 512"),
+        (any_call("x" * 513, of=CommitAudio), "of at most 512 .*, or None: it has 513 characters"),
         (any_call(1, of=ClearInputAudio), r"ClearInputAudio\.event_id must be text"),
         (any_call([], of=CreateItem), r"CreateItem\.item must be a mapping, not list"),
         (any_call({}, 1, of=CreateItem), r"CreateItem\.previous_item_id must be text, or None"),
@@ -349,6 +350,69 @@ def test_audio_to_append_is_checked_when_it_is_sent() -> None:
     wrong: Any = b"AAAA"
     with pytest.raises(LocalProtocolError, match=r"AppendAudio\.audio must be text, not bytes"):
         Call.ready().send(AppendAudio(wrong))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (5, r"AppendAudio\.extra_fields must be a mapping, not int"),
+        ([1], r"AppendAudio\.extra_fields must be a mapping, not list"),
+        ({"x": object()}, r"input_audio_buffer\.append\.x must be JSON data, not object"),
+        ({"audio": "no base64"}, r"extra_fields must not hold 'audio'"),
+    ],
+)
+def test_unknown_fields_of_audio_are_checked_when_it_is_sent(more: Any, message: str) -> None:
+    call = Call.ready()
+    with pytest.raises(LocalProtocolError, match=message):
+        call.send(AppendAudio("AAAA", extra_fields=more))
+    assert len(call.send(AppendAudio("AAAA", extra_fields={"x": 1})).to_model) == 1
+
+
+PCM: Final = {"audio": {"output": {"format": {"type": "audio/pcm", "rate": 24000}}}}
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (CreateResponse(extra_fields={"response": PCM}), r"CreateResponse.*'response'"),
+        (CreateItem({}, extra_fields={"event_id": 5}), r"CreateItem.*'event_id'"),
+        (UpdateSession({}, extra_fields={"session": PCM}), r"UpdateSession.*'session'"),
+        (SendEvent(CommitAudio(extra_fields={"type": "x"})), r"CommitAudio.*'type'"),
+        (SendMessage("x", extra_fields={"item": {}}), r"SendMessage.*'item'"),
+        (SendMessage("x", extra_fields={"type": "x"}), r"SendMessage.*'type'"),
+    ],
+)
+def test_unknown_fields_bypass_no_check(command: Any, message: str) -> None:
+    call = Call.ready()
+    with pytest.raises(LocalProtocolError, match=f"{message}, which .* sets: use its fields"):
+        call.send(command)
+    assert call.send(CreateResponse(extra_fields={"x": 1})).to_model  # nothing has changed
+
+
+def test_a_raw_event_keeps_its_unknown_fields() -> None:
+    call = Call.ready()
+    body = {"type": "conversation.item.delete", "item_id": "i", "why": "x", "extra_fields": 1}
+    (sent,) = call.send(RawClientEvent("conversation.item.delete", body)).to_model
+    assert sent == DeleteItem("i", extra_fields={"why": "x", "extra_fields": 1})
+
+
+@pytest.mark.parametrize(
+    ("create", "message"),
+    [
+        (any_call(of=CallConfig, model=UNSET), r"CallConfig\.model must be .*, not UnsetType"),
+        (any_call(of=CallConfig, session=UNSET), r"CallConfig\.session must be SessionConfig"),
+        (any_call(of=CallConfig, start_timeout_ms=UNSET), r"start_timeout_ms must be .* UnsetType"),
+        (any_call(UNSET, of=Play), r"Play\.audio must be bytes, not UnsetType"),
+        (any_call(UNSET, of=SendEvent), r"SendEvent\.event must be a client event"),
+        (any_call(UNSET, of=UpdateSession), r"UpdateSession\.session must be a mapping, not Unset"),
+        (any_call(UNSET, of=HangUp), r"HangUp\.after_playback must be True or False, not Unset"),
+    ],
+)
+def test_a_field_that_has_no_server_default_cannot_be_unset(
+    create: Callable[[], object], message: str
+) -> None:
+    with pytest.raises(LocalProtocolError, match=message):
+        create()
 
 
 def test_a_class_is_no_command() -> None:

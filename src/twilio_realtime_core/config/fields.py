@@ -7,10 +7,11 @@ switches a feature off; only some fields accept it (OpenAI API reference, "Realt
 https://platform.openai.com/docs/api-reference/realtime-client-events/session/update).
 """
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, cast
 
+from attrs import evolve
 from msgspec import UNSET, UnsetType
 
 from ..machine.arguments import (
@@ -28,6 +29,7 @@ from ..machine.arguments import (
 )
 
 __all__ = [
+    "ABSENT",
     "BOOLEAN",
     "MAPPING",
     "NON_EMPTY_TEXT",
@@ -45,16 +47,16 @@ __all__ = [
     "number",
     "one_of",
     "present_fields",
+    "read_object",
 ]
 
 
-NON_NEGATIVE: Final = FieldRule(
-    "a number of 0 or more",
-    lambda value: (
-        isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-    ),
-)
+NON_NEGATIVE: Final = evolve(number(0, sys.float_info.max), description="a number of 0 or more")
 """Any finite number that is not negative."""
+ABSENT: Final = FieldRule("UNSET", lambda value: value is UNSET)
+"""No value, for a field whose default is a value: the server keeps what it has."""
+
+_OBJECT: Final = MAPPING | NULL
 
 
 class ProtocolObject:
@@ -85,6 +87,16 @@ def _to_json(value: Any) -> Any:
             return [_to_json(each) for each in cast(Sequence[Any], value)]
         case _:
             return value
+
+
+def read_object(fields: Mapping[str, Any], name: str, owner: str) -> Mapping[str, Any]:
+    """Return the object in a field of what the application gives; absent or null has no fields.
+
+    Raises `LocalProtocolError`, which names `owner`, if the field has another value.
+    """
+    value = fields.get(name)
+    _OBJECT.check(f"{owner}.{name}", value)
+    return cast(Mapping[str, Any], value or {})
 
 
 def as_mapping(value: Any) -> Mapping[str, Any]:
