@@ -16,6 +16,7 @@ from msgspec import UNSET, UnsetType
 
 from ..machine.arguments import (
     BOOLEAN,
+    BYTES,
     MAPPING,
     NON_EMPTY_TEXT,
     NULL,
@@ -30,6 +31,7 @@ from ..machine.arguments import (
 
 __all__ = [
     "ABSENT",
+    "AUDIO",
     "BOOLEAN",
     "MAPPING",
     "NON_EMPTY_TEXT",
@@ -50,7 +52,8 @@ __all__ = [
     "read_object",
 ]
 
-
+AUDIO: Final = evolve(BYTES, description="bytes of µ-law audio")
+"""The audio of a clip: G.711 µ-law, 8 kHz, one byte a sample."""
 NON_NEGATIVE: Final = evolve(number(0, sys.float_info.max), description="a number of 0 or more")
 """Any finite number that is not negative."""
 ABSENT: Final = FieldRule("UNSET", lambda value: value is UNSET)
