@@ -7,7 +7,7 @@ switches a feature off; only some fields accept it (OpenAI API reference, "Realt
 https://platform.openai.com/docs/api-reference/realtime-client-events/session/update).
 """
 
-import sys
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, cast
 
@@ -27,6 +27,7 @@ from ..machine.arguments import (
     list_of,
     number,
     one_of,
+    well_formed,
 )
 
 __all__ = [
@@ -54,7 +55,12 @@ __all__ = [
 
 AUDIO: Final = evolve(BYTES, description="bytes of µ-law audio")
 """The audio of a clip: G.711 µ-law, 8 kHz, one byte a sample."""
-NON_NEGATIVE: Final = evolve(number(0, sys.float_info.max), description="a number of 0 or more")
+NON_NEGATIVE: Final = well_formed(
+    "a number of 0 or more",
+    lambda value: None if 0 <= value < math.inf else "it is out of range",
+    int,
+    float,
+)
 """Any finite number that is not negative."""
 ABSENT: Final = FieldRule("UNSET", lambda value: value is UNSET)
 """No value, for a field whose default is a value: the server keeps what it has."""
