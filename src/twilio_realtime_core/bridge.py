@@ -149,6 +149,7 @@ class Bridge:
         self._check_time(now)
         if type(text) is not str:
             TEXT.check("text", text)
+            text = str.__str__(text)  # of a subclass, which no decoder takes
         call = self._call
         if call.ending.cause is not None:
             pass  # sent before our close arrived

@@ -6,7 +6,7 @@ well, such as `CreateResponse()`, `CancelResponse()`, `UpdateSession(...)`, `Del
 up at any moment. A field of the wrong type raises `LocalProtocolError` when the command is created.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast, get_args
 
 from attrs import Attribute, field, frozen
@@ -24,7 +24,7 @@ from .machine.arguments import (
     milliseconds,
 )
 from .protocols.realtime import ClientEvent, client_event
-from .values.items import ConversationItem, ImagePart, TextPart, check_item, check_part
+from .values.items import ConversationItem, ImagePart, TextPart, as_items, check_items, check_part
 
 __all__ = [
     "AnswerApproval",
@@ -166,23 +166,6 @@ class AnswerApproval:
     reason: str | None = field(default=None, repr=False, validator=TEXT | NULL)
 
 
-_ITEMS: Final = FieldRule("a list of conversation items", lambda value: isinstance(value, tuple))
-
-
-def _as_items(items: Iterable[ConversationItem]) -> tuple[ConversationItem, ...]:
-    given = cast(object, items)
-    is_list = isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping)
-    return tuple(items) if is_list else cast(Any, items)  # what is no list is refused
-
-
-def _check_items(
-    command: object, attribute: "Attribute[Any]", items: tuple[ConversationItem, ...]
-) -> None:
-    _ITEMS(command, attribute, items)
-    for index, item in enumerate(items):
-        check_item(item, f"ResetHistory.items[{index}]")
-
-
 @frozen
 class ResetHistory:
     """Make the conversation hold these items and no others, in this order: other items are deleted,
@@ -191,7 +174,7 @@ class ResetHistory:
     sent, for what the server would not create (see `conversation.history_diff.diff`)."""
 
     items: tuple[ConversationItem, ...] = field(
-        converter=_as_items, repr=False, validator=_check_items
+        converter=as_items, repr=False, validator=check_items
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
+from msgspec import UNSET
 
 from calling import Call
 from twilio_realtime_core import (
@@ -28,6 +29,8 @@ from twilio_realtime_core import (
     StartDelayHistory,
 )
 from twilio_realtime_core.config.interruption_policy import InterruptionLimit
+from twilio_realtime_core.config.model_silence_policy import ModelSilencePolicy
+from twilio_realtime_core.machine.actions import Notify, Refusal
 from twilio_realtime_core.protocols.realtime import (
     AppendAudio,
     CancelResponse,
@@ -42,13 +45,14 @@ from twilio_realtime_core.protocols.realtime import (
     UpdateSession,
     client_event,
 )
-from twilio_realtime_core.transport.handshake import HttpRequest
+from twilio_realtime_core.transport.handshake import HttpRequest, HttpResponse
 from twilio_realtime_core.transport.http import HttpConnection
 from twilio_realtime_core.transport.stack import Stack
 from twilio_realtime_core.transport.websocket import LinkConfig
 from twilio_realtime_core.values.items import (
     AudioPart,
     FunctionCall,
+    FunctionOutput,
     ImagePart,
     Message,
     Role,
@@ -156,6 +160,24 @@ def test_only_text_is_received(text: Any) -> None:
         bridge.receive_text(Peer.TWILIO, text, 0)
 
 
+class Text(str):
+    """Text of another class."""
+
+    __slots__ = ()
+
+
+def test_text_of_a_subclass_is_received() -> None:
+    bridge = Bridge()
+    bridge.start(0)
+    bridge.opened(Peer.TWILIO, 0)
+    exact = Bridge()
+    exact.start(0)
+    exact.opened(Peer.TWILIO, 0)
+    for text in ('{"event":"connected"}', '{"event":"stop"}', "{"):
+        expected = exact.receive_text(Peer.TWILIO, text, 0)
+        assert bridge.receive_text(Peer.TWILIO, Text(text), 0) == expected
+
+
 def test_arguments_of_pong_and_closed_have_their_types() -> None:
     bridge: Any = Bridge()
     bridge.start(0)
@@ -177,6 +199,56 @@ def test_only_bytes_are_received_from_a_byte_stream() -> None:
         stack.connect_failed(Peer.REALTIME, None, 0)
 
 
+def test_a_peer_of_a_stack_is_hashable() -> None:
+    stack: Any = Stack(Bridge(), {Peer.REALTIME: LINK}, random_bytes)
+    stack.start(0)
+    with pytest.raises(LocalProtocolError, match="a peer must be hashable, not list"):
+        stack.receive_bytes([], b"x", 0)
+
+
+@pytest.mark.parametrize("actions", [None, "ab", ["x"], [HangUp()], [Notify("x"), None], 5])
+def test_only_actions_are_performed(actions: Any) -> None:
+    stack = Stack(Bridge(), {Peer.REALTIME: LINK}, random_bytes)
+    stack.start(0)
+    with pytest.raises(LocalProtocolError, match=r"^actions must be a list or tuple, .* each O"):
+        stack.perform(actions, 5)
+    assert stack.perform([Notify("x")], 0) == [Notify("x")]  # nothing has changed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("503", None, None, "x"),
+            r"Refusal\.status must be a whole number from 100 to .*, not str",
+        ),
+        ((503, "x", None, "x"), r"Refusal\.retry_after_ms must be 0 to .* ms \(int\), or None"),
+        ((503, None, 5, "x"), r"Refusal\.error_code must be text, or None, not int"),
+        ((503, None, None, None), r"Refusal\.message must be text, not None"),
+    ],
+)
+def test_fields_of_a_refusal_have_their_types(arguments: Any, message: str) -> None:
+    with pytest.raises(LocalProtocolError, match=message):
+        Refusal(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("404",), r"HttpResponse\.status must be a whole number from 100 to 999, not str"),
+        ((99999,), r"HttpResponse\.status must be .* it is out of range"),
+        ((True,), r"HttpResponse\.status must be .* not bool"),
+        ((404, "x"), r"HttpResponse\.body must be bytes, not str"),
+        ((404, b"x", 5), r"HttpResponse\.content_type must be text, not int"),
+        ((404, b"x", "x", 5), r"HttpResponse\.headers must be a tuple of pairs of text"),
+        ((404, b"x", "x", (("a", 1),)), r"HttpResponse\.headers must be a tuple of pairs of text"),
+    ],
+)
+def test_fields_of_a_response_have_their_types(arguments: Any, message: str) -> None:
+    with pytest.raises(LocalProtocolError, match=message):
+        HttpResponse(*arguments)
+
+
 # What machines are made of.
 
 
@@ -194,6 +266,8 @@ def any_call(*arguments: Any, of: Any, **named: Any) -> Callable[[], object]:
             "link_configs must be a mapping, not list",
         ),
         (any_call(Bridge(), {1: None}, random_bytes, of=Stack), r"link_configs\[1\] must be LinkC"),
+        (any_call(None, {}, random_bytes, of=Stack), "machine must be a MessageMachine, not None"),
+        (any_call(Bridge, {}, random_bytes, of=Stack), "MessageMachine, not the class Bridge"),
         (any_call(Bridge(), {}, b"", of=Stack), "random_bytes must be callable, not bytes"),
         (
             any_call(of=HttpConnection, peer=1, respond=None, random_bytes=random_bytes),
@@ -219,6 +293,17 @@ def test_parts_of_a_machine_have_their_types(create: Callable[[], object], messa
         (any_call(of=CallConfig, session_timeout_ms=15), r"100 to 2147483647 ms \(int\), not 15"),
         (any_call(of=CallConfig, session_timeout_ms=15.0), r"ms \(int\), not 15\.0"),
         (any_call(of=CallConfig, session_timeout_ms=15 * 10**9), r"ms \(int\), not 15000000000"),
+        (any_call(of=CallConfig, resume=None), r"CallConfig\.resume must be a list .*, not None"),
+        (any_call(of=CallConfig, resume=5), r"CallConfig\.resume must be a list .*, not int"),
+        (
+            any_call(of=CallConfig, resume=[5]),
+            r"CallConfig\.resume\[0\] must be Message or",
+        ),
+        (
+            any_call(of=CallConfig, resume=[Message("a", Role.USER, (TextPart("\ud800"),))]),
+            r"CallConfig\.resume\[0\]\.parts\[0\]\.text must be text: it has lone surrogates",
+        ),
+        (any_call(of=ModelSilencePolicy, hang_up=None), r"hang_up must be True or False, not None"),
         (any_call(of=CallConfig, interruption="never"), "interruption must be InterruptionPolicy"),
         (any_call(of=CallConfig, notify_agent_audio=1), "notify_agent_audio must be True or False"),
         (
@@ -279,6 +364,14 @@ def test_fields_of_a_configuration_have_their_types(
             r"items\[0\]\.role must be Role, not str",
         ),
         (
+            any_call([Message("a", Role.USER, phase=5)], of=ResetHistory),  # type: ignore[arg-type]
+            r"items\[0\]\.phase must be text, or None, not int",
+        ),
+        (
+            any_call([FunctionOutput("a", "c", "\ud800")], of=ResetHistory),
+            r"items\[0\]\.output must be text: it has lone surrogates",
+        ),
+        (
             any_call([Message("a", Role.USER, [TextPart("x")])], of=ResetHistory),  # type: ignore[arg-type]
             r"items\[0\]\.parts must be a tuple of parts, not list",
         ),
@@ -321,7 +414,7 @@ def test_fields_of_a_command_have_their_types(create: Callable[[], object], mess
     [
         (any_call(None, of=UpdateSession), r"UpdateSession\.session must be a mapping"),
         (any_call({}, 5, of=UpdateSession), r"UpdateSession\.event_id must be text of at most 512"),
-        (any_call("x" * 513, of=CommitAudio), r"CommitAudio\.event_id must be text of at most 512"),
+        (any_call("x" * 513, of=CommitAudio), "of at most 512 .*, or None: it has 513 characters"),
         (any_call(1, of=ClearInputAudio), r"ClearInputAudio\.event_id must be text"),
         (any_call([], of=CreateItem), r"CreateItem\.item must be a mapping, not list"),
         (any_call({}, 1, of=CreateItem), r"CreateItem\.previous_item_id must be text, or None"),
@@ -349,6 +442,69 @@ def test_audio_to_append_is_checked_when_it_is_sent() -> None:
     wrong: Any = b"AAAA"
     with pytest.raises(LocalProtocolError, match=r"AppendAudio\.audio must be text, not bytes"):
         Call.ready().send(AppendAudio(wrong))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (5, r"AppendAudio\.extra_fields must be a mapping, not int"),
+        ([1], r"AppendAudio\.extra_fields must be a mapping, not list"),
+        ({"x": object()}, r"input_audio_buffer\.append\.x must be JSON data, not object"),
+        ({"audio": "no base64"}, r"extra_fields must not hold 'audio'"),
+    ],
+)
+def test_unknown_fields_of_audio_are_checked_when_it_is_sent(more: Any, message: str) -> None:
+    call = Call.ready()
+    with pytest.raises(LocalProtocolError, match=message):
+        call.send(AppendAudio("AAAA", extra_fields=more))
+    assert len(call.send(AppendAudio("AAAA", extra_fields={"x": 1})).to_model) == 1
+
+
+PCM: Final = {"audio": {"output": {"format": {"type": "audio/pcm", "rate": 24000}}}}
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (CreateResponse(extra_fields={"response": PCM}), r"CreateResponse.*'response'"),
+        (CreateItem({}, extra_fields={"event_id": 5}), r"CreateItem.*'event_id'"),
+        (UpdateSession({}, extra_fields={"session": PCM}), r"UpdateSession.*'session'"),
+        (SendEvent(CommitAudio(extra_fields={"type": "x"})), r"CommitAudio.*'type'"),
+        (SendMessage("x", extra_fields={"item": {}}), r"SendMessage.*'item'"),
+        (SendMessage("x", extra_fields={"type": "x"}), r"SendMessage.*'type'"),
+    ],
+)
+def test_unknown_fields_bypass_no_check(command: Any, message: str) -> None:
+    call = Call.ready()
+    with pytest.raises(LocalProtocolError, match=f"{message}, which .* sets: use its fields"):
+        call.send(command)
+    assert call.send(CreateResponse(extra_fields={"x": 1})).to_model  # nothing has changed
+
+
+def test_a_raw_event_keeps_its_unknown_fields() -> None:
+    call = Call.ready()
+    body = {"type": "conversation.item.delete", "item_id": "i", "why": "x", "extra_fields": 1}
+    (sent,) = call.send(RawClientEvent("conversation.item.delete", body)).to_model
+    assert sent == DeleteItem("i", extra_fields={"why": "x", "extra_fields": 1})
+
+
+@pytest.mark.parametrize(
+    ("create", "message"),
+    [
+        (any_call(of=CallConfig, model=UNSET), r"CallConfig\.model must be .*, not UnsetType"),
+        (any_call(of=CallConfig, session=UNSET), r"CallConfig\.session must be SessionConfig"),
+        (any_call(of=CallConfig, start_timeout_ms=UNSET), r"start_timeout_ms must be .* UnsetType"),
+        (any_call(UNSET, of=Play), r"Play\.audio must be bytes, not UnsetType"),
+        (any_call(UNSET, of=SendEvent), r"SendEvent\.event must be a client event"),
+        (any_call(UNSET, of=UpdateSession), r"UpdateSession\.session must be a mapping, not Unset"),
+        (any_call(UNSET, of=HangUp), r"HangUp\.after_playback must be True or False, not Unset"),
+    ],
+)
+def test_a_field_that_has_no_server_default_cannot_be_unset(
+    create: Callable[[], object], message: str
+) -> None:
+    with pytest.raises(LocalProtocolError, match=message):
+        create()
 
 
 def test_a_class_is_no_command() -> None:

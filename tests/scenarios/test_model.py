@@ -72,7 +72,7 @@ def test_s34_a_request_is_answered_cancelled_once_and_released() -> None:
 def test_s35_an_impossible_request_is_refused_at_once() -> None:
     """S35: the core sends nothing itself, so only what is no JSON can fail at once."""
     call = Call.ready()
-    with pytest.raises(LocalProtocolError, match=r"response\.create cannot be encoded as JSON"):
+    with pytest.raises(LocalProtocolError, match=r"metadata\.when must be JSON data, not object"):
         call.send(CreateResponse({"metadata": {"when": object()}}))
     request = CreateResponse(event_id="mine")
     assert call.send(request).to_model == [request]

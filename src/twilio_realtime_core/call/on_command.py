@@ -29,7 +29,7 @@ from ..commands import (
     SendMessage,
     Unmute,
 )
-from ..config.audio_format import check_encodable, enforce_event_format
+from ..config.audio_format import enforce_event_format
 from ..config.fields import as_mapping
 from ..conversation.item_json import item_to_json
 from ..downlink.after_playback import DeferredOutput
@@ -46,6 +46,8 @@ from ..protocols.realtime import (
     CreateResponse,
     DeleteItem,
     RawClientEvent,
+    check_encodable,
+    check_extra_fields,
 )
 from ..responses.cancels import with_event_id
 from ..responses.responses import ResponseRecord
@@ -178,6 +180,7 @@ def _send_message(call: CallState, command: SendMessage) -> None:
         "role": "user",
         "content": [_content(each) for each in command.content],
     }
+    check_extra_fields("SendMessage", command.extra_fields, ["item"])
     _send_item(call, {**command.extra_fields, "item": item})
     key = call.requests.queue.item_sent()
     if command.respond:
@@ -327,6 +330,7 @@ def _send_append(call: CallState, event: realtime.AppendAudio) -> None:
     samples = count_samples(event.audio)
     if samples is None:
         raise LocalProtocolError("input_audio_buffer.append: audio is no base64, or empty")
+    check_encodable(event)
     call.session.check_capacity(0, samples)
     call.session.send(event, samples)
 

@@ -16,9 +16,9 @@ from attrs import evolve
 from ..audio.pcmu import PCMU_FORMAT
 from ..errors import LocalProtocolError
 from ..protocols.realtime import ClientEvent, CreateResponse, RawClientEvent, UpdateSession
-from .fields import as_mapping
+from .fields import as_mapping, read_object
 
-__all__ = ["check_encodable", "enforce_event_format", "enforce_session_format", "find_format_fault"]
+__all__ = ["enforce_event_format", "enforce_session_format", "find_format_fault"]
 
 _DIRECTIONS: Final = ("input", "output")
 
@@ -35,13 +35,14 @@ _TYPED_ONLY: Final = ("input_audio_buffer.append", "response.create", "session.u
 def enforce_session_format(session: Mapping[str, Any]) -> dict[str, Any]:
     """Return a `session` object with G.711 µ-law named in both directions; the rest is kept.
 
-    Raises `LocalProtocolError` if the object names another format, or one by its beta name.
+    Raises `LocalProtocolError` if the object names another format, or one by its beta name, and if
+    its audio is no object.
     """
     _check_no_beta_names("session", session)
-    audio = dict(as_mapping(session.get("audio")))
+    audio = dict(read_object(session, "audio", "session"))
     for direction in _DIRECTIONS:
         path = f"session.audio.{direction}"
-        settings = as_mapping(audio.get(direction))
+        settings = read_object(audio, direction, "session.audio")
         audio[direction] = {**settings, "format": _enforce_format(settings, path)}
     return {"type": "realtime", **session, "audio": audio}
 
@@ -93,14 +94,6 @@ def _check_no_beta_names(path: str, fields: Mapping[str, Any]) -> None:
                 f"{path}.{beta} must be left out: it is the beta's name of {name}, which is "
                 f"always {PCMU_FORMAT['type']} here"
             )
-
-
-def check_encodable(event: ClientEvent) -> None:
-    """Raise `LocalProtocolError` if an event cannot be encoded as JSON."""
-    try:
-        event.encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise LocalProtocolError(f"{event.type} cannot be encoded as JSON: {error}") from None
 
 
 def find_format_fault(session: Mapping[str, Any]) -> str | None:

@@ -1,6 +1,6 @@
 """The configuration of a call: its session, its endpoint, its time-outs and its interruptions."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final, cast
 from urllib.parse import quote, urlsplit
 
@@ -20,7 +20,8 @@ from ..machine.arguments import (
     milliseconds,
 )
 from ..protocols.realtime import URL
-from ..values.items import ConversationItem, check_item
+from ..values.items import ConversationItem, as_items, check_items
+from .fields import AUDIO
 from .interruption_policy import IMMEDIATE, InterruptionPolicy, disable_server_interruption
 from .model_silence_policy import ModelSilencePolicy
 from .reconnect_policy import ReconnectPolicy
@@ -40,18 +41,6 @@ _PEERS: Final = FieldRule(
         and all(isinstance(each, Peer) for each in cast("frozenset[object]", value))
     ),
 )
-
-
-_AUDIO: Final = FieldRule("bytes of μ-law audio", lambda value: isinstance(value, bytes))
-
-
-def _as_items(items: Iterable[ConversationItem]) -> tuple[ConversationItem, ...]:
-    return tuple(items)
-
-
-def _check_items(_config: object, _field: object, items: tuple[ConversationItem, ...]) -> None:
-    for index, item in enumerate(items):
-        check_item(item, f"CallConfig.resume[{index}]")
 
 
 def _count_samples(audio: bytes) -> str:
@@ -95,7 +84,7 @@ class CallConfig:
         factory=SessionLossPolicy, validator=instance_of(SessionLossPolicy)
     )
     """What becomes of the call once no session can be had."""
-    waiting_clip: bytes = field(default=b"", validator=_AUDIO, repr=_count_samples)
+    waiting_clip: bytes = field(default=b"", validator=AUDIO, repr=_count_samples)
     """Audio that is played to the caller if the first session takes more than a second, until the
     agent speaks: G.711 μ-law, 8 kHz, one byte a sample."""
     summarize_history: Callable[[tuple[ConversationItem, ...]], str] | None = field(
@@ -125,7 +114,7 @@ class CallConfig:
     """What to do when the model falls silent while it owes a response. By default the response is
     cancelled and requested again once, and then the call is ended."""
     resume: tuple[ConversationItem, ...] = field(
-        default=(), converter=_as_items, validator=_check_items
+        default=(), converter=as_items, validator=check_items
     )
     """The conversation of an earlier call (`Bridge.items`), which the first session is told as it
     was heard, as after a session that was lost."""

@@ -11,10 +11,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, cast
 
+from attrs import evolve
 from msgspec import UNSET, UnsetType
 
 from ..machine.arguments import (
     BOOLEAN,
+    BYTES,
     MAPPING,
     NON_EMPTY_TEXT,
     NULL,
@@ -25,9 +27,12 @@ from ..machine.arguments import (
     list_of,
     number,
     one_of,
+    well_formed,
 )
 
 __all__ = [
+    "ABSENT",
+    "AUDIO",
     "BOOLEAN",
     "MAPPING",
     "NON_EMPTY_TEXT",
@@ -45,16 +50,22 @@ __all__ = [
     "number",
     "one_of",
     "present_fields",
+    "read_object",
 ]
 
-
-NON_NEGATIVE: Final = FieldRule(
+AUDIO: Final = evolve(BYTES, description="bytes of µ-law audio")
+"""The audio of a clip: G.711 µ-law, 8 kHz, one byte a sample."""
+NON_NEGATIVE: Final = well_formed(
     "a number of 0 or more",
-    lambda value: (
-        isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-    ),
+    lambda value: None if 0 <= value < math.inf else "it is out of range",
+    int,
+    float,
 )
 """Any finite number that is not negative."""
+ABSENT: Final = FieldRule("UNSET", lambda value: value is UNSET)
+"""No value, for a field whose default is a value: the server keeps what it has."""
+
+_OBJECT: Final = MAPPING | NULL
 
 
 class ProtocolObject:
@@ -85,6 +96,16 @@ def _to_json(value: Any) -> Any:
             return [_to_json(each) for each in cast(Sequence[Any], value)]
         case _:
             return value
+
+
+def read_object(fields: Mapping[str, Any], name: str, owner: str) -> Mapping[str, Any]:
+    """Return the object in a field of what the application gives; absent or null has no fields.
+
+    Raises `LocalProtocolError`, which names `owner`, if the field has another value.
+    """
+    value = fields.get(name)
+    _OBJECT.check(f"{owner}.{name}", value)
+    return cast(Mapping[str, Any], value or {})
 
 
 def as_mapping(value: Any) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from ..errors import LocalProtocolError
 from ..machine.arguments import (
     BOOLEAN,
     CALLABLE,
+    MAPPING,
     NULL,
     TEXT,
     instance_of,
@@ -113,7 +114,8 @@ def disable_server_interruption(
     `is_initial`: the object is the first configuration of the session, so a field that it leaves
     out has the server's default.
 
-    Raises `LocalProtocolError` if the object switches the server's interruption on.
+    Raises `LocalProtocolError` if the object switches the server's interruption on, and if its turn
+    detection is no object.
     """
     audio = as_mapping(session.get("audio"))
     audio_input = as_mapping(audio.get("input"))
@@ -122,12 +124,13 @@ def disable_server_interruption(
     detection = audio_input.get("turn_detection", {"type": "server_vad"})
     if detection is None:
         return session
-    if as_mapping(detection).get("interrupt_response"):
+    MAPPING.check("session.audio.input.turn_detection", detection)
+    if detection.get("interrupt_response"):
         raise LocalProtocolError(
             "session.audio.input.turn_detection.interrupt_response must not be true with an "
             "InterruptionPolicy that does not interrupt immediately: the server would interrupt "
             "regardless of the policy"
         )
-    without_interruption = {**as_mapping(detection), "interrupt_response": False}
+    without_interruption = {**detection, "interrupt_response": False}
     audio_input = {**audio_input, "turn_detection": without_interruption}
     return {**session, "audio": {**audio, "input": audio_input}}

@@ -1,26 +1,11 @@
 """The policy for a model that falls silent: it owes a response, and sends no event."""
 
-from typing import Any
-
 from attrs import field, frozen
 
-from ..errors import LocalProtocolError
+from ..machine.arguments import BOOLEAN, integer
+from .fields import AUDIO
 
 __all__ = ["ModelSilencePolicy"]
-
-
-def _check_clip(_policy: object, _field: Any, value: Any) -> None:
-    if not isinstance(value, bytes):
-        raise LocalProtocolError(
-            f"ModelSilencePolicy.clip must be bytes of µ-law audio, not {type(value).__name__}"
-        )
-
-
-def _check_count(_policy: object, _field: Any, value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise LocalProtocolError(
-            f"ModelSilencePolicy.ask_again must be a number of times, 0 or more, not {value!r}"
-        )
 
 
 @frozen(kw_only=True)
@@ -32,17 +17,14 @@ class ModelSilencePolicy:
     row; then the call is ended, once all that was received is heard. A policy that does none of
     the three leaves all to the application, and nothing is cancelled.
 
-    Raises `LocalProtocolError` for a clip that is not bytes, and for a number that is not a whole
-    one of 0 or more.
+    Raises `LocalProtocolError` for a field of the wrong type or out of range.
     """
 
-    ask_again: int = field(default=1, validator=_check_count)
+    ask_again: int = field(default=1, validator=integer(0, 2**31 - 1))
     """How often in a row the response is requested again."""
-    clip: bytes = field(
-        default=b"", validator=_check_clip, repr=lambda clip: f"<{len(clip)} samples>"
-    )
+    clip: bytes = field(default=b"", validator=AUDIO, repr=lambda clip: f"<{len(clip)} samples>")
     """Audio that is played to the caller each time: G.711 µ-law, 8 kHz, one byte a sample."""
-    hang_up: bool = True
+    hang_up: bool = field(default=True, validator=BOOLEAN)
     """Whether the call is ended when the model is silent once more."""
 
     @property

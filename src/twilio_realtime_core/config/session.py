@@ -18,10 +18,11 @@ import attrs
 from attrs import field, frozen
 
 from ..errors import LocalProtocolError
-from ..protocols.realtime import UpdateSession
+from ..protocols.realtime import UpdateSession, check_encodable
 from ..values.identifiers import check_tool_names
-from .audio_format import check_encodable, enforce_session_format
+from .audio_format import enforce_session_format
 from .fields import (
+    ABSENT,
     BOOLEAN,
     MAPPING,
     NON_EMPTY_TEXT,
@@ -32,13 +33,13 @@ from .fields import (
     FieldRule,
     ProtocolObject,
     UnsetType,
-    as_mapping,
     instance_of,
     integer,
     list_of,
     number,
     one_of,
     present_fields,
+    read_object,
 )
 from .tools import TOOL, TOOL_CHOICE, Tool, ToolChoice
 
@@ -320,19 +321,17 @@ class SessionUpdate:
 
     def to_update_event(self, event_id: str | None = None) -> UpdateSession:
         """Return the `session.update` that makes these changes."""
-        extra = self.extra_fields
+        extra, owner = self.extra_fields, f"{type(self).__name__}.extra_fields"
         session = {**extra, "type": "realtime", **present_fields(self._top_level_fields())}
         if self.reasoning_effort is not UNSET:
-            reasoning = as_mapping(extra.get("reasoning"))
+            reasoning = read_object(extra, "reasoning", owner)
             session["reasoning"] = {**reasoning, "effort": self.reasoning_effort}
-        audio = as_mapping(extra.get("audio"))
+        audio = read_object(extra, "audio", owner)
         session["audio"] = {
             **audio,
-            "input": {
-                **self._audio_input(as_mapping(audio.get("input"))),
-            },
+            "input": self._audio_input(read_object(audio, "input", f"{owner}.audio")),
             "output": {
-                **as_mapping(audio.get("output")),
+                **read_object(audio, "output", f"{owner}.audio"),
                 **present_fields({"voice": self.voice, "speed": self.speed}),
             },
         }
@@ -378,12 +377,14 @@ class SessionConfig(SessionUpdate):
     """
 
     turn_detection: ServerVad | SemanticVad | Mapping[str, Any] | UnsetType | None = field(
-        default=SemanticVad(), validator=_TURN_DETECTION
+        default=SemanticVad(), validator=_TURN_DETECTION | ABSENT
     )
     """How the server detects the caller's turns. `None`: it does not, and the application ends
     them. Default: `SemanticVad()`; `UNSET`: the server's own, `ServerVad()`."""
     transcription: Transcription | Mapping[str, Any] | UnsetType | None = field(
-        default=Transcription(DEFAULT_TRANSCRIPTION_MODEL), validator=_TRANSCRIPTION, repr=False
+        default=Transcription(DEFAULT_TRANSCRIPTION_MODEL),
+        validator=_TRANSCRIPTION | ABSENT,
+        repr=False,
     )
     """How the caller's speech is transcribed. `None`: it is not. Default: by
     "gpt-realtime-whisper"; `UNSET`: the server's own, none."""

@@ -1,16 +1,11 @@
 """The policy for a call whose model is lost for good."""
 
-from typing import Final
-
 from attrs import field, frozen
 
-from ..machine.arguments import BOOLEAN, FieldRule, milliseconds
+from ..machine.arguments import BOOLEAN, milliseconds
+from .fields import AUDIO
 
 __all__ = ["SessionLossPolicy"]
-
-_AUDIO: Final = FieldRule(
-    "bytes of \N{GREEK SMALL LETTER MU}-law audio", lambda value: isinstance(value, bytes)
-)
 
 
 def _count_samples(audio: bytes) -> str:
@@ -25,7 +20,7 @@ class SessionLossPolicy:
     Raises `LocalProtocolError` for a field of the wrong type or out of range.
     """
 
-    goodbye_clip: bytes = field(default=b"", validator=_AUDIO, repr=_count_samples)
+    goodbye_clip: bytes = field(default=b"", validator=AUDIO, repr=_count_samples)
     """Audio that is played to the caller before the call ends: G.711 µ-law, 8 kHz, one byte a
     sample."""
     ends_stream: bool = field(default=False, validator=BOOLEAN)

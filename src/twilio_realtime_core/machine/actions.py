@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import msgspec
 from attrs import field, frozen
 
+from .arguments import NULL, TEXT, integer, milliseconds
 from .symbol import Symbol
 
 __all__ = [
@@ -87,13 +88,14 @@ class Refusal:
     """The answer of a server that refuses a handshake.
 
     `retry_after_ms` is how long it says to wait; `error_code` is the code, or else the type, of the
-    error in its body; `message` is for people.
+    error in its body; `message` is for people. Raises `LocalProtocolError` for a field of the wrong
+    type or out of range.
     """
 
-    status: int
-    retry_after_ms: int | None
-    error_code: str | None
-    message: str
+    status: int = field(validator=integer(100, 999))
+    retry_after_ms: int | None = field(validator=milliseconds(0) | NULL)
+    error_code: str | None = field(validator=TEXT | NULL)
+    message: str = field(validator=TEXT)
 
 
 TWILIO: Final = Peer.TWILIO

@@ -2,13 +2,17 @@
 
 A wrong argument is misuse. It is refused where it is given, before anything changes, by one
 `LocalProtocolError` that names the argument, the type or the range that it must have, its unit, and
-the type that was given. The message never contains the value of a text, which may be a key.
+the type that was given, or what is wrong with its form. The message never contains the value of a
+text, which may be a key.
 """
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn, cast
 
 import attrs
+import msgspec
 from attrs import field, frozen
 from msgspec import UNSET
 
@@ -24,8 +28,10 @@ __all__ = [
     "NON_EMPTY_TEXT",
     "NULL",
     "TEXT",
+    "UNICODE",
     "FieldRule",
     "check_instant",
+    "check_json",
     "check_time",
     "instance_of",
     "integer",
@@ -33,6 +39,8 @@ __all__ = [
     "milliseconds",
     "number",
     "one_of",
+    "text",
+    "well_formed",
 ]
 
 MAX_MS: Final = 2**31 - 1
@@ -47,7 +55,7 @@ seconds."""
 @frozen
 class FieldRule:
     """A rule for the value of an argument or a field; it can be used as an attrs validator. `a | b`
-    accepts what either accepts; an absent field (`UNSET`) is always accepted.
+    accepts what either accepts; a field whose default is `UNSET` may be `UNSET`.
 
     As a validator it raises `LocalProtocolError`, which names the field, the rule and the type that
     was given, and does not contain the value.
@@ -59,17 +67,22 @@ class FieldRule:
     """Whether a value follows the rule."""
     shows_numbers: bool = False
     """Whether the message contains a number that was given: it is no secret, and shows the unit."""
+    find_fault: Callable[[Any], str | None] = field(default=lambda _value: None, repr=False)
+    """Returns what is wrong with the form of a value of the right type. `None`: nothing, or its
+    type is wrong."""
 
     def __or__(self, other: "FieldRule") -> "FieldRule":
         return FieldRule(
             f"{self.description}, or {other.description}",
             lambda value: self.accepts(value) or other.accepts(value),
             self.shows_numbers or other.shows_numbers,
+            lambda value: self.find_fault(value) or other.find_fault(value),
         )
 
     def __call__(self, instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
         """Check a field of an attrs class."""
-        if value is not UNSET and not self.accepts(value):
+        is_absent = value is UNSET and attribute.default is UNSET
+        if not is_absent and not self.accepts(value):
             self._refuse(f"{type(instance).__name__}.{attribute.name.lstrip('_')}", value)
 
     def check(self, name: str, value: object) -> None:
@@ -85,21 +98,65 @@ class FieldRule:
                 given = f", not the class {value.__name__}"
             case bool() | int() | float() if self.shows_numbers:
                 given = f", not {value!r}"
-            case int() if not isinstance(value, bool):
-                given = ""  # out of range
             case _:
-                given = f", not {type(value).__name__}"
+                fault = self.find_fault(value)
+                given = f", not {type(value).__name__}" if fault is None else f": {fault}"
         raise LocalProtocolError(f"{name} must be {self.description}{given}")
+
+
+def well_formed(
+    description: str, find_fault: Callable[[Any], str | None], *kinds: type[Any]
+) -> FieldRule:
+    """Return the rule for a value of one of these classes in which `find_fault` finds no fault. A
+    truth value is no number, unless `bool` is one of the classes."""
+
+    def has_type(value: object) -> bool:
+        return isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds)
+
+    return FieldRule(
+        description,
+        lambda value: has_type(value) and find_fault(value) is None,
+        find_fault=lambda value: find_fault(value) if has_type(value) else None,
+    )
+
+
+def text(description: str, minimum: int, maximum: int, characters: str = "") -> FieldRule:
+    """Return the rule for text of `minimum` to `maximum` characters, both included; `characters`
+    are those that it may have, as a set of a regular expression has them ("": any)."""
+    refused = re.compile(f"[^{characters}]") if characters else None
+
+    def find_fault(value: str) -> str | None:
+        if not minimum <= len(value) <= maximum:
+            return f"it has {len(value)} characters"
+        odd = refused.search(value) if refused else None
+        return None if odd is None else f"it has {odd[0]!a}"
+
+    return well_formed(description, find_fault, str)
+
+
+def _find_encoding_fault(value: str | float | None) -> str | None:
+    """Return why JSON cannot hold a text, a number, a truth value or null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"it is {value}"
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return "it has lone surrogates"
+    except TypeError:
+        return f"it is of the class {type(value).__name__}"
+    return None
 
 
 NULL: Final = FieldRule("None", lambda value: value is None)
 """Null, which switches a feature off."""
 TEXT: Final = FieldRule("text", lambda value: isinstance(value, str))
 """Any text."""
-NON_EMPTY_TEXT: Final = FieldRule(
-    "text that is not empty", lambda value: isinstance(value, str) and value != ""
+NON_EMPTY_TEXT: Final = well_formed(
+    "text that is not empty", lambda value: None if value else "it is empty", str
 )
 """Any text but the empty one."""
+UNICODE: Final = well_formed("text", _find_encoding_fault, str)
+"""Any text that JSON can hold: it has no lone surrogates."""
 BYTES: Final = FieldRule("bytes", lambda value: isinstance(value, bytes))
 """Bytes."""
 BOOLEAN: Final = FieldRule("True or False", lambda value: isinstance(value, bool))
@@ -119,24 +176,19 @@ def instance_of(*kinds: type[Any]) -> FieldRule:
 
 def number(minimum: float, maximum: float) -> FieldRule:
     """Return the rule for a number from `minimum` to `maximum`, both included."""
+    return _in_range(f"{minimum} to {maximum}", minimum, maximum, int, float)
 
-    def accepts(value: Any) -> bool:
-        return (
-            isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and minimum <= value <= maximum
-        )
 
-    return FieldRule(f"{minimum} to {maximum}", accepts)
+def _in_range(description: str, minimum: float, maximum: float, *kinds: type[Any]) -> FieldRule:
+    def find_fault(value: float) -> str | None:
+        return None if minimum <= value <= maximum else "it is out of range"
+
+    return well_formed(description, find_fault, *kinds)
 
 
 def integer(minimum: int, maximum: int) -> FieldRule:
     """Return the rule for a whole number from `minimum` to `maximum`, both included."""
-    in_range = number(minimum, maximum)
-    return FieldRule(
-        f"a whole number from {in_range.description}",
-        lambda value: isinstance(value, int) and in_range.accepts(value),
-    )
+    return _in_range(f"a whole number from {minimum} to {maximum}", minimum, maximum, int)
 
 
 def milliseconds(minimum: int, maximum: int = MAX_MS) -> FieldRule:
@@ -147,21 +199,55 @@ def milliseconds(minimum: int, maximum: int = MAX_MS) -> FieldRule:
 
 def one_of(*values: str) -> FieldRule:
     """Return the rule for one of these strings."""
-    return FieldRule(" or ".join(map(repr, values)), lambda value: value in values)
+    return well_formed(
+        " or ".join(map(repr, values)),
+        lambda value: None if value in values else "it is another text",
+        str,
+    )
 
 
 def list_of(item_rule: FieldRule, min_length: int = 0) -> FieldRule:
     """Return the rule for a list or tuple whose items all follow `item_rule`."""
 
-    def accepts(value: Any) -> bool:
-        return (
-            isinstance(value, list | tuple)
-            and len(cast(Sequence[Any], value)) >= min_length
-            and all(item_rule.accepts(item) for item in cast(Sequence[Any], value))
-        )
+    def find_fault(items: Sequence[Any]) -> str | None:
+        if len(items) < min_length:
+            return f"it has {len(items)}"
+        wrong = (index for index, item in enumerate(items) if not item_rule.accepts(item))
+        return next((f"item {index} is not" for index in wrong), None)
 
     length = f"at least {min_length}" if min_length else "any number"
-    return FieldRule(f"a list or tuple, {length}, each {item_rule.description}", accepts)
+    description = f"a list or tuple, {length}, each {item_rule.description}"
+    return well_formed(description, find_fault, list, tuple)
+
+
+_JSON_VALUE: Final = well_formed(
+    "JSON data", _find_encoding_fault, str, int, float, bool, type(None)
+)
+
+
+def check_json(name: str, value: object) -> None:
+    """Check that a value is JSON data: objects and lists of text, finite numbers, truth values and
+    null. What an encoder would write as one of them, such as bytes or a date, is none.
+
+    Raises `LocalProtocolError`, which names the place in the value.
+    """
+    try:
+        _check_json(name, value)
+    except RecursionError:
+        raise LocalProtocolError(f"{name} must be JSON data: it is nested too deeply") from None
+
+
+def _check_json(name: str, value: Any) -> None:
+    match value:
+        case dict():
+            for key, each in cast("dict[object, object]", value).items():
+                UNICODE.check(f"each name in {name}", key)
+                _check_json(f"{name}.{key}", each)
+        case list() | tuple():
+            for index, each in enumerate(cast(Sequence[object], value)):
+                _check_json(f"{name}[{index}]", each)
+        case _:
+            _JSON_VALUE.check(name, value)
 
 
 _INSTANT: Final = FieldRule(

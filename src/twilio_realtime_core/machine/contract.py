@@ -17,6 +17,7 @@ from .actions import Action, ByteAction, Refusal
 __all__ = ["ByteMachine", "HeaderResolver", "MessageMachine"]
 
 
+@runtime_checkable
 class MessageMachine(Protocol):
     """A state machine that sends and receives whole messages, over a WebSocket to each peer."""
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from ..config.audio_format import check_encodable, enforce_session_format, find_format_fault
+from ..config.audio_format import enforce_session_format, find_format_fault
 from ..config.call import session_url
 from ..config.interruption_policy import disable_server_interruption
 from ..config.session import SessionConfig
@@ -18,7 +18,14 @@ from ..machine.actions import NORMAL_CLOSURE, Close, Open, Peer, RealtimeLink, S
 from ..machine.lifecycles import SESSION, Lifecycle, LifecycleFactory, SessionInput, SessionState
 from ..machine.outbox import Outbox
 from ..notifications import CallerAudioDropped, SessionReady
-from ..protocols.realtime import ClearInputAudio, ClientEvent, Item, ServerError, UpdateSession
+from ..protocols.realtime import (
+    ClearInputAudio,
+    ClientEvent,
+    Item,
+    ServerError,
+    UpdateSession,
+    check_encodable,
+)
 from ..responses.refusals import BUSY, is_of_another_event, is_of_request, is_of_update
 from ..values.identifiers import check_tool_names
 from .connection import Connection

@@ -9,7 +9,7 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterable
 from hashlib import sha1
-from typing import Final
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 import h11
@@ -18,8 +18,10 @@ from attrs import field, frozen
 
 from ..errors import FaultKind, LocalProtocolError, redact
 from ..machine.actions import Refusal
+from ..machine.arguments import BYTES, TEXT, FieldRule, integer
 
 __all__ = [
+    "HEADERS",
     "MAX_HEAD_BYTES",
     "MAX_REFUSAL_BYTES",
     "MAX_RETRY_AFTER_MS",
@@ -56,6 +58,19 @@ _HANDSHAKE_HEADERS = {"host", "connection", "upgrade", "content-length", "transf
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}  # RFC 6455, section 3
 
 
+def _are_pairs(value: object) -> bool:
+    return isinstance(value, tuple) and all(map(_is_pair, cast("tuple[object, ...]", value)))
+
+
+def _is_pair(value: object) -> bool:
+    is_tuple = isinstance(value, tuple)
+    return is_tuple and [*map(type, cast("tuple[object, ...]", value))] == [str, str]
+
+
+HEADERS: Final = FieldRule("a tuple of pairs of text, name and value", _are_pairs)
+"""Headers of a request or a response."""
+
+
 def _count_bytes(data: bytes) -> str:
     return f"<{len(data)} bytes>"
 
@@ -90,12 +105,15 @@ class HttpRequest:
 
 @frozen
 class HttpResponse:
-    """The response to a request. `headers` are added to those of length, type and connection."""
+    """The response to a request. `headers` are added to those of length, type and connection.
 
-    status: int
-    body: bytes = field(default=b"", repr=_count_bytes)
-    content_type: str = "text/plain; charset=utf-8"
-    headers: tuple[tuple[str, str], ...] = ()
+    Raises `LocalProtocolError` for a field of the wrong type.
+    """
+
+    status: int = field(validator=integer(100, 999))
+    body: bytes = field(default=b"", repr=_count_bytes, validator=BYTES)
+    content_type: str = field(default="text/plain; charset=utf-8", validator=TEXT)
+    headers: tuple[tuple[str, str], ...] = field(default=(), validator=HEADERS)
 
 
 @frozen

@@ -7,8 +7,8 @@ from typing import Any, Final, TypeAlias, cast
 from attrs import Attribute
 
 from ..errors import LocalProtocolError
-from ..machine.arguments import CALLABLE, FieldRule
-from .handshake import check_request_headers
+from ..machine.arguments import CALLABLE
+from .handshake import HEADERS, check_request_headers
 
 __all__ = ["HeaderSource", "Headers", "check_headers", "read_headers"]
 
@@ -19,17 +19,7 @@ HeaderSource: TypeAlias = Callable[[], Headers | Awaitable[Headers]]
 """A function, sync or async, that returns headers."""
 
 
-def _are_pairs(value: object) -> bool:
-    return isinstance(value, tuple) and all(map(_is_pair, cast("tuple[object, ...]", value)))
-
-
-def _is_pair(value: object) -> bool:
-    is_tuple = isinstance(value, tuple)
-    return is_tuple and [*map(type, cast("tuple[object, ...]", value))] == [str, str]
-
-
-_HEADERS: Final = FieldRule("a tuple of pairs of text, name and value", _are_pairs)
-_RULE: Final = _HEADERS | CALLABLE
+_RULE: Final = HEADERS | CALLABLE
 
 
 def check_headers(config: object, attribute: "Attribute[Any]", headers: object) -> None:
@@ -52,7 +42,7 @@ def read_headers(returned: object) -> tuple[tuple[str, str], ...]:
         pairs = cast("Mapping[object, object]", returned).items()
     is_readable = isinstance(pairs, list | tuple | ItemsView)
     headers = tuple(cast("Sequence[object]", pairs)) if is_readable else None
-    if not _are_pairs(headers):
+    if not HEADERS.accepts(headers):
         msg = "the headers that were returned are not pairs of text, name and value"
         raise LocalProtocolError(msg)
     found = cast("tuple[tuple[str, str], ...]", headers)

@@ -6,7 +6,7 @@ It does not know who the peers are, nor what the messages mean.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from attrs import define, field
 
@@ -29,9 +29,11 @@ from ..machine.arguments import (
     CALLABLE,
     MAPPING,
     TEXT,
+    FieldRule,
     check_instant,
     check_time,
     instance_of,
+    list_of,
 )
 from ..machine.contract import MessageMachine
 from .handshake import HttpRequest, parse_url
@@ -48,6 +50,12 @@ from .websocket import (
 __all__ = ["Stack"]
 
 _LINK_CONFIG: Final = instance_of(LinkConfig)
+_MACHINE: Final = FieldRule(
+    "a MessageMachine",
+    lambda value: isinstance(value, MessageMachine) and not isinstance(value, type),
+)
+_ACTION_KINDS: Final = frozenset[type[Any]](get_args(Action))
+_ACTIONS: Final = list_of(instance_of(*get_args(Action)))
 
 
 @define(eq=False, repr=False)
@@ -80,6 +88,7 @@ class Stack:
     _now: int | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
+        _MACHINE.check("machine", self._machine)
         MAPPING.check("link_configs", self._link_configs)
         for peer, config in self._link_configs.items():
             _LINK_CONFIG.check(f"link_configs[{peer!r}]", config)
@@ -165,6 +174,8 @@ class Stack:
         """Carry out actions that the machine has returned to another caller, usually to the
         application for a command."""
         self._check_time(now)
+        if type(actions) is not list or not _ACTION_KINDS.issuperset(map(type, actions)):
+            _ACTIONS.check("actions", actions)
         self._now = now
         out: list[ByteAction] = []
         self._perform_all(actions, now, out)
@@ -181,7 +192,11 @@ class Stack:
         """
         if type(now) is not int or self._now is None or now < self._now:
             check_time(now, self._now)
-        link = self._links.get(peer) or self._ended_links.get(peer)
+        try:
+            link = self._links.get(peer) or self._ended_links.get(peer)
+        except TypeError:
+            msg = f"a peer must be hashable, not {type(peer).__name__}"
+            raise LocalProtocolError(msg) from None
         if link is None or (link.is_connecting is not is_connecting and not link.is_closed):
             what = "to be connected" if is_connecting else "that is connected"
             msg = f"{peer} has no byte stream {what}"

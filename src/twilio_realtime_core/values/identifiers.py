@@ -9,11 +9,10 @@ API reference, "Realtime", client events,
 https://platform.openai.com/docs/api-reference/realtime-client-events.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..machine.arguments import FieldRule
+from ..machine.arguments import text, well_formed
 
 __all__ = [
     "CALL_ID",
@@ -34,41 +33,27 @@ _MAX_GIVEN: Final = 3 * 2048
 """Odd ids and names that are remembered: three of each item that a conversation has. The oldest is
 forgotten first."""
 
-_ITEM_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,32}")
-_FUNCTION_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_MAX_CALL_ID_CHARACTERS: Final = 32
-_MAX_EVENT_ID_CHARACTERS: Final = 512
+_CHARACTERS: Final = "a-zA-Z0-9_-"
+_SHOWN_CHARACTERS: Final = "characters of a-z, A-Z, 0-9, _ and -"
 
-
-def _matches(pattern: re.Pattern[str], value: object) -> bool:
-    return isinstance(value, str) and pattern.fullmatch(value) is not None
+_NAME_OF_ITEM: Final = text(f"an id of 1 to 32 {_SHOWN_CHARACTERS}", 1, 32, _CHARACTERS)
+ITEM_ID: Final = well_formed(
+    f"{_NAME_OF_ITEM.description}, and not 'root'",
+    lambda value: "it is 'root'" if value == ROOT else _NAME_OF_ITEM.find_fault(value),
+    str,
+)
+"""The id of an item."""
+CALL_ID: Final = text("an id of 1 to 32 characters", 1, 32)
+"""The id of a function call."""
+FUNCTION_NAME: Final = text(f"a name of 1 to 64 {_SHOWN_CHARACTERS}", 1, 64, _CHARACTERS)
+"""The name of a function."""
+EVENT_ID: Final = text("text of at most 512 characters", 0, 512)
+"""The id of a client event."""
 
 
 def is_item_id(value: object) -> bool:
     """Whether the server accepts `value` as the id of an item that a client creates."""
-    return value != ROOT and _matches(_ITEM_ID, value)
-
-
-ITEM_ID: Final = FieldRule(
-    "an id of 1 to 32 characters of a-z, A-Z, 0-9, _ and -, and not 'root'",
-    is_item_id,
-)
-"""The id of an item."""
-CALL_ID: Final = FieldRule(
-    "an id of 1 to 32 characters",
-    lambda value: isinstance(value, str) and 0 < len(value) <= _MAX_CALL_ID_CHARACTERS,
-)
-"""The id of a function call."""
-FUNCTION_NAME: Final = FieldRule(
-    "a name of 1 to 64 characters of a-z, A-Z, 0-9, _ and -",
-    lambda value: _matches(_FUNCTION_NAME, value),
-)
-"""The name of a function."""
-EVENT_ID: Final = FieldRule(
-    "text of at most 512 characters",
-    lambda value: isinstance(value, str) and len(value) <= _MAX_EVENT_ID_CHARACTERS,
-)
-"""The id of a client event."""
+    return ITEM_ID.accepts(value)
 
 
 _RULES: Final = {"id": ITEM_ID, "call_id": CALL_ID, "name": FUNCTION_NAME}

@@ -7,17 +7,17 @@ Source: OpenAI API reference, "Realtime", conversation items,
 https://platform.openai.com/docs/api-reference/realtime-client-events/conversation/item/create.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum, unique
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
-from attrs import evolve, field, frozen
+from attrs import Attribute, evolve, field, frozen
 
 from ..machine.arguments import (
     BOOLEAN,
     MAPPING,
     NULL,
-    TEXT,
+    UNICODE,
     FieldRule,
     instance_of,
     milliseconds,
@@ -35,7 +35,9 @@ __all__ = [
     "TextPart",
     "UnknownItem",
     "UnknownPart",
+    "as_items",
     "check_item",
+    "check_items",
     "check_part",
     "replace_audio_with_text",
 ]
@@ -163,34 +165,53 @@ def _to_text_part(part: AudioPart) -> TextPart | None:
 _Rules: TypeAlias = Mapping[type, Mapping[str, FieldRule]]
 
 _PART_RULES: Final[_Rules] = {
-    TextPart: {"text": TEXT},
+    TextPart: {"text": UNICODE},
     AudioPart: {
-        "transcript": TEXT | NULL,
-        "heard": TEXT | NULL,
+        "transcript": UNICODE | NULL,
+        "heard": UNICODE | NULL,
         "heard_ms": milliseconds(0) | NULL,
     },
-    ImagePart: {"image_url": TEXT, "detail": TEXT | NULL},
-    UnknownPart: {"type": TEXT, "data": MAPPING},
+    ImagePart: {"image_url": UNICODE, "detail": UNICODE | NULL},
+    UnknownPart: {"type": UNICODE, "data": MAPPING},
 }
 _ITEM_RULES: Final[_Rules] = {
     Message: {
-        "id": TEXT,
+        "id": UNICODE,
         "role": instance_of(Role),
         "parts": FieldRule("a tuple of parts", lambda value: isinstance(value, tuple)),
         "is_complete": BOOLEAN,
+        "phase": UNICODE | NULL,
     },
     FunctionCall: {
-        "id": TEXT,
-        "call_id": TEXT,
-        "name": TEXT,
-        "arguments": TEXT,
+        "id": UNICODE,
+        "call_id": UNICODE,
+        "name": UNICODE,
+        "arguments": UNICODE,
         "is_complete": BOOLEAN,
     },
-    FunctionOutput: {"id": TEXT, "call_id": TEXT, "output": TEXT},
-    UnknownItem: {"id": TEXT, "type": TEXT, "data": MAPPING},
+    FunctionOutput: {"id": UNICODE, "call_id": UNICODE, "output": UNICODE},
+    UnknownItem: {"id": UNICODE, "type": UNICODE, "data": MAPPING},
 }
 _PART: Final = instance_of(*_PART_RULES)
 _ITEM: Final = instance_of(*_ITEM_RULES)
+_ITEMS: Final = FieldRule("a list of conversation items", lambda value: isinstance(value, tuple))
+
+
+def as_items(items: Iterable[ConversationItem]) -> tuple[ConversationItem, ...]:
+    """Return the items of any iterable as a tuple; a converter of a field. What is no list of items
+    is returned as it is, for `check_items` to refuse."""
+    given = cast(object, items)
+    is_list = isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping)
+    return tuple(items) if is_list else cast(Any, items)
+
+
+def check_items(
+    owner: object, attribute: "Attribute[Any]", items: tuple[ConversationItem, ...]
+) -> None:
+    """Check a field that has items of the application, as `check_item` does; an attrs validator."""
+    _ITEMS(owner, attribute, items)
+    for index, item in enumerate(items):
+        check_item(item, f"{type(owner).__name__}.{attribute.name}[{index}]")
 
 
 def check_item(item: object, place: str) -> None:

@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from twilio_realtime import Agent, CallEnded, CallHandler, HangUp, IncomingCall, KeyPressed
 from twilio_realtime.agents.agent import MAX_GREETING_CLIP_SAMPLES, resolve_call_config
 from twilio_realtime.agents.call import Call
+from twilio_realtime.agents.hooks import FunctionAgent
 from twilio_realtime.server.service import Service
 from twilio_realtime.server.service_config import ServiceConfig
 from twilio_realtime.sim import sample_speech
@@ -182,6 +184,30 @@ def test_a_file_that_is_no_wav_file_is_refused(tmp_path: Path) -> None:
 def test_a_value_that_the_session_cannot_have_is_refused() -> None:
     with pytest.raises(LocalProtocolError, match="voice"):
         Agent(voice="")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"greeting": 5}, "greeting must be text, or None, not int"),
+        ({"voicemail": b"x"}, "voicemail must be text, or None, not bytes"),
+        ({"on_error": 5}, "on_error must be callable, not int"),
+        ({"config": {}}, "config must be CallConfig, or None, not dict"),
+        ({"greeting_clip": 5}, "greeting_clip must be bytes, or the path of a file, or None, not"),
+        ({"greeting_clip": bytearray(b"x")}, "greeting_clip must be .*, not bytearray"),
+    ],
+)
+def test_fields_of_an_agent_have_their_types(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(LocalProtocolError, match=rf"^Agent\.{message}"):
+        Agent(**fields)
+
+
+def test_hooks_of_an_agent_are_functions() -> None:
+    wrong: Any = 5
+    with pytest.raises(LocalProtocolError, match=r"Agent\.incoming_handler must be callable"):
+        Agent().incoming(wrong)
+    with pytest.raises(LocalProtocolError, match=r"FunctionAgent\.function must be callable"):
+        FunctionAgent(wrong)
 
 
 @each_runtime

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import traceback
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -653,6 +653,16 @@ def test_a_handler_can_be_removed(runtime: str) -> None:
     assert log == ["5", "other 5", "other 7"]
     with pytest.raises(LocalProtocolError, match="not registered for KeyPressed"):
         handlers.off(KeyPressed, once)
+
+
+def test_handlers_are_functions_for_classes_of_notifications() -> None:
+    handlers: Any = Handlers()
+    with pytest.raises(LocalProtocolError, match="kind must be a class of notifications, not str"):
+        handlers.on("x")
+    with pytest.raises(LocalProtocolError, match="kind must be a class of notifications, not int"):
+        handlers.off(5, print)
+    with pytest.raises(LocalProtocolError, match="handler must be callable, not int"):
+        handlers.on(KeyPressed)(5)
 
 
 @each_runtime

@@ -875,10 +875,44 @@ def test_objects_that_are_no_functions_cannot_be_registered(function: Any) -> No
         Functions(on_error=nobody).add(name="f")(function)
 
 
-@pytest.mark.parametrize("name", ["two words", "été", 65 * "x"])
-def test_a_name_that_the_api_rejects_cannot_be_registered(name: str) -> None:
-    with pytest.raises(LocalProtocolError, match="API does not accept the name"):
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("", ": it has 0 characters"),
+        ("two words", ": it has ' '"),
+        ("été", r": it has '\\xe9'"),
+        (65 * "x", ": it has 65 characters"),
+        (5, ", not int"),
+    ],
+)
+def test_a_name_that_the_api_rejects_cannot_be_registered(name: Any, fault: str) -> None:
+    with pytest.raises(LocalProtocolError, match=f"unused: name must be a name of .*{fault}$"):
         Functions(on_error=nobody).add(name=name)(unused)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        *(
+            ({"timeout_ms": each}, r"timeout_ms must be 1 to .* ms \(int\), not")
+            for each in ("5", None, 0, -1, 1.5, float("nan"), True)
+        ),
+        ({"respond": "no"}, "respond must be True or False, not str"),
+        ({"after_playback": 1}, "after_playback must be True or False, not int"),
+        ({"wait_for_others": None}, "wait_for_others must be True or False, not None"),
+    ],
+)
+def test_options_of_a_function_have_their_types(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(LocalProtocolError, match=f"^{message}"):
+        Functions(on_error=nobody).add(**options)
+
+
+def test_functions_report_to_a_function() -> None:
+    wrong: Any = 5
+    with pytest.raises(LocalProtocolError, match=r"Functions\.on_error must be callable, not int"):
+        Functions(on_error=wrong)
+    with pytest.raises(LocalProtocolError, match=r"FunctionResult\.respond must be True or False"):
+        FunctionResult("x", respond=wrong)
 
 
 def test_two_functions_of_one_name_cannot_be_registered() -> None:

@@ -71,6 +71,7 @@ from twilio_realtime_core.values.items import (
     ImagePart,
     Role,
     TextPart,
+    UnknownItem,
 )
 from twilio_realtime_core.values.items import Message as MessageItem
 
@@ -689,7 +690,7 @@ def test_an_empty_message_is_misuse() -> None:
     "command",
     [
         SendFunctionOutput("c1", "\ud800"),
-        ResetHistory((MessageItem("m", Role.USER, (TextPart("\ud800"),)),)),
+        ResetHistory((UnknownItem("m", "mcp_call", {"output": "\ud800"}),)),
     ],
 )
 def test_text_that_is_no_unicode_is_misuse(command: Command) -> None:

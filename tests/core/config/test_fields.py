@@ -22,8 +22,11 @@ from twilio_realtime_core.config.fields import (
     number,
     one_of,
     present_fields,
+    read_object,
 )
+from twilio_realtime_core.config.session import SessionConfig, Transcription
 from twilio_realtime_core.errors import LocalProtocolError
+from twilio_realtime_core.machine.arguments import text
 
 
 @frozen
@@ -49,6 +52,8 @@ RANGES: list[tuple[FieldRule, list[Any], list[Any]]] = [
     (list_of(TEXT), [[], ["x"], ("x", "")], [None, "xy", [1], {"x": 1}]),
     (list_of(TEXT, min_length=1), [["x"]], [[], ()]),
     (instance_of(Inner, Outer), [Inner(), Outer()], [Inner, {}, None]),
+    (text("x", 1, 3, "a-z"), ["a", "abc"], ["", "abcd", "A", 1, None]),
+    (text("x", 0, 2), ["", "A "], ["abc"]),
     (NULL | TEXT | BOOLEAN, [None, "x", True], [1, {}]),
 ]
 
@@ -77,7 +82,51 @@ def test_a_range_has_a_readable_repr(allowed: FieldRule, what: str) -> None:
 def test_a_value_out_of_range_is_misuse_without_the_value() -> None:
     with pytest.raises(LocalProtocolError) as raised:
         Inner(size=4711)
-    assert str(raised.value) == "Inner.size must be a whole number from 1 to 9, or None"
+    assert str(raised.value) == (
+        "Inner.size must be a whole number from 1 to 9, or None: it is out of range"
+    )
+
+
+@pytest.mark.parametrize(
+    ("allowed", "value", "fault"),
+    [
+        (NON_EMPTY_TEXT, "", ": it is empty"),
+        (NON_EMPTY_TEXT, 5, ", not int"),
+        (one_of("a", "b") | NULL, "c", ": it is another text"),
+        (one_of("a", "b") | NULL, 5, ", not int"),
+        (text("text", 1, 3), "a" * 4, ": it has 4 characters"),
+        (text("text", 1, 3, "a-z") | MAPPING, "a b", ": it has ' '"),
+        (MAPPING | text("text", 1, 3, "a-z"), "ä", r": it has '\xe4'"),
+        (number(0, 1), 1.5, ": it is out of range"),
+        (number(0, 1), True, ", not bool"),
+        (integer(0, 1), 0.5, ", not float"),
+        (list_of(TEXT, 2), ["a"], ": it has 1"),
+        (list_of(TEXT), ["a", 5], ": item 1 is not"),
+        (list_of(TEXT), "ab", ", not str"),
+    ],
+)
+def test_the_type_is_named_only_where_it_is_wrong(
+    allowed: FieldRule, value: object, fault: str
+) -> None:
+    with pytest.raises(LocalProtocolError) as raised:
+        allowed.check("x", value)
+    assert str(raised.value) == f"x must be {allowed.description}{fault}"
+
+
+def test_only_a_field_that_is_absent_by_default_can_be_absent() -> None:
+    assert Inner(UNSET).size is UNSET
+    with pytest.raises(LocalProtocolError, match=r"model must be text .*, not UnsetType"):
+        Transcription(UNSET)  # type: ignore[arg-type]
+    assert SessionConfig(turn_detection=UNSET).turn_detection is UNSET
+
+
+@pytest.mark.parametrize("value", [0, 5, "", "x", []])
+def test_a_field_that_is_no_object_is_not_read(value: object) -> None:
+    assert read_object({}, "audio", "session") == {}
+    assert read_object({"audio": None}, "audio", "session") == {}
+    assert read_object({"audio": {"x": 1}}, "audio", "session") == {"x": 1}
+    with pytest.raises(LocalProtocolError, match=r"session\.audio must be a mapping, or None, not"):
+        read_object({"audio": value}, "audio", "session")
 
 
 def test_absent_is_left_out_and_null_is_null() -> None:

@@ -70,3 +70,9 @@ def test_interruption_by_the_server_contradicts_another_policy(given: Any) -> No
     with pytest.raises(LocalProtocolError, match="interrupt_response"):
         CallConfig(session=SessionConfig(turn_detection=given), interruption=NEVER)
     CallConfig(session=SessionConfig(turn_detection=given))
+
+
+def test_turn_detection_that_is_no_object_is_misuse() -> None:
+    session = {"audio": {"input": {"turn_detection": 5}}}
+    with pytest.raises(LocalProtocolError, match=r"turn_detection must be a mapping, not int"):
+        disable_server_interruption(session, is_initial=False)

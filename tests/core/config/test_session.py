@@ -235,6 +235,17 @@ def test_a_configuration_is_changed_by_making_another_of_it() -> None:
         ({"tools": ["f"]}, "tools must be a list or tuple"),
         ({"turn_detection": "server_vad"}, "turn_detection must be ServerVad or SemanticVad"),
         ({"extra_fields": None}, "extra_fields must be a mapping"),
+        ({"extra_fields": UNSET}, "extra_fields must be a mapping, not UnsetType"),
+        (
+            {"extra_fields": {"audio": 5}},
+            r"extra_fields\.audio must be a mapping, or None, not int",
+        ),
+        ({"extra_fields": {"audio": {"input": 5}}}, r"extra_fields\.audio\.input must be a map"),
+        ({"extra_fields": {"audio": {"output": 5}}}, r"extra_fields\.audio\.output must be a m"),
+        (
+            {"extra_fields": {"reasoning": 5}, "reasoning_effort": "low"},
+            r"extra_fields\.reasoning must be a mapping, or None, not",
+        ),
     ],
 )
 def test_a_value_out_of_its_range_is_misuse(config: dict[str, Any], message: str) -> None:
@@ -363,7 +374,7 @@ def test_the_model_is_no_part_of_it() -> None:
     ],
 )
 def test_a_configuration_that_is_no_json_cannot_be_made(config: dict[str, Any]) -> None:
-    with pytest.raises(LocalProtocolError, match=r"session\.update cannot be encoded as JSON"):
+    with pytest.raises(LocalProtocolError, match=r"session\.update\.session\..* must be "):
         SessionConfig(**config)
 
 

@@ -1,5 +1,7 @@
 import json
 from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
 
@@ -71,12 +73,20 @@ from twilio_realtime_core.protocols.realtime import (
     TruncateItem,
     UnknownServerEvent,
     UpdateSession,
+    check_encodable,
     client_event,
     decode,
 )
+from twilio_realtime_core.values.items import TextPart
 
 TRACES = Path(__file__).parents[1] / "traces"
 EVENTS = Path(__file__).parents[3] / "fuzz" / "corpus" / "realtime"
+
+
+class Shout(str):
+    """Text of another class."""
+
+    __slots__ = ()
 
 
 def types_of(union: Any) -> list[str]:
@@ -479,11 +489,11 @@ def test_an_unknown_field_never_replaces_a_documented_one() -> None:
         ({"type": "input_audio_buffer.append", "audio": ""}, "empty, or not base64"),
         ({"type": "input_audio_buffer.append", "audio": '"}'}, "empty, or not base64"),
         ({"type": "session.update", "session": None}, r"`\$.session`"),
-        ({"type": "response.create", 1: 2, "x": 3}, "response.create cannot be sent"),
-        ({"type": "response.cancel", "event_id": object()}, "unsupported"),
+        ({"type": "response.create", 1: 2, "x": 3}, "each name in response.create must be text"),
+        ({"type": "response.cancel", "event_id": object()}, "must be JSON data, not object"),
         ({"type": "response.cancel", "event_id": 7}, r"`\$.event_id`"),
         ({"type": "conversation.item.create", "item": {"text": "\ud800"}}, "surrogates"),
-        ({"type": "x", "y": object()}, "unsupported"),
+        ({"type": "x", "y": object()}, r"x\.y must be JSON data, not object"),
         ({"type": "\ud800"}, "surrogates"),
     ],
 )
@@ -492,10 +502,61 @@ def test_data_that_cannot_be_sent_is_misuse(body: dict[str, Any], message: str) 
         client_event(body)
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (object(), "must be JSON data, not object"),
+        ({1, 2}, "must be JSON data, not set"),
+        (b"hi", "must be JSON data, not bytes"),
+        (date(2026, 1, 1), "must be JSON data, not date"),
+        (Decimal("0.5"), "must be JSON data, not Decimal"),
+        (TextPart("x"), "must be JSON data, not TextPart"),
+        (float("nan"), "must be JSON data: it is nan"),
+        (float("inf"), "must be JSON data: it is inf"),
+        ("\ud800", "must be JSON data: it has lone surrogates"),
+        (Shout("hi"), "must be JSON data: it is of the class Shout"),
+    ],
+)
+def test_the_place_of_what_is_not_json_is_named(value: object, message: str) -> None:
+    item = {"type": "message", "content": [{"text": "fine"}, {"text": value}]}
+    place = r"conversation\.item\.create\.item\.content\[1\]\.text"
+    with pytest.raises(LocalProtocolError, match=f"^{place} {message}$"):
+        check_encodable(CreateItem(item))
+    with pytest.raises(LocalProtocolError, match=f"^{place} {message}$"):
+        client_event({"type": "conversation.item.create", "item": item})
+    with pytest.raises(LocalProtocolError, match=rf"^x\.y {message}$"):
+        check_encodable(RawClientEvent("x", {"type": "x", "y": value}))
+
+
+def test_a_name_in_json_is_text() -> None:
+    with pytest.raises(LocalProtocolError, match=r"^each name in response\.create\.response must"):
+        check_encodable(CreateResponse({1: 2}))  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("value", [None, True, 2**70, 0.5, "é", (), [1, ("x",)], {"a": {}}])
+def test_json_data_can_be_encoded(value: object) -> None:
+    check_encodable(CreateResponse({"x": value}, extra_fields={"y": value}))
+
+
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [
+        (CreateResponse(extra_fields={"response": {}}), "CreateResponse.*'response'"),
+        (CreateItem({}, extra_fields={"previous_item_id": 5}), "CreateItem.*'previous_item_id'"),
+        (DeleteItem("i", extra_fields={"item_id": "j"}), "DeleteItem.*'item_id'"),
+        (AppendAudio("AAAA", extra_fields={"event_id": 5}), "AppendAudio.*'event_id'"),
+        (CommitAudio(extra_fields={"type": "x"}), "CommitAudio.*'type'"),
+    ],
+)
+def test_an_unknown_field_is_not_one_of_the_event(event: ClientEvent, name: str) -> None:
+    with pytest.raises(LocalProtocolError, match=f"{name}, which .* sets: use its fields"):
+        check_encodable(event)
+
+
 def test_data_that_is_nested_without_end_is_misuse() -> None:
     session: dict[str, Any] = {}
     session["session"] = session
-    with pytest.raises(LocalProtocolError, match=r"session\.update cannot be sent"):
+    with pytest.raises(LocalProtocolError, match="nested too deeply"):
         client_event({"type": "session.update", "session": session})
 
 

@@ -344,7 +344,9 @@ def test_s16_a_later_update_is_pinned_and_gets_an_id() -> None:
     [
         ({"audio": {"input": {"format": {"type": "audio/pcm", "rate": 24000}}}}, "must be"),
         ({"output_audio_format": "g711_ulaw"}, "the beta's name"),
-        ({"x": object()}, "cannot be encoded as JSON"),
+        ({"x": object()}, r"session\.update\.session\.x must be JSON data, not object"),
+        ({"audio": 5}, r"session\.audio must be a mapping, or None, not int"),
+        ({"audio": {"output": "x"}}, r"session\.audio\.output must be a mapping, or None"),
         ({"model": "another"}, "cannot be changed"),
         ({"tracing": {"workflow_name": "x"}}, "fixed once it is on"),
         ({"audio": {"output": {"voice": "cedar"}}}, "once the agent has spoken"),

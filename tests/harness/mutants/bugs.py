@@ -1320,8 +1320,8 @@ class ErrorEvent""",
         [
             Edit(
                 "protocols/realtime/client",
-                '{**(extra_fields or {}), "type": type_}',
-                '{"type": type_}',
+                '{**(event.extra_fields or {}), "type": event.type}',
+                '{"type": event.type}',
             ),
         ],
     ),

@@ -23,6 +23,7 @@ from attrs import define, evolve, field
 from twilio_realtime_core import CallConfig, LocalProtocolError
 from twilio_realtime_core.commands import HangUp, Play
 from twilio_realtime_core.config.fields import UNSET, UnsetType
+from twilio_realtime_core.machine.arguments import CALLABLE, NULL, TEXT, FieldRule, instance_of
 from twilio_realtime_core.protocols import realtime
 from twilio_realtime_core.protocols.realtime import CreateResponse
 
@@ -50,8 +51,15 @@ def _log_error(error: Exception) -> None:
     _LOGGER.error("%s", error)
 
 
+_CLIP: Final = FieldRule(
+    "bytes, or the path of a file, or None",
+    lambda value: value is None or isinstance(value, bytes | str | PathLike),
+)
+
+
 def _to_clip(value: "bytes | PathLike[str] | None") -> bytes | None:
     """Return the samples of a clip given as µ-law, as a WAV file, or as the path of one."""
+    _CLIP.check("Agent.greeting_clip", value)
     if value is None:
         return None
     audio = value if isinstance(value, bytes) else Path(value).read_bytes()
@@ -77,31 +85,36 @@ class Agent(CallHooks):
     It holds no state of a call, so one agent handles all calls of a process. Functions and handlers
     are registered with the decorators `function` and `on`.
 
-    Raises `LocalProtocolError` for a value that the session cannot have, and for a greeting clip
-    that is no audio or longer than a minute; `OSError` if the clip's file cannot be read.
+    Raises `LocalProtocolError` for a field of the wrong type, for a value that the session cannot
+    have, and for a greeting clip that is no audio or longer than a minute; `OSError` if the clip's
+    file cannot be read.
     """
 
     instructions: str | None = None
     """The system instructions of the model. `None`: those of `config`."""
     voice: str | None = field(default=None, kw_only=True)
     """The name of the agent's voice, such as "marin". `None`: that of `config`."""
-    greeting: str | None = field(default=None, kw_only=True)
+    greeting: str | None = field(default=None, kw_only=True, validator=TEXT | NULL)
     """An instruction for the first response, such as "Greet the caller.", which is requested when
     the call starts. `None`: the caller speaks first. It is added to the instructions."""
     greeting_clip: bytes | None = field(default=None, kw_only=True, converter=_to_clip)
     """Audio that is played when the call starts, before the greeting: G.711 µ-law at 8 kHz, one
     byte a sample, or a WAV file with one channel of 8 kHz in µ-law or 16-bit PCM, as bytes or as a
     path. The model does not know of it."""
-    voicemail: str | None = field(default=None, kw_only=True)
+    voicemail: str | None = field(default=None, kw_only=True, validator=TEXT | NULL)
     """An instruction for the response to an answering machine, such as "Say that the table is
     reserved for eight.", after which the call ends. It is said after the beep, on calls that are
     placed with machine detection. `None`: machines are hung up on."""
     model: str | None = field(default=None, kw_only=True)
     """The model. `None`: that of `config`."""
-    config: CallConfig | None = field(default=None, kw_only=True)
+    config: CallConfig | None = field(
+        default=None, kw_only=True, validator=instance_of(CallConfig) | NULL
+    )
     """The configuration of the call. The fields above take precedence, and the agent's functions
     are added to its tools. `None`: that of the service or the test."""
-    on_error: Callable[[Exception], None] = field(default=_log_error, kw_only=True)
+    on_error: Callable[[Exception], None] = field(
+        default=_log_error, kw_only=True, validator=CALLABLE
+    )
     """Called with an `ApplicationError` for each function that failed (default: it is logged)."""
     _functions: Functions = field(init=False)
     _handlers: Handlers = field(init=False, factory=Handlers)

@@ -14,7 +14,6 @@ Functions run in tasks of the call. They delay neither audio nor the notificatio
 """
 
 import inspect
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar, overload
@@ -26,7 +25,9 @@ from attrs import define, field, frozen
 
 from twilio_realtime_core import LocalProtocolError
 from twilio_realtime_core.commands import SendFunctionOutput
+from twilio_realtime_core.machine.arguments import BOOLEAN, CALLABLE, NULL, milliseconds
 from twilio_realtime_core.notifications import FunctionCallRequested
+from twilio_realtime_core.values.identifiers import FUNCTION_NAME
 
 from .call import Call
 from .failures import ApplicationError, describe_error, is_application_failure
@@ -49,8 +50,7 @@ MAX_RUNNING_FUNCTIONS: Final = 32
 """Functions of one call that may run at a time, abandoned threads included. A response requests a
 handful; a model that requests calls without end must not start tasks or threads without end."""
 
-_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-"""API reference, "Realtime": the name of a function."""
+_TIMEOUT: Final = milliseconds(1)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -65,11 +65,11 @@ class FunctionResult:
 
     output: object = field(repr=False)
     """A string as it is, anything else as JSON."""
-    respond: bool | None = field(default=None, kw_only=True)
+    respond: bool | None = field(default=None, kw_only=True, validator=BOOLEAN | NULL)
     """Whether the model responds to the output."""
-    after_playback: bool | None = field(default=None, kw_only=True)
+    after_playback: bool | None = field(default=None, kw_only=True, validator=BOOLEAN | NULL)
     """Whether the output is sent once all audio of the agent so far has been heard."""
-    wait_for_others: bool | None = field(default=None, kw_only=True)
+    wait_for_others: bool | None = field(default=None, kw_only=True, validator=BOOLEAN | NULL)
     """Whether the response waits for the outputs of the other function calls of its response."""
 
 
@@ -95,7 +95,9 @@ class Functions:
     `on_error` gets an `ApplicationError` for each function that failed; the call continues.
     """
 
-    _on_error: Callable[[Exception], None] = field(kw_only=True, alias="on_error")
+    _on_error: Callable[[Exception], None] = field(
+        kw_only=True, alias="on_error", validator=CALLABLE
+    )
     _functions: dict[str, "_RegisteredFunction"] = field(
         init=False, factory=dict[str, "_RegisteredFunction"]
     )
@@ -142,12 +144,16 @@ class Functions:
         Raises `LocalProtocolError` if the name is not valid or is in use, and if the function
         cannot be described to the model (`FunctionSchema.from_function`).
         """
+        _TIMEOUT.check("timeout_ms", timeout_ms)
+        BOOLEAN.check("after_playback", after_playback)
+        BOOLEAN.check("respond", respond)
+        BOOLEAN.check("wait_for_others", wait_for_others)
 
         def register(function: F) -> F:
             schema = FunctionSchema.from_function(function)
             registered = _RegisteredFunction(
                 function,
-                name or function.__name__,
+                function.__name__ if name is None else name,
                 schema,
                 timeout_ms,
                 after_playback,
@@ -188,11 +194,7 @@ class _RegisteredFunction:
     wait_for_others: bool
 
     def __attrs_post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise LocalProtocolError(
-                f"the API does not accept the name {self.name}: use letters, digits, _ and -"
-                " (at most 64)"
-            )
+        FUNCTION_NAME.check(f"{self.function.__name__}: name", self.name)
         if self.schema.call_parameters and not self.is_async:
             raise LocalProtocolError(
                 f"{self.name} takes the call, so it must be async: no thread may touch a call"

@@ -8,17 +8,20 @@ def key_pressed(call: Call, event: KeyPressed) -> None:
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from attrs import define, field
 
 from twilio_realtime_core import LocalProtocolError
+from twilio_realtime_core.machine.arguments import CALLABLE, FieldRule
 
 from .call import Call
 from .hooks import CallHooks
 from .phone_events import CallEvent
 
 __all__ = ["Handlers", "NotificationHandler"]
+
+_KIND: Final = FieldRule("a class of notifications", lambda value: isinstance(value, type))
 
 E = TypeVar("E", bound=CallEvent)
 NotificationHandler: TypeAlias = Callable[[Call, E], Awaitable[None] | None]
@@ -39,9 +42,14 @@ class Handlers(CallHooks):
     )
 
     def on(self, kind: type[E]) -> Callable[[NotificationHandler[E]], NotificationHandler[E]]:
-        """Register the decorated function, sync or async, for notifications of the class `kind`."""
+        """Register the decorated function, sync or async, for notifications of the class `kind`.
+
+        Raises `LocalProtocolError` for what is no class, or no function.
+        """
+        _KIND.check("kind", kind)
 
         def register(handler: NotificationHandler[E]) -> NotificationHandler[E]:
+            CALLABLE.check("handler", handler)
             self._handlers.append((kind, handler))
             return handler
 
@@ -53,6 +61,7 @@ class Handlers(CallHooks):
 
         Raises `LocalProtocolError` if the handler is not registered for `kind`.
         """
+        _KIND.check("kind", kind)
         for index in reversed(range(len(self._handlers))):
             if self._handlers[index] == (kind, handler):
                 del self._handlers[index]

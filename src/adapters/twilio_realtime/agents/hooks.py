@@ -8,9 +8,11 @@ async def choose(incoming: IncomingCall) -> Accept | Reject:
 """
 
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from attrs import define, field
+
+from twilio_realtime_core.machine.arguments import CALLABLE, NULL
 
 from .call import Call, CallHandler
 from .decisions import AfterStreamHandler, IncomingCallHandler
@@ -19,6 +21,8 @@ __all__ = ["CallHooks", "FunctionAgent", "GoodbyeHandler", "find_hooks"]
 
 GoodbyeHandler: TypeAlias = Callable[[Call], Awaitable[object] | None]
 """A function, sync or async, that says goodbye to a caller, since the service is about to end."""
+
+_HANDLER: Final = CALLABLE | NULL
 
 H = TypeVar("H", bound=IncomingCallHandler)
 A = TypeVar("A", bound=AfterStreamHandler)
@@ -29,11 +33,15 @@ G = TypeVar("G", bound=GoodbyeHandler)
 class CallHooks:
     """The hooks of an agent; of each there is one, and the last one that is registered counts."""
 
-    incoming_handler: IncomingCallHandler | None = field(init=False, default=None)
+    incoming_handler: IncomingCallHandler | None = field(
+        init=False, default=None, validator=_HANDLER
+    )
     """The function that `incoming` has registered."""
-    after_stream_handler: AfterStreamHandler | None = field(init=False, default=None)
+    after_stream_handler: AfterStreamHandler | None = field(
+        init=False, default=None, validator=_HANDLER
+    )
     """The function that `after_stream` has registered."""
-    goodbye_handler: GoodbyeHandler | None = field(init=False, default=None)
+    goodbye_handler: GoodbyeHandler | None = field(init=False, default=None, validator=_HANDLER)
     """The function that `goodbye` has registered."""
 
     def incoming(self, handler: H) -> H:
@@ -79,7 +87,7 @@ class FunctionAgent(CallHooks):
     def choose(incoming: IncomingCall) -> Reject: ...
     """
 
-    function: CallHandler
+    function: CallHandler = field(validator=CALLABLE)
 
     async def __call__(self, call: Call) -> None:
         """Handle one call with the function."""

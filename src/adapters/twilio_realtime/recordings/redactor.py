@@ -20,7 +20,6 @@ from typing import Any, Final, Never, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import attrs
-import msgspec
 from msgspec import UNSET
 
 from twilio_realtime_core import commands, notifications
@@ -359,7 +358,7 @@ def _scrub(value: object, redact_text: Callable[[str], str]) -> Any:
             return redact_text(value)
         case int():
             return 0
-        case float():
+        case float() if math.isfinite(value):
             return 0.0
         case Mapping():
             data = _to_encodable(cast("Mapping[str, object]", value))
@@ -368,10 +367,8 @@ def _scrub(value: object, redact_text: Callable[[str], str]) -> Any:
             return {numbers[name]: _scrub(each, redact_text) for name, each in data.items()}
         case list() | tuple():
             return [_scrub(each, redact_text) for each in cast("list[object]", value)]
-        case _ if value is _stand_in:
-            return {_CLASS_KEY: _FUNCTION}
         case _:
-            return _scrub(_to_plain_json(value), redact_text)
+            return {_CLASS_KEY: _FUNCTION}
 
 
 def _hide(_: str) -> str:
@@ -389,40 +386,31 @@ def _redact_code(code: str) -> str:
 
 
 def _to_encodable(data: Mapping[Any, object]) -> dict[str, object]:
-    """Convert data of the application as the core's encoder does."""
+    """Return data of the application with `_stand_in` for what is not JSON, but for values of the
+    core: `decode_value` restores it as a value that is not JSON."""
     found: dict[str, object] = {}
     for name, value in data.items():
-        match name:
-            case str():
-                found[name] = _to_encodable_value(value)
-            case int() | float() if not isinstance(name, bool):
-                found[str(name)] = _to_encodable_value(value)
-            case _:
-                found[_HIDDEN] = _stand_in
+        if isinstance(name, str):
+            found[name] = _to_encodable_value(value)
+        else:
+            found[_HIDDEN] = _stand_in
     return found
 
 
 def _to_encodable_value(value: object) -> object:
-    """Convert a value to JSON, keeping values of the core. A value that cannot be encoded becomes
-    one that `decode_value` restores as a value that cannot be encoded."""
     match value:
         case list() | tuple():
             return [_to_encodable_value(each) for each in cast("list[object]", value)]
         case float() if not math.isfinite(value):
-            return None
-        case None | str() | int() | float() | dict() if not isinstance(value, Enum):
+            return _stand_in
+        case str() | int() if isinstance(value, Enum):
+            return value.value
+        case None | str() | int() | float() | dict():
             return cast("object", value)
         case _ if _is_core_class(type(value)):
             return value
         case _:
-            return _to_plain_json(value)
-
-
-def _to_plain_json(value: object) -> object:
-    try:
-        return msgspec.json.decode(msgspec.json.encode(value))
-    except (TypeError, ValueError):
-        return _stand_in
+            return _stand_in
 
 
 def _strip_url(url: str) -> str:

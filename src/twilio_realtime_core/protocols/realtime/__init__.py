@@ -24,6 +24,8 @@ from .client import (
     RetrieveItem,
     TruncateItem,
     UpdateSession,
+    check_encodable,
+    check_extra_fields,
     client_event,
 )
 from .informational import (
@@ -151,6 +153,8 @@ __all__ = [
     "TruncateItem",
     "UnknownServerEvent",
     "UpdateSession",
+    "check_encodable",
+    "check_extra_fields",
     "client_event",
     "decode",
     "decode_informational",

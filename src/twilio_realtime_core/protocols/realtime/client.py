@@ -8,8 +8,8 @@ Source: OpenAI API reference, "Realtime", client events,
 https://platform.openai.com/docs/api-reference/realtime-client-events.
 """
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Final, TypeAlias, cast, get_args
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Final, TypeAlias, get_args
 
 import attrs
 import msgspec
@@ -24,6 +24,7 @@ from twilio_realtime_core.machine.arguments import (
     NULL,
     TEXT,
     FieldRule,
+    check_json,
 )
 from twilio_realtime_core.values.identifiers import EVENT_ID
 
@@ -41,6 +42,8 @@ __all__ = [
     "RetrieveItem",
     "TruncateItem",
     "UpdateSession",
+    "check_encodable",
+    "check_extra_fields",
     "client_event",
 ]
 
@@ -68,16 +71,7 @@ class _Event:
 
     def encode(self) -> str:
         """Return the JSON text."""
-        return _encode(self, self.type, self.extra_fields)
-
-
-def _encode(event: attrs.AttrsInstance, type_: str, extra_fields: Mapping[str, Any] | None) -> str:
-    body: dict[str, Any] = {**(extra_fields or {}), "type": type_}
-    for each in attrs.fields(type(event)):
-        value = getattr(event, each.name)
-        if value is not None and each.name not in _LOCAL_FIELDS:
-            body[each.name] = value
-    return msgspec.json.encode(body).decode()
+        return msgspec.json.encode(_to_body(self)).decode()
 
 
 @frozen
@@ -109,7 +103,21 @@ class AppendAudio:
         if self.event_id is None and self.extra_fields is None:
             # 50 a second, so the text is spliced.
             return '{"type":"input_audio_buffer.append","audio":"' + self.audio + '"}'
-        return _encode(self, self.type, self.extra_fields)
+        return msgspec.json.encode(_to_body(self)).decode()
+
+
+def _to_body(event: _Event | AppendAudio) -> dict[str, Any]:
+    body: dict[str, Any] = {**(event.extra_fields or {}), "type": event.type}
+    for name in _field_names(type(event)):
+        value = getattr(event, name)
+        if value is not None:
+            body[name] = value
+    return body
+
+
+def _field_names(kind: type[_Event | AppendAudio]) -> tuple[str, ...]:
+    """Return the names of the fields that an event of this class has, but for `type`."""
+    return tuple(each.name for each in attrs.fields(kind) if each.name not in _LOCAL_FIELDS)
 
 
 @frozen
@@ -241,25 +249,46 @@ def client_event(body: Mapping[str, Any]) -> ClientEvent:
     becomes a `RawClientEvent`. Both are sent as they are.
 
     Raises `LocalProtocolError` where `type` or another field is missing or of the wrong type, where
-    audio is empty or not base64, and where the data cannot be encoded as JSON.
+    audio is empty or not base64, and where the data is not JSON.
     """
     MAPPING.check("a client event", body)
     type_ = body.get("type")
     if not isinstance(type_, str):
         raise LocalProtocolError("a client event needs a 'type', such as 'response.create'")
+    check_json(type_, body)
+    kind = _KINDS_BY_TYPE.get(type_)
+    if kind is None:
+        return RawClientEvent(type_, body)
+    known = {"type", *_field_names(kind)}
+    extra = {name: value for name, value in body.items() if name not in known}
+    fields = {name: value for name, value in body.items() if name in known}
     try:
-        if not all(isinstance(name, str) for name in cast("Mapping[object, Any]", body)):
-            raise TypeError("a field has a name that is not text")
-        msgspec.json.encode(body)
-        kind = _KINDS_BY_TYPE.get(type_)
-        if kind is None:
-            return RawClientEvent(type_, body)
-        known = {"type", *(each.name for each in attrs.fields(kind))} - _LOCAL_FIELDS
-        extra = {name: value for name, value in body.items() if name not in known}
-        fields = {name: value for name, value in body.items() if name in known}
         event: ClientEvent = msgspec.convert({**fields, "extra_fields": extra or None}, kind)
     except (TypeError, ValueError, RecursionError) as error:
         raise LocalProtocolError(f"{type_} cannot be sent: {error}") from None
     if isinstance(event, AppendAudio) and count_samples(event.audio) is None:
         raise LocalProtocolError(f"{type_} cannot be sent: its audio is empty, or not base64")
     return event
+
+
+def check_encodable(event: ClientEvent) -> None:
+    """Raise `LocalProtocolError` if an event is not JSON data, or if its `extra_fields` hold a
+    field that its class has, where nothing would check it."""
+    if isinstance(event, RawClientEvent):
+        check_json(event.type, event.body)
+        return
+    if event.extra_fields is not None:
+        owner = type(event).__name__
+        MAPPING.check(f"{owner}.extra_fields", event.extra_fields)
+        check_extra_fields(owner, event.extra_fields, _field_names(type(event)))
+    check_json(event.type, _to_body(event))
+
+
+def check_extra_fields(owner: str, extra_fields: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Raise `LocalProtocolError` if `extra_fields` hold a `type`, or one of the fields that the
+    class named `owner` sets."""
+    for name in ("type", *names):
+        if name in extra_fields:
+            raise LocalProtocolError(
+                f"{owner}.extra_fields must not hold {name!r}, which {owner} sets: use its fields"
+            )
