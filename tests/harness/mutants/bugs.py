@@ -488,16 +488,6 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         ],
     ),
     Bug(
-        "an output waits for the end of a response that is lost",
-        [
-            Edit(
-                "call/state",
-                "if record.is_generating and not record.is_lost:",
-                "if record.is_generating:",
-            )
-        ],
-    ),
-    Bug(
         "what was interrupted is asked for again in a silence",
         [
             Edit(
@@ -508,12 +498,12 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         ],
     ),
     Bug(
-        "an answer out of band that comes twice is heard twice",
-        [Edit("responses/requests", "self._late_answers += request.is_out_of_band", "pass")],
+        "all that the agent says when the call ends counts as heard",
+        [Edit("call/ending", "            self._cut_unheard(now)\n", "")],
     ),
     Bug(
-        "a late answer is asked for a third time",
-        [Edit("responses/requests", "is_covered or is_answered)", "is_covered)")],
+        "an answer out of band that comes twice is heard twice",
+        [Edit("responses/requests", "self._late_answers += request.is_out_of_band", "pass")],
     ),
     Bug(
         "a notice of all heard comes at once",

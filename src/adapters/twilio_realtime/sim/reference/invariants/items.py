@@ -30,6 +30,8 @@ from twilio_realtime_core.values.items import (
 )
 
 from ..expected.call import ExpectedCall
+from ..expected.links import ExpectedLinks
+from ..expected.playback import ExpectedClip
 from ..limits import MAX_ITEMS, MAX_NESTING, MAX_TRANSCRIPT_CHARACTERS
 from ..received import (
     ReceivedInputTranscript,
@@ -46,7 +48,7 @@ from ..received import (
     ReceivedTranscriptEnd,
 )
 from ..sent import SentItem
-from ..step_record import Invariant, StepRecord
+from ..step_record import Invariant, StepRecord, kinds_of
 from ..wire import is_list, is_object
 
 __all__ = ["CreatedItems", "ItemNotifications", "McpNotifications", "describe_item"]
@@ -56,7 +58,8 @@ class ItemNotifications(Invariant):
     """An item of the conversation is notified when it is added, at its place, when it changes, and
     when it is deleted, each once.
 
-    It changes when the server completes it, and when all words of what is spoken are known.
+    It changes when the server completes it, when all words of what is spoken are known, and when
+    the call ends before all of it was heard.
     """
 
     number = 14
@@ -69,9 +72,11 @@ class ItemNotifications(Invariant):
         ReceivedTranscriptEnd,
     )
     outputs = (ItemAdded, ItemUpdated, ItemDeleted)
+    triggers = kinds_of(ExpectedLinks)
 
     def __init__(self, call: ExpectedCall) -> None:
-        self._links = call.links
+        self._links, self._speech = call.links, call.speech
+        self._is_over = False
         self._items: dict[str, ConversationItem] = {}
         """The items as they were notified last."""
         self._order: list[str] = []
@@ -132,7 +137,8 @@ class ItemNotifications(Invariant):
             is_added = isinstance(self._due, ReceivedItemAdded)
             return f"not notified: {(ItemAdded if is_added else ItemDeleted).__name__}"
         if not self._links.is_live:
-            return None
+            is_over, self._is_over = self._is_over, True
+            return None if is_over else self._check_end(step.now)
         match step.event:
             case ReceivedItemDone(item) if not (
                 _is_cut(item) or getattr(self._items.get(item.id), "is_complete", True)
@@ -146,6 +152,20 @@ class ItemNotifications(Invariant):
                 return self._check_words(item_id, index, words)
             case _:
                 return None
+
+    def _check_end(self, now: int) -> str | None:
+        """What is not played when the call ends was not heard."""
+        for source in self._speech.playback.unplayed_sources(now):
+            if isinstance(source, ExpectedClip):
+                continue
+            match self._items.get(source[0]):
+                case Message(parts=parts) if source[1] < len(parts):
+                    part = parts[source[1]]
+                    if isinstance(part, AudioPart) and part.heard_ms is None:
+                        return "the call ends in mid-speech, and all of it counts as heard"
+                case _:
+                    pass
+        return None
 
     def _check_words_of_item(self, received: ReceivedItem) -> str | None:
         """The transcript of an item that is done holds, unless its own event has said it all."""
