@@ -275,9 +275,7 @@ class Bridge:
             case Timer.SPEECH_CONFIRMATION:
                 on_realtime.evaluate_speech(call, now)
             case Timer.HANGUP_WATCHDOG:
-                reason = call.after_playback.hangup_reason
-                call.outbox.explain(Reason.HANG_UP_STALLED)
-                call.ending.end(reason, "the stream gave no sign of playing", now)
+                on_command.hangup_stalled(call, now)
             case Timer.ROUND_TRIP:
                 on_twilio.measure_round_trip(call, now)
             case Timer.TURN_END:

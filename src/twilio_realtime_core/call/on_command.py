@@ -131,6 +131,17 @@ def run_deferred(call: CallState, now: int) -> None:
         call.clips.start_hold_if_silent(now)
 
 
+def hangup_stalled(call: CallState, now: int) -> None:
+    """End a call whose goodbye gives no sign of playing; not while it waits for a caller to end
+    their turn."""
+    if call.requests.has_queued and call.turns.is_caller_turn:
+        call.reset_hangup_watchdog(now)
+        return
+    call.outbox.explain(Reason.HANG_UP_STALLED)
+    reason = call.after_playback.hangup_reason
+    call.ending.end(reason, "the stream gave no sign of playing", now)
+
+
 def _defer(call: CallState, reason: Reason) -> None:
     if call.after_playback.deferred_by is not reason:
         call.after_playback.deferred_by = reason

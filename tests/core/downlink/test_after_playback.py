@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from calling import Call, audio_done, created, delta, mark, response_done, speech_started
+from calling import (
+    Call,
+    audio_done,
+    created,
+    delta,
+    mark,
+    response_done,
+    speech_started,
+    speech_stopped,
+)
 from twilio_realtime_core import (
     CallConfig,
     HangUp,
@@ -14,7 +23,7 @@ from twilio_realtime_core import (
     Peer,
     Play,
 )
-from twilio_realtime_core.commands import NotifyAfterPlayback, SendFunctionOutput
+from twilio_realtime_core.commands import NotifyAfterPlayback, SendFunctionOutput, SendMessage
 from twilio_realtime_core.downlink.after_playback import (
     MAX_NOTICES,
     STALL_NS,
@@ -133,6 +142,22 @@ def test_a_stream_without_a_sign_of_playing_is_dead() -> None:
     assert call.wait(STALL_MS - 1).closes == []
     assert call.wait(1).closes == BOTH
     assert detail(call) == (EndReason.HUNG_UP, "the stream gave no sign of playing")
+
+
+def test_a_goodbye_waits_for_a_caller_who_speaks_for_long() -> None:
+    call = Call.ready()
+    call.model(speech_started())
+    call.send(SendMessage("Say goodbye."))
+    call.send(HangUp(after_playback=True))
+    for _ in range(3):
+        assert call.wait(STALL_MS).closes == []
+    call.model(speech_stopped())
+    call.model(type="input_audio_buffer.committed", item_id="u", previous_item_id=None)
+    call.model(created())
+    call.model(delta(800))
+    call.model(audio_done())
+    call.model(response_done())
+    assert call.play(2_100).closes == BOTH
 
 
 def test_audio_of_the_agent_is_a_sign_of_playing() -> None:
