@@ -396,7 +396,8 @@ class ItemAdded:
 
 @frozen
 class ItemUpdated:
-    """An item has changed: it is complete, has its transcript, or was interrupted."""
+    """An item has changed: it is complete, has its transcript, was interrupted, or was being said
+    when the call ended."""
 
     item: ConversationItem
 

@@ -9,8 +9,8 @@ content part. No later description of an item removes them: of what the server h
 knows no words any more. But an item that is done has all its words, where the pieces are stale.
 
 An item is notified when it is added, and again when it has changed and something has ended: the
-item is done, the words of a part are complete or have failed, or it was interrupted. Deltas notify
-nothing, but show in `items` at once.
+item is done, the words of a part are complete or have failed, it was interrupted, or the call ended
+while it was said. Deltas notify nothing, but show in `items` at once.
 
 Source: OpenAI API reference, "Realtime", conversation items and their server events,
 https://platform.openai.com/docs/api-reference/realtime-server-events.
