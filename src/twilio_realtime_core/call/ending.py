@@ -74,14 +74,17 @@ class Ending:
 
     def _cut_unheard(self, now: int) -> None:
         """Leave of the words of the agent those that were heard, since nothing more will be."""
-        samples = dict.fromkeys(self._downlink.order.held_parts, (0, 0))
+        samples: dict[PartKey, tuple[int, int]] = {}
+        for held in self._downlink.order.held_parts:
+            samples[held] = 0, 0
         for each in self._downlink.positions(now):
             if isinstance(each.source, PartKey) and not each.is_heard_completely:
                 samples[each.source] = each.estimated_samples, each.sent_samples
         for part, heard_and_sent in samples.items():
             heard_ms, sent_ms = map(samples_to_ms, heard_and_sent)
-            for each in self._conversation.cut(part.item_id, part.content_index, heard_ms, sent_ms):
-                self._outbox.notify(each)
+            cut = self._conversation.cut(part.item_id, part.content_index, heard_ms, sent_ms)
+            for update in cut:
+                self._outbox.notify(update)
 
     def time_out(self, reason: EndReason, peer: Peer, what: str, now: int) -> None:
         """End the call, since a peer has not done in time what it has to."""

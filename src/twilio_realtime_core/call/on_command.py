@@ -55,7 +55,7 @@ from ..values.identifiers import EVENT_ID, check_invented_names, check_tool_name
 from ..values.items import ConversationItem, ImagePart, TextPart
 from .state import CallState
 
-__all__ = ["on_command", "run_deferred"]
+__all__ = ["hangup_stalled", "on_command", "run_deferred"]
 
 _EVENTS: Final = get_args(ClientEvent)
 

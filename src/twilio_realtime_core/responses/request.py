@@ -50,7 +50,7 @@ class Request:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether its response is to be heard: it was neither interrupted nor cancelled."""
+        """Whether the caller will hear its response: it was neither interrupted nor cancelled."""
         return self.decision is PlaybackDecision.PLAY and not self.is_cancelled
 
     @property

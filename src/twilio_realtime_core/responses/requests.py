@@ -140,8 +140,8 @@ class Requests:
 
     @property
     def is_answer_owed(self) -> bool:
-        """Whether the server owes an answer that is to be heard, or the end of a response whose id
-        is not known."""
+        """Whether the server owes an answer that the caller will hear, or the end of a response
+        whose id is not known."""
         is_unknown = self._active.state is ActiveResponseState.ACTIVE_UNKNOWN_ID
         return is_unknown or any(each.is_wanted for each in self._unanswered)
 
@@ -269,10 +269,10 @@ class Requests:
         if not record.is_in_conversation and is_repeated:
             return PlaybackDecision.PLAY
         if not record.is_in_conversation and self._out_of_band:
-            request = self._find_answered(record)
-            self._out_of_band.remove(request)
-            record.request = request.event
-            return self._decide_on(request)
+            asked = self._find_answered(record)
+            self._out_of_band.remove(asked)
+            record.request = asked.event
+            return self._decide_on(asked)
         if not record.is_in_conversation and self._late_answers:
             self._late_answers -= 1
             return PlaybackDecision.CANCEL

@@ -27,6 +27,7 @@ from twilio_realtime.sim.reference import CallMachine
 from twilio_realtime_core import (
     Bridge,
     CallConfig,
+    Fault,
     HangUp,
     Interrupt,
     InterruptionPolicy,
@@ -34,7 +35,7 @@ from twilio_realtime_core import (
     Peer,
     SendFunctionOutput,
 )
-from twilio_realtime_core.notifications import Fault, Interrupted, ModelSilent, ResponseRefused
+from twilio_realtime_core.notifications import Interrupted, ModelSilent, ResponseRefused
 from twilio_realtime_core.protocols.realtime import (
     CancelResponse,
     CreateItem,

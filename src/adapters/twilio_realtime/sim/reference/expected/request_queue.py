@@ -44,7 +44,7 @@ class ExpectedRequest:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether its response is to be heard."""
+        """Whether the caller will hear its response."""
         return not (self.is_interrupted or self.is_cancelled)
 
     @property
@@ -55,7 +55,8 @@ class ExpectedRequest:
     @property
     def metadata(self) -> Any:
         """What the response repeats of it."""
-        return (self.event.get("response") or {}).get("metadata") or {}
+        response: dict[str, Any] = self.event.get("response") or {}
+        return response.get("metadata") or {}
 
     @property
     def is_silent(self) -> bool:

@@ -178,7 +178,7 @@ class ExpectedRequests(ExpectedState):
 
     @property
     def is_answer_owed(self) -> bool:
-        """Whether a request was sent whose response is to be heard, and that has no answer."""
+        """Whether a request has no answer yet whose response the caller will hear."""
         return any(each.is_wanted for each in self._sent)
 
     @property
