@@ -337,6 +337,9 @@ def _send_checked(call: CallState, event: ClientEvent) -> None:
             call.requests.queue.add(event)
         case realtime.CancelResponse():
             _send_cancel(call, event)
+        case realtime.ClearInputAudio():
+            call.session.send(event)
+            call.turns.discarded()
         case DeleteItem(item_id=item_id):
             call.responses.mark_item_deleted(item_id)
             call.conversation.deletion_sent(item_id, is_unheard=False, event_id=event.event_id)

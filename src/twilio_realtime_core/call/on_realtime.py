@@ -259,7 +259,7 @@ def _audio_delta(call: CallState, event: realtime.OutputAudioDeltaEvent, now: in
 def _response_created(call: CallState, response: realtime.Response, now: int) -> None:
     record = call.responses.start(response, now)
     is_repeated, record.is_announced = record.is_announced, True
-    if record.is_in_conversation:
+    if record.is_in_conversation and not is_repeated:
         call.turns.answered()
     decision = call.requests.created(record, is_repeated=is_repeated, now=now)
     if record.id and not record.is_text:

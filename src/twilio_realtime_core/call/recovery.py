@@ -201,6 +201,7 @@ def finish_without_model(call: CallState, now: int) -> None:
 def session_ready(call: CallState, session: Mapping[str, Any], now: int) -> None:
     """The session is configured, for the first time or again."""
     call.conversation.pace.speed = call.session.voice_speed
+    call.turns.session_configured()
     call.requests.open()
     if not call.timers.is_set(Timer.SESSION):
         return  # the answer to a later update
@@ -389,6 +390,7 @@ def rotate_if_quiet(call: CallState, now: int) -> None:
 def _rotate(call: CallState, now: int) -> None:
     call.session.switch()
     _conclude(call, now)
+    call.turns.session_configured()
     _begin_session(call, call.recovery.next_session, now)
     call.requests.open()
     call.outbox.notify(SessionRotated())

@@ -359,10 +359,14 @@ class TurnInput(Symbol):
     SPEECH_STOPPED = "speech stopped"
     COMMITTED = "committed"
     """The audio is now an item: by turn detection, its time-out, or our commit."""
+    ANSWERED = "answered"
+    """The response to the turn was created."""
     OVER = "over"
-    """The response to the turn was created, or the server creates none."""
+    """The server creates no response to the turn."""
     EXPIRED = "expired"
     """The turn was not committed, or no response to it was created, for too long."""
+    DISCARDED = "discarded"
+    """Turn detection was switched on or off, or the audio was cleared: no end will be reported."""
     SESSION_LOST = "session lost"
     """The session that heard the turn is replaced; the next one reports it anew."""
 
@@ -381,6 +385,8 @@ TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
             TurnInput.SESSION_LOST: TurnState.QUIET,
             TurnInput.SPEECH_STOPPED: TurnState.PAUSED,
             TurnInput.COMMITTED: TurnState.SPEAKING_COMMITTED,
+            TurnInput.ANSWERED: TurnState.QUIET,
+            TurnInput.DISCARDED: TurnState.QUIET,
         },
         TurnState.SPEAKING_COMMITTED: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
@@ -388,14 +394,18 @@ TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
             TurnInput.SPEECH_STOPPED: TurnState.PAUSED,  # what was said since is not committed
             TurnInput.COMMITTED: TurnState.SPEAKING_COMMITTED,
+            TurnInput.ANSWERED: TurnState.QUIET,
+            TurnInput.EXPIRED: TurnState.QUIET,
+            TurnInput.DISCARDED: TurnState.QUIET,
         },
         TurnState.PAUSED: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
             TurnInput.SESSION_LOST: TurnState.QUIET,
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
             TurnInput.COMMITTED: TurnState.COMMITTED,
-            TurnInput.OVER: TurnState.QUIET,
+            TurnInput.ANSWERED: TurnState.QUIET,
             TurnInput.EXPIRED: TurnState.QUIET,
+            TurnInput.DISCARDED: TurnState.QUIET,
         },
         TurnState.COMMITTED: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
@@ -403,6 +413,7 @@ TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
             TurnInput.SPEECH_STOPPED: TurnState.COMMITTED,  # of speech on an earlier stream
             TurnInput.COMMITTED: TurnState.COMMITTED,
+            TurnInput.ANSWERED: TurnState.QUIET,
             TurnInput.OVER: TurnState.QUIET,
             TurnInput.EXPIRED: TurnState.QUIET,
         },

@@ -2,7 +2,8 @@
 
 The caller has the turn from the start of their speech until the response to it is created or, where
 the server does not respond to turns, until it is committed. Requests for responses wait for that:
-the agent must not start to speak over the caller, and the response to the turn covers them.
+the agent must not start to speak over the caller, and the response to the turn covers them. A turn
+of which no end will be reported is over.
 
 What a caller says while the agent may not be interrupted is a turn like any other, and needs its
 response. The server creates it, unless a response is still being generated: then it creates none,
@@ -84,6 +85,7 @@ class TurnController:
     _speech: AgentSpeech
     _lifecycle: Lifecycle[TurnState, TurnInput]
     _speech_started_at_ns: int = field(init=False, default=0)
+    _is_detecting: bool = field(init=False, default=True)
     _is_turn_unanswered: bool = field(init=False, default=False)
     _unanswered_items: list[str] = field(init=False, factory=list[str])
     """The items of the turns that are committed and not answered."""
@@ -118,8 +120,7 @@ class TurnController:
 
     def stream_started(self) -> None:
         """Start anew: whether the caller speaks on this stream is not known yet."""
-        self._lifecycle.step(TurnInput.STREAM_STARTED)
-        self._timers.stop(Timer.TURN_END)
+        self._end(TurnInput.STREAM_STARTED)
 
     def speech_started(self, event: SpeechStartedEvent, now: int) -> bool:
         """Take the start of speech. Returns whether it interrupts the agent now; it may also be
@@ -188,7 +189,7 @@ class TurnController:
         if not self._session.server_responds:
             self._outbox.explain(Reason.TURN_WITHOUT_RESPONSE)
             self._end(TurnInput.OVER)
-            self._session.kept_audio.turn_answered(is_speaking=self.is_speaking)
+            self._forget_kept_audio()
             return
         self._unanswered_items = [*self._unanswered_items, item_id][-MAX_UNANSWERED_ITEMS:]
         # The server creates no response while another is active, unless it has cancelled that.
@@ -201,33 +202,63 @@ class TurnController:
             self._end(TurnInput.OVER)
         elif self._lifecycle.state is TurnState.COMMITTED:
             self._outbox.explain(Reason.TURN_AWAITS_RESPONSE)
+        if self._lifecycle.state is not TurnState.QUIET:
             self._timers.set(Timer.TURN_END, now + TURN_END_NS)
         self._requests.turn_committed()
 
     def answered(self) -> None:
-        """Note that a response was created, which answers all that was said before."""
-        self._end(TurnInput.OVER)
+        """Note that a response was created, which answers all that was committed before."""
+        if self._lifecycle.state is TurnState.COMMITTED or self._is_answer_to_uncommitted:
+            self._end(TurnInput.ANSWERED)
         self._forget_unanswered()
-        self._session.kept_audio.turn_answered(is_speaking=self.is_speaking)
+        self._forget_kept_audio()
+
+    @property
+    def _is_answer_to_uncommitted(self) -> bool:
+        """Whether a response that is created now shows that the server has ended a turn of which
+        some event was not received. It does not if it can be the answer to a request of ours, or to
+        an earlier turn."""
+        is_of_earlier = bool(self._unanswered_items) and (
+            self._lifecycle.state is not TurnState.SPEAKING_COMMITTED
+        )
+        return not self._requests.is_requested and not is_of_earlier
 
     def expire(self) -> bool:
         """End a turn that the server does not commit, or does not answer, in time. Returns whether
-        it was committed."""
-        is_committed = self._lifecycle.state is TurnState.COMMITTED
-        what = "no response to the caller's turn" if is_committed else "the turn is not committed"
-        self._outbox.notify_fault(Peer.REALTIME, FaultKind.TIMED_OUT, what)
-        self._outbox.explain(
-            Reason.TURN_NOT_ANSWERED if is_committed else Reason.TURN_NOT_COMMITTED
-        )
+        the server had to answer it."""
+        state = self._lifecycle.state
+        is_owed = state is TurnState.COMMITTED
+        if state is not TurnState.SPEAKING_COMMITTED:  # else perhaps we have committed it
+            what = "no response to the caller's turn" if is_owed else "the turn is not committed"
+            self._outbox.notify_fault(Peer.REALTIME, FaultKind.TIMED_OUT, what)
+        is_paused = state is TurnState.PAUSED
+        self._outbox.explain(Reason.TURN_NOT_COMMITTED if is_paused else Reason.TURN_NOT_ANSWERED)
         self._end(TurnInput.EXPIRED)
         self._forget_unanswered()
-        if is_committed:  # else the server still holds its audio, and the next session gets it
-            self._session.kept_audio.turn_answered(is_speaking=self.is_speaking)
-        return is_committed
+        if not is_paused:  # else the server still holds its audio, and the next session gets it
+            self._forget_kept_audio()
+        return is_owed
+
+    def session_configured(self) -> None:
+        """Note how a session is configured: switching turn detection ends what it has detected."""
+        if self._is_detecting is not self._session.detects_turns:
+            self._is_detecting = self._session.detects_turns
+            self.discarded()
+
+    def discarded(self) -> None:
+        """End a turn of which the server reports nothing more. One that is committed is still
+        answered."""
+        self._end(TurnInput.DISCARDED)
 
     def _end(self, event: TurnInput) -> None:
         if self._lifecycle.step(event):
             self._timers.stop(Timer.TURN_END)
+            self._timers.stop(Timer.SPEECH_CONFIRMATION)
+
+    def _forget_kept_audio(self) -> None:
+        """Keep for the next session only what is said of a turn that goes on."""
+        is_over = self._lifecycle.state is TurnState.QUIET
+        self._session.kept_audio.turn_answered(is_speaking=not is_over)
 
     def _forget_unanswered(self) -> None:
         """Note that what was said so far needs no response any more."""
@@ -237,9 +268,7 @@ class TurnController:
     def session_lost(self) -> list[str]:
         """Start anew with the next session, which gets the audio of a turn that goes on. Returns
         the items of the turns that were committed and not answered."""
-        self._lifecycle.step(TurnInput.SESSION_LOST)
-        self._timers.stop(Timer.TURN_END)
-        self._timers.stop(Timer.SPEECH_CONFIRMATION)
+        self._end(TurnInput.SESSION_LOST)
         self._is_turn_unanswered = False
         unanswered, self._unanswered_items = self._unanswered_items, []
         return unanswered

@@ -173,7 +173,7 @@ def test_a_request_is_covered_until_its_item_is_added_late() -> None:
     call.model(created())
     assert Reason.DROPPED_AS_COVERED in call.why()
     call.model(item_added("x", role="user", content=[{"type": "input_text", "text": "a"}]))
-    assert call.why() == [Reason.REQUESTED_FOR_LATE_ITEM, Reason.HELD_BY_CALLER]
+    assert call.why() == [Reason.REQUESTED_FOR_LATE_ITEM, Reason.HELD_BY_RESPONSE]
 
 
 def test_a_refused_request_is_queued_again_or_dropped() -> None:

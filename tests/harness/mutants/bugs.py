@@ -984,12 +984,36 @@ class ErrorEvent""",
         [
             Edit(
                 "machine/lifecycles",
-                "TurnInput.COMMITTED: TurnState.COMMITTED,\n            TurnInput.OVER: "
-                "TurnState.QUIET,\n            TurnInput.EXPIRED: TurnState.QUIET,\n        },\n"
-                "        TurnState.COMMITTED: {",
-                "TurnInput.COMMITTED: TurnState.QUIET,\n            TurnInput.OVER: "
-                "TurnState.QUIET,\n            TurnInput.EXPIRED: TurnState.QUIET,\n        },\n"
-                "        TurnState.COMMITTED: {",
+                "SPEAKING,\n            TurnInput.COMMITTED: TurnState.COMMITTED,\n"
+                "            TurnInput.ANSWERED",
+                "SPEAKING,\n            TurnInput.COMMITTED: TurnState.QUIET,\n"
+                "            TurnInput.ANSWERED",
+            ),
+        ],
+    ),
+    Bug(
+        "a turn goes on that turn detection no longer follows",
+        [Edit("turns/turn", "        self._end(TurnInput.DISCARDED)\n", "        pass\n")],
+    ),
+    Bug(
+        "a turn whose end was lost goes on though it is answered",
+        [
+            Edit(
+                "machine/lifecycles",
+                "            TurnInput.COMMITTED: TurnState.SPEAKING_COMMITTED,\n"
+                "            TurnInput.ANSWERED: TurnState.QUIET,\n            TurnInput.EXPIRED",
+                "            TurnInput.COMMITTED: TurnState.SPEAKING_COMMITTED,\n"
+                "            TurnInput.EXPIRED",
+            ),
+        ],
+    ),
+    Bug(
+        "a turn that was committed during speech holds requests for ever",
+        [
+            Edit(
+                "turns/turn",
+                "if self._lifecycle.state is not TurnState.QUIET:\n            self._timers",
+                "if self._lifecycle.state is TurnState.COMMITTED:\n            self._timers",
             ),
         ],
     ),

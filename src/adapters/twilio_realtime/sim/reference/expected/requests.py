@@ -20,7 +20,12 @@ from twilio_realtime_core.notifications import (
     McpCallFinished,
     ModelSilent,
 )
-from twilio_realtime_core.protocols.realtime import CancelResponse, CreateItem, CreateResponse
+from twilio_realtime_core.protocols.realtime import (
+    CancelResponse,
+    ClearInputAudio,
+    CreateItem,
+    CreateResponse,
+)
 
 from ..limits import (
     ACTIVE_RESPONSE_CODE,
@@ -65,6 +70,7 @@ class ExpectedRequests(ExpectedState):
     inputs = (
         CreateResponse,
         CancelResponse,
+        ClearInputAudio,
         CreateItem,
         AnswerApproval,
         SendMessage,
@@ -210,6 +216,8 @@ class ExpectedRequests(ExpectedState):
             case _:
                 self._apply_item(step.event)
                 self._apply_turn(step)
+        if not self.turn.is_speaking:
+            self._evaluated_ns = None
 
     def _apply_item(self, command: object) -> None:
         """Apply a command that adds an item, to which the model may have to respond."""
@@ -242,13 +250,14 @@ class ExpectedRequests(ExpectedState):
                 self._evaluated_ns = step.now + self._config.interruption.after_speech_ms * MS
                 self._evaluate_speech(step)
             case ReceivedSpeechStop():
-                self._evaluated_ns = None
                 self.turn.stop_speech(step.now)
             case ReceivedCommit():
                 self._commit(step.now)
             case ReceivedSession(session):
                 del self._updates[:1]
                 self.turn.configure(session)
+            case ClearInputAudio():
+                self.turn.discard()
             case ReceivedStart() if self._links.is_stream_starting:
                 self.turn.reset()
             case _:
@@ -375,7 +384,8 @@ class ExpectedRequests(ExpectedState):
                 self._request_of[response_id] = asked
                 self._suppress(asked, response_id)
             return
-        self.turn.answer()
+        if not is_repeated:
+            self.turn.answer(is_requested=self.unanswered is not None)
         self.active_id = response_id
         self._is_active_interrupted = response_id in self._interrupted_ids
         request, self.unanswered = self.unanswered, None
