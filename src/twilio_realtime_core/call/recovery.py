@@ -217,6 +217,7 @@ def _begin_session(call: CallState, session: Mapping[str, Any], now: int) -> Non
         recovery.is_restoring = False
         _restore(call)
     call.session.send_pending()
+    call.turns.session_began(now)
     if policy is not None:
         due_at_ns = recovery.expires_at_ns - policy.rotate_before_ms * MS
         call.timers.set(Timer.ROTATION, max(due_at_ns, now + MS))
@@ -271,14 +272,14 @@ def _ask_for_approvals_again(call: CallState) -> None:
 def _queue_turns_again(call: CallState) -> None:
     """Have the next session answer the turns of the caller that were not answered: by their words,
     where they are known; else it gets the audio again."""
-    items = call.turns.session_lost()
-    if not items:
-        return
-    if all(_has_words(call, item_id) for item_id in items):
+    items = call.turns.unanswered_items
+    is_replayed = not all(_has_words(call, item_id) for item_id in items)
+    if is_replayed:
+        call.recovery.said_again.update(items)
+    elif items:
         call.session.kept_audio.forget_committed()
         call.request_response(Reason.REQUESTED_FOR_LOST_TURN)
-    else:
-        call.recovery.said_again |= set(items)
+    call.turns.session_lost(is_replayed=is_replayed)
 
 
 def _has_words(call: CallState, item_id: str) -> bool:

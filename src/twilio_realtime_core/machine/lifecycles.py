@@ -347,6 +347,8 @@ class TurnState(Symbol):
     """The caller has stopped. The audio is not an item of the conversation yet."""
     COMMITTED = "committed"
     """The audio is an item of the conversation, and the server is to respond to it."""
+    REPLAYED = "replayed"
+    """The session is lost. The next one gets the audio again, and is to report the turn anew."""
 
 
 @unique
@@ -368,7 +370,9 @@ class TurnInput(Symbol):
     DISCARDED = "discarded"
     """Turn detection was switched on or off, or the audio was cleared: no end will be reported."""
     SESSION_LOST = "session lost"
-    """The session that heard the turn is replaced; the next one reports it anew."""
+    """The session is replaced, and the next one need not hear the turn."""
+    REPLAY = "replay"
+    """The session is replaced, and the next one gets the audio of the turn."""
 
 
 TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
@@ -376,6 +380,7 @@ TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
         TurnState.QUIET: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
             TurnInput.SESSION_LOST: TurnState.QUIET,
+            TurnInput.REPLAY: TurnState.REPLAYED,
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
             TurnInput.SPEECH_STOPPED: TurnState.QUIET,  # of speech on an earlier stream
             TurnInput.COMMITTED: TurnState.QUIET,
@@ -383,6 +388,7 @@ TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
         TurnState.SPEAKING: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
             TurnInput.SESSION_LOST: TurnState.QUIET,
+            TurnInput.REPLAY: TurnState.REPLAYED,
             TurnInput.SPEECH_STOPPED: TurnState.PAUSED,
             TurnInput.COMMITTED: TurnState.SPEAKING_COMMITTED,
             TurnInput.ANSWERED: TurnState.QUIET,
@@ -391,6 +397,7 @@ TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
         TurnState.SPEAKING_COMMITTED: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
             TurnInput.SESSION_LOST: TurnState.QUIET,
+            TurnInput.REPLAY: TurnState.REPLAYED,
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
             TurnInput.SPEECH_STOPPED: TurnState.PAUSED,  # what was said since is not committed
             TurnInput.COMMITTED: TurnState.SPEAKING_COMMITTED,
@@ -401,6 +408,7 @@ TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
         TurnState.PAUSED: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
             TurnInput.SESSION_LOST: TurnState.QUIET,
+            TurnInput.REPLAY: TurnState.REPLAYED,
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
             TurnInput.COMMITTED: TurnState.COMMITTED,
             TurnInput.ANSWERED: TurnState.QUIET,
@@ -410,12 +418,24 @@ TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
         TurnState.COMMITTED: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
             TurnInput.SESSION_LOST: TurnState.QUIET,
+            TurnInput.REPLAY: TurnState.REPLAYED,
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
             TurnInput.SPEECH_STOPPED: TurnState.COMMITTED,  # of speech on an earlier stream
             TurnInput.COMMITTED: TurnState.COMMITTED,
             TurnInput.ANSWERED: TurnState.QUIET,
             TurnInput.OVER: TurnState.QUIET,
             TurnInput.EXPIRED: TurnState.QUIET,
+        },
+        TurnState.REPLAYED: {
+            TurnInput.STREAM_STARTED: TurnState.QUIET,
+            TurnInput.SESSION_LOST: TurnState.QUIET,
+            TurnInput.REPLAY: TurnState.REPLAYED,
+            TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
+            TurnInput.SPEECH_STOPPED: TurnState.PAUSED,
+            TurnInput.COMMITTED: TurnState.COMMITTED,
+            TurnInput.ANSWERED: TurnState.QUIET,
+            TurnInput.EXPIRED: TurnState.QUIET,
+            TurnInput.DISCARDED: TurnState.QUIET,
         },
     }
 )

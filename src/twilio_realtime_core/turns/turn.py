@@ -54,6 +54,23 @@ MAX_UNANSWERED_ITEMS: Final = 16
 
 _SPEAKING: Final = (TurnState.SPEAKING, TurnState.SPEAKING_COMMITTED)
 
+_SETTLED: Final = (TurnState.QUIET, TurnState.COMMITTED)
+"""When nothing is said that is not committed."""
+
+_EXPIRED: Final = {
+    TurnState.SPEAKING_COMMITTED: Reason.TURN_NOT_ANSWERED,
+    TurnState.PAUSED: Reason.TURN_NOT_COMMITTED,
+    TurnState.COMMITTED: Reason.TURN_NOT_ANSWERED,
+    TurnState.REPLAYED: Reason.TURN_NOT_REPORTED,
+}
+
+_MISSING: Final = {
+    TurnState.PAUSED: "the turn is not committed",
+    TurnState.COMMITTED: "no response to the caller's turn",
+}
+"""What the server owes when a turn expires. Where a client has committed the audio, or audio is
+replayed, it owes nothing."""
+
 _REFUSED: Final = {
     BlockCause.NEVER: Reason.REFUSED_BY_POLICY,
     BlockCause.SHORT_SPEECH: Reason.REFUSED_SHORT_SPEECH,
@@ -172,9 +189,9 @@ class TurnController:
 
     def speech_stopped(self, event: SpeechStoppedEvent, now: int) -> None:
         """Take the end of speech."""
-        was_speaking = self.is_speaking
+        was_paused = self._lifecycle.state is TurnState.PAUSED
         self._step(TurnInput.SPEECH_STOPPED)
-        if was_speaking:
+        if self._lifecycle.state is TurnState.PAUSED and not was_paused:
             self._timers.set(Timer.TURN_END, now + TURN_END_NS)
         self._outbox.notify(CallerSpeechStopped(event.item_id, event.audio_end_ms))
         if self._timers.is_set(Timer.SPEECH_CONFIRMATION):
@@ -227,17 +244,14 @@ class TurnController:
         """End a turn that the server does not commit, or does not answer, in time. Returns whether
         the server had to answer it."""
         state = self._lifecycle.state
-        is_owed = state is TurnState.COMMITTED
-        if state is not TurnState.SPEAKING_COMMITTED:  # else perhaps we have committed it
-            what = "no response to the caller's turn" if is_owed else "the turn is not committed"
-            self._outbox.notify_fault(Peer.REALTIME, FaultKind.TIMED_OUT, what)
-        is_paused = state is TurnState.PAUSED
-        self._outbox.explain(Reason.TURN_NOT_COMMITTED if is_paused else Reason.TURN_NOT_ANSWERED)
+        if state in _MISSING:
+            self._outbox.notify_fault(Peer.REALTIME, FaultKind.TIMED_OUT, _MISSING[state])
+        self._outbox.explain(_EXPIRED[state])
         self._end(TurnInput.EXPIRED)
         self._forget_unanswered()
-        if not is_paused:  # else the server still holds its audio, and the next session gets it
+        if state is not TurnState.PAUSED:  # else the server holds its audio, as the next one must
             self._forget_kept_audio()
-        return is_owed
+        return state is TurnState.COMMITTED
 
     def session_configured(self) -> None:
         """Note how a session is configured: switching turn detection ends what it has detected."""
@@ -265,13 +279,22 @@ class TurnController:
         self._is_turn_unanswered = False
         self._unanswered_items.clear()
 
-    def session_lost(self) -> list[str]:
-        """Start anew with the next session, which gets the audio of a turn that goes on. Returns
-        the items of the turns that were committed and not answered."""
-        self._end(TurnInput.SESSION_LOST)
-        self._is_turn_unanswered = False
-        unanswered, self._unanswered_items = self._unanswered_items, []
-        return unanswered
+    @property
+    def unanswered_items(self) -> tuple[str, ...]:
+        """The items of the turns that are committed and not answered."""
+        return tuple(self._unanswered_items)
+
+    def session_lost(self, *, is_replayed: bool) -> None:
+        """Start anew with the next session, which gets the audio of a turn that goes on.
+        `is_replayed`: it gets that of the committed turns as well."""
+        is_replayed |= self._lifecycle.state not in _SETTLED
+        self._end(TurnInput.REPLAY if is_replayed else TurnInput.SESSION_LOST)
+        self._forget_unanswered()
+
+    def session_began(self, now: int) -> None:
+        """Note that the next session got the audio of a turn, which it is to report now."""
+        if self._lifecycle.state is TurnState.REPLAYED:
+            self._timers.set(Timer.TURN_END, now + TURN_END_NS)
 
     def take_unanswered_turn(self) -> bool:
         """Return once whether there is a turn that the server will not answer."""

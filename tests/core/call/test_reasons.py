@@ -681,8 +681,10 @@ def test_a_session_is_rotated_before_it_expires() -> None:
     call.link = new
     call.model(type="session.updated", session=SESSION)
     call.why()
-    call.wait(120_000)
+    call.wait(105_000)
     assert call.why() == [Reason.ROTATED_BY_FORCE]
+    call.wait(3_000)
+    assert call.why() == [Reason.TURN_NOT_REPORTED]
 
 
 def test_a_turn_whose_words_are_known_is_answered_by_the_next_session() -> None:

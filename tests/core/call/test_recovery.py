@@ -30,6 +30,7 @@ from twilio_realtime_core import (
     CallConfig,
     FaultKind,
     HangUp,
+    InterruptionPolicy,
     LocalProtocolError,
     Peer,
     RealtimeLink,
@@ -121,6 +122,10 @@ def say(call: Call, text: str, samples: int) -> None:
     call.model(delta(samples))
     call.model(item_done())
     call.model(response_done())
+
+
+def requests(*steps: Any) -> list[CreateResponse]:
+    return [each for step in steps for each in step.to_model if isinstance(each, CreateResponse)]
 
 
 def lose(call: Call, code: int = 1006) -> list[SessionLost]:
@@ -576,6 +581,56 @@ def test_a_committed_turn_without_words_is_said_again() -> None:
     assert done.notified(ItemDeleted) == [ItemDeleted("u")]
     assert done.notified(SessionRestored)[0].lost == ()
     assert not any(isinstance(each, CreateResponse) for each in done.to_model)
+
+
+@pytest.mark.parametrize("stage", ["speaking", "paused", "committed"])
+def test_requests_wait_while_the_next_session_hears_the_turn(stage: str) -> None:
+    call = Call.ready()
+    call.model(speech_started())
+    call.phone(media(audio(160, 1)))
+    if stage != "speaking":
+        call.model({"type": "input_audio_buffer.speech_stopped"})
+    if stage == "committed":
+        call.model(user_item("u", "hello")[0])
+    lose(call)
+    call.send(SendMessage("hello"))
+    assert not requests(restore(call))
+    assert not requests(call.wait(2_999))
+    done = call.wait(1)
+    assert len(requests(done)) == 1
+    assert done.faults == []
+
+
+def test_the_next_session_answers_the_turn_that_it_hears_again() -> None:
+    call = Call.ready()
+    call.model(speech_started())
+    call.phone(media(audio(160, 1)))
+    lose(call)
+    call.send(SendMessage("hello"))
+    restore(call)
+    lose(call)  # once more, before it has reported anything
+    restore(call)
+    call.model({"type": "input_audio_buffer.speech_stopped"})  # the start was lost
+    for event in user_item("v", "hello")[:2]:
+        call.model(event)
+    assert not requests(call.wait(2_999))
+    call.model(created())
+    assert not requests(call.model(response_done()), call.wait(5_000))
+
+
+def test_requests_wait_for_a_turn_during_a_response_that_is_heard_again() -> None:
+    call = Call.ready(CallConfig(interruption=InterruptionPolicy(allowed=False)))
+    say(call, "One moment.", 8_000)
+    call.model(created("s"))
+    call.model(delta(8_000, "s", "j"))
+    call.model(speech_started())
+    call.model({"type": "input_audio_buffer.speech_stopped"})
+    call.model(user_item("u", "hello")[0])
+    lose(call)
+    call.send(CreateResponse())
+    assert not requests(restore(call))
+    call.model(created("t"))
+    assert len(requests(call.model(response_done("t")))) == 1
 
 
 def test_an_earlier_turn_without_words_is_lost_and_named() -> None:

@@ -996,6 +996,16 @@ class ErrorEvent""",
         [Edit("turns/turn", "        self._end(TurnInput.DISCARDED)\n", "        pass\n")],
     ),
     Bug(
+        "requests do not wait for a turn that the next session is to hear",
+        [
+            Edit(
+                "turns/turn",
+                "TurnInput.REPLAY if is_replayed",
+                "TurnInput.REPLAY if False",
+            )
+        ],
+    ),
+    Bug(
         "a turn whose end was lost goes on though it is answered",
         [
             Edit(

@@ -17,7 +17,12 @@ from twilio_realtime_core.notifications import (
     SessionReady,
     SessionRestored,
 )
-from twilio_realtime_core.protocols.realtime import ClearInputAudio, CreateItem, DeleteItem
+from twilio_realtime_core.protocols.realtime import (
+    ClearInputAudio,
+    CreateItem,
+    CreateResponse,
+    DeleteItem,
+)
 
 from .received import (
     ReceivedAudio,
@@ -31,7 +36,9 @@ from .received import (
     ReceivedOutputItemAdded,
     ReceivedOutputItemDone,
     ReceivedResponseStart,
+    ReceivedSession,
     ReceivedSpeechStart,
+    ReceivedSpeechStop,
     ReceivedStart,
     ReceivedTranscriptDelta,
     ReceivedTranscriptEnd,
@@ -62,6 +69,9 @@ class SessionRecord:
     turn: list[str] | None = None
     """What was appended since the caller started to speak; `None`: the caller does not, or the turn
     is committed or answered."""
+
+    is_speaking: bool = False
+    """Whether the caller speaks, and nothing that may end their turn was received."""
 
     def append(self, audio: str) -> None:
         """Note audio that is sent."""
@@ -101,6 +111,8 @@ class SessionLog:
     """Whether there ever was one."""
     is_ordered: bool = True
     """Whether no command has put items in an order of its own."""
+    is_impatient: bool = False
+    """Whether a command has made a request that does not wait for the caller."""
     _is_muted: bool = False
     _stream_sid: str = ""
 
@@ -124,19 +136,27 @@ class SessionLog:
                     self.waiting.append(payload)
             case ReceivedStart(stream_sid=stream_sid):
                 self._stream_sid = stream_sid
+                self._end_speech()
             case ResetHistory() | CreateItem():
                 self.is_ordered = False
             case DeleteItem(item_id=item_id):  # perhaps sent to no session
                 self.deleted.add(item_id)
             case ClearInputAudio():  # what was said of the turn is discarded
+                self._end_speech()
                 for session in self.sessions.values():
                     session.turn = None
+            case CreateResponse(waits_for_caller=False):
+                self.is_impatient = True
             case Mute() | Unmute():
                 self._is_muted = isinstance(step.event, Mute)
             case _:
                 pass
         for action, value in zip(step.actions, step.values, strict=True):
             self._add_output(action, value)
+
+    def _end_speech(self) -> None:
+        for session in self.sessions.values():
+            session.is_speaking = False
 
     def _add_output(self, action: object, value: object) -> None:
         match value:
@@ -176,9 +196,13 @@ class SessionLog:
             case ReceivedItemDeleted(item_id=item_id):
                 self.deleted.add(item_id)
             case ReceivedSpeechStart():
-                self.session(step.arguments[0]).turn = []
+                session = self.session(step.arguments[0])
+                session.turn, session.is_speaking = [], True
+            case ReceivedSpeechStop() | ReceivedSession():
+                self.session(step.arguments[0]).is_speaking = False
             case ReceivedCommit() | ReceivedResponseStart(is_out_of_band=False):
-                self.session(step.arguments[0]).turn = None
+                session = self.session(step.arguments[0])
+                session.turn, session.is_speaking = None, False
             case ReceivedTranscriptDelta(item_id=item_id, text=text):
                 self.words.setdefault(item_id, [""])[0] += text
             case ReceivedTranscriptEnd(item_id=item_id, text=text):
