@@ -196,6 +196,8 @@ def _send_audio(call: CallState, command: SendAudio) -> None:
     if not samples:
         raise LocalProtocolError("SendAudio.audio is empty: give it one byte a sample, in µ-law")
     call.session.check_capacity(int(command.commit), samples)
+    if command.commit:
+        call.session.kept_audio.turn_started()
     for start in range(0, samples, _MAX_APPEND_SAMPLES):
         piece = command.audio[start : start + _MAX_APPEND_SAMPLES]
         call.session.send(realtime.AppendAudio(b64encode(piece).decode()), len(piece))

@@ -136,7 +136,7 @@ def on_event(call: CallState, text: str, now: int) -> None:  # noqa: C901, PLR09
             _session_updated(call, event, now)
         case realtime.ErrorEvent(error):
             conversation.edit_refused(error.event_id)
-            call.session.event_refused(error.event_id)
+            call.session.event_refused(error)
             call.recovery.error_code = error.code
             _server_error(call, error, now)
         case Fault() as fault:

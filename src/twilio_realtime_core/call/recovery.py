@@ -375,9 +375,11 @@ def next_closed(call: CallState, now: int) -> None:
 
 
 def rotate_if_quiet(call: CallState, now: int) -> None:
-    """Let the next session take over, if nobody speaks and nothing is asked for."""
+    """Let the next session take over, if nobody speaks and nothing is asked for. Without turn
+    detection the caller may always speak, so it gets all that is not committed."""
     is_quiet = not (
         call.turns.is_speaking
+        or not (call.session.detects_turns or call.session.kept_audio.is_complete)
         or call.turns.is_caller_turn
         or call.is_speech_pending
         or call.downlink.is_playing(now)

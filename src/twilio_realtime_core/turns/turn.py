@@ -263,6 +263,10 @@ class TurnController:
         """End a turn of which the server reports nothing more. One that is committed is still
         answered."""
         self._end(TurnInput.DISCARDED)
+        if not self._is_detecting:
+            self._session.kept_audio.turn_started()
+        elif self._lifecycle.state is TurnState.QUIET and not self._unanswered_items:
+            self._session.kept_audio.turn_over()
 
     def _end(self, event: TurnInput) -> None:
         if self._lifecycle.step(event):
@@ -270,8 +274,8 @@ class TurnController:
             self._timers.stop(Timer.SPEECH_CONFIRMATION)
 
     def _forget_kept_audio(self) -> None:
-        """Keep for the next session only what is said of a turn that goes on."""
-        is_over = self._lifecycle.state is TurnState.QUIET
+        """Keep for the next session only what is said of a turn that goes on, or may."""
+        is_over = self._lifecycle.state is TurnState.QUIET and self._is_detecting
         self._session.kept_audio.turn_answered(is_speaking=not is_over)
 
     def _forget_unanswered(self) -> None:

@@ -996,6 +996,21 @@ class ErrorEvent""",
         [Edit("turns/turn", "        self._end(TurnInput.DISCARDED)\n", "        pass\n")],
     ),
     Bug(
+        "without turn detection only the last second is kept",
+        [
+            Edit(
+                "turns/turn",
+                "is_over = self._lifecycle.state is TurnState.QUIET and self._is_detecting",
+                "is_over = self._lifecycle.state is TurnState.QUIET",
+            ),
+            Edit(
+                "turns/turn",
+                "        if not self._is_detecting:\n            self._session.kept_audio",
+                "        if False:\n            self._session.kept_audio",
+            ),
+        ],
+    ),
+    Bug(
         "requests do not wait for a turn that the next session is to hear",
         [
             Edit(

@@ -328,9 +328,10 @@ class LaterSessions(Invariant):
         sent = [each.audio for each in step.values if isinstance(each, SentAppend)]
         waiting = list(self._log.waiting)
         earlier = [list(each.appended) for each in self._log.sessions.values() if each.appended]
-        turns = [each.turn for each in self._log.sessions.values() if each.turn is not None]
+        replaced = [each for each in self._log.sessions.values() if each.appended]
+        turns = [each.turn for each in replaced if each.turn is not None]
         turn = turns[-1] if turns else []
-        for each in self._log.sessions.values():
+        for each in replaced:
             each.turn = None
         if self._log.has_dropped:
             self._log.has_dropped = False

@@ -24,6 +24,7 @@ from twilio_realtime_core.protocols.realtime import (
     DeleteItem,
 )
 
+from .expected.turn import has_turn_detection
 from .received import (
     ReceivedAudio,
     ReceivedCommit,
@@ -68,10 +69,17 @@ class SessionRecord:
     appended: deque[str] = field(factory=lambda: deque[str](maxlen=_MAX_FRAMES))
     turn: list[str] | None = None
     """What was appended since the caller started to speak; `None`: the caller does not, or the turn
-    is committed or answered."""
+    is committed or answered. Without turn detection, what was appended since the last commit."""
+    is_detecting: bool = True
+    """Whether turn detection is on."""
 
     is_speaking: bool = False
     """Whether the caller speaks, and nothing that may end their turn was received."""
+
+    def end_turn(self) -> None:
+        """Note that the turn is committed, answered or cleared."""
+        self.turn = None if self.is_detecting else []
+        self.is_speaking = False
 
     def append(self, audio: str) -> None:
         """Note audio that is sent."""
@@ -142,9 +150,8 @@ class SessionLog:
             case DeleteItem(item_id=item_id):  # perhaps sent to no session
                 self.deleted.add(item_id)
             case ClearInputAudio():  # what was said of the turn is discarded
-                self._end_speech()
                 for session in self.sessions.values():
-                    session.turn = None
+                    session.end_turn()
             case CreateResponse(waits_for_caller=False):
                 self.is_impatient = True
             case Mute() | Unmute():
@@ -198,11 +205,16 @@ class SessionLog:
             case ReceivedSpeechStart():
                 session = self.session(step.arguments[0])
                 session.turn, session.is_speaking = [], True
-            case ReceivedSpeechStop() | ReceivedSession():
+            case ReceivedSpeechStop():
                 self.session(step.arguments[0]).is_speaking = False
-            case ReceivedCommit() | ReceivedResponseStart(is_out_of_band=False):
+            case ReceivedSession(config):
+                self._configure(self.session(step.arguments[0]), config)
+            case ReceivedCommit():
+                self.session(step.arguments[0]).end_turn()
+            case ReceivedResponseStart(is_out_of_band=False):
                 session = self.session(step.arguments[0])
-                session.turn, session.is_speaking = None, False
+                if session.is_detecting:
+                    session.end_turn()
             case ReceivedTranscriptDelta(item_id=item_id, text=text):
                 self.words.setdefault(item_id, [""])[0] += text
             case ReceivedTranscriptEnd(item_id=item_id, text=text):
@@ -211,6 +223,12 @@ class SessionLog:
                 self.words.setdefault(item_id, [""]).append(text)
             case _:
                 pass
+
+    def _configure(self, session: SessionRecord, config: dict[str, Any]) -> None:
+        was_detecting, session.is_detecting = session.is_detecting, has_turn_detection(config)
+        session.is_speaking = False
+        if was_detecting is not session.is_detecting:
+            session.end_turn()
 
     def _add_item(self, session: SessionRecord, item: ReceivedItem) -> None:
         session.items.add(item.id)

@@ -6,7 +6,7 @@ from attrs import define, field
 
 from ..limits import TURN_END_NS
 
-__all__ = ["ExpectedTurn"]
+__all__ = ["ExpectedTurn", "has_turn_detection"]
 
 
 @define(eq=False)
@@ -42,7 +42,7 @@ class ExpectedTurn:
 
     def configure(self, session: dict[str, Any]) -> None:
         """Apply what a session is configured to do."""
-        was_detected, self._is_detected = self._is_detected, _has_turn_detection(session)
+        was_detected, self._is_detected = self._is_detected, has_turn_detection(session)
         self._server_responds = _has_server_responses(session)
         if was_detected is not self._is_detected:
             self.discard()
@@ -108,10 +108,11 @@ def _has_server_responses(session: dict[str, Any]) -> bool:
         case {"audio": {"input": {"turn_detection": {"create_response": False}}}}:
             return False
         case _:
-            return _has_turn_detection(session)
+            return has_turn_detection(session)
 
 
-def _has_turn_detection(session: dict[str, Any]) -> bool:
+def has_turn_detection(session: dict[str, Any]) -> bool:
+    """Whether turn detection is on in a session."""
     match session:
         case {"audio": {"input": {"turn_detection": {}}}}:
             return True
