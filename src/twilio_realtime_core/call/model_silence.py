@@ -56,9 +56,11 @@ def _owed(call: CallState, unfinished: Iterable[ResponseRecord]) -> list[Respons
 
 def end_what_is_lost(call: CallState, now: int) -> None:
     """Give up the requests, and the responses, of which the server has sent nothing in time."""
-    for missing in call.requests.expire(now):
+    expired, lost = call.requests.expire(now), call.responses.mark_lost(now)
+    for missing in expired:
         call.outbox.notify_fault(Peer.REALTIME, FaultKind.TIMED_OUT, missing)
-    _end(call, call.responses.mark_lost(now))
+    if expired or lost:
+        _end(call, lost)
 
 
 def _end(call: CallState, records: Iterable[ResponseRecord]) -> None:

@@ -210,6 +210,8 @@ def _send_audio(call: CallState, command: SendAudio) -> None:
     if not samples:
         raise LocalProtocolError("SendAudio.audio is empty: give it one byte a sample, in µ-law")
     call.session.check_capacity(int(command.commit), samples)
+    if command.commit:
+        call.session.kept_audio.turn_started()
     for start in range(0, samples, _MAX_APPEND_SAMPLES):
         piece = command.audio[start : start + _MAX_APPEND_SAMPLES]
         call.session.send(realtime.AppendAudio(b64encode(piece).decode()), len(piece))
@@ -352,6 +354,9 @@ def _send_checked(call: CallState, event: ClientEvent) -> None:
             call.requests.queue.add(event)
         case realtime.CancelResponse():
             _send_cancel(call, event)
+        case realtime.ClearInputAudio():
+            call.session.send(event)
+            call.turns.discarded()
         case DeleteItem(item_id=item_id):
             call.responses.mark_item_deleted(item_id)
             call.conversation.deletion_sent(item_id, is_unheard=False, event_id=event.event_id)

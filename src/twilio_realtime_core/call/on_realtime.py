@@ -137,7 +137,7 @@ def on_event(call: CallState, text: str, now: int) -> None:  # noqa: C901, PLR09
             _session_updated(call, event, now)
         case realtime.ErrorEvent(error):
             conversation.edit_refused(error.event_id)
-            call.session.event_refused(error.event_id)
+            call.session.event_refused(error)
             call.recovery.error_code = error.code
             _server_error(call, error, now)
         case Fault() as fault:
@@ -260,7 +260,7 @@ def _audio_delta(call: CallState, event: realtime.OutputAudioDeltaEvent, now: in
 def _response_created(call: CallState, response: realtime.Response, now: int) -> None:
     record = call.responses.start(response, now)
     is_repeated, record.is_announced = record.is_announced, True
-    if record.is_in_conversation:
+    if record.is_in_conversation and not is_repeated:
         call.turns.answered()
     call.request_followup(*(each for each in call.responses.generating if each.is_lost))
     decision = call.requests.created(record, is_repeated=is_repeated, now=now)

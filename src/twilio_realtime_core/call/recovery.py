@@ -200,6 +200,7 @@ def finish_without_model(call: CallState, now: int) -> None:
 def session_ready(call: CallState, session: Mapping[str, Any], now: int) -> None:
     """The session is configured, for the first time or again."""
     call.conversation.pace.speed = call.session.voice_speed
+    call.turns.session_configured()
     call.requests.open()
     if not call.timers.is_set(Timer.SESSION):
         return  # the answer to a later update
@@ -215,6 +216,7 @@ def _begin_session(call: CallState, session: Mapping[str, Any], now: int) -> Non
         recovery.is_restoring = False
         _restore(call)
     call.session.send_pending()
+    call.turns.session_began(now)
     if policy is not None:
         due_at_ns = recovery.expires_at_ns - policy.rotate_before_ms * MS
         call.timers.set(Timer.ROTATION, max(due_at_ns, now + MS))
@@ -258,14 +260,14 @@ def _ask_for_approvals_again(call: CallState) -> None:
 def _queue_turns_again(call: CallState) -> None:
     """Have the next session answer the turns of the caller that were not answered: by their words,
     where they are known; else it gets the audio again."""
-    items = call.turns.session_lost()
-    if not items:
-        return
-    if all(_has_words(call, item_id) for item_id in items):
+    items = call.turns.unanswered_items
+    is_replayed = not all(_has_words(call, item_id) for item_id in items)
+    if is_replayed:
+        call.recovery.said_again.update(items)
+    elif items:
         call.session.kept_audio.forget_committed()
         call.request_response(Reason.REQUESTED_FOR_LOST_TURN)
-    else:
-        call.recovery.said_again |= set(items)
+    call.turns.session_lost(is_replayed=is_replayed)
 
 
 def _has_words(call: CallState, item_id: str) -> bool:
@@ -361,9 +363,11 @@ def next_closed(call: CallState, now: int) -> None:
 
 
 def rotate_if_quiet(call: CallState, now: int) -> None:
-    """Let the next session take over, if nobody speaks and nothing is asked for."""
+    """Let the next session take over, if nobody speaks and nothing is asked for. Without turn
+    detection the caller may always speak, so it gets all that is not committed."""
     is_quiet = not (
         call.turns.is_speaking
+        or not (call.session.detects_turns or call.session.kept_audio.is_complete)
         or call.turns.is_caller_turn
         or call.is_speech_pending
         or call.downlink.is_playing(now)
@@ -377,6 +381,7 @@ def rotate_if_quiet(call: CallState, now: int) -> None:
 def _rotate(call: CallState, now: int) -> None:
     call.session.switch()
     _conclude(call, now)
+    call.turns.session_configured()
     _begin_session(call, call.recovery.next_session, now)
     call.requests.open()
     call.outbox.notify(SessionRotated())

@@ -347,6 +347,8 @@ class TurnState(Symbol):
     """The caller has stopped. The audio is not an item of the conversation yet."""
     COMMITTED = "committed"
     """The audio is an item of the conversation, and the server is to respond to it."""
+    REPLAYED = "replayed"
+    """The session is lost. The next one gets the audio again, and is to report the turn anew."""
 
 
 @unique
@@ -359,12 +361,18 @@ class TurnInput(Symbol):
     SPEECH_STOPPED = "speech stopped"
     COMMITTED = "committed"
     """The audio is now an item: by turn detection, its time-out, or our commit."""
+    ANSWERED = "answered"
+    """The response to the turn was created."""
     OVER = "over"
-    """The response to the turn was created, or the server creates none."""
+    """The server creates no response to the turn."""
     EXPIRED = "expired"
     """The turn was not committed, or no response to it was created, for too long."""
+    DISCARDED = "discarded"
+    """Turn detection was switched on or off, or the audio was cleared: no end will be reported."""
     SESSION_LOST = "session lost"
-    """The session that heard the turn is replaced; the next one reports it anew."""
+    """The session is replaced, and the next one need not hear the turn."""
+    REPLAY = "replay"
+    """The session is replaced, and the next one gets the audio of the turn."""
 
 
 TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
@@ -372,6 +380,7 @@ TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
         TurnState.QUIET: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
             TurnInput.SESSION_LOST: TurnState.QUIET,
+            TurnInput.REPLAY: TurnState.REPLAYED,
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
             TurnInput.SPEECH_STOPPED: TurnState.QUIET,  # of speech on an earlier stream
             TurnInput.COMMITTED: TurnState.QUIET,
@@ -379,32 +388,54 @@ TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
         TurnState.SPEAKING: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
             TurnInput.SESSION_LOST: TurnState.QUIET,
+            TurnInput.REPLAY: TurnState.REPLAYED,
             TurnInput.SPEECH_STOPPED: TurnState.PAUSED,
             TurnInput.COMMITTED: TurnState.SPEAKING_COMMITTED,
+            TurnInput.ANSWERED: TurnState.QUIET,
+            TurnInput.DISCARDED: TurnState.QUIET,
         },
         TurnState.SPEAKING_COMMITTED: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
             TurnInput.SESSION_LOST: TurnState.QUIET,
+            TurnInput.REPLAY: TurnState.REPLAYED,
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
             TurnInput.SPEECH_STOPPED: TurnState.PAUSED,  # what was said since is not committed
             TurnInput.COMMITTED: TurnState.SPEAKING_COMMITTED,
+            TurnInput.ANSWERED: TurnState.QUIET,
+            TurnInput.EXPIRED: TurnState.QUIET,
+            TurnInput.DISCARDED: TurnState.QUIET,
         },
         TurnState.PAUSED: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
             TurnInput.SESSION_LOST: TurnState.QUIET,
+            TurnInput.REPLAY: TurnState.REPLAYED,
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
             TurnInput.COMMITTED: TurnState.COMMITTED,
-            TurnInput.OVER: TurnState.QUIET,
+            TurnInput.ANSWERED: TurnState.QUIET,
             TurnInput.EXPIRED: TurnState.QUIET,
+            TurnInput.DISCARDED: TurnState.QUIET,
         },
         TurnState.COMMITTED: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
             TurnInput.SESSION_LOST: TurnState.QUIET,
+            TurnInput.REPLAY: TurnState.REPLAYED,
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
             TurnInput.SPEECH_STOPPED: TurnState.COMMITTED,  # of speech on an earlier stream
             TurnInput.COMMITTED: TurnState.COMMITTED,
+            TurnInput.ANSWERED: TurnState.QUIET,
             TurnInput.OVER: TurnState.QUIET,
             TurnInput.EXPIRED: TurnState.QUIET,
+        },
+        TurnState.REPLAYED: {
+            TurnInput.STREAM_STARTED: TurnState.QUIET,
+            TurnInput.SESSION_LOST: TurnState.QUIET,
+            TurnInput.REPLAY: TurnState.REPLAYED,
+            TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
+            TurnInput.SPEECH_STOPPED: TurnState.PAUSED,
+            TurnInput.COMMITTED: TurnState.COMMITTED,
+            TurnInput.ANSWERED: TurnState.QUIET,
+            TurnInput.EXPIRED: TurnState.QUIET,
+            TurnInput.DISCARDED: TurnState.QUIET,
         },
     }
 )

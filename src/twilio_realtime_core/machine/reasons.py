@@ -177,6 +177,8 @@ class Reason(Enum):
     """The server creates no response, since another one is active."""
     TURN_NOT_COMMITTED = Decision.TURN_ENDED, "not_committed"
     """The caller stopped, and the server has not committed the turn in time."""
+    TURN_NOT_REPORTED = Decision.TURN_ENDED, "not_reported"
+    """The session was lost, and the next one, which got the audio, has not reported the turn."""
     TURN_NOT_ANSWERED = Decision.TURN_ENDED, "not_answered"
     """The server has created no response to the turn in time."""
 

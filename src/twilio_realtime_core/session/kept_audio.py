@@ -2,13 +2,16 @@
 
 A session that is lost takes with it what it has heard of the caller's turn. The audio of the turn
 is kept until the turn is answered; between turns the last second is, since the server notices the
-start of speech only after a while, and includes what came before (`prefix_padding_ms`).
+start of speech only after a while, and includes what came before (`prefix_padding_ms`). Without
+turn detection, all audio is kept until it is committed. Our commits are kept in their places.
 """
 
 from collections import deque
+from collections.abc import Callable
+from itertools import dropwhile
 from typing import Final
 
-from ..protocols.realtime import ClientEvent
+from ..protocols.realtime import ClientEvent, CommitAudio
 
 __all__ = ["MAX_KEPT_SAMPLES", "QUIET_SAMPLES", "KeptAudio"]
 
@@ -21,7 +24,7 @@ QUIET_SAMPLES: Final = 8000
 
 
 class KeptAudio:
-    """The events that hold the audio, oldest first, each with its samples."""
+    """The events that hold the audio, oldest first, each with its samples; commits have none."""
 
     def __init__(self) -> None:
         self._events: deque[tuple[ClientEvent, int]] = deque()
@@ -31,7 +34,7 @@ class KeptAudio:
         """How many of the oldest events belong to a turn that is committed."""
 
     def add(self, event: ClientEvent, samples: int) -> None:
-        """Keep audio that is sent."""
+        """Keep audio that is sent, or a commit of it."""
         self._events.append((event, samples))
         self._samples += samples
         while self._samples > self._limit:
@@ -43,22 +46,47 @@ class KeptAudio:
         if self._committed:
             self._committed -= 1
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing was dropped of what is not committed. The limit is far."""
+        return self._samples <= MAX_KEPT_SAMPLES // 2
+
     def turn_started(self) -> None:
-        """Keep all from now on, up to the limit: the caller speaks."""
+        """Keep all from now on, up to the limit: the caller speaks, or may."""
         self._limit = MAX_KEPT_SAMPLES
 
+    def turn_over(self) -> None:
+        """Keep only the last second from now on: the caller does not speak."""
+        self._limit = QUIET_SAMPLES
+        while self._samples > self._limit:
+            self._drop_oldest()
+
     def turn_committed(self) -> None:
-        """Note that all audio so far belongs to a turn that is an item of the conversation."""
-        self._committed = len(self._events)
+        """Note that audio belongs to a turn that is an item of the conversation: that before our
+        oldest commit without an answer, or else all so far."""
+        commit = self._find_commit(lambda _: True)
+        self._committed = len(self._events) if commit is None else commit + 1
+
+    def commit_refused(self, event_id: str | None) -> None:
+        """Forget our oldest commit of this event id: the server has refused it."""
+        commit = self._find_commit(lambda event: event.event_id == event_id)
+        if commit is not None:
+            del self._events[commit]
+
+    def _find_commit(self, is_meant: Callable[[CommitAudio], bool]) -> int | None:
+        """The place of our oldest commit without an answer that is meant."""
+        for index, (event, _) in enumerate(self._events):
+            is_open = isinstance(event, CommitAudio) and index >= self._committed
+            if is_open and is_meant(event):
+                return index
+        return None
 
     def turn_answered(self, *, is_speaking: bool) -> None:
         """Forget the audio of the turns that are committed: a response to them was created.
         `is_speaking`: the next turn goes on."""
         self.forget_committed()
         if not is_speaking:
-            self._limit = QUIET_SAMPLES
-            while self._samples > self._limit:
-                self._drop_oldest()
+            self.turn_over()
 
     def forget_committed(self) -> None:
         """Forget the audio of the turns that are committed, since the next session is told their
@@ -67,12 +95,15 @@ class KeptAudio:
             self._drop_oldest()
 
     def clear(self) -> None:
-        """Forget all: the audio that is not committed was discarded."""
-        self._events.clear()
-        self._samples = self._committed = 0
+        """Forget the audio that is not committed: it was discarded."""
+        while len(self._events) > self._committed:
+            _, samples = self._events.pop()
+            self._samples -= samples
 
     def take_all(self) -> list[tuple[ClientEvent, int]]:
-        """Remove and return all that is kept, for the next session."""
-        events = list(self._events)
-        self.clear()
+        """Remove and return all that is kept, for the next session, from the first audio on: the
+        server refuses to commit nothing."""
+        events = list(dropwhile(lambda each: not each[1], self._events))
+        self._events.clear()
+        self._samples = self._committed = 0
         return events

@@ -21,6 +21,7 @@ from ..notifications import CallerAudioDropped, SessionReady
 from ..protocols.realtime import (
     ClearInputAudio,
     ClientEvent,
+    CommitAudio,
     Item,
     ServerError,
     UpdateSession,
@@ -39,6 +40,10 @@ __all__ = ["Session"]
 _INITIAL_UPDATE_ID: Final = "configure-session"
 """The event id of the `session.update` that configures the session. An `error` that names it ends
 the call."""
+
+_COMMIT_EMPTY: Final = "input_audio_buffer_commit_empty"
+"""The code of the error for a commit of less than 100 ms of audio (OpenAI API reference,
+"Realtime", `input_audio_buffer.commit`)."""
 
 _OPEN: Final = (SessionState.CONFIGURING, SessionState.READY)
 """When the server takes events."""
@@ -273,9 +278,11 @@ class Session:
         """Note that the server has added an item."""
         self._unechoed.added(item)
 
-    def event_refused(self, event_id: str | None) -> None:
+    def event_refused(self, error: ServerError) -> None:
         """Note that the server has refused an event."""
-        self._unechoed.refused(event_id)
+        self._unechoed.refused(error.event_id)
+        if error.event_id or error.code == _COMMIT_EMPTY:
+            self.kept_audio.commit_refused(error.event_id)
 
     def is_configuration_refusal(self, error: ServerError) -> bool:
         """Whether an error refuses the initial configuration of the session. Nothing else was sent
@@ -327,6 +334,8 @@ class Session:
                 self._unechoed.add(event)
                 if type(event) is ClearInputAudio:
                     self.kept_audio.clear()
+                elif type(event) is CommitAudio:
+                    self.kept_audio.add(event, 0)
             return
         dropped = self._pending.enqueue(event, samples)
         if dropped:

@@ -2,7 +2,8 @@
 
 The caller has the turn from the start of their speech until the response to it is created or, where
 the server does not respond to turns, until it is committed. Requests for responses wait for that:
-the agent must not start to speak over the caller, and the response to the turn covers them.
+the agent must not start to speak over the caller, and the response to the turn covers them. A turn
+of which no end will be reported is over.
 
 What a caller says while the agent may not be interrupted is a turn like any other, and needs its
 response. The server creates it, unless a response is still being generated: then it creates none,
@@ -53,6 +54,23 @@ MAX_UNANSWERED_ITEMS: Final = 16
 
 _SPEAKING: Final = (TurnState.SPEAKING, TurnState.SPEAKING_COMMITTED)
 
+_SETTLED: Final = (TurnState.QUIET, TurnState.COMMITTED)
+"""When nothing is said that is not committed."""
+
+_EXPIRED: Final = {
+    TurnState.SPEAKING_COMMITTED: Reason.TURN_NOT_ANSWERED,
+    TurnState.PAUSED: Reason.TURN_NOT_COMMITTED,
+    TurnState.COMMITTED: Reason.TURN_NOT_ANSWERED,
+    TurnState.REPLAYED: Reason.TURN_NOT_REPORTED,
+}
+
+_MISSING: Final = {
+    TurnState.PAUSED: "the turn is not committed",
+    TurnState.COMMITTED: "no response to the caller's turn",
+}
+"""What the server owes when a turn expires. Where a client has committed the audio, or audio is
+replayed, it owes nothing."""
+
 _REFUSED: Final = {
     BlockCause.NEVER: Reason.REFUSED_BY_POLICY,
     BlockCause.SHORT_SPEECH: Reason.REFUSED_SHORT_SPEECH,
@@ -84,6 +102,7 @@ class TurnController:
     _speech: AgentSpeech
     _lifecycle: Lifecycle[TurnState, TurnInput]
     _speech_started_at_ns: int = field(init=False, default=0)
+    _is_detecting: bool = field(init=False, default=True)
     _is_turn_unanswered: bool = field(init=False, default=False)
     _unanswered_items: list[str] = field(init=False, factory=list[str])
     """The items of the turns that are committed and not answered."""
@@ -118,8 +137,7 @@ class TurnController:
 
     def stream_started(self) -> None:
         """Start anew: whether the caller speaks on this stream is not known yet."""
-        self._lifecycle.step(TurnInput.STREAM_STARTED)
-        self._timers.stop(Timer.TURN_END)
+        self._end(TurnInput.STREAM_STARTED)
 
     def speech_started(self, event: SpeechStartedEvent, now: int) -> bool:
         """Take the start of speech. Returns whether it interrupts the agent now; it may also be
@@ -190,9 +208,9 @@ class TurnController:
 
     def speech_stopped(self, event: SpeechStoppedEvent, now: int) -> None:
         """Take the end of speech."""
-        was_speaking = self.is_speaking
+        was_paused = self._lifecycle.state is TurnState.PAUSED
         self._step(TurnInput.SPEECH_STOPPED)
-        if was_speaking:
+        if self._lifecycle.state is TurnState.PAUSED and not was_paused:
             self._timers.set(Timer.TURN_END, now + TURN_END_NS)
         self._outbox.notify(CallerSpeechStopped(event.item_id, event.audio_end_ms))
         if self._timers.is_set(Timer.SPEECH_CONFIRMATION):
@@ -207,7 +225,7 @@ class TurnController:
         if not self._session.server_responds:
             self._outbox.explain(Reason.TURN_WITHOUT_RESPONSE)
             self._end(TurnInput.OVER)
-            self._session.kept_audio.turn_answered(is_speaking=self.is_speaking)
+            self._forget_kept_audio()
             return
         self._unanswered_items = [*self._unanswered_items, item_id][-MAX_UNANSWERED_ITEMS:]
         # The server creates no response while another is active, unless it has cancelled that.
@@ -220,48 +238,86 @@ class TurnController:
             self._end(TurnInput.OVER)
         elif self._lifecycle.state is TurnState.COMMITTED:
             self._outbox.explain(Reason.TURN_AWAITS_RESPONSE)
+        if self._lifecycle.state is not TurnState.QUIET:
             self._timers.set(Timer.TURN_END, now + TURN_END_NS)
         self._requests.turn_committed()
 
     def answered(self) -> None:
-        """Note that a response was created, which answers all that was said before."""
-        self._end(TurnInput.OVER)
+        """Note that a response was created, which answers all that was committed before."""
+        if self._lifecycle.state is TurnState.COMMITTED or self._is_answer_to_uncommitted:
+            self._end(TurnInput.ANSWERED)
         self._forget_unanswered()
-        self._session.kept_audio.turn_answered(is_speaking=self.is_speaking)
+        self._forget_kept_audio()
+
+    @property
+    def _is_answer_to_uncommitted(self) -> bool:
+        """Whether a response that is created now shows that the server has ended a turn of which
+        some event was not received. It does not if it can be the answer to a request of ours, or to
+        an earlier turn."""
+        is_of_earlier = bool(self._unanswered_items) and (
+            self._lifecycle.state is not TurnState.SPEAKING_COMMITTED
+        )
+        return not self._requests.is_requested and not is_of_earlier
 
     def expire(self) -> bool:
         """End a turn that the server does not commit, or does not answer, in time. Returns whether
-        it was committed."""
-        is_committed = self._lifecycle.state is TurnState.COMMITTED
-        what = "no response to the caller's turn" if is_committed else "the turn is not committed"
-        self._outbox.notify_fault(Peer.REALTIME, FaultKind.TIMED_OUT, what)
-        self._outbox.explain(
-            Reason.TURN_NOT_ANSWERED if is_committed else Reason.TURN_NOT_COMMITTED
-        )
+        the server had to answer it."""
+        state = self._lifecycle.state
+        if state in _MISSING:
+            self._outbox.notify_fault(Peer.REALTIME, FaultKind.TIMED_OUT, _MISSING[state])
+        self._outbox.explain(_EXPIRED[state])
         self._end(TurnInput.EXPIRED)
         self._forget_unanswered()
-        if is_committed:  # else the server still holds its audio, and the next session gets it
-            self._session.kept_audio.turn_answered(is_speaking=self.is_speaking)
-        return is_committed
+        if state is not TurnState.PAUSED:  # else the server holds its audio, as the next one must
+            self._forget_kept_audio()
+        return state is TurnState.COMMITTED
+
+    def session_configured(self) -> None:
+        """Note how a session is configured: switching turn detection ends what it has detected."""
+        if self._is_detecting is not self._session.detects_turns:
+            self._is_detecting = self._session.detects_turns
+            self.discarded()
+
+    def discarded(self) -> None:
+        """End a turn of which the server reports nothing more. One that is committed is still
+        answered."""
+        self._end(TurnInput.DISCARDED)
+        if not self._is_detecting:
+            self._session.kept_audio.turn_started()
+        elif self._lifecycle.state is TurnState.QUIET and not self._unanswered_items:
+            self._session.kept_audio.turn_over()
 
     def _end(self, event: TurnInput) -> None:
         if self._lifecycle.step(event):
             self._timers.stop(Timer.TURN_END)
+            self._timers.stop(Timer.SPEECH_CONFIRMATION)
+
+    def _forget_kept_audio(self) -> None:
+        """Keep for the next session only what is said of a turn that goes on, or may."""
+        is_over = self._lifecycle.state is TurnState.QUIET and self._is_detecting
+        self._session.kept_audio.turn_answered(is_speaking=not is_over)
 
     def _forget_unanswered(self) -> None:
         """Note that what was said so far needs no response any more."""
         self._is_turn_unanswered = False
         self._unanswered_items.clear()
 
-    def session_lost(self) -> list[str]:
-        """Start anew with the next session, which gets the audio of a turn that goes on. Returns
-        the items of the turns that were committed and not answered."""
-        self._lifecycle.step(TurnInput.SESSION_LOST)
-        self._timers.stop(Timer.TURN_END)
-        self._timers.stop(Timer.SPEECH_CONFIRMATION)
-        self._is_turn_unanswered = False
-        unanswered, self._unanswered_items = self._unanswered_items, []
-        return unanswered
+    @property
+    def unanswered_items(self) -> tuple[str, ...]:
+        """The items of the turns that are committed and not answered."""
+        return tuple(self._unanswered_items)
+
+    def session_lost(self, *, is_replayed: bool) -> None:
+        """Start anew with the next session, which gets the audio of a turn that goes on.
+        `is_replayed`: it gets that of the committed turns as well."""
+        is_replayed |= self._lifecycle.state not in _SETTLED
+        self._end(TurnInput.REPLAY if is_replayed else TurnInput.SESSION_LOST)
+        self._forget_unanswered()
+
+    def session_began(self, now: int) -> None:
+        """Note that the next session got the audio of a turn, which it is to report now."""
+        if self._lifecycle.state is TurnState.REPLAYED:
+            self._timers.set(Timer.TURN_END, now + TURN_END_NS)
 
     def take_unanswered_turn(self) -> bool:
         """Return once whether there is a turn that the server will not answer."""

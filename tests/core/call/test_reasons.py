@@ -173,7 +173,7 @@ def test_a_request_is_covered_until_its_item_is_added_late() -> None:
     call.model(created())
     assert Reason.DROPPED_AS_COVERED in call.why()
     call.model(item_added("x", role="user", content=[{"type": "input_text", "text": "a"}]))
-    assert call.why() == [Reason.REQUESTED_FOR_LATE_ITEM, Reason.HELD_BY_CALLER]
+    assert call.why() == [Reason.REQUESTED_FOR_LATE_ITEM, Reason.HELD_BY_RESPONSE]
 
 
 def test_a_refused_request_is_queued_again_or_dropped() -> None:
@@ -681,8 +681,10 @@ def test_a_session_is_rotated_before_it_expires() -> None:
     call.link = new
     call.model(type="session.updated", session=SESSION)
     call.why()
-    call.wait(120_000)
+    call.wait(105_000)
     assert call.why() == [Reason.ROTATED_BY_FORCE]
+    call.wait(3_000)
+    assert call.why() == [Reason.TURN_NOT_REPORTED]
 
 
 def test_a_turn_whose_words_are_known_is_answered_by_the_next_session() -> None:

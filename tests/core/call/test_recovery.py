@@ -30,6 +30,7 @@ from twilio_realtime_core import (
     CallConfig,
     FaultKind,
     HangUp,
+    InterruptionPolicy,
     LocalProtocolError,
     Peer,
     RealtimeLink,
@@ -42,6 +43,7 @@ from twilio_realtime_core.commands import (
     Interrupt,
     Play,
     ResetHistory,
+    SendAudio,
     SendEvent,
     SendFunctionOutput,
     SendMessage,
@@ -66,6 +68,7 @@ from twilio_realtime_core.protocols.realtime import (
     AppendAudio,
     CancelResponse,
     ClearInputAudio,
+    CommitAudio,
     CreateItem,
     CreateResponse,
     DeleteItem,
@@ -121,6 +124,10 @@ def say(call: Call, text: str, samples: int) -> None:
     call.model(delta(samples))
     call.model(item_done())
     call.model(response_done())
+
+
+def requests(*steps: Any) -> list[CreateResponse]:
+    return [each for step in steps for each in step.to_model if isinstance(each, CreateResponse)]
 
 
 def lose(call: Call, code: int = 1006) -> list[SessionLost]:
@@ -576,6 +583,144 @@ def test_a_committed_turn_without_words_is_said_again() -> None:
     assert done.notified(ItemDeleted) == [ItemDeleted("u")]
     assert done.notified(SessionRestored)[0].lost == ()
     assert not any(isinstance(each, CreateResponse) for each in done.to_model)
+
+
+@pytest.mark.parametrize("stage", ["speaking", "paused", "committed"])
+def test_requests_wait_while_the_next_session_hears_the_turn(stage: str) -> None:
+    call = Call.ready()
+    call.model(speech_started())
+    call.phone(media(audio(160, 1)))
+    if stage != "speaking":
+        call.model({"type": "input_audio_buffer.speech_stopped"})
+    if stage == "committed":
+        call.model(user_item("u", "hello")[0])
+    lose(call)
+    call.send(SendMessage("hello"))
+    assert not requests(restore(call))
+    assert not requests(call.wait(2_999))
+    done = call.wait(1)
+    assert len(requests(done)) == 1
+    assert done.faults == []
+
+
+def test_the_next_session_answers_the_turn_that_it_hears_again() -> None:
+    call = Call.ready()
+    call.model(speech_started())
+    call.phone(media(audio(160, 1)))
+    lose(call)
+    call.send(SendMessage("hello"))
+    restore(call)
+    lose(call)  # once more, before it has reported anything
+    restore(call)
+    call.model({"type": "input_audio_buffer.speech_stopped"})  # the start was lost
+    for event in user_item("v", "hello")[:2]:
+        call.model(event)
+    assert not requests(call.wait(2_999))
+    call.model(created())
+    assert not requests(call.model(response_done()), call.wait(5_000))
+
+
+def test_requests_wait_for_a_turn_during_a_response_that_is_heard_again() -> None:
+    call = Call.ready(CallConfig(interruption=InterruptionPolicy(allowed=False)))
+    say(call, "One moment.", 8_000)
+    call.model(created("s"))
+    call.model(delta(8_000, "s", "j"))
+    call.model(speech_started())
+    call.model({"type": "input_audio_buffer.speech_stopped"})
+    call.model(user_item("u", "hello")[0])
+    lose(call)
+    call.send(CreateResponse())
+    assert not requests(restore(call))
+    call.model(created("t"))
+    assert len(requests(call.model(response_done("t")))) == 1
+
+
+WITHOUT_DETECTION: dict[str, Any] = {
+    **SESSION,
+    "audio": {**SESSION["audio"], "input": {**SESSION["audio"]["input"], "turn_detection": None}},
+}
+
+
+def without_detection() -> Call:
+    return Call.ready(CallConfig(idle_timeout_ms=None), WITHOUT_DETECTION)
+
+
+def speak(call: Call, frames: int) -> None:
+    """The caller speaks so many frames of 100 ms."""
+    for _ in range(frames):
+        call.phone(media(audio(800), timestamp_ms=call.now // 1_000_000))
+        call.wait(100)
+
+
+def replayed(call: Call) -> list[Any]:
+    """What of the input audio buffer the next session gets."""
+    lose(call)
+    call.wait(400)
+    sent = call.opened_and_configured(WITHOUT_DETECTION).to_model
+    return [each for each in sent if isinstance(each, AppendAudio | CommitAudio)]
+
+
+@pytest.mark.parametrize(("frames", "kept"), [(50, 50), (120, 100)])
+def test_without_turn_detection_all_audio_is_kept(frames: int, kept: int) -> None:
+    call = without_detection()
+    speak(call, frames)
+    assert replayed(call) == [AppendAudio(audio(800))] * kept
+
+
+def test_without_turn_detection_audio_that_is_committed_is_not_kept() -> None:
+    call = without_detection()
+    speak(call, 50)
+    call.send(CommitAudio())
+    speak(call, 20)
+    call.model(user_item("u", "hello")[0])
+    assert replayed(call) == [AppendAudio(audio(800))] * 20
+
+
+def test_turn_detection_that_is_switched_on_keeps_the_last_second() -> None:
+    call = without_detection()
+    speak(call, 50)
+    call.model(type="session.updated", session=SESSION)
+    assert replayed(call) == [AppendAudio(audio(800))] * 10
+
+
+def test_a_commit_without_an_answer_is_sent_again() -> None:
+    call = Call.ready()
+    call.send(SendAudio(b"\x11" * 24_000, commit=True))
+    call.send(CreateResponse())
+    lose(call)
+    sent = [type(each) for each in restore(call).to_model]
+    assert sent == [AppendAudio, CommitAudio, CreateResponse]
+
+
+@pytest.mark.parametrize(("event_id", "code"), [("c", "bad"), (None, "commit_empty")])
+def test_a_commit_that_is_refused_is_not_sent_again(event_id: str | None, code: str) -> None:
+    call = without_detection()
+    speak(call, 1)
+    call.send(CommitAudio(event_id=event_id))
+    call.model(server_error("too small", event_id, f"input_audio_buffer_{code}"))
+    assert replayed(call) == [AppendAudio(audio(800))]
+
+
+def test_a_refusal_of_another_event_changes_no_commit() -> None:
+    call = without_detection()
+    call.send(CommitAudio())
+    speak(call, 1)
+    call.send(CommitAudio())
+    call.model(server_error("no", "other", "bad"))
+    assert replayed(call) == [AppendAudio(audio(800)), CommitAudio()]
+
+
+def test_a_rotation_without_turn_detection_takes_all_that_is_not_committed() -> None:
+    call = without_detection()
+    speak(call, 120)
+    call.wait(3_480_000)
+    call.opened(call.link)
+    ready = call.model(type="session.updated", session=WITHOUT_DETECTION)
+    assert ready.notified(SessionRotated) == []
+    call.link = Peer.REALTIME
+    call.send(CommitAudio())
+    rotated = call.model(user_item("u", "hello")[0])
+    assert len(rotated.notified(SessionRotated)) == 1
 
 
 def test_an_earlier_turn_without_words_is_lost_and_named() -> None:

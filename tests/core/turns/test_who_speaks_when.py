@@ -49,6 +49,8 @@ from twilio_realtime_core.notifications import (
 )
 from twilio_realtime_core.protocols.realtime import (
     CancelResponse,
+    ClearInputAudio,
+    CommitAudio,
     CreateItem,
     CreateResponse,
     DeleteItem,
@@ -227,6 +229,99 @@ def test_a_turn_that_is_never_answered_releases_what_waits(*, is_committed: bool
     done = call.wait(1)
     assert len(requests(done)) == 1
     assert done.faults == [FaultKind.TIMED_OUT]
+
+
+def without_detection() -> dict[str, Any]:
+    off = session()
+    off["audio"]["input"]["turn_detection"] = None
+    return off
+
+
+def test_a_turn_is_over_when_turn_detection_is_switched_off() -> None:
+    call = Call.ready()
+    call.model(speech_started())
+    call.model(type="session.updated", session=without_detection())
+    call.wait(1_000)
+    call.model(type="session.updated", session=session())
+    assert len(requests(call.send(CreateResponse()))) == 1
+
+
+def test_a_paused_turn_ends_without_a_fault_when_detection_is_switched_off() -> None:
+    call = Call.ready()
+    call.model(speech_started())
+    call.model(speech_stopped())
+    call.model(type="session.updated", session=without_detection())
+    assert call.wait(5_000).faults == []
+
+
+def test_a_turn_is_over_when_its_audio_is_cleared() -> None:
+    policy = InterruptionPolicy(after_speech_ms=300)
+    call = Call.ready(CallConfig(interruption=policy), session(interrupt_response=False))
+    call.model(created())
+    call.model(delta(8_000))
+    call.model(speech_started())
+    call.send(ClearInputAudio())
+    assert call.play(900).notified(Interrupted) == []
+    call.model(response_done())
+    assert len(requests(call.send(CreateResponse()))) == 1
+
+
+def test_a_committed_turn_goes_on_though_the_audio_is_cleared() -> None:
+    call = Call.ready()
+    turn_of(call)
+    call.send(ClearInputAudio())
+    assert requests(call.send(SendMessage("x"))) == []
+
+
+@pytest.mark.parametrize("lost", [[], [COMMITTED]])
+def test_the_response_to_a_turn_whose_end_was_lost_ends_it(lost: list[dict[str, Any]]) -> None:
+    call = Call.ready()
+    call.model(speech_started())
+    for event in lost:
+        call.model(event)
+    with_open_call(call)
+    assert len(requests(call.send(SendFunctionOutput("f", "{}")))) == 1
+
+
+def test_a_response_that_is_announced_twice_ends_no_turn() -> None:
+    call = Call.ready()
+    turn_of(call, "r")
+    call.model(response_done("r"))
+    call.model(speech_started())
+    call.model(created("r"))
+    call.model(response_done("r"))
+    assert requests(call.send(CreateResponse())) == []
+
+
+def test_the_response_to_an_earlier_turn_does_not_end_the_next() -> None:
+    call = Call.ready()
+    turn_of(call)
+    call.model(speech_started())
+    call.model(created("r"))
+    call.model(response_done("r", "cancelled"))
+    assert requests(call.send(SendMessage("x"))) == []
+
+
+def test_the_answer_to_a_request_does_not_end_a_turn() -> None:
+    call = Call.ready()
+    call.send(CreateResponse(waits_for_caller=False))
+    call.model(speech_started())
+    call.model(COMMITTED)
+    call.model(created("r"))
+    call.model(response_done("r"))
+    assert requests(call.send(SendMessage("x"))) == []
+
+
+def test_a_turn_that_was_committed_during_speech_ends_after_a_time() -> None:
+    """The application has committed it, and the server reports no end of the speech."""
+    call = Call.ready()
+    call.model(speech_started())
+    call.send(CommitAudio())
+    call.model(COMMITTED)
+    assert requests(call.send(CreateResponse()), call.wait(2_999)) == []
+    done = call.wait(1)
+    assert len(requests(done)) == 1
+    assert done.faults == []
 
 
 def test_a_turn_that_goes_on_holds_what_waits() -> None:

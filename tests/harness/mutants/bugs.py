@@ -1002,12 +1002,61 @@ class ErrorEvent""",
         [
             Edit(
                 "machine/lifecycles",
-                "TurnInput.COMMITTED: TurnState.COMMITTED,\n            TurnInput.OVER: "
-                "TurnState.QUIET,\n            TurnInput.EXPIRED: TurnState.QUIET,\n        },\n"
-                "        TurnState.COMMITTED: {",
-                "TurnInput.COMMITTED: TurnState.QUIET,\n            TurnInput.OVER: "
-                "TurnState.QUIET,\n            TurnInput.EXPIRED: TurnState.QUIET,\n        },\n"
-                "        TurnState.COMMITTED: {",
+                "SPEAKING,\n            TurnInput.COMMITTED: TurnState.COMMITTED,\n"
+                "            TurnInput.ANSWERED",
+                "SPEAKING,\n            TurnInput.COMMITTED: TurnState.QUIET,\n"
+                "            TurnInput.ANSWERED",
+            ),
+        ],
+    ),
+    Bug(
+        "a turn goes on that turn detection no longer follows",
+        [Edit("turns/turn", "        self._end(TurnInput.DISCARDED)\n", "        pass\n")],
+    ),
+    Bug(
+        "without turn detection only the last second is kept",
+        [
+            Edit(
+                "turns/turn",
+                "is_over = self._lifecycle.state is TurnState.QUIET and self._is_detecting",
+                "is_over = self._lifecycle.state is TurnState.QUIET",
+            ),
+            Edit(
+                "turns/turn",
+                "        if not self._is_detecting:\n            self._session.kept_audio",
+                "        if False:\n            self._session.kept_audio",
+            ),
+        ],
+    ),
+    Bug(
+        "requests do not wait for a turn that the next session is to hear",
+        [
+            Edit(
+                "turns/turn",
+                "TurnInput.REPLAY if is_replayed",
+                "TurnInput.REPLAY if False",
+            )
+        ],
+    ),
+    Bug(
+        "a turn whose end was lost goes on though it is answered",
+        [
+            Edit(
+                "machine/lifecycles",
+                "            TurnInput.COMMITTED: TurnState.SPEAKING_COMMITTED,\n"
+                "            TurnInput.ANSWERED: TurnState.QUIET,\n            TurnInput.EXPIRED",
+                "            TurnInput.COMMITTED: TurnState.SPEAKING_COMMITTED,\n"
+                "            TurnInput.EXPIRED",
+            ),
+        ],
+    ),
+    Bug(
+        "a turn that was committed during speech holds requests for ever",
+        [
+            Edit(
+                "turns/turn",
+                "if self._lifecycle.state is not TurnState.QUIET:\n            self._timers",
+                "if self._lifecycle.state is TurnState.COMMITTED:\n            self._timers",
             ),
         ],
     ),

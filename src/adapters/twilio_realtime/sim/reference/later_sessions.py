@@ -24,14 +24,23 @@ from twilio_realtime_core.notifications import (
     SessionReady,
     SessionRestored,
 )
+from twilio_realtime_core.protocols.realtime import ClearInputAudio
 
-from .limits import MAX_EARLY_SAMPLES
-from .received import ReceivedSession
+from .limits import MAX_EARLY_SAMPLES, TURN_END_NS
+from .received import (
+    ReceivedCommit,
+    ReceivedResponseStart,
+    ReceivedSession,
+    ReceivedSpeechStart,
+    ReceivedSpeechStop,
+    ReceivedStart,
+)
 from .sent import (
     SentAppend,
     SentCancel,
     SentDelete,
     SentItem,
+    SentRequest,
     SentTruncate,
     SentUpdate,
     UnreadableToTwilio,
@@ -49,6 +58,17 @@ from .units import MS
 from .wire import count_samples, is_list, is_object
 
 __all__ = ["LaterSessions", "outlives_session"]
+
+_OF_TURN: Final = (
+    ClearInputAudio,
+    ReceivedCommit,
+    ReceivedResponseStart,
+    ReceivedSession,
+    ReceivedSpeechStart,
+    ReceivedSpeechStop,
+    ReceivedStart,
+)
+"""What is known of a caller's turn, or ends it."""
 
 _END_OR_START: Final = frozenset({Close, Open, SessionLost, SessionRestored})
 """The outputs with which a session may end, or another one start."""
@@ -77,9 +97,10 @@ class LaterSessions(Invariant):
 
     A function call is answered once in a session, and restored with its output. No event names an
     item of an earlier session, nor the audio of one that a session has as text, and nothing that is
-    still received of an earlier session has an effect. A session is used as soon as it is
-    configured. The call never waits without a deadline, nor for longer than is configured, and it
-    ends.
+    still received of an earlier session has an effect. No automatic request is sent before the next
+    session has had time to report the turn of a caller who was speaking. A session is used as soon
+    as it is configured. The call never waits without a deadline, nor for longer than is configured,
+    and it ends.
     """
 
     number = 21
@@ -101,6 +122,8 @@ class LaterSessions(Invariant):
         """When another connection is to be opened, by the last `SessionLost`."""
         self._closed: set[object] = set()
         """The connections that are closed, or were told to."""
+        self._turn_until_ns = 0
+        """Until when requests wait for the caller who was speaking when a session was lost."""
 
     def check(self, step: StepRecord) -> str | None:
         """Judge a step, and add it to the log."""
@@ -109,7 +132,8 @@ class LaterSessions(Invariant):
         if wrong is None and step.has_output(SessionRestored):
             wrong = next(self._check_restored(step), None)
         if wrong is None:
-            wrong = next(chain(self._check_sent(step), self._check_attempts(step)), None)
+            checks = self._check_sent(step), self._check_attempts(step), self._check_turn(step)
+            wrong = next(chain(*checks), None)
         self._is_lost = step.has_output(SessionLost) or (
             self._is_lost and not step.has_output(SessionRestored)
         )
@@ -220,6 +244,23 @@ class LaterSessions(Invariant):
                     pass
             self._note_sent(action, value)
 
+    def _check_turn(self, step: StepRecord) -> Iterator[str]:
+        """Judge whether requests wait for a turn of which the next session gets the audio."""
+        link = step.arguments[0] if step.arguments else None
+        if isinstance(step.event, ReceivedSpeechStart) and link in self._closed:
+            self._log.session(link).is_speaking = False  # it is late
+        if step.has_output(SessionRestored):
+            is_speaking = any(each.is_speaking for each in self._log.sessions.values())
+            self._turn_until_ns = step.now + TURN_END_NS if is_speaking else 0
+            for each in self._log.sessions.values():
+                each.is_speaking = False
+        elif isinstance(step.event, _OF_TURN) or step.has_output(SessionLost):
+            self._turn_until_ns = 0
+        if step.now < self._turn_until_ns and not self._log.is_impatient:
+            requests = [each for each in step.values if isinstance(each, SentRequest)]
+            if not all("response" in each.body for each in requests):
+                yield "a request is sent before the next session has reported the caller's turn"
+
     def _note_sent(self, action: object, value: object) -> None:
         """Add an item to the log at once, since later events of the step may name it."""
         if isinstance(value, SentItem):
@@ -287,9 +328,10 @@ class LaterSessions(Invariant):
         sent = [each.audio for each in step.values if isinstance(each, SentAppend)]
         waiting = list(self._log.waiting)
         earlier = [list(each.appended) for each in self._log.sessions.values() if each.appended]
-        turns = [each.turn for each in self._log.sessions.values() if each.turn is not None]
+        replaced = [each for each in self._log.sessions.values() if each.appended]
+        turns = [each.turn for each in replaced if each.turn is not None]
         turn = turns[-1] if turns else []
-        for each in self._log.sessions.values():
+        for each in replaced:
             each.turn = None
         if self._log.has_dropped:
             self._log.has_dropped = False

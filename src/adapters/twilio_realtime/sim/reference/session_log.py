@@ -17,8 +17,14 @@ from twilio_realtime_core.notifications import (
     SessionReady,
     SessionRestored,
 )
-from twilio_realtime_core.protocols.realtime import ClearInputAudio, CreateItem, DeleteItem
+from twilio_realtime_core.protocols.realtime import (
+    ClearInputAudio,
+    CreateItem,
+    CreateResponse,
+    DeleteItem,
+)
 
+from .expected.turn import has_turn_detection
 from .received import (
     ReceivedAudio,
     ReceivedCommit,
@@ -31,7 +37,9 @@ from .received import (
     ReceivedOutputItemAdded,
     ReceivedOutputItemDone,
     ReceivedResponseStart,
+    ReceivedSession,
     ReceivedSpeechStart,
+    ReceivedSpeechStop,
     ReceivedStart,
     ReceivedTranscriptDelta,
     ReceivedTranscriptEnd,
@@ -61,7 +69,17 @@ class SessionRecord:
     appended: deque[str] = field(factory=lambda: deque[str](maxlen=_MAX_FRAMES))
     turn: list[str] | None = None
     """What was appended since the caller started to speak; `None`: the caller does not, or the turn
-    is committed or answered."""
+    is committed or answered. Without turn detection, what was appended since the last commit."""
+    is_detecting: bool = True
+    """Whether turn detection is on."""
+
+    is_speaking: bool = False
+    """Whether the caller speaks, and nothing that may end their turn was received."""
+
+    def end_turn(self) -> None:
+        """Note that the turn is committed, answered or cleared."""
+        self.turn = None if self.is_detecting else []
+        self.is_speaking = False
 
     def append(self, audio: str) -> None:
         """Note audio that is sent."""
@@ -101,6 +119,8 @@ class SessionLog:
     """Whether there ever was one."""
     is_ordered: bool = True
     """Whether no command has put items in an order of its own."""
+    is_impatient: bool = False
+    """Whether a command has made a request that does not wait for the caller."""
     _is_muted: bool = False
     _stream_sid: str = ""
 
@@ -124,19 +144,26 @@ class SessionLog:
                     self.waiting.append(payload)
             case ReceivedStart(stream_sid=stream_sid):
                 self._stream_sid = stream_sid
+                self._end_speech()
             case ResetHistory() | CreateItem():
                 self.is_ordered = False
             case DeleteItem(item_id=item_id):  # perhaps sent to no session
                 self.deleted.add(item_id)
             case ClearInputAudio():  # what was said of the turn is discarded
                 for session in self.sessions.values():
-                    session.turn = None
+                    session.end_turn()
+            case CreateResponse(waits_for_caller=False):
+                self.is_impatient = True
             case Mute() | Unmute():
                 self._is_muted = isinstance(step.event, Mute)
             case _:
                 pass
         for action, value in zip(step.actions, step.values, strict=True):
             self._add_output(action, value)
+
+    def _end_speech(self) -> None:
+        for session in self.sessions.values():
+            session.is_speaking = False
 
     def _add_output(self, action: object, value: object) -> None:
         match value:
@@ -176,9 +203,18 @@ class SessionLog:
             case ReceivedItemDeleted(item_id=item_id):
                 self.deleted.add(item_id)
             case ReceivedSpeechStart():
-                self.session(step.arguments[0]).turn = []
-            case ReceivedCommit() | ReceivedResponseStart(is_out_of_band=False):
-                self.session(step.arguments[0]).turn = None
+                session = self.session(step.arguments[0])
+                session.turn, session.is_speaking = [], True
+            case ReceivedSpeechStop():
+                self.session(step.arguments[0]).is_speaking = False
+            case ReceivedSession(config):
+                self._configure(self.session(step.arguments[0]), config)
+            case ReceivedCommit():
+                self.session(step.arguments[0]).end_turn()
+            case ReceivedResponseStart(is_out_of_band=False):
+                session = self.session(step.arguments[0])
+                if session.is_detecting:
+                    session.end_turn()
             case ReceivedTranscriptDelta(item_id=item_id, text=text):
                 self.words.setdefault(item_id, [""])[0] += text
             case ReceivedTranscriptEnd(item_id=item_id, text=text):
@@ -187,6 +223,12 @@ class SessionLog:
                 self.words.setdefault(item_id, [""]).append(text)
             case _:
                 pass
+
+    def _configure(self, session: SessionRecord, config: dict[str, Any]) -> None:
+        was_detecting, session.is_detecting = session.is_detecting, has_turn_detection(config)
+        session.is_speaking = False
+        if was_detecting is not session.is_detecting:
+            session.end_turn()
 
     def _add_item(self, session: SessionRecord, item: ReceivedItem) -> None:
         session.items.add(item.id)

@@ -21,7 +21,12 @@ from twilio_realtime_core.notifications import (
     McpCallFinished,
     ModelSilent,
 )
-from twilio_realtime_core.protocols.realtime import CancelResponse, CreateItem, CreateResponse
+from twilio_realtime_core.protocols.realtime import (
+    CancelResponse,
+    ClearInputAudio,
+    CreateItem,
+    CreateResponse,
+)
 
 from ..limits import (
     ACTIVE_RESPONSE_CODE,
@@ -77,6 +82,7 @@ class ExpectedRequests(ExpectedState):
     inputs = (
         CreateResponse,
         CancelResponse,
+        ClearInputAudio,
         CreateItem,
         AnswerApproval,
         SendMessage,
@@ -240,6 +246,8 @@ class ExpectedRequests(ExpectedState):
             case _:
                 self._apply_item(step.event)
                 self._apply_turn(step)
+        if not self.turn.is_speaking:
+            self._evaluated_ns = None
 
     def _apply_item(self, command: object) -> None:
         """Apply a command that adds an item, to which the model may have to respond."""
@@ -272,13 +280,14 @@ class ExpectedRequests(ExpectedState):
                 self._evaluated_ns = step.now + self._config.interruption.after_speech_ms * MS
                 self._evaluate_speech(step)
             case ReceivedSpeechStop():
-                self._evaluated_ns = None
                 self.turn.stop_speech(step.now)
             case ReceivedCommit():
                 self._commit(step.now)
             case ReceivedSession(session):
                 del self._updates[:1]
                 self.turn.configure(session)
+            case ClearInputAudio():
+                self.turn.discard()
             case ReceivedStart() if self._links.is_stream_starting:
                 self.turn.reset()
             case _:
@@ -411,7 +420,8 @@ class ExpectedRequests(ExpectedState):
                 self._request_of[response_id] = asked
                 self._suppress(asked, response_id)
             return
-        self.turn.answer()
+        if not is_repeated:
+            self.turn.answer(is_requested=self.unanswered is not None)
         self._lose(*self._others_in_conversation(response_id))
         self.active_id = response_id
         self._is_active_interrupted = response_id in self._interrupted_ids
@@ -487,7 +497,7 @@ class ExpectedRequests(ExpectedState):
         """Give up what the server has not answered in time."""
         if self.turn.expire(now):
             self._request_automatic(BY_SERVER)
-        open_count = self.open_count
+        open_count, active_id = self.open_count, self.active_id
         self.unanswered_out_of_band = [
             each for each in self.unanswered_out_of_band if now < each.sent_at_ns + ANSWER_NS
         ]
@@ -497,9 +507,10 @@ class ExpectedRequests(ExpectedState):
         elif now >= self._progress_ns + ANSWER_NS:
             self.active_id = None
         self.expired_count = open_count - self.open_count
-        if self.is_free:
+        lost = self._followups.take_expired(now)
+        if self.is_free and (lost or self.expired_count or self.active_id != active_id):
             self._request_for_turn()
-        self._lose(*self._followups.take_expired(now))
+        self._lose(*lost)
 
     def due_at_ns(self) -> int | None:
         """Return when the next request is to be given up (ns)."""

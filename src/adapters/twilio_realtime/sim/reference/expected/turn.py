@@ -6,7 +6,7 @@ from attrs import define, field
 
 from ..limits import TURN_END_NS
 
-__all__ = ["ExpectedTurn"]
+__all__ = ["ExpectedTurn", "has_turn_detection"]
 
 
 @define(eq=False)
@@ -15,10 +15,14 @@ class ExpectedTurn:
 
     is_unanswered: bool = field(init=False, default=False)
     """The server does not respond to the latest turn, since a response was under way."""
+    spoke_until_ns: int | None = field(init=False, default=None)
+    """When speech counted as over of which the server had not reported the end."""
     _stage: str = field(init=False, default="")
     """How far the turn is: speaking, speaking and committed, paused, or committed."""
-    _due_ns: int = field(init=False, default=0)
-    """Until when the server may take to commit, or to answer, a turn."""
+    _has_committed: bool = field(init=False, default=False)
+    """A turn is committed to which no response was created since."""
+    _due_ns: int | None = field(init=False, default=None)
+    """Until when the server may take to commit, or to answer, a turn; `None`: the caller speaks."""
     _server_responds: bool = field(init=False, default=True)
     """Turn detection requests a response to each turn."""
     _is_detected: bool = field(init=False, default=True)
@@ -31,10 +35,22 @@ class ExpectedTurn:
         is_held |= self._stage == "speaking, committed" and self._server_responds
         return is_held and self._is_detected
 
+    @property
+    def is_speaking(self) -> bool:
+        """Whether the caller speaks."""
+        return self._stage.startswith("speaking")
+
     def configure(self, session: dict[str, Any]) -> None:
         """Apply what a session is configured to do."""
-        self._is_detected = _has_turn_detection(session)
+        was_detected, self._is_detected = self._is_detected, has_turn_detection(session)
         self._server_responds = _has_server_responses(session)
+        if was_detected is not self._is_detected:
+            self.discard()
+
+    def discard(self) -> None:
+        """End a turn that the server does not end: only one that is committed is answered."""
+        if self._stage != "committed":
+            self._stage = ""
 
     def reset(self) -> None:
         """Begin again, with another stream."""
@@ -42,11 +58,11 @@ class ExpectedTurn:
 
     def start_speech(self) -> None:
         """The caller speaks."""
-        self._stage = "speaking"
+        self._stage, self._due_ns = "speaking", None
 
     def stop_speech(self, now: int) -> None:
         """The caller pauses."""
-        if self._stage.startswith("speaking"):
+        if self.is_speaking:
             self._stage, self._due_ns = "paused", now + TURN_END_NS
 
     def commit(self, now: int, *, is_free: bool, is_answering: bool) -> bool:
@@ -59,25 +75,29 @@ class ExpectedTurn:
             self._stage = "" if self._stage == "committed" else self._stage
             return False
         self.is_unanswered = not is_free
-        if self._stage == "committed":
-            self._stage, self._due_ns = ("" if is_answering else "committed"), now + TURN_END_NS
+        self._has_committed, self._due_ns = True, now + TURN_END_NS
+        if self._stage == "committed" and is_answering:
+            self._stage = ""
         return True
 
-    def answer(self) -> None:
-        """A response of the conversation starts."""
-        self.is_unanswered = False
-        if self._stage in ("paused", "committed"):
+    def answer(self, *, is_requested: bool) -> None:
+        """A response of the conversation starts: what is committed needs no other. It ends the turn
+        as well, unless it may answer a request (`is_requested`), or an earlier turn."""
+        is_of_earlier = self._has_committed and self._stage in ("speaking", "paused")
+        if self._stage == "committed" or not (is_requested or is_of_earlier):
             self._stage = ""
+        self.is_unanswered = self._has_committed = False
 
     def expire(self, now: int) -> bool:
         """End a turn of which the server has said nothing more in time; return whether the bridge
         has to request the response to it."""
-        if self._stage not in ("paused", "committed") or now < self._due_ns:
+        if not self._stage or self._due_ns is None or now < self._due_ns:
             return False
         is_committed = self._stage == "committed"
-        self._stage = ""
-        if is_committed:
-            self.is_unanswered = False
+        if self.is_speaking:
+            self.spoke_until_ns = now
+        self._stage, self._has_committed = "", False
+        self.is_unanswered = False
         return is_committed
 
 
@@ -88,10 +108,11 @@ def _has_server_responses(session: dict[str, Any]) -> bool:
         case {"audio": {"input": {"turn_detection": {"create_response": False}}}}:
             return False
         case _:
-            return _has_turn_detection(session)
+            return has_turn_detection(session)
 
 
-def _has_turn_detection(session: dict[str, Any]) -> bool:
+def has_turn_detection(session: dict[str, Any]) -> bool:
+    """Whether turn detection is on in a session."""
     match session:
         case {"audio": {"input": {"turn_detection": {}}}}:
             return True

@@ -33,7 +33,6 @@ from ..received import (
     ReceivedMark,
     ReceivedMedia,
     ReceivedSpeechStart,
-    ReceivedSpeechStop,
     ReceivedStart,
 )
 from ..sent import (
@@ -75,17 +74,16 @@ class UplinkAudio(Invariant):
 
     number = 2
     name = "Uplink audio"
-    inputs = (ReceivedStart, ReceivedMedia, ReceivedSpeechStart, ReceivedSpeechStop)
+    inputs = (ReceivedStart, ReceivedMedia)
     outputs = (CallerAudioDropped, CallerAudioPadded, SentEvent)
     triggers = kinds_of(ExpectedLinks, ExpectedUplink)
     judges_deadline = True
     is_frame_judge = True
 
     def __init__(self, call: ExpectedCall) -> None:
-        self._links, self._uplink = call.links, call.uplink
+        self._links, self._uplink, self._turn = call.links, call.uplink, call.requests.turn
         timeout_ms = call.config.inactivity_timeout_ms
         self._timeout_ns = None if timeout_ms is None else timeout_ms * MS
-        self._is_caller_speaking = False
         self._is_padded = True
         """No silence is missing where frames are: it was sent, or there was no gap."""
         self._last_audio_ns = 0
@@ -112,15 +110,11 @@ class UplinkAudio(Invariant):
                 if self._uplink.frame_samples is None:
                     return self._check_left_out(step)
                 self._measure_gap(timestamp_ms, self._uplink.frame_samples)
-            case ReceivedStart():
+            case _:  # ReceivedStart
                 if self._links.is_stream_starting:
-                    self._is_caller_speaking, self._is_padded = False, True
+                    self._is_padded = True
                     self._timestamp_ms, self._is_late = None, False
                     self._reported.clear()
-            case ReceivedSpeechStart():
-                self._is_caller_speaking = True
-            case _:
-                self._is_caller_speaking = False
         return None
 
     def _reason_to_leave_out(self, media: ReceivedMedia) -> str | None:
@@ -204,7 +198,8 @@ class UplinkAudio(Invariant):
             is_right = isinstance(step.event, ReceivedMedia) and 0 < padding.samples <= most
         else:
             is_right = isinstance(step.event, TimeoutHandled | ReceivedSpeechStart)
-            is_right = is_right and self._is_caller_speaking and self._is_silence_due(step.now)
+            is_speaking = self._turn.is_speaking or self._turn.spoke_until_ns == step.now
+            is_right = is_right and is_speaking and self._is_silence_due(step.now)
             is_right = is_right and padding.samples == INACTIVITY_SAMPLES
         return None if is_right else f"{padding.samples} samples pad a gap that is not so long"
 
@@ -237,7 +232,7 @@ class UplinkAudio(Invariant):
         """Note when a frame was received, which is only forwarded."""
         self._measure_gap(frame.timestamp_ms, samples)
         self._is_padded, self._last_audio_ns = False, now
-        return self._check_padding_due(now, deadline, frame) if self._is_caller_speaking else None
+        return self._check_padding_due(now, deadline, frame) if self._turn.is_speaking else None
 
     def _is_silence_due(self, now: int) -> bool:
         return self._timeout_ns is not None and now >= self._last_audio_ns + self._timeout_ns
@@ -245,7 +240,7 @@ class UplinkAudio(Invariant):
     def _check_padding_due(self, now: int, deadline: int | None, event: object) -> str | None:
         if self._timeout_ns is None or not self._links.is_pcmu_stream:
             return None
-        if not self._is_caller_speaking or self._is_padded:
+        if not self._turn.is_speaking or self._is_padded:
             return None
         is_late = isinstance(event, ReceivedSpeechStart) and self._is_silence_due(now)
         if is_late or is_later(deadline, self._last_audio_ns + self._timeout_ns):

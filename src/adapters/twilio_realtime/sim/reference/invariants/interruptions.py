@@ -5,6 +5,7 @@ from typing import Final
 from twilio_realtime_core.commands import Interrupt
 from twilio_realtime_core.machine.actions import Close
 from twilio_realtime_core.notifications import Interrupted, InterruptionBlocked
+from twilio_realtime_core.protocols.realtime import ClearInputAudio
 from twilio_realtime_core.values.block_cause import BlockCause
 
 from ..expected.call import ExpectedCall
@@ -12,8 +13,11 @@ from ..expected.playback import ExpectedClip
 from ..limits import FIRST_WORDS_NS
 from ..received import (
     ReceivedOutputItemDone,
+    ReceivedResponseStart,
+    ReceivedSession,
     ReceivedSpeechStart,
     ReceivedSpeechStop,
+    ReceivedStart,
 )
 from ..sent import SentCancel, SentClear, SentDelete, SentTruncate
 from ..step_record import Invariant, StepRecord, TimeoutHandled, is_later
@@ -23,6 +27,10 @@ __all__ = ["InterruptionCancels", "InterruptionCorrections", "InterruptionDecisi
 
 _STOPS: Final = (SentClear, Interrupted)
 """Outputs that show an interruption, in a step that may interrupt."""
+
+
+_MAY_END_TURN: Final = (ReceivedStart, ReceivedSession, ReceivedResponseStart, ClearInputAudio)
+"""The inputs that may end a turn of a caller who was not reported to have stopped."""
 
 
 class InterruptionDecisions(Invariant):
@@ -41,6 +49,7 @@ class InterruptionDecisions(Invariant):
         ReceivedSpeechStart,
         ReceivedSpeechStop,
         TimeoutHandled,
+        *_MAY_END_TURN,
     )
 
     def __init__(self, call: ExpectedCall) -> None:
@@ -73,9 +82,12 @@ class InterruptionDecisions(Invariant):
                 is_missed = self._due_ns is not None and self._due_ns < step.now
                 self._due_ns = None
                 return "the speech of a caller is not evaluated" if is_missed else None
-            case _:  # TimeoutHandled
+            case TimeoutHandled():
                 if step.has_output(Close):
                     return None  # it is not known which of two due timers came first
+            case _:
+                self._due_ns = self._due_ns if self._requests.turn.is_speaking else None
+                return None
         if self._due_ns is None or step.now < self._due_ns:
             return None
         self._due_ns = None
