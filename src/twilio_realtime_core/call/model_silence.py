@@ -33,7 +33,8 @@ def watch_model(call: CallState, now: int) -> None:
     elif not timers.is_set(Timer.REQUEST):
         instants = (requests.due_at_ns, call.responses.due_at_ns)
         timers.set(Timer.REQUEST, min(each for each in instants if each is not None))
-    if not (unfinished and _owed(call, unfinished)) and not requests.is_answer_owed:
+    is_answer_owed = requests.is_answer_owed or call.turns.is_answer_owed
+    if not is_answer_owed and not (unfinished and _owed(call, unfinished)):
         timers.stop(Timer.MODEL_SILENCE)
     elif not timers.is_set(Timer.MODEL_SILENCE):
         timers.set(Timer.MODEL_SILENCE, now + SILENCE_NS)

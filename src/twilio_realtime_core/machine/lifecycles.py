@@ -387,7 +387,6 @@ TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
         },
         TurnState.SPEAKING: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
-            TurnInput.SESSION_LOST: TurnState.QUIET,
             TurnInput.REPLAY: TurnState.REPLAYED,
             TurnInput.SPEECH_STOPPED: TurnState.PAUSED,
             TurnInput.COMMITTED: TurnState.SPEAKING_COMMITTED,
@@ -396,7 +395,6 @@ TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
         },
         TurnState.SPEAKING_COMMITTED: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
-            TurnInput.SESSION_LOST: TurnState.QUIET,
             TurnInput.REPLAY: TurnState.REPLAYED,
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
             TurnInput.SPEECH_STOPPED: TurnState.PAUSED,  # what was said since is not committed
@@ -407,7 +405,6 @@ TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
         },
         TurnState.PAUSED: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
-            TurnInput.SESSION_LOST: TurnState.QUIET,
             TurnInput.REPLAY: TurnState.REPLAYED,
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
             TurnInput.COMMITTED: TurnState.COMMITTED,
@@ -428,7 +425,6 @@ TURN: Final[Table[TurnState, TurnInput]] = MappingProxyType(
         },
         TurnState.REPLAYED: {
             TurnInput.STREAM_STARTED: TurnState.QUIET,
-            TurnInput.SESSION_LOST: TurnState.QUIET,
             TurnInput.REPLAY: TurnState.REPLAYED,
             TurnInput.SPEECH_STARTED: TurnState.SPEAKING,
             TurnInput.SPEECH_STOPPED: TurnState.PAUSED,

@@ -76,8 +76,7 @@ class KeptAudio:
     def _find_commit(self, is_meant: Callable[[CommitAudio], bool]) -> int | None:
         """The place of our oldest commit without an answer that is meant."""
         for index, (event, _) in enumerate(self._events):
-            is_open = isinstance(event, CommitAudio) and index >= self._committed
-            if is_open and is_meant(event):
+            if isinstance(event, CommitAudio) and index >= self._committed and is_meant(event):
                 return index
         return None
 

@@ -104,6 +104,8 @@ class TurnController:
     _speech_started_at_ns: int = field(init=False, default=0)
     _is_detecting: bool = field(init=False, default=True)
     _is_turn_unanswered: bool = field(init=False, default=False)
+    _committed_item: str | None = field(init=False, default=None)
+    """The item of the turn that was committed last."""
     _unanswered_items: list[str] = field(init=False, factory=list[str])
     """The items of the turns that are committed and not answered."""
 
@@ -122,6 +124,11 @@ class TurnController:
         if state is TurnState.QUIET or not self._session.detects_turns:
             return False
         return state is not TurnState.SPEAKING_COMMITTED or self._session.server_responds
+
+    @property
+    def is_answer_owed(self) -> bool:
+        """Whether the server is to create the response to a turn that is committed."""
+        return self._lifecycle.state is TurnState.COMMITTED
 
     def is_agent_active(self, now: int) -> bool:
         """Whether the agent is heard, is being generated, or is requested. A request that waits for
@@ -219,7 +226,12 @@ class TurnController:
                 self._block(BlockCause.SHORT_SPEECH)
 
     def committed(self, item_id: str, now: int) -> None:
-        """Take the commit of the caller's audio, as an item, which ends their turn."""
+        """Take the commit of the caller's audio, as an item, which ends their turn. A second one of
+        an item that is answered already is a fault."""
+        if self._lifecycle.state is TurnState.QUIET and item_id == self._committed_item:
+            self._notify_unexpected(TurnInput.COMMITTED)
+            return
+        self._committed_item = item_id
         self._step(TurnInput.COMMITTED)
         self._session.kept_audio.turn_committed()
         if not self._session.server_responds:
@@ -228,10 +240,9 @@ class TurnController:
             self._forget_kept_audio()
             return
         self._unanswered_items = [*self._unanswered_items, item_id][-MAX_UNANSWERED_ITEMS:]
-        # The server creates no response while another is active, unless it has cancelled that.
-        active = self._requests.active_response
-        is_free = active is not None and not active.is_audible
-        is_free |= self._requests.is_requested or not self._requests.is_active
+        is_free = (
+            self._is_active_cancelled or self._requests.is_requested or not self._requests.is_active
+        )
         self._is_turn_unanswered = self._requests.is_active
         if not is_free:
             self._outbox.explain(Reason.TURN_DURING_RESPONSE)
@@ -241,6 +252,15 @@ class TurnController:
         if self._lifecycle.state is not TurnState.QUIET:
             self._timers.set(Timer.TURN_END, now + TURN_END_NS)
         self._requests.turn_committed()
+
+    @property
+    def _is_active_cancelled(self) -> bool:
+        """Whether the active response was interrupted, and cancelled: the server creates none to a
+        turn while another is active."""
+        active = self._requests.active_response
+        if active is None or active.is_audible:
+            return False
+        return active.is_cancelled or self._session.server_interrupts
 
     def answered(self) -> None:
         """Note that a response was created, which answers all that was committed before."""
@@ -326,9 +346,11 @@ class TurnController:
 
     def _step(self, event: TurnInput) -> None:
         if not self._lifecycle.step(event):
-            state = self._lifecycle.state.value
-            what = f"{event.value} while the caller's turn is {state}"
-            self._outbox.notify_fault(Peer.REALTIME, FaultKind.UNEXPECTED, what)
+            self._notify_unexpected(event)
+
+    def _notify_unexpected(self, event: TurnInput) -> None:
+        what = f"{event.value} while the caller's turn is {self._lifecycle.state.value}"
+        self._outbox.notify_fault(Peer.REALTIME, FaultKind.UNEXPECTED, what)
 
     def _block(self, cause: BlockCause) -> None:
         self._outbox.notify(InterruptionBlocked(cause))

@@ -688,8 +688,8 @@ def test_a_commit_without_an_answer_is_sent_again() -> None:
     call.send(SendAudio(b"\x11" * 24_000, commit=True))
     call.send(CreateResponse())
     lose(call)
-    sent = [type(each) for each in restore(call).to_model]
-    assert sent == [AppendAudio, CommitAudio, CreateResponse]
+    sent: list[Any] = restore(call).to_model
+    assert [type(each) for each in sent] == [AppendAudio, CommitAudio, CreateResponse]
 
 
 @pytest.mark.parametrize(("event_id", "code"), [("c", "bad"), (None, "commit_empty")])

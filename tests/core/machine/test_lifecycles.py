@@ -70,11 +70,11 @@ ACTIVE_UNKNOWN_ID .         ACTIVE  ACTIVE_UNKNOWN_ID FREE FREE       .         
 TURN_GRID = """
                    STREAM_STARTED SPEECH_STARTED SPEECH_STOPPED COMMITTED          ANSWERED OVER  EXPIRED DISCARDED SESSION_LOST REPLAY
 QUIET              QUIET          SPEAKING       QUIET          QUIET              .        .     .       .         QUIET        REPLAYED
-SPEAKING           QUIET          .              PAUSED         SPEAKING_COMMITTED QUIET    .     .       QUIET     QUIET        REPLAYED
-SPEAKING_COMMITTED QUIET          SPEAKING       PAUSED         SPEAKING_COMMITTED QUIET    .     QUIET   QUIET     QUIET        REPLAYED
-PAUSED             QUIET          SPEAKING       .              COMMITTED          QUIET    .     QUIET   QUIET     QUIET        REPLAYED
+SPEAKING           QUIET          .              PAUSED         SPEAKING_COMMITTED QUIET    .     .       QUIET     .            REPLAYED
+SPEAKING_COMMITTED QUIET          SPEAKING       PAUSED         SPEAKING_COMMITTED QUIET    .     QUIET   QUIET     .            REPLAYED
+PAUSED             QUIET          SPEAKING       .              COMMITTED          QUIET    .     QUIET   QUIET     .            REPLAYED
 COMMITTED          QUIET          SPEAKING       COMMITTED      COMMITTED          QUIET    QUIET QUIET   .         QUIET        REPLAYED
-REPLAYED           QUIET          SPEAKING       PAUSED         COMMITTED          QUIET    .     QUIET   QUIET     QUIET        REPLAYED
+REPLAYED           QUIET          SPEAKING       PAUSED         COMMITTED          QUIET    .     QUIET   QUIET     .            REPLAYED
 """  # noqa: E501
 FUNCTION_CALL_GRID = """
             ANSWER   SEND_OUTPUT

@@ -312,6 +312,43 @@ def test_the_answer_to_a_request_does_not_end_a_turn() -> None:
     assert requests(call.send(SendMessage("x"))) == []
 
 
+def test_a_turn_is_awaited_though_a_request_was_answered_before_its_commit() -> None:
+    call = Call.ready()
+    call.send(CreateResponse())
+    call.model(speech_started())
+    call.model(speech_stopped())
+    call.model(created("r1"))
+    call.model(response_done("r1", "cancelled"))
+    assert requests(call.send(SendMessage("x")), call.model(COMMITTED), call.wait(2_999)) == []
+    assert len(requests(call.wait(1))) == 1
+
+
+def test_a_turn_that_is_committed_twice_is_answered_once() -> None:
+    call = Call.ready()
+    turn_of(call, "r")
+    call.model(delta(8_000))
+    assert call.model(COMMITTED).faults == [FaultKind.UNEXPECTED]
+    assert requests(call.model(response_done())) == []
+
+
+def test_a_turn_during_a_response_that_goes_on_silently_is_answered_after_it() -> None:
+    config = CallConfig(interruption=InterruptionPolicy(allowed=False))
+    call = Call.ready(config, session(interrupt_response=False))
+    call.model(created())
+    call.model(delta(8_000))
+    call.send(Interrupt(cancel=False))
+    turn_of(call)
+    assert len(requests(call.model(response_done()))) == 1
+
+
+def test_a_turn_that_is_never_answered_ends_the_call_in_ten_seconds() -> None:
+    call = Call.ready()
+    turn_of(call)
+    assert call.wait(5_000).notified(ModelSilent) == [ModelSilent(5_000, (), is_asked_again=True)]
+    assert call.wait(4_999).closes == []
+    assert call.wait(1).closes
+
+
 def test_a_turn_that_was_committed_during_speech_ends_after_a_time() -> None:
     """The application has committed it, and the server reports no end of the speech."""
     call = Call.ready()

@@ -1014,6 +1014,46 @@ class ErrorEvent""",
         [Edit("turns/turn", "        self._end(TurnInput.DISCARDED)\n", "        pass\n")],
     ),
     Bug(
+        "the answer to a request ends a turn that is not committed",
+        [
+            Edit(
+                "turns/turn",
+                "return not self._requests.is_requested and not is_of_earlier",
+                "return not is_of_earlier",
+            ),
+        ],
+    ),
+    Bug(
+        "a turn that is committed twice is answered twice",
+        [
+            Edit(
+                "turns/turn",
+                "TurnState.QUIET and item_id == self._committed_item:",
+                "TurnState.QUIET and not item_id:",
+            ),
+        ],
+    ),
+    Bug(
+        "a response that goes on silently counts as cancelled",
+        [
+            Edit(
+                "turns/turn",
+                "return active.is_cancelled or self._session.server_interrupts",
+                "return True",
+            ),
+        ],
+    ),
+    Bug(
+        "a model that does not answer a turn is not silent",
+        [
+            Edit(
+                "call/model_silence",
+                "requests.is_answer_owed or call.turns.is_answer_owed",
+                "requests.is_answer_owed",
+            ),
+        ],
+    ),
+    Bug(
         "without turn detection only the last second is kept",
         [
             Edit(

@@ -179,9 +179,6 @@ def _read(peer: Peer, tag: str, readers: Mapping[str, _Reader], text: str) -> Re
         return UnreadableMessage(peer, _WRONG_FIELD)
 
 
-_COMMIT: Final = ReceivedCommit()
-
-
 def _read_session(event: Fields) -> ReceivedMessage:
     return ReceivedSession(require_object(event, "session"))
 
@@ -208,8 +205,7 @@ def _read_speech_stop(event: Fields) -> ReceivedMessage:
 
 
 def _read_commit(event: Fields) -> ReceivedMessage:
-    require_text(event, "item_id")
-    return _COMMIT
+    return ReceivedCommit(require_text(event, "item_id"))
 
 
 def _read_input_delta(event: Fields) -> ReceivedMessage:

@@ -179,10 +179,11 @@ class ReceivedSpeechStop(ReceivedMessage):
     at_ms: float | None
 
 
+@define(eq=False)
 class ReceivedCommit(ReceivedMessage):
     """`input_audio_buffer.committed`: the audio of the caller became an item."""
 
-    __slots__ = ()
+    item_id: str
 
 
 @define(eq=False)

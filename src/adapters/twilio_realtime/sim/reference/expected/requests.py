@@ -52,7 +52,7 @@ from ..received import (
     ReceivedSpeechStop,
     ReceivedStart,
 )
-from ..sent import SentItem, SentRequest, SentUpdate
+from ..sent import SentCancel, SentItem, SentRequest, SentUpdate
 from ..step_record import ExpectedState, StepRecord, TimeoutHandled
 from ..units import MS
 from .events import event_of, is_out_of_band, matches
@@ -106,6 +106,7 @@ class ExpectedRequests(ExpectedState):
         McpApprovalRequested,
         McpCallFinished,
         ModelSilent,
+        SentCancel,
         SentUpdate,
     )
 
@@ -144,6 +145,10 @@ class ExpectedRequests(ExpectedState):
     _is_active_interrupted: bool = field(init=False, default=False)
     _interrupted_ids: set[str] = field(init=False, factory=set[str])
     """Responses that were interrupted, perhaps before their start was received."""
+    _cancelled_ids: set[str | None] = field(init=False, factory=set[str | None])
+    """Responses for which a cancel was sent."""
+    _committed_item: str | None = field(init=False, default=None)
+    """The item of the turn that was committed last."""
     _progress_ns: int = field(init=False, default=0)
     """When an event of a response was received, or a request sent."""
     _answered: deque[ExpectedRequest] = field(
@@ -281,8 +286,10 @@ class ExpectedRequests(ExpectedState):
                 self._evaluate_speech(step)
             case ReceivedSpeechStop():
                 self.turn.stop_speech(step.now)
-            case ReceivedCommit():
-                self._commit(step.now)
+            case ReceivedCommit(item_id):
+                if not (self.turn.is_over and item_id == self._committed_item):
+                    self._commit(step.now)
+                self._committed_item = item_id
             case ReceivedSession(session):
                 del self._updates[:1]
                 self.turn.configure(session)
@@ -301,8 +308,11 @@ class ExpectedRequests(ExpectedState):
                 self._interrupt_requests(cancel=True)
 
     def _commit(self, now: int) -> None:
-        # A response that was interrupted does not keep the server from answering.
-        is_answering = self.active_id is not None and not self._is_active_interrupted
+        # A response that was interrupted and cancelled does not keep the server from answering.
+        is_cancelled = self.active_id in self._cancelled_ids or self._links.server_interrupts
+        is_answering = self.active_id is not None and not (
+            self._is_active_interrupted and is_cancelled
+        )
         may_answer = self.turn.commit(now, is_free=self.is_free, is_answering=is_answering)
         if may_answer and self.unanswered is not None:  # what is created next may be the answer
             self.unanswered = evolve(self.unanswered, is_interrupted=False)
@@ -371,6 +381,8 @@ class ExpectedRequests(ExpectedState):
             case Interrupted(items=items):
                 self._is_active_interrupted = self.active_id is not None
                 self._interrupted_ids |= {each.response_id for each in items}
+            case SentCancel(response_id=response_id):
+                self._cancelled_ids.add(response_id or self.active_id)
             case ModelSilent() if not self._config.on_model_silent.only_notifies:
                 self._give_up(value)
             case SentUpdate(event_id=str(event_id)):

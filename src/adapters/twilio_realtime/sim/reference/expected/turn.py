@@ -36,6 +36,16 @@ class ExpectedTurn:
         return is_held and self._is_detected
 
     @property
+    def is_over(self) -> bool:
+        """Whether the caller does not have the turn, and no response to it is awaited."""
+        return not self._stage
+
+    @property
+    def is_answer_owed(self) -> bool:
+        """Whether the server is to create the response to a turn that is committed."""
+        return self._stage == "committed"
+
+    @property
     def is_speaking(self) -> bool:
         """Whether the caller speaks."""
         return self._stage.startswith("speaking")
