@@ -416,7 +416,7 @@ class ExpectedRequests(ExpectedState):
     def _start_response(self, event: ReceivedResponseStart) -> None:
         response_id, is_out_of_band = event.response_id, event.is_out_of_band
         # No server starts a response twice, or an out-of-band one by itself.
-        is_repeated = response_id in self._seen
+        is_repeated = bool(response_id) and response_id in self._seen
         self.is_ambiguous |= is_repeated or not response_id
         is_late = self._late_answers > 0
         self.is_ambiguous |= is_out_of_band and not (self.unanswered_out_of_band or is_late)
@@ -425,7 +425,8 @@ class ExpectedRequests(ExpectedState):
             self._out_of_band_ids.add(response_id)
             if self._late_answers and not self.unanswered_out_of_band and not is_repeated:
                 self._late_answers -= 1
-                self.suppressed[response_id] = response_id not in self.known_ids
+                if not self.is_ambiguous:
+                    self.suppressed[response_id] = response_id not in self.known_ids
             elif self.unanswered_out_of_band and not is_repeated:
                 asked = self._find_asked(event)
                 self.unanswered_out_of_band.remove(asked)
