@@ -33,6 +33,7 @@ from twilio_realtime_core import (
     InterruptionPolicy,
     ModelSilencePolicy,
     Peer,
+    Play,
     SendFunctionOutput,
 )
 from twilio_realtime_core.notifications import Interrupted, ModelSilent, ResponseRefused
@@ -149,6 +150,7 @@ def test_what_is_held_when_the_call_ends_was_not_heard() -> None:
     call.model(created("o", None))
     call.model(delta(8_000, "o", "x"))
     speaking(call, samples=8_000)
+    call.send(Play(b"clip"))
     call.play(500)
     call.phone(stop())
     assert call.spoken == AudioPart(WORDS, "", 0)

@@ -493,7 +493,10 @@ class ExpectedRequests(ExpectedState):
             if self.is_ambiguous:
                 return
             response_id = self.active_id or ""
-        self.is_ambiguous |= response_id not in self._seen  # no server ends what has not started
+        if response_id not in self._seen:  # no server ends what has not started
+            self.is_ambiguous = True
+            if not is_out_of_band:  # its start, which was lost, was the answer
+                self.unanswered = None
         is_repeated = response_id in self._followups.done
         self._seen.add(response_id)
         self._followups.end(response_id)

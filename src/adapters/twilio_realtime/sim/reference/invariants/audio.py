@@ -81,7 +81,8 @@ class UplinkAudio(Invariant):
     is_frame_judge = True
 
     def __init__(self, call: ExpectedCall) -> None:
-        self._links, self._uplink, self._turn = call.links, call.uplink, call.requests.turn
+        self._links, self._uplink = call.links, call.uplink
+        self._requests, self._turn = call.requests, call.requests.turn
         timeout_ms = call.config.inactivity_timeout_ms
         self._timeout_ns = None if timeout_ms is None else timeout_ms * MS
         self._is_padded = True
@@ -199,6 +200,7 @@ class UplinkAudio(Invariant):
         else:
             is_right = isinstance(step.event, TimeoutHandled | ReceivedSpeechStart)
             is_speaking = self._turn.is_speaking or self._turn.spoke_until_ns == step.now
+            is_speaking |= self._requests.is_ambiguous  # it may or may not answer the turn
             is_right = is_right and is_speaking and self._is_silence_due(step.now)
             is_right = is_right and padding.samples == INACTIVITY_SAMPLES
         return None if is_right else f"{padding.samples} samples pad a gap that is not so long"
@@ -240,7 +242,7 @@ class UplinkAudio(Invariant):
     def _check_padding_due(self, now: int, deadline: int | None, event: object) -> str | None:
         if self._timeout_ns is None or not self._links.is_pcmu_stream:
             return None
-        if not self._turn.is_speaking or self._is_padded:
+        if not self._turn.is_speaking or self._is_padded or self._requests.is_ambiguous:
             return None
         is_late = isinstance(event, ReceivedSpeechStart) and self._is_silence_due(now)
         if is_late or is_later(deadline, self._last_audio_ns + self._timeout_ns):
