@@ -152,8 +152,6 @@ class SessionLog:
             case ClearInputAudio():  # what was said of the turn is discarded
                 for session in self.sessions.values():
                     session.end_turn()
-            case CreateResponse(waits_for_caller=False):
-                self.is_impatient = True
             case Mute() | Unmute():
                 self._is_muted = isinstance(step.event, Mute)
             case _:
@@ -193,6 +191,8 @@ class SessionLog:
         match step.event:
             case ReceivedMedia():  # most events
                 pass
+            case CreateResponse(waits_for_caller=False):
+                self.is_impatient = True
             case ReceivedItemAdded(item) | ReceivedOutputItemAdded(item=item):
                 self._add_item(self.session(step.arguments[0]), item)
                 self.order.setdefault(item.id)
