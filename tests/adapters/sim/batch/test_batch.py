@@ -40,6 +40,10 @@ RIGHT_BUT_STRANGE = {
     "an output after playback when the last session expires": 930061927,
     "hold audio that is interrupted, and half a frame with it": 940015313,
     "a turn of a session whose audio was dropped, two sessions later": 960040483,
+    "a late answer out of band without an id": 971030813,
+    "a second response without an id that ends a turn": 972006362,
+    "a turn that ends with the answer to a request, or not": 973000938,
+    "a request that does not wait for a turn that is heard again": 974002595,
 }
 """Calls of 100 ms frames in which the bridge does something rare, and right."""
 
