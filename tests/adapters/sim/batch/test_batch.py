@@ -17,7 +17,7 @@ from twilio_realtime.sim.choices import Choices
 from twilio_realtime.sim.impairments.table import IMPAIRMENTS, draw_impairments
 from twilio_realtime_core import Action, Bridge, CallConfig, Command, HangUp, Peer
 
-CALLS = range(40)
+CALLS = range(48)
 
 
 FIRST = 1_000_000
