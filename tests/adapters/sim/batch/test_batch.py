@@ -44,6 +44,7 @@ RIGHT_BUT_STRANGE = {
     "a second response without an id that ends a turn": 972006362,
     "a turn that ends with the answer to a request, or not": 973000938,
     "a request that does not wait for a turn that is heard again": 974002595,
+    "audio that is cleared when another session takes over": 974039959,
 }
 """Calls of 100 ms frames in which the bridge does something rare, and right."""
 

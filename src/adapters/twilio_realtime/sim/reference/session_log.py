@@ -149,9 +149,6 @@ class SessionLog:
                 self.is_ordered = False
             case DeleteItem(item_id=item_id):  # perhaps sent to no session
                 self.deleted.add(item_id)
-            case ClearInputAudio():  # what was said of the turn is discarded
-                for session in self.sessions.values():
-                    session.end_turn()
             case Mute() | Unmute():
                 self._is_muted = isinstance(step.event, Mute)
             case _:
@@ -191,6 +188,9 @@ class SessionLog:
         match step.event:
             case ReceivedMedia():  # most events
                 pass
+            case ClearInputAudio():  # what was said of the turn is discarded
+                for session in self.sessions.values():
+                    session.end_turn()
             case CreateResponse(waits_for_caller=False):
                 self.is_impatient = True
             case ReceivedItemAdded(item) | ReceivedOutputItemAdded(item=item):
