@@ -31,6 +31,7 @@ from twilio_realtime_core.machine.actions import (
 from twilio_realtime_core.machine.units import MS, samples_to_ns
 from twilio_realtime_core.protocols.realtime import RawClientEvent
 from twilio_realtime_core.protocols.twilio import Clear, Mark, Media
+from twilio_realtime_core.values.items import ConversationItem
 
 E = TypeVar("E")
 
@@ -262,6 +263,21 @@ class Call:
                 self._marks = deque((min(at, self.now), each) for at, each in self._marks)
             case _:
                 pass
+
+
+@define(eq=False)
+class ObservedCall(Call):
+    """A call whose items are looked at."""
+
+    _observed: Bridge = field(init=False)
+
+    def build(self) -> CallMachine:
+        self._observed = Bridge(self.config)
+        return self._observed
+
+    @property
+    def items(self) -> tuple[ConversationItem, ...]:
+        return self._observed.items
 
 
 def _samples(message: Media) -> int:

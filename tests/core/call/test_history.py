@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
-from attrs import define, field
 
 from calling import (
     SESSION,
     Call,
+    ObservedCall,
     audio_done,
     created,
     delta,
@@ -20,9 +20,7 @@ from calling import (
     response_done,
     speech_started,
 )
-from twilio_realtime.sim.reference import CallMachine
 from twilio_realtime_core import (
-    Bridge,
     Command,
     FaultKind,
     Interrupt,
@@ -53,22 +51,6 @@ from twilio_realtime_core.values.items import (
     replace_audio_with_text,
 )
 
-
-@define(eq=False)
-class History(Call):
-    """A call whose items are looked at."""
-
-    _unchecked: Bridge = field(init=False)
-
-    def build(self) -> CallMachine:
-        self._unchecked = Bridge(self.config)
-        return self._unchecked
-
-    @property
-    def items(self) -> tuple[ConversationItem, ...]:
-        return self._unchecked.items
-
-
 PLAYBACK: Final = (PlaybackStarted, PlaybackFinished)
 TRANSCRIPTION: Final = "conversation.item.input_audio_transcription"
 
@@ -82,9 +64,9 @@ def user_item(id_: str, text: str = "x", previous: str | None = None) -> dict[st
     return item_added(id_, previous, role="user", status="completed", content=content)
 
 
-def with_tools() -> History:
+def with_tools() -> ObservedCall:
     """A conversation of a message, the tools of an MCP server, a call of one, and a message."""
-    call = History.ready()
+    call = ObservedCall.ready()
     call.model(user_item("a"))
     call.model(item_added("tools", "a", type="mcp_list_tools", server_label="docs", tools=[]))
     call.model(item_added("search", "tools", type="mcp_call", name="search", output="{}"))
@@ -96,7 +78,7 @@ def with_tools() -> History:
 
 
 def test_a_reset_leaves_out_what_is_deleted_as_unheard() -> None:
-    call = History.ready()
+    call = ObservedCall.ready()
     call.model(user_item("a"))
     call.model(created())
     call.model(item_added("i", "a", status="in_progress"))
@@ -110,7 +92,7 @@ def test_a_reset_leaves_out_what_is_deleted_as_unheard() -> None:
 
 
 def test_a_reset_leaves_out_what_is_deleted_once_done() -> None:
-    call = History.ready()
+    call = ObservedCall.ready()
     call.model(created())
     call.model(item_added("i", status="in_progress"))
     call.model(delta(8000))
@@ -133,7 +115,7 @@ DELETION: Final = {"type": "conversation.item.delete", "item_id": "a"}
 def test_a_reset_counts_with_a_deletion_of_the_application(
     deletion: Command, *, is_wanted: bool
 ) -> None:
-    call = History.ready()
+    call = ObservedCall.ready()
     call.model(user_item("a"))
     call.model(user_item("b", previous="a"))
     call.send(deletion)
@@ -207,7 +189,7 @@ def test_content_that_a_role_cannot_have_is_refused(item: Message, reason: str) 
 
 
 def test_b3_an_item_added_without_a_status_is_not_complete_until_it_is_done() -> None:
-    call = History.ready()
+    call = ObservedCall.ready()
     (added,) = call.model(item_added("i")).notified(ItemAdded)
     assert added.item == Message("i", Role.ASSISTANT, (), is_complete=False)
     (updated,) = call.model(item_complete("i", status=None)).notified(ItemUpdated)
@@ -215,7 +197,7 @@ def test_b3_an_item_added_without_a_status_is_not_complete_until_it_is_done() ->
 
 
 def test_b3_a_function_call_without_a_status_is_not_complete_until_it_is_done() -> None:
-    call = History.ready()
+    call = ObservedCall.ready()
     fields = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
     call.model(item_added("i", **fields))
     assert call.items == (FunctionCall("i", "c", "f", "{}", is_complete=False),)
@@ -224,7 +206,7 @@ def test_b3_a_function_call_without_a_status_is_not_complete_until_it_is_done() 
 
 
 def test_b3_an_item_that_was_complete_stays_so_without_a_status() -> None:
-    call = History.ready()
+    call = ObservedCall.ready()
     call.model(user_item("a"))
     for type_ in ("conversation.item.retrieved", "conversation.item.added"):
         item: dict[str, Any] = {"id": "a", "type": "message", "role": "user", "content": []}
@@ -250,7 +232,7 @@ def all_words(text: str, item: str = "i") -> dict[str, Any]:
     return {"type": "response.output_audio_transcript.done", **place, "transcript": text}
 
 
-def transcript_of(call: History, item: str = "i", index: int = 0) -> str | None:
+def transcript_of(call: ObservedCall, item: str = "i", index: int = 0) -> str | None:
     (message,) = (each for each in call.items if each.id == item)
     assert isinstance(message, Message)
     part = message.parts[index]
@@ -258,8 +240,8 @@ def transcript_of(call: History, item: str = "i", index: int = 0) -> str | None:
     return part.transcript
 
 
-def answering(*deltas: str) -> History:
-    call = History.ready()
+def answering(*deltas: str) -> ObservedCall:
+    call = ObservedCall.ready()
     call.model(created())
     call.model(item_added("i", status="in_progress", **spoken("")))
     for each in deltas:
@@ -299,8 +281,8 @@ def test_an_item_that_is_not_done_may_lag_behind() -> None:
 # B6: parts of what the caller says.
 
 
-def two_parts() -> History:
-    call = History.ready()
+def two_parts() -> ObservedCall:
+    call = ObservedCall.ready()
     content = [{"type": "input_audio", "transcript": None}] * 2
     call.model(item_added("u", role="user", status="completed", content=content))
     return call
@@ -407,7 +389,7 @@ def test_b5_a_part_that_is_complete_is_split_in_proportion() -> None:
 
 def test_b5_the_pace_of_the_agent_is_learned() -> None:
     """A fast agent: twenty words in four seconds, completed twice."""
-    call = History.ready()
+    call = ObservedCall.ready()
     for number in range(2):
         response, item = f"r{number}", f"i{number}"
         call.model(created(response))
@@ -440,7 +422,7 @@ def test_b8_a_conversation_with_a_function_call_is_restored_as_text() -> None:
     call.model(item_complete("i", **spoken("Your order left.")))
     texts = [replace_audio_with_text(item) for item in call.items]
     before = [item for item in texts if not isinstance(item, Message) or item.parts]
-    edits = History.ready().send(ResetHistory(before)).to_model
+    edits = ObservedCall.ready().send(ResetHistory(before)).to_model
     kinds = [each.item["type"] for each in edits if isinstance(each, CreateItem)]
     assert kinds == ["message", "function_call", "function_call_output"]
 
@@ -470,7 +452,7 @@ DESCRIPTIONS: Final[list[Callable[[str], dict[str, Any]]]] = [
 def test_d20_an_item_with_an_id_that_no_item_can_have_is_a_fault(
     id_: str, event: Callable[[str], dict[str, Any]]
 ) -> None:
-    call = History.ready()
+    call = ObservedCall.ready()
     call.model(user_item("a"))
     assert call.model(event(id_)).faults == [FaultKind.BAD_MESSAGE]
     assert call.items == (said("a"),)
@@ -478,7 +460,7 @@ def test_d20_an_item_with_an_id_that_no_item_can_have_is_a_fault(
 
 
 def test_d20_deleting_truncating_or_following_such_an_item_does_nothing() -> None:
-    call = History.ready()
+    call = ObservedCall.ready()
     call.model(user_item("a"))
     call.model(item_deleted("root"))
     call.model(type="conversation.item.truncated", item_id="root", content_index=0, audio_end_ms=0)

@@ -4,11 +4,11 @@ rest of what was being said when the call ends."""
 from typing import Any
 
 import pytest
-from attrs import define, field
 
 from calling import (
     SESSION,
     Call,
+    ObservedCall,
     StepResult,
     audio_done,
     created,
@@ -23,9 +23,7 @@ from calling import (
     speech_stopped,
     stop,
 )
-from twilio_realtime.sim.reference import CallMachine
 from twilio_realtime_core import (
-    Bridge,
     CallConfig,
     Fault,
     HangUp,
@@ -44,35 +42,20 @@ from twilio_realtime_core.protocols.realtime import (
     DeleteItem,
     TruncateItem,
 )
-from twilio_realtime_core.values.items import AudioPart, ConversationItem, Message
+from twilio_realtime_core.values.items import AudioPart, Message
 
 COMMITTED = {"type": "input_audio_buffer.committed", "item_id": "u", "previous_item_id": None}
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
 BUSY = "conversation_already_has_active_response"
 
 
-@define(eq=False)
-class ObservedCall(Call):
-    """A call whose items are looked at."""
-
-    observed: Bridge = field(init=False)
-
-    def build(self) -> CallMachine:
-        self.observed = Bridge(self.config)
-        return self.observed
-
-    @property
-    def items(self) -> tuple[ConversationItem, ...]:
-        return self.observed.items
-
-    @property
-    def spoken(self) -> AudioPart:
-        """The first part of the first item."""
-        item = self.items[0]
-        assert isinstance(item, Message)
-        part = item.parts[0]
-        assert isinstance(part, AudioPart)
-        return part
+def spoken(call: ObservedCall) -> AudioPart:
+    """The first part of the first item."""
+    item = call.items[0]
+    assert isinstance(item, Message)
+    part = item.parts[0]
+    assert isinstance(part, AudioPart)
+    return part
 
 
 def words(text: str = WORDS, response: str = "r", item: str = "i") -> dict[str, Any]:
@@ -131,7 +114,7 @@ def test_a_call_that_ends_in_mid_speech_has_heard_no_more_than_that(end: str) ->
             call.closed(Peer.TWILIO)
         case _:
             call.send(HangUp())
-    assert call.spoken == AudioPart(WORDS, "one", 500)
+    assert spoken(call) == AudioPart(WORDS, "one", 500)
 
 
 def test_the_next_call_is_told_what_was_heard() -> None:
@@ -153,7 +136,7 @@ def test_what_is_held_when_the_call_ends_was_not_heard() -> None:
     call.send(Play(b"clip"))
     call.play(500)
     call.phone(stop())
-    assert call.spoken == AudioPart(WORDS, "", 0)
+    assert spoken(call) == AudioPart(WORDS, "", 0)
 
 
 def test_what_was_heard_to_its_end_stays_whole_when_the_call_ends() -> None:
@@ -164,7 +147,7 @@ def test_what_was_heard_to_its_end_stays_whole_when_the_call_ends() -> None:
     call.model(response_done())
     call.play(2_000)
     call.phone(stop())
-    assert call.spoken == AudioPart(WORDS)
+    assert spoken(call) == AudioPart(WORDS)
 
 
 # The end of a response is lost.
@@ -371,7 +354,7 @@ def test_the_conversation_holds_what_was_received_of_a_response_that_is_given_up
     assert late.audio_samples == []
     call.model(item_done())
     assert call.model(response_done(status="cancelled")).to_model == []
-    assert call.spoken == AudioPart(WORDS, "one two", 1_000)
+    assert spoken(call) == AudioPart(WORDS, "one two", 1_000)
 
 
 def test_nothing_is_truncated_of_speech_out_of_band_that_is_given_up() -> None:

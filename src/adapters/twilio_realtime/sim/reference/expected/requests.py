@@ -179,8 +179,7 @@ class ExpectedRequests(ExpectedState):
     @property
     def open_count(self) -> int:
         """How many requests wait to be sent or answered."""
-        sent = (self.unanswered is not None) + len(self.unanswered_out_of_band)
-        return self.queued_count + sent
+        return self.queued_count + len(self._sent)
 
     @property
     def is_free(self) -> bool:
@@ -530,10 +529,7 @@ class ExpectedRequests(ExpectedState):
 
     def due_at_ns(self) -> int | None:
         """Return when the next request is to be given up (ns)."""
-        sent = [each.sent_at_ns for each in self.unanswered_out_of_band]
-        if self.unanswered is not None:
-            sent.append(self.unanswered.sent_at_ns)
-        return min(sent) + ANSWER_NS if sent else None
+        return min((each.sent_at_ns + ANSWER_NS for each in self._sent), default=None)
 
     def _give_up(self, silence: ModelSilent) -> None:
         """Give up what the model owes, since it is silent; request it again if the bridge does."""
