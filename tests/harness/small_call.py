@@ -61,11 +61,11 @@ class NextEvent(Enum):
 _ONCE: Final = (NextEvent.SPEECH, NextEvent.TIME, NextEvent.INTERRUPT)
 _ENDS: Final = (NextEvent.STOP, NextEvent.HANG_UP)
 
-# Events of the server, by short names, which keep a call small.
-_RESPONSE_EVENTS: Final = ("i", "i done", "j", "j done", "done")
+# Events of the server, by short names, which keep a call small; those that come at once.
+_RESPONSE_EVENTS: Final = (("i",), ("i done",), ("j",), ("j done", "done"))
 _CANCELLED_ENDS: Final = {
-    "i done": ("i done", "cancelled"),
-    "j done": ("j done", "cancelled"),
+    ("i done",): ("i done", "cancelled"),
+    ("j done", "done"): ("j done", "cancelled"),
 }
 _EVENT_TEXTS: Final = {
     name: json.dumps(event)
@@ -88,7 +88,7 @@ class SmallCall:
     _is_server_cancelling: bool
     _now: int
     has_ended: bool = field(init=False, default=False)
-    _unsent_events: tuple[str, ...] = field(init=False, default=_RESPONSE_EVENTS)
+    _unsent_events: tuple[tuple[str, ...], ...] = field(init=False, default=_RESPONSE_EVENTS)
     _is_cancel_pending: bool = field(init=False, default=False)
     _unanswered_events: tuple[Encodable, ...] = field(init=False, default=())
     _single_events: tuple[NextEvent, ...] = field(init=False, default=_ONCE)
@@ -169,15 +169,16 @@ class SmallCall:
     # The model's server.
 
     def _send_next_event(self) -> list[Action]:
-        name, *rest = self._unsent_events
+        names, *rest = self._unsent_events
         self._unsent_events = tuple(rest)
         self._is_cancel_pending &= bool(rest)
-        return self._receive_from_model(_EVENT_TEXTS[name])
+        texts = [_EVENT_TEXTS[name] for name in names]
+        return [action for text in texts for action in self._receive_from_model(text)]
 
     def _cancel(self) -> list[Action]:
         """Finish what has started, and then the response."""
         self._is_cancel_pending = False
-        self._unsent_events = _CANCELLED_ENDS.get(self._unsent_events[0], ("cancelled",))
+        self._unsent_events = (_CANCELLED_ENDS.get(self._unsent_events[0], ("cancelled",)),)
         return self._send_next_event()
 
     def _answer(self, event: Encodable) -> list[Action]:

@@ -135,7 +135,7 @@ def test_a_forgotten_response_is_not_generating() -> None:
     assert [each.id for each in responses.generating] == [each.id for each in responses]
 
 
-@settings(max_examples=20)
+@settings(max_examples=5)
 @given(st.lists(st.integers(0, 2000), max_size=20))
 def test_the_number_of_remembered_responses_is_limited(ids: list[int]) -> None:
     responses = Responses()
