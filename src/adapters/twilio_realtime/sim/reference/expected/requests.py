@@ -1,7 +1,5 @@
-"""The expected requests for responses: which are to be sent, and which of them are answered."""
+"""The expected requests for responses: which are due, and what their responses change."""
 
-from collections import deque
-from functools import partial
 from typing import Final
 
 from attrs import define, evolve, field
@@ -28,14 +26,7 @@ from twilio_realtime_core.protocols.realtime import (
     CreateResponse,
 )
 
-from ..limits import (
-    ACTIVE_RESPONSE_CODE,
-    ANSWER_NS,
-    MAX_QUEUED_REQUESTS,
-    OTHER_ERROR_CODES,
-    OTHER_ERROR_FIELDS,
-    OTHER_ERROR_WORDS,
-)
+from ..limits import ANSWER_NS
 from ..received import (
     RESPONSE_EVENTS,
     ReceivedAudio,
@@ -55,10 +46,12 @@ from ..received import (
 from ..sent import SentCancel, SentItem, SentRequest, SentUpdate
 from ..step_record import ExpectedState, StepRecord, TimeoutHandled
 from ..units import MS
+from .automatic_requests import ExpectedAutomaticRequests
 from .events import event_of, is_out_of_band, matches
 from .followups import ExpectedFollowups
 from .links import ExpectedLinks
 from .request_queue import BY_SERVER, ExpectedQueue, ExpectedRequest
+from .sent_requests import ExpectedSentRequests
 from .turn import ExpectedTurn
 from .uplink import ExpectedUplink
 
@@ -76,8 +69,7 @@ _PROGRESS: Final = (
 
 @define(eq=False)
 class ExpectedRequests(ExpectedState):
-    """Explicit requests of the application, and the one automatic request that messages, outputs of
-    functions, answers of MCP servers and turns without a response cause."""
+    """The requests of the application, the automatic one, and the responses that answer them."""
 
     inputs = (
         CreateResponse,
@@ -115,9 +107,7 @@ class ExpectedRequests(ExpectedState):
     _config: CallConfig
     queue: ExpectedQueue = field(init=False, factory=ExpectedQueue)
     """Requests to be sent."""
-    unanswered: ExpectedRequest | None = field(init=False, default=None)
-    """The request that was sent and has no answer; its event id is that with which it was sent."""
-    unanswered_out_of_band: list[ExpectedRequest] = field(init=False, factory=list[ExpectedRequest])
+    sent: ExpectedSentRequests = field(init=False)
     active_id: str | None = field(init=False, default=None)
     """The response of the conversation that is not known to be done. (The server has one at a time,
     so a new one ends the one before, even if `response.done` of that comes later.)"""
@@ -126,12 +116,8 @@ class ExpectedRequests(ExpectedState):
     interruption requested a cancel."""
     cancels_request: bool = field(init=False, default=False)
     """The command of this step cancels a response that is requested, for the first time."""
-    refused: ExpectedRequest | None = field(init=False, default=None)
-    """The request that an error of this step refuses."""
     is_ambiguous: bool = field(init=False, default=False)
     """The server has left open which request it meant."""
-    _has_interrupted: bool = field(init=False, default=False)
-    """A request was interrupted."""
     expired_count: int = field(init=False, default=0)
     """Requests that were given up in this step, or in the one that has ended the call: either may
     come first."""
@@ -151,25 +137,19 @@ class ExpectedRequests(ExpectedState):
     """The item of the turn that was committed last."""
     _progress_ns: int = field(init=False, default=0)
     """When an event of a response was received, or a request sent."""
-    _answered: deque[ExpectedRequest] = field(
-        init=False, factory=partial(deque[ExpectedRequest], maxlen=MAX_QUEUED_REQUESTS)
-    )
-    """Requests that a response has followed; it may have answered another request."""
-    _request_of: dict[str, ExpectedRequest] = field(init=False, factory=dict[str, ExpectedRequest])
-    """The requests that responses seem to answer."""
-    _has_output_followup: bool = field(init=False, default=False)
-    """A response was requested to outputs that are sent in this step."""
     _followups: ExpectedFollowups = field(init=False, factory=ExpectedFollowups)
-    _approval_count: int = field(init=False, default=0)
-    _late_answers: int = field(init=False, default=0)
-    """Requests out of band that were sent again, and may be answered once more."""
-    _updates: list[str] = field(init=False, factory=list[str])
-    """Updates of the session without an answer."""
+    _automatic: ExpectedAutomaticRequests = field(init=False)
     _out_of_band_ids: set[str] = field(init=False, factory=set[str])
     _seen: set[str] = field(init=False, factory=set[str])
     """Responses of which the start or the end was received."""
     known_ids: set[str] = field(init=False, factory=set[str])
     """Responses of which anything was received."""
+
+    def __attrs_post_init__(self) -> None:
+        self.sent = ExpectedSentRequests(self.queue)
+        self._automatic = ExpectedAutomaticRequests(
+            self.queue, self._followups, self._uplink, self._config
+        )
 
     @property
     def queued_count(self) -> int:
@@ -179,28 +159,12 @@ class ExpectedRequests(ExpectedState):
     @property
     def open_count(self) -> int:
         """How many requests wait to be sent or answered."""
-        return self.queued_count + len(self._sent)
+        return self.queued_count + len(self.sent.all_unanswered)
 
     @property
     def is_free(self) -> bool:
         """Whether a request may be sent: no other and no response is under way."""
-        return self.unanswered is None and self.active_id is None
-
-    @property
-    def is_answer_owed(self) -> bool:
-        """Whether a request has no answer yet whose response the caller will hear."""
-        return any(each.is_wanted for each in self._sent)
-
-    @property
-    def _sent(self) -> list[ExpectedRequest]:
-        """The requests that were sent and have no answer."""
-        unanswered = [] if self.unanswered is None else [self.unanswered]
-        return [*self.unanswered_out_of_band, *unanswered]
-
-    @property
-    def is_speech_requested(self) -> bool:
-        """Whether speech out of band is requested that has not begun."""
-        return any(not each.is_silent for each in self.unanswered_out_of_band)
+        return self.sent.unanswered is None and self.active_id is None
 
     def due(self) -> list[ExpectedRequest]:
         """Return the requests that may be sent now, in their order."""
@@ -225,19 +189,13 @@ class ExpectedRequests(ExpectedState):
             case CreateResponse() as command:
                 after, waits = self._uplink.next_number, command.waits_for_caller
                 self.queue.add(event_of(command), after, waits_for_caller=waits)
-            case CancelResponse(None) if self.unanswered is not None:
-                self.cancels_request = not self.unanswered.is_cancelled
-                self.unanswered = evolve(self.unanswered, is_cancelled=True)
+            case CancelResponse(None):
+                self.cancels_request = self.sent.cancel()
             case Interrupt(cancel=cancel, response_id=None):
-                self._interrupt_requests(cancel=cancel)
+                self.sent.interrupt(cancel=cancel)
             case TimeoutHandled():
                 self._evaluate_speech(step)
                 self._expire(step.now)
-            case ReceivedItemAdded(item):
-                if (key := self.queue.take_echo(item)) is not None:
-                    self._request_automatic(key)
-            case ReceivedOutputItemAdded(id_, item) | ReceivedOutputItemDone(id_, item):
-                self._followups.add_item(item.id, id_)
             case ReceivedAudio(response_id=id_) if id_ in self._followups.lost:
                 # If it goes on after all, what follows its outcomes waits again.
                 self.is_ambiguous |= id_ not in self._interrupted_ids
@@ -246,35 +204,13 @@ class ExpectedRequests(ExpectedState):
             case ReceivedResponseEnd(id_, out_of_band):
                 self._end_response(id_, is_out_of_band=out_of_band)
             case ReceivedError() as error:
-                self._apply_error(error)
+                has_active = self.active_id is not None
+                self.is_ambiguous |= self.sent.apply_error(error, has_active=has_active)
             case _:
-                self._apply_item(step.event)
+                self._automatic.apply_input(step.event)
                 self._apply_turn(step)
         if not self.turn.is_speaking:
             self._evaluated_ns = None
-
-    def _apply_item(self, command: object) -> None:
-        """Apply a command that adds an item, to which the model may have to respond."""
-        match command:
-            case SendMessage(respond=respond):
-                key = self.queue.add_message()
-                if respond:
-                    self._request_automatic(key)
-            case CreateItem(item={"role": "user"} as item):
-                self.queue.add_message(item.get("id"))
-            case AnswerApproval(id_, approve):
-                self._followups.answer_approval(id_)
-                self._approval_count += 1
-                key = f"mcp-answer-{self._approval_count}"
-                self.queue.add_item(key)
-                if approve:  # the tool is called first
-                    self._request_followup(self._followups.response_of(id_))
-                else:
-                    self._request_mcp_followup(id_, key)
-            case SendFunctionOutput(call_id, respond=True, wait_for_others=waits):
-                self._followups.request(call_id, waits_for_others=waits)
-            case _:
-                pass
 
     def _apply_turn(self, step: StepRecord) -> None:
         """Apply what turn detection says of the caller."""
@@ -290,7 +226,7 @@ class ExpectedRequests(ExpectedState):
                     self._commit(step.now)
                 self._committed_item = item_id
             case ReceivedSession(session):
-                del self._updates[:1]
+                self.sent.answer_update()
                 self.turn.configure(session)
             case ClearInputAudio():
                 self.turn.discard()
@@ -304,7 +240,7 @@ class ExpectedRequests(ExpectedState):
         if self._evaluated_ns is not None and step.now >= self._evaluated_ns:
             self._evaluated_ns = None
             if not step.has_output(InterruptionBlocked):
-                self._interrupt_requests(cancel=True)
+                self.sent.interrupt(cancel=True)
 
     def _commit(self, now: int) -> None:
         # A response that was interrupted and cancelled does not keep the server from answering.
@@ -313,37 +249,8 @@ class ExpectedRequests(ExpectedState):
             self._is_active_interrupted and is_cancelled
         )
         may_answer = self.turn.commit(now, is_free=self.is_free, is_answering=is_answering)
-        if may_answer and self.unanswered is not None:  # what is created next may be the answer
-            self.unanswered = evolve(self.unanswered, is_interrupted=False)
-
-    def _interrupt_requests(self, *, cancel: bool) -> None:
-        def interrupt(request: ExpectedRequest) -> ExpectedRequest:
-            cancels = cancel or (request.is_interrupted and request.is_cancel_requested)
-            if request.is_silent:
-                return request
-            self._has_interrupted = True
-            return evolve(request, is_interrupted=True, is_cancel_requested=cancels)
-
-        self.unanswered = None if self.unanswered is None else interrupt(self.unanswered)
-        self.unanswered_out_of_band = list(map(interrupt, self.unanswered_out_of_band))
-
-    def _request_automatic(self, *keys: str, count: int = 1) -> None:
-        self.queue.add_automatic(self._uplink.next_number, *keys, count=count)
-
-    def _request_followup(self, response_id: str, count: int = 1) -> bool:
-        """Request a response to the outputs of a response, once that is done and all its calls
-        have outputs; return whether it was requested. `count` is 0 if it is to the same outputs as
-        the request before."""
-        keys = self._followups.take_due(response_id)
-        if keys is not None:
-            self._request_automatic(*(keys or (BY_SERVER,)), count=count)
-        return keys is not None
-
-    def _request_mcp_followup(self, item_id: str, *keys: str) -> None:
-        """Request a response to what an MCP server has done, or was not allowed to do."""
-        if self._config.respond_to_mcp:
-            self._followups.request_for_mcp(item_id, keys)
-        self._request_followup(self._followups.response_of(item_id))
+        if may_answer:  # what is created next may be the answer
+            self.sent.revoke_interruption()
 
     # What is sent.
 
@@ -364,19 +271,6 @@ class ExpectedRequests(ExpectedState):
         match value:
             case SentRequest():
                 self._send(value, step.now)
-            case SentItem(item={"type": "function_call_output", "call_id": str(call_id)}):
-                response_id = self._followups.send_output(call_id)
-                self.queue.add_item(call_id)
-                is_first = not self._has_output_followup
-                self._has_output_followup |= self._request_followup(
-                    response_id, count=int(is_first)
-                )
-            case FunctionCallRequested(call_id=call_id, response_id=response_id):
-                self._followups.add_call(call_id, response_id)
-            case McpApprovalRequested(approval_request_id=id_):
-                self._followups.add_approval(id_)
-            case McpCallFinished(item_id=id_):  # the model does not continue by itself
-                self._request_mcp_followup(id_)
             case Interrupted(items=items):
                 self._is_active_interrupted = self.active_id is not None
                 self._interrupted_ids |= {each.response_id for each in items}
@@ -385,9 +279,9 @@ class ExpectedRequests(ExpectedState):
             case ModelSilent() if not self._config.on_model_silent.only_notifies:
                 self._give_up(value)
             case SentUpdate(event_id=str(event_id)):
-                self._updates.append(event_id)
+                self.sent.add_update(event_id)
             case _:
-                pass
+                self._automatic.apply_output(value)
 
     def _send(self, sent: SentRequest, now: int) -> None:
         request = self.find(sent)
@@ -402,13 +296,9 @@ class ExpectedRequests(ExpectedState):
             is_cancelled=False,
             is_covered=False,
         )
-        if made.is_out_of_band:
-            self.unanswered_out_of_band.append(made)
-            del self.unanswered_out_of_band[:-MAX_QUEUED_REQUESTS]
-        else:
-            if self.unanswered is not None:  # the ambiguous event must have been its answer
-                self._answered.append(self.unanswered)
-            self.unanswered, self._progress_ns = made, now
+        self.sent.add(made)
+        if not made.is_out_of_band:
+            self._progress_ns = now
 
     # What is answered.
 
@@ -417,45 +307,32 @@ class ExpectedRequests(ExpectedState):
         # No server starts a response twice, or an out-of-band one by itself.
         is_repeated = bool(response_id) and response_id in self._seen
         self.is_ambiguous |= is_repeated or not response_id
-        is_late = self._late_answers > 0
-        self.is_ambiguous |= is_out_of_band and not (self.unanswered_out_of_band or is_late)
+        self.is_ambiguous |= is_out_of_band and not self.sent.is_out_of_band_expected
         self._seen.add(response_id)
         if is_out_of_band:
             self._out_of_band_ids.add(response_id)
-            if self._late_answers and not self.unanswered_out_of_band and not is_repeated:
-                self._late_answers -= 1
-                if not self.is_ambiguous:
-                    self.suppressed[response_id] = response_id not in self.known_ids
-            elif self.unanswered_out_of_band and not is_repeated:
-                asked = self._find_asked(event)
-                self.unanswered_out_of_band.remove(asked)
-                self._request_of[response_id] = asked
-                self._suppress(asked, response_id)
+            if not is_repeated:
+                self._start_out_of_band(event)
             return
         if not is_repeated:
-            self.turn.answer(is_requested=self.unanswered is not None)
+            self.turn.answer(is_requested=self.sent.unanswered is not None)
         self._lose(*self._others_in_conversation(response_id))
         self.active_id = response_id
         self._is_active_interrupted = response_id in self._interrupted_ids
-        request, self.unanswered = self.unanswered, None
+        request = self.sent.answer(response_id)
         if not is_repeated:
             self.queue.cover(request)
         if request is None:
             self.answers_turn.add(response_id)
-            return
-        is_covered = bool(request.keys) and self.queue.is_echoed(request)
-        self._answered.append(evolve(request, is_covered=is_covered))
-        if not request.is_automatic:
-            self._request_of[response_id] = request
-        self._suppress(request, response_id)
+        else:
+            self._suppress(request, response_id)
 
-    def _find_asked(self, event: ReceivedResponseStart) -> ExpectedRequest:
-        """Return the request that an out-of-band response answers: the first that is like it."""
-        asked = self.unanswered_out_of_band
-        for each in asked:
-            if each.metadata == (event.metadata or {}) and each.is_silent is event.is_text:
-                return each
-        return asked[0]
+    def _start_out_of_band(self, event: ReceivedResponseStart) -> None:
+        request, response_id = self.sent.answer_out_of_band(event), event.response_id
+        if request is not None:
+            self._suppress(request, response_id)
+        elif not self.is_ambiguous:  # the answer was given up, and requested again
+            self.suppressed[response_id] = response_id not in self.known_ids
 
     def _others_in_conversation(self, response_id: str) -> list[str]:
         others = {response_id, *self._out_of_band_ids}
@@ -465,18 +342,18 @@ class ExpectedRequests(ExpectedState):
         """Expect nothing more of responses: what waits for their end is requested."""
         self._followups.lose(*response_ids)
         for each in response_ids:
-            self._request_followup(each)
+            self._automatic.request_followup(each)
 
     def _request_for_turn(self) -> None:
         """Request the answer to a turn that the server does not answer."""
         if self.turn.is_unanswered:
             self.turn.is_unanswered = False
-            self._request_automatic(BY_SERVER)
+            self._automatic.request(BY_SERVER)
 
     @property
     def may_suppress(self) -> bool:
         """Whether it is open which response answers a request that was interrupted."""
-        return self.is_ambiguous and self._has_interrupted
+        return self.is_ambiguous and self.sent.has_interrupted
 
     def _suppress(self, request: ExpectedRequest, response_id: str) -> None:
         if request.is_interrupted and not self.is_ambiguous:
@@ -495,7 +372,7 @@ class ExpectedRequests(ExpectedState):
         if response_id not in self._seen:  # no server ends what has not started
             self.is_ambiguous = True
             if not is_out_of_band:  # its start, which was lost, was the answer
-                self.unanswered = None
+                self.sent.unanswered = None
         is_repeated = response_id in self._followups.done
         self._seen.add(response_id)
         self._followups.end(response_id)
@@ -504,125 +381,43 @@ class ExpectedRequests(ExpectedState):
         if is_repeated:  # it says nothing of what has happened since
             return
         self._request_for_turn()
-        self._request_followup(response_id)
+        self._automatic.request_followup(response_id)
 
     # What is not answered.
 
     def _expire(self, now: int) -> None:
         """Give up what the server has not answered in time."""
         if self.turn.expire(now):
-            self._request_automatic(BY_SERVER)
-        open_count, active_id = self.open_count, self.active_id
-        self.unanswered_out_of_band = [
-            each for each in self.unanswered_out_of_band if now < each.sent_at_ns + ANSWER_NS
-        ]
-        if self.unanswered is not None:
-            if now >= self.unanswered.sent_at_ns + ANSWER_NS:
-                self.unanswered = None
-        elif now >= self._progress_ns + ANSWER_NS:
+            self._automatic.request(BY_SERVER)
+        active_id = self.active_id
+        if self.sent.unanswered is None and now >= self._progress_ns + ANSWER_NS:
             self.active_id = None
-        self.expired_count = open_count - self.open_count
+        self.expired_count = self.sent.expire(now)
         lost = self._followups.take_expired(now)
         if self.is_free and (lost or self.expired_count or self.active_id != active_id):
             self._request_for_turn()
         self._lose(*lost)
 
-    def due_at_ns(self) -> int | None:
-        """Return when the next request is to be given up (ns)."""
-        return min((each.sent_at_ns + ANSWER_NS for each in self._sent), default=None)
-
     def _give_up(self, silence: ModelSilent) -> None:
         """Give up what the model owes, since it is silent; request it again if the bridge does."""
-        owed = self._sent
-        is_active_given_up = self.unanswered is not None or self.active_id in silence.response_ids
-        self.unanswered, self.unanswered_out_of_band = None, []
-        if is_active_given_up:
+        is_asked_again = silence.is_asked_again
+        if self.sent.unanswered is not None or self.active_id in silence.response_ids:
             self.active_id = None
-        if silence.is_asked_again:
-            self._ask_again(owed, silence)
-        else:
+        self.sent.give_up(is_asked_again=is_asked_again)
+        for each in silence.response_ids if is_asked_again else ():
+            if not self.sent.repeat(each) and each not in self._out_of_band_ids:
+                self._automatic.request(BY_SERVER)
+        if not is_asked_again:
             self.is_over = self._config.on_model_silent.hang_up
         if self.is_free:
             self._request_for_turn()
         self._lose(*silence.response_ids)
         self._interrupted_ids.update(silence.response_ids)
 
-    def _ask_again(self, owed: list[ExpectedRequest], silence: ModelSilent) -> None:
-        for each in owed:
-            if each.is_wanted:
-                self._late_answers += each.is_out_of_band
-                self.queue.put_back(evolve(each, is_repeated=True))
-        for response_id in silence.response_ids:
-            made = self._request_of.get(response_id)
-            if made is not None:
-                self.queue.add_copy(made)
-            elif response_id not in self._out_of_band_ids:
-                self._request_automatic(BY_SERVER)
-
-    def _apply_error(self, error: ReceivedError) -> None:
-        is_active = error.code == ACTIVE_RESPONSE_CODE
-        unanswered = [] if self.unanswered is None else [self.unanswered]
-        if error.event_id is None:
-            self._apply_unnamed_error(error, [*unanswered, *self.unanswered_out_of_band])
-            return
-        if error.event_id in self._updates:
-            self._updates.remove(error.event_id)
-            return
-        for each in list(self.unanswered_out_of_band):
-            if each.event.get("event_id") == error.event_id:
-                self.unanswered_out_of_band.remove(each)
-                self.refused = each
-        sent = [*unanswered, *reversed(self._answered)]
-        named = (each for each in sent if each.event.get("event_id") == error.event_id)
-        if (refused := next(named, None)) is not None:
-            self._refuse(refused, is_active=is_active)
-
-    def _apply_unnamed_error(self, error: ReceivedError, sent: list[ExpectedRequest]) -> None:
-        """Apply an error that names no event: it may refuse an update, or a request."""
-        is_active = error.code == ACTIVE_RESPONSE_CODE
-        is_of_request = error.names("response.create", "response_create", "response")
-        is_of_another = _is_of_another_event(error)
-        if self._updates and not is_active:
-            is_of_update = error.names("session.update", "cannot_update_", "session")
-            is_of_any = error.type == "invalid_request_error"
-            if is_of_update or (is_of_any and not is_of_request and not is_of_another):
-                del self._updates[0]
-                return
-        if is_active or (is_of_request and len(sent) != 1):
-            self.is_ambiguous |= self.open_count > 0 or is_active
-        elif len(sent) == 1 and (is_of_request or not is_of_another):
-            if sent[0].is_out_of_band:
-                self.unanswered_out_of_band.clear()
-                self.refused = sent[0]
-            else:
-                self._refuse(sent[0], is_active=False)
-
-    def _refuse(self, request: ExpectedRequest, *, is_active: bool) -> None:
-        self.refused = request
-        is_answered = request.is_repeated and request is not self.unanswered
-        if is_active and not (request.is_covered or is_answered):
-            self.queue.put_back(request)
-        elif not is_active and request.count > 1:  # the later ones are still to be answered
-            self.queue.put_back(evolve(request, count=request.count - 1))
-        self.is_ambiguous |= is_active and self.active_id is None
-        if request is self.unanswered:
-            self.unanswered = None
-        else:
-            self._answered.remove(request)
-
     def finish_step(self, step: StepRecord) -> None:
         """Reset what holds for one step only."""
         self.suppressed.clear()
-        self._has_output_followup = False
-        self.cancels_request, self.refused = False, None
+        self._automatic.finish_step()
+        self.cancels_request, self.sent.refused = False, None
         if self._links.is_live:
             self.expired_count = 0
-
-
-def _is_of_another_event(error: ReceivedError) -> bool:
-    """Whether an error names another event than `response.create`."""
-    return (
-        (error.code or "").startswith(OTHER_ERROR_CODES)
-        or (error.param or "").startswith(OTHER_ERROR_FIELDS)
-        or any(each in error.message for each in OTHER_ERROR_WORDS)
-    )

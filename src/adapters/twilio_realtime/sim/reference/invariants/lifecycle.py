@@ -216,7 +216,7 @@ def _may_be_heard(call: ExpectedCall, step: StepRecord) -> bool:
         return True
     unplayed = speech.playback.unplayed_sources(step.now)
     is_speech_due = speech.is_speech_pending(step.now)
-    is_speech_due |= call.requests.is_speech_requested
+    is_speech_due |= call.requests.sent.is_speech_requested
     is_speech_due &= not (call.requests.is_ambiguous or call.requests.is_over)
     return all(map(is_hold, unplayed)) and not is_speech_due
 
@@ -225,7 +225,7 @@ def _is_certainly_heard(call: ExpectedCall) -> bool:
     """Whether marks show that all was heard, and nothing more can come."""
     requests = call.requests
     is_free = requests.is_free and not requests.queued_count and not requests.is_ambiguous
-    return call.speech.is_all_heard and is_free and not requests.is_speech_requested
+    return call.speech.is_all_heard and is_free and not requests.sent.is_speech_requested
 
 
 def _close_codes(peer: Peer, event: object) -> tuple[int, ...]:

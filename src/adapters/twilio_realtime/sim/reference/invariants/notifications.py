@@ -334,7 +334,7 @@ class EventNotifications(Invariant):
             self._optional = () if event_id in self._bridge_cancels else (Fault,)
             return []
         fault = _DueFault(Peer.REALTIME, (FaultKind.SERVER_ERROR,), error.message, error.code)
-        refused = self._requests.refused
+        refused = self._requests.sent.refused
         named_id = event_id or ("" if refused is None else refused.event.get("event_id", ""))
         is_certain = self._sent_requests.get(named_id, None)
         is_unclear = not event_id and refused is None and self._may_be_of_request(error)

@@ -219,7 +219,7 @@ class FunctionAnswers(Invariant):
             return None
         is_silent = speech.is_all_heard and speech.hold is None
         is_free = requests.is_free and not requests.queued_count
-        is_free &= not requests.is_speech_requested
+        is_free &= not requests.sent.is_speech_requested
         is_ready = self._links.is_session_ready and self._links.is_live
         if is_silent and is_free and is_ready:
             return "all was heard, and a deferred output is not sent"
