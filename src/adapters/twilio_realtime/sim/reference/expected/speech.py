@@ -1,8 +1,7 @@
-"""The expected audio for the caller: of the model, and of the clips of the application."""
+"""The expected speech to the caller: what is said and played, and what of it was heard."""
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
-from itertools import chain
 
 from attrs import define, field
 
@@ -13,7 +12,7 @@ from twilio_realtime_core.machine.actions import Peer
 from twilio_realtime_core.notifications import ClipFinished, Interrupted, ModelSilent
 from twilio_realtime_core.protocols.realtime import CancelResponse
 
-from ..limits import SPEECH_STALL_NS, WAITING_NS
+from ..limits import WAITING_NS
 from ..received import (
     ReceivedAudio,
     ReceivedAudioEnd,
@@ -32,8 +31,9 @@ from ..received import (
 from ..sent import SentCancel, SentClear, SentMark, SentMedia
 from ..step_record import ExpectedState, StepRecord, TimeoutHandled
 from ..tones import keypad_tones
-from ..units import FRAME_SAMPLES, samples_to_ms
+from ..units import samples_to_ms
 from ..wire import count_samples, decode_audio
+from .audio_queue import ExpectedAudioQueue
 from .links import OPEN_STATES, ExpectedLinks
 from .playback import ExpectedClip, ExpectedPlayback, PartId, SourceId
 from .requests import ExpectedRequests
@@ -44,31 +44,8 @@ __all__ = ["ExpectedSpeech"]
 
 
 @define(eq=False)
-class _ExpectedAudio:
-    """Audio of a part that was received and may be heard; `sent_samples` counts what was sent."""
-
-    part: PartId
-    response_id: str
-    audio: bytes
-    sent_samples: int = 0
-
-    @property
-    def unsent_samples(self) -> int:
-        """Samples that were not sent."""
-        return len(self.audio) - self.sent_samples
-
-
-@define(eq=False)
-class _HeldSpeech:
-    """Audio of a response that is held until another one has been said."""
-
-    response_id: str
-    audio: deque[_ExpectedAudio] = field(factory=deque[_ExpectedAudio])
-
-
-@define(eq=False)
 class ExpectedSpeech(ExpectedState):
-    """The audio on its way to the caller."""
+    """The audio of the model and the clips of the application, on their way to the caller."""
 
     inputs = (
         ReceivedStart,
@@ -106,6 +83,8 @@ class ExpectedSpeech(ExpectedState):
     _requests: ExpectedRequests
     _responses: ExpectedResponses
     _config: CallConfig
+    queue: ExpectedAudioQueue = field(init=False)
+    """Audio to be sent."""
     playback: ExpectedPlayback = field(init=False, factory=ExpectedPlayback)
     _has_waiting_clip: bool = field(init=False, default=False)
     corrected: ExpectedPlayback = field(init=False)
@@ -129,25 +108,11 @@ class ExpectedSpeech(ExpectedState):
     """What the caller is to hear first: a response, by its id, or a clip."""
     first_ns: int = field(init=False, default=0)
     """When that started."""
-    hold: ExpectedClip | None = field(init=False, default=None)
-    """The hold audio that is queued until nothing else plays, or is being sent."""
-
-    due: deque["_ExpectedAudio | ExpectedClip"] = field(
-        init=False, factory=deque["_ExpectedAudio | ExpectedClip"]
-    )
-    """What is to be sent now, in its order."""
-    held: list["_HeldSpeech | ExpectedClip"] = field(
-        init=False, factory=list["_HeldSpeech | ExpectedClip"]
-    )
-    """What is to be sent once the speaker has ended."""
-    _speaker: str | None = field(init=False, default=None)
-    """The response that is being said: no other audio goes between what it says."""
-    _spoke_ns: int = field(init=False, default=0)
-    """When audio of it was received."""
     _has_overflow: bool = field(init=False, default=False)
     """Audio was dropped and reported in this step."""
 
     def __attrs_post_init__(self) -> None:
+        self.queue = ExpectedAudioQueue(self._requests, self._responses)
         self.corrected = self.playback
 
     # Queries.
@@ -155,27 +120,7 @@ class ExpectedSpeech(ExpectedState):
     def source_of(self, payload: str) -> SourceId | None:
         """Return what media is of; `None` if its audio is not the next of anything."""
         audio = decode_audio(payload)
-        if audio is None:
-            return None
-        held = self._held_in_order() if self._requests.may_suppress else ()
-        for each in chain(self.due, held):
-            if each.audio.startswith(audio, each.sent_samples):
-                return each if isinstance(each, ExpectedClip) else each.part
-            if isinstance(each, ExpectedClip):
-                break
-            if each.unsent_samples >= FRAME_SAMPLES and not self._may_be_dropped(each):
-                break
-        hold = self.hold
-        if hold is not None and hold.audio.startswith(audio, hold.sent_samples):
-            return hold
-        return None
-
-    def _held_in_order(self) -> Iterator["_ExpectedAudio | ExpectedClip"]:
-        for each in self.held:
-            yield from (each,) if isinstance(each, ExpectedClip) else each.audio
-
-    def _is_due(self, source: SourceId) -> bool:
-        return any(source in (each, getattr(each, "part", None)) for each in self.due)
+        return None if audio is None else self.queue.source_of(audio)
 
     def finished_clip(self, event: ClipFinished) -> ExpectedClip | None:
         """Return the clip that may have finished as a notification says; `None` if none may."""
@@ -196,12 +141,7 @@ class ExpectedSpeech(ExpectedState):
         unplayed = self.playback.unplayed_sources(now)
         parts = {part: None for part, _ in self.playback.runs if not isinstance(part, ExpectedClip)}
         sent = [part for part in parts if part in unplayed or self._responses.is_growing(part)]
-        return [*sent, *(part for part in self.held_parts() if part not in sent)]
-
-    def held_parts(self) -> list[PartId]:
-        """Return the parts of which audio is held."""
-        held = (each.audio for each in self.held if isinstance(each, _HeldSpeech))
-        return list(dict.fromkeys(audio.part for each in held for audio in each))
+        return [*sent, *(part for part in self.queue.held_parts() if part not in sent)]
 
     def is_over(self, response_id: str) -> bool:
         """Whether nothing more of a response can be generated or heard: marks confirm all of it. (A
@@ -213,38 +153,18 @@ class ExpectedSpeech(ExpectedState):
             for each in parts
             if not self.playback.confirms(each, whole=True)
         }
-        return not (self._responses.is_current(response_id) or response_id in unheard or self.held)
+        is_current = self._responses.is_current(response_id)
+        return not (is_current or response_id in unheard or self.queue.held)
 
     def is_speech_pending(self, now: int) -> bool:
         """Whether more is certain to be said: a response is generated that is heard, or something
         is held."""
-        return bool(self.held) or self._responses.is_speech_expected(now)
-
-    def is_spoken(self, now: int) -> bool:
-        """Whether a response is being said, which has neither ended nor stalled."""
-        speaker = None if self._speaker is None else self._responses.find(self._speaker)
-        is_speaking = speaker is not None and speaker.may_be_heard
-        return is_speaking and now < self._spoke_ns + SPEECH_STALL_NS
-
-    def stalls_at_ns(self) -> int | None:
-        """Return when what is held is to be sent, whatever the speaker does; `None` for nothing."""
-        return self._spoke_ns + SPEECH_STALL_NS if self.held else None
-
-    def unsent_samples(self, part: PartId | None = None) -> int:
-        """Return the samples that were received, may be heard and were not sent: of a part, or of
-        all."""
-        queued = (each for each in self.due if isinstance(each, _ExpectedAudio))
-        return sum(each.unsent_samples for each in queued if part in (None, each.part))
-
-    @property
-    def has_due_clip(self) -> bool:
-        """Whether a clip is to be sent now."""
-        return any(isinstance(each, ExpectedClip) for each in self.due)
+        return bool(self.queue.held) or self._responses.is_speech_expected(now)
 
     def heard_parts(self) -> Iterator[tuple[PartId, bool]]:
         """Yield the parts of which marks of this stream confirm something, and whether they confirm
         the end; not those of interrupted responses."""
-        held = self.held_parts()
+        held = self.queue.held_parts()
         for part in dict.fromkeys(source for source, _ in self.playback.runs):
             if isinstance(part, ExpectedClip) or not self.playback.confirms(part, whole=False):
                 continue
@@ -271,15 +191,9 @@ class ExpectedSpeech(ExpectedState):
         return min((samples_to_ms(heard[each]) for each in playing), default=0)
 
     @property
-    def is_hold_playing(self) -> bool:
-        """Whether only hold audio plays."""
-        return self.hold is not None and self.hold.sent_samples > 0
-
-    @property
     def is_idle(self) -> bool:
         """Whether no response is under way, so that nothing more can be said."""
-        is_sent = not self.due and not self.held
-        return is_sent and all(each.is_done for each in self._responses.by_id.values())
+        return self.queue.is_empty and all(each.is_done for each in self._responses.by_id.values())
 
     @property
     def is_all_heard(self) -> bool:
@@ -316,8 +230,8 @@ class ExpectedSpeech(ExpectedState):
         parts = [each for each in sources if not isinstance(each, ExpectedClip)]
         of_item = self._responses.of_item
         parts = [each for each in parts if of_item[each[0]] == self.first]
-        is_held = any(of_item[item_id] == self.first for item_id, _ in self.held_parts())
-        is_sent = not is_held and not any(self.unsent_samples(each) for each in parts)
+        is_held = any(of_item[item_id] == self.first for item_id, _ in self.queue.held_parts())
+        is_sent = not is_held and not any(self.queue.unsent_samples(each) for each in parts)
         is_confirmed = all(self.playback.confirms(each, whole=True) for each in parts)
         return response.is_done and is_sent and is_confirmed
 
@@ -356,30 +270,13 @@ class ExpectedSpeech(ExpectedState):
                 self._start_response(event, step.now)
             case _:
                 self._responses.apply_event(step.event, step.now)
-        self._release(step.now)
-
-    def _release(self, now: int) -> None:
-        """Let what is held be sent, as far as nobody is speaking."""
-        while self.held and not self.is_spoken(now):
-            released = self.held.pop(0)
-            self._speaker = None
-            if isinstance(released, ExpectedClip):
-                self.due.append(released)
-            else:
-                self._speaker, self._spoke_ns = released.response_id, now
-                for each in released.audio:
-                    self._append_due(each)
+        self.queue.release(step.now)
 
     def _start_stream(self) -> None:
         """Start a stream, perhaps in place of another."""
         self.playback = self.corrected = self.playback.restart()
-        self._drop_clips()
-        if self.is_hold_playing:
-            self.hold = None
-
-    def _drop_clips(self) -> None:
-        self.due = deque(each for each in self.due if not isinstance(each, ExpectedClip))
-        self.held = [each for each in self.held if not isinstance(each, ExpectedClip)]
+        self.queue.drop_clips()
+        self.queue.end_hold()
 
     def _confirm(self, sid: str, mark: str, now: int) -> None:
         if self._links.is_streaming and sid == self._links.stream_sid:
@@ -390,12 +287,7 @@ class ExpectedSpeech(ExpectedState):
         self.unfinished_clips.append(clip)
         if not clip.is_hold:
             self._note_first(clip, now)
-        if clip.is_hold:
-            self.hold = clip  # it replaces one that is queued, or plays
-        elif self.held or self.is_spoken(now):
-            self.held.append(clip)
-        else:
-            self.due.append(clip)
+        self.queue.add_clip(clip, now)
 
     def _play_waiting_clip(self, now: int) -> None:
         """Queue what the caller hears while the first session takes long, once."""
@@ -427,26 +319,7 @@ class ExpectedSpeech(ExpectedState):
             return
         response.last_part, response.is_lost, self.accepts_audio = part, False, True
         self._note_first(event.response_id, now)
-        received = _ExpectedAudio(part, event.response_id, audio)
-        held = [each for each in self.held if isinstance(each, _HeldSpeech)]
-        own = next((each for each in held if each.response_id == event.response_id), None)
-        if own is not None:
-            own.audio.append(received)
-        elif event.response_id != self._speaker and (self.held or self.is_spoken(now)):
-            self.held.append(_HeldSpeech(event.response_id, deque([received])))
-        else:
-            self._speaker, self._spoke_ns = event.response_id, now
-            self._append_due(received)
-
-    def _append_due(self, received: _ExpectedAudio) -> None:
-        last = self.due[-1] if self.due else None
-        if isinstance(last, _ExpectedAudio) and (last.part, last.response_id) == (
-            received.part,
-            received.response_id,
-        ):
-            last.audio, last.sent_samples = last.audio[last.sent_samples :] + received.audio, 0
-        else:
-            self.due.append(received)
+        self.queue.add_audio(part, event.response_id, audio, now)
 
     # Outputs.
 
@@ -459,18 +332,19 @@ class ExpectedSpeech(ExpectedState):
                 playback = self.playback
                 playback.marks[name] = playback.marked_samples = playback.sent_samples
             case SentClear() if not (self.is_interrupting and self._may_be_interrupted(step)):
-                self.playback, self.hold = self.playback.restart(), self._queued_hold()
+                self.playback = self.playback.restart()
+                self.queue.end_hold()
             case SentClear():
                 self.playback = ExpectedPlayback()
                 self._interrupt()
             case SentCancel(response_id=id_) if self._uplink.is_initiated_by_bridge(value):
                 for response in self._responses.named(id_):
                     response.is_interrupted = response.is_cancelled = True
-                self._release(step.now)
+                self.queue.release(step.now)
             case ModelSilent(response_ids=ids) if not self._config.on_model_silent.only_notifies:
                 for response in [each for id_ in ids for each in self._responses.named(id_)]:
                     response.is_interrupted = response.is_given_up = True
-                self._release(step.now)
+                self.queue.release(step.now)
                 if self._config.on_model_silent.clip:
                     self._play(ExpectedClip(self._config.on_model_silent.clip), step.now)
             case Interrupted(items=items):
@@ -487,79 +361,38 @@ class ExpectedSpeech(ExpectedState):
     def _may_be_interrupted(self, step: StepRecord) -> bool:
         """Whether a clear may be that of an interruption, and does not make place for a clip in
         which hold audio ends."""
-        return not (self.is_hold_playing and self.has_due_clip) or step.has_output(Interrupted)
+        is_for_clip = self.queue.is_hold_playing and self.queue.has_due_clip
+        return not is_for_clip or step.has_output(Interrupted)
 
     def _send(self, payload: str, now: int) -> None:
         source, samples = self.source_of(payload), count_samples(payload) or 0
         if source is None:
             return
-        for _ in tuple(self.held) if self._requests.may_suppress else ():
-            if self._is_due(source):
-                break
-            self._drop_unsent()
-            self._release(now)
+        self.queue.send(source, samples, now)
         self.playback.send(source, samples, now)
-        if isinstance(source, ExpectedClip):
-            source.sent_samples += samples
-            if source.is_sent and not source.is_hold:
-                self.due.remove(source)
-            return
-        self.sent_items.add(source[0])
-        for each in list(self.due):
-            if isinstance(each, _ExpectedAudio) and each.part == source:
-                each.sent_samples += samples
-                if not each.unsent_samples:
-                    self.due.remove(each)
-                return
+        if not isinstance(source, ExpectedClip):
+            self.sent_items.add(source[0])
 
     def _finish_clip(self, event: ClipFinished) -> None:
         clip = self.finished_clip(event)
         if clip is not None:
             self.unfinished_clips.remove(clip)
-            if clip is self.hold:
-                self.hold = None
-
-    def _queued_hold(self) -> ExpectedClip | None:
-        return None if self.is_hold_playing else self.hold
+            if clip is self.queue.hold:
+                self.queue.hold = None
 
     def _interrupt(self) -> None:
-        """Stop all that is said or would be; the rest of a frame is dropped."""
+        """Stop all that is said or would be."""
         self._responses.interrupt_all()
-        self.due.clear()
-        self.held.clear()
-        self._speaker = None
-        self.hold = self._queued_hold()
+        self.queue.clear()
         self.playback.marked_samples = self.playback.sent_samples  # no part ends with a mark now
 
     def finish_step(self, step: StepRecord) -> None:
         """Drop what the bridge dropped, and reset what holds for one step only."""
         if self._has_overflow:
-            self._drop_clips()
-            self._drop_queued(step.event)
+            self.queue.drop_overflow(keeps_rest=isinstance(step.event, ReceivedAudio))
         elif self._requests.is_ambiguous and self._links.is_streaming:
-            self._drop_unsent()
+            self.queue.drop_unsent()
         self.is_echo = self.is_interrupting = self._has_overflow = False
         self.cancels_response = self.accepts_audio = False
         self._responses.ended_id = None
         self.corrected = self.playback
-
-    def _drop_unsent(self) -> None:
-        """Drop what may be dropped and was not sent immediately."""
-        for each in [each for each in self.due if isinstance(each, _ExpectedAudio)]:
-            if each.unsent_samples >= FRAME_SAMPLES and self._may_be_dropped(each):
-                self._responses.get_or_create(each.response_id).is_interrupted = True
-                self.due.remove(each)
-
-    def _may_be_dropped(self, audio: _ExpectedAudio) -> bool:
-        """Whether audio of which nothing was sent need not be: where the server has left open
-        whether its response answers the request that was interrupted."""
-        return self._requests.is_ambiguous and not audio.sent_samples
-
-    def _drop_queued(self, event: object) -> None:
-        """Drop what found no room, but for the start of the next frame."""
-        last = self.due[-1] if self.due else None
-        self.due.clear()
-        if isinstance(last, _ExpectedAudio) and isinstance(event, ReceivedAudio):
-            last.sent_samples = len(last.audio) - last.unsent_samples % FRAME_SAMPLES
-            if last.unsent_samples:
-                self.due.append(last)

@@ -290,7 +290,7 @@ class DownlinkAudio(Invariant):
 
     def check_step(self, step: StepRecord) -> str | None:
         """Judge the state after a step."""
-        if self._speech.has_due_clip and self._links.is_streaming and self._links.is_live:
+        if self._speech.queue.has_due_clip and self._links.is_streaming and self._links.is_live:
             return "a clip is not sent although nothing else is being said"
         if self._links.is_live and not self._requests.is_ambiguous and self._keeps_back(step):
             return "audio of the model is kept back"
@@ -306,16 +306,16 @@ class DownlinkAudio(Invariant):
                     isinstance(each, Fault) and each.kind is FaultKind.OVERFLOW
                     for each in step.values
                 )
-                return self._speech.unsent_samples() >= FRAME_SAMPLES and not is_full
+                return self._speech.queue.unsent_samples() >= FRAME_SAMPLES and not is_full
             case ReceivedAudioEnd(_, item_id, index):
-                return self._speech.unsent_samples((item_id, index)) > 0
+                return self._speech.queue.unsent_samples((item_id, index)) > 0
             case _:
                 return False
 
     def _is_hold_late(self, step: StepRecord) -> bool:
         """Whether queued hold audio has to start, since the last echo confirms all audio."""
         speech = self._speech
-        if speech.hold is None or speech.is_hold_playing or not speech.is_echo:
+        if speech.queue.hold is None or speech.queue.is_hold_playing or not speech.is_echo:
             return False
         return isinstance(step.event, ReceivedMark) and speech.is_all_heard
 
@@ -424,7 +424,7 @@ class PlaybackMarks(Invariant):
 
     def _starts_hold(self, step: StepRecord) -> bool:
         """Whether hold audio starts: what was before it must have been played, by the clock."""
-        return self._speech.is_hold_playing and step.has_output(SentMedia)
+        return self._speech.queue.is_hold_playing and step.has_output(SentMedia)
 
     def check_step(self, step: StepRecord) -> str | None:
         """Judge the state after a step."""
@@ -436,7 +436,7 @@ class PlaybackMarks(Invariant):
                         return "an echo confirms audio, which is not notified"
             case ReceivedAudioEnd() | Play(until_agent_speaks=False) | PressKeys():
                 playback = speech.playback
-                if speech.held:
+                if speech.queue.held:
                     return None
                 if self._links.is_live and playback.marked_samples < playback.sent_samples:
                     return "the end of the latest audio has no mark"

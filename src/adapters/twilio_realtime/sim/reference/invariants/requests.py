@@ -204,7 +204,7 @@ class FunctionAnswers(Invariant):
             return "a second output of a function call is sent"
         speech = self._speech
         is_speaking = bool(speech.playback.unplayed_samples(step.now)) and not (
-            speech.is_hold_playing
+            speech.queue.is_hold_playing
         )
         is_early = self._uplink.deferred_output(sent) is not None and is_speaking
         return (
@@ -217,7 +217,7 @@ class FunctionAnswers(Invariant):
         may_release = isinstance(step.event, ReceivedMark | SendFunctionOutput)
         if not uplink.deferred_outputs or not may_release:
             return None
-        is_silent = speech.is_all_heard and speech.hold is None
+        is_silent = speech.is_all_heard and speech.queue.hold is None
         is_free = requests.is_free and not requests.queued_count
         is_free &= not requests.sent.is_speech_requested
         is_ready = self._links.is_session_ready and self._links.is_live

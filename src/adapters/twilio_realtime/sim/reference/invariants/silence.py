@@ -60,7 +60,7 @@ class ModelSilence(Invariant):
         if not self._links.is_live or requests.is_ambiguous:
             self._owed_since_ns = None
             return None
-        due_ns, stalls_ns = requests.sent.due_at_ns(), speech.stalls_at_ns()
+        due_ns, stalls_ns = requests.sent.due_at_ns(), speech.queue.stalls_at_ns()
         if due_ns is not None and is_later(step.deadline, due_ns):
             return "a request may go without an answer for longer than stated"
         if stalls_ns is not None and is_later(step.deadline, max(stalls_ns, step.now)):
