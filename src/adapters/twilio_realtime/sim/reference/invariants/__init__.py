@@ -4,6 +4,7 @@ from typing import Final
 
 from ..step_record import Invariant
 from .audio import DownlinkAudio, HeardPositions, PlaybackMarks, UplinkAudio
+from .event_notifications import EventNotifications
 from .interruptions import (
     InterruptionCancels,
     InterruptionCorrections,
@@ -11,8 +12,8 @@ from .interruptions import (
 )
 from .items import CreatedItems, ItemNotifications, McpNotifications
 from .lifecycle import BoundedWaits, CallEnding, LinkOrder, PlaybackNotices, TimeoutContract
-from .notifications import EventNotifications, RawNotifications
 from .queues_and_formats import PinnedFormats, QueueLimits
+from .raw_notifications import RawNotifications
 from .requests import FunctionAnswers, ResponseRequests
 from .silence import ModelSilence
 from .stream_limits import StreamLimits

@@ -1,4 +1,4 @@
-"""The invariants of the notifications that follow from one event of a peer.
+"""The invariant of the notifications that follow from one event of a peer.
 
 What follows from several events is judged with its subject.
 """
@@ -6,12 +6,9 @@ What follows from several events is judged with its subject.
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from attrs import define
-
 from twilio_realtime_core.errors import Fault, FaultKind
 from twilio_realtime_core.machine.actions import Peer, kind_of
 from twilio_realtime_core.notifications import (
-    AgentAudio,
     AgentText,
     AgentTranscript,
     CallerSpeechStarted,
@@ -23,32 +20,24 @@ from twilio_realtime_core.notifications import (
     IdleTimeoutTriggered,
     KeyPressed,
     RateLimitsUpdated,
-    RealtimeEvent,
     ResponseFinished,
     ResponseRefused,
     ResponseStarted,
     SessionReady,
-    TwilioMessage,
-    TypedRealtimeEvent,
 )
 from twilio_realtime_core.protocols.realtime import CancelResponse
-from twilio_realtime_core.values.log_probability import TokenLogprob
-from twilio_realtime_core.values.rate_limit import RateLimit
-from twilio_realtime_core.values.usage import Tokens, Usage
 
 from ..expected.call import ExpectedCall
 from ..expected.events import is_out_of_band
 from ..expected.links import is_pcmu_session
 from ..limits import ACTIVE_RESPONSE_CODE, LATE_CANCEL_CODE, MAX_QUEUED_REQUESTS, MAX_RESPONSES
 from ..received import (
-    ReceivedAudio,
     ReceivedError,
     ReceivedIdleTimeout,
     ReceivedInputDelta,
     ReceivedInputFailure,
     ReceivedInputTranscript,
     ReceivedKey,
-    ReceivedMessage,
     ReceivedOutputItemDone,
     ReceivedRateLimits,
     ReceivedResponseEnd,
@@ -57,7 +46,6 @@ from ..received import (
     ReceivedSpeechStart,
     ReceivedSpeechStop,
     ReceivedStart,
-    ReceivedStop,
     ReceivedTextDelta,
     ReceivedTextEnd,
     ReceivedTranscriptDelta,
@@ -66,65 +54,11 @@ from ..received import (
 )
 from ..sent import SentCancel, SentRequest
 from ..step_record import Invariant, SocketClosed, StepRecord
-from ..wire import is_list, is_object
+from .due_notifications import DueFailure, DueFault, DueRefusal, is_due, name_of
 from .items import describe_item
-from .redaction import may_quote, may_show
+from .notified_values import read_logprobs, read_metadata, read_rate_limits, read_usage
 
-__all__ = ["EventNotifications", "RawNotifications"]
-
-
-# What is due. Where words of a peer are shown, a class says how they may be shown.
-
-
-@define(eq=False)
-class _DueFault:
-    """A fault of one of the kinds that quotes words of the peer; it may say more."""
-
-    peer: Peer
-    kinds: tuple[FaultKind, ...]
-    words: str | None = None
-    code: str | None = None
-
-    def allows(self, value: object) -> bool:
-        """Whether a notification is this."""
-        if not isinstance(value, Fault) or value.peer is not self.peer:
-            return False
-        is_quoted = self.words is None or may_quote(value.message, self.words)
-        return value.kind in self.kinds and is_quoted and may_show(value.code, self.code)
-
-
-@define(eq=False)
-class _DueRefusal:
-    """A refused request, with words of the server."""
-
-    error: ReceivedError
-    event_id: str
-
-    def allows(self, value: object) -> bool:
-        """Whether a notification is this."""
-        if not isinstance(value, ResponseRefused) or value.event_id != self.event_id:
-            return False
-        is_same_code = may_show(value.code, self.error.code)
-        return is_same_code and may_show(value.message, self.error.message)
-
-
-@define(eq=False)
-class _DueFailure:
-    """A failed transcription, with words of the server."""
-
-    event: ReceivedInputFailure
-
-    def allows(self, value: object) -> bool:
-        """Whether a notification is this."""
-        if not isinstance(value, CallerTranscriptFailed) or value.item_id != self.event.item_id:
-            return False
-        return may_show(value.reason, self.event.reason)
-
-
-def _is_due(due: object, value: object) -> bool:
-    if isinstance(due, _DueFault | _DueRefusal | _DueFailure):
-        return due.allows(value)
-    return due == value
+__all__ = ["EventNotifications"]
 
 
 def _words(kind: Callable[..., object], *, final: bool) -> Callable[[Any], object]:
@@ -134,28 +68,28 @@ def _words(kind: Callable[..., object], *, final: bool) -> Callable[[Any], objec
 
 
 _ALWAYS_DUE: Final[Mapping[type, Callable[[Any], object]]] = {
-    UnreadableMessage: lambda event: _DueFault(event.peer, event.kinds),
+    UnreadableMessage: lambda event: DueFault(event.peer, event.kinds),
     ReceivedSpeechStart: lambda event: CallerSpeechStarted(event.item_id, event.at_ms),
     ReceivedSpeechStop: lambda event: CallerSpeechStopped(event.item_id, event.at_ms),
     ReceivedInputDelta: lambda event: CallerTranscript(
         event.item_id,
         event.text,
         final=False,
-        logprobs=_read_logprobs(event.logprobs),
+        logprobs=read_logprobs(event.logprobs),
         content_index=event.content_index,
     ),
     ReceivedInputTranscript: lambda event: CallerTranscript(
         event.item_id,
         event.text,
         final=True,
-        logprobs=_read_logprobs(event.logprobs),
+        logprobs=read_logprobs(event.logprobs),
         content_index=event.content_index,
     ),
     ReceivedIdleTimeout: lambda event: IdleTimeoutTriggered(
         event.item_id, event.start_ms, event.end_ms
     ),
-    ReceivedRateLimits: lambda event: RateLimitsUpdated(_read_rate_limits(event.limits)),
-    ReceivedInputFailure: lambda event: _DueFailure(event),  # noqa: PLW0108 - to be typed
+    ReceivedRateLimits: lambda event: RateLimitsUpdated(read_rate_limits(event.limits)),
+    ReceivedInputFailure: lambda event: DueFailure(event),  # noqa: PLW0108 - to be typed
     ReceivedTranscriptDelta: _words(AgentTranscript, final=False),
     ReceivedTranscriptEnd: _words(AgentTranscript, final=True),
     ReceivedTextDelta: _words(AgentText, final=False),
@@ -251,7 +185,7 @@ class EventNotifications(Invariant):
             case ReceivedSession(session) if is_pcmu_session(session):
                 return [SessionReady(session)]
             case ReceivedSession():
-                return [_DueFault(Peer.REALTIME, (FaultKind.WRONG_FORMAT,))]
+                return [DueFault(Peer.REALTIME, (FaultKind.WRONG_FORMAT,))]
             case ReceivedResponseStart(response_id):
                 return self._due_of_response_start(response_id, event.metadata)
             case ReceivedResponseEnd():
@@ -268,15 +202,15 @@ class EventNotifications(Invariant):
 
     def _due_of_start(self, start: ReceivedStart) -> list[object]:
         if not self._links.is_stream_starting:
-            return [_DueFault(Peer.TWILIO, (FaultKind.UNEXPECTED,))]
+            return [DueFault(Peer.TWILIO, (FaultKind.UNEXPECTED,))]
         started = CallStarted(
             start.stream_sid, start.call_sid, start.account_sid, start.custom_parameters
         )
         self._reported_keys.clear()
-        one_way = [_DueFault(Peer.TWILIO, (FaultKind.UNEXPECTED,))] if start.has_outbound else []
+        one_way = [DueFault(Peer.TWILIO, (FaultKind.UNEXPECTED,))] if start.has_outbound else []
         if self._links.is_pcmu_stream:
             return [*one_way, started]
-        return [*one_way, _DueFault(Peer.TWILIO, (FaultKind.WRONG_FORMAT,)), started]
+        return [*one_way, DueFault(Peer.TWILIO, (FaultKind.WRONG_FORMAT,)), started]
 
     def _due_without_stream(self) -> list[object]:
         """A key without a stream, or of another, is reported once in a stream."""
@@ -284,7 +218,7 @@ class EventNotifications(Invariant):
         if kind in self._reported_keys:
             return []
         self._reported_keys.add(kind)
-        return [_DueFault(Peer.TWILIO, (kind,))]
+        return [DueFault(Peer.TWILIO, (kind,))]
 
     # The model.
 
@@ -301,7 +235,7 @@ class EventNotifications(Invariant):
             return []
         if is_misplaced:
             return [_unexpected()]
-        return [ResponseStarted(response_id, _read_metadata(metadata))]
+        return [ResponseStarted(response_id, read_metadata(metadata))]
 
     def _due_of_response_end(self, end: ReceivedResponseEnd) -> list[object]:
         if not end.response_id:
@@ -318,8 +252,8 @@ class EventNotifications(Invariant):
             return []
         if is_repeated:
             return [_unexpected()]
-        usage = _read_usage(end.usage)
-        metadata = _read_metadata(end.metadata)
+        usage = read_usage(end.usage)
+        metadata = read_metadata(end.metadata)
         items = tuple(
             describe_item(each, is_complete=each.status != "in_progress") for each in end.output
         )
@@ -333,7 +267,7 @@ class EventNotifications(Invariant):
             # An id that nobody has sent may be taken for one of the bridge.
             self._optional = () if event_id in self._bridge_cancels else (Fault,)
             return []
-        fault = _DueFault(Peer.REALTIME, (FaultKind.SERVER_ERROR,), error.message, error.code)
+        fault = DueFault(Peer.REALTIME, (FaultKind.SERVER_ERROR,), error.message, error.code)
         refused = self._requests.sent.refused
         named_id = event_id or ("" if refused is None else refused.event.get("event_id", ""))
         is_certain = self._sent_requests.get(named_id, None)
@@ -350,7 +284,7 @@ class EventNotifications(Invariant):
         is_again = error.code == ACTIVE_RESPONSE_CODE and not refused.is_out_of_band
         if not is_again and refused.count > 1:
             return [fault]
-        return [] if is_again else [_DueRefusal(error, named_id)]
+        return [] if is_again else [DueRefusal(error, named_id)]
 
     def _may_be_of_request(self, error: ReceivedError) -> bool:
         is_about_one = error.code == ACTIVE_RESPONSE_CODE or "response.create" in error.message
@@ -392,32 +326,20 @@ class EventNotifications(Invariant):
             self._sent_requests[old] = False
 
     def _find_due(self, value: object) -> object:
-        return next((each for each in self._due if _is_due(each, value)), None)
+        return next((each for each in self._due if is_due(each, value)), None)
 
     def check_step(self, step: StepRecord) -> str | None:
         """Judge the state after a step."""
         due, self._due, self._optional = self._due, [], ()
-        return f"not notified: {_name_of(due[0])}" if due else None
+        return f"not notified: {name_of(due[0])}" if due else None
+
+
+def _unexpected() -> DueFault:
+    return DueFault(Peer.REALTIME, (FaultKind.UNEXPECTED,))
 
 
 def _is_session_closed(event: object) -> bool:
     return isinstance(event, SocketClosed) and kind_of(event.peer) is Peer.REALTIME
-
-
-def _unexpected() -> _DueFault:
-    return _DueFault(Peer.REALTIME, (FaultKind.UNEXPECTED,))
-
-
-def _name_of(due: object) -> str:
-    match due:
-        case _DueFault():
-            return Fault.__name__
-        case _DueRefusal():
-            return ResponseRefused.__name__
-        case _DueFailure():
-            return CallerTranscriptFailed.__name__
-        case _:
-            return type(due).__name__
 
 
 def _is_as_received(requested: FunctionCallRequested, event: object) -> bool:
@@ -433,133 +355,3 @@ def _is_as_received(requested: FunctionCallRequested, event: object) -> bool:
             )
         case _:
             return False
-
-
-def _read_metadata(metadata: object) -> Mapping[str, Any] | None:
-    return metadata if is_object(metadata) and metadata else None
-
-
-def _read_logprobs(logprobs: object) -> tuple[TokenLogprob, ...] | None:
-    """The tokens of a transcript; those without a text or a number are left out."""
-    if not is_list(logprobs):
-        return None
-    objects = [each for each in logprobs if is_object(each)]
-    return tuple(
-        TokenLogprob(each["token"], each["logprob"])
-        for each in objects
-        if type(each.get("token")) is str and type(each.get("logprob")) in (int, float)
-    )
-
-
-def _read_rate_limits(limits: object) -> tuple[RateLimit, ...]:
-    """The limits; a field of another type than it should be is as if it were missing."""
-    types = {"name": (str,), "limit": (int,), "remaining": (int,), "reset_seconds": (int, float)}
-    return tuple(
-        RateLimit(
-            **{name: each[name] for name, kinds in types.items() if type(each.get(name)) in kinds}
-        )
-        for each in (limits if is_list(limits) else [])
-        if is_object(each)
-    )
-
-
-def _read_usage(usage: object) -> Usage | None:
-    """The tokens of a response; what is missing, or not a whole number, counts as 0. (OpenAI API
-    reference, "Realtime", `response.done`, `usage`)"""
-    if not is_object(usage):
-        return None
-    heard, said = (_object_of(usage, f"{way}_token_details") for way in ("input", "output"))
-    cached = _object_of(heard, "cached_tokens_details")
-    return Usage(
-        _read_tokens(_count(usage, "input_tokens"), heard),
-        _read_tokens(_count(heard, "cached_tokens"), cached),
-        _read_tokens(_count(usage, "output_tokens"), said),
-        _count(said, "reasoning_tokens"),
-    )
-
-
-def _read_tokens(total: int, details: Mapping[str, Any]) -> Tokens:
-    text, audio, image = (_count(details, f"{kind}_tokens") for kind in ("text", "audio", "image"))
-    return Tokens(total, text, audio, image)
-
-
-def _object_of(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = fields.get(name)
-    return value if is_object(value) else {}
-
-
-def _count(fields: Mapping[str, Any], name: str) -> int:
-    value = fields.get(name)
-    return max(0, value) if type(value) is int else 0
-
-
-_RAW: Final = (TwilioMessage, RealtimeEvent)
-
-
-class RawNotifications(Invariant):
-    """Each message of a peer of `raw_messages` is notified as it was received, once and first; with
-    `notify_agent_audio` so is all audio of the agent that may be heard, and no other; and with
-    `notify_typed_events` each event of the model's server that can be read, as a value."""
-
-    number = 14
-    name = "Notifications of raw messages"
-    inputs: tuple[type, ...] = (ReceivedMessage,)
-    outputs = (TwilioMessage, RealtimeEvent, TypedRealtimeEvent, AgentAudio)
-
-    def __init__(self, call: ExpectedCall) -> None:
-        self._links, self._speech, self._requests = call.links, call.speech, call.requests
-        self._raw_peers = call.config.raw_messages
-        self._is_audio_due = call.config.notify_agent_audio
-        self._are_typed_events_due = call.config.notify_typed_events
-        # Without any of them, most messages concern it not at all.
-        if not self._raw_peers and not self._are_typed_events_due:
-            self.inputs = (ReceivedAudio,) if self._is_audio_due else ()
-
-    def check_input(self, step: StepRecord) -> str | None:
-        """Judge the outputs to an input."""
-        if self._raw_peers and (due := self._raw_copy(step)) is not None:
-            is_first = list(step.values[:1]) == [due]
-            if not is_first or any(isinstance(each, _RAW) for each in step.values[1:]):
-                return f"{type(due).__name__} is not notified once and first"
-        if self._are_typed_events_due:
-            typed = sum(isinstance(each, TypedRealtimeEvent) for each in step.values)
-            if typed != self._is_typed_event_due(step):
-                return "TypedRealtimeEvent is not notified once for each event of the model"
-        if self._is_audio_due and isinstance(step.event, ReceivedAudio):
-            return self._check_audio(step.event, step)
-        return None
-
-    def _is_typed_event_due(self, step: StepRecord) -> bool:
-        is_readable = not isinstance(step.event, UnreadableMessage)
-        return is_readable and step.arguments[0] is Peer.REALTIME and self._links.is_live
-
-    def _raw_copy(self, step: StepRecord) -> TwilioMessage | RealtimeEvent | None:
-        peer, text = step.arguments
-        is_end = isinstance(step.event, ReceivedStop) and bool(step.actions)
-        if peer not in self._raw_peers or not (self._links.is_live or is_end):
-            return None
-        return TwilioMessage(str(text)) if peer is Peer.TWILIO else RealtimeEvent(str(text))
-
-    def _check_audio(self, event: ReceivedAudio, step: StepRecord) -> str | None:
-        copies = [each for each in step.values if isinstance(each, AgentAudio)]
-        part = event.item_id, event.content_index
-        copy = AgentAudio(event.response_id, *part, event.payload)
-        if any(each != copy for each in copies) or len(copies) > 1:
-            return "audio of the agent is not notified as it was received"
-        is_audible = self._speech.accepts_audio
-        is_uncertain = self._requests.is_ambiguous or not self._links.is_live
-        if is_audible is bool(copies) or is_uncertain:
-            return None
-        return "audio of the agent is notified that may not be heard, or is not that may be"
-
-    def check_output(self, value: object, step: StepRecord) -> str | None:
-        """Judge an output."""
-        match value:
-            case TypedRealtimeEvent():
-                is_asked_for = self._are_typed_events_due and self._is_typed_event_due(step)
-            case AgentAudio():
-                is_asked_for = self._is_audio_due and isinstance(step.event, ReceivedAudio)
-            case _:
-                is_message = isinstance(step.event, ReceivedMessage)
-                is_asked_for = is_message and value == self._raw_copy(step)
-        return None if is_asked_for else f"{type(value).__name__} is notified without need"
