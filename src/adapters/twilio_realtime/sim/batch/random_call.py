@@ -14,18 +14,7 @@ from twilio_realtime_core.config.call import CallConfig
 from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine.actions import Peer
 from twilio_realtime_core.machine.units import MS, SECOND
-from twilio_realtime_core.notifications import (
-    CallEnded,
-    CallerSpeechStarted,
-    CallerSpeechStopped,
-    CallStarted,
-    FunctionCallRequested,
-    Interrupted,
-    PlaybackStarted,
-    ResponseFinished,
-    ResponseStarted,
-    SessionReady,
-)
+from twilio_realtime_core.notifications import CallEnded
 
 from ..choices import Choices
 from ..impairments.impaired_peer import ImpairedPeer
@@ -39,29 +28,16 @@ from ..phone.caller import check_frame_ms
 from ..phone.twilio_peer import SERVER, TwilioPeer
 from ..reference import CallMachine, CheckedBridge, InvariantBroken
 from ..reference.ground_truth import GroundTruth
-from ..scenarios.parts import (
-    ScenarioPart,
-    answer,
-    function_call,
-    function_calls,
-    goodbye,
-    greeting,
-    interruption,
-    key_presses,
-    monologue,
-    muted_speech,
-    question,
-    several_items,
-    silent_caller,
-)
-from ..scenarios.table import SCENARIOS
+from ..scenarios.parts import ScenarioPart
 from ..scenarios.voices import caller_voice
 from ..world.byte_world import ByteWorld
 from ..world.calls import byte_call, message_call
 from ..world.message_world import MessageWorld
 from ..world.world import SimLink, SimulationError, Step, TimeLimitError
-from .application import RANDOM_COMMANDS, SimApplication
+from .application import SimApplication
+from .random_commands import RandomCommands
 from .random_config import draw_config, is_server_responding
+from .random_scenario import draw_scenario
 from .session_losses import SessionLosses
 from .story import IdNumbers, NarratedBridge, tell_step
 
@@ -99,6 +75,9 @@ _LATE_EVENTS: Final = (
 )
 """Events of a session that was replaced."""
 
+_MAX_CORRECTION_MS: Final = 150
+"""The longest time from an interruption to the loss of the session that is to be corrected."""
+
 _MAX_TURNS: Final = 100
 """More turns than a caller takes in ten seconds."""
 
@@ -126,57 +105,6 @@ class Failure:
         return "\n".join([*self.decisions, *self.trace, f"invariant {self.invariant}: {self.text}"])
 
 
-_WEIGHTED_PARTS: Final = (
-    *((3, make) for make in (question, answer, goodbye, interruption, function_call)),
-    *(
-        (1, make)
-        for make in (
-            several_items,
-            monologue,
-            key_presses,
-            muted_speech,
-            silent_caller,
-            function_calls,
-        )
-    ),
-    (1, lambda: interruption(after_ms=0)),
-    (1, lambda: question() + answer(2500, wait_for_end=False) + interruption(after_ms=300)),
-)
-"""Parts that a random call is made of, with their weights."""
-
-_MAX_PARTS: Final = 5
-_MAX_COMMANDS: Final = 6
-_MAX_TRIGGERED_COMMANDS: Final = 3
-
-_MAX_EARLY_MS: Final = 200
-_MAX_CLOSE_MS: Final = 150
-"""The longest time between commands that are close to each other: effects of one on the other occur
-within a round trip."""
-
-_TRIGGERS: Final[dict[type[object], int]] = {
-    CallerSpeechStarted: 1000,
-    CallerSpeechStopped: 1000,
-    ResponseStarted: 600,
-    ResponseFinished: 300,
-    PlaybackStarted: 1000,
-    Interrupted: 300,
-    FunctionCallRequested: 400,
-    SessionReady: 100,
-    CallStarted: 300,
-}
-"""Notifications that can trigger a command, and the longest time from the notification to the
-command (ms)."""
-
-
-@define
-class _TriggeredCommand:
-    """A command to be given `after_ms` a notification, after `skip_count` others of its kind."""
-
-    trigger: type[object]
-    skip_count: int
-    after_ms: int
-
-
 @define(eq=False)
 class RandomCall:
     """One call, drawn from its choices, at the level of `messages` or of `bytes`.
@@ -201,6 +129,7 @@ class RandomCall:
     model: Impairer = field(init=False)
     world: MessageWorld | ByteWorld = field(init=False)
     application: SimApplication = field(init=False)
+    _commands: RandomCommands = field(init=False)
     notification_counts: Counter[str] = field(init=False, factory=Counter[str])
     """How often the application received each notification, by name."""
     _narrated: NarratedBridge | None = field(init=False, default=None)
@@ -223,13 +152,10 @@ class RandomCall:
     _links: list[Hashable] = field(init=False, factory=lambda: [Peer.REALTIME])
     """The keys of all connections to a model."""
     _losses: SessionLosses | None = field(init=False, default=None)
-    _triggered_commands: list[_TriggeredCommand] = field(
-        init=False, factory=list[_TriggeredCommand]
-    )
 
     def __attrs_post_init__(self) -> None:
         check_frame_ms(self.frame_ms)
-        part = self._draw_part()
+        self.scenario, part = draw_scenario(self.choices, self._requested_scenario)
         self.plan = plan = draw_impairments(self.choices, frame_ms=self.frame_ms, line=self.line)
         config = draw_config(self.choices, self.frame_ms)
         bridge = self._make_bridge(config)
@@ -258,6 +184,7 @@ class RandomCall:
             has_speech_beside=plan.has_speech_beside,
             choices=self.choices,
         )
+        self._commands = RandomCommands(self.choices, self.application, self.world)
         self.world.notification_listeners.append(self._on_notification)
         self._schedule_events()
 
@@ -291,20 +218,6 @@ class RandomCall:
         return Failure(number, text, trace, tuple(self.choices.decisions), name, story)
 
     # What the call consists of.
-
-    def _draw_part(self) -> ScenarioPart:
-        choices = self.choices
-        if self._requested_scenario is not None:
-            self.scenario = self._requested_scenario
-            return SCENARIOS[self._requested_scenario]()
-        if choices.draw_bool("a scenario with a name", 50):
-            self.scenario = choices.draw_option("which scenario", tuple(SCENARIOS))
-            return SCENARIOS[self.scenario]()
-        self.scenario = "random"
-        part = greeting() if choices.draw_bool("the agent greets", 50) else ScenarioPart()
-        for _ in range(choices.draw_integer("parts", 0, _MAX_PARTS)):
-            part += choices.draw_weighted("part", _WEIGHTED_PARTS)()
-        return part
 
     def _make_model(self, part: ScenarioPart, model: str, number: int = 0) -> RealtimePeer:
         replies = part.replies or (Reply(),)
@@ -368,12 +281,7 @@ class RandomCall:
 
     def _schedule_events(self) -> None:
         choices, world = self.choices, self.world
-        at_ms = 0
-        for _ in range(choices.draw_integer("commands", 0, _MAX_COMMANDS)):
-            at_ms = self._draw_command_time_ms(at_ms)
-            world.schedule(at_ms * MS, self._send_random_command)
-        for _ in range(choices.draw_integer("commands at a moment", 0, _MAX_TRIGGERED_COMMANDS)):
-            self._triggered_commands.append(self._draw_triggered_command())
+        self._commands.draw(until_ns=IMPAIRMENTS_END_NS)
         for cut in self.plan.cuts:
             world.schedule(cut.at_ns, partial(self._cut_link, cut))
         if self.bridge_config.reconnect is not None:
@@ -397,25 +305,6 @@ class RandomCall:
         """When one side hangs up."""
         return self.plan.duration_ns + HANG_UP_NS - IMPAIRMENTS_END_NS
 
-    def _draw_command_time_ms(self, before_ms: int) -> int:
-        """Draw when a command is given: at any time, close to the command before, or close to the
-        start (ms)."""
-        choices = self.choices
-        if choices.draw_bool("a command close to the one before", 25):
-            return before_ms + choices.draw_integer("command later by, ms", 0, _MAX_CLOSE_MS)
-        if choices.draw_bool("a command at first", 5):
-            return choices.draw_integer("command at first, ms", 0, _MAX_EARLY_MS)
-        return choices.draw_integer("command at, ms", 0, IMPAIRMENTS_END_NS // MS)
-
-    def _draw_triggered_command(self) -> _TriggeredCommand:
-        choices = self.choices
-        trigger = choices.draw_option("moment", tuple(_TRIGGERS))
-        return _TriggeredCommand(
-            trigger,
-            choices.draw_integer("moments before", 0, 2),
-            choices.draw_integer("command after, ms", 0, _TRIGGERS[trigger]),
-        )
-
     def _on_notification(self, name: str, event: object) -> None:
         self._truth.on_notification(name, event, self.world.now)
         if name != "bridge":
@@ -426,14 +315,7 @@ class RandomCall:
         self.application.on_notification(event)
         if self._losses is not None:
             self._losses.on_notification(event)
-        for triggered in [
-            each for each in self._triggered_commands if isinstance(event, each.trigger)
-        ]:
-            if triggered.skip_count:
-                triggered.skip_count -= 1
-            else:
-                self._triggered_commands.remove(triggered)
-                self._schedule_after(triggered.after_ms * MS, self._send_random_command)
+        self._commands.on_notification(event)
 
     def _perform(self, command: Command) -> None:
         self._truth.on_command(command, self.world.now)
@@ -444,13 +326,6 @@ class RandomCall:
 
     def _schedule_after(self, delay_ns: int, job: Callable[[], None]) -> None:
         self.world.schedule(self.world.now + delay_ns, job)
-
-    def _send_random_command(self) -> None:
-        command = self.choices.draw_weighted("command", RANDOM_COMMANDS)(
-            self.application, self.choices
-        )
-        self.choices.decisions.append(f"at {self.world.now // MS} ms: {command}")
-        self.application.send_command(command)
 
     def _cut_link(self, cut: LinkCut) -> None:
         peer = Peer.TWILIO if cut.peer == "phone" else Peer.REALTIME
@@ -473,13 +348,18 @@ class RandomCall:
             text = self.choices.draw_option("an old session says", _LATE_EVENTS)
             self.world.call("bridge", "receive_text", peer, text)
 
+    def _send_random_command(self) -> None:
+        self._commands.send()
+
     def _interrupt(self) -> None:
         self.application.send_command(Interrupt())
 
     def _interrupt_and_lose(self) -> None:
         """Interrupt, and lose the session before or after it has the correction."""
         self._interrupt()
-        after_ms = self.choices.draw_integer("lost after an interruption, ms", 0, _MAX_CLOSE_MS)
+        after_ms = self.choices.draw_integer(
+            "lost after an interruption, ms", 0, _MAX_CORRECTION_MS
+        )
         self._schedule_after(after_ms * MS, self._lose_session)
 
     def _interrupt_by_voice(self) -> None:
