@@ -43,6 +43,7 @@ from .caller import (
     Cue,
     check_frame_ms,
 )
+from .frame_schedule import FrameSchedule
 from .player import PlayedSegment, Player
 from .wire_messages import (
     WireClear,
@@ -198,12 +199,8 @@ class TwilioPeer(SilenceSource):
     _player: Player = field(init=False)
     _script: CallerScript = field(init=False)
     _voice: CallerVoice = field(init=False)
-    _jitter: Random = field(init=False)
+    _frames: FrameSchedule = field(init=False)
     _sequence_number: int = field(init=False, default=0)
-    _frame_count: int = field(init=False, default=0)
-    _frame_due_ns: int = field(init=False, default=0)
-    _returned_due_ns: list[int] = field(init=False, factory=list[int])
-    """When frames after the next one are due that were taken back, the earliest last."""
     _deadline: int | None = field(init=False, default=None)
     _mark_or_cue_due_ns: int | None = field(init=False, default=None)
     """When the next mark or cue is due (ns). Frames, most of a call, do not change it."""
@@ -217,7 +214,9 @@ class TwilioPeer(SilenceSource):
         self._player = Player(self.start_delay_ns, self.record_audio)
         self._script = CallerScript(self.script)
         self._voice = CallerVoice(self.record_audio, self.frame_ms)
-        self._jitter = _seeded_random(self.seed, "jitter")
+        self._frames = FrameSchedule(
+            self.first_frame_ns, self.frame_ms, self.jitter_ns, _seeded_random(self.seed, "jitter")
+        )
 
     # The contract of `MessageMachine`.
 
@@ -242,8 +241,8 @@ class TwilioPeer(SilenceSource):
         self._state = _PhoneState.STREAMING
         self._stream_start_ns = now
         self._script.start(now)
+        self._frames.start(now)
         self._reschedule()
-        self._schedule_frame(0)
         custom = dict(self.custom_parameters)
         start = WireStart(
             self._take_sequence_number(), self.stream_sid, self.account_sid, self.call_sid, custom
@@ -352,22 +351,19 @@ class TwilioPeer(SilenceSource):
         if (mark_or_cue_ns := self._mark_or_cue_due_ns) is not None:
             until_ns = min(until_ns, mark_or_cue_ns)
         payload, sid = b2a_base64(self._voice.silent_frame, newline=False).decode(), self.stream_sid
-        while (due_ns := self._frame_due_ns) < until_ns:
-            chunk = self._frame_count + 1
-            self._set_frame_due(chunk)
+        schedule = self._frames
+        while (due_ns := schedule.due_ns) < until_ns:
+            schedule.advance()
             stamp_ms = (due_ns - self._stream_start_ns) // MS
             self._sequence_number = sequence = self._sequence_number + 1
-            frames.append((due_ns, encode_frame(sequence, sid, chunk, stamp_ms, payload)))
+            frames.append((due_ns, encode_frame(sequence, sid, schedule.count, stamp_ms, payload)))
         self._update_deadline()
         self._voice.take_silence(len(frames))
         return frames
 
     def return_frames(self, frames: Sequence[SilentFrame]) -> None:
         """Take back the frames that were sent last: they are still to be sent."""
-        for due_ns, _ in reversed(frames):
-            self._returned_due_ns.append(self._frame_due_ns)
-            self._frame_due_ns = due_ns
-        self._frame_count -= len(frames)
+        self._frames.take_back(due_ns for due_ns, _ in reversed(frames))
         self._sequence_number -= len(frames)
         self._voice.return_silence(len(frames))
         self._update_deadline()
@@ -433,13 +429,14 @@ class TwilioPeer(SilenceSource):
 
     def _update_deadline(self) -> None:
         """Update the deadline: a mark or cue goes before a frame of the same time."""
-        due_ns, mark_or_cue_ns = self._frame_due_ns, self._mark_or_cue_due_ns
+        due_ns, mark_or_cue_ns = self._frames.due_ns, self._mark_or_cue_due_ns
         if mark_or_cue_ns is not None and mark_or_cue_ns < due_ns:
             due_ns = mark_or_cue_ns
         self._deadline = due_ns if self._state is _PhoneState.STREAMING else None
 
     def _take_frame(self, due_ns: int) -> WireFrame:
-        self._schedule_frame(self._frame_count + 1)
+        self._frames.advance()
+        self._update_deadline()
         was_speaking = self._voice.remaining_bytes > 0
         audio = self._voice.take_frame()
         if was_speaking and not self._voice.remaining_bytes:
@@ -447,23 +444,8 @@ class TwilioPeer(SilenceSource):
             self._reschedule()
         stamp_ms = (due_ns - self._stream_start_ns) // MS
         return WireFrame(
-            self._take_sequence_number(), self.stream_sid, self._frame_count, stamp_ms, audio
+            self._take_sequence_number(), self.stream_sid, self._frames.count, stamp_ms, audio
         )
-
-    def _schedule_frame(self, frame_count: int) -> None:
-        """Schedule the next frame, after `frame_count` of them."""
-        self._set_frame_due(frame_count)
-        self._update_deadline()
-
-    def _set_frame_due(self, frame_count: int) -> None:
-        """Set when the next frame is due. Timestamps are clock readings, so they jitter."""
-        self._frame_count = frame_count
-        if self._returned_due_ns:
-            self._frame_due_ns = self._returned_due_ns.pop()
-            return
-        jitter_ns = int((2 * self._jitter.random() - 1) * self.jitter_ns)
-        after_ns = self.first_frame_ns + frame_count * self.frame_ms * MS + jitter_ns
-        self._frame_due_ns = self._stream_start_ns + (after_ns if after_ns > 0 else 0)
 
     def _echo_marks(self, names: list[str]) -> list[Action]:
         return [
