@@ -263,7 +263,7 @@ class Bridge:
             case Timer.ROTATION:
                 recovery.rotation_due(call, now)
             case Timer.SESSION_LOSS_ANSWER:
-                recovery.finish_without_model(call, now)
+                recovery.ask_expired(call, now)
             case Timer.CALL_LENGTH_WARNING:
                 call.outbox.notify(CallEndsSoon(on_twilio.WARNING_NS // MS))
             case Timer.STREAM_IDLE:

@@ -57,7 +57,8 @@ class FaultKind(Enum):
     SERVER_ERROR = "server error"
     """The Realtime server reported an `error` event; the session continues unless it is closed."""
     APPLICATION = "application"
-    """Not a fault of a peer: the application's own code has raised, which ends its call."""
+    """Not a fault of a peer: the application's own code has raised. If it is that of an agent, its
+    call ends."""
 
 
 @frozen

@@ -27,6 +27,10 @@ def watch_model(call: CallState, now: int) -> None:
     It runs after nearly every event, and computes an instant only for a timer that is to be set.
     """
     requests, timers, order = call.requests, call.timers, call.downlink.order
+    if call.recovery.has_given_up:  # there is no model
+        timers.stop(Timer.REQUEST)
+        timers.stop(Timer.MODEL_SILENCE)
+        return
     unfinished = call.responses.unfinished
     if not unfinished and not requests.is_any_unfinished:
         timers.stop(Timer.REQUEST)

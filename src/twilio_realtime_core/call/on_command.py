@@ -120,11 +120,8 @@ def run_deferred(call: CallState, now: int) -> None:
     if call.downlink.is_playing(now) and not call.clips.is_hold_playing:
         _defer(call, Reason.DEFERRED_BY_AUDIO)
         return
-    after = call.after_playback
-    if not call.is_speech_pending:
+    if not _is_more_to_come(call):
         _run_after_playback(call, now)
-    elif after.is_hangup_pending and after.is_model_lost:  # what is pending will not come
-        _end_after_playback(call, Reason.HANG_UP_WITHOUT_MODEL, now)
     else:
         _defer(call, Reason.DEFERRED_BY_SPEECH)
     if not call.ending.has_started:
@@ -148,6 +145,11 @@ def _defer(call: CallState, reason: Reason) -> None:
         call.outbox.explain(reason)
 
 
+def _is_more_to_come(call: CallState) -> bool:
+    """Whether the agent is about to say more: what a lost model owes will not come."""
+    return call.is_speech_pending and not call.after_playback.is_model_lost
+
+
 def _run_after_playback(call: CallState, now: int) -> None:
     call.after_playback.deferred_by = None
     # To a model that is lost none is sent: it would have to be answered before the end.
@@ -156,19 +158,17 @@ def _run_after_playback(call: CallState, now: int) -> None:
         call.outbox.explain(Reason.RUN_AFTER_PLAYBACK)
     _send_outputs(call, outputs)
     call.send_due_requests(now)
-    if call.is_speech_pending:
+    if _is_more_to_come(call):
         return
     for name in call.after_playback.take_notices():
         call.outbox.notify(AllHeard(name))
         call.outbox.explain(Reason.RUN_AFTER_PLAYBACK)
-    if call.after_playback.is_hangup_pending:
-        _end_after_playback(call, Reason.HANG_UP_AFTER_PLAYBACK, now)
-
-
-def _end_after_playback(call: CallState, reason: Reason, now: int) -> None:
     after = call.after_playback
-    call.outbox.explain(reason)
-    call.ending.end(after.hangup_reason, after.hangup_detail or "all was heard", now)
+    if after.is_hangup_pending:
+        is_owed = call.is_speech_pending
+        why = Reason.HANG_UP_WITHOUT_MODEL if is_owed else Reason.HANG_UP_AFTER_PLAYBACK
+        call.outbox.explain(why)
+        call.ending.end(after.hangup_reason, after.hangup_detail or "all was heard", now)
 
 
 def _configure(call: CallState, command: Configure, now: int) -> None:

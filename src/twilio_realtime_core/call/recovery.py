@@ -7,11 +7,15 @@ in one step by one that was opened beside it.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
-from ..conversation.restore import plan_restoration
-from ..errors import Fault, FaultKind, redact
+from attrs import evolve
+
+from ..conversation.restore import Restoration, Summarize, plan_restoration
+from ..errors import Fault, FaultKind, LocalProtocolError, redact
 from ..machine.actions import NORMAL_CLOSURE, Peer, Refusal
+from ..machine.arguments import UNICODE
 from ..machine.reasons import Reason
 from ..machine.timers import Timer
 from ..machine.units import MS
@@ -19,13 +23,14 @@ from ..notifications import EndReason, SessionLost, SessionRestored, SessionRota
 from ..protocols import realtime
 from ..protocols.realtime import ClientEvent, CreateItem, DeleteItem, TruncateItem
 from ..responses.responses import ResponseRecord
-from ..values.items import AudioPart, Message
+from ..values.identifiers import ROOT
+from ..values.items import ConversationItem, FunctionCall, UnknownItem
 from .recovery_progress import FORCED_NS
 from .state import CallState
 
 __all__ = [
     "abandon_attempt",
-    "finish_without_model",
+    "ask_expired",
     "next_closed",
     "on_next_event",
     "play_waiting_clip",
@@ -137,10 +142,12 @@ def abandon_attempt(call: CallState, now: int) -> None:
 
 def session_refused(call: CallState, detail: str, now: int) -> None:
     """The server does not configure the session as it must be. Where it takes the place of a lost
-    one, which was configured alike, that is an attempt that has failed; else it ends the call."""
-    if not call.recovery.is_restoring:
+    one, that is an attempt that has failed, and the next one is configured as the lost one was;
+    else it ends the call."""
+    if not (call.recovery.is_restoring and call.recovery.had_session):
         call.ending.end(EndReason.SESSION_REFUSED, detail, now)
         return
+    call.session.configure_as_before()
     is_final = call.recovery.error_code in _FINAL_ERRORS
     call.session.abandon()
     session_ended(call, EndReason.SESSION_REFUSED, detail, now, is_final=is_final)
@@ -175,9 +182,16 @@ def _give_up(call: CallState, cause: EndReason, detail: str, now: int) -> None:
         for record in call.responses.generating:  # what is held behind it is heard now
             call.speech.abandon(record, now)
     if ask_ms:
+        call.after_playback.is_model_lost = True
         call.outbox.notify(SessionLost(cause, detail, attempt=None, retry_in_ms=None))
         call.timers.set(Timer.SESSION_LOSS_ANSWER, now + ask_ms * MS)
     else:
+        finish_without_model(call, now)
+
+
+def ask_expired(call: CallState, now: int) -> None:
+    """End a call whose model is lost, as the policy says, unless the application ends it."""
+    if not call.after_playback.is_hangup_pending:
         finish_without_model(call, now)
 
 
@@ -227,14 +241,16 @@ def _conclude(call: CallState, now: int) -> None:
     call.recovery.is_restoring = True
     generating = call.responses.generating
     unspoken = [each for each in generating if _is_unspoken(call, each)]
+    calling = [each for each in generating if each not in unspoken and _is_calling(call, each)]
     call.recovery.said_again.update(*(each.open_items for each in unspoken))
+    unanswered_items = call.turns.take_unanswered_items()
     call.cut_unfinished(generating, now)
     for record in generating:
         call.speech.abandon(record, now)
     call.responses.session_replaced()
-    call.requests.session_lost(unspoken)
-    _ask_for_approvals_again(call)
-    _queue_turns_again(call)
+    call.requests.session_lost([*unspoken, *calling])
+    _make_mcp_calls_again(call)
+    _queue_turns_again(call, unanswered_items)
     call.session.queue_again(call.conversation.is_edit)
     call.conversation.session_lost()
     for record in generating:
@@ -248,20 +264,31 @@ def _is_unspoken(call: CallState, record: ResponseRecord) -> bool:
     return record.may_be_heard and not record.is_cancelled and not is_said
 
 
-def _ask_for_approvals_again(call: CallState) -> None:
-    """Have the next session make the MCP calls anew that wait for an approval, which it does not
-    know."""
-    is_waiting = call.mcp.has_open_requests
+def _is_calling(call: CallState, record: ResponseRecord) -> bool:
+    """Whether a response is to be requested again since it was about to call a function or a tool:
+    what it has said stays said."""
+    items = map(call.conversation.get, record.open_items)
+    is_call_open = any(isinstance(each, FunctionCall) or _is_mcp_call(each) for each in items)
+    return is_call_open and record.may_be_heard and not record.is_cancelled
+
+
+def _is_mcp_call(item: ConversationItem | None) -> bool:
+    return isinstance(item, UnknownItem) and item.type == "mcp_call"
+
+
+def _make_mcp_calls_again(call: CallState) -> None:
+    """Have the next session make the MCP calls anew that it does not know: those that wait for an
+    approval, and those at work whose response is done."""
+    is_waiting = call.mcp.has_open_requests or call.mcp.is_at_work
     call.mcp.session_lost()
     if is_waiting and call.config.respond_to_mcp:
         call.request_response(Reason.REQUESTED_FOR_LOST_TURN)
 
 
-def _queue_turns_again(call: CallState) -> None:
+def _queue_turns_again(call: CallState, items: tuple[str, ...]) -> None:
     """Have the next session answer the turns of the caller that were not answered: by their words,
     where they are known; else it gets the audio again."""
-    items = call.turns.unanswered_items
-    is_replayed = not all(_has_words(call, item_id) for item_id in items)
+    is_replayed = not all(map(call.conversation.is_transcribed, items))
     if is_replayed:
         call.recovery.said_again.update(items)
     elif items:
@@ -270,31 +297,44 @@ def _queue_turns_again(call: CallState) -> None:
     call.turns.session_lost(is_replayed=is_replayed)
 
 
-def _has_words(call: CallState, item_id: str) -> bool:
-    match call.conversation.get(item_id):
-        case Message(parts=parts):
-            return any(isinstance(each, AudioPart) and each.transcript for each in parts)
-        case _:
-            return False
-
-
 def _restore(call: CallState) -> None:
     """Tell the session of the conversation, in front of all that is queued for it."""
     said_again, call.recovery.said_again = call.recovery.said_again, set()
     restoration = plan_restoration(
         [call.function_calls.complete(each) for each in call.conversation.edited_items],
         _unheard_items(call) | said_again,
-        call.config.summarize_history,
+        _make_summarizer(call),
         renamed_before=call.recovery.renamed_count,
     )
     call.recovery.renamed_count += len(restoration.renamed)
     call.session.drop_pending(call.conversation.is_edit)
     for notification in call.conversation.session_replaced(restoration):
         call.outbox.notify(notification)
-    call.session.drop_pending(lambda event: _is_obsolete(event, restoration.item_ids))
+    call.session.adapt_pending(partial(_adapt, restoration))
     for event in restoration.events:
         call.outbox.send_to_realtime(event)
     call.outbox.notify(SessionRestored(restoration.item_ids, restoration.lost, restoration.renamed))
+
+
+def _make_summarizer(call: CallState) -> Summarize | None:
+    """Return the application's function that says in a text what is left out. If it fails, the text
+    is empty: that must not keep the session from being restored."""
+    summarize = call.config.summarize_history
+    if summarize is None:
+        return None
+
+    def summary_of(items: tuple[ConversationItem, ...]) -> str:
+        try:
+            summary = summarize(items)
+            UNICODE.check("the text of summarize_history", summary)
+        except Exception as error:
+            what = str(error) if isinstance(error, LocalProtocolError) else type(error).__name__
+            message = f"summarize_history has failed, so the oldest items are left out: {what}"
+            call.outbox.notify(Fault(None, FaultKind.APPLICATION, message))
+            return ""
+        return summary
+
+    return summary_of
 
 
 def _unheard_items(call: CallState) -> frozenset[str]:
@@ -308,17 +348,21 @@ def _unheard_items(call: CallState) -> frozenset[str]:
     )
 
 
-def _is_obsolete(event: ClientEvent, item_ids: tuple[str, ...]) -> bool:
-    """Whether an event changes an item that the session does not know, or audio that it has not."""
+def _adapt(restoration: Restoration, event: ClientEvent) -> ClientEvent | None:
+    """Return an event as the next session understands it, which may know an item by another id;
+    `None` if it changes an item that the session does not know, or audio that it has not."""
     match event:
         case DeleteItem(item_id=item_id):
-            return item_id not in item_ids
+            return event if item_id in restoration.item_ids else None
         case TruncateItem():
-            return True
+            return None
         case CreateItem(item={"type": "mcp_approval_response"}):
-            return True  # no session knows a request of another one
+            return None  # no session knows a request of another one
+        case CreateItem(previous_item_id=str(previous_id)) if previous_id != ROOT:
+            # Behind an item that the session does not know it goes to the end.
+            return evolve(event, previous_item_id=restoration.known_id(previous_id))
         case _:
-            return False
+            return event
 
 
 # Rotation: the next session is opened before this one expires.
@@ -373,6 +417,7 @@ def rotate_if_quiet(call: CallState, now: int) -> None:
         or call.downlink.is_playing(now)
         or call.after_playback.is_hangup_pending
         or call.mcp.has_open_requests
+        or call.mcp.is_at_work
     )
     if is_quiet:
         rotation_due(call, now, Reason.ROTATED_IN_SILENCE)

@@ -27,6 +27,8 @@ class RecoveryProgress:
     give_up_at_ns: int = field(init=False, default=0)
     is_restoring: bool = field(init=False, default=False)
     """Whether a session was lost, so that the next one gets the conversation."""
+    had_session: bool = field(init=False, default=False)
+    """Whether any session was ready."""
     has_given_up: bool = field(init=False, default=False)
     """Whether no session will be had any more."""
     error_code: str | None = field(init=False, default=None)
@@ -55,6 +57,7 @@ class RecoveryProgress:
         """Note that a session is ready, and when it expires: as it says, if that can be, and is
         not past; else an hour from now."""
         self.attempts = 0
+        self.had_session = True
         self.error_code = None
         self.expires_at_ns = now + SESSION_NS
         expires_at_s = session.get("expires_at")

@@ -91,7 +91,8 @@ class CallConfig:
         default=None, validator=CALLABLE | NULL
     )
     """Returns the text that stands for the oldest items of a conversation that is too long to be
-    restored (500 items, 256 kB). `None`: they are left out. It must not block."""
+    restored (500 items, 256 kB). They are left out if it is `None`, and if the function raises or
+    returns no text, which is notified as a `Fault`. It must not block."""
     closing_timeout_ms: int = field(default=10_000, validator=_TIMEOUT)
     """How long both sockets may take to close at the end of a call; longer than the driver's own
     close time-out."""

@@ -102,6 +102,12 @@ class Conversation:
         entry = self._entries.get(item_id)
         return None if entry is None else entry.snapshot()
 
+    def is_transcribed(self, item_id: str) -> bool:
+        """Whether the conversation holds an item, and all that was said in it is known in words."""
+        entry = self._entries.get(item_id)
+        parts = () if entry is None else entry.transcripts.values()
+        return any(each.text and not each.is_partial for each in parts)
+
     # From the server. Each method returns what to notify, in this order; what it says about an
     # item that is not held here is no mistake, and notifies nothing.
 

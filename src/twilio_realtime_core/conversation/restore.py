@@ -11,7 +11,7 @@ https://platform.openai.com/docs/api-reference/realtime-client-events (read 2026
 
 from collections.abc import Callable, Container, Iterable, Sequence, Set
 from itertools import chain, count
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from attrs import define, evolve, field, frozen
@@ -30,7 +30,16 @@ from ..values.items import (
 )
 from .history_diff import creation_body
 
-__all__ = ["MAX_RESTORED_BYTES", "MAX_RESTORED_ITEMS", "Restoration", "plan_restoration"]
+__all__ = [
+    "MAX_RESTORED_BYTES",
+    "MAX_RESTORED_ITEMS",
+    "Restoration",
+    "Summarize",
+    "plan_restoration",
+]
+
+Summarize: TypeAlias = Callable[[tuple[ConversationItem, ...]], str]
+"""Returns the text that stands for the items that are left out."""
 
 MAX_RESTORED_ITEMS: Final = 500
 """Items that are restored: each is an event, and the caller waits until the server has taken all.
@@ -60,6 +69,11 @@ class Restoration:
         """The ids of the items that are restored, as the next session knows them."""
         return tuple(str(event.item["id"]) for event in self.events)
 
+    def known_id(self, item_id: str) -> str | None:
+        """Return the id by which the next session knows an item; `None`: it does not."""
+        new_id = self.renamed.get(item_id, item_id)
+        return new_id if new_id in self.item_ids else None
+
 
 @define
 class _Text:
@@ -77,7 +91,7 @@ class _Text:
 def plan_restoration(
     items: Sequence[ConversationItem],
     unheard: Set[str],
-    summarize: Callable[[tuple[ConversationItem, ...]], str] | None = None,
+    summarize: Summarize | None = None,
     *,
     renamed_before: int = 0,
 ) -> Restoration:
@@ -89,9 +103,9 @@ def plan_restoration(
     """
     said = [item for item in items if item.id not in unheard]
     texts = [_Text(text) for text in map(_to_text, said) if text is not None]
-    kept = _newest(texts)
-    left_out = texts[: len(texts) - len(kept)]
-    kept = _with_calls(kept)
+    newest = _newest(texts)
+    left_out = [text for text in texts if text.item.id not in newest]
+    kept = _with_calls(newest.values(), left_out)
     kept_ids = dict.fromkeys(text.item.id for text in kept)
     lost = tuple(item.id for item in said if item.id not in kept_ids and _matters(item, left_out))
     renamed = _new_ids(kept_ids, renamed_before)
@@ -102,7 +116,8 @@ def plan_restoration(
     if summary:
         content = [{"type": "input_text", "text": summary}]
         body = {"type": "message", "role": "system", "content": content}
-        events.insert(0, CreateItem({"id": _summary_id(kept_ids), **body}))
+        ids = {item.id for item in items}  # of the whole call: an earlier summary is left out now
+        events.insert(0, CreateItem({"id": _summary_id(ids), **body}))
     return Restoration(tuple(events), lost, renamed)
 
 
@@ -141,25 +156,29 @@ def _is_unsaid(part: object) -> bool:
     return isinstance(part, AudioPart) and (part.heard_ms == 0 or part.heard == "")
 
 
-def _newest(texts: Sequence[_Text]) -> list[_Text]:
-    """The newest items that are within the limits, in their order."""
+def _newest(texts: Sequence[_Text]) -> dict[str, _Text]:
+    """The newest items that are within the limits, in their order, by id. One that is too large by
+    itself does not take those before it with it."""
     kept: list[_Text] = []
     left_bytes = MAX_RESTORED_BYTES
-    for text in reversed(texts[-MAX_RESTORED_ITEMS:]):
+    for text in reversed([each for each in texts if each.size <= MAX_RESTORED_BYTES]):
         left_bytes -= text.size
-        if left_bytes < 0:
+        if left_bytes < 0 or len(kept) == MAX_RESTORED_ITEMS:
             break
         kept.append(text)
-    return kept[::-1]
+    return {text.item.id: text for text in reversed(kept)}
 
 
-def _with_calls(texts: Iterable[_Text]) -> list[_Text]:
-    """The items without the outputs whose calls are not among those before them: the server refuses
-    such an output."""
+def _with_calls(texts: Iterable[_Text], left_out: Iterable[_Text]) -> list[_Text]:
+    """The items without the outputs whose calls are not among those before them, which the server
+    refuses, and without the calls whose outputs are left out, which would count as unanswered."""
     calls: set[str] = set()
+    unknown = {text.item.call_id for text in left_out if isinstance(text.item, FunctionOutput)}
     kept: list[_Text] = []
     for text in texts:
         match text.item:
+            case FunctionCall(call_id=call_id) if call_id in unknown:
+                continue
             case FunctionCall(call_id=call_id):
                 calls.add(call_id)
             case FunctionOutput(call_id=call_id) if call_id not in calls:

@@ -33,6 +33,8 @@ class Transcript:
     """The words received so far; `None`: none."""
     is_whole: bool = False
     """Whether all words were received at once: then pieces of them that come later are stale."""
+    is_partial: bool = False
+    """Whether only pieces of the words were received, and more may be to come."""
     audio_ms: int | None = None
     """How much audio the part has, once all of it was received; `None` before."""
     heard_ms: int | None = None
@@ -45,12 +47,14 @@ class Transcript:
         """Append a piece of the transcript."""
         if not self.is_whole and (self.text is None or len(self.text) < MAX_CHARACTERS):
             self.text = ((self.text or "") + delta)[:MAX_CHARACTERS]
+            self.is_partial = True
 
     def complete(self, text: str) -> None:
         """Set the whole transcript; an empty one does not replace the words received so far."""
         if text or self.text is None:
             self.text = text[:MAX_CHARACTERS]
             self.is_whole = bool(text)
+            self.is_partial = False
 
     def update_from_item(self, text: str | None, *, is_done: bool = False) -> None:
         """Set the transcript of the item. Words that were received are kept if the item may lag

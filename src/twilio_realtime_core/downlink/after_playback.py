@@ -46,7 +46,7 @@ class AfterPlayback:
     hangup_reason: EndReason = field(init=False, default=EndReason.HUNG_UP)
     hangup_detail: str = field(init=False, default="")
     is_model_lost: bool = field(init=False, default=False)
-    """Whether the call ends since the model says no more: what it owes is not waited for."""
+    """Whether the model says no more: what it owes is not waited for."""
     deferred_by: Reason | None = field(init=False, default=None)
     """What is waited for, as it was explained last."""
 

@@ -61,6 +61,11 @@ class _McpCall:
     has_ended: bool = False
     is_notified: bool = False
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether the call has started, and its end was not received."""
+        return self.has_started and not (self.has_ended or self.is_notified)
+
 
 class Mcp:
     """The MCP tools of one Realtime session. `responses` knows the response of each item."""
@@ -82,8 +87,15 @@ class Mcp:
         has not led to its call."""
         return bool(self._granted) or any(True for _ in self._open_requests())
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a tool is at work."""
+        return any(each.is_at_work for each in self._calls.values())
+
     def session_lost(self) -> None:
-        """Note that no session knows the requests any more."""
+        """Note that no session knows the requests and the calls any more."""
+        for each in self._calls.values():
+            each.has_ended = True
         self._lost |= set(self._open_requests())
         self._granted.clear()
 
@@ -180,7 +192,7 @@ class Mcp:
     def is_running(self, record: ResponseRecord) -> bool:
         """Whether a tool that a response has called is at work."""
         return any(
-            call.has_started and not (call.has_ended or call.is_notified)
+            call.is_at_work
             for id_, call in self._calls.items()
             if self._responses.of_item(id_) is record
         )

@@ -32,7 +32,7 @@ class EffectiveSession:
     def __init__(self, event_id: str, initial: Mapping[str, Any]) -> None:
         self.config: Mapping[str, Any] = {}
         self._submitted: dict[str, Mapping[str, Any]] = {event_id: initial}
-        self._accepted: Mapping[str, Any] = {}
+        self.accepted: Mapping[str, Any] = {}
         """What the updates that the server has accepted say, together."""
         self._agent_spoke = False
 
@@ -59,7 +59,7 @@ class EffectiveSession:
     def voice_speed(self) -> float:
         """The speed of the agent's voice: what the server says of it, or else what was asked for;
         the usual speed is 1."""
-        for session in (self.config, self._accepted):
+        for session in (self.config, self.accepted):
             speed = _audio_output(session).get("speed")
             if isinstance(speed, int | float) and _MIN_SPEED <= speed <= _MAX_SPEED:
                 return speed
@@ -111,15 +111,20 @@ class EffectiveSession:
         self.config = session
         if self._submitted:
             update = self._submitted.pop(next(iter(self._submitted)))
-            self._accepted = _merge_update(self._accepted, update)
+            self.accepted = _merge_update(self.accepted, update)
 
     def wanted(self) -> Mapping[str, Any]:
         """What all updates say together that the server has accepted, or may accept: the initial
         configuration of a session that replaces this one."""
-        wanted = self._accepted
+        wanted = self.accepted
         for update in self._submitted.values():
             wanted = _merge_update(wanted, update)
         return wanted
+
+    def forget_unaccepted(self, accepted: Mapping[str, Any]) -> None:
+        """Have `wanted` be `accepted`, and nothing of the updates without an answer."""
+        self.accepted = accepted
+        self._submitted.clear()
 
     def take_oldest(self) -> str | None:
         """Remove the oldest unanswered update, which an error refuses; return its event id."""

@@ -1,8 +1,8 @@
 """The audio of the caller that a session may not have answered yet: the next session gets it again.
 
 A session that is lost takes with it what it has heard of the caller's turn. The audio of the turn
-is kept until the turn is answered; between turns the last second is, since the server notices the
-start of speech only after a while, and includes what came before (`prefix_padding_ms`). Without
+is kept until the answer to it has begun; between turns the last second is, since the server notices
+the start of speech only after a while, and includes what came before (`prefix_padding_ms`). Without
 turn detection, all audio is kept until it is committed. Our commits are kept in their places.
 """
 
@@ -32,6 +32,8 @@ class KeptAudio:
         self._limit = QUIET_SAMPLES
         self._committed = 0
         """How many of the oldest events belong to a turn that is committed."""
+        self._answered = 0
+        """How many of these belong to a turn whose answer was created, and has not begun."""
 
     def add(self, event: ClientEvent, samples: int) -> None:
         """Keep audio that is sent, or a commit of it."""
@@ -43,8 +45,8 @@ class KeptAudio:
     def _drop_oldest(self) -> None:
         _, samples = self._events.popleft()
         self._samples -= samples
-        if self._committed:
-            self._committed -= 1
+        self._committed = max(0, self._committed - 1)
+        self._answered = max(0, self._answered - 1)
 
     @property
     def is_complete(self) -> bool:
@@ -80,12 +82,22 @@ class KeptAudio:
                 return index
         return None
 
-    def turn_answered(self, *, is_speaking: bool) -> None:
-        """Forget the audio of the turns that are committed: a response to them was created.
+    def turn_answered(self) -> None:
+        """Note that a response was created to the turns that are committed. Their audio is kept
+        until it begins: no other session knows what it was to answer."""
+        self._answered = self._committed
+
+    def answer_began(self, *, is_speaking: bool) -> None:
+        """Forget the audio of the turns whose answer was created: it has begun, or will not.
         `is_speaking`: the next turn goes on."""
-        self.forget_committed()
+        while self._answered:
+            self._drop_oldest()
         if not is_speaking:
             self.turn_over()
+
+    def answer_lost(self) -> None:
+        """Note that the answer that was created has not begun, and will not."""
+        self._answered = 0
 
     def forget_committed(self) -> None:
         """Forget the audio of the turns that are committed, since the next session is told their
@@ -104,5 +116,5 @@ class KeptAudio:
         server refuses to commit nothing."""
         events = list(dropwhile(lambda each: not each[1], self._events))
         self._events.clear()
-        self._samples = self._committed = 0
+        self._samples = self._committed = self._answered = 0
         return events

@@ -81,6 +81,8 @@ class Session:
         self._use(self._make_connection(Peer.REALTIME, initial_update))
         self._next: Connection | None = None
         """The connection that is opened beside the one that is used."""
+        self._accepted: Mapping[str, Any] = {}
+        """What the updates say together that were accepted in any session."""
 
     def _make_connection(self, link: Hashable, initial_update: UpdateSession) -> Connection:
         return Connection(
@@ -256,6 +258,12 @@ class Session:
         connection.lifecycle.step(SessionInput.CONFIGURED)
         connection.was_ready = True
         connection.effective.acknowledge(session)
+        self._accepted = connection.effective.accepted
+
+    def configure_as_before(self) -> None:
+        """Configure the next session with nothing but what a server has accepted: another update
+        may be why this one was refused."""
+        self._effective.forget_unaccepted(self._accepted)
 
     def send_pending(self) -> None:
         """Send the queued events, since the session is ready."""
@@ -273,6 +281,11 @@ class Session:
         """Drop queued events that make no sense for the next session."""
         kept = [each for each in self._pending.take_all() if not is_obsolete(each[0])]
         self._pending.prepend(kept)
+
+    def adapt_pending(self, adapt: Callable[[ClientEvent], ClientEvent | None]) -> None:
+        """Replace queued events by those that the next session understands; `None` drops one."""
+        adapted = [(adapt(event), samples) for event, samples in self._pending.take_all()]
+        self._pending.prepend([(event, n) for event, n in adapted if event is not None])
 
     def item_added(self, item: Item) -> None:
         """Note that the server has added an item."""

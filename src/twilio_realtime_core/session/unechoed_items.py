@@ -8,7 +8,7 @@ https://platform.openai.com/docs/api-reference/realtime-client-events (read 2026
 """
 
 from collections import deque
-from typing import Final
+from typing import Final, cast
 
 from ..protocols.realtime import ClientEvent, CreateItem, Item
 
@@ -54,5 +54,11 @@ def _creates(event: CreateItem, item: Item) -> bool:
     body = event.item
     if body.get("id") is not None:
         return bool(body["id"] == item.id)
-    sent = body.get("type"), body.get("role"), body.get("call_id")
-    return sent == (item.type, item.role, item.call_id)
+    sent = body.get("type"), body.get("role"), body.get("call_id"), _kinds_of(body.get("content"))
+    return sent == (item.type, item.role, item.call_id, _kinds_of(item.content))
+
+
+def _kinds_of(content: object) -> list[object]:
+    """The types of the content parts: what the caller says is an item like a message, but audio."""
+    parts = cast("list[object]", content) if isinstance(content, list) else []
+    return [cast("dict[str, object]", each).get("type") for each in parts if isinstance(each, dict)]

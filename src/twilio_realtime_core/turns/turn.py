@@ -108,6 +108,10 @@ class TurnController:
     """The item of the turn that was committed last."""
     _unanswered_items: list[str] = field(init=False, factory=list[str])
     """The items of the turns that are committed and not answered."""
+    _answer_id: str | None = field(init=False, default=None)
+    """The response that was created last, if the answer has not begun."""
+    _answered_items: list[str] = field(init=False, factory=list[str])
+    """The items of the turns that it is to answer."""
 
     # Questions.
 
@@ -237,9 +241,12 @@ class TurnController:
         if not self._session.server_responds:
             self._outbox.explain(Reason.TURN_WITHOUT_RESPONSE)
             self._end(TurnInput.OVER)
-            self._forget_kept_audio()
+            if self._requests.is_requested:
+                self._add_unanswered(item_id)
+            else:
+                self._forget_kept_audio()
             return
-        self._unanswered_items = [*self._unanswered_items, item_id][-MAX_UNANSWERED_ITEMS:]
+        self._add_unanswered(item_id)
         is_free = (
             self._is_active_cancelled or self._requests.is_requested or not self._requests.is_active
         )
@@ -253,6 +260,9 @@ class TurnController:
             self._timers.set(Timer.TURN_END, now + TURN_END_NS)
         self._requests.turn_committed()
 
+    def _add_unanswered(self, item_id: str) -> None:
+        self._unanswered_items = [*self._unanswered_items, item_id][-MAX_UNANSWERED_ITEMS:]
+
     @property
     def _is_active_cancelled(self) -> bool:
         """Whether the active response was interrupted, and cancelled: the server creates none to a
@@ -262,12 +272,45 @@ class TurnController:
             return False
         return active.is_cancelled or self._session.server_interrupts
 
-    def answered(self) -> None:
+    def answered(self, response_id: str) -> None:
         """Note that a response was created, which answers all that was committed before."""
         if self._lifecycle.state is TurnState.COMMITTED or self._is_answer_to_uncommitted:
             self._end(TurnInput.ANSWERED)
+        self._answer_id = response_id
+        self._answered_items = [*self._answered_items, *self._unanswered_items]
         self._forget_unanswered()
-        self._forget_kept_audio()
+        self._session.kept_audio.turn_answered()
+
+    def answer_began(self, response_id: str) -> None:
+        """Note that a response has begun: what it answers need not be said again."""
+        if response_id == self._answer_id:
+            self._forget_answered()
+
+    def answer_ended(self, response_id: str) -> None:
+        """Note that a response has ended. If it has not begun, and the caller goes on, the next one
+        answers all that was said."""
+        if response_id == self._answer_id and self._lifecycle.state is TurnState.QUIET:
+            self._forget_answered()
+
+    def _forget_answered(self) -> None:
+        self._answer_id = None
+        self._answered_items = []
+        self._session.kept_audio.answer_began(is_speaking=not self._is_over)
+
+    def _reopen_answered(self) -> None:
+        """Count what a response was to answer as unanswered: it has not begun, and its session is
+        lost. Nobody waits for one that was stopped while the caller was silent."""
+        if self._answer_id is None:
+            return
+        record = self._responses.get(self._answer_id)
+        is_awaited = record is not None and record.may_be_heard and not record.is_cancelled
+        if self._lifecycle.state is TurnState.QUIET and not is_awaited:
+            self._forget_answered()
+            return
+        self._unanswered_items = [*self._answered_items, *self._unanswered_items]
+        self._answer_id = None
+        self._answered_items = []
+        self._session.kept_audio.answer_lost()
 
     @property
     def _is_answer_to_uncommitted(self) -> bool:
@@ -314,25 +357,34 @@ class TurnController:
 
     def _forget_kept_audio(self) -> None:
         """Keep for the next session only what is said of a turn that goes on, or may."""
-        is_over = self._lifecycle.state is TurnState.QUIET and self._is_detecting
-        self._session.kept_audio.turn_answered(is_speaking=not is_over)
+        self._session.kept_audio.forget_committed()
+        if self._is_over:
+            self._session.kept_audio.turn_over()
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether nothing is said of a turn, by turn detection."""
+        return self._lifecycle.state is TurnState.QUIET and self._is_detecting
 
     def _forget_unanswered(self) -> None:
         """Note that what was said so far needs no response any more."""
         self._is_turn_unanswered = False
         self._unanswered_items.clear()
 
-    @property
-    def unanswered_items(self) -> tuple[str, ...]:
-        """The items of the turns that are committed and not answered."""
-        return tuple(self._unanswered_items)
+    def take_unanswered_items(self) -> tuple[str, ...]:
+        """Remove the items of the turns that are committed, and whose answers have not begun: the
+        session is lost. Returns them."""
+        self._reopen_answered()
+        items = tuple(self._unanswered_items)
+        self._forget_unanswered()
+        return items
 
     def session_lost(self, *, is_replayed: bool) -> None:
         """Start anew with the next session, which gets the audio of a turn that goes on.
         `is_replayed`: it gets that of the committed turns as well."""
+        is_replayed = is_replayed and self._is_detecting
         is_replayed |= self._lifecycle.state not in _SETTLED
         self._end(TurnInput.REPLAY if is_replayed else TurnInput.SESSION_LOST)
-        self._forget_unanswered()
 
     def session_began(self, now: int) -> None:
         """Note that the next session got the audio of a turn, which it is to report now."""

@@ -272,7 +272,7 @@ def test_an_overflowing_mailbox_ends_the_call_with_a_fault(runtime: str) -> None
     assert fault.kind is FaultKind.OVERFLOW
     assert end == HUNG_UP
     (error,) = harness.errors
-    assert str(error) == "the agent does not keep up: 1024 notifications wait for it"
+    assert str(error) == "the agent does not keep up: 3072 notifications wait for it"
 
 
 @each_runtime

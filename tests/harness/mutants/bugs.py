@@ -687,8 +687,8 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "call/on_command",
-                "        _end_after_playback(call, Reason.HANG_UP_AFTER_PLAYBACK, now)\n\n\ndef",
-                "        pass\n\n\ndef",
+                '        call.ending.end(after.hangup_reason, after.hangup_detail or "all was heard", now)\n',
+                "        pass\n",
             ),
         ],
     ),
@@ -1058,8 +1058,8 @@ class ErrorEvent""",
         [
             Edit(
                 "turns/turn",
-                "is_over = self._lifecycle.state is TurnState.QUIET and self._is_detecting",
-                "is_over = self._lifecycle.state is TurnState.QUIET",
+                "return self._lifecycle.state is TurnState.QUIET and self._is_detecting",
+                "return self._lifecycle.state is TurnState.QUIET",
             ),
             Edit(
                 "turns/turn",
@@ -1552,6 +1552,26 @@ case realtime.InputTranscriptCompletedEvent(item, words, logprobs):
         ],
     ),
     Bug(
+        "a question is forgotten as soon as a response to it is created",
+        [
+            Edit(
+                "turns/turn",
+                "        self._session.kept_audio.turn_answered()\n",
+                "        self._forget_answered()\n",
+            )
+        ],
+    ),
+    Bug(
+        "the first words of a question count as all of it",
+        [
+            Edit(
+                "conversation/conversation",
+                "any(each.text and not each.is_partial for each in parts)",
+                "any(each.text for each in parts)",
+            )
+        ],
+    ),
+    Bug(
         "what was queued for a lost session is dropped",
         [
             Edit(
@@ -1573,7 +1593,13 @@ case realtime.InputTranscriptCompletedEvent(item, words, logprobs):
     ),
     Bug(
         "items are restored the newest first",
-        [Edit("conversation/restore", "    return kept[::-1]\n", "    return kept\n")],
+        [
+            Edit(
+                "conversation/restore",
+                "for text in reversed(kept)}\n",
+                "for text in kept}\n",
+            )
+        ],
     ),
     Bug(
         "a function call is restored without its output",

@@ -48,7 +48,7 @@ def edited(bug: Bug) -> Mapping[str, str]:
         if places != 1:
             raise WrongEdit(
                 f"{bug.name}: {path.name} has {places} places, not one, that say\n{edit.before}\n"
-                "Tell in tests/mutants/bugs.py where the bug belongs now."
+                "Tell in tests/harness/mutants/bugs.py where the bug belongs now."
             )
         texts[edit.module] = text.replace(edit.before, edit.after)
     return texts

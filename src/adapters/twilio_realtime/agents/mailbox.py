@@ -8,6 +8,7 @@ from anyio import Event
 from anyio.lowlevel import checkpoint
 from attrs import define, field
 
+from twilio_realtime_core.conversation.conversation import MAX_ITEMS
 from twilio_realtime_core.errors import Fault, FaultKind, LocalProtocolError
 from twilio_realtime_core.notifications import (
     AgentAudio,
@@ -30,10 +31,11 @@ DROP_THRESHOLD: Final = 512
 """Queued notifications from which on droppable ones are dropped: ten seconds of raw messages of
 Twilio, 50 a second."""
 
-MAX_QUEUED_NOTIFICATIONS: Final = 1024
+MAX_QUEUED_NOTIFICATIONS: Final = DROP_THRESHOLD + 512 + MAX_ITEMS
 """Queued notifications above which the mailbox overflows. A lively conversation makes about ten a
-second of those that are never dropped; a reader who is a minute behind will not catch up. The space
-above `DROP_THRESHOLD` holds what one read can bring: 64 KiB contain 500 of the shortest events."""
+second of those that are never dropped; a reader who is minutes behind will not catch up. The space
+above `DROP_THRESHOLD` holds what one read can bring: 64 KiB contain 500 of the shortest events, and
+one may restore a session that gets none of the items."""
 
 
 def is_droppable(event: CallEvent) -> bool:

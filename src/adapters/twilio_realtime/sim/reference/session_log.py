@@ -1,33 +1,36 @@
 """What a call has said and heard, by session of the model: what `LaterSessions` judges by."""
 
 from collections import deque
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Final
 
 from attrs import define, field
 
-from twilio_realtime_core.commands import Mute, ResetHistory, Unmute
+from twilio_realtime_core.commands import Interrupt, Mute, ResetHistory, Unmute
 from twilio_realtime_core.errors import Fault
-from twilio_realtime_core.machine.actions import Send
+from twilio_realtime_core.machine.actions import Peer, RealtimeLink, Send
 from twilio_realtime_core.notifications import (
     CallerAudioDropped,
     Interrupted,
     ItemDeleted,
+    ModelSilent,
     SessionLost,
     SessionReady,
     SessionRestored,
 )
 from twilio_realtime_core.protocols.realtime import (
+    CancelResponse,
     ClearInputAudio,
     CreateItem,
     CreateResponse,
     DeleteItem,
 )
 
-from .expected.turn import has_turn_detection
+from .expected.turn import has_turn_detection, responds_to_turns
 from .received import (
     ReceivedAudio,
     ReceivedCommit,
+    ReceivedError,
     ReceivedInputTranscript,
     ReceivedItem,
     ReceivedItemAdded,
@@ -36,6 +39,7 @@ from .received import (
     ReceivedMedia,
     ReceivedOutputItemAdded,
     ReceivedOutputItemDone,
+    ReceivedResponseEnd,
     ReceivedResponseStart,
     ReceivedSession,
     ReceivedSpeechStart,
@@ -44,10 +48,26 @@ from .received import (
     ReceivedTranscriptDelta,
     ReceivedTranscriptEnd,
 )
-from .sent import SentAppend, SentDelete, SentItem
+from .sent import SentAppend, SentCancel, SentDelete, SentItem
 from .step_record import StepRecord
 
 __all__ = ["SessionLog", "SessionRecord", "link_of"]
+
+_ENDS_OF_QUESTIONS: Final = (
+    CancelResponse,
+    ClearInputAudio,
+    Interrupt,
+    ReceivedAudio,
+    ReceivedError,
+    ReceivedItemDeleted,
+    ReceivedOutputItemDone,
+    ReceivedResponseEnd,
+    ReceivedSession,
+    ReceivedSpeechStart,
+    ReceivedStart,
+    ResetHistory,
+)
+"""What begins an answer, or after which it is not certain that there is one."""
 
 _MAX_FRAMES: Final = 2000
 """Frames of the caller that are remembered: no session takes longer to be had."""
@@ -70,9 +90,15 @@ class SessionRecord:
     turn: list[str] | None = None
     """What was appended since the caller started to speak; `None`: the caller does not, or the turn
     is committed or answered. Without turn detection, what was appended since the last commit."""
+    question: list[str] | None = None
+    """What was appended of the turn that was committed last, if the server answers it and nothing
+    of the answer was received."""
+    question_item: str = ""
+    """The item of that turn."""
     is_detecting: bool = True
     """Whether turn detection is on."""
-
+    is_responding: bool = True
+    """Whether the server responds to turns."""
     is_speaking: bool = False
     """Whether the caller speaks, and nothing that may end their turn was received."""
 
@@ -80,6 +106,13 @@ class SessionRecord:
         """Note that the turn is committed, answered or cleared."""
         self.turn = None if self.is_detecting else []
         self.is_speaking = False
+
+    def commit(self, item_id: str) -> None:
+        """Note that the turn is committed as an item."""
+        has_question = self.is_responding and self.is_detecting
+        self.question = self.turn if has_question else None
+        self.question_item = item_id
+        self.end_turn()
 
     def append(self, audio: str) -> None:
         """Note audio that is sent."""
@@ -168,10 +201,13 @@ class SessionLog:
             case SentItem(item=item):
                 self.add_sent_item(self.session(link_of(action)), item)
             case Interrupted(items=items):
+                self._end_questions(self.sessions.values())
                 for each in items:
                     self.heard[each.item_id] = each.heard or ""
             case CallerAudioDropped():
                 self.has_dropped = True
+            case Fault() | ModelSilent() | SentCancel() if self.is_ready:
+                self._end_questions(self.sessions.values())
             case SentDelete(item_id=item_id):
                 self.deleted.add(item_id)
             case ItemDeleted(item_id=item_id) if not self.is_ordered:
@@ -185,12 +221,14 @@ class SessionLog:
 
     def add_input(self, step: StepRecord) -> None:
         """Add what a step received, before it is judged."""
+        if isinstance(step.event, ReceivedMedia):
+            return  # as for most events
+        if isinstance(step.event, _ENDS_OF_QUESTIONS):
+            link = step.arguments[0]
+            is_of_session = isinstance(link, Peer | RealtimeLink) and link in self.sessions
+            self._end_questions([self.session(link)] if is_of_session else self.sessions.values())
+        self._add_turn(step)
         match step.event:
-            case ReceivedMedia():  # most events
-                pass
-            case ClearInputAudio():  # what was said of the turn is discarded
-                for session in self.sessions.values():
-                    session.end_turn()
             case CreateResponse(waits_for_caller=False):
                 self.is_impatient = True
             case ReceivedItemAdded(item) | ReceivedOutputItemAdded(item=item):
@@ -202,6 +240,24 @@ class SessionLog:
                 self.session(step.arguments[0]).items.add(item_id)
             case ReceivedItemDeleted(item_id=item_id):
                 self.deleted.add(item_id)
+            case ReceivedTranscriptDelta(item_id=item_id, text=text):
+                self.words.setdefault(item_id, [""])[0] += text
+            case ReceivedTranscriptEnd(item_id=item_id, text=text):
+                self.words.setdefault(item_id, [""]).append(text)
+            case ReceivedInputTranscript(item_id=item_id, text=text):
+                self.words.setdefault(item_id, [""]).append(text)
+                session = self.session(step.arguments[0])
+                if session.question_item == item_id:  # the next one is told the words
+                    session.question = None
+            case _:
+                pass
+
+    def _add_turn(self, step: StepRecord) -> None:
+        """Add what is said of the caller's turn."""
+        match step.event:
+            case ClearInputAudio():  # what was said of the turn is discarded
+                for session in self.sessions.values():
+                    session.end_turn()
             case ReceivedSpeechStart():
                 session = self.session(step.arguments[0])
                 session.turn, session.is_speaking = [], True
@@ -209,23 +265,22 @@ class SessionLog:
                 self.session(step.arguments[0]).is_speaking = False
             case ReceivedSession(config):
                 self._configure(self.session(step.arguments[0]), config)
-            case ReceivedCommit():
-                self.session(step.arguments[0]).end_turn()
+            case ReceivedCommit(item_id):
+                self.session(step.arguments[0]).commit(item_id)
             case ReceivedResponseStart(is_out_of_band=False):
                 session = self.session(step.arguments[0])
                 if session.is_detecting:
                     session.end_turn()
-            case ReceivedTranscriptDelta(item_id=item_id, text=text):
-                self.words.setdefault(item_id, [""])[0] += text
-            case ReceivedTranscriptEnd(item_id=item_id, text=text):
-                self.words.setdefault(item_id, [""]).append(text)
-            case ReceivedInputTranscript(item_id=item_id, text=text):
-                self.words.setdefault(item_id, [""]).append(text)
             case _:
                 pass
 
+    def _end_questions(self, sessions: Iterable[SessionRecord]) -> None:
+        for session in sessions:
+            session.question = None
+
     def _configure(self, session: SessionRecord, config: dict[str, Any]) -> None:
         was_detecting, session.is_detecting = session.is_detecting, has_turn_detection(config)
+        session.is_responding = responds_to_turns(config)
         session.is_speaking = False
         if was_detecting is not session.is_detecting:
             session.end_turn()

@@ -6,7 +6,7 @@ from attrs import define, field
 
 from ..limits import TURN_END_NS
 
-__all__ = ["ExpectedTurn", "has_turn_detection"]
+__all__ = ["ExpectedTurn", "has_turn_detection", "responds_to_turns"]
 
 
 @define(eq=False)
@@ -53,7 +53,7 @@ class ExpectedTurn:
     def configure(self, session: dict[str, Any]) -> None:
         """Apply what a session is configured to do."""
         was_detected, self._is_detected = self._is_detected, has_turn_detection(session)
-        self._server_responds = _has_server_responses(session)
+        self._server_responds = responds_to_turns(session)
         if was_detected is not self._is_detected:
             self.discard()
 
@@ -111,7 +111,7 @@ class ExpectedTurn:
         return is_committed
 
 
-def _has_server_responses(session: dict[str, Any]) -> bool:
+def responds_to_turns(session: dict[str, Any]) -> bool:
     """Whether turn detection requests responses to the caller: by default, unless it is off.
     (OpenAI API reference, "Realtime", `turn_detection.create_response`)"""
     match session:
