@@ -687,8 +687,8 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "call/on_command",
-                '        call.ending.end(after.hangup_reason, after.hangup_detail or "all was heard", now)\n',
-                "        pass\n",
+                "    if after.is_hangup_pending:\n        is_owed",
+                "    if False:\n        is_owed",
             ),
         ],
     ),
