@@ -254,7 +254,7 @@ def _audio_delta(call: CallState, event: realtime.OutputAudioDeltaEvent, now: in
     call.session.mark_agent_spoke()
     if call.speech.audio_delta(event, now):
         call.turns.agent_spoke(event.response_id, now)
-    call.turns.answer_began(event.response_id)
+    call.turns.answer_began(call.responses.get(event.response_id))
     call.reset_hangup_watchdog(now)
 
 
@@ -262,7 +262,7 @@ def _response_created(call: CallState, response: realtime.Response, now: int) ->
     record = call.responses.start(response, now)
     is_repeated, record.is_announced = record.is_announced, True
     if record.is_in_conversation and not is_repeated:
-        call.turns.answered(record.id)
+        call.turns.answered(record)
     call.request_followup(*(each for each in call.responses.generating if each.is_lost))
     decision = call.requests.created(record, is_repeated=is_repeated, now=now)
     if record.id and not record.is_text:
@@ -286,7 +286,7 @@ def _output_item_done(call: CallState, response_id: str, item: realtime.Item, no
     record = call.responses.get_or_create(response_id)
     record.progress_at_ns = now
     record.mark_item_closed(item.id)
-    call.turns.answer_began(record.id)
+    call.turns.answer_began(record)
     requested = call.function_calls.item_done(record, item)
     if requested is not None:
         call.outbox.notify(requested)
@@ -307,7 +307,7 @@ def _response_done(call: CallState, response: realtime.Response, now: int) -> No
     if not call.speech.response_done(record, response, usage, now):
         return
     was_announced, record.is_announced = record.is_announced, True
-    call.turns.answer_ended(record.id)
+    call.turns.answer_ended(record)
     if usage is not None:
         call.responses.usage += usage
     call.responses_ended(record)

@@ -260,7 +260,7 @@ def _conclude(call: CallState, now: int) -> None:
 
 def _is_unspoken(call: CallState, record: ResponseRecord) -> bool:
     """Whether a response is to be requested again: nothing of it has been said or asked for."""
-    is_said = record.sent_samples or record.has_done_item or call.downlink.order.is_held(record)
+    is_said = record.has_begun or call.downlink.order.is_held(record)
     return record.may_be_heard and not record.is_cancelled and not is_said
 
 

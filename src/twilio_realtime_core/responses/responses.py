@@ -124,6 +124,11 @@ class ResponseRecord:
         self.has_done_item = True
 
     @property
+    def has_begun(self) -> bool:
+        """Whether any of it was sent to the caller, or an item of it is done."""
+        return self.has_done_item or self.sent_samples > 0
+
+    @property
     def is_output_complete(self) -> bool:
         """Whether all audio and items that were started are complete, so that nothing but
         `response.done` need follow."""

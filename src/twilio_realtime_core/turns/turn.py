@@ -36,7 +36,7 @@ from ..notifications import (
 from ..protocols.realtime import CreateItem, DeleteItem, SpeechStartedEvent, SpeechStoppedEvent
 from ..responses.cancels import cancel_event
 from ..responses.requests import Requests
-from ..responses.responses import Responses
+from ..responses.responses import ResponseRecord, Responses
 from ..session.session import Session
 from ..values.block_cause import BlockCause
 from ..values.playback_position import Clip, PartKey, PlaybackPosition
@@ -108,7 +108,7 @@ class TurnController:
     """The item of the turn that was committed last."""
     _unanswered_items: list[str] = field(init=False, factory=list[str])
     """The items of the turns that are committed and not answered."""
-    _answer_id: str | None = field(init=False, default=None)
+    _answer: ResponseRecord | None = field(init=False, default=None)
     """The response that was created last, if the answer has not begun."""
     _answered_items: list[str] = field(init=False, factory=list[str])
     """The items of the turns that it is to answer."""
@@ -272,43 +272,45 @@ class TurnController:
             return False
         return active.is_cancelled or self._session.server_interrupts
 
-    def answered(self, response_id: str) -> None:
+    def answered(self, record: ResponseRecord) -> None:
         """Note that a response was created, which answers all that was committed before."""
         if self._lifecycle.state is TurnState.COMMITTED or self._is_answer_to_uncommitted:
             self._end(TurnInput.ANSWERED)
-        self._answer_id = response_id
+        if self._answer is None or not record.has_begun:  # else its start comes late
+            self._answer = record
         self._answered_items = [*self._answered_items, *self._unanswered_items]
         self._forget_unanswered()
         self._session.kept_audio.turn_answered()
+        if record.has_begun:
+            self.answer_began(record)
 
-    def answer_began(self, response_id: str) -> None:
+    def answer_began(self, record: ResponseRecord | None) -> None:
         """Note that a response has begun: what it answers need not be said again."""
-        if response_id == self._answer_id:
+        if record is not None and record is self._answer:
             self._forget_answered()
 
-    def answer_ended(self, response_id: str) -> None:
+    def answer_ended(self, record: ResponseRecord) -> None:
         """Note that a response has ended. If it has not begun, and the caller goes on, the next one
         answers all that was said."""
-        if response_id == self._answer_id and self._lifecycle.state is TurnState.QUIET:
+        if record is self._answer and self._lifecycle.state is TurnState.QUIET:
             self._forget_answered()
 
     def _forget_answered(self) -> None:
-        self._answer_id = None
+        self._answer = None
         self._answered_items = []
         self._session.kept_audio.answer_began(is_speaking=not self._is_over)
 
     def _reopen_answered(self) -> None:
         """Count what a response was to answer as unanswered: it has not begun, and its session is
         lost. Nobody waits for one that was stopped while the caller was silent."""
-        if self._answer_id is None:
+        if self._answer is None:
             return
-        record = self._responses.get(self._answer_id)
-        is_awaited = record is not None and record.may_be_heard and not record.is_cancelled
-        if self._lifecycle.state is TurnState.QUIET and not is_awaited:
+        is_stopped = self._answer.is_cancelled or not self._answer.is_audible
+        if self._lifecycle.state is TurnState.QUIET and is_stopped:
             self._forget_answered()
             return
         self._unanswered_items = [*self._answered_items, *self._unanswered_items]
-        self._answer_id = None
+        self._answer = None
         self._answered_items = []
         self._session.kept_audio.answer_lost()
 
