@@ -103,10 +103,15 @@ def test_the_greeting_is_added_to_the_instructions_of_the_first_response() -> No
     )
 
 
+class Markup(str):
+    """Text of a template engine: a subclass of `str`."""
+
+
 @pytest.mark.parametrize(
     ("agent", "instructions"),
     [
         (Agent(greeting="Greet."), "Greet."),
+        (Agent(greeting=Markup("Greet.")), "Greet."),
         (Agent("", greeting="Greet."), "Greet."),
         (
             Agent(

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from msgspec import Meta
 from openai.types.realtime import RealtimeFunctionTool
 
-from agent_harness import AgentHarness, run_ready_tasks
-from driving import RUNTIMES, run_in_real_time
+from agent_harness import STARTED, AgentHarness, run_ready_tasks
+from driving import RUNTIMES, run_in_real_time, run_in_virtual_time
 from twilio_realtime.agents.call import Call
 from twilio_realtime.agents.failures import ApplicationError
 from twilio_realtime.agents.functions import (
@@ -151,6 +151,29 @@ def test_a_string_is_sent_unchanged_and_other_output_as_json(
         return result
 
     assert harness.run_requests(request("give")) == [SendFunctionOutput("f1", output)]
+
+
+class Markup(str):
+    """Text of a template engine: a subclass of `str`."""
+
+
+@each_runtime
+def test_text_of_a_subclass_is_sent_as_text(runtime: str) -> None:
+    harness = FunctionHarness(runtime)
+
+    @harness.functions.add
+    async def page() -> str:
+        return Markup("<b>open</b>")
+
+    @harness.functions.add
+    async def pages() -> FunctionResult:
+        return FunctionResult({"first": Markup("<b>open</b>")})
+
+    outputs = harness.run_requests(request("page"), request("pages", call_id="f2"))
+    texts = [each.output for each in outputs]
+    assert sorted(texts) == ["<b>open</b>", '{"first":"<b>open</b>"}']
+    assert [type(each) for each in texts] == [str, str]
+    assert harness.errors == []
 
 
 @each_runtime
@@ -668,6 +691,40 @@ def test_an_output_already_sent_by_the_application_is_only_reported(runtime: str
     assert [each.output for each in harness.run_requests(request("contested"))] == ["mine"]
     (error,) = harness.errors
     assert str(error).startswith("an output of contested could not be sent: LocalProtocolError")
+
+
+@each_runtime
+def test_an_output_that_cannot_be_sent_is_answered_with_an_error(runtime: str) -> None:
+    errors, sent = list[Exception](), list[Any]()
+    functions = Functions(on_error=errors.append)
+
+    @functions.add(wait_for_others=False)
+    async def page() -> str:
+        return "too long for this bridge"
+
+    def refuse_long(command: Any) -> None:
+        if "too long" in command.output:
+            raise LocalProtocolError("SendFunctionOutput.output is too long")
+        sent.append(command)
+
+    async def agent(call: Call) -> None:
+        functions.attach(call)
+
+    async def run() -> None:
+        call = Call(STARTED, refuse_long)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call.run, agent)
+            await run_ready_tasks()
+            call.notify(request("page"))
+            await anyio.sleep(1)
+            call.close()
+
+    run_in_virtual_time(runtime, run)
+    (output,) = sent
+    assert error_of(output) == "the function has failed"
+    assert not output.wait_for_others
+    (error,) = errors
+    assert str(error).startswith("an output of page could not be sent: LocalProtocolError")
 
 
 @each_runtime

@@ -111,6 +111,27 @@ def test_the_model_speaks_an_output_and_a_function_hangs_up(
 
 
 @each_runtime
+def test_the_model_gets_text_of_a_subclass(runtime: str) -> None:
+    class Markup(str):
+        """Text of a template engine."""
+
+    functions = Functions(on_error=raise_error)
+
+    @functions.add
+    async def page() -> str:
+        """Shows the page."""
+        return Markup("<b>open</b>")
+
+    parties = call_with_replies(
+        Reply((FunctionCallReply("page", "{}", "f1"),)),
+        Reply((SpokenReply(ANSWER.audio, ANSWER.transcript),)),
+    )
+    call = partial(call_with_functions, RUNTIMES[runtime], parties, functions, [])
+    run_in_virtual_time(runtime, call)
+    assert outputs(parties) == [("f1", "<b>open</b>")]
+
+
+@each_runtime
 def test_several_outputs_cause_one_response_and_bad_arguments_are_corrected(runtime: str) -> None:
     """S80, S81."""
     read = list[CallEvent]()

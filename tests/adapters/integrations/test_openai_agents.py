@@ -135,6 +135,32 @@ def test_a_tool_is_called_once_with_its_arguments() -> None:
     assert (item.status, item.output) == ("completed", "closed")
 
 
+class Markup(str):
+    """Text of a template engine: a subclass of `str`."""
+
+
+def test_text_of_a_subclass_is_taken_as_text() -> None:
+    @function_tool
+    def page() -> str:
+        """Show the page."""
+        return Markup("<b>open</b>")
+
+    async def script(call: PhoneCall) -> None:
+        call.model.respond_with("Hello", function_call("page"), "We are open")
+        await call.listen()
+        await call.say("Are you open?")
+        await call.listen()
+
+    def instructions(context: Any, agent: Any) -> str:
+        return Markup("You sell pizza.")
+
+    agent = shop(instructions=instructions, tools=[page])
+    call, _ = run(agent, script, greeting=Markup("Greet the caller."))
+    assert effective_session(call)["instructions"] == "You sell pizza."
+    assert call.model.function_outputs == ["<b>open</b>"]
+    assert [each.words for each in call.heard_speech] == ["Hello", "We are open"]
+
+
 def test_the_history_has_several_turns_in_order() -> None:
     async def script(call: PhoneCall) -> None:
         call.model.respond_with("Hello", "Goodbye")

@@ -230,7 +230,7 @@ class Agent(CallHooks):
         response (OpenAI API reference, "Realtime", `response.create`), so they contain them."""
         session = (config or self.call_config(CallConfig())).session
         if session.instructions is UNSET or not session.instructions:
-            return greeting
+            return str.__str__(greeting)  # it may be of a subclass
         return f"{session.instructions}\n\n{greeting}"
 
 

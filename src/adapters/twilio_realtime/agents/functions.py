@@ -15,6 +15,7 @@ Functions run in tasks of the call. They delay neither audio nor the notificatio
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar, overload
 
@@ -236,9 +237,18 @@ class _RegisteredFunction:
 def _to_text(output: object) -> str:
     """Return an output as text. Raises an `Exception` if it is no JSON."""
     if isinstance(output, str):
-        output.encode()  # a lone surrogate cannot be sent
-        return output
-    return msgspec.json.encode(output, order="deterministic").decode()
+        text = _plain_text(output)
+        text.encode()  # a lone surrogate cannot be sent
+        return text
+    return msgspec.json.encode(output, order="deterministic", enc_hook=_plain_text).decode()
+
+
+def _plain_text(value: object) -> str:
+    """Return a value of a subclass of `str` as `str`, which JSON encoders and the core need. Raises
+    `TypeError` for another value."""
+    if not isinstance(value, str):
+        raise TypeError(f"a {type(value).__name__} is no JSON")
+    return str.__str__(value)
 
 
 _ThreadRunner: TypeAlias = Callable[[Callable[[], object]], Awaitable[object]]
@@ -346,7 +356,7 @@ class _FunctionCallResponder:
             self._send_error(event, f"the function was not done in {seconds}", function)
             self._report(f"the function {function.name} was not done in {seconds}")
         else:
-            self._send(event, answer)
+            self._send(function, event, answer)
 
     def _handle_failure(
         self, function: _RegisteredFunction, event: FunctionCallRequested, error: BaseException
@@ -361,23 +371,39 @@ class _FunctionCallResponder:
         message: str,
         function: _RegisteredFunction | None = None,
     ) -> None:
+        try:
+            self._call.send(self._error_output(event, message, function))
+        except LocalProtocolError as error:  # for example, the application has answered already
+            self._report_unsent(event, error)
+
+    def _error_output(
+        self, event: FunctionCallRequested, message: str, function: _RegisteredFunction | None
+    ) -> SendFunctionOutput:
         text = message.encode(errors="replace").decode()  # a lone surrogate cannot be sent
         output = msgspec.json.encode({"error": text}).decode()
         after_playback = function is not None and function.after_playback
         waits = function is None or function.wait_for_others
-        self._send(
-            event,
-            SendFunctionOutput(
-                event.call_id, output, after_playback=after_playback, wait_for_others=waits
-            ),
+        return SendFunctionOutput(
+            event.call_id, output, after_playback=after_playback, wait_for_others=waits
         )
 
-    def _send(self, event: FunctionCallRequested, answer: SendFunctionOutput) -> None:
+    def _send(
+        self,
+        function: _RegisteredFunction,
+        event: FunctionCallRequested,
+        answer: SendFunctionOutput,
+    ) -> None:
+        """Send an output; if it cannot be sent, answer with an error, unless the application has
+        answered already."""
         try:
             self._call.send(answer)
-        except LocalProtocolError as error:  # for example, the application has answered already
-            message = f"an output of {event.name} could not be sent: {describe_error(error)}"
-            self._report(message, error)
+        except LocalProtocolError as refused:
+            with suppress(LocalProtocolError):  # reported below
+                self._call.send(self._error_output(event, "the function has failed", function))
+            self._report_unsent(event, refused)
+
+    def _report_unsent(self, event: FunctionCallRequested, error: LocalProtocolError) -> None:
+        self._report(f"an output of {event.name} could not be sent: {describe_error(error)}", error)
 
     def _report(self, message: str, cause: BaseException | None = None) -> None:
         error = ApplicationError(message)

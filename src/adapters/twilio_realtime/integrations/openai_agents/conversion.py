@@ -130,12 +130,12 @@ def to_message_command(user_input: Any) -> SendMessage:
     """Return the command for a user's input, text or a message with text and images. Parts of
     another type are left out, as the SDK does. Raises `LocalProtocolError` for an empty one."""
     if isinstance(user_input, str):
-        return SendMessage(user_input)
+        return SendMessage(str.__str__(user_input))  # it may be of a subclass
     parts: list[TextPart | ImagePart] = []
     for part in user_input.get("content", ()):
         match part:
             case {"type": "input_text", "text": str(text)}:
-                parts.append(TextPart(text))
+                parts.append(TextPart(str.__str__(text)))
             case {"type": "input_image", "image_url": str(url)}:
                 parts.append(ImagePart(url, part.get("detail")))
             case _:

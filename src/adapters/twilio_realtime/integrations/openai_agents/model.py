@@ -218,15 +218,16 @@ class TwilioRealtimeModel(RealtimeModel):
 
     async def _send_tool_output(self, event: RealtimeModelSendToolOutput) -> None:
         tool_call = event.tool_call
+        output = str.__str__(event.output)  # a tool may return a subclass of `str`
         # A tool that hangs, or waits for approval, must not keep the others from being answered.
         self._send(
             SendFunctionOutput(
-                tool_call.call_id, event.output, event.start_response, wait_for_others=False
+                tool_call.call_id, output, event.start_response, wait_for_others=False
             )
         )
         self._is_response_requested |= event.start_response
         item = _tool_item(
-            tool_call.id, tool_call.call_id, tool_call.name, tool_call.arguments, event.output
+            tool_call.id, tool_call.call_id, tool_call.name, tool_call.arguments, output
         )
         item.previous_item_id = tool_call.previous_item_id
         await self._emit(events.RealtimeModelItemUpdatedEvent(item))

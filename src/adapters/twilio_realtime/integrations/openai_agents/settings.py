@@ -40,6 +40,8 @@ def session_fields(settings: RealtimeSessionModelSettings) -> dict[str, Any]:
     for name in ("instructions", "parallel_tool_calls", "max_output_tokens", "tracing", "prompt"):
         if given.get(name) is not None:
             fields[name] = given[name]
+    if isinstance(fields.get("instructions"), str):  # such as a template that was rendered
+        fields["instructions"] = str.__str__(fields["instructions"])
     voice = audio_out.get("voice") or given.get("voice")
     speed = audio_out.get("speed", given.get("speed"))
     modalities = given.get("output_modalities") or given.get("modalities")
