@@ -417,6 +417,45 @@ def test_a_failing_sync_function_is_answered_too(runtime: str) -> None:
     assert len(harness.errors) == 1
 
 
+@each_runtime
+@pytest.mark.parametrize("exit_class", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+def test_a_sync_function_that_exits_has_failed(
+    runtime: str, exit_class: type[BaseException]
+) -> None:
+    harness = FunctionHarness(runtime)
+
+    @harness.functions.add
+    def leave() -> None:
+        raise exit_class
+
+    @harness.functions.add
+    def stay() -> str:
+        return "here"
+
+    outputs = harness.run_requests_in_real_time(request("leave"), request("stay", call_id="f2"))
+    by_call = {each.call_id: each for each in outputs}
+    assert error_of(by_call["f1"]) == "the function has failed"
+    assert by_call["f2"].output == "here"
+    (error,) = harness.errors
+    assert str(error).startswith(f"the function leave failed: {exit_class.__name__} at test_func")
+    assert isinstance(error.__cause__, exit_class)
+    assert harness.calls.errors == []
+
+
+@pytest.mark.parametrize("exit_class", [SystemExit, KeyboardInterrupt])
+def test_an_exit_on_the_thread_of_the_loop_passes(exit_class: type[BaseException]) -> None:
+    harness = FunctionHarness("trio")
+
+    @harness.functions.add
+    async def interrupted() -> None:
+        raise exit_class  # as the handler of a signal does
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        harness.run_requests(request("interrupted"))
+    assert caught.group_contains(exit_class)
+    assert harness.errors == []
+
+
 async def fail_like_a_cancelled_task() -> None:
     """Raise what awaiting a cancelled task raises."""
     raise asyncio.CancelledError

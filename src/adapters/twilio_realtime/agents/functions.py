@@ -133,8 +133,9 @@ class Functions:
         the schema that `FunctionSchema` makes of its parameters.
 
         A parameter annotated `Call` gets the call. A sync function runs in a thread, so it cannot
-        take the call. A thread cannot be cancelled: output that comes too late is not sent, and
-        until the thread ends it counts as one of the `MAX_RUNNING_FUNCTIONS` of its call.
+        take the call. If it raises `SystemExit`, it has failed. A thread cannot be cancelled:
+        output that comes too late is not sent, and until the thread ends it counts as one of the
+        `MAX_RUNNING_FUNCTIONS` of its call.
 
         `name`: the name for the model (default: the function's). `timeout_ms`: how long the
         function may run. `after_playback`: send the output once all audio of the agent so far has
@@ -255,6 +256,11 @@ _ThreadRunner: TypeAlias = Callable[[Callable[[], object]], Awaitable[object]]
 """Runs a function in a thread and returns what it returns."""
 
 
+class _ThreadExitError(Exception):
+    """A function in a thread has raised what ends a program, such as `SystemExit`, its cause. It
+    ends neither the program nor the call."""
+
+
 @define(eq=False, repr=False)
 class _RunningFunctions:
     """The running functions of one call, each of which holds one of `MAX_RUNNING_FUNCTIONS` slots
@@ -282,12 +288,17 @@ class _RunningFunctions:
         self._unanswered.discard(slot)
 
     async def run_in_thread(self, slot: object, function: Callable[[], object]) -> object:
-        """Return what `function` returns, from a thread that is abandoned on cancellation."""
+        """Return what `function` returns, from a thread that is abandoned on cancellation. Raises
+        what it raises, and `_ThreadExitError` for what is no `Exception`."""
 
         def run() -> object:
             self._in_threads.add(slot)
             try:
                 return function()
+            except Exception:
+                raise
+            except BaseException as error:
+                raise _ThreadExitError from error
             finally:
                 self._in_threads.discard(slot)
 
@@ -345,6 +356,9 @@ class _FunctionCallResponder:
                 answer = await function.run(arguments, run_in_thread, event.call_id)
         except FunctionError as error:
             self._send_error(event, str(error), function)
+            return
+        except _ThreadExitError as error:
+            self._handle_failure(function, event, error.__cause__ or error)
             return
         except BaseException as error:
             if not is_application_failure(error):
