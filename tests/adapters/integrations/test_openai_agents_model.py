@@ -25,6 +25,7 @@ from agents.realtime import (
 from twilio_realtime.agents.agent import Agent
 from twilio_realtime.agents.call import Call
 from twilio_realtime.agents.decisions import Reject
+from twilio_realtime.agents.failures import ApplicationError
 from twilio_realtime.agents.hooks import find_hooks
 from twilio_realtime.agents.incoming_call import IncomingCall
 from twilio_realtime.agents.required_runtime import check_runtime, required_runtime
@@ -409,6 +410,16 @@ def test_an_agent_whose_call_never_gets_ready_returns() -> None:
         agent=from_agents_sdk(SHOP), impairments=Impairments(("a server that refuses",))
     )
     call.run(lambda each: each.wait_for_end())
+
+
+def test_a_connection_error_of_the_application_ends_the_call() -> None:
+    def ask_database(context: Any, agent: Any) -> str:
+        raise ConnectionRefusedError("the database is away")
+
+    agent = RealtimeAgent[Any](name="Shop", instructions=ask_database)
+    call = PhoneCall(agent=from_agents_sdk(agent))
+    with pytest.raises(ApplicationError, match="the agent raised ConnectionRefusedError"):
+        call.run(lambda each: each.wait_for_end())
 
 
 def test_nothing_can_be_sent_before_connect() -> None:

@@ -14,7 +14,7 @@ from twilio_realtime_core import CallConfig, Peer
 from ...agents.call import Call
 from ...agents.hooks import CallHooks
 from ...errors import UsageError
-from .model import TwilioRealtimeModel
+from .model import CallOverError, TwilioRealtimeModel
 
 __all__ = ["AgentsSdkAgent", "SessionEventHandler", "from_agents_sdk"]
 
@@ -75,7 +75,7 @@ class AgentsSdkAgent(CallHooks):
         session = await runner.run(context=self.make_context(call))
         try:
             await session.enter()
-        except ConnectionError:  # the call has ended, and says why
+        except CallOverError:  # the call says why it has ended
             return
         try:
             if self.greeting is not None:

@@ -67,12 +67,16 @@ from ...agents.phone_events import CallEvent
 from .conversion import to_message_command, to_sdk_item, to_usage_event
 from .settings import session_fields
 
-__all__ = ["TwilioRealtimeModel"]
+__all__ = ["CallOverError", "TwilioRealtimeModel"]
 
 _NORMAL_ENDS: Final = (EndReason.CALLER_HUNG_UP, EndReason.HUNG_UP, EndReason.GOING_AWAY)
 
 _OTHERS_OPTIONS: Final = ("api_key", "headers", "call_id")
 """Options of `connect` that are up to the service: it opens the connection."""
+
+
+class CallOverError(ConnectionError):
+    """The call has ended before its session was ready; the text says how."""
 
 
 class TwilioRealtimeModel(RealtimeModel):
@@ -114,7 +118,7 @@ class TwilioRealtimeModel(RealtimeModel):
         """Configure the session of the call, and wait until it is ready.
 
         Raises `RuntimeError` if called twice, `ValueError` for an option that the service decides,
-        and `ConnectionError` if the call ends first.
+        and `CallOverError`, a `ConnectionError`, if the call ends first.
         """
         if self._is_connected or self._is_closed:
             raise RuntimeError("a TwilioRealtimeModel is for one run: make one for each call")
@@ -135,7 +139,7 @@ class TwilioRealtimeModel(RealtimeModel):
         if self._call.ended is not None:
             await self.close()
             reason = self._call.ended.reason.value
-            raise ConnectionError(f"the call has ended before its session was ready: {reason}")
+            raise CallOverError(f"the call has ended before its session was ready: {reason}")
 
     def add_listener(self, listener: RealtimeModelListener) -> None:
         """Add a listener, once."""
