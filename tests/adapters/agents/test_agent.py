@@ -332,6 +332,54 @@ def test_a_configuration_decided_for_a_call_takes_precedence() -> None:
     assert resolve_call_config(None, CallConfig(), decided) is decided
 
 
+GATEWAY = "wss://gateway.example/v1/realtime"
+
+
+async def plain_agent(call: Call) -> None: ...
+
+
+class Configurer:
+    """An agent with a say in the configuration, which starts from the defaults."""
+
+    def call_config(self, base: CallConfig, decided: CallConfig | None = None) -> CallConfig:
+        return decided or CallConfig()
+
+    async def __call__(self, call: Call) -> None: ...
+
+
+@pytest.mark.parametrize("agent", [None, plain_agent, Agent("Be brief."), Configurer()])
+@pytest.mark.parametrize("decided", [None, CallConfig(start_timeout_ms=1000)])
+def test_a_decision_without_a_url_keeps_the_server(
+    agent: CallHandler | None, decided: CallConfig | None
+) -> None:
+    base = CallConfig(url=GATEWAY, model="deployment")
+    config = resolve_call_config(agent, base, decided)
+    assert (config.url, config.model) == (GATEWAY, "deployment")
+
+
+def test_a_decision_without_a_url_keeps_that_of_the_agent() -> None:
+    agent = Agent("Be brief.", config=CallConfig(url=GATEWAY, model="deployment"))
+    config = resolve_call_config(agent, CallConfig(), CallConfig(start_timeout_ms=1000))
+    assert (config.url, config.model) == (GATEWAY, "deployment")
+
+
+@pytest.mark.parametrize("agent", [None, Agent("Be brief.", model="of-agent")])
+def test_a_decision_with_a_url_or_model_keeps_it(agent: CallHandler | None) -> None:
+    base = CallConfig(url=GATEWAY, model="deployment")
+    elsewhere = CallConfig(url="wss://other.example/v1/realtime", model="of-call")
+    config = resolve_call_config(agent, base, elsewhere)
+    assert (config.url, config.model) == (elsewhere.url, "of-call")
+    config = resolve_call_config(agent, base, CallConfig(model="of-call"))
+    assert (config.url, config.model) == (GATEWAY, "of-call")
+
+
+def test_the_model_of_the_service_goes_with_its_url() -> None:
+    base = CallConfig(url=GATEWAY, model="deployment")
+    open_config = CallConfig(start_timeout_ms=1000)
+    assert Agent(config=open_config).call_config(base).model == "deployment"
+    assert Agent(model="of-agent", config=open_config).call_config(base).model == "of-agent"
+
+
 def test_a_simulated_call_says_who_calls() -> None:
     seen: list[tuple[object, object]] = []
     incoming = IncomingCall(from_="+15005550006")

@@ -165,12 +165,13 @@ class Agent(CallHooks):
 
         `base` is that of the service; it is used where the agent has no `config`. A URL of `base`
         other than OpenAI's takes precedence, since where the model is reached belongs to the place
-        where the agent runs. `decided` was decided for this call alone (`Accept.config`): what it
-        sets takes precedence over all that the agent says.
+        where the agent runs; so does its model where the agent names none. `decided` was decided
+        for this call alone (`Accept.config`): what it sets takes precedence over all that the agent
+        says.
         """
         if decided is not None:
             return self._complete(decided)
-        config = base if self.config is None else self.config
+        config = base if self.config is None else _complete_server(self.config, base)
         if base.url != realtime.URL:
             config = evolve(config, url=base.url)
         session = config.session
@@ -252,7 +253,24 @@ def resolve_call_config(
 ) -> CallConfig:
     """Return the configuration of a call that `agent` handles: that of an agent with a
     say in it (`CallConfigurer`), or else what was `decided`, or else `base`, the configuration of
-    the service or the test."""
-    if isinstance(agent, CallConfigurer):
-        return agent.call_config(base, decided)
-    return base if decided is None else decided
+    the service or the test.
+
+    A configuration whose URL is the default has the server of the service or the agent instead, as
+    `Accept.config` says: the service's key is for that server.
+    """
+    configurer = agent if isinstance(agent, CallConfigurer) else None
+    undecided = base if configurer is None else configurer.call_config(base)
+    undecided = _complete_server(undecided, base)
+    if decided is None:
+        return undecided
+    config = decided if configurer is None else configurer.call_config(base, decided)
+    return _complete_server(config, undecided)
+
+
+def _complete_server(config: CallConfig, base: CallConfig) -> CallConfig:
+    """Return a configuration with the URL of `base`, and also its model, where it has the defaults.
+    The model belongs to the URL: it may be a deployment there."""
+    if config.url != realtime.URL or base.url == realtime.URL:
+        return config
+    is_open = config.model == CallConfig().model
+    return evolve(config, url=base.url, model=base.model if is_open else config.model)

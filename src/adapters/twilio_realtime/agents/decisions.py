@@ -52,7 +52,10 @@ class Accept:
     Twilio and the recording are not to have."""
     config: CallConfig | None = field(default=None, repr=False)
     """The configuration of the call, in place of that of the service and of the agent. An `Agent`
-    adds its instructions, voice and model where it leaves them open, and its functions."""
+    adds its instructions, voice and model where it leaves them open, and its functions. Where `url`
+    is the default, the URL of the service or of the agent is used, and so is their model if `model`
+    is the default: the key of a gateway is not sent to OpenAI. The key is sent to any other `url`
+    that is given here."""
 
     def __attrs_post_init__(self) -> None:
         if self.agent is not None and not callable(self.agent):

@@ -47,11 +47,12 @@ class ServiceConfig:
     """
 
     api_key: ApiKey | None = field(default=None, repr=_hide_secrets)
-    """The key for the Realtime server, sent nowhere else; `None` for a server that needs none, such
-    as a simulated one. A function, sync or async, returns a bearer token that expires: it is called
-    for each connection to the server, also for one that replaces a lost one, and has the time of
-    the handshake, ten seconds. One that is not async runs in a thread. If it fails, the attempt to
-    connect has failed, and another may follow (`CallConfig.reconnect`)."""
+    """The key for the Realtime server, the one at `call.url` or the URL that an agent or
+    `Accept.config` gives in its place, and sent nowhere else; `None` for a server that needs none,
+    such as a simulated one. A function, sync or async, returns a bearer token that expires: it is
+    called for each connection to the server, also for one that replaces a lost one, and has the
+    time of the handshake, ten seconds. One that is not async runs in a thread. If it fails, the
+    attempt to connect has failed, and another may follow (`CallConfig.reconnect`)."""
     auth_token: str | Sequence[str] | None = field(default=None, repr=_hide_secrets)
     """The auth token of the Twilio account, or several secrets, any of which may have signed a
     request: those of subaccounts, the next one while they are rotated, and the secrets of shared
