@@ -15,6 +15,7 @@ from ..recordings.line_learning import LineLearner
 from ..recordings.line_picture import TITLES, draw_bars, draw_svg
 from ..sim.line_profile import Distribution, LineProfile
 from .options import json_option, recordings_argument
+from .output_files import check_output_files
 
 __all__ = ["line_command"]
 
@@ -31,7 +32,8 @@ _BAR_WIDTH: Final = 24
       twilio-realtime line calls/*.jsonl -o line.json --svg line.svg
       twilio-realtime simulate --line line.json
 
-    Exit status: 0 something was learned, 1 nothing was, 2 a file is not a recording.
+    Exit status: 0 something was learned, 1 nothing was, 2 a file is not a recording, or
+    would be overwritten.
     """,
 )
 @recordings_argument
@@ -57,6 +59,7 @@ def line_command(
     FILE is a recording of a call. Round trips, jitter and start delays are learned from marks and
     their echoes; the more calls, the more exact. What the recordings do not show is named.
     """
+    check_output_files({"--output": output, "--svg": svg}, inputs=files)
     learner = LineLearner()
     for path in files:
         with path.open("rb") as file:

@@ -24,6 +24,7 @@ from ..sim.phone.twilio_peer import SERVER
 from ..sim.world.delayed_machine import DelayedMachine
 from .options import json_option, runtime_option
 from .output import LineStyle, Output
+from .output_files import check_output_files
 from .phone_connection import PhonePeer, PhoneStack
 from .phone_junit import write_junit
 from .phone_report import PhoneReport
@@ -58,7 +59,8 @@ _MAX_SERVER_MESSAGE_BYTES: Final = 16 * MAX_MESSAGE_BYTES
     the authorities to trust for wss:// in place of the system's.
 
     Exit status: 0 the caller was answered and Twilio would have logged nothing, 1 otherwise,
-    2 the server could not be called, 130 after Ctrl-C, 143 after SIGTERM.
+    2 the server could not be called, or a file would be overwritten, 130 after Ctrl-C, 143 after
+    SIGTERM.
     """,
 )
 @click.argument("url")
@@ -170,6 +172,14 @@ def phone(url: str, runtime: str, *, as_json: bool, **options: Any) -> int:
         ),
         custom_parameters=_parse_custom_parameters(options["parameters"]),
         start_delay_ns=options["start_delay_ms"] * MS,
+    )
+    check_output_files(
+        {
+            f"--{name}": None if options[name] is None else Path(options[name])
+            for name in ("record", "junit")
+        },
+        inputs=map(Path, options["wavs"]),
+        kind="the caller's speech",
     )
     output = Output(as_json)
     with ExitStack() as files:

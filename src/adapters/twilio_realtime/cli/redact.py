@@ -7,6 +7,7 @@ import click
 from ..errors import UsageError
 from ..recordings.private_files import create_private_file
 from ..recordings.redaction import redact_recording
+from .output_files import check_output_files
 
 __all__ = ["redact"]
 
@@ -38,8 +39,7 @@ def redact(*, file: Path, output: Path | None) -> int:
     Words are kept: read what you share. Names and numbers that are spelled out are words too.
     Nothing is written unless the whole file can be redacted.
     """
-    if output is not None and output.exists() and output.samefile(file):
-        raise UsageError(f"{output} is the recording itself: name another file to write")
+    check_output_files({"--output": output}, inputs=(file,))
     with file.open(encoding="utf-8") as lines:
         try:
             redacted = list(redact_recording(lines))

@@ -17,6 +17,7 @@ from ..recordings.show.page import render_page
 from ..recordings.show.perfetto import call_trace
 from ..recordings.show.story import tell_story
 from ..recordings.what_if import WhatIf
+from .output_files import check_output_files
 from .what_if_text import parse_settings, read_what_if, what_if_lines
 
 __all__ = ["show"]
@@ -33,8 +34,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
       twilio-realtime show calls/one.jsonl -o call.html
       twilio-realtime show calls/one.jsonl -o call.html --set interruption.after_speech_ms=300
 
-    Exit status: 0 the call is shown, 2 the file is not a recording, cannot be written, or a setting
-    does not fit.
+    Exit status: 0 the call is shown, 2 the file is not a recording, cannot be written or would be
+    overwritten, or a setting does not fit.
     """,
 )
 @click.argument(
@@ -74,6 +75,7 @@ def show(
     prints_story = not as_json and (output, wav, perfetto) == (None, None, None)
     if settings and not (prints_story or as_json or output is not None):
         raise click.UsageError("--set changes neither --wav nor --perfetto: add -o or --json")
+    check_output_files({"--output": output, "--wav": wav, "--perfetto": perfetto}, inputs=(file,))
     changes = parse_settings(settings)
     messages = Messages()
     view = _read(file, messages)
