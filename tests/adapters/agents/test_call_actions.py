@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from agent_harness import AgentHarness, run_ready_tasks
+from agent_harness import STARTED, AgentHarness, run_ready_tasks
 from phone_network import ENVIRONMENT, FROM, THIRD, TO, PhoneNetwork, run_network
 from twilio_api_server import error
 from twilio_realtime import (
@@ -23,10 +23,12 @@ from twilio_realtime import (
     UsageError,
     serving,
 )
-from twilio_realtime.agents.call_control import transfer_twiml
+from twilio_realtime.agents.answering import greet_when_answered
+from twilio_realtime.agents.call_control import CallControl, transfer_twiml
+from twilio_realtime.agents.phone_events import AnsweredBy, PhoneCallAnswered
 from twilio_realtime.twilio_api.errors import TwilioApiError
 from twilio_realtime_core import LocalProtocolError
-from twilio_realtime_core.commands import NotifyAfterPlayback
+from twilio_realtime_core.commands import Command, NotifyAfterPlayback, PressKeys, Unmute
 from twilio_realtime_core.notifications import AllHeard, PlaybackStarted, ResponseStarted
 
 each_runtime = pytest.mark.parametrize("runtime", ["trio", "asyncio"])
@@ -411,6 +413,82 @@ def test_the_model_hears_silence_while_keys_are_collected() -> None:
     _, harness = collect("trio", "1234")
     kinds = [type(each).__name__ for each in harness.connection.commands]
     assert kinds[:3] == ["Mute", "Unmute", "Mute"]
+
+
+def commands_of_two_collectors(*sent: Command) -> list[str]:
+    """The mutes of a call in which one collector ends while another collects, after `sent`."""
+
+    async def agent(call: Call) -> None:
+        for each in sent:
+            call.send(each)
+        call.start_soon(call.collect_keys, 1)
+        call.start_soon(call.collect_keys, 3)
+        await anyio.sleep(10)
+        call.send(PressKeys("9"))
+
+    async def script(harness: AgentHarness) -> None:
+        await run_ready_tasks()
+        for key in "12":
+            harness.notify(KeyPressed(key))
+            await run_ready_tasks()
+        await anyio.sleep(20)
+        harness.notify(KeyPressed("3"))
+        await run_ready_tasks()
+        harness.hang_up()
+
+    harness = AgentHarness("trio", agent).run(script)
+    return [type(each).__name__ for each in harness.connection.commands]
+
+
+def test_the_caller_is_muted_while_any_collector_collects() -> None:
+    assert commands_of_two_collectors() == ["Mute", "PressKeys", "Unmute"]
+
+
+def test_a_caller_muted_by_the_application_stays_muted() -> None:
+    assert commands_of_two_collectors(Mute()) == ["Mute", "PressKeys"]
+    assert commands_of_two_collectors(Mute(), Unmute()) == [
+        *("Mute", "Unmute"),
+        *("Mute", "PressKeys", "Unmute"),
+    ]
+
+
+@pytest.mark.parametrize("is_muted", [True, False])
+def test_a_person_who_answers_is_unmuted_unless_muted(*, is_muted: bool) -> None:
+    sent = list[str]()
+    call = Call(
+        STARTED,
+        lambda command: sent.append(type(command).__name__),
+        control=CallControl(detects_machines=True),
+    )
+    if is_muted:
+        call.send(Mute())
+    greet_when_answered(call, lambda: sent.append("greeting"), lambda: sent.append("message"))
+    call.notify(PhoneCallAnswered("CA1", AnsweredBy.HUMAN))
+    assert sent == ["Mute", *([] if is_muted else ["Unmute"]), "greeting"]
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"), [(Mute(), ["Mute"]), (Unmute(), ["Mute", "Unmute"])]
+)
+def test_mutes_while_keys_are_collected_apply_afterwards(
+    command: Command, expected: list[str]
+) -> None:
+    async def agent(call: Call) -> None:
+        call.send(Mute())
+        call.start_soon(call.collect_keys, 1)
+        await run_ready_tasks()
+        call.send(command)
+
+    async def script(harness: AgentHarness) -> None:
+        await run_ready_tasks()
+        await anyio.sleep(1)
+        assert len(harness.connection.commands) == 1
+        harness.notify(KeyPressed("1"))
+        await run_ready_tasks()
+        harness.hang_up()
+
+    harness = AgentHarness("trio", agent).run(script)
+    assert [type(each).__name__ for each in harness.connection.commands] == expected
 
 
 def test_without_an_end_key_all_keys_count() -> None:

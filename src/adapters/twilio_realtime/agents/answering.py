@@ -10,7 +10,7 @@ from typing import Final
 
 import anyio
 
-from twilio_realtime_core.commands import HangUp, Mute, Unmute
+from twilio_realtime_core.commands import HangUp
 
 from .call import Call
 from .phone_events import AnsweredBy, CallEvent, PhoneCallAnswered
@@ -42,7 +42,7 @@ def greet_when_answered(
         elif answered_by.is_machine:
             leave_message()
         else:
-            call.send(Unmute())
+            call.release_mute()
             greet()
 
     def watch(event: CallEvent) -> None:
@@ -53,7 +53,7 @@ def greet_when_answered(
         await anyio.sleep(DETECTION_TIMEOUT_S)
         decide(AnsweredBy.UNKNOWN)
 
-    call.send(Mute())
+    call.hold_mute()
     call.watch(watch)
     call.start_soon(give_up)
     if call.answered is not None:  # reported before the agent started

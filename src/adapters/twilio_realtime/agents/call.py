@@ -18,7 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from twilio_realtime_core.commands import Command, HangUp
+from twilio_realtime_core.commands import Command, HangUp, Mute, Unmute
 from twilio_realtime_core.config.call import CallConfig
 from twilio_realtime_core.errors import Fault, FaultKind
 from twilio_realtime_core.notifications import (
@@ -96,6 +96,10 @@ class Call(CallActions):
     _is_closed: bool = field(init=False, default=False)
     _wake_event: anyio.Event | None = field(init=False, default=None)
     """Set when a task is pending or the call is closed."""
+    _is_muted: bool = field(init=False, default=False)
+    """Whether the application has muted the caller."""
+    _mute_holds: int = field(init=False, default=0)
+    """How many calls of `hold_mute` are not released."""
     _failures: list[ApplicationError] = field(init=False, factory=list[ApplicationError])
 
     def __attrs_post_init__(self) -> None:
@@ -127,11 +131,17 @@ class Call(CallActions):
     def send(self, command: Command) -> None:
         """Send a command to the bridge. Its actions are performed after all earlier ones.
 
-        Once the call has ended this does nothing, since the caller may hang up at any moment.
-        Raises `LocalProtocolError` if the command is not possible now; nothing has changed then.
+        Once the call has ended this does nothing, since the caller may hang up at any moment. An
+        `Unmute` takes effect when no `collect_keys` runs. Raises `LocalProtocolError` if the
+        command is not possible now; nothing has changed then.
         """
-        if not self._is_closed:
+        if self._is_closed:
+            return
+        is_mute = isinstance(command, Mute | Unmute)
+        if not is_mute or not self._mute_holds:
             self._send_command(command)
+        if is_mute:
+            self._is_muted = isinstance(command, Mute)
 
     def __aiter__(self) -> AsyncIterator[CallEvent]:
         return self._mailbox
@@ -159,6 +169,20 @@ class Call(CallActions):
         if not self._is_closed:
             self._pending_tasks.append(partial(function, *args))
             self._wake()
+
+    def hold_mute(self) -> None:
+        """Mute the caller, whatever is sent meanwhile, until `release_mute` has been called as
+        often as this."""
+        if not self._mute_holds and not self._is_muted and not self._is_closed:
+            self._send_command(Mute())
+        self._mute_holds += 1
+
+    def release_mute(self) -> None:
+        """Undo one `hold_mute`. After the last one, the caller is muted only if the application has
+        muted them."""
+        self._mute_holds -= 1
+        if not self._mute_holds and not self._is_muted and not self._is_closed:
+            self._send_command(Unmute())
 
     # For the code that runs the call.
 

@@ -10,7 +10,7 @@ import anyio
 from attrs import define, field
 
 from twilio_realtime_core import LocalProtocolError
-from twilio_realtime_core.commands import Command, HangUp, Mute, NotifyAfterPlayback, Unmute
+from twilio_realtime_core.commands import Command, HangUp, NotifyAfterPlayback
 from twilio_realtime_core.notifications import AllHeard, CallEnded, CallStarted, KeyPressed
 from twilio_realtime_core.webhook import redirect_twiml
 
@@ -55,6 +55,14 @@ class CallActions(ABC):
     @abstractmethod
     def send(self, command: Command) -> None:
         """Send a command to the bridge."""
+
+    @abstractmethod
+    def hold_mute(self) -> None:
+        """Mute the caller until `release_mute`."""
+
+    @abstractmethod
+    def release_mute(self) -> None:
+        """Undo one `hold_mute`."""
 
     @abstractmethod
     def watch(self, watcher: Callable[[CallEvent], None]) -> None:
@@ -106,8 +114,9 @@ class CallActions(ABC):
         """Return the keys that the caller presses: up to `count`, up to `end_key`, which is left
         out, or until none came for `timeout_ms`, or the call ended.
 
-        Meanwhile the model hears silence, not the tones. The agent is notified of the keys as well
-        (`KeyPressed`); logs and recordings leave them out.
+        Meanwhile the model hears silence, not the tones; a caller whom the application has muted
+        stays muted. The agent is notified of the keys as well (`KeyPressed`); logs and recordings
+        leave them out.
         """
         keys, pressed = list[str](), anyio.Event()
 
@@ -119,8 +128,8 @@ class CallActions(ABC):
         def is_complete() -> bool:
             return len(keys) >= count or end_key in keys or self.ended is not None
 
+        self.hold_mute()
         self.watch(watch)
-        self.send(Mute())
         try:
             while not is_complete():
                 pressed = anyio.Event()
@@ -132,7 +141,7 @@ class CallActions(ABC):
                     break
         finally:
             self.unwatch(watch)
-            self.send(Unmute())
+            self.release_mute()
         end = keys.index(end_key) if end_key in keys else len(keys)
         return "".join(keys[: min(end, count)])
 
