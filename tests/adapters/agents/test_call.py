@@ -615,8 +615,9 @@ def test_handlers_are_called_by_kind_in_order_and_awaited(runtime: str) -> None:
             call.send(HangUp())
 
     @handlers.on(CallEnded)
-    def ended(call: Call, event: CallEnded) -> None:
+    def ended(call: Call, event: CallEnded) -> int:
         log.append((call.started.call_sid, event.reason))
+        return len(log)  # it is not used
 
     async def script(harness: AgentHarness) -> None:
         harness.notify(KEY, ItemDeleted("i"), KeyPressed("7"))

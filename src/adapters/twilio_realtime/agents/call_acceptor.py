@@ -3,6 +3,7 @@
 await listen(host, port, call_acceptor(Service(config), agent, Driver), on_error=report)
 """
 
+import inspect
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from ipaddress import ip_address
@@ -161,7 +162,7 @@ class _AcceptedConnection:
             return
         try:
             result = handler(call)
-            if result is not None:
+            if inspect.isawaitable(result):
                 await result
         except BaseException as error:
             if not is_application_failure(error):

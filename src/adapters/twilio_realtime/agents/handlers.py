@@ -7,7 +7,8 @@ def key_pressed(call: Call, event: KeyPressed) -> None:
     call.send(Interrupt())
 """
 
-from collections.abc import Awaitable, Callable
+import inspect
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias, TypeVar
 
 from attrs import define, field
@@ -24,8 +25,8 @@ __all__ = ["Handlers", "NotificationHandler"]
 _KIND: Final = FieldRule("a class of notifications", lambda value: isinstance(value, type))
 
 E = TypeVar("E", bound=CallEvent)
-NotificationHandler: TypeAlias = Callable[[Call, E], Awaitable[None] | None]
-"""A callback of `Handlers`, sync or async."""
+NotificationHandler: TypeAlias = Callable[[Call, E], object]
+"""A callback of `Handlers`, sync or async. What it returns is not used."""
 
 
 @define(eq=False, repr=False)
@@ -74,5 +75,5 @@ class Handlers(CallHooks):
             for kind, handler in tuple(self._handlers):
                 if isinstance(event, kind):
                     result = handler(call, event)
-                    if result is not None:
+                    if inspect.isawaitable(result):
                         await result

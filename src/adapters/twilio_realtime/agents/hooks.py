@@ -7,7 +7,7 @@ async def choose(incoming: IncomingCall) -> Accept | Reject:
 `Agent` and `Handlers` have hooks; `FunctionAgent` adds them to an async function.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final, TypeAlias, TypeVar
 
 from attrs import define, field
@@ -19,8 +19,9 @@ from .decisions import AfterStreamHandler, IncomingCallHandler
 
 __all__ = ["CallHooks", "FunctionAgent", "GoodbyeHandler", "find_hooks"]
 
-GoodbyeHandler: TypeAlias = Callable[[Call], Awaitable[object] | None]
-"""A function, sync or async, that says goodbye to a caller, since the service is about to end."""
+GoodbyeHandler: TypeAlias = Callable[[Call], object]
+"""A function, sync or async, that says goodbye to a caller, since the service is about to end. What
+it returns is not used."""
 
 _HANDLER: Final = CALLABLE | NULL
 

@@ -1,7 +1,7 @@
 """An agent of the Agents SDK as one of this package."""
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, ClassVar, Final, TypeAlias, cast
 
@@ -18,10 +18,9 @@ from .model import CallOverError, TwilioRealtimeModel
 
 __all__ = ["AgentsSdkAgent", "SessionEventHandler", "from_agents_sdk"]
 
-SessionEventHandler: TypeAlias = Callable[
-    [Call, RealtimeSession, RealtimeSessionEvent], Awaitable[None] | None
-]
-"""A function, sync or async, that is called with each event of a session."""
+SessionEventHandler: TypeAlias = Callable[[Call, RealtimeSession, RealtimeSessionEvent], object]
+"""A function, sync or async, that is called with each event of a session. What it returns is not
+used."""
 
 _CONFIGURE_TIMEOUT_MS: Final = 10_000
 """How long a session waits for the settings of its agent, whose instructions and tools may be
