@@ -203,6 +203,36 @@ def test_a_file_of_variables_is_read(tmp_path: Path) -> None:
         read_env_file(path)
 
 
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ('"sk-1"  # my key', "sk-1"),
+        ("'sk-1' # my key", "sk-1"),
+        ('"sk-1"# my "key"', "sk-1"),
+        ('"a # b" # c', "a # b"),
+        ('"it\'s" # c', "it's"),
+        ('"say \\"#\\" now" # c', 'say \\"#\\" now'),
+        ('"a"b"', 'a"b'),
+        ("'' # empty", ""),
+        ("'C:\\calls\\'", "C:\\calls\\"),
+        ("\"'sk-1'\"", "'sk-1'"),
+    ],
+)
+def test_quotes_and_comments_are_no_part_of_a_value(tmp_path: Path, line: str, value: str) -> None:
+    path = tmp_path / ".env"
+    path.write_text(f"export A = {line}\nB=1\n")
+    assert read_env_file(path) == {"A": value, "B": "1"}
+
+
+@pytest.mark.parametrize("value", [f'"{KEY}', f"'{KEY}\" # c", f'"{KEY}"tail', '"'])
+def test_a_quote_that_is_not_closed_is_refused(tmp_path: Path, value: str) -> None:
+    path = tmp_path / ".env"
+    path.write_text(f"A=1\nB={value}\n")
+    with pytest.raises(UsageError, match=r"line 2: quote all of the value of B, or noth") as caught:
+        read_env_file(path)
+    assert KEY not in str(caught.value)
+
+
 def test_headers_name_variables_for_their_secrets() -> None:
     environment = {"GATEWAY_TOKEN": f" {TOKEN}\n", "X": "1"}
     lines = ("Authorization: Bearer $GATEWAY_TOKEN", "x-tag:a${X}b", "Empty:")

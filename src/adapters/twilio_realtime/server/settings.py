@@ -53,6 +53,10 @@ _TOOL: Final = "twilio-realtime"
 _TRUE: Final = ("1", "true", "yes", "on")
 _FALSE: Final = ("0", "false", "no", "off", "")
 _ENV_LINE: Final = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*")
+_QUOTED: Final = re.compile(
+    r"""(?P<quote>['"])(?P<value>.*?)(?:(?P=quote)|(?<!\\)(?P=quote)\s*\#.*)"""
+)
+"""A value in quotes, with or without a comment. A quote after a backslash ends none before one."""
 _REFERENCE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$([A-Za-z_][A-Za-z0-9_]*)")
 _HEADER: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*)")
 
@@ -394,7 +398,7 @@ def load_settings(
 
 def read_env_file(path: Path) -> dict[str, str]:
     """Return the variables in a file of lines `NAME=VALUE`, with `#` before comments, and quotes
-    where a value needs them.
+    around a value that needs them.
 
     Raises `OSError` if it cannot be read, and `UsageError` for another line.
     """
@@ -407,8 +411,11 @@ def read_env_file(path: Path) -> dict[str, str]:
         if match is None:
             raise UsageError(f"{path}, line {number}, is not NAME=VALUE")
         name, value = match.groups()
-        if value[:1] in ("'", '"') and len(value) > 1 and value.endswith(value[0]):
-            value = value[1:-1]
+        quoted = _QUOTED.fullmatch(value)
+        if quoted is not None:
+            value = quoted["value"]
+        elif value.startswith(("'", '"')):
+            raise UsageError(f"{path}, line {number}: quote all of the value of {name}, or nothing")
         else:
             value = re.split(r"\s#", value)[0].rstrip()
         variables[name] = value
