@@ -67,6 +67,15 @@ def test_a_script_has_comments(tmp_path: Path) -> None:
     assert read_script(path) == ["speak Hello.", "call f"]
 
 
+def test_a_script_is_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "script"
+    path.write_text("speak Grüß Gott.\n", "utf-8-sig")
+    assert read_script(path) == ["speak Grüß Gott."]
+    path.write_text("call f\nspeak Grüß Gott.\n", "latin-1")
+    with pytest.raises(UsageError, match="line 2, is not text in UTF-8: save the file as UTF-8"):
+        read_script(path)
+
+
 def test_the_model_calls_a_function_of_the_agent(tmp_path: Path) -> None:
     (tmp_path / "agent.py").write_text(
         "from twilio_realtime import Agent, Call, HangUp\n"

@@ -146,6 +146,38 @@ def test_secrets_come_from_the_environment_or_from_files(tmp_path: Path) -> None
         load_settings({}, {"OPENAI_API_KEY_FILE": str(tmp_path / "absent")}, tmp_path)
 
 
+NOT_UTF_8 = b"A=1\r\nB=" + KEY.encode() + b"\xff\r\n"
+
+
+def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    variables, secret = tmp_path / ".env", tmp_path / "key"
+    variables.write_bytes(NOT_UTF_8)
+    secret.write_bytes(KEY.encode("utf-16"))
+    with pytest.raises(UsageError) as of_variables:
+        read_env_file(variables)
+    assert str(of_variables.value) == (
+        f"{variables}, line 2, is not text in UTF-8: save the file as UTF-8"
+    )
+    with pytest.raises(UsageError) as of_secret:
+        load_settings({}, {"OPENAI_API_KEY_FILE": str(secret)}, tmp_path)
+    assert str(of_secret.value).startswith(f"OPENAI_API_KEY_FILE: {secret}, line 1, is not text")
+    (tmp_path / "twilio-realtime.toml").write_bytes(NOT_UTF_8)
+    with pytest.raises(UsageError) as of_settings:
+        load_settings({}, {}, tmp_path)
+    assert str(of_settings.value).startswith("twilio-realtime.toml, line 2, is not text in UTF-8")
+    for each in (of_variables, of_secret, of_settings):
+        assert KEY not in str(each.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A=1\n", "utf-8-sig")
+    (tmp_path / "key").write_text(KEY, "utf-8-sig")
+    (tmp_path / "twilio-realtime.toml").write_text("port = 7", "utf-8-sig")
+    assert read_env_file(tmp_path / ".env") == {"A": "1"}
+    settings = load_settings({}, {"OPENAI_API_KEY_FILE": str(tmp_path / "key")}, tmp_path)
+    assert (settings["api-key"], settings["port"]) == (KEY, 7)
+
+
 def test_settings_are_described_without_secrets(tmp_path: Path) -> None:
     flags = {
         "public_url": "https://calls.example/t0ken",

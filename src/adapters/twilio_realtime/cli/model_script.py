@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import UsageError
+from ..server.text_files import read_text_file
 from ..sim import sample_speech
 from ..sim.model.replies import FunctionCallReply, Reply, ReplyItem, SpokenReply
 from ..sim.scenarios.voices import agent_voice
@@ -26,8 +27,8 @@ _VERBS: Final = "say, speak, call and fail"
 
 def read_script(path: Path) -> list[str]:
     """Return the lines of a script, without comments (`#`) and empty lines. Raises `OSError` if it
-    cannot be read."""
-    lines = (line.strip() for line in path.read_text("utf-8").splitlines())
+    cannot be read, and `UsageError` if it is not UTF-8."""
+    lines = (line.strip() for line in read_text_file(path).splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 
 

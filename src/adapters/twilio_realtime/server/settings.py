@@ -31,6 +31,7 @@ from .environment import (
 )
 from .stream_tokens import TOKEN_LIFETIME_MS
 from .supervisor import DRAIN_TIMEOUT_MS
+from .text_files import read_text_file
 
 __all__ = [
     "CONFIG_FILE",
@@ -372,7 +373,8 @@ def load_settings(
     files are those of `folder`.
 
     Raises `UsageError` for a value that is not valid, a name that is unknown, a secret that is
-    given otherwise than by the environment, and a file that is no TOML.
+    given otherwise than by the environment, and a file that is no TOML or not UTF-8. Raises
+    `OSError` for a file that cannot be read.
     """
     given = {name.replace("_", "-"): value for name, value in flags.items() if value is not None}
     file_name, in_file = _read_config(folder)
@@ -400,10 +402,10 @@ def read_env_file(path: Path) -> dict[str, str]:
     """Return the variables in a file of lines `NAME=VALUE`, with `#` before comments, and quotes
     around a value that needs them.
 
-    Raises `OSError` if it cannot be read, and `UsageError` for another line.
+    Raises `OSError` if it cannot be read, and `UsageError` for another line or if it is not UTF-8.
     """
     variables: dict[str, str] = {}
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text_file(path).splitlines(), 1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
@@ -450,8 +452,8 @@ def _read_config(folder: Path) -> tuple[str, Mapping[str, Any]]:
         if not path.is_file():
             continue
         try:
-            content: dict[str, Any] | None = tomllib.loads(path.read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            content: dict[str, Any] | None = tomllib.loads(read_text_file(path, name))
+        except tomllib.TOMLDecodeError as error:
             raise UsageError(f"{name} is not valid: {error}") from None
         for key in keys:
             content = _as_table((content or {}).get(key))
@@ -491,7 +493,8 @@ def _read_secret(
             return environment[variable], variable
         file = environment.get(f"{variable}_FILE", "").strip()
         if file:
-            return Path(file).read_text("utf-8"), f"{variable}_FILE"
+            name = f"{variable}_FILE"
+            return read_text_file(Path(file), f"{name}: {file}"), name
     return None, "default"
 
 
