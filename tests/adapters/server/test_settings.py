@@ -122,7 +122,10 @@ def test_an_invalid_setting_is_named(
         ("[tool]", "twilio-realtime.toml: there is no setting tool"),
         ("auth-token = 'x'", "auth-token is a secret: set TWILIO_AUTH_TOKEN"),
         ("port = true", "use a number"),
-        ("port = 'x'", "twilio-realtime.toml is not valid 'x'"),
+        ("port = 'x'", "twilio-realtime.toml: port is not valid 'x': use a number from 0 to 65535"),
+        ("max_calls = 5.5", "twilio-realtime.toml: max-calls is not valid 5.5: use a number"),
+        ("instructions = 7", "twilio-realtime.toml: instructions is not valid: it is not text"),
+        ("header = [7]", "twilio-realtime.toml: header is not valid: use a list of texts"),
         ("insecure = 7", "use true or false"),
     ],
 )

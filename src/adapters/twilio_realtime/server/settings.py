@@ -391,7 +391,8 @@ def load_settings(
             raw, source = environment[variable], variable
         elif setting.name in in_file:
             raw, source = in_file[setting.name], file_name
-        values[setting.name] = raw if source == "default" else _parse(setting, raw, source)
+        place = f"{file_name}: {setting.name}" if source == file_name else source
+        values[setting.name] = raw if source == "default" else _parse(setting, raw, place)
         sources[setting.name] = source
     for name, variables in SECRETS.items():
         values[name], sources[name] = _read_secret(variables, environment)
@@ -477,12 +478,13 @@ def _check_names(names: Mapping[str, Any], where: str) -> None:
             raise UsageError(f"{where}: there is no setting {name}{hint}")
 
 
-def _parse(setting: Setting, raw: object, source: str) -> Any:
+def _parse(setting: Setting, raw: object, place: str) -> Any:
+    """Return the value of a setting. Raises `UsageError`, which names the place."""
     try:
         return setting.parse(raw)
     except ValueError as error:
         shown = "" if setting.is_hidden else f" {raw!r}"
-        raise UsageError(f"{source} is not valid{shown}: {error}") from None
+        raise UsageError(f"{place} is not valid{shown}: {error}") from None
 
 
 def _read_secret(
