@@ -2,6 +2,7 @@
 
 import json
 import platform
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from importlib.metadata import version
 from typing import Any
@@ -10,10 +11,13 @@ import pytest
 
 from calling import SESSION, Call, connected, start
 from twilio_realtime.errors import UsageError
-from twilio_realtime.recordings.format import check_reasons, decode_line
+from twilio_realtime.recordings.config_settings import parse_setting
+from twilio_realtime.recordings.format import check_reasons, decode_line, encode_line
 from twilio_realtime.recordings.recorder import RecordedStep, Recorder
+from twilio_realtime.recordings.redaction import redact_recording
 from twilio_realtime.recordings.redactor import Redactor
 from twilio_realtime.recordings.replay import ReplayResult, replay
+from twilio_realtime.recordings.what_if import what_if
 from twilio_realtime.sim.reference import CallMachine
 from twilio_realtime_core import Bridge, CallConfig, LocalProtocolError, Peer
 from twilio_realtime_core.commands import HangUp
@@ -117,6 +121,51 @@ def test_reasons_of_another_form_are_refused(why: object) -> None:
         replay_lines([header, {**start, "why": why}, *rest])
     with pytest.raises(ValueError, match="not a list of reasons"):
         check_reasons({"why": why})
+
+
+OUTCOMES: list[tuple[dict[str, Any], str]] = [
+    ({"actions": 1.5}, "`actions` is not a list of objects"),
+    ({"actions": 2**70}, "`actions` is not a list of objects"),
+    ({"actions": "x"}, "`actions` is not a list of objects"),
+    ({"actions": None}, "`actions` is not a list of objects"),
+    ({"actions": {}}, "`actions` is not a list of objects"),
+    ({"actions": [[]]}, "`actions` is not a list of objects"),
+    ({"deadline_ns": "soon"}, "`deadline_ns` is not a whole number"),
+    ({"deadline_ns": True}, "`deadline_ns` is not a whole number"),
+    ({"misuse": 0}, "`misuse` is not true"),
+    ({"raised": 7}, "`raised` is not the name of an exception"),
+]
+
+
+@pytest.mark.parametrize(("outcome", "complaint"), OUTCOMES, ids=str)
+def test_outcomes_of_another_form_are_refused(outcome: dict[str, Any], complaint: str) -> None:
+    header, start, *rest = record()
+    lines = [header, {**start, **outcome}, *rest]
+    with pytest.raises(UsageError, match=f"line 2 is not a step of a recording: .*{complaint}"):
+        replay_lines(lines)
+    with pytest.raises(UsageError, match=f"line 2 is not a step of a recording: .*{complaint}"):
+        what_if(map(encode_line, lines), [parse_setting("start_timeout_ms=5000")])
+    with pytest.raises(UsageError, match="line 2 cannot be redacted"):
+        list(redact_recording(map(encode_line, lines)))
+
+
+def test_a_step_that_the_recorder_would_write_otherwise_is_a_difference() -> None:
+    header, start, *rest = record()
+    late = replay_lines([header, {**start, "at_ns": 5}, *rest]).difference
+    assert late is not None
+    assert late.first_mismatch == ("at_ns 5", "at_ns 0")
+    del start["actions"]
+    short = replay_lines([header, start, *rest]).difference
+    assert short is not None
+    assert short.first_mismatch == ("no actions", "actions []")
+
+
+@pytest.mark.parametrize("depth", [100, 500, 800, 950, 100_000])
+def test_a_step_that_is_nested_deeply_is_a_difference_or_refused(depth: int) -> None:
+    header, start, *rest = map(encode_line, record())
+    deep = f'"actions":[{{"x":{depth * "["}{depth * "]"}}}]'
+    with suppress(UsageError):
+        assert replay([header, start.replace('"actions":[]', deep), *rest]).difference
 
 
 @pytest.mark.parametrize("found", [1, 3, 99, "2", None])

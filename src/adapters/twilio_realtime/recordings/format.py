@@ -25,6 +25,7 @@ __all__ = [
     "FORMAT",
     "VERSION",
     "check_header",
+    "check_outcome",
     "check_reasons",
     "decode_line",
     "encode_line",
@@ -98,6 +99,24 @@ def check_reasons(step: Mapping[str, Any]) -> None:
     reasons = step.get("why", [])
     if not (isinstance(reasons, list) and all(map(_is_reason, cast("list[object]", reasons)))):
         raise ValueError("`why` is not a list of reasons")
+
+
+def check_outcome(step: Mapping[str, Any]) -> None:
+    """Check the outcome of a step: `misuse` is true, `raised` a name, `actions` a list of objects,
+    and `deadline_ns` a whole number or null. Raises `ValueError`."""
+    if step.get("misuse", True) is not True:
+        raise ValueError("`misuse` is not true")
+    if not isinstance(step.get("raised", ""), str):
+        raise ValueError("`raised` is not the name of an exception")
+    actions = step.get("actions", [])
+    if not (isinstance(actions, list) and all(map(_is_object, cast("list[object]", actions)))):
+        raise ValueError("`actions` is not a list of objects")
+    if type(step.get("deadline_ns")) not in (int, type(None)):
+        raise ValueError("`deadline_ns` is not a whole number")
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
 
 
 def _is_reason(value: object) -> bool:

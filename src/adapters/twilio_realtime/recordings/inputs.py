@@ -8,6 +8,7 @@ from attrs import define, evolve, field
 
 from twilio_realtime_core.config.call import CallConfig
 from twilio_realtime_core.config.interruption_policy import InterruptionAttempt
+from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine.actions import LINK_PREFIX, Notify, Peer, RealtimeLink, Refusal
 from twilio_realtime_core.notifications import InterruptionBlocked
 from twilio_realtime_core.values.block_cause import BlockCause
@@ -18,12 +19,19 @@ from .format import decode_line
 from .redactor import Redactor, decode_value
 
 __all__ = [
+    "STEP_ERRORS",
     "RecordedAnswers",
     "decode_config",
     "decode_object",
     "peer_named",
     "prepare_step",
 ]
+
+STEP_ERRORS: Final = (
+    *(AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError),
+    LocalProtocolError,
+)
+"""What a line that is damaged raises where its values are decoded."""
 
 _BLOCKED_BY_APPLICATION: Final = Redactor().encode(
     Notify(InterruptionBlocked(BlockCause.APPLICATION))
@@ -60,8 +68,7 @@ def decode_object(number: int, line: str) -> dict[str, Any]:
 def decode_config(header: Mapping[str, Any], answers: RecordedAnswers) -> CallConfig:
     """Return the configuration in a header; a predicate in it answers as it did in the call.
 
-    Raises `AttributeError`, `KeyError`, `TypeError`, `ValueError` or `LocalProtocolError` for a
-    header without one.
+    Raises one of `STEP_ERRORS` for a header without one.
     """
     config: CallConfig = decode_value(header["config"])
     if config.interruption.predicate is None:
@@ -73,7 +80,7 @@ def decode_config(header: Mapping[str, Any], answers: RecordedAnswers) -> CallCo
 def prepare_step(bridge: BridgeLike, step: Mapping[str, Any]) -> Callable[[], object]:
     """Return a function that repeats a recorded step on a bridge, or on what takes its place.
 
-    Raises `KeyError`, `TypeError`, `ValueError` or `LocalProtocolError` for what is not a step.
+    Raises one of `STEP_ERRORS` for what is not a step.
     """
     now = step["at_ns"]
     if not isinstance(now, int):

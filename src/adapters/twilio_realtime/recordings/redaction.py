@@ -8,12 +8,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine.actions import Refusal
 
 from ..errors import UsageError
-from .format import check_header, check_reasons, encode_line
-from .inputs import decode_object
+from .format import check_header, check_outcome, check_reasons, encode_line
+from .inputs import STEP_ERRORS, decode_object
 from .redactor import Redactor, decode_value
 
 __all__ = ["redact_recording"]
@@ -26,10 +25,6 @@ _SHORT_TEXT: Final = re.compile(r"[A-Za-z0-9.:+-]{1,64}")
 
 _VALUES: Final = Redactor()
 _MESSAGES: Final = Redactor(tags_classes=False)
-
-_STEP_ERRORS: Final = (
-    *(AttributeError, KeyError, TypeError, ValueError, RecursionError, LocalProtocolError),
-)
 
 
 def redact_recording(lines: Iterable[str]) -> Iterator[str]:
@@ -50,7 +45,7 @@ def redact_recording(lines: Iterable[str]) -> Iterator[str]:
 def _redact_line(number: int, data: Mapping[str, Any], redact: Any) -> str:
     try:
         return encode_line(redact(data))
-    except _STEP_ERRORS as error:
+    except STEP_ERRORS as error:
         raise UsageError(
             f"line {number} cannot be redacted ({type(error).__name__}): it is damaged, or a newer "
             "version of twilio-realtime-core has recorded it"
@@ -73,6 +68,7 @@ def _redact_step(step: Mapping[str, Any]) -> dict[str, Any]:
     if "unrecordable" in step:
         return {"unrecordable": _checked(_CLASS_NAME, step["unrecordable"])}
     check_reasons(step)
+    check_outcome(step)
     redacted: dict[str, Any] = {
         "at_ns": _whole_number(step["at_ns"]),
         "method": _checked(_CLASS_NAME, step["method"]),

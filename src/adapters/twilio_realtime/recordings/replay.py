@@ -15,12 +15,11 @@ from attrs import frozen
 
 from twilio_realtime_core import Bridge
 from twilio_realtime_core.config.call import CallConfig
-from twilio_realtime_core.errors import LocalProtocolError
 
 from ..errors import UsageError
 from .bridge_wrapper import BridgeLike
-from .format import check_header, check_reasons, decode_line
-from .inputs import RecordedAnswers, decode_config, decode_object, prepare_step
+from .format import check_header, check_outcome, check_reasons, decode_line
+from .inputs import STEP_ERRORS, RecordedAnswers, decode_config, decode_object, prepare_step
 from .recorder import Recorder
 from .redactor import Redactor
 
@@ -39,7 +38,7 @@ class Difference:
 
     `line` is the number of its line, from 1; `at_ns` its time since the call's start; `step_input`
     the method and its arguments as JSON. `recorded` and `replayed` are the outcomes: each action
-    and the deadline as text.
+    and the deadline as text; where these are alike, each field of the step as text.
     """
 
     line: int
@@ -56,7 +55,8 @@ class Difference:
         both = (
             each + ("nothing",) * (longest - len(each)) for each in (self.recorded, self.replayed)
         )
-        return next(pair for pair in zip(*both, strict=True) if pair[0] != pair[1])
+        pairs = zip(*both, strict=True)
+        return next((pair for pair in pairs if pair[0] != pair[1]), ("nothing", "nothing"))
 
 
 @frozen
@@ -89,8 +89,9 @@ def replay(
             break
         try:
             check_reasons(recorded)
+            check_outcome(recorded)
             repeat = prepare_step(recorder, recorded)
-        except (AttributeError, KeyError, TypeError, ValueError, LocalProtocolError) as error:
+        except STEP_ERRORS as error:
             raise UsageError(f"line {number} is not a step of a recording: {error!r}") from None
         answers.step = recorded
         replayed.clear()
@@ -99,7 +100,10 @@ def replay(
         if not replayed:
             what = "follows the end of a call" if steps else "is not the start of a call"
             raise UsageError(f"line {number} {what}: a recording has one call, from start to end")
-        difference = compare_steps(number, recorded, decode_line(replayed[0]))
+        try:
+            difference = compare_steps(number, recorded, decode_line(replayed[0]))
+        except RecursionError:
+            raise UsageError(f"line {number} is nested too deeply for a recording") from None
         if difference is not None:
             return ReplayResult(steps, difference)
         steps += 1
@@ -119,7 +123,7 @@ def _open_recording(
         config = decode_config(header, answers)
         redactor = Redactor(keep_audio=bool(header["has_audio"]))
         return Recorder(make_bridge(config), config, write, redactor)
-    except (AttributeError, KeyError, TypeError, ValueError, LocalProtocolError) as error:
+    except STEP_ERRORS as error:
         raise UsageError(f"line 1 has no configuration of a call: {error!r}") from None
 
 
@@ -134,14 +138,26 @@ def compare_steps(
     completed = Redactor().add_defaults(recorded)
     if _compared(completed) == _compared(replayed):
         return None
-    step_input = json.dumps([recorded["method"], *recorded["arguments"]])
-    return Difference(
-        number, recorded["at_ns"], step_input, _outcome_lines(completed), _outcome_lines(replayed)
-    )
+    both = _outcome_lines(completed), _outcome_lines(replayed)
+    if both[0] == both[1]:
+        both = _field_lines(completed), _field_lines(replayed)
+    return Difference(number, recorded["at_ns"], _input_text(recorded), *both)
 
 
 def _compared(step: Mapping[str, Any]) -> dict[str, Any]:
     return {name: step[name] for name in _STEP_FIELDS if name in step}
+
+
+def _input_text(step: Mapping[str, Any]) -> str:
+    return json.dumps([step["method"], *step["arguments"]])
+
+
+def _field_lines(step: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fields of a step that are compared, as text: a line for each."""
+    return tuple(
+        f"{name} {json.dumps(step[name])}" if name in step else f"no {name}"
+        for name in _STEP_FIELDS
+    )
 
 
 def _outcome_lines(step: Mapping[str, Any]) -> tuple[str, ...]:

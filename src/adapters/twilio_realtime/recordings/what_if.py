@@ -20,7 +20,6 @@ from attrs import define, field, frozen
 from twilio_realtime_core import Bridge
 from twilio_realtime_core.commands import Configure
 from twilio_realtime_core.config.call import CallConfig
-from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine.units import MS
 
 from ..errors import UsageError
@@ -37,8 +36,8 @@ from .encoded_actions import (
     turn_detection_of,
     type_of,
 )
-from .format import check_header, check_reasons, decode_line
-from .inputs import RecordedAnswers, decode_config, decode_object, prepare_step
+from .format import check_header, check_outcome, check_reasons, decode_line
+from .inputs import STEP_ERRORS, RecordedAnswers, decode_config, decode_object, prepare_step
 from .recorder import Recorder
 from .redactor import Redactor, decode_value
 from .replay import compare_steps
@@ -55,9 +54,6 @@ MAX_DIFFERENCES: Final = 200
 """Steps that differ and are kept in full: a call that takes another course differs in most steps
 from there on."""
 
-_STEP_ERRORS: Final = (
-    *(AttributeError, KeyError, TypeError, ValueError, RecursionError, LocalProtocolError),
-)
 _SPEECH_STARTED: Final = "input_audio_buffer.speech_started"
 _CONFIRMATIONS: Final = ("session.created", "session.updated")
 
@@ -254,8 +250,9 @@ class _Comparison:
                 break
             try:
                 check_reasons(step)
+                check_outcome(step)
                 self._compare(number, step)
-            except _STEP_ERRORS as error:
+            except STEP_ERRORS as error:
                 if isinstance(error, UsageError):
                     raise
                 raise UsageError(f"line {number} is not a step of a recording: {error!r}") from None
@@ -279,7 +276,7 @@ class _Comparison:
         try:
             config = decode_config(header, answers)
             keep_audio = bool(header["has_audio"])
-        except _STEP_ERRORS as error:
+        except STEP_ERRORS as error:
             raise UsageError(f"line 1 has no configuration of a call: {error!r}") from None
         other = apply_settings(config, self._settings)
         make = self._make_bridge

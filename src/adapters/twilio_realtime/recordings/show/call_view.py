@@ -9,9 +9,10 @@ from twilio_realtime_core.machine.actions import Notify
 from twilio_realtime_core.machine.units import MS, SECOND, samples_to_ns
 from twilio_realtime_core.notifications import CallEnded, EndReason
 
+from ..inputs import STEP_ERRORS
 from .events import FunctionSpan, MarkSpan, SessionSpan, ShownEvent, ShownEventKind, ShownEvents
 from .playback import Playback
-from .reader import DECODING_ERRORS, RecordingEnding, RecordingReader, ShownStep
+from .reader import RecordingEnding, RecordingReader, ShownStep
 from .transcript import TranscriptEntry, Transcripts
 from .turns import CallerSpeech, LatencySummary, ShownTurn, Turns, summarize_latencies
 from .voices import CallerTrack, place_audio
@@ -88,7 +89,7 @@ def view_call(lines: Iterable[bytes], on_step: StepObserver = lambda step: None)
             for observer in observers:
                 observer.add_step(step)
             on_step(step)
-        except DECODING_ERRORS:  # of a value whose fields are of another type than they have
+        except STEP_ERRORS:  # of a value whose fields are of another type than they have
             reader.ending = RecordingEnding.DAMAGED
             break
         last_ns = step.at_ns

@@ -15,7 +15,6 @@ from attrs import define, field, frozen
 
 from twilio_realtime_core import Bridge
 from twilio_realtime_core.config.call import CallConfig
-from twilio_realtime_core.errors import LocalProtocolError
 from twilio_realtime_core.machine.actions import TWILIO, Action, Notify, Send, kind_of
 from twilio_realtime_core.machine.units import SECOND
 from twilio_realtime_core.notifications import CallEnded
@@ -23,12 +22,18 @@ from twilio_realtime_core.protocols import realtime, twilio
 from twilio_realtime_core.values.playback_position import PlaybackPosition
 
 from ...errors import UsageError
-from ..format import check_header, check_reasons
-from ..inputs import RecordedAnswers, decode_config, decode_object, peer_named, prepare_step
+from ..format import check_header, check_outcome, check_reasons
+from ..inputs import (
+    STEP_ERRORS,
+    RecordedAnswers,
+    decode_config,
+    decode_object,
+    peer_named,
+    prepare_step,
+)
 from ..redactor import decode_value
 
 __all__ = [
-    "DECODING_ERRORS",
     "Positions",
     "RecordedReason",
     "RecordingEnding",
@@ -37,12 +42,6 @@ __all__ = [
     "UnknownAction",
     "session_number",
 ]
-
-DECODING_ERRORS: Final = (
-    *(AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError),
-    LocalProtocolError,
-)
-"""What is raised for a line that is not a step of a recording."""
 
 _LONGEST_CALL_NS: Final = 25 * 3600 * SECOND
 """Twilio ends a call after 24 hours
@@ -138,7 +137,7 @@ class RecordingReader:
         try:
             self.config = decode_config(self.header, self._answers)
             self._bridge = self._make_bridge(self.config)
-        except DECODING_ERRORS as error:
+        except STEP_ERRORS as error:
             raise UsageError(f"line 1 has no configuration of a call: {error!r}") from None
 
     @property
@@ -160,10 +159,11 @@ class RecordingReader:
                     self.ending_detail = str(data["unrecordable"])[:64]
                     return
                 check_reasons(data)
+                check_outcome(data)
                 step = self._read_step(number, data)
                 if not last_ns <= step.at_ns <= _LONGEST_CALL_NS:
                     raise ValueError("time runs backwards, or far ahead")
-            except (UsageError, *DECODING_ERRORS):
+            except (UsageError, *STEP_ERRORS):
                 self.ending = RecordingEnding.DAMAGED
                 return
             last_ns = step.at_ns
@@ -252,7 +252,7 @@ def _decode_action(data: Any) -> object:
                 return Send(peer_named(peer), _decode_message(message))
             case _:
                 return decode_value(data)
-    except DECODING_ERRORS:
+    except STEP_ERRORS:
         return UnknownAction(data)
 
 
