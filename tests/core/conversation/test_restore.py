@@ -91,6 +91,12 @@ def test_no_more_is_restored_than_the_limit_of_bytes() -> None:
     assert texts(*items) == ["2", "3"]
 
 
+def test_a_call_whose_output_is_too_large_is_left_out_with_it() -> None:
+    call = FunctionCall("f", "c", "look_up")
+    output = FunctionOutput("o", "c", "x" * MAX_RESTORED_BYTES)
+    assert texts(said("a"), call, output, said("b")) == ["a", "b"]
+
+
 def test_a_text_stands_for_what_is_left_out() -> None:
     items = [said(str(number)) for number in range(MAX_RESTORED_ITEMS + 2)]
     seen: list[tuple[ConversationItem, ...]] = []

@@ -290,7 +290,8 @@ SEEDS: dict[str, int] = {
     "turn REPLAYED COMMITTED": 974001470,
     "turn REPLAYED DISCARDED": 974001256,
     "turn REPLAYED EXPIRED": 974001076,
-    "turn REPLAYED REPLAY": 974000013,
+    "turn REPLAYED REPLAY": 977800024,
+    "turn REPLAYED STREAM_STARTED": 977801338,
     "turn SPEAKING ANSWERED": 974000697,
     "turn SPEAKING DISCARDED": 974000193,
     "turn SPEAKING_COMMITTED ANSWERED": 974000057,
@@ -305,7 +306,6 @@ ONCE_IN_MANY: set[tuple[str, str, str]] = {
     ("turn", "PAUSED", "DISCARDED"),
     ("turn", "REPLAYED", "ANSWERED"),
     ("turn", "REPLAYED", "SPEECH_STOPPED"),
-    ("turn", "REPLAYED", "STREAM_STARTED"),
 }
 """Transitions that eight thousand random calls did not take."""
 

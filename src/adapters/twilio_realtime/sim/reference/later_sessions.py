@@ -93,7 +93,8 @@ def _opens_another(action: object) -> bool:
 
 class LaterSessions(Invariant):
     """A call outlives a session of the model: the next one gets the words that were heard, and
-    the caller's audio, in order, without a gap up to the limit.
+    the caller's audio, in order, without a gap up to the limit, from the beginning of a turn whose
+    answer has not begun.
 
     A function call is answered once in a session, and restored with its output. No event names an
     item of an earlier session, nor the audio of one that a session has as text, and nothing that is
