@@ -186,16 +186,16 @@ def _give_up(call: CallState, cause: EndReason, detail: str, now: int) -> None:
         call.outbox.notify(SessionLost(cause, detail, attempt=None, retry_in_ms=None))
         call.timers.set(Timer.SESSION_LOSS_ANSWER, now + ask_ms * MS)
     else:
-        finish_without_model(call, now)
+        _finish_without_model(call, now)
 
 
 def ask_expired(call: CallState, now: int) -> None:
     """End a call whose model is lost, as the policy says, unless the application ends it."""
     if not call.after_playback.is_hangup_pending:
-        finish_without_model(call, now)
+        _finish_without_model(call, now)
 
 
-def finish_without_model(call: CallState, now: int) -> None:
+def _finish_without_model(call: CallState, now: int) -> None:
     """End a call whose model is lost, as the policy says."""
     policy, cause, detail = call.config.on_session_lost, call.recovery.cause, call.recovery.detail
     if policy.ends_stream:
