@@ -27,18 +27,15 @@ def watch_model(call: CallState, now: int) -> None:
     It runs after nearly every event, and computes an instant only for a timer that is to be set.
     """
     requests, timers, order = call.requests, call.timers, call.downlink.order
-    if call.recovery.has_given_up:  # there is no model
-        timers.stop(Timer.REQUEST)
-        timers.stop(Timer.MODEL_SILENCE)
-        return
+    is_lost = call.recovery.has_given_up  # there is no model that owes anything
     unfinished = call.responses.unfinished
-    if not unfinished and not requests.is_any_unfinished:
+    if is_lost or not (unfinished or requests.is_any_unfinished):
         timers.stop(Timer.REQUEST)
     elif not timers.is_set(Timer.REQUEST):
         instants = (requests.due_at_ns, call.responses.due_at_ns)
         timers.set(Timer.REQUEST, min(each for each in instants if each is not None))
     is_answer_owed = requests.is_answer_owed or call.turns.is_answer_owed
-    if not is_answer_owed and not (unfinished and _owed(call, unfinished)):
+    if is_lost or not (is_answer_owed or (unfinished and _owed(call, unfinished))):
         timers.stop(Timer.MODEL_SILENCE)
     elif not timers.is_set(Timer.MODEL_SILENCE):
         timers.set(Timer.MODEL_SILENCE, now + SILENCE_NS)

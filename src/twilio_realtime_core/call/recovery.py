@@ -239,6 +239,8 @@ def _begin_session(call: CallState, session: Mapping[str, Any], now: int) -> Non
 def _conclude(call: CallState, now: int) -> None:
     """Conclude all that belongs to the session that has ended."""
     call.recovery.is_restoring = True
+    # MCP calls that wait for an approval, or whose response is done: no other request covers them.
+    asks_for_calls = call.mcp.has_open_requests or call.mcp.is_at_work_for_ended
     generating = call.responses.generating
     unspoken = [each for each in generating if _is_unspoken(call, each)]
     calling = [each for each in generating if each not in unspoken and _is_calling(call, each)]
@@ -249,7 +251,9 @@ def _conclude(call: CallState, now: int) -> None:
         call.speech.abandon(record, now)
     call.responses.session_replaced()
     call.requests.session_lost([*unspoken, *calling])
-    _make_mcp_calls_again(call)
+    call.mcp.session_lost()
+    if asks_for_calls and call.config.respond_to_mcp:  # the next session makes them anew
+        call.request_response(Reason.REQUESTED_FOR_LOST_TURN)
     _queue_turns_again(call, unanswered_items)
     call.session.queue_again(call.conversation.is_edit)
     call.conversation.session_lost()
@@ -274,15 +278,6 @@ def _is_calling(call: CallState, record: ResponseRecord) -> bool:
 
 def _is_mcp_call(item: ConversationItem | None) -> bool:
     return isinstance(item, UnknownItem) and item.type == "mcp_call"
-
-
-def _make_mcp_calls_again(call: CallState) -> None:
-    """Have the next session make the MCP calls anew that it does not know: those that wait for an
-    approval, and those at work whose response is done."""
-    is_waiting = call.mcp.has_open_requests or call.mcp.is_at_work
-    call.mcp.session_lost()
-    if is_waiting and call.config.respond_to_mcp:
-        call.request_response(Reason.REQUESTED_FOR_LOST_TURN)
 
 
 def _queue_turns_again(call: CallState, items: tuple[str, ...]) -> None:

@@ -92,6 +92,14 @@ class Mcp:
         """Whether a tool is at work."""
         return any(each.is_at_work for each in self._calls.values())
 
+    @property
+    def is_at_work_for_ended(self) -> bool:
+        """Whether a tool is at work whose response is not being generated any more."""
+        records = (
+            self._responses.of_item(id_) for id_, call in self._calls.items() if call.is_at_work
+        )
+        return any(record is None or not record.is_generating for record in records)
+
     def session_lost(self) -> None:
         """Note that no session knows the requests and the calls any more."""
         for each in self._calls.values():

@@ -315,6 +315,9 @@ def test_an_mcp_call_that_was_not_done_is_made_anew() -> None:
     lose(call)
     done = restored(call)
     assert [each.event_id for each in done.to_model if isinstance(each, CreateResponse)] == ["mine"]
+    call.model(created("s"))
+    done = call.model(response_done("s"))
+    assert not any(isinstance(each, CreateResponse) for each in done.to_model)
 
 
 def test_an_mcp_call_that_is_done_is_lost_and_said() -> None:
