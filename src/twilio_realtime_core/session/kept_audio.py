@@ -45,8 +45,9 @@ class KeptAudio:
     def _drop_oldest(self) -> None:
         _, samples = self._events.popleft()
         self._samples -= samples
-        self._committed = max(0, self._committed - 1)
-        self._answered = max(0, self._answered - 1)
+        if self._committed:
+            self._committed -= 1
+            self._answered = max(0, self._answered - 1)
 
     @property
     def is_complete(self) -> bool:
