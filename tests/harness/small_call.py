@@ -63,7 +63,7 @@ _ENDS: Final = (NextEvent.STOP, NextEvent.HANG_UP)
 
 # Events of the server, by short names, which keep a call small; those that come at once.
 _RESPONSE_EVENTS: Final = (("i",), ("i done",), ("j",), ("j done", "done"))
-_CANCELLED_ENDS: Final = {
+_CANCELLED_ENDS: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
     ("i done",): ("i done", "cancelled"),
     ("j done", "done"): ("j done", "cancelled"),
 }
