@@ -196,6 +196,15 @@ def test_a_question_that_goes_on_is_said_again_from_its_beginning(*, is_done: bo
     assert replayed(next_session(call)) == [*QUESTION, AppendAudio(audio(160, 9))]
 
 
+def test_a_late_start_of_an_earlier_response_answers_no_question() -> None:
+    call = Call.ready()
+    call.model(delta(800, "q", "h"))
+    say(call)
+    call.model(created())
+    call.model(created("q"))
+    assert replayed(next_session(call)) == QUESTION
+
+
 def test_a_question_whose_answer_the_application_stops_is_not_said_again() -> None:
     call = Call.ready()
     say(call)

@@ -45,6 +45,8 @@ RIGHT_BUT_STRANGE = {
     "a turn that ends with the answer to a request, or not": 973000938,
     "a request that does not wait for a turn that is heard again": 974002595,
     "audio that is cleared when another session takes over": 974039959,
+    "a response that starts late while a question is not answered": 977800647,
+    "a turn that the application commits, which nobody answers": 978018394,
 }
 """Calls of 100 ms frames in which the bridge does something rare, and right."""
 

@@ -109,7 +109,8 @@ class SessionRecord:
 
     def commit(self, item_id: str) -> None:
         """Note that the turn is committed as an item."""
-        has_question = self.is_responding and self.is_detecting
+        # One that the client commits while the caller speaks is answered by nobody.
+        has_question = self.is_responding and self.is_detecting and not self.is_speaking
         self.question = self.turn if has_question else None
         self.question_item = item_id
         self.end_turn()
