@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Final
 
 from attrs import define, field
 
@@ -16,17 +17,28 @@ from ..limits import WAITING_NS
 from ..received import (
     ReceivedAudio,
     ReceivedAudioEnd,
+    ReceivedCommit,
+    ReceivedError,
+    ReceivedInputFailure,
+    ReceivedInputTranscript,
+    ReceivedItemAdded,
+    ReceivedItemDeleted,
     ReceivedItemDone,
+    ReceivedKey,
     ReceivedMark,
     ReceivedMcpCallEnd,
     ReceivedMcpCallStart,
+    ReceivedOther,
     ReceivedOutputItemAdded,
     ReceivedOutputItemDone,
+    ReceivedRateLimits,
     ReceivedResponseEnd,
     ReceivedResponseStart,
+    ReceivedSession,
     ReceivedSpeechStart,
     ReceivedSpeechStop,
     ReceivedStart,
+    ReceivedWords,
 )
 from ..sent import SentCancel, SentClear, SentMark, SentMedia
 from ..step_record import ExpectedState, StepRecord, TimeoutHandled
@@ -41,6 +53,21 @@ from .responses import ExpectedResponses
 from .uplink import ExpectedUplink
 
 __all__ = ["ExpectedSpeech"]
+
+_PASSING: Final = (
+    ReceivedCommit,
+    ReceivedError,
+    ReceivedInputFailure,
+    ReceivedInputTranscript,
+    ReceivedItemAdded,
+    ReceivedItemDeleted,
+    ReceivedKey,
+    ReceivedOther,
+    ReceivedRateLimits,
+    ReceivedSession,
+    ReceivedWords,
+)
+"""Events that change nothing of the speech, but may come when what is held is due."""
 
 
 @define(eq=False)
@@ -66,6 +93,7 @@ class ExpectedSpeech(ExpectedState):
         ReceivedOutputItemDone,
         ReceivedResponseStart,
         ReceivedResponseEnd,
+        *_PASSING,
     )
     outputs = (
         SentMedia,
