@@ -48,6 +48,7 @@ RIGHT_BUT_STRANGE = {
     "a response that starts late while a question is not answered": 977800647,
     "a turn that the application commits, which nobody answers": 978018394,
     "an event at the instant at which held audio is due": 978020059,
+    "a call that ends at the instant at which a response is given up": 979008158,
 }
 """Calls of 100 ms frames in which the bridge does something rare, and right."""
 

@@ -121,6 +121,8 @@ class ExpectedRequests(ExpectedState):
     expired_count: int = field(init=False, default=0)
     """Requests that were given up in this step, or in the one that has ended the call: either may
     come first."""
+    late_count: int = field(init=False, default=0)
+    """Requests that were made for what was given up then."""
     is_over: bool = field(init=False, default=False)
     """The call is about to end, since the model was silent: nothing that it owes is waited for."""
     turn: ExpectedTurn = field(init=False, factory=ExpectedTurn)
@@ -387,6 +389,7 @@ class ExpectedRequests(ExpectedState):
 
     def _expire(self, now: int) -> None:
         """Give up what the server has not answered in time."""
+        queued_count = self.queued_count
         if self.turn.expire(now):
             self._automatic.request(BY_SERVER)
         active_id = self.active_id
@@ -397,6 +400,7 @@ class ExpectedRequests(ExpectedState):
         if self.is_free and (lost or self.expired_count or self.active_id != active_id):
             self._request_for_turn()
         self._lose(*lost)
+        self.late_count = self.queued_count - queued_count
 
     def _give_up(self, silence: ModelSilent) -> None:
         """Give up what the model owes, since it is silent; request it again if the bridge does."""
@@ -420,4 +424,4 @@ class ExpectedRequests(ExpectedState):
         self._automatic.finish_step()
         self.cancels_request, self.sent.refused = False, None
         if self._links.is_live:
-            self.expired_count = 0
+            self.expired_count = self.late_count = 0

@@ -79,8 +79,9 @@ class ResponseRequests(Invariant):
                 self._truncated.add(part)
             case CallEnded(unanswered_requests=count):
                 open_count = self._requests.open_count
+                least = open_count - self._requests.late_count
                 most = open_count + self._requests.expired_count
-                if not open_count <= count <= most and not self._requests.is_ambiguous:
+                if not least <= count <= most and not self._requests.is_ambiguous:
                     return f"{count} requests are reported as unanswered, of {open_count}"
             case _:
                 pass
