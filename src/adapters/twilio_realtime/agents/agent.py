@@ -259,7 +259,7 @@ def resolve_call_config(
     `Accept.config` says: the service's key is for that server.
     """
     configurer = agent if isinstance(agent, CallConfigurer) else None
-    undecided = base if configurer is None else configurer.call_config(base)
+    undecided = base if configurer is None else configurer.call_config(base, None)
     undecided = _complete_server(undecided, base)
     if decided is None:
         return undecided
