@@ -320,7 +320,8 @@ def _make_summarizer(call: CallState) -> Summarize | None:
 
     def summary_of(items: tuple[ConversationItem, ...]) -> str:
         try:
-            summary = summarize(items)
+            # It may be of a subclass, such as a template's; what is no text raises TypeError.
+            summary = str.__str__(summarize(items))
             UNICODE.check("the text of summarize_history", summary)
         except Exception as error:
             what = str(error) if isinstance(error, LocalProtocolError) else type(error).__name__

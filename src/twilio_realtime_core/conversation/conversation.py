@@ -105,8 +105,8 @@ class Conversation:
     def is_transcribed(self, item_id: str) -> bool:
         """Whether the conversation holds an item, and all that was said in it is known in words."""
         entry = self._entries.get(item_id)
-        parts = () if entry is None else entry.transcripts.values()
-        return any(each.text and not each.is_partial for each in parts)
+        parts = [] if entry is None else list(entry.transcripts.values())
+        return any(each.text for each in parts) and not any(each.is_partial for each in parts)
 
     # From the server. Each method returns what to notify, in this order; what it says about an
     # item that is not held here is no mistake, and notifies nothing.

@@ -43,7 +43,7 @@ from ..values.playback_position import Clip, PartKey, PlaybackPosition
 from .interruption import InterruptionPlan, plan_interruption
 from .interruption_gate import InterruptionGate
 
-__all__ = ["TURN_END_NS", "TurnController"]
+__all__ = ["MAX_UNANSWERED_ITEMS", "TURN_END_NS", "TurnController"]
 
 TURN_END_NS: Final = 3 * SECOND
 """How long after a caller has stopped the turn may take to be committed, and after that to be
@@ -278,7 +278,8 @@ class TurnController:
             self._end(TurnInput.ANSWERED)
         if self._answer is None or not record.has_begun:  # else its start comes late
             self._answer = record
-        self._answered_items = [*self._answered_items, *self._unanswered_items]
+        answered_items = [*self._answered_items, *self._unanswered_items]
+        self._answered_items = answered_items[-MAX_UNANSWERED_ITEMS:]
         self._forget_unanswered()
         self._session.kept_audio.turn_answered()
         if record.has_begun:
@@ -309,7 +310,8 @@ class TurnController:
         if self._lifecycle.state is TurnState.QUIET and is_stopped:
             self._forget_answered()
             return
-        self._unanswered_items = [*self._answered_items, *self._unanswered_items]
+        unanswered_items = [*self._answered_items, *self._unanswered_items]
+        self._unanswered_items = unanswered_items[-MAX_UNANSWERED_ITEMS:]
         self._answer = None
         self._answered_items = []
         self._session.kept_audio.answer_lost()
@@ -359,6 +361,8 @@ class TurnController:
 
     def _forget_kept_audio(self) -> None:
         """Keep for the next session only what is said of a turn that goes on, or may."""
+        self._answer = None
+        self._answered_items = []
         self._session.kept_audio.forget_committed()
         if self._is_over:
             self._session.kept_audio.turn_over()

@@ -54,6 +54,7 @@ from twilio_realtime_core.protocols.realtime import (
     CreateResponse,
     UpdateSession,
 )
+from twilio_realtime_core.turns.turn import MAX_UNANSWERED_ITEMS
 from twilio_realtime_core.values.items import ConversationItem, Message, Role, TextPart
 
 WITHOUT_DETECTION = {
@@ -194,6 +195,18 @@ def test_a_question_that_goes_on_is_said_again_from_its_beginning(*, is_done: bo
     call.model({**COMMITTED, "item_id": "v"})
     call.model(created("s"))
     assert replayed(next_session(call)) == [*QUESTION, AppendAudio(audio(160, 9))]
+
+
+def test_turns_without_an_answer_take_limited_memory() -> None:
+    call = Call.ready()
+    for number in range(50):
+        call.model(speech_started())
+        call.model(speech_stopped())
+        call.model({**COMMITTED, "item_id": f"u{number}"})
+        call.model(said_item(f"u{number}"))
+        call.model(created(f"r{number}"))
+    (restored,) = next_session(call).notified(SessionRestored)
+    assert len(restored.lost) == 50 - MAX_UNANSWERED_ITEMS
 
 
 def test_a_late_start_of_an_earlier_response_answers_no_question() -> None:
@@ -348,6 +361,19 @@ def test_a_summary_that_fails_leaves_the_oldest_items_out(made: Any) -> None:
     assert fault.message.startswith("summarize_history has failed")
 
 
+class Template(str):
+    """Text of a library that renders templates."""
+
+    __slots__ = ()
+
+
+def test_a_summary_may_be_of_a_subclass_of_text() -> None:
+    resume = tuple(Message(str(n), Role.USER, (TextPart("hello"),)) for n in range(501))
+    config = CallConfig(resume=resume, summarize_history=lambda _: Template("one more"))
+    done = Call.connected(config).model(type="session.updated", session=SESSION)
+    assert '"text":"one more"' in done.to_model[0].encode()
+
+
 def test_each_summary_has_an_id_of_its_own() -> None:
     resume = tuple(Message(str(n), Role.USER, (TextPart("hello"),)) for n in range(501))
     config = CallConfig(resume=resume, summarize_history=lambda left: f"{len(left)} left out")
@@ -382,8 +408,10 @@ def test_an_ending_of_the_application_waits_for_no_model() -> None:
     call.closed(Peer.TWILIO, 1000)
 
 
-@pytest.mark.parametrize("code", [1006, 1008])
-def test_a_model_that_is_lost_is_not_silent(code: int) -> None:
+@pytest.mark.parametrize(
+    ("code", "reason"), [(1006, EndReason.REALTIME_LOST), (1008, EndReason.REALTIME_CLOSED)]
+)
+def test_a_model_that_is_lost_is_not_silent(code: int, reason: EndReason) -> None:
     reconnect = None if code == 1006 else ReconnectPolicy()
     call = Call.ready(CallConfig(reconnect=reconnect, on_session_lost=ASKING))
     call.send(CreateResponse())
@@ -392,7 +420,7 @@ def test_a_model_that_is_lost_is_not_silent(code: int) -> None:
     done = call.wait(1)
     assert done.closes == [Peer.TWILIO]
     (ended,) = call.closed(Peer.TWILIO, 1000).notified(CallEnded)
-    assert (ended.reason, ended.unanswered_requests) == (EndReason.REALTIME_LOST, 1) or code == 1008
+    assert (ended.reason, ended.unanswered_requests) == (reason, 1)
 
 
 def test_an_ending_of_the_application_may_outlast_the_question() -> None:

@@ -1566,8 +1566,8 @@ case realtime.InputTranscriptCompletedEvent(item, words, logprobs):
         [
             Edit(
                 "conversation/conversation",
-                "any(each.text and not each.is_partial for each in parts)",
-                "any(each.text for each in parts)",
+                " and not any(each.is_partial for each in parts)",
+                "",
             )
         ],
     ),
