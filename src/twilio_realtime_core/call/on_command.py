@@ -83,7 +83,7 @@ def on_command(call: CallState, command: Command, now: int) -> None:
         case ResetHistory(items=items):
             _reset_history(call, items)
         case Interrupt(cancel=cancel, response_id=response_id):
-            if response_id is None or call.turns.is_response_current(response_id, now):
+            if response_id is None or call.interrupter.is_response_current(response_id, now):
                 call.interrupt(
                     InterruptionCause.APPLICATION,
                     now,

@@ -34,6 +34,7 @@ from ..responses.responses import ResponseRecord, Responses
 from ..session.media_stream import MediaStream
 from ..session.session import Session
 from ..session.stream_rate import StreamRate
+from ..turns.interrupter import Interrupter
 from ..turns.interruption_gate import InterruptionGate
 from ..turns.turn import TurnController
 from ..uplink.caller_audio import CallerAudio, silence_payload
@@ -74,6 +75,7 @@ class CallState:
     recovery: RecoveryProgress = field(init=False, factory=RecoveryProgress)
     after_playback: AfterPlayback = field(init=False, factory=AfterPlayback)
     turns: TurnController = field(init=False)
+    interrupter: Interrupter = field(init=False)
     ending: Ending = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -109,11 +111,18 @@ class CallState:
             self.session,
             responses,
             self.requests,
+            self.downlink,
+            make_lifecycle(TURN, TurnState.QUIET),
+        )
+        self.interrupter = Interrupter(
+            outbox,
+            self.session,
+            responses,
+            self.requests,
             self.conversation,
             self.downlink,
             self.clips,
             self.speech,
-            make_lifecycle(TURN, TurnState.QUIET),
         )
         self.ending = Ending(
             outbox,
@@ -244,13 +253,15 @@ class CallState:
         includes_requests: bool = True,
     ) -> None:
         """Interrupt the agent. A goodbye that is interrupted was the last word all the same."""
-        is_interrupted = self.turns.interrupt(
+        is_interrupted = self.interrupter.interrupt(
             cause,
             now,
             cancel=cancel,
             server_interrupts=server_interrupts,
             includes_requests=includes_requests,
         )
+        if is_interrupted and cause is InterruptionCause.CALLER:
+            self.turns.gate.caller_interrupted(now)
         if is_interrupted and self.after_playback.is_hangup_pending:
             reason = self.after_playback.hangup_reason
             self.outbox.explain(Reason.HANG_UP_INTERRUPTED)

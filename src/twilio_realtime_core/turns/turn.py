@@ -1,4 +1,4 @@
-"""Whose turn it is: the caller's speech, whether it interrupts the agent, and the interruption.
+"""Whose turn it is: the caller's speech, and whether it interrupts the agent.
 
 The caller has the turn from the start of their speech until the response to it is created or, where
 the server does not respond to turns, until it is committed. Requests for responses wait for that:
@@ -14,43 +14,29 @@ from typing import Final
 
 from attrs import define, field
 
-from ..conversation.conversation import Conversation, ItemNotification
-from ..downlink.agent_speech import AgentSpeech
-from ..downlink.clips import ClipPlayer
 from ..downlink.downlink import Downlink
 from ..errors import FaultKind
 from ..machine.actions import Peer
-from ..machine.lifecycles import Lifecycle, ResponseInput, TurnInput, TurnState
+from ..machine.lifecycles import Lifecycle, TurnInput, TurnState
 from ..machine.outbox import Outbox
 from ..machine.reasons import Reason
 from ..machine.timers import Timer, Timers
-from ..machine.units import MS, SECOND, samples_to_ms
-from ..notifications import (
-    CallerSpeechStarted,
-    CallerSpeechStopped,
-    Interrupted,
-    InterruptedItem,
-    InterruptionBlocked,
-    InterruptionCause,
-)
-from ..protocols.realtime import CreateItem, DeleteItem, SpeechStartedEvent, SpeechStoppedEvent
-from ..responses.cancels import cancel_event
+from ..machine.units import MS, SECOND
+from ..notifications import CallerSpeechStarted, CallerSpeechStopped, InterruptionBlocked
+from ..protocols.realtime import CreateItem, SpeechStartedEvent, SpeechStoppedEvent
 from ..responses.requests import Requests
 from ..responses.responses import ResponseRecord, Responses
 from ..session.session import Session
 from ..values.block_cause import BlockCause
-from ..values.playback_position import Clip, PartKey, PlaybackPosition
-from .interruption import InterruptionPlan, plan_interruption
+from ..values.playback_position import Clip
 from .interruption_gate import InterruptionGate
+from .unanswered_turns import UnansweredTurns
 
-__all__ = ["MAX_UNANSWERED_ITEMS", "TURN_END_NS", "TurnController"]
+__all__ = ["TURN_END_NS", "TurnController"]
 
 TURN_END_NS: Final = 3 * SECOND
 """How long after a caller has stopped the turn may take to be committed, and after that to be
 answered: the server does both within 30 ms."""
-
-MAX_UNANSWERED_ITEMS: Final = 16
-"""Items of turns without a response that are remembered: a server answers each within a second."""
 
 _SPEAKING: Final = (TurnState.SPEAKING, TurnState.SPEAKING_COMMITTED)
 
@@ -80,11 +66,6 @@ _REFUSED: Final = {
     BlockCause.APPLICATION: Reason.REFUSED_BY_APPLICATION,
 }
 
-_MADE: Final = {
-    InterruptionCause.CALLER: Reason.INTERRUPTED_BY_CALLER,
-    InterruptionCause.APPLICATION: Reason.INTERRUPTED_BY_APPLICATION,
-}
-
 
 @define(eq=False)
 class TurnController:
@@ -96,22 +77,16 @@ class TurnController:
     _session: Session
     _responses: Responses
     _requests: Requests
-    _conversation: Conversation
     _downlink: Downlink
-    _clips: ClipPlayer
-    _speech: AgentSpeech
     _lifecycle: Lifecycle[TurnState, TurnInput]
     _speech_started_at_ns: int = field(init=False, default=0)
     _is_detecting: bool = field(init=False, default=True)
-    _is_turn_unanswered: bool = field(init=False, default=False)
     _committed_item: str | None = field(init=False, default=None)
     """The item of the turn that was committed last."""
-    _unanswered_items: list[str] = field(init=False, factory=list[str])
-    """The items of the turns that are committed and not answered."""
-    _answer: ResponseRecord | None = field(init=False, default=None)
-    """The response that was created last, if the answer has not begun."""
-    _answered_items: list[str] = field(init=False, factory=list[str])
-    """The items of the turns that it is to answer."""
+    _unanswered: UnansweredTurns = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._unanswered = UnansweredTurns(self._session.kept_audio)
 
     # Questions.
 
@@ -242,15 +217,15 @@ class TurnController:
             self._outbox.explain(Reason.TURN_WITHOUT_RESPONSE)
             self._end(TurnInput.OVER)
             if self._requests.is_requested:
-                self._add_unanswered(item_id)
+                self._unanswered.committed(item_id)
             else:
                 self._forget_kept_audio()
             return
-        self._add_unanswered(item_id)
         is_free = (
             self._is_active_cancelled or self._requests.is_requested or not self._requests.is_active
         )
-        self._is_turn_unanswered = self._requests.is_active
+        self._unanswered.committed(item_id)
+        self._unanswered.is_request_needed = self._requests.is_active
         if not is_free:
             self._outbox.explain(Reason.TURN_DURING_RESPONSE)
             self._end(TurnInput.OVER)
@@ -259,9 +234,6 @@ class TurnController:
         if self._lifecycle.state is not TurnState.QUIET:
             self._timers.set(Timer.TURN_END, now + TURN_END_NS)
         self._requests.turn_committed()
-
-    def _add_unanswered(self, item_id: str) -> None:
-        self._unanswered_items = [*self._unanswered_items, item_id][-MAX_UNANSWERED_ITEMS:]
 
     @property
     def _is_active_cancelled(self) -> bool:
@@ -276,52 +248,27 @@ class TurnController:
         """Note that a response was created, which answers all that was committed before."""
         if self._lifecycle.state is TurnState.COMMITTED or self._is_answer_to_uncommitted:
             self._end(TurnInput.ANSWERED)
-        if self._answer is None or not record.has_begun:  # else its start comes late
-            self._answer = record
-        answered_items = [*self._answered_items, *self._unanswered_items]
-        self._answered_items = answered_items[-MAX_UNANSWERED_ITEMS:]
-        self._forget_unanswered()
-        self._session.kept_audio.turn_answered()
+        self._unanswered.answered(record)
         if record.has_begun:
             self.answer_began(record)
 
     def answer_began(self, record: ResponseRecord | None) -> None:
         """Note that a response has begun: what it answers need not be said again."""
-        if record is not None and record is self._answer:
-            self._forget_answered()
+        if self._unanswered.is_answer(record):
+            self._unanswered.answer_over(is_speaking=not self._is_over)
 
     def answer_ended(self, record: ResponseRecord) -> None:
         """Note that a response has ended. If it has not begun, and the caller goes on, the next one
         answers all that was said."""
-        if record is self._answer and self._lifecycle.state is TurnState.QUIET:
-            self._forget_answered()
-
-    def _forget_answered(self) -> None:
-        self._answer = None
-        self._answered_items = []
-        self._session.kept_audio.answer_began(is_speaking=not self._is_over)
-
-    def _reopen_answered(self) -> None:
-        """Count what a response was to answer as unanswered: it has not begun, and its session is
-        lost. Nobody waits for one that was stopped while the caller was silent."""
-        if self._answer is None:
-            return
-        is_stopped = self._answer.is_cancelled or not self._answer.is_audible
-        if self._lifecycle.state is TurnState.QUIET and is_stopped:
-            self._forget_answered()
-            return
-        unanswered_items = [*self._answered_items, *self._unanswered_items]
-        self._unanswered_items = unanswered_items[-MAX_UNANSWERED_ITEMS:]
-        self._answer = None
-        self._answered_items = []
-        self._session.kept_audio.answer_lost()
+        if self._lifecycle.state is TurnState.QUIET:
+            self.answer_began(record)
 
     @property
     def _is_answer_to_uncommitted(self) -> bool:
         """Whether a response that is created now shows that the server has ended a turn of which
         some event was not received. It does not if it can be the answer to a request of ours, or to
         an earlier turn."""
-        is_of_earlier = bool(self._unanswered_items) and (
+        is_of_earlier = self._unanswered.is_any and (
             self._lifecycle.state is not TurnState.SPEAKING_COMMITTED
         )
         return not self._requests.is_requested and not is_of_earlier
@@ -334,7 +281,7 @@ class TurnController:
             self._outbox.notify_fault(Peer.REALTIME, FaultKind.TIMED_OUT, _MISSING[state])
         self._outbox.explain(_EXPIRED[state])
         self._end(TurnInput.EXPIRED)
-        self._forget_unanswered()
+        self._unanswered.expired()
         if state is not TurnState.PAUSED:  # else the server holds its audio, as the next one must
             self._forget_kept_audio()
         return state is TurnState.COMMITTED
@@ -351,7 +298,7 @@ class TurnController:
         self._end(TurnInput.DISCARDED)
         if not self._is_detecting:
             self._session.kept_audio.turn_started()
-        elif self._lifecycle.state is TurnState.QUIET and not self._unanswered_items:
+        elif self._lifecycle.state is TurnState.QUIET and not self._unanswered.is_any:
             self._session.kept_audio.turn_over()
 
     def _end(self, event: TurnInput) -> None:
@@ -361,9 +308,7 @@ class TurnController:
 
     def _forget_kept_audio(self) -> None:
         """Keep for the next session only what is said of a turn that goes on, or may."""
-        self._answer = None
-        self._answered_items = []
-        self._session.kept_audio.forget_committed()
+        self._unanswered.forget_audio()
         if self._is_over:
             self._session.kept_audio.turn_over()
 
@@ -372,18 +317,12 @@ class TurnController:
         """Whether nothing is said of a turn, by turn detection."""
         return self._lifecycle.state is TurnState.QUIET and self._is_detecting
 
-    def _forget_unanswered(self) -> None:
-        """Note that what was said so far needs no response any more."""
-        self._is_turn_unanswered = False
-        self._unanswered_items.clear()
-
     def take_unanswered_items(self) -> tuple[str, ...]:
         """Remove the items of the turns that are committed, and whose answers have not begun: the
         session is lost. Returns them."""
-        self._reopen_answered()
-        items = tuple(self._unanswered_items)
-        self._forget_unanswered()
-        return items
+        if self._lifecycle.state is TurnState.QUIET and self._unanswered.is_answer_stopped:
+            self._unanswered.answer_over(is_speaking=not self._is_over)
+        return self._unanswered.take_items()
 
     def session_lost(self, *, is_replayed: bool) -> None:
         """Start anew with the next session, which gets the audio of a turn that goes on.
@@ -399,8 +338,9 @@ class TurnController:
 
     def take_unanswered_turn(self) -> bool:
         """Return once whether there is a turn that the server will not answer."""
-        is_unanswered, self._is_turn_unanswered = self._is_turn_unanswered, False
-        return is_unanswered
+        is_needed = self._unanswered.is_request_needed
+        self._unanswered.is_request_needed = False
+        return is_needed
 
     def _step(self, event: TurnInput) -> None:
         if not self._lifecycle.step(event):
@@ -418,108 +358,3 @@ class TurnController:
             content = [{"type": "input_text", "text": instruction}]
             item = {"type": "message", "role": "system", "content": content}
             self._session.send(CreateItem(item))
-
-    # Interruption.
-
-    def is_response_current(self, response_id: str, now: int) -> bool:
-        """Whether a response is being generated to be heard, or some of it is still to be heard."""
-        record = self._responses.get(response_id)
-        if record is None or not record.is_audible:
-            return False
-        return (
-            record.is_stoppable
-            or self._downlink.order.is_held(record)
-            or any(
-                isinstance(each.source, PartKey)
-                and each.source.response_id == response_id
-                and each.estimated_samples < each.sent_samples
-                for each in self._downlink.positions(now)
-            )
-        )
-
-    def interrupt(
-        self,
-        cause: InterruptionCause,
-        now: int,
-        *,
-        cancel: bool,
-        server_interrupts: bool,
-        includes_requests: bool = True,
-    ) -> bool:
-        """Interrupt all that plays or is being generated, and tell the model what was heard.
-        Returns whether there was anything of the kind.
-
-        `cancel`: cancel what is being generated. `server_interrupts`: the server cancels the
-        response of the conversation by itself. `includes_requests`: a response that is requested
-        and was not created is interrupted as well.
-        """
-        plan = plan_interruption(
-            self._downlink.positions(now),
-            self._responses,
-            is_playing=self._downlink.is_playing(now),
-            cancel=cancel,
-            server_interrupts=server_interrupts,
-        )
-        self._outbox.explain(Reason.NOTHING_TO_STOP if plan is None else _MADE[cause])
-        if plan is not None:
-            self._apply(plan, cause, now)
-        if includes_requests:
-            self._requests.interrupted(cancel=cancel)
-        if plan is None:
-            return False
-        self._clips.drop_queued_hold()
-        if cause is InterruptionCause.CALLER:
-            self.gate.caller_interrupted(now)
-        return True
-
-    def _apply(self, plan: InterruptionPlan, cause: InterruptionCause, now: int) -> None:
-        stops_generation = plan.stops_generation  # of what is about to be stopped
-        for reason in plan.reasons:
-            self._outbox.explain(reason)
-        self._speech.drop_rest()
-        if plan.clears:
-            self._downlink.clear(now)
-        else:
-            self._downlink.forget()
-        for record in plan.cancelled:
-            record.is_cancelled = True
-            self._session.send_if_open(cancel_event(record.id))
-        for record, item_id in plan.heard_items:
-            record.mark_item_heard(item_id)
-        for event in plan.corrections:
-            self._session.send_if_open(event)
-            if isinstance(event, DeleteItem):
-                self._conversation.deletion_sent(event.item_id, is_unheard=True)
-        for record in plan.stopped:
-            record.lifecycle.step(ResponseInput.INTERRUPT)
-        self._downlink.start_playback(plan.started)
-        self._downlink.finish_playback(plan.completed)
-        self._downlink.finish_clips(plan.clips)
-        if plan.cut or stops_generation:
-            self._notify_interrupted(plan, cause)
-
-    def _notify_interrupted(self, plan: InterruptionPlan, cause: InterruptionCause) -> None:
-        updates: list[ItemNotification] = []
-        for part, position in plan.cut:
-            heard_ms = samples_to_ms(position.estimated_samples)
-            sent_ms = samples_to_ms(position.sent_samples)
-            updates += self._conversation.cut(part.item_id, part.content_index, heard_ms, sent_ms)
-        for item_id in dict.fromkeys(part.item_id for part, _ in plan.cut):
-            for edit in self._conversation.correct_restored(item_id):
-                self._session.send(edit)
-        items = tuple(self._interrupted_item(part, position) for part, position in plan.cut)
-        self._outbox.notify(Interrupted(cause, items))
-        for update in updates:
-            self._outbox.notify(update)
-
-    def _interrupted_item(self, part: PartKey, position: PlaybackPosition) -> InterruptedItem:
-        heard, unheard = self._conversation.split_transcript(part.item_id, part.content_index)
-        return InterruptedItem(
-            part.response_id,
-            part.item_id,
-            part.content_index,
-            heard_ms=samples_to_ms(position.estimated_samples),
-            sent_ms=samples_to_ms(position.sent_samples),
-            heard=heard,
-            unheard=unheard,
-        )

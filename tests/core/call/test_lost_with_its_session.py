@@ -54,7 +54,7 @@ from twilio_realtime_core.protocols.realtime import (
     CreateResponse,
     UpdateSession,
 )
-from twilio_realtime_core.turns.turn import MAX_UNANSWERED_ITEMS
+from twilio_realtime_core.turns.unanswered_turns import MAX_UNANSWERED_ITEMS
 from twilio_realtime_core.values.items import ConversationItem, Message, Role, TextPart
 
 WITHOUT_DETECTION = {

@@ -12,7 +12,7 @@ BUGS: Final = (
         "clear after truncate",
         [
             Edit(
-                "turns/turn",
+                "turns/interrupter",
                 """\
         if plan.clears:
             self._downlink.clear(now)
@@ -22,7 +22,7 @@ BUGS: Final = (
                 "",
             ),
             Edit(
-                "turns/turn",
+                "turns/interrupter",
                 """\
                 self._conversation.deletion_sent(event.item_id, is_unheard=True)
         for record in plan.stopped:
@@ -560,7 +560,7 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         "an interruption cancels nothing",
         [
             Edit(
-                "turns/turn",
+                "turns/interrupter",
                 "            self._session.send_if_open(cancel_event(record.id))\n",
                 "",
             ),
@@ -576,7 +576,7 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         "an interruption does not stop the sound",
         [
             Edit(
-                "turns/turn",
+                "turns/interrupter",
                 """\
         if plan.clears:
             self._downlink.clear(now)
@@ -966,7 +966,7 @@ TruncateItem(
     Bug(
         "a part is heard to its end that has not started",
         [
-            Edit("turns/turn", "        self._downlink.start_playback(plan.started)\n", ""),
+            Edit("turns/interrupter", "        self._downlink.start_playback(plan.started)\n", ""),
         ],
     ),
     Bug(
@@ -1355,7 +1355,7 @@ class ErrorEvent""",
         [
             Edit(
                 "call/on_command",
-                "if response_id is None or call.turns.is_response_current(response_id, now):",
+                "if response_id is None or call.interrupter.is_response_current(response_id, now):",
                 "if response_id is None or call.responses.get(response_id) is not None:",
             ),
         ],
@@ -1556,8 +1556,8 @@ case realtime.InputTranscriptCompletedEvent(item, words, logprobs):
         [
             Edit(
                 "turns/turn",
-                "        self._session.kept_audio.turn_answered()\n",
-                "        self._forget_answered()\n",
+                "        if record.has_begun:\n            self.answer_began(record)\n\n    def",
+                "        self.answer_began(record)\n\n    def",
             )
         ],
     ),
