@@ -34,12 +34,15 @@ class KeptAudio:
         """How many of the oldest events belong to a turn that is committed."""
         self._answered = 0
         """How many of these belong to a turn whose answer was created, and has not begun."""
+        self._is_cut = False
+        """Whether audio of a turn was dropped that is not committed, since there is too much."""
 
     def add(self, event: ClientEvent, samples: int) -> None:
         """Keep audio that is sent, or a commit of it."""
         self._events.append((event, samples))
         self._samples += samples
         while self._samples > self._limit:
+            self._is_cut |= self._is_of_turn and not self._committed
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
@@ -50,9 +53,14 @@ class KeptAudio:
             self._answered = max(0, self._answered - 1)
 
     @property
+    def _is_of_turn(self) -> bool:
+        """Whether all is to be kept, since the caller speaks, or may."""
+        return self._limit == MAX_KEPT_SAMPLES
+
+    @property
     def is_complete(self) -> bool:
-        """Whether nothing was dropped of what is not committed. The limit is far."""
-        return self._samples <= MAX_KEPT_SAMPLES // 2
+        """Whether nothing was dropped of what is not committed, and the limit is far."""
+        return not self._is_cut and self._samples <= MAX_KEPT_SAMPLES // 2
 
     def turn_started(self) -> None:
         """Keep all from now on, up to the limit: the caller speaks, or may."""
@@ -60,7 +68,7 @@ class KeptAudio:
 
     def turn_over(self) -> None:
         """Keep only the last second from now on: the caller does not speak."""
-        self._limit = QUIET_SAMPLES
+        self._limit, self._is_cut = QUIET_SAMPLES, False
         while self._samples > self._limit:
             self._drop_oldest()
 
@@ -69,6 +77,7 @@ class KeptAudio:
         oldest commit without an answer, or else all so far."""
         commit = self._find_commit(lambda _: True)
         self._committed = len(self._events) if commit is None else commit + 1
+        self._is_cut = False  # what was dropped is older
 
     def commit_refused(self, event_id: str | None) -> None:
         """Forget our oldest commit of this event id: the server has refused it."""
@@ -111,6 +120,7 @@ class KeptAudio:
         while len(self._events) > self._committed:
             _, samples = self._events.pop()
             self._samples -= samples
+        self._is_cut = False
 
     def take_all(self) -> list[tuple[ClientEvent, int]]:
         """Remove and return all that is kept, for the next session, from the first audio on: the
@@ -118,4 +128,5 @@ class KeptAudio:
         events = list(dropwhile(lambda each: not each[1], self._events))
         self._events.clear()
         self._samples = self._committed = self._answered = 0
+        self._is_cut = False
         return events

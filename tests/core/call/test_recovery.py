@@ -723,6 +723,22 @@ def test_a_rotation_without_turn_detection_takes_all_that_is_not_committed() -> 
     assert len(rotated.notified(SessionRotated)) == 1
 
 
+@pytest.mark.parametrize("ends", [CommitAudio(), ClearInputAudio()])
+def test_a_rotation_without_turn_detection_waits_where_audio_was_dropped(ends: Any) -> None:
+    call = without_detection()
+    speak(call, 1)
+    call.send(SendAudio(bytes(88_000), commit=False))  # in pieces, of which one alone is the limit
+    call.wait(3_480_000)
+    call.opened(call.link)
+    ready = call.model(type="session.updated", session=WITHOUT_DETECTION)
+    assert ready.notified(SessionRotated) == []
+    call.link = Peer.REALTIME
+    done = call.send(ends)
+    if isinstance(ends, CommitAudio):
+        done = call.model(user_item("u", "hello")[0])
+    assert len(done.notified(SessionRotated)) == 1
+
+
 def test_an_earlier_turn_without_words_is_lost_and_named() -> None:
     call = Call.ready()
     for event in user_item("u", "hello")[:2]:

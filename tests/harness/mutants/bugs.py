@@ -1552,6 +1552,16 @@ case realtime.InputTranscriptCompletedEvent(item, words, logprobs):
         ],
     ),
     Bug(
+        "audio that was dropped is not missed when a session takes over",
+        [
+            Edit(
+                "session/kept_audio",
+                "return not self._is_cut and self._samples",
+                "return self._samples",
+            )
+        ],
+    ),
+    Bug(
         "a question is forgotten as soon as a response to it is created",
         [
             Edit(
