@@ -10,16 +10,20 @@ __all__ = ["REMARKS", "TESTS"]
 
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     # An interruption: what it clears, cancels, truncates and drops.
-    "S01": ("core/turns/test_turn.py::test_s01_an_interruption_of_nothing_sends_nothing",),
-    "S02": ("core/turns/test_turn.py::test_s02_a_whole_item_is_truncated_where_it_was_cleared",),
-    "S03": (
-        "core/turns/test_turn.py::test_s03_two_interruptions_send_one_clear_cancel_and_truncate",
+    "S01": ("core/turns/test_interrupter.py::test_s01_an_interruption_of_nothing_sends_nothing",),
+    "S02": (
+        "core/turns/test_interrupter.py::test_s02_a_whole_item_is_truncated_where_it_was_cleared",
     ),
-    "S04": ("core/turns/test_turn.py::test_s04_a_position_is_in_ms_rounded_down",),
-    "S05": ("core/turns/test_turn.py::test_s05_queued_items_are_each_corrected_by_their_position",),
-    "S06": ("core/turns/test_turn.py::test_s06_the_echo_of_a_cleared_mark_changes_nothing",),
+    "S03": (
+        "core/turns/test_interrupter.py::test_s03_two_interruptions_send_one_clear_cancel_and_truncate",
+    ),
+    "S04": ("core/turns/test_interrupter.py::test_s04_a_position_is_in_ms_rounded_down",),
+    "S05": (
+        "core/turns/test_interrupter.py::test_s05_queued_items_are_each_corrected_by_their_position",
+    ),
+    "S06": ("core/turns/test_interrupter.py::test_s06_the_echo_of_a_cleared_mark_changes_nothing",),
     "S08": (
-        "core/turns/test_turn.py::test_s08_audio_of_a_response_interrupted_before_it_is_dropped",
+        "core/turns/test_interrupter.py::test_s08_audio_of_a_response_interrupted_before_it_is_dropped",
     ),
     "S09": (
         "scenarios/test_sockets.py::test_s09_an_interruption_after_hanging_up_raises",
@@ -33,7 +37,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "scenarios/test_interruptions.py::test_s11_a_later_call_corrects_only_its_items",
         "scenarios/test_interruptions.py::test_s11_another_stream_of_one_socket_is_cleared",
     ),
-    "S13": ("core/turns/test_turn.py::test_s13_an_item_heard_to_the_end_is_not_corrected",),
+    "S13": ("core/turns/test_interrupter.py::test_s13_an_item_heard_to_the_end_is_not_corrected",),
     # The caller: formats, gaps, streams, and messages that are wrong.
     "S16": (
         "scenarios/test_caller.py::test_s16_a_raw_update_to_another_format_is_refused",
@@ -96,7 +100,9 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "core/responses/test_requests.py::test_an_error_releases_its_request_and_sends_the_next",
     ),
     "S44": ("scenarios/test_model.py::test_s44_a_request_with_parameters_is_not_automatic",),
-    "S46": ("core/turns/test_turn.py::test_s46_an_interruption_after_all_was_heard_sends_nothing",),
+    "S46": (
+        "core/turns/test_interrupter.py::test_s46_an_interruption_after_all_was_heard_sends_nothing",
+    ),
     "S47": (
         "scenarios/test_interruptions.py::test_s47_a_position_is_rounded_down_within_the_audio",
     ),
@@ -130,8 +136,10 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "S55": (
         "scenarios/test_interruptions.py::test_s55_nothing_can_be_interrupted_between_two_responses",
     ),
-    "S56": ("core/turns/test_turn.py::test_s56_audio_heard_without_an_echo_is_not_truncated",),
-    "S57": ("core/turns/test_turn.py::test_s57_the_position_is_at_most_what_was_sent",),
+    "S56": (
+        "core/turns/test_interrupter.py::test_s56_audio_heard_without_an_echo_is_not_truncated",
+    ),
+    "S57": ("core/turns/test_interrupter.py::test_s57_the_position_is_at_most_what_was_sent",),
     "S58": (
         "scenarios/test_interruptions.py::test_s58_audio_before_the_session_is_ready_can_be_interrupted",
     ),
@@ -143,8 +151,8 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "S61": (
         "core/turns/test_interruption_gate.py::test_the_bridge_cancels_where_the_policy_forbids_the_server",
         "core/session/test_effective_session.py::test_s61_the_latest_configuration_decides_who_cancels",
-        "core/turns/test_turn.py::test_s61_the_bridge_cancels_for_the_application",
-        "core/turns/test_turn.py::test_s61_the_server_cancels_for_the_caller",
+        "core/turns/test_interrupter.py::test_s61_the_bridge_cancels_for_the_application",
+        "core/turns/test_interrupter.py::test_s61_the_server_cancels_for_the_caller",
     ),
     "S62": (
         "scenarios/test_interruptions.py::test_s62_a_cancel_alone_keeps_the_audio",
@@ -260,7 +268,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "S91": (
         "scenarios/test_interruptions.py::test_s91_a_late_cancel_does_not_block_the_next_request",
         "core/call/test_on_realtime.py::test_a_late_cancel_is_not_reported",
-        "core/turns/test_turn.py::test_s91_a_late_cancel_is_no_fault",
+        "core/turns/test_interrupter.py::test_s91_a_late_cancel_is_no_fault",
     ),
     "S92": ("core/session/test_media_stream.py::test_s92_a_token_comes_in_the_custom_parameters",),
 }
