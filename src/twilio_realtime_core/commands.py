@@ -19,6 +19,7 @@ from .machine.arguments import (
     NON_EMPTY_TEXT,
     NULL,
     TEXT,
+    UNICODE,
     FieldRule,
     instance_of,
     milliseconds,
@@ -150,7 +151,7 @@ class SendFunctionOutput:
     """
 
     call_id: str = field(validator=NON_EMPTY_TEXT)
-    output: str = field(repr=False, validator=TEXT)
+    output: str = field(repr=False, validator=UNICODE)
     respond: bool = field(default=True, validator=BOOLEAN)
     after_playback: bool = field(default=False, validator=BOOLEAN)
     wait_for_others: bool = field(default=True, kw_only=True, validator=BOOLEAN)
@@ -163,7 +164,7 @@ class AnswerApproval:
 
     approval_request_id: str = field(validator=NON_EMPTY_TEXT)
     approve: bool = field(validator=BOOLEAN)
-    reason: str | None = field(default=None, repr=False, validator=TEXT | NULL)
+    reason: str | None = field(default=None, repr=False, validator=UNICODE | NULL)
 
 
 @frozen

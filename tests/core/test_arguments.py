@@ -355,6 +355,8 @@ def test_fields_of_a_configuration_have_their_types(
         (any_call(b"x", 1, of=SendAudio), r"SendAudio\.commit must be True or False"),
         (any_call("c", {"a": 1}, of=SendFunctionOutput), r"output must be text, not dict"),
         (any_call(None, "x", of=SendFunctionOutput), r"call_id must be text that is not empty"),
+        (any_call("c", "\ud800", of=SendFunctionOutput), "output must be text: it has lone surr"),
+        (any_call("a", approve=True, reason="\ud800", of=AnswerApproval), "reason must be text"),
         (any_call("a", "yes", of=AnswerApproval), r"AnswerApproval\.approve must be True or False"),
         (any_call(5, of=ResetHistory), r"ResetHistory\.items must be a list of conversation items"),
         (any_call("ab", of=ResetHistory), r"ResetHistory\.items must be a list"),

@@ -224,7 +224,6 @@ def _send_output(call: CallState, command: SendFunctionOutput) -> None:
         command.call_id, command.output, command.respond, command.wait_for_others
     )
     call.function_calls.check_answer(command.call_id)
-    check_encodable(_output_item(output))
     call.session.check_capacity()
     call.function_calls.mark_answered(command.call_id)
     if command.after_playback:
@@ -262,7 +261,6 @@ def _answer_approval(call: CallState, command: AnswerApproval) -> None:
         "approve": command.approve,
         **reason,
     }
-    check_encodable(CreateItem(answer))
     item_id = call.mcp.mark_answered(command.approval_request_id, is_granted=command.approve)
     if call.mcp.is_lost(command.approval_request_id):
         return
