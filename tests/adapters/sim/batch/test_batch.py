@@ -49,6 +49,8 @@ RIGHT_BUT_STRANGE = {
     "a turn that the application commits, which nobody answers": 978018394,
     "an event at the instant at which held audio is due": 978020059,
     "a call that ends at the instant at which a response is given up": 979008158,
+    "audio of the application of which a piece is dropped before a session takes over": 982049957,
+    "a function call that is deleted, and comes back without its output": 983053266,
 }
 """Calls of 100 ms frames in which the bridge does something rare, and right."""
 

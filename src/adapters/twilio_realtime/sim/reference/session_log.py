@@ -142,7 +142,10 @@ class SessionLog:
     deleted: set[str] = field(factory=set[str])
     """The items that were deleted."""
     unclear_answers: set[str] = field(factory=set[str])
-    """Ids of function calls whose answers the server has given an id of another item."""
+    """Ids of function calls whose answers the server has given an id of another item; and of those
+    that were deleted, since no session gets the answer without its call."""
+    _calls: dict[str, str] = field(factory=dict[str, str])
+    """The ids of the function calls, by their items."""
     reused: set[str] = field(factory=set[str])
     """The ids that the server has given to items of several kinds."""
     _kinds: dict[str, tuple[str, object]] = field(factory=dict[str, tuple[str, object]])
@@ -182,7 +185,7 @@ class SessionLog:
             case ResetHistory() | CreateItem():
                 self.is_ordered = False
             case DeleteItem(item_id=item_id):  # perhaps sent to no session
-                self.deleted.add(item_id)
+                self._delete(item_id)
             case Mute() | Unmute():
                 self._is_muted = isinstance(step.event, Mute)
             case _:
@@ -210,15 +213,20 @@ class SessionLog:
             case Fault() | ModelSilent() | SentCancel() if self.is_ready:
                 self._end_questions(self.sessions.values())
             case SentDelete(item_id=item_id):
-                self.deleted.add(item_id)
+                self._delete(item_id)
             case ItemDeleted(item_id=item_id) if not self.is_ordered:
-                self.deleted.add(item_id)  # perhaps while there was no session to tell
+                self._delete(item_id)  # perhaps while there was no session to tell
             case SessionReady() | SessionRestored():
                 self.is_ready = self.was_ready = True
             case SessionLost():
                 self.is_ready = False
             case _:
                 pass
+
+    def _delete(self, item_id: str) -> None:
+        self.deleted.add(item_id)
+        if item_id in self._calls:
+            self.unclear_answers.add(self._calls[item_id])
 
     def add_input(self, step: StepRecord) -> None:
         """Add what a step received, before it is judged."""
@@ -240,7 +248,7 @@ class SessionLog:
             case ReceivedAudio(item_id=item_id):
                 self.session(step.arguments[0]).items.add(item_id)
             case ReceivedItemDeleted(item_id=item_id):
-                self.deleted.add(item_id)
+                self._delete(item_id)
             case ReceivedTranscriptDelta(item_id=item_id, text=text):
                 self.words.setdefault(item_id, [""])[0] += text
             case ReceivedTranscriptEnd(item_id=item_id, text=text):
@@ -295,6 +303,8 @@ class SessionLog:
             self.reused.add(item.id)
             if item.call_id is not None:
                 self.unclear_answers.add(item.call_id)
+        if item.type == "function_call" and item.call_id is not None:
+            self._calls[item.id] = item.call_id
         if item.type == "function_call_output" and item.call_id is not None:
             self.answers[item.call_id] = item.id
         for part in item.parts:
