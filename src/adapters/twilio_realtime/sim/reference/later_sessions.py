@@ -332,8 +332,9 @@ class LaterSessions(Invariant):
         replaced = [each for each in self._log.sessions.values() if each.appended]
         turns = [each.turn for each in replaced if each.turn is not None]
         turn = turns[-1] if turns else []
-        questions = [each.question for each in replaced if each.question is not None]
-        question = questions[-1] if questions else []
+        asked = [each for each in replaced if each.question is not None]
+        question = (asked[-1].question or []) if asked else []
+        question_samples = asked[-1].question_samples if asked else 0
         for each in replaced:
             each.turn = each.question = None
         if self._log.has_dropped:
@@ -342,7 +343,7 @@ class LaterSessions(Invariant):
         is_short = sum(count_samples(each) or 0 for each in turn) < MAX_EARLY_SAMPLES // 2
         if is_short and not _is_within(turn, sent):
             yield "a turn of the caller is cut by the loss of a session"
-        is_short = sum(count_samples(each) or 0 for each in question) < MAX_EARLY_SAMPLES // 2
+        is_short = question_samples < MAX_EARLY_SAMPLES // 2
         if is_short and not _is_within(question, sent):
             yield "a turn whose answer has not begun is lost with a session"
         old = earlier[-1] if earlier else []

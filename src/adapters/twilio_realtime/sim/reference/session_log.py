@@ -50,6 +50,7 @@ from .received import (
 )
 from .sent import SentAppend, SentCancel, SentDelete, SentItem
 from .step_record import StepRecord
+from .wire import count_samples
 
 __all__ = ["SessionLog", "SessionRecord", "link_of"]
 
@@ -95,6 +96,8 @@ class SessionRecord:
     of the answer was received."""
     question_item: str = ""
     """The item of that turn."""
+    question_samples: int = 0
+    """How much audio was appended since that turn began."""
     is_detecting: bool = True
     """Whether turn detection is on."""
     is_responding: bool = True
@@ -113,6 +116,7 @@ class SessionRecord:
         has_question = self.is_responding and self.is_detecting and not self.is_speaking
         self.question = self.turn if has_question else None
         self.question_item = item_id
+        self.question_samples = sum(count_samples(each) or 0 for each in self.question or ())
         self.end_turn()
 
     def append(self, audio: str) -> None:
@@ -120,6 +124,8 @@ class SessionRecord:
         self.appended.append(audio)
         if self.turn is not None:
             self.turn.append(audio)
+        if self.question is not None:
+            self.question_samples += count_samples(audio) or 0
 
 
 @define(eq=False)
