@@ -51,6 +51,7 @@ RIGHT_BUT_STRANGE = {
     "a call that ends at the instant at which a response is given up": 979008158,
     "audio of the application of which a piece is dropped before a session takes over": 982049957,
     "a question that the audio of the application behind it drops": 983096851,
+    "audio that is cleared when the session is ready for it": 983153877,
     "a function call that is deleted, and comes back without its output": 983053266,
 }
 """Calls of 100 ms frames in which the bridge does something rare, and right."""

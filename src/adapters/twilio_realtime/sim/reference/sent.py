@@ -99,7 +99,7 @@ class SentEvent(SentMessage):
 
 
 class SentOther(SentEvent):
-    """An event that no judge looks at more closely."""
+    """Any other event."""
 
     __slots__ = ()
 

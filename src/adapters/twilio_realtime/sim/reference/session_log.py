@@ -48,7 +48,7 @@ from .received import (
     ReceivedTranscriptDelta,
     ReceivedTranscriptEnd,
 )
-from .sent import SentAppend, SentCancel, SentDelete, SentItem
+from .sent import SentAppend, SentCancel, SentDelete, SentItem, SentOther
 from .step_record import StepRecord
 from .wire import count_samples
 
@@ -208,6 +208,10 @@ class SessionLog:
             case SentAppend(audio=audio):
                 self.session(link_of(action)).append(audio)
                 self.waiting.clear()
+            case SentOther(
+                body={"type": "input_audio_buffer.clear"}
+            ):  # perhaps long after the command
+                self.session(link_of(action)).end_turn()
             case SentItem(item=item):
                 self.add_sent_item(self.session(link_of(action)), item)
             case Interrupted(items=items):
