@@ -3,7 +3,8 @@
 Audio that arrives at an empty queue starts a *burst*, which plays without a gap. The player may
 start a burst later than its audio arrives: that is the burst's start delay. A start delay that
 turns out to be longer can make two bursts one, since the later audio then arrives while the player
-is busy.
+is busy. How exactly that is known decides whether they are: an echo may show that they are two
+after all (`separate`).
 
 Times are those of `playout`: instants of our own clock, as if the network had no delay. Positions
 are in samples, counted from the last `clear`.
@@ -46,6 +47,8 @@ class QueuedRun:
     burst: Burst
     earliest_end_ns: int = 0
     """When a player without start delays has played it."""
+    is_separate: bool = False
+    """Whether an echo has shown that its burst is one of its own."""
 
     @property
     def end(self) -> int:
@@ -108,6 +111,28 @@ class PlayQueue:
     def set_start_delay(self, burst: Burst, start_delay_ns: int) -> None:
         """Correct the start delay of a burst."""
         burst.start_delay_ns = start_delay_ns
+        self._join_all()
+
+    def find_joined(self, position: int) -> tuple[Burst, int] | None:
+        """The burst that the audio before `position` started, if it is joined to the one before it:
+        how long that still plays when it is sent (ns). `None`: it is not."""
+        found: QueuedRun | None = None
+        for run in self._runs:
+            found = found if run.new_burst is None else run
+            if run.end >= position:
+                break
+        if found is None or found.new_burst in (None, found.burst):
+            return None
+        return found.new_burst, found.burst.reached_at_ns(found.start) - found.new_burst.sent_at_ns
+
+    def separate(self, burst: Burst) -> None:
+        """Take a burst out of the one that it was joined to, for good."""
+        for run in self._runs:
+            if run.new_burst is burst:
+                run.is_separate, run.burst = True, burst
+        self._join_all()
+
+    def _join_all(self) -> None:
         for before, run in pairwise(self._runs):
             _join(before, run)
 
@@ -150,7 +175,9 @@ class PlayQueue:
 def _join(before: QueuedRun, run: QueuedRun) -> None:
     """Put a run into the burst before it, if that still plays when the run is sent."""
     burst = run.new_burst
-    if burst is None or burst.sent_at_ns <= before.burst.reached_at_ns(before.end):
+    if burst is None:
         run.burst = before.burst
-    else:
+    elif run.is_separate or burst.sent_at_ns > before.burst.reached_at_ns(before.end):
         run.burst = burst
+    else:
+        run.burst = before.burst

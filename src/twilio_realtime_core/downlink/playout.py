@@ -26,7 +26,7 @@ from ..config.start_delay_history import StartDelayHistory
 from ..machine.units import SECOND, ns_to_samples
 from ..values.playback_position import AudioSource, PartKey, PlaybackPosition
 from .marks import Marks, PendingMark
-from .play_queue import PlayQueue
+from .play_queue import Burst, PlayQueue
 from .round_trip import RoundTrip
 from .start_delay import StartDelayEstimator
 
@@ -235,7 +235,7 @@ class Playout:
 
     def _learn(self, mark: PendingMark, now: int) -> None:
         """Learn from an echo the start delay of its burst, and how long a round trip is at most."""
-        burst = self._queue.burst_of(mark.position)
+        burst = self._find_burst(mark.position, now)
         expected_at_ns = burst.reached_at_ns(mark.position)
         bound_ns = now - max(mark.sent_at_ns, expected_at_ns - burst.start_delay_ns)
         if bound_ns < 0:
@@ -249,6 +249,24 @@ class Playout:
             start_delay_ns = start_delays.learn(burst, late_ns, round_trip.jitter_ns or 0)
             if start_delay_ns != burst.start_delay_ns:
                 self._queue.set_start_delay(burst, start_delay_ns)
+
+    def _find_burst(self, position: int, now: int) -> Burst:
+        """The burst that an echo which has just come is of. Audio that was joined to the burst
+        before it by less than can be known has started one of its own if that, and that alone,
+        explains why the echo is late."""
+        burst, trip_ns = self._queue.burst_of(position), self.round_trip.estimate_ns
+        joined = self._queue.find_joined(position)
+        if joined is None or trip_ns is None:
+            return burst
+        own, overlap_ns = joined
+        exact_to_ns = self._start_delays.uncertainty_ns(self.round_trip.jitter_ns or 0)
+        echo_ns = now - trip_ns
+        is_late = echo_ns - burst.reached_at_ns(position) > exact_to_ns
+        is_explained = abs(echo_ns - own.reached_at_ns(position)) <= exact_to_ns
+        if not is_late or not is_explained or overlap_ns > exact_to_ns:
+            return burst
+        self._queue.separate(own)
+        return own
 
     # What is heard.
 
@@ -319,7 +337,7 @@ class Playout:
         unknown_ns = 0 if learned else self._start_delays.spread_ns
         if unknown_ns is None:
             return self._unconfirmed_samples
-        return ns_to_samples(max(jitter_ns, self._start_delays.echo_jitter_ns) + unknown_ns)
+        return ns_to_samples(self._start_delays.uncertainty_ns(jitter_ns) + unknown_ns)
 
     def _samples_before(self, position: int) -> dict[AudioSource, int]:
         """How much of each source lies before a position in the stream."""

@@ -74,6 +74,11 @@ class StartDelayEstimator:
         a long tail."""
         return 3 * self._deviation_ns
 
+    def uncertainty_ns(self, jitter_ns: int) -> int:
+        """How far an echo may be from what its burst lets expect (ns), where round trips vary by
+        `jitter_ns`."""
+        return max(jitter_ns, self.echo_jitter_ns)
+
     def is_learned(self, burst: Burst) -> bool:
         """Whether an echo has shown the start delay of a burst. (Echoes come in order: of the last
         one.)"""
@@ -83,7 +88,7 @@ class StartDelayEstimator:
         """Take an echo that came `late_ns` after a burst without start delay would have caused it;
         round trips vary by `jitter_ns`. Returns the start delay of the burst (ns), as far as is
         known: a little below 0 if its first audio was quicker than usual."""
-        limit_ns = max(jitter_ns, self.echo_jitter_ns)
+        limit_ns = self.uncertainty_ns(jitter_ns)
         if burst is not self._burst:
             self._burst = burst
             self._late_ns.clear()

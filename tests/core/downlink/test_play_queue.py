@@ -104,6 +104,23 @@ def test_audio_sent_while_a_late_burst_plays_joins_it() -> None:
     assert queue.ends_at_ns == 260 * MS
 
 
+def test_a_burst_that_was_joined_can_be_separated_for_good() -> None:
+    queue = queue_of((A, 100, 0), delay_ms=60)
+    assert queue.find_joined(800) is None
+    queue.append(B, 800, 150 * MS, 90 * MS)
+    queue.append(C, 800, 150 * MS, 90 * MS)
+    joined = queue.find_joined(2400)
+    assert joined is not None
+    burst, overlap_ns = joined
+    assert (burst.start, burst.start_delay_ns, overlap_ns) == (800, 90 * MS, 10 * MS)
+    queue.take_played(800)
+    queue.separate(burst)
+    assert queue.burst_of(1600) is queue.burst_of(2400) is burst
+    assert queue.find_joined(2400) is None
+    queue.set_start_delay(burst, 100 * MS)
+    assert queue.ends_at_ns == 450 * MS
+
+
 def test_runs_are_removed_whole() -> None:
     queue = queue_of((A, 100, 0), (B, 100, 0), (C, 100, 400))
     assert queue.take_played(799) == []

@@ -337,6 +337,33 @@ def test_three_late_echoes_show_that_the_player_ran_dry() -> None:
     assert estimated(playout, 2200) == {"a": 1110}
 
 
+@pytest.mark.parametrize(
+    ("sent_at", "echo_at", "heard"),
+    [
+        (1605, 1605 + 400 + 20, 95),  # the player had run dry for 5 ms, and started anew
+        (1605, 1610 + 20, 495),  # it had not
+        (1605, 1605 + 300 + 20, 495),  # late, but not as a player is that starts anew
+        (1500, 1500 + 400 + 20, 490),  # it was busy for sure, so the echo is late by itself
+    ],
+)
+def test_an_echo_shows_whether_a_player_that_was_nearly_done_starts_anew(
+    sent_at: int, echo_at: int, heard: int
+) -> None:
+    playout = Playout()
+    probe(playout, at=0, round_trip=80)
+    send(playout, A, 20, at=1000)
+    first = playout.next_mark(1000 * MS)
+    send(playout, A, 180, at=1000)
+    last = playout.next_mark(1000 * MS)
+    playout.mark_echoed(first, (1000 + 410 + 20 + 80) * MS)  # 10 ms of it are jitter
+    send(playout, B, 20, at=sent_at)
+    next_ = playout.next_mark(sent_at * MS)
+    send(playout, B, 580, at=sent_at)
+    playout.mark_echoed(last, (1000 + 410 + 200 + 80) * MS)
+    playout.mark_echoed(next_, (echo_at + 80) * MS)
+    assert estimated(playout, 2105)["b"] == pytest.approx(heard, abs=8)
+
+
 def test_a_burst_is_expected_to_have_the_middle_start_delay() -> None:
     playout = Playout()
     probe(playout, at=0, round_trip=80)

@@ -1552,6 +1552,16 @@ case realtime.InputTranscriptCompletedEvent(item, words, logprobs):
         ],
     ),
     Bug(
+        "a player that was nearly done does not start anew",
+        [
+            Edit(
+                "downlink/playout",
+                "if not is_late or not is_explained or overlap_ns > exact_to_ns:",
+                "if overlap_ns >= 0:",
+            )
+        ],
+    ),
+    Bug(
         "audio that was dropped is not missed when a session takes over",
         [
             Edit(

@@ -52,6 +52,8 @@ RIGHT_BUT_STRANGE = {
     "audio of the application of which a piece is dropped before a session takes over": 982049957,
     "a question that the audio of the application behind it drops": 983096851,
     "audio that is cleared when the session is ready for it": 983153877,
+    "a pause between two sentences that is shorter than jitter": 983211305,
+    "hold audio that starts at a late echo of what was before": 983236501,
     "a function call that is deleted, and comes back without its output": 983053266,
 }
 """Calls of 100 ms frames in which the bridge does something rare, and right."""

@@ -160,7 +160,9 @@ class ExpectedSpeech(ExpectedState):
         sent_ms = samples_to_ms(self.corrected.sent_of(clip))
         least_ms = samples_to_ms(self.corrected.confirmed_of(clip))
         is_possible = least_ms <= event.heard_ms <= event.sent_ms == sent_ms
-        is_by_echo = self.is_echo and event.heard_ms == event.sent_ms
+        # Where hold audio starts, what was before it must have been played, by the clock.
+        is_whole = event.heard_ms == event.sent_ms
+        is_by_echo = self.is_echo and is_whole and not self.queue.is_hold_playing
         return is_possible and (not is_by_echo or least_ms == sent_ms)
 
     def cut_parts(self, now: int) -> list[PartId]:
