@@ -83,6 +83,8 @@ class TurnController:
     _is_detecting: bool = field(init=False, default=True)
     _committed_item: str | None = field(init=False, default=None)
     """The item of the turn that was committed last."""
+    _is_any_uncommitted: bool = field(init=False, default=False)
+    """Whether the server may hold a turn that is over here, and that it has not committed."""
     _unanswered: UnansweredTurns = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -123,6 +125,7 @@ class TurnController:
 
     def stream_started(self) -> None:
         """Start anew: whether the caller speaks on this stream is not known yet."""
+        self._is_any_uncommitted |= self._lifecycle.state not in _SETTLED
         self._end(TurnInput.STREAM_STARTED)
 
     def speech_started(self, event: SpeechStartedEvent, now: int) -> bool:
@@ -211,6 +214,7 @@ class TurnController:
             self._notify_unexpected(TurnInput.COMMITTED)
             return
         self._committed_item = item_id
+        self._is_any_uncommitted = False
         self._step(TurnInput.COMMITTED)
         self._session.kept_audio.turn_committed()
         if not self._session.server_responds:
@@ -282,7 +286,9 @@ class TurnController:
         self._outbox.explain(_EXPIRED[state])
         self._end(TurnInput.EXPIRED)
         self._unanswered.expired()
-        if state is not TurnState.PAUSED:  # else the server holds its audio, as the next one must
+        if state is TurnState.PAUSED:  # the server holds its audio, as the next one must
+            self._is_any_uncommitted = True
+        else:
             self._forget_kept_audio()
         return state is TurnState.COMMITTED
 
@@ -295,6 +301,7 @@ class TurnController:
     def discarded(self) -> None:
         """End a turn of which the server reports nothing more. One that is committed is still
         answered."""
+        self._is_any_uncommitted = False
         self._end(TurnInput.DISCARDED)
         if not self._is_detecting:
             self._session.kept_audio.turn_started()
@@ -314,8 +321,9 @@ class TurnController:
 
     @property
     def _is_over(self) -> bool:
-        """Whether nothing is said of a turn, by turn detection."""
-        return self._lifecycle.state is TurnState.QUIET and self._is_detecting
+        """Whether nothing was said of a turn, by turn detection, that is not committed."""
+        is_quiet = self._lifecycle.state is TurnState.QUIET and self._is_detecting
+        return is_quiet and not self._is_any_uncommitted
 
     def take_unanswered_items(self) -> tuple[str, ...]:
         """Remove the items of the turns that are committed, and whose answers have not begun: the
@@ -327,6 +335,7 @@ class TurnController:
     def session_lost(self, *, is_replayed: bool) -> None:
         """Start anew with the next session, which gets the audio of a turn that goes on.
         `is_replayed`: it gets that of the committed turns as well."""
+        self._is_any_uncommitted = False
         is_replayed = is_replayed and self._is_detecting
         is_replayed |= self._lifecycle.state not in _SETTLED
         self._end(TurnInput.REPLAY if is_replayed else TurnInput.SESSION_LOST)

@@ -21,6 +21,7 @@ from calling import (
     server_error,
     speech_started,
     speech_stopped,
+    start,
 )
 from twilio_realtime_core import (
     CallConfig,
@@ -224,6 +225,24 @@ def test_a_question_whose_answer_the_application_stops_is_not_said_again() -> No
     call.model(created())
     call.send(Interrupt())
     assert replayed(next_session(call)) == []
+
+
+@pytest.mark.parametrize("is_other_stream", [False, True])
+def test_a_turn_that_is_not_committed_is_said_again_whole(*, is_other_stream: bool) -> None:
+    call = Call.ready()
+    say(call)
+    call.model(created())
+    call.send(Interrupt())  # so that nobody waits for the answer to what was said
+    call.model(speech_started())
+    frames = [audio(800, number) for number in range(15)]
+    for frame in frames:
+        call.phone(media(frame))
+    if is_other_stream:
+        call.phone(start("MZ2"))
+    else:
+        call.model(speech_stopped())
+        call.wait(3_100)  # no commit is to be expected
+    assert [each.audio for each in replayed(next_session(call))] == frames
 
 
 def test_without_turn_detection_a_committed_question_is_said_again() -> None:

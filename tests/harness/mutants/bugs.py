@@ -1058,8 +1058,8 @@ class ErrorEvent""",
         [
             Edit(
                 "turns/turn",
-                "return self._lifecycle.state is TurnState.QUIET and self._is_detecting",
-                "return self._lifecycle.state is TurnState.QUIET",
+                "is_quiet = self._lifecycle.state is TurnState.QUIET and self._is_detecting",
+                "is_quiet = self._lifecycle.state is TurnState.QUIET",
             ),
             Edit(
                 "turns/turn",
@@ -1560,6 +1560,10 @@ case realtime.InputTranscriptCompletedEvent(item, words, logprobs):
                 "if overlap_ns >= 0:",
             )
         ],
+    ),
+    Bug(
+        "a turn that the server has not committed is cut when the answer before it was stopped",
+        [Edit("turns/turn", "return is_quiet and not self._is_any_uncommitted", "return is_quiet")],
     ),
     Bug(
         "audio that was dropped is not missed when a session takes over",

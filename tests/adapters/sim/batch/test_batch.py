@@ -54,6 +54,8 @@ RIGHT_BUT_STRANGE = {
     "audio that is cleared when the session is ready for it": 983153877,
     "a pause between two sentences that is shorter than jitter": 983211305,
     "hold audio that starts at a late echo of what was before": 983236501,
+    "a turn that is not committed when a session takes over": 982060193,
+    "a turn that another stream takes over, behind a response that was stopped": 983164619,
     "a function call that is deleted, and comes back without its output": 983053266,
 }
 """Calls of 100 ms frames in which the bridge does something rare, and right."""
