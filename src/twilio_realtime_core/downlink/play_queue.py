@@ -116,14 +116,12 @@ class PlayQueue:
     def find_joined(self, position: int) -> tuple[Burst, int] | None:
         """The burst that the audio before `position` started, if it is joined to the one before it:
         how long that still plays when it is sent (ns). `None`: it is not."""
-        found: QueuedRun | None = None
-        for run in self._runs:
-            found = found if run.new_burst is None else run
-            if run.end >= position:
-                break
-        if found is None or found.new_burst in (None, found.burst):
-            return None
-        return found.new_burst, found.burst.reached_at_ns(found.start) - found.new_burst.sent_at_ns
+        for run in reversed(self._runs):
+            own = run.new_burst
+            if own is not None and run.start < position:
+                overlap_ns = run.burst.reached_at_ns(run.start) - own.sent_at_ns
+                return None if run.burst is own else (own, overlap_ns)
+        return None
 
     def separate(self, burst: Burst) -> None:
         """Take a burst out of the one that it was joined to, for good."""
