@@ -582,7 +582,7 @@ def test_a_call_does_not_depend_on_the_hash_seed() -> None:
             env={
                 **os.environ,
                 "PYTHONHASHSEED": seed,
-                "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1] / "harness")]),
+                "PYTHONPATH": os.pathsep.join([str(here), str(here.parent / "harness")]),
             },
             check=True,
             capture_output=True,
