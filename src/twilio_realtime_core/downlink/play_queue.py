@@ -3,8 +3,8 @@
 Audio that arrives at an empty queue starts a *burst*, which plays without a gap. The player may
 start a burst later than its audio arrives: that is the burst's start delay. A start delay that
 turns out to be longer can make two bursts one, since the later audio then arrives while the player
-is busy. How exactly that is known decides whether they are: an echo may show that they are two
-after all (`separate`).
+is busy. When the player is done is not known exactly, so an echo may show that they are two after
+all (`separate`).
 
 Times are those of `playout`: instants of our own clock, as if the network had no delay. Positions
 are in samples, counted from the last `clear`.
