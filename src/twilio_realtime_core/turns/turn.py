@@ -285,7 +285,7 @@ class TurnController:
             self._outbox.notify_fault(Peer.REALTIME, FaultKind.TIMED_OUT, _MISSING[state])
         self._outbox.explain(_EXPIRED[state])
         self._end(TurnInput.EXPIRED)
-        self._unanswered.expired()
+        self._unanswered.forget_items()
         if state is TurnState.PAUSED:  # the server holds its audio, as the next one must
             self._is_any_uncommitted = True
         else:

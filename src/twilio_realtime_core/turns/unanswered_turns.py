@@ -57,7 +57,7 @@ class UnansweredTurns:
         if self._answer is None or not record.has_begun:  # else its start comes late
             self._answer = record
         self._answered_items = [*self._answered_items, *self._items][-MAX_UNANSWERED_ITEMS:]
-        self._forget_items()
+        self.forget_items()
         self._kept_audio.turn_answered()
 
     def answer_over(self, *, is_speaking: bool) -> None:
@@ -66,9 +66,10 @@ class UnansweredTurns:
         self._forget_answer()
         self._kept_audio.answer_began(is_speaking=is_speaking)
 
-    def expired(self) -> None:
-        """Note that no answer is to be expected to the turns that no response was created to."""
-        self._forget_items()
+    def forget_items(self) -> None:
+        """Forget the turns that no response was created to: one was, or none is to be expected."""
+        self._items.clear()
+        self.is_request_needed = False
 
     def forget_audio(self) -> None:
         """Forget the audio of all these turns: nobody will answer it."""
@@ -81,13 +82,9 @@ class UnansweredTurns:
             self._kept_audio.answer_lost()
         items = (*self._answered_items, *self._items)[-MAX_UNANSWERED_ITEMS:]
         self._forget_answer()
-        self._forget_items()
+        self.forget_items()
         return items
 
     def _forget_answer(self) -> None:
         self._answer = None
         self._answered_items = []
-
-    def _forget_items(self) -> None:
-        self._items.clear()
-        self.is_request_needed = False

@@ -45,7 +45,7 @@ from .sent import (
     SentUpdate,
     UnreadableToTwilio,
 )
-from .session_log import SessionLog, link_of
+from .session_log import SessionLog, SessionRecord, link_of
 from .step_record import (
     Invariant,
     SocketClosed,
@@ -332,9 +332,8 @@ class LaterSessions(Invariant):
         replaced = [each for each in self._log.sessions.values() if each.appended]
         turns = [each.turn for each in replaced if each.turn is not None]
         turn = turns[-1] if turns else []
-        asked = [each for each in replaced if each.question is not None]
-        question = (asked[-1].question or []) if asked else []
-        question_samples = asked[-1].question_samples if asked else 0
+        asked = [each for each in replaced if each.question is not None] or [SessionRecord()]
+        question, question_samples = asked[-1].question or [], asked[-1].question_samples
         for each in replaced:
             each.turn = each.question = None
         if self._log.has_dropped:
