@@ -16,38 +16,24 @@ Source: OpenAI API reference, "Realtime", conversation items and their server ev
 https://platform.openai.com/docs/api-reference/realtime-server-events.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final, TypeAlias
-
-from attrs import define, evolve, field
 
 from ..errors import LocalProtocolError
 from ..machine.arguments import MAX_MS
 from ..notifications import ItemAdded, ItemDeleted, ItemUpdated
 from ..protocols.realtime import CreateItem, DeleteItem, Item
 from ..values.identifiers import ROOT, GivenNames
-from ..values.items import AudioPart, ContentPart, ConversationItem, FunctionCall, Message
-from .history_diff import Edit, apply_edits, diff, item_id_of
-from .item_json import is_complete, item_from_json, item_from_server
+from ..values.items import ConversationItem
+from .entry import Entry, get_or_create_transcript
+from .history_diff import Edit, diff, item_id_of
+from .item_json import item_from_json
 from .restore import Restoration, plan_restoration
 from .speaking_pace import SpeakingPace
 from .transcript import Transcript
+from .unanswered_edits import UnansweredEdits
 
-__all__ = [
-    "EDIT_ID",
-    "MAX_ITEMS",
-    "MAX_OUT_OF_BAND_ITEMS",
-    "MAX_PARTS",
-    "MAX_UNANSWERED_EDITS",
-    "Conversation",
-    "ItemNotification",
-]
-
-EDIT_ID: Final = "history-"
-"""The prefix of the event ids of `reset`."""
-
-_DELETION: Final = "deletion of "
-"""The prefix of the keys of deletions without an event id."""
+__all__ = ["MAX_ITEMS", "MAX_OUT_OF_BAND_ITEMS", "Conversation", "ItemNotification"]
 
 MAX_ITEMS: Final = 2048
 """Items of a conversation: a session lasts an hour, and an item every two seconds is a lively one.
@@ -57,13 +43,6 @@ MAX_OUT_OF_BAND_ITEMS: Final = 64
 """Items whose words are kept though the conversation does not hold them: what the caller is still
 saying, and what out-of-band responses say. The oldest is forgotten first."""
 
-MAX_PARTS: Final = 64
-"""Content parts of an item whose words are kept: an item has one or two."""
-
-MAX_UNANSWERED_EDITS: Final = 4 * MAX_ITEMS
-"""Edits without an answer: as many as two resets that change everything. The oldest counts as
-lost."""
-
 ItemNotification: TypeAlias = ItemAdded | ItemUpdated | ItemDeleted
 
 
@@ -71,16 +50,15 @@ class Conversation:
     """The conversation of a call, which has the items of an earlier one at first (`resume`)."""
 
     def __init__(self, resume: Iterable[ConversationItem] = ()) -> None:
-        self._entries: dict[str, _Entry] = {item.id: _Entry.of(item) for item in resume}
+        self._entries: dict[str, Entry] = {item.id: Entry.of(item) for item in resume}
         self._order: list[str] = list(self._entries)
         self._out_of_band: dict[str, dict[int, Transcript]] = {}
         self._deleted: dict[str, dict[int, Transcript]] = {}
         """The words of items that were deleted: the agent may still be speaking them."""
-        self._unanswered_edits: dict[str, Edit] = {}
-        """By the event id, or a key: what the server was told to change, and has not confirmed."""
+        self._edits = UnansweredEdits()
+        """What the server was told to change, and has not confirmed."""
         self._unheard: set[str] = set()
         """The items that it was told to delete since the caller heard nothing of them."""
-        self._edit_count = 0
         self.pace = SpeakingPace()
         """The pace at which the agent speaks."""
         self._restored: dict[str, CreateItem] = {}
@@ -136,7 +114,7 @@ class Conversation:
     def item_added(self, item: Item, previous_item_id: str | None) -> list[ItemNotification]:
         """Add an item behind another."""
         self.note_names(item)
-        if self._take_answered_edit(CreateItem, item.id):
+        if self._edits.take_answered(CreateItem, item.id):
             self._out_of_band.pop(item.id, None)  # words of an earlier item with this id
         if item.id in self._restored:
             return []  # what is known here is more than the text that the server was told
@@ -149,7 +127,7 @@ class Conversation:
         previous = self._order[place - 1] if place else None
         self._order.insert(place, item.id)
         self._deleted.pop(item.id, None)
-        entry = self._entries[item.id] = _Entry(self._out_of_band.pop(item.id, {}))
+        entry = self._entries[item.id] = Entry(self._out_of_band.pop(item.id, {}))
         entry.update_from(item)
         return [ItemAdded(entry.snapshot_notified(), previous)]
 
@@ -190,7 +168,7 @@ class Conversation:
 
     def item_deleted(self, item_id: str) -> list[ItemNotification]:
         """Delete an item."""
-        self._take_answered_edit(DeleteItem, item_id)
+        self._edits.take_answered(DeleteItem, item_id)
         self._unheard.discard(item_id)
         if item_id in self._replaced:
             self._replaced.remove(item_id)
@@ -207,7 +185,7 @@ class Conversation:
 
     def edit_refused(self, event_id: str | None) -> None:
         """Note that the server has refused an event, which may be one of `reset`, or a deletion."""
-        self._unanswered_edits.pop(event_id or "", None)
+        self._edits.refused(event_id)
 
     # From one session to the next.
 
@@ -215,13 +193,13 @@ class Conversation:
         """Whether an event is one of a reset that the server has not answered, or the correction of
         a restored item: what it does is part of the conversation here."""
         event_id = getattr(event, "event_id", None)
-        is_of_reset = isinstance(event_id, str) and event_id in self._unanswered_edits
+        is_of_reset = isinstance(event_id, str) and event_id in self._edits
         return is_of_reset or any(each is event for each in self._restored.values())
 
     @property
     def edited_items(self) -> list[ConversationItem]:
         """The items as they will be once the server has carried out what it was told."""
-        return apply_edits(self._unanswered_edits.values(), self.items)
+        return self._edits.apply_to(self.items)
 
     def session_lost(self) -> None:
         """Follow no session: no correction of what one was told makes sense any more."""
@@ -234,7 +212,7 @@ class Conversation:
         entries = self._entries
         self._entries = {}
         self._order = []
-        self._unanswered_edits.clear()
+        self._edits.clear()
         self._unheard.clear()
         self._replaced.clear()
         self._restored = {item_id_of(event): event for event in restoration.events}
@@ -244,7 +222,7 @@ class Conversation:
         for id_, event in self._restored.items():
             entry = entries.pop(old_ids.get(id_, id_), None)
             if entry is None:
-                entry = _Entry.of(item_from_json(event.item))
+                entry = Entry.of(item_from_json(event.item))
                 added.append(
                     ItemAdded(entry.snapshot_notified(), next(reversed(self._order), None))
                 )
@@ -301,7 +279,7 @@ class Conversation:
         refuses the event. With `is_unheard` it is since the caller heard nothing of it, so no reset
         brings it back."""
         if item_id in self._entries:
-            self._remember(event_id or f"{_DELETION}{item_id}", DeleteItem(item_id))
+            self._edits.add_deletion(item_id, event_id)
             if is_unheard:
                 self._unheard.add(item_id)
 
@@ -316,7 +294,7 @@ class Conversation:
         being deleted since nobody heard it is left out. Raises `LocalProtocolError` as `diff` does,
         and for more than `MAX_ITEMS`.
         """
-        return [self._submit(edit) for edit in self.plan_reset(items)]
+        return [self._edits.number(edit) for edit in self.plan_reset(items)]
 
     def plan_reset(self, items: Iterable[ConversationItem]) -> list[Edit]:
         """The events of `reset`, without event ids; nothing changes. Raises as `reset` does."""
@@ -327,26 +305,6 @@ class Conversation:
             )
         heard = [each for each in wanted if each.id not in self._unheard]
         return diff(self.edited_items, heard, self.given_names)
-
-    def _submit(self, edit: Edit) -> Edit:
-        self._edit_count += 1
-        event_id = f"{EDIT_ID}{self._edit_count}"
-        submitted = evolve(edit, event_id=event_id)
-        self._remember(event_id, submitted)
-        return submitted
-
-    def _remember(self, key: str, edit: Edit) -> None:
-        if len(self._unanswered_edits) >= MAX_UNANSWERED_EDITS:
-            del self._unanswered_edits[next(iter(self._unanswered_edits))]
-        self._unanswered_edits[key] = edit
-
-    def _take_answered_edit(self, kind: type[Edit], item_id: str) -> bool:
-        """Remove the edit that the server has now carried out, if it was one of ours."""
-        for event_id, edit in self._unanswered_edits.items():
-            if isinstance(edit, kind) and item_id_of(edit) == item_id:
-                del self._unanswered_edits[event_id]
-                return True
-        return False
 
     # Inside.
 
@@ -377,7 +335,7 @@ class Conversation:
         parts = self._words_of(item_id)
         if parts is None:
             parts = _add_words(self._out_of_band, item_id, {})
-        return _get_or_create_part(parts, content_index, is_spoken=is_spoken)
+        return get_or_create_transcript(parts, content_index, is_spoken=is_spoken)
 
     def _words_of(self, item_id: str) -> dict[int, Transcript] | None:
         entry = self._entries.get(item_id)
@@ -394,91 +352,3 @@ def _add_words(
         del known[next(iter(known))]
     known[item_id] = parts
     return parts
-
-
-def _get_or_create_part(
-    parts: dict[int, Transcript], content_index: int, *, is_spoken: bool
-) -> Transcript:
-    known = parts.get(content_index)
-    if known is None:
-        known = Transcript(is_spoken)
-        if len(parts) < MAX_PARTS:
-            parts[content_index] = known
-    return known
-
-
-@define
-class _Entry:
-    """An item as the server describes it, and its words by content index. `notified` is what the
-    application was last notified of; `is_done`: no more of it will come; `is_whole`: and it was not
-    cut short, so all audio and all words of it were received; `is_cut`: the server says that it
-    was."""
-
-    transcripts: dict[int, Transcript]
-    item: ConversationItem = field(init=False)
-    notified: ConversationItem | None = None
-    is_done: bool = False
-    is_whole: bool = False
-    is_cut: bool = False
-    snapshot_made: ConversationItem | None = field(init=False, default=None)
-    """The item with all that is known of it; `None`: it has changed since. So reading a long
-    conversation makes only those items again that have changed."""
-
-    @classmethod
-    def of(cls, item: ConversationItem) -> "_Entry":
-        """Return the entry of an item that is not the server's."""
-        entry = cls({}, is_done=True)
-        entry.item = item
-        return entry
-
-    def update_from(self, item: Item, *, is_done: bool = False) -> None:
-        """Take the server's description of the item. One without a status says nothing new."""
-        self.snapshot_made = None
-        self.item = item_from_server(item)
-        self.is_done = self.is_done or is_done or is_complete(item)
-        self.is_cut = item.status == "incomplete" or (self.is_cut and item.status != "completed")
-        if is_done:
-            self.is_whole = item.status != "incomplete"
-        if isinstance(self.item, Message):
-            for index, part in enumerate(self.item.parts):
-                if isinstance(part, AudioPart):
-                    _get_or_create_part(self.transcripts, index, is_spoken=True).update_from_item(
-                        part.transcript, is_done=self.is_done
-                    )
-
-    def rename(self, item_id: str) -> None:
-        """Give the item another id."""
-        self.snapshot_made = None
-        self.item = evolve(self.item, id=item_id)
-
-    def snapshot_notified(self) -> ConversationItem:
-        """Return the item, and note that the application is notified of it."""
-        self.notified = self.snapshot()
-        return self.notified
-
-    def snapshot(self) -> ConversationItem:
-        """The item with all that is known of it."""
-        if self.snapshot_made is None:
-            self.snapshot_made = self._make_snapshot()
-        return self.snapshot_made
-
-    def _make_snapshot(self) -> ConversationItem:
-        match self.item:
-            case Message():
-                parts = tuple(self._parts(self.item))
-                item = self.item
-                return Message(item.id, item.role, parts, self.is_done, item.phase)
-            case FunctionCall():
-                return evolve(self.item, is_complete=self.is_done and not self.is_cut)
-            case _:
-                return self.item
-
-    def _parts(self, item: Message) -> Iterator[ContentPart]:
-        """The parts that the item has, and those behind them of which there are words."""
-        for index, part in enumerate(item.parts):
-            transcript = self.transcripts.get(index)
-            yield part if transcript is None else transcript.to_part(part)
-        index = len(item.parts)
-        while (transcript := self.transcripts.get(index)) is not None:
-            yield transcript.to_part()
-            index += 1

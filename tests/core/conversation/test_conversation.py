@@ -12,15 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twilio_realtime_core.conversation.conversation import (
-    EDIT_ID,
     MAX_ITEMS,
     MAX_OUT_OF_BAND_ITEMS,
-    MAX_PARTS,
-    MAX_UNANSWERED_EDITS,
     Conversation,
     ItemNotification,
 )
+from twilio_realtime_core.conversation.entry import MAX_PARTS
 from twilio_realtime_core.conversation.history_diff import Edit
+from twilio_realtime_core.conversation.unanswered_edits import EDIT_ID, MAX_UNANSWERED_EDITS
 from twilio_realtime_core.errors import Fault, LocalProtocolError
 from twilio_realtime_core.machine.arguments import MAX_MS
 from twilio_realtime_core.notifications import ItemAdded, ItemDeleted, ItemUpdated
