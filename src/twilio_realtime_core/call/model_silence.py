@@ -35,7 +35,7 @@ def watch_model(call: CallState, now: int) -> None:
         instants = (requests.due_at_ns, call.responses.due_at_ns)
         timers.set(Timer.REQUEST, min(each for each in instants if each is not None))
     is_answer_owed = requests.is_answer_owed or call.turns.is_answer_owed
-    if is_lost or not (is_answer_owed or (unfinished and _owed(call, unfinished))):
+    if is_lost or not (is_answer_owed or (unfinished and _is_any_missing(call, unfinished))):
         timers.stop(Timer.MODEL_SILENCE)
     elif not timers.is_set(Timer.MODEL_SILENCE):
         timers.set(Timer.MODEL_SILENCE, now + SILENCE_NS)
@@ -56,6 +56,17 @@ def _owed(call: CallState, unfinished: Iterable[ResponseRecord]) -> list[Respons
     ]
 
 
+def _awaited(call: CallState) -> list[ResponseRecord]:
+    """The other responses whose end a request waits for."""
+    unfinished = call.responses.unfinished
+    owed = _owed(call, unfinished)
+    return [each for each in unfinished if each not in owed and call.is_end_awaited(each)]
+
+
+def _is_any_missing(call: CallState, unfinished: Iterable[ResponseRecord]) -> bool:
+    return bool(_owed(call, unfinished)) or any(map(call.is_end_awaited, unfinished))
+
+
 def end_what_is_lost(call: CallState, now: int) -> None:
     """Give up the requests, and the responses, of which the server has sent nothing in time."""
     expired, lost = call.requests.expire(now), call.responses.mark_lost(now)
@@ -73,8 +84,16 @@ def _end(call: CallState, records: Iterable[ResponseRecord]) -> None:
         call.responses_ended(*records)
 
 
+def _lose(call: CallState, records: Iterable[ResponseRecord]) -> None:
+    for each in records:
+        each.is_lost = True
+        if each is call.requests.active_response:
+            call.requests.release_slot()
+
+
 def handle_silence(call: CallState, now: int) -> None:
-    """Notify that the model is silent, cancel what it owes, and do as the policy says."""
+    """Notify that the model is silent, cancel what it owes, and do as the policy says. A response
+    of which its end alone is missing counts as over."""
     silent_at_ns = call.watch.last_event_ns + SILENCE_NS
     if now < silent_at_ns:  # an event was received since the timer was set
         call.timers.set(Timer.MODEL_SILENCE, silent_at_ns)
@@ -82,7 +101,8 @@ def handle_silence(call: CallState, now: int) -> None:
     policy = call.config.on_model_silent
     call.watch.silence_count += 1
     asks_again = call.watch.silence_count <= policy.ask_again
-    owed = _owed(call, call.responses.unfinished)
+    owed, awaited = _owed(call, call.responses.unfinished), _awaited(call)
+    is_turn_owed = call.turns.take_missing_answer()
     silent_ms = ns_to_ms(now - call.watch.last_event_ns)
     call.outbox.notify(ModelSilent(silent_ms, tuple(each.id for each in owed), asks_again))
     if policy.only_notifies:
@@ -94,7 +114,10 @@ def handle_silence(call: CallState, now: int) -> None:
         call.speech.give_up(record, now)
     _truncate(call, cut)
     call.requests.give_up(owed, asks_again=asks_again)
-    _end(call, owed)
+    if is_turn_owed and asks_again:
+        call.request_response(Reason.REQUESTED_FOR_SILENCE)
+    _lose(call, awaited)
+    _end(call, [*owed, *awaited])
     if policy.clip and call.clips.is_playable(len(policy.clip), now):
         call.play_clip(policy.clip, "model silent", now)
     if policy.hang_up and not asks_again:

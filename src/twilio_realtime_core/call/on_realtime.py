@@ -34,21 +34,17 @@ from .state import CallState
 
 __all__ = ["evaluate_speech", "expire_turn", "on_event"]
 
-_OF_RESPONSE: Final = frozenset(
-    {
-        realtime.OutputAudioDeltaEvent,
-        realtime.OutputAudioDoneEvent,
-        realtime.OutputItemAddedEvent,
-        realtime.OutputItemDoneEvent,
-        realtime.OutputTextDeltaEvent,
-        realtime.OutputTextDoneEvent,
-        realtime.OutputTranscriptDeltaEvent,
-        realtime.OutputTranscriptDoneEvent,
-        realtime.ResponseCreatedEvent,
-        realtime.ResponseDoneEvent,
-    }
+_OF_RESPONSE: Final = (
+    realtime.OutputAudioDeltaEvent,
+    realtime.OutputAudioDoneEvent,
+    realtime.OutputItemAddedEvent,
+    realtime.OutputItemDoneEvent,
+    realtime.OutputTextDeltaEvent,
+    realtime.OutputTextDoneEvent,
+    realtime.OutputTranscriptDeltaEvent,
+    realtime.OutputTranscriptDoneEvent,
 )
-"""Events that show that a response is being generated."""
+"""Events that show that a response is being generated further."""
 
 
 def on_event(call: CallState, text: str, now: int) -> None:  # noqa: C901, PLR0912, PLR0915 - one arm an event
@@ -58,8 +54,8 @@ def on_event(call: CallState, text: str, now: int) -> None:  # noqa: C901, PLR09
     decoded = realtime.decode(text)
     if call.config.notify_typed_events:
         _notify_typed(call, decoded, text)
-    if type(decoded) in _OF_RESPONSE:
-        call.requests.progressed(now)
+    if isinstance(decoded, _OF_RESPONSE):
+        call.requests.progressed(decoded.response_id, now)
     match decoded:
         # Audio and words of the agent.
         case realtime.OutputAudioDeltaEvent() as event:

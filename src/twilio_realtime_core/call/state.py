@@ -235,13 +235,26 @@ class CallState:
         if record.is_generating and not record.is_lost:
             self.outbox.explain(Reason.FOLLOWUP_HELD_BY_RESPONSE)
             return False
-        is_any_open = bool(record.unsent_outputs) or self.mcp.is_approval_pending(record)
-        is_ready = record.is_followup_urgent or not is_any_open
+        is_ready = self._has_outcomes(record)
         if not is_ready:
             is_output = bool(record.unsent_outputs)
             why = Reason.FOLLOWUP_HELD_BY_OUTPUT if is_output else Reason.FOLLOWUP_HELD_BY_APPROVAL
             self.outbox.explain(why)
         return is_ready
+
+    def _has_outcomes(self, record: ResponseRecord) -> bool:
+        """Whether all calls of a response have their outcome, or one does not wait for others."""
+        is_any_open = bool(record.unsent_outputs) or self.mcp.is_approval_pending(record)
+        return record.is_followup_urgent or not is_any_open
+
+    def is_end_awaited(self, record: ResponseRecord) -> bool:
+        """Whether a request waits for the end of a response that is being generated, and no tool of
+        it is at work: another one, or that to a turn of the caller, or to the outcomes of calls."""
+        is_active = record is self.requests.active_response
+        is_any_behind = self.requests.queue.is_any_held or self.turns.is_request_needed
+        is_followup_due = record.is_followup_requested and self._has_outcomes(record)
+        is_awaited = (is_active and is_any_behind) or is_followup_due
+        return is_awaited and not self.mcp.is_running(record)
 
     def interrupt(
         self,

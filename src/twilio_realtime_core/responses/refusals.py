@@ -23,7 +23,6 @@ _OTHER_CODES: Final = (
     "input_audio_buffer_",
     "session_",
     "response_cancel_",
-    "rate_limit_",
     "cannot_update_",
     "unsupported_content_type",
 )

@@ -46,6 +46,11 @@ class RequestQueue:
     def __len__(self) -> int:
         return len(self._requests)
 
+    @property
+    def is_any_held(self) -> bool:
+        """Whether a request waits for the active response, or for the answer to another."""
+        return any(each.held_by is Reason.HELD_BY_RESPONSE for each in self._requests)
+
     # Requests.
 
     def check_capacity(self) -> None:
@@ -154,8 +159,12 @@ class RequestQueue:
             return
 
     def session_lost(self) -> None:
-        """Expect no late echo: the next session gets what was sent."""
+        """Request a response to the items that no echo has shown to be covered: the next session
+        gets them after what was said in this one."""
+        keys = tuple(self._uncovered_items)
         self._uncovered_items.clear()
+        if keys:
+            self.add_automatic(Reason.REQUESTED_FOR_LATE_ITEM, *keys)
 
 
 def _merge(request: Request, count: int, item_keys: tuple[str, ...]) -> None:

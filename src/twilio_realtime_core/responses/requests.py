@@ -75,6 +75,8 @@ class Requests:
     _out_of_band: deque[Request] = field(init=False)
     _late_answers: int = field(init=False, default=0)
     """Out-of-band requests that were sent again, and may be answered once more."""
+    _expired_count: int = field(init=False, default=0)
+    """Those that were given up, and may be answered late."""
 
     def __attrs_post_init__(self) -> None:
         self.queue = RequestQueue(self._outbox)
@@ -99,7 +101,7 @@ class Requests:
         self.queue.session_lost()
         self._out_of_band.clear()
         self._answered.clear()
-        self._late_answers = 0
+        self._late_answers = self._expired_count = 0
         for request in self._take_wanted(sent):
             self.queue.put_back(request, Reason.AGAIN_AFTER_LOSS)
         for record in unspoken:
@@ -140,10 +142,11 @@ class Requests:
 
     @property
     def is_answer_owed(self) -> bool:
-        """Whether the server owes an answer that the caller will hear, or the end of a response
-        whose id is not known."""
+        """Whether the server owes an answer that the caller will hear, or that another request
+        waits for, or the end of a response whose id is not known."""
         is_unknown = self._active.state is ActiveResponseState.ACTIVE_UNKNOWN_ID
-        return is_unknown or any(each.is_wanted for each in self._unanswered)
+        is_any_behind = self._sent is not None and self.queue.is_any_held
+        return is_unknown or is_any_behind or any(each.is_wanted for each in self._unanswered)
 
     @property
     def is_any_unfinished(self) -> bool:
@@ -266,16 +269,8 @@ class Requests:
         oldest. `is_repeated`: its id was announced before.
         `is_dated`: it was created just now.
         """
-        if not record.is_in_conversation and is_repeated:
-            return PlaybackDecision.PLAY
-        if not record.is_in_conversation and self._out_of_band:
-            asked = self._find_answered(record)
-            self._out_of_band.remove(asked)
-            record.request = asked.event
-            return self._decide_on(asked)
-        if not record.is_in_conversation and self._late_answers:
-            self._late_answers -= 1
-            return PlaybackDecision.CANCEL
+        if not record.is_in_conversation and (is_repeated or self._is_out_of_band_expected):
+            return self._created_out_of_band(record, is_repeated=is_repeated)
         created = ActiveResponseInput.CREATED_AGAIN if is_repeated else ActiveResponseInput.CREATED
         if self._active.step(created):
             self._active_response = record
@@ -284,15 +279,41 @@ class Requests:
         if not is_repeated and is_dated:
             self.queue.response_created(request)
         if request is None:
-            if not is_repeated:
-                self._outbox.explain(Reason.PLAYED_UNREQUESTED)
-            return PlaybackDecision.PLAY
+            return self._play_unrequested(is_repeated=is_repeated)
         request.is_covered = bool(request.item_keys) and self.queue.is_echoed(request)
         self._answered.appendleft(request)
         self._answer = record
+        if request.is_cancelled:
+            record.mark_cancelled()
         if not request.is_automatic:
             record.request = request.event
         return self._decide_on(request)
+
+    def _created_out_of_band(
+        self, record: ResponseRecord, *, is_repeated: bool
+    ) -> PlaybackDecision:
+        """Take a response that answers a request out of band, perhaps one that was given up."""
+        if is_repeated:
+            return PlaybackDecision.PLAY
+        if self._out_of_band:
+            asked = self._find_answered(record)
+            self._out_of_band.remove(asked)
+            record.request = asked.event
+            return self._decide_on(asked)
+        if self._late_answers:
+            self._late_answers -= 1
+            return PlaybackDecision.CANCEL
+        self._expired_count -= 1
+        return self._play_unrequested(is_repeated=False)
+
+    @property
+    def _is_out_of_band_expected(self) -> bool:
+        return bool(self._out_of_band or self._late_answers or self._expired_count)
+
+    def _play_unrequested(self, *, is_repeated: bool) -> PlaybackDecision:
+        if not is_repeated:
+            self._outbox.explain(Reason.PLAYED_UNREQUESTED)
+        return PlaybackDecision.PLAY
 
     def _find_answered(self, record: ResponseRecord) -> Request:
         """The request that an out-of-band response answers."""
@@ -306,9 +327,11 @@ class Requests:
             self._outbox.explain(Reason.PLAYED_AS_REQUESTED)
         return answered.decision
 
-    def progressed(self, now: int) -> None:
-        """Note that an event of a response was received."""
-        self._progress_at_ns = now
+    def progressed(self, response_id: str, now: int) -> None:
+        """Note that an event of a response was received; of which is not always known."""
+        active = self.active_response
+        if active is None or not active.id or response_id in ("", active.id):
+            self._progress_at_ns = now
 
     def done(self, record: ResponseRecord, *, was_announced: bool, now: int) -> None:
         """Take a response that is done. If it was not announced before, its `response.created` was
@@ -342,6 +365,8 @@ class Requests:
         elif request in self._out_of_band:
             self._out_of_band.remove(request)
         else:
+            if self._answer is not None and request is self._answered[0]:
+                self._answer.request = None
             self._answered.remove(request)
             self._active.step(ActiveResponseInput.EARLIER_REFUSED)
         is_queued_again = is_busy or request.count > 1
@@ -386,6 +411,7 @@ class Requests:
         ]
         for _ in missing:
             self._out_of_band.popleft()
+            self._expired_count += 1
             self._outbox.explain(Reason.DROPPED_AS_UNANSWERED)
         sent = self._sent
         if sent is not None and now >= sent.sent_at_ns + ANSWER_NS:

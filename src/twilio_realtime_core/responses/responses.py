@@ -267,7 +267,8 @@ class Responses:
 
     def finish(self, response: Response) -> ResponseRecord | None:
         """The record of a response that is done. Without an id it is the one that is under way, and
-        of several the one whose items it has; `None`: there is none."""
+        of several the one whose items it has, or that was stopped where it is cancelled; `None`:
+        there is none."""
         record = self.get_or_create(response.id) if response.id else self._find_unnamed(response)
         if record is not None and (response.id or not record.is_announced):
             _update(record, response)
@@ -277,9 +278,11 @@ class Responses:
         items = set(_item_ids(response.output))
         is_in_conversation = response.conversation_id is not None
 
-        def likelihood(record: ResponseRecord) -> tuple[bool, bool]:
+        def likelihood(record: ResponseRecord) -> tuple[bool, bool, bool]:
             is_of_kind = record.is_in_conversation is is_in_conversation
-            return not items.isdisjoint(record.items), is_of_kind
+            is_stopped = record.is_cancelled or not record.is_audible
+            is_of_status = is_stopped is (response.status == "cancelled")
+            return not items.isdisjoint(record.items), is_of_kind, is_of_status
 
         return max(reversed(self.generating), key=likelihood, default=None)
 

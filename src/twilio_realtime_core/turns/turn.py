@@ -85,6 +85,8 @@ class TurnController:
     """The item of the turn that was committed last."""
     _is_any_uncommitted: bool = field(init=False, default=False)
     """Whether the server may hold a turn that is over here, and that it has not committed."""
+    _is_answer_missing: bool = field(init=False, default=False)
+    """Whether the server was to answer a turn that it has not committed in time."""
     _unanswered: UnansweredTurns = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -108,8 +110,15 @@ class TurnController:
 
     @property
     def is_answer_owed(self) -> bool:
-        """Whether the server is to create the response to a turn that is committed."""
-        return self._lifecycle.state is TurnState.COMMITTED
+        """Whether the server is to create the response to a turn that is over."""
+        state = self._lifecycle.state
+        is_paused = state is TurnState.PAUSED and self._session.server_responds
+        return is_paused or state is TurnState.COMMITTED or self._is_answer_missing
+
+    @property
+    def is_request_needed(self) -> bool:
+        """Whether a turn waits for the end of a response, since the server will not answer it."""
+        return self._unanswered.is_request_needed
 
     def is_agent_active(self, now: int) -> bool:
         """Whether the agent is heard, is being generated, or is requested. A request that waits for
@@ -133,6 +142,7 @@ class TurnController:
         evaluated later, by `Timer.SPEECH_CONFIRMATION`."""
         is_agent_active = self.is_agent_active(now)  # the turn that starts holds what is queued
         self._step(TurnInput.SPEECH_STARTED)
+        self._is_answer_missing = False
         self._session.kept_audio.turn_started()
         self._timers.stop(Timer.TURN_END)
         self._speech_started_at_ns = now
@@ -176,7 +186,7 @@ class TurnController:
                 record = self._responses.get(response_id)
                 if record is None or not record.is_audible:
                     return True
-                return not record.is_generating and self._downlink.is_heard(response_id, now)
+                return not record.may_be_heard and self._downlink.is_heard(response_id, now)
 
     @property
     def _is_first_speech_to_come(self) -> bool:
@@ -214,7 +224,7 @@ class TurnController:
             self._notify_unexpected(TurnInput.COMMITTED)
             return
         self._committed_item = item_id
-        self._is_any_uncommitted = False
+        self._is_any_uncommitted = self._is_answer_missing = False
         self._step(TurnInput.COMMITTED)
         self._session.kept_audio.turn_committed()
         if not self._session.server_responds:
@@ -252,6 +262,7 @@ class TurnController:
         """Note that a response was created, which answers all that was committed before."""
         if self._lifecycle.state is TurnState.COMMITTED or self._is_answer_to_uncommitted:
             self._end(TurnInput.ANSWERED)
+        self._is_answer_missing = False
         self._unanswered.answered(record)
         if record.has_begun:
             self.answer_began(record)
@@ -288,6 +299,7 @@ class TurnController:
         self._unanswered.forget_items()
         if state is TurnState.PAUSED:  # the server holds its audio, as the next one must
             self._is_any_uncommitted = True
+            self._is_answer_missing = self._session.server_responds
         else:
             self._forget_kept_audio()
         return state is TurnState.COMMITTED
@@ -301,7 +313,7 @@ class TurnController:
     def discarded(self) -> None:
         """End a turn of which the server reports nothing more. One that is committed is still
         answered."""
-        self._is_any_uncommitted = False
+        self._is_any_uncommitted = self._is_answer_missing = False
         self._end(TurnInput.DISCARDED)
         if not self._is_detecting:
             self._session.kept_audio.turn_started()
@@ -335,7 +347,7 @@ class TurnController:
     def session_lost(self, *, is_replayed: bool) -> None:
         """Start anew with the next session, which gets the audio of a turn that goes on.
         `is_replayed`: it gets that of the committed turns as well."""
-        self._is_any_uncommitted = False
+        self._is_any_uncommitted = self._is_answer_missing = False
         is_replayed = is_replayed and self._is_detecting
         is_replayed |= self._lifecycle.state not in _SETTLED
         self._end(TurnInput.REPLAY if is_replayed else TurnInput.SESSION_LOST)
@@ -350,6 +362,12 @@ class TurnController:
         is_needed = self._unanswered.is_request_needed
         self._unanswered.is_request_needed = False
         return is_needed
+
+    def take_missing_answer(self) -> bool:
+        """Return once whether there is a turn that the server was to answer, and has not
+        committed."""
+        is_missing, self._is_answer_missing = self._is_answer_missing, False
+        return is_missing
 
     def _step(self, event: TurnInput) -> None:
         if not self._lifecycle.step(event):

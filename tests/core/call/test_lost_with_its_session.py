@@ -13,6 +13,7 @@ from calling import (
     audio_done,
     created,
     delta,
+    function_call,
     item_added,
     item_complete,
     item_done,
@@ -37,6 +38,7 @@ from twilio_realtime_core.commands import (
     NotifyAfterPlayback,
     Play,
     SendEvent,
+    SendFunctionOutput,
     SendMessage,
 )
 from twilio_realtime_core.notifications import (
@@ -327,6 +329,22 @@ def test_a_call_behind_spoken_words_is_made_anew(item: dict[str, Any]) -> None:
     add_output(call, item)
     call.play(500)
     assert len(requests(next_session(call))) == 1
+
+
+def test_an_output_that_crosses_an_answer_is_answered_in_the_next_session() -> None:
+    call = Call.ready()
+    call.model(created("r0"))
+    call.model(function_call("f", "r0"))
+    call.model(response_done("r0"))
+    call.model(speech_started())
+    call.model(speech_stopped())
+    call.model(COMMITTED)
+    call.send(SendFunctionOutput("f", "42"))
+    call.model(created("r2"))
+    call.model(delta(800, "r2", "i2"))
+    following = next_session(call)
+    assert [each["type"] for each in items(following)][-1:] == ["function_call_output"]
+    assert len(requests(following)) == 1
 
 
 def test_the_rest_of_a_sentence_is_not_asked_for() -> None:

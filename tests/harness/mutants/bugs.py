@@ -274,7 +274,8 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "responses/requests",
-                "if not record.is_in_conversation and self._out_of_band:",
+                "if not record.is_in_conversation and (is_repeated or "
+                "self._is_out_of_band_expected):",
                 "if False:",
             ),
         ],
@@ -1243,7 +1244,7 @@ class ErrorEvent""",
         [
             Edit(
                 "turns/turn",
-                "                return not record.is_generating and "
+                "                return not record.may_be_heard and "
                 "self._downlink.is_heard(response_id, now)\n",
                 "                return not self.is_agent_active(now)\n",
             ),
@@ -1254,7 +1255,7 @@ class ErrorEvent""",
         [
             Edit(
                 "turns/turn",
-                "return not record.is_generating and self._downlink",
+                "return not record.may_be_heard and self._downlink",
                 "return self._downlink",
             ),
         ],
@@ -1687,6 +1688,82 @@ case realtime.InputTranscriptCompletedEvent(item, words, logprobs):
                 "conversation/conversation",
                 "return is_of_reset or any(each is event for each in self._restored.values())",
                 "return is_of_reset",
+            )
+        ],
+    ),
+    Bug(
+        "a silent model is not noticed behind a response that is over for the caller",
+        [Edit("call/model_silence", " or any(map(call.is_end_awaited, unfinished))", "")],
+    ),
+    Bug(
+        "a silent model is not noticed behind a request that was interrupted",
+        [
+            Edit(
+                "responses/requests",
+                "return is_unknown or is_any_behind or any(",
+                "return is_unknown or any(",
+            )
+        ],
+    ),
+    Bug(
+        "a silent model is not noticed before it commits a turn",
+        [Edit("turns/turn", "return is_paused or state is", "return state is")],
+    ),
+    Bug(
+        "events of any response keep a stalled one active",
+        [
+            Edit(
+                "responses/requests",
+                'if active is None or not active.id or response_id in ("", active.id):',
+                "if True:",
+            )
+        ],
+    ),
+    Bug(
+        "a late answer out of band answers a request of the conversation",
+        [Edit("responses/requests", "            self._expired_count += 1\n", "")],
+    ),
+    Bug(
+        "an output that crossed an answer is not answered in the next session",
+        [
+            Edit(
+                "responses/request_queue",
+                "        if keys:\n            self.add_automatic(",
+                "        if False:\n            self.add_automatic(",
+            )
+        ],
+    ),
+    Bug(
+        "a request that was refused counts as that of the response which it met",
+        [
+            Edit(
+                "responses/requests",
+                "                self._answer.request = None\n",
+                "                pass\n",
+            )
+        ],
+    ),
+    Bug(
+        "a response that was cancelled when requested is cancelled again",
+        [
+            Edit(
+                "responses/requests",
+                "        if request.is_cancelled:\n            record.mark_cancelled()\n",
+                "",
+            )
+        ],
+    ),
+    Bug(
+        "a cancelled end without an id is of the latest response",
+        [Edit("responses/responses", ", is_of_kind, is_of_status", ", is_of_kind, False")],
+    ),
+    Bug(
+        "first words are protected though their end was lost",
+        [
+            Edit(
+                "turns/turn",
+                "return not record.may_be_heard and self._downlink",
+                "return not record.is_generating and self._downlink",
             )
         ],
     ),

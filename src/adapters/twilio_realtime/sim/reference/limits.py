@@ -71,7 +71,6 @@ OTHER_ERROR_CODES: Final = (
     "input_audio_buffer_",
     "session_",
     "response_cancel_",
-    "rate_limit_",
     "cannot_update_",
     "unsupported_content_type",
 )

@@ -32,7 +32,7 @@ class ExpectedCall:
 
     def __attrs_post_init__(self) -> None:
         self.uplink = ExpectedUplink(self.links, self.conversation)
-        self.requests = ExpectedRequests(self.links, self.uplink, self.config)
+        self.requests = ExpectedRequests(self.links, self.uplink, self.responses, self.config)
         self.speech = ExpectedSpeech(
             self.links, self.uplink, self.requests, self.responses, self.config
         )

@@ -107,17 +107,32 @@ class ExpectedFollowups:
     def take_due(self, response_id: str) -> tuple[str, ...] | None:
         """Return the items to which the model is to respond now, and forget them: those of a
         response that is done, once all its calls have outputs; `None` if it is not to."""
-        calls = {call for call, each in self._response_of_call.items() if each == response_id}
         is_done = not response_id or response_id in self.done | self.lost
-        due_calls = calls & self._calls_with_followup & self._answered_calls
-        if not is_done or not (due_calls or response_id in self._mcp_followups):
+        if not is_done or not self._has_outcomes(response_id):
             return None
-        is_urgent = bool(calls & self._urgent_calls & self._answered_calls)
-        if not is_urgent and not (calls <= self._answered_calls and self._is_approved(response_id)):
-            return None
-        self._calls_with_followup -= calls & self._answered_calls
-        self._urgent_calls -= calls & self._answered_calls
-        return (*sorted(due_calls), *self._mcp_followups.pop(response_id, ()))
+        answered = self._calls_of(response_id) & self._answered_calls
+        due_calls = sorted(answered & self._calls_with_followup)
+        self._calls_with_followup -= answered
+        self._urgent_calls -= answered
+        return (*due_calls, *self._mcp_followups.pop(response_id, ()))
+
+    def awaiting_end(self) -> list[str]:
+        """Return the responses whose calls have outcomes to which the model is to respond, once
+        they are done."""
+        return [each for each in self._progress_ns if self._has_outcomes(each)]
+
+    def _calls_of(self, response_id: str) -> set[str]:
+        return {call for call, each in self._response_of_call.items() if each == response_id}
+
+    def _has_outcomes(self, response_id: str) -> bool:
+        """Whether the model is to respond to outcomes of a response, and none is missing that these
+        wait for."""
+        calls = self._calls_of(response_id)
+        answered = calls & self._answered_calls
+        if not (answered & self._calls_with_followup or response_id in self._mcp_followups):
+            return False
+        is_complete = calls <= answered and self._is_approved(response_id)
+        return is_complete or bool(answered & self._urgent_calls)
 
     def _is_approved(self, response_id: str) -> bool:
         asked = (self._response_of_item.get(each) for each in self._open_approvals)

@@ -51,6 +51,7 @@ from .events import event_of, is_out_of_band, matches
 from .followups import ExpectedFollowups
 from .links import ExpectedLinks
 from .request_queue import BY_SERVER, ExpectedQueue, ExpectedRequest
+from .responses import ExpectedResponses
 from .sent_requests import ExpectedSentRequests
 from .turn import ExpectedTurn
 from .uplink import ExpectedUplink
@@ -104,6 +105,8 @@ class ExpectedRequests(ExpectedState):
 
     _links: ExpectedLinks
     _uplink: ExpectedUplink
+    _responses: ExpectedResponses
+    """Of which only the tools at work are read: all else is that of the next step."""
     _config: CallConfig
     queue: ExpectedQueue = field(init=False, factory=ExpectedQueue)
     """Requests to be sent."""
@@ -116,6 +119,8 @@ class ExpectedRequests(ExpectedState):
     interruption requested a cancel."""
     cancels_request: bool = field(init=False, default=False)
     """The command of this step cancels a response that is requested, for the first time."""
+    is_start_cancelled: bool = field(init=False, default=False)
+    """The response that starts in this step was cancelled by a command before."""
     is_ambiguous: bool = field(init=False, default=False)
     """The server has left open which request it meant."""
     expired_count: int = field(init=False, default=0)
@@ -138,7 +143,7 @@ class ExpectedRequests(ExpectedState):
     _committed_item: str | None = field(init=False, default=None)
     """The item of the turn that was committed last."""
     _progress_ns: int = field(init=False, default=0)
-    """When an event of a response was received, or a request sent."""
+    """When an event of the active response was received, or a request sent."""
     _followups: ExpectedFollowups = field(init=False, factory=ExpectedFollowups)
     _automatic: ExpectedAutomaticRequests = field(init=False)
     _out_of_band_ids: set[str] = field(init=False, factory=set[str])
@@ -177,12 +182,34 @@ class ExpectedRequests(ExpectedState):
         waits = self.turn.is_callers and request.waits_for_caller and not request.is_silent
         return not waits and (request.is_out_of_band or self.is_free)
 
+    @property
+    def _is_any_held(self) -> bool:
+        """Whether a request waits for the active response, or for the answer to another."""
+        held = [each for each in self.queue.requests if not each.is_out_of_band]
+        is_callers = self.turn.is_callers
+        return not self.is_free and any(not (is_callers and each.waits_for_caller) for each in held)
+
+    @property
+    def is_answer_owed(self) -> bool:
+        """Whether the server owes an answer that the caller will hear, or that a request waits for,
+        or the response to a turn."""
+        is_any_behind = self.sent.unanswered is not None and self._is_any_held
+        return is_any_behind or self.sent.is_answer_owed or self.turn.is_answer_owed
+
+    def awaited(self) -> list[str]:
+        """Return the responses whose end is all that a request waits for."""
+        is_any_behind = self._is_any_held or self.turn.is_unanswered
+        active = [self.active_id] if is_any_behind and self.active_id is not None else []
+        ids = dict.fromkeys([*active, *self._followups.awaiting_end()])
+        return [each for each in ids if not self._responses.is_tool_at_work(each)]
+
     # What is to be requested.
 
     def apply_input(self, step: StepRecord) -> None:
         """Apply a command that requests a response, or what the server says of one."""
         if isinstance(step.event, RESPONSE_EVENTS):
-            self._progress_ns = step.now
+            if step.event.response_id in ("", self.active_id):
+                self._progress_ns = step.now
             if not isinstance(step.event, ReceivedResponseStart) and step.event.response_id:
                 self.known_ids.add(step.event.response_id)
         if isinstance(step.event, _PROGRESS):
@@ -202,7 +229,7 @@ class ExpectedRequests(ExpectedState):
                 # If it goes on after all, what follows its outcomes waits again.
                 self.is_ambiguous |= id_ not in self._interrupted_ids
             case ReceivedResponseStart() as event:
-                self._start_response(event)
+                self._start_response(event, step.now)
             case ReceivedResponseEnd(id_, out_of_band):
                 self._end_response(id_, is_out_of_band=out_of_band)
             case ReceivedError() as error:
@@ -278,8 +305,10 @@ class ExpectedRequests(ExpectedState):
                 self._interrupted_ids |= {each.response_id for each in items}
             case SentCancel(response_id=response_id):
                 self._cancelled_ids.add(response_id or self.active_id)
-            case ModelSilent() if not self._config.on_model_silent.only_notifies:
-                self._give_up(value)
+            case ModelSilent():
+                if not self._config.on_model_silent.only_notifies:
+                    self._give_up(value)
+                self.turn.is_answer_missing = False
             case SentUpdate(event_id=str(event_id)):
                 self.sent.add_update(event_id)
             case _:
@@ -304,7 +333,7 @@ class ExpectedRequests(ExpectedState):
 
     # What is answered.
 
-    def _start_response(self, event: ReceivedResponseStart) -> None:
+    def _start_response(self, event: ReceivedResponseStart, now: int) -> None:
         response_id, is_out_of_band = event.response_id, event.is_out_of_band
         # No server starts a response twice, or an out-of-band one by itself.
         is_repeated = bool(response_id) and response_id in self._seen
@@ -319,7 +348,7 @@ class ExpectedRequests(ExpectedState):
         if not is_repeated:
             self.turn.answer(is_requested=self.sent.unanswered is not None)
         self._lose(*self._others_in_conversation(response_id))
-        self.active_id = response_id
+        self.active_id, self._progress_ns = response_id, now
         self._is_active_interrupted = response_id in self._interrupted_ids
         request = self.sent.answer(response_id)
         if not is_repeated:
@@ -327,6 +356,7 @@ class ExpectedRequests(ExpectedState):
         if request is None:
             self.answers_turn.add(response_id)
         else:
+            self.is_start_cancelled = request.is_cancelled
             self._suppress(request, response_id)
 
     def _start_out_of_band(self, event: ReceivedResponseStart) -> None:
@@ -405,23 +435,27 @@ class ExpectedRequests(ExpectedState):
     def _give_up(self, silence: ModelSilent) -> None:
         """Give up what the model owes, since it is silent; request it again if the bridge does."""
         is_asked_again = silence.is_asked_again
-        if self.sent.unanswered is not None or self.active_id in silence.response_ids:
+        ended = [*silence.response_ids, *self.awaited()]
+        if self.sent.unanswered is not None or self.active_id in ended:
             self.active_id = None
         self.sent.give_up(is_asked_again=is_asked_again)
         for each in silence.response_ids if is_asked_again else ():
             if not self.sent.repeat(each) and each not in self._out_of_band_ids:
                 self._automatic.request(BY_SERVER)
+        if is_asked_again and self.turn.is_answer_missing:
+            self._automatic.request(BY_SERVER)
         if not is_asked_again:
             self.is_over = self._config.on_model_silent.hang_up
         if self.is_free:
             self._request_for_turn()
-        self._lose(*silence.response_ids)
+        self._lose(*ended)
         self._interrupted_ids.update(silence.response_ids)
 
     def finish_step(self, step: StepRecord) -> None:
         """Reset what holds for one step only."""
         self.suppressed.clear()
         self._automatic.finish_step()
-        self.cancels_request, self.sent.refused = False, None
+        self.cancels_request = self.is_start_cancelled = False
+        self.sent.refused = None
         if self._links.is_live:
             self.expired_count = self.late_count = 0

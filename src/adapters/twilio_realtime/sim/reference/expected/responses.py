@@ -130,13 +130,21 @@ class ExpectedResponses:
     def owed(self, now: int) -> list[str]:
         """Return the responses of which more has to be received: audio, or items; not those that
         wait for a tool of an MCP server."""
-        running = self._started_tools - self._ended_tools
         return [
             id_
             for id_, each in self.by_id.items()
             if not (each.is_cancelled or each.is_complete) and each.is_expected(now)
-            if not each.items & running
+            if not self.is_tool_at_work(id_)
         ]
+
+    def is_tool_at_work(self, response_id: str) -> bool:
+        """Whether a response waits for a tool of an MCP server."""
+        response = self.by_id.get(response_id)
+        return response is not None and not response.items.isdisjoint(self._running_tools)
+
+    @property
+    def _running_tools(self) -> set[str]:
+        return self._started_tools - self._ended_tools
 
     def is_speech_expected(self, now: int) -> bool:
         """Whether more is certain to be said by a response that is generated."""
@@ -247,12 +255,14 @@ class ExpectedResponses:
 
     def _under_way(self, end: ReceivedResponseEnd) -> str | None:
         """Return the response that ends, where the event does not name it: the latest that is being
-        generated, if it can be, of its kind, and above all the one that has its items."""
+        generated, if it can be, that was stopped where it is cancelled, of its kind, and above all
+        the one that has its items."""
         found = [id_ for id_, each in self.by_id.items() if not each.is_done]
         items = {each.id for each in end.output}
         tests: tuple[Callable[[ExpectedResponse], bool], ...] = (
             lambda each: not items.isdisjoint(each.items),
             lambda each: each.is_in_conversation is not end.is_out_of_band,
+            lambda each: (each.is_cancelled or each.is_interrupted) is (end.status == "cancelled"),
         )
         for is_likely in tests:
             found = [id_ for id_ in found if is_likely(self.by_id[id_])] or found

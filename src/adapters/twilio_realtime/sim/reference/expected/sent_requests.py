@@ -231,6 +231,8 @@ class ExpectedSentRequests:
             self.unanswered = None
         else:
             self._answered.remove(request)
+            answers = self._request_of.items()
+            self._request_of = {id_: each for id_, each in answers if each.place != request.place}
 
 
 def _is_of_another_event(error: ReceivedError) -> bool:

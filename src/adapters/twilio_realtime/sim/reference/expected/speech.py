@@ -234,7 +234,7 @@ class ExpectedSpeech(ExpectedState):
     def is_first_generated(self) -> bool:
         """Whether the first words are a response that is still generated, and may be heard."""
         response = self._responses.find(self.first) if isinstance(self.first, str) else None
-        return response is not None and response.is_current
+        return response is not None and response.may_be_heard
 
     @property
     def _is_first_to_come(self) -> bool:
@@ -263,7 +263,7 @@ class ExpectedSpeech(ExpectedState):
         is_held = any(of_item[item_id] == self.first for item_id, _ in self.queue.held_parts())
         is_sent = not is_held and not any(self.queue.unsent_samples(each) for each in parts)
         is_confirmed = all(self.playback.confirms(each, whole=True) for each in parts)
-        return response.is_done and is_sent and is_confirmed
+        return not response.may_be_heard and is_sent and is_confirmed
 
     def is_confirmed_by_echo(self, source: SourceId, *, whole: bool) -> bool:
         """Whether the echo of this step confirms some, or the whole, of a source."""
@@ -334,6 +334,7 @@ class ExpectedSpeech(ExpectedState):
             self._note_first(id_, now)
         is_suppressed = event.response_id in self._requests.suppressed
         self._responses.by_id[id_].is_interrupted |= is_suppressed
+        self._responses.by_id[id_].is_cancelled |= self._requests.is_start_cancelled
 
     def _note_first(self, speech: str | ExpectedClip, now: int) -> None:
         if self.first is None or self._is_first_to_come:
@@ -374,6 +375,8 @@ class ExpectedSpeech(ExpectedState):
             case ModelSilent(response_ids=ids) if not self._config.on_model_silent.only_notifies:
                 for response in [each for id_ in ids for each in self._responses.named(id_)]:
                     response.is_interrupted = response.is_given_up = True
+                for id_ in self._requests.awaited():
+                    self._responses.get_or_create(id_).is_lost = True
                 self.queue.release(step.now)
                 if self._config.on_model_silent.clip:
                     self._play(ExpectedClip(self._config.on_model_silent.clip), step.now)

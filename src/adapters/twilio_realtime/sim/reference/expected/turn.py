@@ -15,6 +15,8 @@ class ExpectedTurn:
 
     is_unanswered: bool = field(init=False, default=False)
     """The server does not respond to the latest turn, since a response was under way."""
+    is_answer_missing: bool = field(init=False, default=False)
+    """The server has not committed a turn in time that it was to answer."""
     spoke_until_ns: int | None = field(init=False, default=None)
     """When speech counted as over of which the server had not reported the end."""
     _stage: str = field(init=False, default="")
@@ -42,8 +44,9 @@ class ExpectedTurn:
 
     @property
     def is_answer_owed(self) -> bool:
-        """Whether the server is to create the response to a turn that is committed."""
-        return self._stage == "committed"
+        """Whether the server is to create the response to a turn that is over."""
+        is_paused = self._stage == "paused" and self._server_responds
+        return is_paused or self._stage == "committed" or self.is_answer_missing
 
     @property
     def is_speaking(self) -> bool:
@@ -59,6 +62,7 @@ class ExpectedTurn:
 
     def discard(self) -> None:
         """End a turn that the server does not end: only one that is committed is answered."""
+        self.is_answer_missing = False
         if self._stage != "committed":
             self._stage = ""
 
@@ -68,7 +72,7 @@ class ExpectedTurn:
 
     def start_speech(self) -> None:
         """The caller speaks."""
-        self._stage, self._due_ns = "speaking", None
+        self._stage, self._due_ns, self.is_answer_missing = "speaking", None, False
 
     def stop_speech(self, now: int) -> None:
         """The caller pauses."""
@@ -78,6 +82,7 @@ class ExpectedTurn:
     def commit(self, now: int, *, is_free: bool, is_answering: bool) -> bool:
         """The turn is committed, while a request could be sent (`is_free`), or a response that was
         not interrupted is active. Return whether the server may respond to it."""
+        self.is_answer_missing = False
         if self._stage:
             is_over = self._stage in ("paused", "committed")
             self._stage = "committed" if is_over else "speaking, committed"
@@ -96,7 +101,7 @@ class ExpectedTurn:
         is_of_earlier = self._has_committed and self._stage in ("speaking", "paused")
         if self._stage == "committed" or not (is_requested or is_of_earlier):
             self._stage = ""
-        self.is_unanswered = self._has_committed = False
+        self.is_unanswered = self._has_committed = self.is_answer_missing = False
 
     def expire(self, now: int) -> bool:
         """End a turn of which the server has said nothing more in time; return whether the bridge
@@ -104,6 +109,7 @@ class ExpectedTurn:
         if not self._stage or self._due_ns is None or now < self._due_ns:
             return False
         is_committed = self._stage == "committed"
+        self.is_answer_missing = self._stage == "paused" and self._server_responds
         if self.is_speaking:
             self.spoke_until_ns = now
         self._stage, self._has_committed = "", False

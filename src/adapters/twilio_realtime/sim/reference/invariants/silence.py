@@ -16,7 +16,8 @@ __all__ = ["ModelSilence"]
 
 class ModelSilence(Invariant):
     """A model that sends no event for five seconds while a response is requested, or to be created
-    to a turn, or generated and not complete, is notified as silent, and no other.
+    to a turn, or generated and not complete, or while a request waits for the end of one, is
+    notified as silent, and no other.
 
     Every request is answered or given up within ten seconds, and what is held behind a response
     that stalls is sent within five, so that no caller waits longer.
@@ -65,7 +66,7 @@ class ModelSilence(Invariant):
             return "a request may go without an answer for longer than stated"
         if stalls_ns is not None and is_later(step.deadline, max(stalls_ns, step.now)):
             return "what is held may wait for longer than stated"
-        is_owed = requests.sent.is_answer_owed or requests.turn.is_answer_owed
+        is_owed = requests.is_answer_owed or bool(requests.awaited())
         if not is_owed and not self._responses.owed(step.now):
             self._owed_since_ns = None
             return None

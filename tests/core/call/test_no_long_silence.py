@@ -1,0 +1,288 @@
+"""A caller who waits for the agent hears nothing for ten seconds at most, whatever the model leaves
+out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from calling import (
+    SESSION,
+    Call,
+    StepResult,
+    audio_done,
+    created,
+    delta,
+    function_call,
+    item_added,
+    item_done,
+    response_done,
+    server_error,
+    speech_started,
+    speech_stopped,
+)
+from twilio_realtime_core import (
+    CallConfig,
+    Fault,
+    InterruptionPolicy,
+    ModelSilencePolicy,
+    SendFunctionOutput,
+    SendMessage,
+)
+from twilio_realtime_core.machine.actions import Close
+from twilio_realtime_core.notifications import Interrupted, ModelSilent, ResponseRefused
+from twilio_realtime_core.protocols.realtime import (
+    CancelResponse,
+    ClearInputAudio,
+    CreateResponse,
+)
+
+BUSY = "conversation_already_has_active_response"
+COMMITTED = {"type": "input_audio_buffer.committed", "item_id": "u", "previous_item_id": None}
+OUT_OF_BAND = {"conversation": "none"}
+
+
+def detecting(**detection: Any) -> dict[str, Any]:
+    """A session with this turn detection."""
+    direction = {**SESSION["audio"]["input"]}
+    direction["turn_detection"] = {"type": "server_vad", **detection}
+    return {**SESSION, "audio": {**SESSION["audio"], "input": direction}}
+
+
+def requests(done: StepResult) -> list[CreateResponse]:
+    return [each for each in done.to_model if isinstance(each, CreateResponse)]
+
+
+def is_over(done: StepResult) -> bool:
+    return any(isinstance(each, Close) for each in done.actions)
+
+
+def say(call: Call) -> None:
+    call.model(speech_started())
+    call.model(speech_stopped())
+    call.model(COMMITTED)
+
+
+# The model falls silent.
+
+
+def behind_an_interrupted_response() -> Call:
+    call = Call.ready()
+    call.model(created())
+    call.model(delta(8_000))
+    call.play(500)
+    say(call)
+    return call
+
+
+def behind_an_interrupted_request() -> Call:
+    call = Call.ready(session=detecting(create_response=False))
+    call.send(SendMessage("hello"))
+    say(call)
+    call.send(CreateResponse())
+    return call
+
+
+def behind_a_response_that_nobody_interrupts() -> Call:
+    policy = InterruptionPolicy(allowed=False)
+    call = Call.ready(CallConfig(interruption=policy), detecting(interrupt_response=False))
+    call.model(created())
+    call.model(delta(8_000))
+    call.model(audio_done())
+    call.model(item_done())
+    say(call)
+    return call
+
+
+def behind_a_function_call() -> Call:
+    call = Call.ready()
+    call.model(created())
+    call.model(function_call())
+    call.send(SendFunctionOutput("f", "42"))
+    return call
+
+
+def without_a_commit() -> Call:
+    call = Call.ready()
+    call.model(speech_started())
+    call.model(speech_stopped())
+    return call
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        behind_an_interrupted_response,
+        behind_an_interrupted_request,
+        behind_a_response_that_nobody_interrupts,
+        behind_a_function_call,
+        without_a_commit,
+    ],
+)
+def test_a_silent_model_is_asked_again_after_five_seconds_and_given_up_after_ten(
+    wait: Callable[[], Call],
+) -> None:
+    call = wait()
+    silent = call.wait(5_000)
+    assert silent.notified(ModelSilent) == [ModelSilent(5_000, (), is_asked_again=True)]
+    assert len(requests(silent)) == 1
+    given_up = call.wait(5_000)
+    assert given_up.notified(ModelSilent) == [ModelSilent(10_000, (), is_asked_again=False)]
+    assert is_over(call.play(10_000)) or is_over(given_up)
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [speech_started(), COMMITTED, created("r2"), ClearInputAudio()],
+    ids=["speech", "commit", "response", "clear"],
+)
+def test_a_turn_without_a_commit_is_awaited_until_something_follows(ends: object) -> None:
+    call = without_a_commit()
+    call.wait(4_000)
+    if isinstance(ends, dict):
+        call.model(ends)
+    else:
+        call.send(ends)  # type: ignore[arg-type]
+    assert not requests(call.wait(2_000))
+
+
+def test_a_turn_without_a_commit_needs_no_answer_where_the_server_gives_none() -> None:
+    call = Call.ready(session=detecting(create_response=False))
+    call.model(speech_started())
+    call.model(speech_stopped())
+    assert not call.wait(30_000).notified(ModelSilent)
+
+
+def test_a_turn_without_a_commit_is_notified_once() -> None:
+    by_hand = ModelSilencePolicy(ask_again=0, hang_up=False)
+    call = Call.ready(CallConfig(on_model_silent=by_hand))
+    call.model(speech_started())
+    call.model(speech_stopped())
+    assert len(call.wait(30_000).notified(ModelSilent)) == 1
+
+
+def test_the_end_of_a_response_is_not_awaited_while_a_tool_is_at_work() -> None:
+    call = Call.ready()
+    call.model(created())
+    item = {"id": "m", "type": "mcp_call", "name": "look_up", "server_label": "shop"}
+    call.model(type="response.output_item.added", response_id="r", item=item)
+    call.model(type="response.mcp_call.in_progress", item_id="m", output_index=0)
+    call.send(CreateResponse())
+    assert not call.wait(9_000).notified(ModelSilent)
+
+
+# Other responses go on.
+
+
+def test_a_stalled_response_is_given_up_though_others_go_on() -> None:
+    call = Call.ready()
+    call.model(created())
+    call.model(delta(800))
+    call.send(SendMessage("hello"))
+    asked: list[CreateResponse] = []
+    for number in range(4):
+        asked += [each for each in requests(call.play(3_000)) if each.response is None]
+        call.send(CreateResponse({**OUT_OF_BAND, "output_modalities": ["text"]}))
+        call.model(created(f"o{number}", None))
+        call.model(response_done(f"o{number}", conversation=None))
+    assert len(asked) == 1
+
+
+def without_answer() -> Call:
+    """A call whose request for speech out of band was given up."""
+    call = Call.ready(session=detecting(create_response=False))
+    call.send(CreateResponse(OUT_OF_BAND))
+    for _ in range(10):
+        call.play(1_000)
+        call.model(type="rate_limits.updated", rate_limits=[])
+    return call
+
+
+def test_a_late_answer_out_of_band_answers_no_request_of_the_conversation() -> None:
+    call = without_answer()
+    call.send(SendMessage("hello"))
+    call.model(created("o", None))
+    call.model(response_done("o", conversation=None))
+    call.model(speech_started())
+    answer = call.model(created("r"))
+    assert any(isinstance(each, CancelResponse) for each in answer.to_model)
+
+
+def test_a_late_answer_out_of_band_covers_no_output() -> None:
+    call = without_answer()
+    call.model(created("r0"))
+    call.model(function_call("f", "r0"))
+    call.model(response_done("r0"))
+    call.model(speech_started())
+    call.send(SendFunctionOutput("f", "42"))
+    call.model(item_added("o", type="function_call_output", call_id="f", output="42"))
+    call.model(created("x", None))
+    call.model(response_done("x", conversation=None))
+    call.model(speech_stopped())
+    assert len(requests(call.model(COMMITTED))) == 1
+
+
+# What the server refuses.
+
+
+def test_a_request_that_another_response_seemed_to_answer_is_made_again_once() -> None:
+    call = Call.ready()
+    call.model(speech_started())
+    call.model(speech_stopped())
+    call.send(CreateResponse({"instructions": "Bye."}, event_id="a", waits_for_caller=False))
+    call.model(COMMITTED)
+    call.model(created("r2"))
+    call.model(server_error("busy", "a", BUSY))
+    first = requests(call.wait(5_000))
+    call.model(created("r3"))
+    second = requests(call.model(response_done("r3")))
+    call.model(created("r4"))
+    assert requests(call.model(response_done("r4"))) == []
+    assert [each.response for each in (*first, *second)] == [{"instructions": "Bye."}, None]
+
+
+def test_an_error_that_names_no_event_refuses_the_only_request() -> None:
+    call = Call.ready()
+    call.send(SendMessage("hello"))
+    refused = call.model(server_error("slow down", None, "rate_limit_exceeded"))
+    assert refused.notified(ResponseRefused)
+    assert not refused.notified(Fault)
+
+
+def test_a_response_is_cancelled_once_though_it_was_only_requested() -> None:
+    call = Call.ready()
+    call.send(CreateResponse())
+    assert call.send(CancelResponse()).to_model
+    call.model(created())
+    assert call.send(CancelResponse()).to_model == []
+    assert call.send(CancelResponse("r")).to_model == []
+
+
+# What ends without saying of what it is the end.
+
+
+def test_an_end_without_an_id_is_of_the_response_that_was_interrupted() -> None:
+    """The end of a cancelled response may come behind the start of the next."""
+    call = Call.ready()
+    call.model(created())
+    call.model(delta(8_000))
+    call.play(500)
+    say(call)
+    call.model(created("r2"))
+    call.model(type="response.done", response={"status": "cancelled", "output": []})
+    assert call.model(delta(8_000, "r2", "i2")).to_twilio
+
+
+def test_first_words_whose_end_is_lost_are_protected_until_they_were_heard() -> None:
+    policy = InterruptionPolicy(protect_first=True)
+    call = Call.ready(CallConfig(interruption=policy), detecting(interrupt_response=False))
+    call.model(created())
+    call.model(delta(800))
+    call.model(audio_done())
+    call.model(item_done())
+    call.play(2_000)
+    say(call)
+    call.model(created("r2"))
+    call.model(delta(8_000, "r2", "i2"))
+    call.play(500)
+    assert call.model(speech_started()).notified(Interrupted)
