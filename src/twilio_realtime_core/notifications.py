@@ -287,9 +287,9 @@ class ResponseRefused:
 
 @frozen
 class ModelSilent:
-    """No event of the model was received for `silent_ms` while it owed one: a response was generated
-    or requested, or a request waited for the end of one. `response_ids` are those that were being
-    generated, which the bridge cancels.
+    """No event of the model was received for `silent_ms` while it owed one: a response was
+    generated or requested, or a request waited for the end of one. `response_ids` are those that
+    were being generated, which the bridge cancels.
 
     `is_asked_again`: it requests the response again; otherwise `CallConfig.on_model_silent` says
     whether the call is ended.

@@ -26,6 +26,7 @@ from ..machine.outbox import Outbox
 from ..machine.reasons import Reason
 from ..machine.units import SECOND
 from ..protocols.realtime import CreateResponse, ServerError
+from .out_of_band import OutOfBandRequests
 from .refusals import BUSY, is_of_another_event, is_of_request
 from .request import PlaybackDecision, Request
 from .request_queue import KNOWN, MAX_REQUESTS, RequestQueue
@@ -72,17 +73,12 @@ class Requests:
     _progress_at_ns: int = field(init=False, default=0)
     _sent: Request | None = field(init=False, default=None)
     _answered: deque[Request] = field(init=False)
-    _out_of_band: deque[Request] = field(init=False)
-    _late_answers: int = field(init=False, default=0)
-    """Out-of-band requests that were sent again, and may be answered once more."""
-    _expired_count: int = field(init=False, default=0)
-    """Those that were given up, and may be answered late."""
+    _out_of_band: OutOfBandRequests = field(init=False, factory=OutOfBandRequests)
 
     def __attrs_post_init__(self) -> None:
         self.queue = RequestQueue(self._outbox)
         self._active = self._make_lifecycle(ACTIVE_RESPONSE, ActiveResponseState.FREE)
         self._answered = deque(maxlen=MAX_REQUESTS)
-        self._out_of_band = deque(maxlen=MAX_REQUESTS)
 
     # From one session to the next.
 
@@ -101,7 +97,6 @@ class Requests:
         self.queue.session_lost()
         self._out_of_band.clear()
         self._answered.clear()
-        self._late_answers = self._expired_count = 0
         for request in self._take_wanted(sent):
             self.queue.put_back(request, Reason.AGAIN_AFTER_LOSS)
         for record in unspoken:
@@ -215,7 +210,7 @@ class Requests:
 
     def _start(self, request: Request, now: int) -> bool:
         if request.is_out_of_band:
-            self._out_of_band.append(request)
+            self._out_of_band.add(request)
         elif self._active.step(ActiveResponseInput.REQUEST):
             self._sent = request
             self._progress_at_ns = now
@@ -269,7 +264,7 @@ class Requests:
         oldest. `is_repeated`: its id was announced before.
         `is_dated`: it was created just now.
         """
-        if not record.is_in_conversation and (is_repeated or self._is_out_of_band_expected):
+        if not record.is_in_conversation and (is_repeated or self._out_of_band.is_answer_expected):
             return self._created_out_of_band(record, is_repeated=is_repeated)
         created = ActiveResponseInput.CREATED_AGAIN if is_repeated else ActiveResponseInput.CREATED
         if self._active.step(created):
@@ -295,32 +290,18 @@ class Requests:
         """Take a response that answers a request out of band, perhaps one that was given up."""
         if is_repeated:
             return PlaybackDecision.PLAY
-        if self._out_of_band:
-            asked = self._find_answered(record)
-            self._out_of_band.remove(asked)
-            record.request = asked.event
-            return self._decide_on(asked)
-        if self._late_answers:
-            self._late_answers -= 1
-            return PlaybackDecision.CANCEL
-        self._expired_count -= 1
-        return self._play_unrequested(is_repeated=False)
-
-    @property
-    def _is_out_of_band_expected(self) -> bool:
-        return bool(self._out_of_band or self._late_answers or self._expired_count)
+        answered = self._out_of_band.take_answered(record)
+        if answered is not None:
+            record.request = answered.event
+            return self._decide_on(answered)
+        if self._out_of_band.take_late_answer():
+            return self._play_unrequested(is_repeated=False)
+        return PlaybackDecision.CANCEL
 
     def _play_unrequested(self, *, is_repeated: bool) -> PlaybackDecision:
         if not is_repeated:
             self._outbox.explain(Reason.PLAYED_UNREQUESTED)
         return PlaybackDecision.PLAY
-
-    def _find_answered(self, record: ResponseRecord) -> Request:
-        """The request that an out-of-band response answers."""
-        for each in self._out_of_band:
-            if each.metadata == record.metadata and each.is_silent is record.is_text:
-                return each
-        return self._out_of_band[0]
 
     def _decide_on(self, answered: Request) -> PlaybackDecision:
         if answered.decision is PlaybackDecision.PLAY:
@@ -406,12 +387,9 @@ class Requests:
         event as over. Returns what was missing."""
         missing = [
             f"response.create: no answer to {each.event.event_id}"
-            for each in self._out_of_band
-            if now >= each.sent_at_ns + ANSWER_NS
+            for each in self._out_of_band.expire(now - ANSWER_NS)
         ]
         for _ in missing:
-            self._out_of_band.popleft()
-            self._expired_count += 1
             self._outbox.explain(Reason.DROPPED_AS_UNANSWERED)
         sent = self._sent
         if sent is not None and now >= sent.sent_at_ns + ANSWER_NS:
@@ -434,7 +412,7 @@ class Requests:
         all of them are requested again."""
         given_up = list(responses)
         unanswered = self._unanswered
-        self._out_of_band.clear()
+        self._out_of_band.give_up(asks_again=asks_again)
         is_unknown = self._active.state is ActiveResponseState.ACTIVE_UNKNOWN_ID
         is_given_up = any(each is self._active_response for each in given_up)
         if self._sent or is_unknown or is_given_up:
@@ -445,7 +423,6 @@ class Requests:
             return
         for request in self._take_wanted(unanswered):
             request.is_repeated = True
-            self._late_answers += request.is_out_of_band
             self.queue.put_back(request, Reason.AGAIN_AFTER_SILENCE)
         for record in given_up:
             self._enqueue_for(record, Reason.REQUESTED_FOR_SILENCE)

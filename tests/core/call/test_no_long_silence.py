@@ -222,6 +222,32 @@ def test_a_late_answer_out_of_band_covers_no_output() -> None:
     assert len(requests(call.model(COMMITTED))) == 1
 
 
+@pytest.mark.parametrize("is_interrupted", [False, True])
+def test_a_late_answer_out_of_band_is_not_heard_once_it_is_asked_for_again(
+    *, is_interrupted: bool
+) -> None:
+    call = Call.ready()
+    call.send(CreateResponse(OUT_OF_BAND))
+    if is_interrupted:
+        call.model(speech_started())
+        call.model(speech_stopped())
+        call.send(SendMessage("hello"))
+    assert requests(call.wait(5_000))
+    answers = [call.model(created(f"o{number}", None)) for number in range(2)]
+    cancels = [any(isinstance(e, CancelResponse) for e in each.to_model) for each in answers]
+    assert cancels == [is_interrupted, not is_interrupted]
+
+
+def test_a_late_answer_out_of_band_is_heard_where_it_is_not_asked_for_again() -> None:
+    policy = ModelSilencePolicy(ask_again=0, hang_up=False, clip=b"\xff" * 800)
+    call = Call.ready(CallConfig(on_model_silent=policy))
+    call.send(CreateResponse(OUT_OF_BAND))
+    call.wait(5_000)
+    call.play(1_000)
+    call.model(created("o", None))
+    assert call.model(delta(8_000, "o", "x")).to_twilio
+
+
 # What the server refuses.
 
 

@@ -275,7 +275,7 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
             Edit(
                 "responses/requests",
                 "if not record.is_in_conversation and (is_repeated or "
-                "self._is_out_of_band_expected):",
+                "self._out_of_band.is_answer_expected):",
                 "if False:",
             ),
         ],
@@ -504,7 +504,13 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
     ),
     Bug(
         "an answer out of band that comes twice is heard twice",
-        [Edit("responses/requests", "self._late_answers += request.is_out_of_band", "pass")],
+        [
+            Edit(
+                "responses/out_of_band",
+                "            self._unwanted_count += len(self._unanswered)\n",
+                "            pass\n",
+            )
+        ],
     ),
     Bug(
         "a notice of all heard comes at once",
@@ -1721,7 +1727,7 @@ case realtime.InputTranscriptCompletedEvent(item, words, logprobs):
     ),
     Bug(
         "a late answer out of band answers a request of the conversation",
-        [Edit("responses/requests", "            self._expired_count += 1\n", "")],
+        [Edit("responses/out_of_band", "        self._given_up_count += len(expired)\n", "")],
     ),
     Bug(
         "an output that crossed an answer is not answered in the next session",
