@@ -6,7 +6,7 @@ from typing import Final
 from attrs import define, evolve, field
 
 from ..protocols.realtime import Item
-from ..values.items import AudioPart, ContentPart, ConversationItem, FunctionCall, Message
+from ..values.items import AudioPart, ContentPart, ConversationItem, FunctionCall, Message, Role
 from .item_json import is_complete, item_from_server
 from .transcript import Transcript
 
@@ -61,11 +61,12 @@ class Entry:
         if is_done:
             self.is_whole = item.status != "incomplete"
         if isinstance(self.item, Message):
+            is_callers = self.item.role is Role.USER
             for index, part in enumerate(self.item.parts):
                 if isinstance(part, AudioPart):
                     get_or_create_transcript(
                         self.transcripts, index, is_spoken=True
-                    ).update_from_item(part.transcript, is_done=self.is_done)
+                    ).update_from_item(part.transcript, is_done=self.is_done, is_callers=is_callers)
 
     def rename(self, item_id: str) -> None:
         """Give the item another id."""

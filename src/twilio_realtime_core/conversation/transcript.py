@@ -39,15 +39,33 @@ class Transcript:
     """How much audio the part has, once all of it was received; `None` before."""
     heard_ms: int | None = None
     """How much audio was heard; `None`: the part was not cut."""
+    _next_character: int = 0
+    """Where in the text the next piece begins: at its end, or where pieces repeat what the item
+    said before them."""
+    _is_item_done: bool = False
+    """Whether the item was done when its words were taken, so that more pieces are stale."""
     _sent_ms: int | None = None
     _characters_at_cut: int = 0
     _pace_at_cut: SpeechPace | None = None
 
     def append(self, delta: str) -> None:
-        """Append a piece of the transcript."""
-        if not self.is_whole and (self.text is None or len(self.text) < MAX_CHARACTERS):
-            self.text = ((self.text or "") + delta)[:MAX_CHARACTERS]
-            self.is_partial = True
+        """Append a piece of the transcript. One that repeats words of the item is not appended, nor
+        one that does not continue those of an item that is done."""
+        known, start = self.text or "", self._next_character
+        if self.is_whole or len(known) >= MAX_CHARACTERS:
+            return
+        self.is_partial = True
+        said_by_item = known[start:]
+        if said_by_item.startswith(delta):
+            self.text, self._next_character = known, start + len(delta)
+        elif delta.startswith(said_by_item):
+            self._append_at(start, delta)
+        elif not self._is_item_done:
+            self._append_at(len(known), delta)
+
+    def _append_at(self, start: int, delta: str) -> None:
+        self.text = ((self.text or "")[:start] + delta)[:MAX_CHARACTERS]
+        self._next_character = len(self.text)
 
     def complete(self, text: str) -> None:
         """Set the whole transcript; an empty one does not replace the words received so far."""
@@ -56,14 +74,19 @@ class Transcript:
             self.is_whole = bool(text)
             self.is_partial = False
 
-    def update_from_item(self, text: str | None, *, is_done: bool = False) -> None:
+    def update_from_item(
+        self, text: str | None, *, is_done: bool = False, is_callers: bool = False
+    ) -> None:
         """Set the transcript of the item. Words that were received are kept if the item may lag
-        behind; that of an item that is done (`is_done`) is whole, and replaces other words."""
+        behind; that of an item that is done (`is_done`) is whole, and replaces other words. The
+        item of the caller (`is_callers`) is done before its words are transcribed, so pieces may
+        continue those that it has."""
         if text is None:
             return
         known = self.text
         if not known:
-            self.text = text[:MAX_CHARACTERS]
+            self.text, self._next_character = text[:MAX_CHARACTERS], 0
+            self._is_item_done = is_done and not is_callers
         elif is_done and not self.is_whole and not known.strip().startswith(text.strip()):
             self.complete(text)
 

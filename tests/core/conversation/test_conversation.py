@@ -287,6 +287,18 @@ def test_s71_no_description_removes_known_words(transcript: str | None) -> None:
     assert conversation.items == (said,)
 
 
+def test_late_words_of_the_agent_do_not_repeat_a_done_item() -> None:
+    done = ItemDoneEvent(agent("a", audio("Hello there."), status="completed"))
+    conversation = received(added(agent("a")), done, delta("a", "Hello there."))
+    assert conversation.items == (of_agent("a", AudioPart("Hello there.")),)
+
+
+def test_late_words_of_the_caller_do_not_repeat_their_item() -> None:
+    conversation = received(added(caller("a", "Good morning.")))
+    conversation.receive(InputTranscriptDeltaEvent("a", "Good"))
+    assert conversation.items == (of_caller("a", "Good morning."),)
+
+
 def test_a_done_item_stays_done() -> None:
     conversation = received(added(agent("a")), ItemDoneEvent(agent("a")))
     assert conversation.receive(added(agent("a"))) == []

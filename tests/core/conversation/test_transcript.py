@@ -49,6 +49,35 @@ def test_words_of_an_item_are_used_where_none_are_known() -> None:
     assert words.text == "Hello"
 
 
+@pytest.mark.parametrize("pieces", [["Hello there."], ["Hello", " there."], [" there."], ["Hi"]])
+def test_late_pieces_do_not_repeat_an_item_that_is_done(pieces: list[str]) -> None:
+    words = Transcript(is_spoken=True)
+    words.update_from_item("Hello there.", is_done=True)
+    for piece in pieces:
+        words.append(piece)
+    assert words.text == "Hello there."
+
+
+@pytest.mark.parametrize("pieces", [["Hello", " there."], ["Hel", "lo there."], ["Hello there."]])
+@pytest.mark.parametrize("is_done", [False, True])
+def test_pieces_say_what_an_item_lacks(pieces: list[str], *, is_done: bool) -> None:
+    words = Transcript(is_spoken=True)
+    words.update_from_item("Hello", is_done=is_done)
+    for piece in [*pieces, " Bye."]:
+        words.append(piece)
+    assert words.text == "Hello there. Bye."
+
+
+@pytest.mark.parametrize("speaker", [{"is_done": False}, {"is_done": True, "is_callers": True}])
+def test_pieces_continue_words_that_are_not_whole(speaker: dict[str, bool]) -> None:
+    words = Transcript(is_spoken=True)
+    words.update_from_item("Good", **speaker)
+    words.append(" morning.")
+    assert words.text == "Good morning."
+    words.append(" How are you?")
+    assert words.text == "Good morning. How are you?"
+
+
 @pytest.mark.parametrize(
     "take", [Transcript.append, Transcript.complete, Transcript.update_from_item]
 )

@@ -48,10 +48,28 @@ def _count_units(text: str) -> int:
 
 @define
 class _Words:
-    """The words of a part that were received. `is_whole`: all of them at once."""
+    """The words of a part that were received. `is_whole`: all of them at once. `repeatable` are
+    those at the end that the item had first, and that pieces may repeat; `is_settled`: the item was
+    done, so pieces that do not are stale."""
 
     text: str = ""
     is_whole: bool = False
+    repeatable: str = ""
+    is_settled: bool = False
+
+    def add_piece(self, piece: str) -> None:
+        """Add a piece."""
+        repeatable = self.repeatable
+        if self.is_whole:
+            return
+        if repeatable.startswith(piece):
+            self.repeatable = repeatable.removeprefix(piece)
+        elif piece.startswith(repeatable):
+            self.repeatable = ""
+            self.text += piece.removeprefix(repeatable)
+        elif not self.is_settled:
+            self.repeatable = ""
+            self.text += piece
 
 
 class HeardWords(Invariant):
@@ -92,8 +110,7 @@ class HeardWords(Invariant):
         """Note words."""
         match step.event:
             case ReceivedTranscriptDelta() | ReceivedTextDelta() as event:
-                words = self._get_or_create((event.item_id, event.content_index))
-                words.text += "" if words.is_whole else event.text
+                self._get_or_create((event.item_id, event.content_index)).add_piece(event.text)
             case ReceivedTranscriptEnd() | ReceivedTextEnd() as event if event.text:
                 self._words[event.item_id, event.content_index] = _Words(event.text, is_whole=True)
             case ReceivedItemAdded(item):
@@ -121,8 +138,15 @@ class HeardWords(Invariant):
             words, text = self._get_or_create((item.id, index)), part.get("transcript")
             known = words.text.strip()
             is_stale = is_done and not words.is_whole and not known.startswith(str(text).strip())
-            if isinstance(text, str) and text and (not known or is_stale):
-                words.text, words.is_whole = text, is_done and bool(known)
+            if isinstance(text, str) and text and not known:
+                is_settled = is_done or item.status in ("completed", "incomplete")
+                self._words[item.id, index] = _Words(
+                    text,
+                    repeatable=text,
+                    is_settled=is_settled and item.fields.get("role") != "user",
+                )
+            elif isinstance(text, str) and text and is_stale:
+                words.text, words.is_whole = text, True
         if is_done and item.status != "incomplete":
             self._done.add(item.id)
             self._has_completed = True
