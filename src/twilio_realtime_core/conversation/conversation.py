@@ -328,7 +328,7 @@ class Conversation:
     def _get_or_create_transcript(
         self, item_id: str, content_index: int, *, is_spoken: bool = True
     ) -> Transcript:
-        """The words of a part; those of a new part are not kept where there are too many."""
+        """The words of a part; those of a part beyond `MAX_PARTS` are not kept."""
         entry = self._entries.get(item_id)
         if entry is not None:
             entry.snapshot_made = None  # what is done with the words changes the item

@@ -13,17 +13,17 @@ from .transcript import Transcript
 __all__ = ["MAX_PARTS", "Entry", "get_or_create_transcript"]
 
 MAX_PARTS: Final = 64
-"""Content parts of an item whose words are kept: an item has one or two."""
+"""Content parts of an item whose words are kept, the first: an item has one or two."""
 
 
 def get_or_create_transcript(
     parts: dict[int, Transcript], content_index: int, *, is_spoken: bool
 ) -> Transcript:
-    """The transcript of a part; that of a new part is not kept where there are too many."""
+    """The transcript of a part; that of a part beyond `MAX_PARTS` is not kept."""
     known = parts.get(content_index)
     if known is None:
         known = Transcript(is_spoken)
-        if len(parts) < MAX_PARTS:
+        if 0 <= content_index < MAX_PARTS:
             parts[content_index] = known
     return known
 
@@ -96,11 +96,15 @@ class Entry:
                 return self.item
 
     def _parts(self, item: Message) -> Iterator[ContentPart]:
-        """The parts that the item has, and those behind them of which there are words."""
+        """The parts that the item has, and those behind them up to the last of which there are
+        words. One of these that is unknown has no words, and the kind of the next that has."""
         for index, part in enumerate(item.parts):
             transcript = self.transcripts.get(index)
             yield part if transcript is None else transcript.to_part(part)
-        index = len(item.parts)
-        while (transcript := self.transcripts.get(index)) is not None:
+        next_index = len(item.parts)
+        for index in sorted(each for each in self.transcripts if each >= next_index):
+            transcript = self.transcripts[index]
+            for _ in range(next_index, index):
+                yield Transcript(transcript.is_spoken).to_part()
             yield transcript.to_part()
-            index += 1
+            next_index = index + 1

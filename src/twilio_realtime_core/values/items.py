@@ -101,7 +101,8 @@ class Message:
     id: str
     role: Role
     parts: tuple[ContentPart, ...] = ()
-    """The content. The index of a part is its `content_index`."""
+    """The content. The index of a part is its `content_index`: a part that is not known yet stands
+    before one with words as an `AudioPart` or a `TextPart` that has none."""
     is_complete: bool = True
     """Whether the message will not grow any more."""
     phase: str | None = None

@@ -269,10 +269,34 @@ def test_an_answer_in_text_has_words_too() -> None:
 
 def test_each_part_has_its_words_in_order() -> None:
     conversation = received(added(agent("a")), delta("a", "second", 1))
-    assert conversation.items == (of_agent("a", complete=False),)
+    unknown = AudioPart(), AudioPart("second")
+    assert conversation.items == (of_agent("a", *unknown, complete=False),)
     conversation.receive(delta("a", "first", 0))
     parts = AudioPart("first"), AudioPart("second")
     assert conversation.items == (of_agent("a", *parts, complete=False),)
+
+
+def test_complete_words_show_while_earlier_parts_are_unknown() -> None:
+    conversation = received(added(agent("a")))
+    said = of_agent("a", AudioPart(), AudioPart("Hi."), complete=False)
+    done = OutputTranscriptDoneEvent("r", "a", "Hi.", 1)
+    assert conversation.receive(done) == [ItemUpdated(said)]
+
+
+def test_written_words_show_while_earlier_parts_are_unknown() -> None:
+    conversation = received(added(agent("a")), OutputTextDeltaEvent("r", "a", "Hi.", 2))
+    parts = TextPart(""), TextPart(""), TextPart("Hi.")
+    assert conversation.items == (of_agent("a", *parts, complete=False),)
+    part = {"type": "output_text", "text": "First."}
+    conversation.receive(ItemRetrievedEvent(agent("a", part)))
+    parts = TextPart("First."), TextPart(""), TextPart("Hi.")
+    assert conversation.items == (of_agent("a", *parts, complete=False),)
+
+
+@pytest.mark.parametrize("index", [-1, MAX_PARTS, 10**9])
+def test_words_of_an_impossible_part_are_not_kept(index: int) -> None:
+    conversation = received(added(agent("a")), delta("a", "x", index))
+    assert conversation.items == (of_agent("a", complete=False),)
 
 
 @pytest.mark.parametrize("transcript", [None, "", "One"])

@@ -12,6 +12,7 @@ from twilio_realtime.sim.reference import limits
 from twilio_realtime_core import commands, notifications
 from twilio_realtime_core.audio.pcmu import PCMU_FORMAT
 from twilio_realtime_core.conversation.conversation import MAX_ITEMS
+from twilio_realtime_core.conversation.entry import MAX_PARTS
 from twilio_realtime_core.conversation.transcript import MAX_CHARACTERS
 from twilio_realtime_core.downlink.playout import MAX_QUEUED_SAMPLES
 from twilio_realtime_core.protocols.realtime import ClientEvent
@@ -120,6 +121,7 @@ def test_the_rule_finds_a_forbidden_import(source: str) -> None:
         (limits.MAX_RESPONSES, MAX_RESPONSES),
         (limits.MAX_FUNCTION_CALLS, MAX_CALLS),
         (limits.MAX_ITEMS, MAX_ITEMS),
+        (limits.MAX_PARTS, MAX_PARTS),
         (limits.MAX_TRANSCRIPT_CHARACTERS, MAX_CHARACTERS),
         (limits.MAX_GAP_SAMPLES, MAX_GAP_SAMPLES),
         (limits.INACTIVITY_SAMPLES, INACTIVITY_SAMPLES),

@@ -465,6 +465,7 @@ def with_two_items(kind: type[Call]) -> Any:
 
 
 SAID = words("response.output_audio_transcript.done", item_id="j", transcript="yes")
+SAID_LATER = {**SAID, "content_index": 2}
 HEARD = words(f"{TRANSCRIPTION}.completed", item_id="j", transcript="yes")
 
 
@@ -478,9 +479,10 @@ def being_generated(item: str, previous: str | None, **body: Any) -> Event:
         (ItemAdded, being_generated("k", "j")),
         (ItemDeleted, item_deleted("i")),
         (ItemUpdated, SAID),
+        (ItemUpdated, SAID_LATER),
         (ItemUpdated, HEARD),
     ],
-    ids=["added", "deleted", "said", "heard"],
+    ids=["added", "deleted", "said", "said in a later part", "heard"],
 )
 def test_14_breaks_if_an_item_is_not_notified(kind: type, event: Event) -> None:
     notified: list[object] = with_two_items(Call).model(event).notified(kind)

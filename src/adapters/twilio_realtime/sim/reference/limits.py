@@ -21,6 +21,7 @@ __all__ = [
     "MAX_GAP_SAMPLES",
     "MAX_ITEMS",
     "MAX_NESTING",
+    "MAX_PARTS",
     "MAX_QUEUED_REQUESTS",
     "MAX_QUEUED_SAMPLES",
     "MAX_RESPONSES",
@@ -145,6 +146,9 @@ MAX_FUNCTION_CALLS: Final = 1024
 
 MAX_ITEMS: Final = 2048
 """Items of a conversation that are remembered: one every two seconds of an hour."""
+
+MAX_PARTS: Final = 64
+"""Content parts of an item whose words are kept: an item has one or two."""
 
 MAX_TRANSCRIPT_CHARACTERS: Final = 100_000
 """Characters of a transcript that are kept: an hour of fast speech has 60,000."""

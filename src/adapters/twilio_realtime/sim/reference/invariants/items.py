@@ -32,7 +32,7 @@ from twilio_realtime_core.values.items import (
 from ..expected.call import ExpectedCall
 from ..expected.links import ExpectedLinks
 from ..expected.playback import ExpectedClip
-from ..limits import MAX_ITEMS, MAX_NESTING, MAX_TRANSCRIPT_CHARACTERS
+from ..limits import MAX_ITEMS, MAX_NESTING, MAX_PARTS, MAX_TRANSCRIPT_CHARACTERS
 from ..received import (
     ReceivedInputTranscript,
     ReceivedItem,
@@ -186,8 +186,9 @@ class ItemNotifications(Invariant):
 
     def _check_words(self, item_id: str, index: int, words: str) -> str | None:
         match self._items.get(item_id):
-            case Message(parts=parts) if words and index < len(parts):
-                part, kept = parts[index], words[:MAX_TRANSCRIPT_CHARACTERS]
+            case Message(parts=parts) if words and 0 <= index < MAX_PARTS:
+                part = parts[index] if index < len(parts) else AudioPart()
+                kept = words[:MAX_TRANSCRIPT_CHARACTERS]
                 if isinstance(part, AudioPart) and part.transcript != kept:
                     return "all words of an item are known, which is not notified"
             case _:
