@@ -359,7 +359,7 @@ def item_done(response: str = "r", item: str = "i", type_: str = "message") -> d
 
 
 def function_call(
-    call_id: str = "f", response: str = "r", status: str = "completed", item: str = "i"
+    call_id: str = "f", response: str = "r", status: str | None = "completed", item: str = "i"
 ) -> dict[str, Any]:
     """A function call that is done."""
     body = {

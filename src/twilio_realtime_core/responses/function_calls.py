@@ -1,8 +1,9 @@
 """The function calls that the model requests: each is notified once, and answered once.
 
-A call is notified when its item is done and complete. One that was cut short by an interruption has
-arguments cut short, and needs no output. An out-of-band response requests none: its items are not
-in the conversation, so the server would refuse an output as that of an unknown call.
+A call is notified when its item is done and complete, as it is unless its status says otherwise:
+the status is optional. One that was cut short by an interruption has arguments cut short, and needs
+no output. An out-of-band response requests none: its items are not in the conversation, so the
+server would refuse an output as that of an unknown call.
 
 The model responds to the outputs once all calls of its response have one: before, it would miss
 some.
@@ -65,7 +66,7 @@ class FunctionCalls:
 
     def item_done(self, record: ResponseRecord, item: Item) -> FunctionCallRequested | Fault | None:
         """Take an item of a response that is done. Returns what to notify."""
-        is_complete = item.type == "function_call" and item.status == "completed"
+        is_complete = item.type == "function_call" and item.status in (None, "completed")
         if not is_complete or not record.is_in_conversation or not item.call_id or not item.name:
             return None
         if item.call_id in self._calls:

@@ -54,6 +54,13 @@ def test_a_completed_call_is_notified() -> None:
     assert record.unsent_outputs == 1
 
 
+def test_a_done_call_without_a_status_is_complete() -> None:
+    calls, record = FunctionCalls(), ResponseRecord("r")
+    assert calls.item_done(record, call(status=None)) == requested()
+    calls.check_answer("call")
+    assert record.unsent_outputs == 1
+
+
 def test_a_recorded_call_is_notified() -> None:
     calls = FunctionCalls()
     notified: list[object] = []
@@ -79,8 +86,8 @@ def test_a_call_is_notified_once() -> None:
     assert record.unsent_outputs == 1
 
 
-@pytest.mark.parametrize("status", ["incomplete", "in_progress", "cancelled", None])
-def test_an_incomplete_call_is_not_notified(status: str | None) -> None:
+@pytest.mark.parametrize("status", ["incomplete", "in_progress", "cancelled"])
+def test_an_incomplete_call_is_not_notified(status: str) -> None:
     calls, record = FunctionCalls(), ResponseRecord("r")
     assert calls.item_done(record, call(status=status)) is None
     assert calls.open_call_ids == ()

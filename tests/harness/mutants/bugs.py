@@ -289,7 +289,7 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
     Bug(
         "a function call that is not complete is notified",
         [
-            Edit("responses/function_calls", 'and item.status == "completed"', ""),
+            Edit("responses/function_calls", 'and item.status in (None, "completed")', ""),
         ],
     ),
     Bug(

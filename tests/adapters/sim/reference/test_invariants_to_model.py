@@ -867,11 +867,12 @@ def test_7_breaks_if_a_call_is_requested_twice() -> None:
         call.model(function_call())
 
 
-def test_7_breaks_if_a_call_is_not_requested() -> None:
+@pytest.mark.parametrize("status", ["completed", None])
+def test_7_breaks_if_a_call_is_not_requested(status: str | None) -> None:
     call = FaultyCall.talking()
     call.leave_out(FunctionCallRequested)
     with breaks(7):
-        call.model(function_call())
+        call.model(function_call(status=status))
 
 
 def test_7_breaks_if_an_output_has_no_requested_call() -> None:

@@ -124,8 +124,8 @@ class FunctionAnswers(Invariant):
     """A function call of the conversation is requested once, when it is complete, and gets at most
     one output, that of the application; so does a request for approval.
 
-    An output that is deferred until after playback is sent when all was heard, neither before nor
-    later.
+    A call that is done is complete unless its status says otherwise. An output that is deferred
+    until after playback is sent when all was heard, neither before nor later.
     """
 
     number = 7
@@ -160,7 +160,7 @@ class FunctionAnswers(Invariant):
 
     def _check_complete(self, item: ReceivedItem, step: StepRecord) -> str | None:
         call_id = item.call_id
-        is_complete = item.type == "function_call" and item.status == "completed"
+        is_complete = item.type == "function_call" and item.status in (None, "completed")
         if (
             not is_complete
             or not call_id
