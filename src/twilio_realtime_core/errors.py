@@ -31,10 +31,9 @@ class FaultKind(Enum):
     """A binary WebSocket message; both protocols are text only."""
     UNEXPECTED = "unexpected"
     """A valid message at a time when it makes no sense, such as `media` before `start`, or audio of
-    the outbound track. Of Twilio's messages each kind is notified once in a stream."""
+    the outbound track."""
     WRONG_STREAM = "wrong stream"
-    """A Media Streams message whose stream SID is not that of the call's stream; each kind of
-    message is notified once in a stream."""
+    """A Media Streams message whose stream SID is not that of the call's stream."""
     UNKNOWN_MARK = "unknown mark"
     """The echo of a mark that was never sent, or has been echoed already."""
     BAD_AUDIO = "bad audio"
@@ -63,7 +62,8 @@ class FaultKind(Enum):
 
 @frozen
 class Fault:
-    """What a peer did wrong.
+    """What a peer did wrong. What Twilio did wrong with each kind of text message is notified once
+    in a stream.
 
     `peer` is the machine's key of the link (`None`: no peer in particular). `message` says what was
     wrong and where, for people; it never holds audio, keys, phone numbers or other content of the

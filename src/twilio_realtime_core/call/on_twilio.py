@@ -23,6 +23,8 @@ reach the model, which would hear itself."""
 _ROUTINE: Final = (twilio.MediaEvent, twilio.MarkEvent)
 """Messages that do not count as others: the limit on audio, and the marks sent, limit them."""
 
+_UNKNOWN_MARK: Final = "mark: the echo of a mark that is not expected"
+
 _ROUND_TRIP_INTERVAL_NS: Final = 5 * SECOND
 """Between measurements of the round trip: paths change in minutes, and a mark costs 100 bytes."""
 
@@ -36,7 +38,7 @@ WARNING_NS: Final = 60 * SECOND
 
 def on_message(call: CallState, text: str, now: int) -> bool:
     """Apply one message. Return whether it was audio that went to the model, and nothing else."""
-    faults = call.outbox.twilio_fault_count
+    reported = call.stream.reported_count
     message = call.stream.receive(text)
     if isinstance(message, twilio.MediaEvent) and _caller_media(call, message, now):
         return True
@@ -47,7 +49,8 @@ def on_message(call: CallState, text: str, now: int) -> bool:
         case twilio.MarkEvent():
             if call.downlink.silent_at_ns is not None:  # else it is that of a probe
                 call.reset_hangup_watchdog(now)
-            call.downlink.mark_echoed(message.name, now)
+            if not call.downlink.mark_echoed(message.name, now):
+                call.stream.report(FaultKind.UNKNOWN_MARK, _UNKNOWN_MARK)
         case twilio.DtmfEvent():
             call.outbox.notify(KeyPressed(message.digit))
         case twilio.StartEvent():
@@ -56,7 +59,7 @@ def on_message(call: CallState, text: str, now: int) -> bool:
             call.ending.end(EndReason.CALLER_HUNG_UP, "stop", now)
         case _:  # ConnectedEvent, UnknownEvent, audio that is left out, what the stream reported
             pass
-    is_routine = isinstance(message, _ROUTINE) and call.outbox.twilio_fault_count == faults
+    is_routine = isinstance(message, _ROUTINE) and call.stream.reported_count == reported
     if not is_routine and not call.stream_rate.take_message(now):
         _end_over_limit(call, "too many messages that are neither audio nor marks", now)
     return False
@@ -101,9 +104,7 @@ def _caller_media(call: CallState, message: twilio.MediaEvent, now: int) -> bool
     payload = media.payload
     samples = count_samples(payload)
     if samples is None:
-        call.outbox.notify_fault(
-            Peer.TWILIO, FaultKind.BAD_AUDIO, "media: payload is not base64, or empty"
-        )
+        call.stream.report(FaultKind.BAD_AUDIO, "media: payload is not base64, or empty")
         return False
     if not call.stream_rate.take_media(samples, now):
         _end_over_limit(call, "audio faster than it can be spoken", now)

@@ -234,15 +234,13 @@ class Downlink:
 
     # From Twilio.
 
-    def mark_echoed(self, name: str, now: int) -> None:
-        """Take a mark that came back."""
+    def mark_echoed(self, name: str, now: int) -> bool:
+        """Take a mark that came back. `False`: it was never sent, or came back before."""
         progress = self._playout.mark_echoed(name, now)
         if progress is None:
-            self._outbox.notify_fault(
-                Peer.TWILIO, FaultKind.UNKNOWN_MARK, "mark: the echo of a mark that is not expected"
-            )
-            return
+            return False
         self._notify_progress(progress)
+        return True
 
     def pong(self, payload: bytes, now: int) -> None:
         """Take a pong."""

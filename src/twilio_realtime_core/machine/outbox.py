@@ -16,8 +16,6 @@ class Outbox:
         self._actions: list[Action] = []
         self.realtime_link: Hashable = REALTIME
         """The key of the connection to the Realtime server that is used."""
-        self.twilio_fault_count = 0
-        """How many faults of Twilio were notified so far."""
         self.reasons: list[Reason] = []
         """Why the step did what it did; kept until the next step begins."""
 
@@ -41,7 +39,6 @@ class Outbox:
         self, peer: Peer, kind: FaultKind, message: str, code: str | None = None
     ) -> None:
         """Notify the application of a fault of a peer."""
-        self.twilio_fault_count += peer is TWILIO
         self.notify(Fault(peer, kind, message, code))
 
     def explain(self, reason: Reason) -> None:

@@ -4,6 +4,7 @@ Source: Twilio documentation, "Media Streams - WebSocket Messages",
 https://www.twilio.com/docs/voice/media-streams/websocket-messages.
 """
 
+import re
 from typing import Final, cast
 
 from ..errors import Fault, FaultKind
@@ -26,12 +27,14 @@ _OUTBOUND_MEDIA: Final = (
     "<Connect><Stream>, or the inbound track alone"
 )
 
+_DIGITS: Final = re.compile(r"[0-9]+")
+
 _MEDIA: Final = StreamInput.MEDIA  # used for every frame; a look-up in the enum takes 0.1 µs
 
 
 class MediaStream:
-    """A stream, and the socket that carries it. What a peer does wrong with each of its messages is
-    notified once in a stream.
+    """A stream, and the socket that carries it. What Twilio does wrong with each kind of message is
+    notified once in a stream, wherever in the text of a message it is.
 
     `sid` is empty before the first `start`. `is_pcmu` is false if the last `start` announced
     another format than G.711 µ-law at 8 kHz.
@@ -42,7 +45,10 @@ class MediaStream:
         self.lifecycle = make_lifecycle(STREAM, StreamState.UNOPENED)
         self._refused: StreamInput | None = None
         self._reported: set[tuple[FaultKind, str]] = set()
-        """The faults that were notified in this stream, and are not notified again."""
+        """The faults that were notified in this stream, and are not notified again; without
+        numbers, such as the position in a text, so that there are few."""
+        self.reported_count = 0
+        """How many faults were given to `report` so far, notified or not."""
         self.sid = ""
         self.is_pcmu = True
 
@@ -58,7 +64,7 @@ class MediaStream:
     def receive(self, text: str) -> twilio.StreamEvent | None:
         """Decode a message from Twilio and advance the lifecycle by it.
 
-        `None`: the message is a fault, which is notified.
+        `None`: the message is a fault, which is notified once.
         """
         event = twilio.decode(text)
         match event:
@@ -75,7 +81,7 @@ class MediaStream:
             case twilio.StartEvent():
                 is_accepted = self._accept_start(event)
             case Fault(kind=kind, message=message):
-                self._notify_fault(kind, message)
+                self._notify_once(kind, message)
                 return None
             case _:  # UnknownEvent
                 is_accepted = True
@@ -88,10 +94,7 @@ class MediaStream:
             self._notify_once(FaultKind.WRONG_STREAM, what)
             return False
         if not self.lifecycle.step(event):
-            # A frame comes fifty times a second; a start that is repeated is news each time.
-            is_start = event in (StreamInput.START, StreamInput.START_AGAIN)
-            notify = self._notify_fault if is_start else self._notify_once
-            notify(FaultKind.UNEXPECTED, f"{event.value} while {self.state.value}")
+            self._notify_once(FaultKind.UNEXPECTED, f"{event.value} while {self.state.value}")
             self._refused = event
             return False
         return True
@@ -110,9 +113,9 @@ class MediaStream:
         )
         tracks = event.tracks
         if isinstance(tracks, list) and "outbound" in cast("list[object]", tracks):
-            self._notify_fault(FaultKind.UNEXPECTED, _NOT_BIDIRECTIONAL)
+            self._notify_once(FaultKind.UNEXPECTED, _NOT_BIDIRECTIONAL)
         if not self.is_pcmu:
-            self._notify_fault(
+            self._notify_once(
                 FaultKind.WRONG_FORMAT,
                 "start: mediaFormat is not audio/x-mulaw at 8000 Hz with 1 channel; the audio is "
                 "forwarded unchanged",
@@ -128,13 +131,16 @@ class MediaStream:
         """Notify once that the stream carries audio of the outbound track, which is left out."""
         self._notify_once(FaultKind.UNEXPECTED, _OUTBOUND_MEDIA)
 
-    def _notify_once(self, kind: FaultKind, what: str) -> None:
-        if (kind, what) not in self._reported:
-            self._reported.add((kind, what))
-            self._notify_fault(kind, what)
+    def report(self, kind: FaultKind, what: str) -> None:
+        """Notify once what is wrong with a message that the stream has accepted."""
+        self.reported_count += 1
+        self._notify_once(kind, what)
 
-    def _notify_fault(self, kind: FaultKind, what: str) -> None:
-        self._outbox.notify_fault(Peer.TWILIO, kind, what)
+    def _notify_once(self, kind: FaultKind, what: str) -> None:
+        fault = kind, _DIGITS.sub("", what)
+        if fault not in self._reported:
+            self._reported.add(fault)
+            self._outbox.notify_fault(Peer.TWILIO, kind, what)
 
     def close(self, code: int) -> None:
         """Close the socket, if it is open, with a close code."""

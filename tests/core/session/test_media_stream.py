@@ -1,5 +1,6 @@
 """The Media Stream: which of Twilio's messages make sense when, and faults for the others."""
 
+import json
 from typing import Any
 
 import pytest
@@ -129,6 +130,34 @@ def test_s18_a_bad_message_is_a_fault(text: str, kind: FaultKind) -> None:
     assert done.faults == [kind]
     assert len(done.actions) == 1
     assert call.phone(media(A_FRAME)).to_model == [AppendAudio(A_FRAME)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *('{"event":"start"}', '{"event":"media","media":{"payload":null}}', "[]", "{", "junk"),
+        *(json.dumps(each) for each in (media("?"), mark("unknown"), start(), connected())),
+    ],
+)
+def test_what_is_wrong_is_notified_once_in_a_stream(text: str) -> None:
+    call = Call.ready()
+    kinds = call.phone(text).faults
+    assert len(kinds) == 1
+    assert call.phone(text).actions == call.phone(" " + text).actions == []
+    call.phone(start(OTHER_SID))
+    assert call.phone(text.replace(SID, OTHER_SID)).faults == kinds
+
+
+def test_faults_of_other_fields_and_messages_are_notified() -> None:
+    call = Call.ready()
+    texts = (
+        '{"event":"media"}',
+        '{"event":"media","streamSid":"MZ1"}',
+        '{"event":"media","streamSid":"MZ1","media":{}}',
+        '{"event":"mark","streamSid":"MZ1"}',
+    )
+    faults = [fault for text in texts for fault in call.phone(text).notified(Fault)]
+    assert len(faults) == len({fault.message for fault in faults}) == len(texts)
 
 
 def test_a_message_of_an_unknown_kind_is_ignored() -> None:

@@ -745,9 +745,7 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
             Edit(
                 "call/on_twilio",
                 """\
-        call.outbox.notify_fault(
-            Peer.TWILIO, FaultKind.BAD_AUDIO, "media: payload is not base64, or empty"
-        )
+        call.stream.report(FaultKind.BAD_AUDIO, "media: payload is not base64, or empty")
 """,
                 "",
             ),
@@ -1528,7 +1526,7 @@ case realtime.InputTranscriptCompletedEvent(item, words, logprobs):
         [
             Edit(
                 "session/media_stream",
-                "            self._reported.add((kind, what))\n",
+                "            self._reported.add(fault)\n",
                 "",
             ),
         ],

@@ -183,7 +183,8 @@ class SessionLog:
         match step.event:
             case ReceivedMedia(stream_sid, payload, is_outbound=is_outbound):  # most events
                 is_taken = self._is_muted or is_outbound or step.has_output(SentAppend, Fault)
-                if not is_taken and stream_sid == self._stream_sid:
+                is_waiting = not is_taken and stream_sid == self._stream_sid
+                if is_waiting and count_samples(payload) is not None:
                     self.waiting.append(payload)
             case ReceivedStart(stream_sid=stream_sid):
                 self._stream_sid = stream_sid

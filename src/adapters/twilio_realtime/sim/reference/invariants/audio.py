@@ -4,7 +4,6 @@ from typing import Final
 
 from twilio_realtime_core.commands import Play, PressKeys
 from twilio_realtime_core.errors import Fault, FaultKind
-from twilio_realtime_core.machine.actions import Peer
 from twilio_realtime_core.notifications import (
     CallerAudioDropped,
     CallerAudioPadded,
@@ -109,7 +108,8 @@ class UplinkAudio(Invariant):
                 if (reason := self._reason_to_leave_out(media)) is not None:
                     return self._check_reported_once(reason, step)
                 if self._uplink.frame_samples is None:
-                    return self._check_left_out(step)
+                    is_live = self._links.is_live
+                    return self._check_reported_once("that is not audio", step) if is_live else None
                 self._measure_gap(timestamp_ms, self._uplink.frame_samples)
             case _:  # ReceivedStart
                 if self._links.is_stream_starting:
@@ -136,15 +136,6 @@ class UplinkAudio(Invariant):
         if any(isinstance(each, SentAppend) for each in step.values):
             return f"a frame {reason} is sent to the model"
         return None if count == is_first else f"a frame {reason} is not reported once in a stream"
-
-    def _check_left_out(self, step: StepRecord) -> str | None:
-        if not self._links.is_live:
-            return None
-        is_reported = any(
-            isinstance(each, Fault) and (each.peer, each.kind) == (Peer.TWILIO, FaultKind.BAD_AUDIO)
-            for each in step.values
-        )
-        return None if is_reported else "a frame that is not audio is left out and not reported"
 
     def _measure_gap(self, timestamp_ms: int | None, samples: int) -> None:
         """Measure from the latest frame, unless this one is late, or the clock was set back."""

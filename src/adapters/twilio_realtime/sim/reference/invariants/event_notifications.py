@@ -3,6 +3,7 @@
 What follows from several events is judged with its subject.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -68,7 +69,6 @@ def _words(kind: Callable[..., object], *, final: bool) -> Callable[[Any], objec
 
 
 _ALWAYS_DUE: Final[Mapping[type, Callable[[Any], object]]] = {
-    UnreadableMessage: lambda event: DueFault(event.peer, event.kinds),
     ReceivedSpeechStart: lambda event: CallerSpeechStarted(event.item_id, event.at_ms),
     ReceivedSpeechStop: lambda event: CallerSpeechStopped(event.item_id, event.at_ms),
     ReceivedInputDelta: lambda event: CallerTranscript(
@@ -105,6 +105,17 @@ _JUDGED_FAULTS: Final = (
 )
 """Faults that follow from one event. Others are judged with their subjects."""
 
+_STREAM_FAULTS: Final = (
+    FaultKind.NOT_JSON,
+    FaultKind.BAD_MESSAGE,
+    FaultKind.UNEXPECTED,
+    FaultKind.WRONG_STREAM,
+    FaultKind.UNKNOWN_MARK,
+    FaultKind.BAD_AUDIO,
+    FaultKind.WRONG_FORMAT,
+)
+"""Faults of messages from Twilio, which are notified once in a stream."""
+
 
 class EventNotifications(Invariant):
     """What one event of a peer says by itself is notified in the same step, once and unchanged, and
@@ -113,7 +124,8 @@ class EventNotifications(Invariant):
     It is that a stream, a response or speech starts or ends, a key, words, a configuration in
     effect, an error of the server, a request for a response that is refused for good, and what
     cannot be read. An event at a time when it makes no sense is a fault instead. A function call is
-    requested as the model has it.
+    requested as the model has it. Faults of Twilio that differ in numbers alone are notified once
+    in a stream.
     """
 
     number = 14
@@ -126,6 +138,7 @@ class EventNotifications(Invariant):
         ReceivedResponseStart,
         ReceivedResponseEnd,
         ReceivedError,
+        UnreadableMessage,
         CancelResponse,
     )
     outputs = (
@@ -154,8 +167,10 @@ class EventNotifications(Invariant):
         self._due: list[object] = []
         self._optional: tuple[type, ...] = ()
         """Notifications that may come in this step, or not."""
-        self._reported_keys: set[FaultKind] = set()
-        """The faults of keys that were reported in this stream."""
+        self._due_once: set[tuple[type, FaultKind]] = set()
+        """The faults of starts and keys that were due in this stream."""
+        self._stream_faults: set[tuple[FaultKind, str]] = set()
+        """The faults of Twilio that were notified in this stream, without numbers."""
         self._started: set[str] = set()
         self._ended: set[str] = set()
         self._has_unnamed = False
@@ -182,6 +197,8 @@ class EventNotifications(Invariant):
             case ReceivedKey(sid, digit):
                 is_of_stream = self._links.is_streaming and sid == self._links.stream_sid
                 return [KeyPressed(digit)] if is_of_stream else self._due_without_stream()
+            case UnreadableMessage():
+                return self._due_of_unreadable(event)
             case ReceivedSession(session) if is_pcmu_session(session):
                 return [SessionReady(session)]
             case ReceivedSession():
@@ -202,11 +219,12 @@ class EventNotifications(Invariant):
 
     def _due_of_start(self, start: ReceivedStart) -> list[object]:
         if not self._links.is_stream_starting:
-            return [DueFault(Peer.TWILIO, (FaultKind.UNEXPECTED,))]
+            return self._due_once_in_stream(ReceivedStart, FaultKind.UNEXPECTED)
         started = CallStarted(
             start.stream_sid, start.call_sid, start.account_sid, start.custom_parameters
         )
-        self._reported_keys.clear()
+        self._due_once.clear()
+        self._stream_faults.clear()
         one_way = [DueFault(Peer.TWILIO, (FaultKind.UNEXPECTED,))] if start.has_outbound else []
         if self._links.is_pcmu_stream:
             return [*one_way, started]
@@ -214,11 +232,23 @@ class EventNotifications(Invariant):
 
     def _due_without_stream(self) -> list[object]:
         """A key without a stream, or of another, is reported once in a stream."""
-        kind = FaultKind.WRONG_STREAM if self._links.is_streaming else FaultKind.UNEXPECTED
-        if kind in self._reported_keys:
+        is_streaming = self._links.is_streaming
+        kind = FaultKind.WRONG_STREAM if is_streaming else FaultKind.UNEXPECTED
+        return self._due_once_in_stream(ReceivedKey, kind)
+
+    def _due_once_in_stream(self, received: type, kind: FaultKind) -> list[object]:
+        if (received, kind) in self._due_once:
             return []
-        self._reported_keys.add(kind)
+        self._due_once.add((received, kind))
         return [DueFault(Peer.TWILIO, (kind,))]
+
+    def _due_of_unreadable(self, message: UnreadableMessage) -> list[object]:
+        """What cannot be read is reported; a message of Twilio may have been in this stream."""
+        reported = {kind for kind, _ in self._stream_faults}
+        if message.peer is Peer.TWILIO and not reported.isdisjoint(message.kinds):
+            self._optional = (Fault,)
+            return []
+        return [DueFault(message.peer, message.kinds)]
 
     # The model.
 
@@ -295,6 +325,8 @@ class EventNotifications(Invariant):
     def check_output(self, value: object, step: StepRecord) -> str | None:
         """Judge an output."""
         match value:
+            case Fault(Peer.TWILIO, kind) if kind in _STREAM_FAULTS and self._is_repeated(value):
+                return "a fault of Twilio is notified twice in a stream"
             case SentRequest(event_id=event_id):
                 self._note_request(event_id or "", value)
             case SentCancel(event_id=event_id):
@@ -316,6 +348,13 @@ class EventNotifications(Invariant):
             case _:
                 pass
         return None
+
+    def _is_repeated(self, fault: Fault) -> bool:
+        """Note a fault of the stream; return whether it was notified before."""
+        noted = fault.kind, re.sub(r"[0-9]+", "", fault.message)
+        is_repeated = noted in self._stream_faults
+        self._stream_faults.add(noted)
+        return is_repeated
 
     def _note_request(self, event_id: str, sent: SentRequest) -> None:
         """Note a request. It is not certain whether a response has answered an out-of-band one;
