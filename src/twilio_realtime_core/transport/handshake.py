@@ -13,12 +13,12 @@ from typing import Final, cast
 from urllib.parse import urlsplit
 
 import h11
-import msgspec
 from attrs import field, frozen
 
 from ..errors import FaultKind, LocalProtocolError, redact
 from ..machine.actions import Refusal
 from ..machine.arguments import BYTES, TEXT, FieldRule, integer
+from ..machine.peer_json import decode_json
 
 __all__ = [
     "HEADERS",
@@ -372,11 +372,7 @@ def _read_error_code(body: bytes) -> str | None:
     """Return the code, or else the type, of the error in a body of JSON as the Realtime server
     sends it, `{"error": {"code": ...}}` (OpenAI API reference, "Error codes",
     https://platform.openai.com/docs/guides/error-codes)."""
-    try:
-        content = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return None
-    match content:
+    match decode_json(body, dict):
         case {"error": {"code": str(code)}} | {"error": {"type": str(code)}} if code:
             return redact(code)
         case _:

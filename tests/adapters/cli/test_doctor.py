@@ -242,6 +242,7 @@ def test_the_shutdown_of_a_model_is_told(capsys: pytest.CaptureFixture[str]) -> 
 
 SOON = datetime.now(UTC).date() + timedelta(days=3)
 GONE = date(2020, 1, 1)
+NESTED = b'{"error":' * 10_000
 
 
 @pytest.mark.parametrize(
@@ -257,6 +258,8 @@ GONE = date(2020, 1, 1)
         (404, {}, "failure", "there is no model my-model"),
         (429, {"error": {"type": "insufficient_quota"}}, "failure", "429 (insufficient_quota)"),
         (500, {"error": {"code": "<b>"}}, "failure", "answered 500"),
+        (200, NESTED, "ok", "my-model"),
+        (500, NESTED, "failure", "answered 500"),
     ],
 )
 def test_what_openai_says_about_a_model_is_judged(
@@ -273,7 +276,8 @@ def test_what_openai_says_about_a_model_is_judged(
     def exchange(method: str, url: str, headers: dict[str, str]) -> HttpAnswer:
         asked.append(url)
         now = "Wed, 01 Jan 2020 00:00:00 GMT"
-        return HttpAnswer(status, {"date": now}, json.dumps(body).encode())
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return HttpAnswer(status, {"date": now}, content)
 
     monkeypatch.setattr(module, "exchange", exchange)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-proj-1")

@@ -47,6 +47,7 @@ def test_lines_are_responses() -> None:
         ("say hello", "there is no sample hello: use caller_question"),
         ("call look_up {", "the arguments of look_up are no JSON object"),
         ("call look_up [1]", "no JSON object"),
+        ("call look_up " + '{"a":' * 10_000, "no JSON object"),
         ("speak a + fail", "begins with"),
     ],
 )

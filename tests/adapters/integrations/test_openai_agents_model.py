@@ -161,6 +161,25 @@ def test_a_refused_request_is_an_error_that_ends_nothing() -> None:
     assert call.heard_speech[-1].words == "Still here"
 
 
+@pytest.mark.parametrize("seed", [10, 13, 21])
+def test_an_event_that_is_no_json_is_emitted_as_text(seed: int) -> None:
+    agent = ModelAgent(do_nothing)
+    impairments = Impairments.seeded(seed, "server events no JSON")
+    call = PhoneCall(agent=agent, impairments=impairments)
+    call.model.respond_with("We sell pizza")
+
+    async def script(call: PhoneCall) -> None:
+        await call.wait(ms=1000)
+        await call.say("What do you sell?")
+        await call.wait(ms=2000)
+
+    call.run(script)
+    raw = [each.data for each in agent.listener.of("raw_server_event")]
+    assert any(isinstance(each, str) and each.startswith('{"type":') for each in raw)
+    assert isinstance(raw[-1], dict)
+    assert agent.listener.of("exception") == []
+
+
 def test_a_lost_session_is_replaced_and_ends_nothing() -> None:
     agent = ModelAgent(do_nothing)
     call = PhoneCall(agent=agent, impairments=Impairments(("a session that expires",)))

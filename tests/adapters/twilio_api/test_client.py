@@ -196,6 +196,7 @@ def test_an_error_has_the_number_of_twilio(name: str, runtime: str) -> None:
         ApiAnswer(502, b"<html>Bad gateway</html>"),
         ApiAnswer(201, b""),
         ApiAnswer(201, [1]),
+        ApiAnswer(201, b'{"a":' * 10_000),
         ApiAnswer(201, {"sid": CALL}, cut=120),
         ApiAnswer(201, {"sid": CALL}, cut=0),
         error(500, 20500),

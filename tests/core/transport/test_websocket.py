@@ -522,6 +522,7 @@ def chunked(body: bytes) -> bytes:
         (sized(b'{"error": {"code": ""}}'), "429"),
         (sized(b'{"error": "no"}'), "429"),
         (sized(b"no JSON"), "429"),
+        (sized(b'{"error":' * 1500), "429"),
         (sized(b""), "429"),
         (sized(b" " * (MAX_REFUSAL_BYTES - len(ERROR)) + ERROR), "insufficient_quota"),
         (sized(b" " * (MAX_REFUSAL_BYTES - len(ERROR) + 1) + ERROR), "429"),

@@ -14,11 +14,11 @@ from typing import Any, Final, Literal, cast
 from urllib.parse import quote, urlsplit
 
 import click
-import msgspec
 from attrs import frozen
 
 from twilio_realtime_core import CallConfig, Peer
 from twilio_realtime_core.config.call import session_url
+from twilio_realtime_core.machine.peer_json import decode_json
 from twilio_realtime_core.transport.headers import Headers
 from twilio_realtime_core.webhook import compute_signature
 
@@ -279,12 +279,12 @@ def _judge_shutdown(model: str, shutdown: date) -> _Finding:
 
 
 def _shutdown_date(body: bytes) -> date | None:
+    value = (decode_json(body, dict[str, Any]) or {}).get("shutdown_date")
     try:
-        value = msgspec.json.decode(body).get("shutdown_date")
         if isinstance(value, int):
             return datetime.fromtimestamp(value, UTC).date()
         return None if value is None else date.fromisoformat(str(value)[:10])
-    except (msgspec.DecodeError, AttributeError, ValueError, OverflowError, OSError):
+    except (ValueError, OverflowError, OSError):
         return None
 
 
@@ -390,9 +390,8 @@ def _ask(method: str, url: str, headers: Mapping[str, str]) -> HttpAnswer | str:
 
 def _error_code(body: bytes) -> str:
     """Return the code of an error of the API, to be appended."""
-    try:
-        error = msgspec.json.decode(body)["error"]
-        code = error.get("code") or error.get("type")
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
-        return ""
-    return f" ({code})" if isinstance(code, str) and code.replace("_", "").isalnum() else ""
+    match decode_json(body, dict):
+        case {"error": {"code": str(code)}} | {"error": {"type": str(code)}} if code:
+            return f" ({code})" if code.replace("_", "").isalnum() else ""
+        case _:
+            return ""

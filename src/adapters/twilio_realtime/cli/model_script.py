@@ -69,7 +69,7 @@ def _parse_item(text: str, seed: int) -> ReplyItem:
 def _check_json(name: str, arguments: str) -> str:
     try:
         value = json.loads(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise UsageError(f"the arguments of {name} are no JSON object: {arguments[:40]!r}")

@@ -13,15 +13,15 @@ import logging
 import re
 import ssl
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import anyio
-import msgspec
 from attrs import Attribute, field, frozen
 
 from twilio_realtime_core import LocalProtocolError
 from twilio_realtime_core.errors import redact
+from twilio_realtime_core.machine.peer_json import decode_json
 
 from ..errors import UsageError
 from .errors import TwilioApiError
@@ -323,14 +323,10 @@ async def _read(response: "httpx2.Response") -> bytes:
 def _parse(action: str, status: int, body: bytes) -> Mapping[str, Any]:
     """Return the JSON of an answer. Raises `TwilioApiError` for a refusal, and what is no JSON."""
     is_uncertain = status >= _SERVER_ERROR or status < 300  # noqa: PLR2004 - success
-    try:
-        decoded = msgspec.json.decode(body)
-        if not isinstance(decoded, dict):
-            raise TypeError
-        answer = cast("dict[str, Any]", decoded)
-    except (ValueError, TypeError):
+    answer = decode_json(body, dict[str, Any])
+    if answer is None:
         reason = f"Twilio answered {status} with {len(body)} bytes that are no JSON object"
-        raise TwilioApiError(action, reason, status=status, is_uncertain=is_uncertain) from None
+        raise TwilioApiError(action, reason, status=status, is_uncertain=is_uncertain)
     if status < 300:  # noqa: PLR2004 - success
         return answer
     code, message = answer.get("code"), answer.get("message")

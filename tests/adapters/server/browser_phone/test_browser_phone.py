@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio import to_thread
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -198,6 +199,12 @@ def test_the_agent_decides_about_calls_of_the_page() -> None:
 )
 def test_a_call_needs_the_session(body: Any, code: int) -> None:
     assert status(Page().respond(request("POST", "/browser-phone/call", body))) == code
+
+
+@pytest.mark.parametrize("path", ["/browser-phone/session", "/browser-phone/call"])
+def test_a_body_that_is_nested_too_deeply_is_refused(path: str) -> None:
+    nested = evolve(request("POST", path), body=b'{"a":' * 10_000)
+    assert status(Page().respond(nested)) == 400
 
 
 @pytest.mark.parametrize("number", ["x" * 65, "\n", "\x00"])

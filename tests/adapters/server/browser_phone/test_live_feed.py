@@ -70,7 +70,16 @@ def test_a_page_that_names_its_session_gets_a_snapshot_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"session": "other"}', "{}", "[]", "no JSON", '{"session": 7}', '{"ack": "x"}']
+    "text",
+    [
+        '{"session": "other"}',
+        "{}",
+        "[]",
+        "no JSON",
+        '{"session": 7}',
+        '{"ack": "x"}',
+        '{"a":' * 10_000,
+    ],
 )
 def test_another_session_or_message_is_refused(text: str) -> None:
     page = Page()

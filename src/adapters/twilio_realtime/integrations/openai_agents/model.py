@@ -11,7 +11,6 @@ from base64 import b64decode
 from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
 from agents.realtime import model_events as events
 from agents.realtime.items import RealtimeToolCallItem
 from agents.realtime.model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
@@ -38,6 +37,7 @@ from twilio_realtime_core.commands import (
 )
 from twilio_realtime_core.config.session import SessionUpdate
 from twilio_realtime_core.errors import Fault, FaultKind
+from twilio_realtime_core.machine.peer_json import decode_json
 from twilio_realtime_core.notifications import (
     AgentAudio,
     AgentText,
@@ -278,8 +278,8 @@ class TwilioRealtimeModel(RealtimeModel):
     async def _handle(self, event: CallEvent) -> None:
         match event:
             case RealtimeEvent(text=text):
-                data = msgspec.json.decode(text) if text.startswith("{") else text
-                await self._emit(events.RealtimeModelRawServerEvent(data))
+                data = decode_json(text, dict[str, Any])
+                await self._emit(events.RealtimeModelRawServerEvent(text if data is None else data))
             case AgentAudio(response_id=response_id, item_id=item_id, content_index=index):
                 if response_id not in self._interrupted_responses:
                     self._items_of_response.setdefault(response_id, {})[item_id, index] = None

@@ -18,6 +18,7 @@ import msgspec
 from attrs import define, field
 
 from twilio_realtime_core import Bridge, CallConfig, Peer
+from twilio_realtime_core.machine.peer_json import decode_json
 from twilio_realtime_core.transport.http import HttpRequest, HttpResponse, Upgrade
 from twilio_realtime_core.transport.websocket import LinkConfig
 
@@ -147,9 +148,8 @@ class BrowserPhone:
                 return _METHOD_NOT_ALLOWED
 
     def _open_session(self, request: HttpRequest) -> HttpResponse:
-        try:
-            body = msgspec.json.decode(request.body, type=_SessionRequest)
-        except msgspec.MsgspecError:
+        body = decode_json(request.body, _SessionRequest)
+        if body is None:
             return _BAD_BODY
         if body.token is None:
             is_valid = self.access.is_session(body.session)
@@ -195,9 +195,8 @@ class BrowserPhone:
     def _begin_call(
         self, request: HttpRequest, answer_webhook: WebhookAnswer
     ) -> HttpResponse | PendingAnswer:
-        try:
-            body = msgspec.json.decode(request.body, type=_CallRequest)
-        except msgspec.MsgspecError:
+        body = decode_json(request.body, _CallRequest)
+        if body is None:
             return _BAD_BODY
         if not self.access.is_session(body.session):
             return _NO_SESSION

@@ -11,6 +11,7 @@ import msgspec
 from attrs import define, field, frozen
 
 from twilio_realtime_core.machine.actions import Action, Close, Refusal, Send
+from twilio_realtime_core.machine.peer_json import decode_json
 from twilio_realtime_core.machine.units import MS, SECOND
 
 from .live_calls import LiveCalls, LiveQueue
@@ -85,9 +86,8 @@ class LiveFeed:
         del peer
         if self._deadline is None:
             return []
-        try:
-            message = msgspec.json.decode(text, type=_PageMessage)
-        except msgspec.MsgspecError:
+        message = decode_json(text, _PageMessage)
+        if message is None:
             return self._close("not a message of the page")
         if self._queue is None:
             if not self._is_session(message.session):

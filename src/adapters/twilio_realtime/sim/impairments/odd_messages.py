@@ -23,7 +23,7 @@ def _decode(text: str) -> dict[str, Any] | None:
     """Return a message; `None` if another rule has corrupted it."""
     try:
         return dict(json.loads(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

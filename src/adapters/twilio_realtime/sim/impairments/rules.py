@@ -163,7 +163,7 @@ class Replace(Rule):
         """Deliver the edited message; one that another rule has corrupted passes unchanged."""
         try:
             body: dict[str, Any] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return ((0, text),)
         self.edit(body)
         return ((0, json.dumps(body, separators=(",", ":"))),)
