@@ -25,7 +25,15 @@ from .machine.arguments import (
     milliseconds,
 )
 from .protocols.realtime import ClientEvent, client_event
-from .values.items import ConversationItem, ImagePart, TextPart, as_items, check_items, check_part
+from .values.items import (
+    ConversationItem,
+    ImagePart,
+    TextPart,
+    as_items,
+    check_creatable_part,
+    check_items,
+    check_part,
+)
 
 __all__ = [
     "AnswerApproval",
@@ -102,7 +110,9 @@ def _check_parts(
 ) -> None:
     _CONTENT(command, attribute, parts)
     for index, part in enumerate(parts):
-        check_part(part, f"SendMessage.content[{index}]")
+        place = f"SendMessage.content[{index}]"
+        check_part(part, place)
+        check_creatable_part(part, place)
 
 
 @frozen

@@ -349,6 +349,10 @@ def test_fields_of_a_configuration_have_their_types(
         (any_call([b"hi"], of=SendMessage), r"SendMessage\.content must be text, a TextPart"),
         (any_call([TextPart(b"x")], of=SendMessage), r"SendMessage\.content\[0\]\.text must be te"),  # type: ignore[arg-type]
         (any_call([ImagePart("u", 1)], of=SendMessage), r"content\[0\]\.detail must be text, or N"),  # type: ignore[arg-type]
+        (
+            any_call([ImagePart("u", "zzz")], of=SendMessage),
+            r"\[0\]\.detail must be 'auto' or 'l",
+        ),
         (any_call("hi", 1, of=SendMessage), r"SendMessage\.respond must be True or False"),
         (any_call("hi", extra_fields=[], of=SendMessage), "extra_fields must be a mapping"),
         (any_call("hi", of=SendAudio), r"SendAudio\.audio must be bytes, not str"),

@@ -29,6 +29,7 @@ from ..values.items import (
     Role,
     TextPart,
     UnknownItem,
+    check_creatable_part,
 )
 from .item_json import item_from_json, item_to_json
 
@@ -52,8 +53,8 @@ def diff(
     Raises `LocalProtocolError` for an id that is missing or used twice, and for an item that must
     be created and cannot be: one with audio, a message without content or with content that its
     role cannot have, the output of a function call that is not among the items before it, an item
-    that only the server makes, such as those of MCP tools, and ids and names that the server would
-    refuse. `given_names` are those that it has given itself.
+    that only the server makes, such as those of MCP tools, and an id, a name or the detail of an
+    image that the server would refuse. `given_names` are those that it has given itself.
     """
     _check_ids(target)
     current_by_id = {item.id: (index, item) for index, item in enumerate(current)}
@@ -223,11 +224,15 @@ def _check_creatable(
     for index, item in enumerate(target):
         if isinstance(item, FunctionCall):
             calls.add(item.call_id)
-        reason = None if item.id in kept_ids else _find_obstacle(item, calls)
+        if item.id in kept_ids:
+            continue
+        place = f"items[{index}]"
+        reason = _find_obstacle(item, calls)
         if reason is not None:
-            raise LocalProtocolError(f"items[{index}] cannot be created: {reason}")
-        if item.id not in kept_ids:
-            check_invented_names(creation_body(item), given_names, f"items[{index}]")
+            raise LocalProtocolError(f"{place} cannot be created: {reason}")
+        check_invented_names(creation_body(item), given_names, place)
+        for part_index, part in enumerate(item.parts if isinstance(item, Message) else ()):
+            check_creatable_part(part, f"{place}.parts[{part_index}]")
 
 
 def _find_obstacle(item: ConversationItem, calls: Set[str]) -> str | None:

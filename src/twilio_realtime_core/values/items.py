@@ -21,6 +21,7 @@ from ..machine.arguments import (
     FieldRule,
     instance_of,
     milliseconds,
+    one_of,
 )
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "UnknownItem",
     "UnknownPart",
     "as_items",
+    "check_creatable_part",
     "check_item",
     "check_items",
     "check_part",
@@ -80,6 +82,8 @@ class ImagePart:
     image_url: str = field(repr=False)
     """A data URL, or a URL from which the server fetches the image."""
     detail: str | None = None
+    """How closely the model looks, as the server has it: "auto", "low" or "high" where a client
+    creates the part. `None`: the server decides."""
 
 
 @frozen
@@ -193,6 +197,7 @@ _ITEM_RULES: Final[_Rules] = {
     FunctionOutput: {"id": UNICODE, "call_id": UNICODE, "output": UNICODE},
     UnknownItem: {"id": UNICODE, "type": UNICODE, "data": MAPPING},
 }
+_IMAGE_DETAIL: Final = one_of("auto", "low", "high") | NULL
 _PART: Final = instance_of(*_PART_RULES)
 _ITEM: Final = instance_of(*_ITEM_RULES)
 _ITEMS: Final = FieldRule("a list of conversation items", lambda value: isinstance(value, tuple))
@@ -231,6 +236,16 @@ def check_part(part: object, place: str) -> None:
     """Check the types of a content part, and of all its fields, as `check_item` does."""
     _PART.check(place, part)
     _check_fields(part, _PART_RULES, place)
+
+
+def check_creatable_part(part: ContentPart, place: str) -> None:
+    """Check the values with which the server refuses to create a part; a part that it has already
+    may have others.
+
+    Raises `LocalProtocolError`, which names the place.
+    """
+    if isinstance(part, ImagePart):
+        _IMAGE_DETAIL.check(f"{place}.detail", part.detail)
 
 
 def _check_fields(value: object, rules: _Rules, place: str) -> None:

@@ -185,6 +185,23 @@ def test_content_that_a_role_cannot_have_is_refused(item: Message, reason: str) 
         with_tools().send(ResetHistory([item]))
 
 
+def test_b1_a_detail_of_an_image_that_cannot_be_created_changes_nothing() -> None:
+    call = with_tools()
+    before = call.items
+    item = Message("n", Role.USER, (TextPart("Look"), ImagePart("data:x", "zzz")))
+    with pytest.raises(LocalProtocolError, match=r"items\[0\]\.parts\[1\]\.detail must be"):
+        call.send(ResetHistory([item]))
+    assert call.items == before
+    assert call.send(ResetHistory(before)).to_model == []
+
+
+def test_b1_an_item_that_stays_may_have_any_detail_of_an_image() -> None:
+    call = ObservedCall.ready()
+    image = {"type": "input_image", "image_url": "data:x", "detail": "original"}
+    call.model(item_complete("i", role="user", content=[image]))
+    assert call.send(ResetHistory(call.items)).to_model == []
+
+
 # B3: items without a status.
 
 

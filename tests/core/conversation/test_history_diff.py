@@ -1,6 +1,7 @@
 """The fewest events that make the server's conversation hold other items."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import combinations
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from twilio_realtime.sim.model.client_requests import ClientRequest, decode_client_request
 from twilio_realtime_core.conversation.history_diff import Edit, apply_edits, diff, item_id_of
 from twilio_realtime_core.conversation.item_json import item_from_server
 from twilio_realtime_core.errors import LocalProtocolError
@@ -23,6 +25,7 @@ from twilio_realtime_core.values.items import (
     Role,
     TextPart,
     UnknownItem,
+    UnknownPart,
     replace_audio_with_text,
 )
 
@@ -257,3 +260,26 @@ def test_the_fewest_edits_lead_to_the_expected_items(
     assert after(edits, current) == expected
     assert len(edits) == len(current) + len(expected) - 2 * staying
     assert apply_edits(edits, current) == expected
+
+
+# What the simulated server makes of it.
+
+details = st.sampled_from([None, "", "auto", "low", "high", "zzz"])
+parts = st.one_of(
+    st.builds(TextPart, st.text()),
+    st.builds(ImagePart, st.text(), details),
+    st.builds(AudioPart, st.text()),
+    st.builds(UnknownPart, st.just("video")),
+)
+names = st.text("ab -", max_size=3)
+new_items = st.one_of(
+    st.builds(Message, names, st.sampled_from(Role), st.lists(parts, max_size=3).map(tuple)),
+    st.builds(FunctionCall, names, names, names, st.text()),
+)
+
+
+@given(new_items)
+def test_b1_an_item_is_refused_or_the_server_accepts_it(item: ConversationItem) -> None:
+    with suppress(LocalProtocolError):
+        (edit,) = diff([], [item])
+        assert isinstance(decode_client_request(edit.encode()), ClientRequest)
