@@ -184,7 +184,7 @@ def _configure(call: CallState, command: Configure, now: int) -> None:
 
 
 def _send_message(call: CallState, command: SendMessage) -> None:
-    if not command.content:
+    if not any(map(_says_something, command.content)):
         raise LocalProtocolError("the message says nothing: give it text, or a picture")
     item = {
         "type": "message",
@@ -196,6 +196,10 @@ def _send_message(call: CallState, command: SendMessage) -> None:
     key = call.requests.queue.item_sent()
     if command.respond:
         call.request_response(Reason.REQUESTED_FOR_MESSAGE, key)
+
+
+def _says_something(part: TextPart | ImagePart) -> bool:
+    return bool(part.text if isinstance(part, TextPart) else part.image_url)
 
 
 def _content(part: TextPart | ImagePart) -> dict[str, Any]:

@@ -681,9 +681,18 @@ def test_a_stream_without_signs_of_playing_ends_the_call() -> None:
 # Special cases.
 
 
-def test_an_empty_message_is_misuse() -> None:
+@pytest.mark.parametrize(
+    "content", [(), "", [TextPart("")], [TextPart(""), TextPart("")], ImagePart("")]
+)
+def test_an_empty_message_is_misuse(content: Any) -> None:
     with pytest.raises(LocalProtocolError, match="says nothing"):
-        Call.ready().send(SendMessage(()))
+        Call.ready().send(SendMessage(content))
+
+
+def test_a_message_may_have_an_empty_part_beside_others() -> None:
+    item, _ = Call.ready().send(SendMessage([TextPart(""), ImagePart("data:x")])).to_model
+    assert isinstance(item, CreateItem)
+    assert len(item.item["content"]) == 2
 
 
 def test_text_that_is_no_unicode_is_misuse() -> None:
