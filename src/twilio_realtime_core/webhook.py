@@ -22,6 +22,7 @@ from typing import Final, Literal, get_args
 from urllib.parse import parse_qsl, urlsplit
 
 from .errors import Fault, FaultKind, LocalProtocolError
+from .machine.arguments import MAPPING, NULL, TEXT
 
 __all__ = [
     "HANG_UP_TWIML",
@@ -57,6 +58,8 @@ _DIGESTS: Final = {HMAC_SHA1: "sha1", HMAC_SHA256: "sha256"}
 RejectReason = Literal["rejected", "busy"]
 """What the caller of a rejected call hears: that the number is not in service, or a busy tone
 (Twilio, "TwiML Voice: <Reject>", https://www.twilio.com/docs/voice/twiml/reject)."""
+
+_PARAMETERS: Final = MAPPING | NULL
 
 HANG_UP_TWIML: Final = '<?xml version="1.0" encoding="UTF-8"?><Response><Hangup/></Response>'
 """The TwiML that ends a call."""
@@ -125,9 +128,11 @@ def connect_stream_twiml(
     https://www.twilio.com/docs/voice/twiml/connect). Twilio reports the start, the end and errors
     of the stream to the absolute URL `status_callback` (Twilio, "TwiML Voice: <Stream>").
 
-    Raises `LocalProtocolError` for a URL or parameters that Twilio would refuse, and for a document
-    over 64 kB.
+    Raises `LocalProtocolError` for an argument of another type, for a URL or parameters that Twilio
+    would refuse, and for a document over 64 kB.
     """
+    TEXT.check("url", url)
+    _PARAMETERS.check("parameters", parameters)
     _check_stream_url(url)
     connect = "" if action is None else f' action="{_http_url("action", action)}"'
     stream = ""
@@ -186,6 +191,8 @@ def stream_url(public_url: str, path: str) -> str:
 
     Raises `LocalProtocolError` if the result is not a URL that `connect_stream_twiml` accepts.
     """
+    TEXT.check("public_url", public_url)
+    TEXT.check("path", path)
     if not path.startswith("/"):
         raise LocalProtocolError("the path of the stream must start with a slash")
     url = re.sub(r"^http(?=s?://)", "ws", public_url).rstrip("/") + path
@@ -311,6 +318,7 @@ def _check_stream_url(url: str) -> None:
 
 def _http_url(name: str, url: str, *, is_path_allowed: bool = False) -> str:
     """Return an absolute http or https URL, or a path, escaped for XML."""
+    TEXT.check(name, url)
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -327,6 +335,8 @@ def _http_url(name: str, url: str, *, is_path_allowed: bool = False) -> str:
 
 
 def _parameter_element(name: str, value: str) -> str:
+    TEXT.check("each name in parameters", name)
+    TEXT.check(f"parameters[{name!r}]", value)
     if not name:
         raise LocalProtocolError("a parameter of the stream has an empty name")
     if len(name) + len(value) > _MAX_PARAMETER_CHARACTERS:

@@ -7,6 +7,7 @@ from random import Random
 from typing import Protocol
 from urllib.parse import urlencode
 
+import attrs
 import pytest
 from attrs import evolve
 from hypothesis import given
@@ -422,7 +423,27 @@ def test_no_request_raises(
         ({"public_url": "http://calls.example"}, "wss only"),
         ({"auth_token": ()}, "auth token is empty"),
         ({"auth_token": (TOKEN, "")}, "auth token is empty"),
-        ({"token_lifetime_ms": 0}, "at least 1 ms, not 0"),
+        ({"token_lifetime_ms": 0}, r"token_lifetime_ms must be 1 to 2147483647 ms \(int\), not 0"),
+        ({"token_lifetime_ms": 60.0}, r"token_lifetime_ms must be .* ms \(int\), not 60\.0"),
+        ({"public_url": PUBLIC, "insecure": "false"}, "insecure must be True or False, not str"),
+        ({"trust_proxy": 1}, r"ServiceConfig\.trust_proxy must be True or False"),
+        ({"static_twiml": "no"}, r"ServiceConfig\.static_twiml must be True or False"),
+        ({"stream_status": None}, r"ServiceConfig\.stream_status must be True or False"),
+        ({"ask_after_stream": "no"}, r"ServiceConfig\.ask_after_stream must be True or False"),
+        ({"provider": "azzure"}, "provider must be 'openai' or 'azure': it is another text"),
+        ({"auth_token": b"t0ken"}, r"ServiceConfig\.auth_token must be text, .*, not bytes"),
+        ({"auth_token": 5}, r"ServiceConfig\.auth_token must be text, .*, not int"),
+        ({"auth_token": [TOKEN, 5]}, r"ServiceConfig\.auth_token must be .*: item 1 is not"),
+        ({"api_key": b"t0ken"}, r"ServiceConfig\.api_key must be text, or callable, or None"),
+        ({"organization": 5}, r"ServiceConfig\.organization must be text, or None, not int"),
+        ({"project": 5}, r"ServiceConfig\.project must be text, or None, not int"),
+        ({"safety_identifier": 5}, r"ServiceConfig\.safety_identifier must be text, or None"),
+        ({"headers": "t0ken"}, r"ServiceConfig\.headers must be a mapping, .*, not str"),
+        ({"headers": [("a", 5)], "api_key": KEY}, "headers .* pairs of text"),
+        ({"call": 5}, r"ServiceConfig\.call must be CallConfig, not int"),
+        ({"public_url": 5}, r"ServiceConfig\.public_url must be text, or None, not int"),
+        ({"parameters": 5}, r"ServiceConfig\.parameters must be a mapping, not int"),
+        ({"parameters": {"a": 5}}, r"parameters\['a'\] must be text, not int"),
         ({"public_url": f"{PUBLIC}?t0ken"}, "query"),
         ({"parameters": {"": "x"}}, "empty name"),
         ({"parameters": {str(n): 400 * "x" for n in range(120)}}, "bytes"),
@@ -436,6 +457,12 @@ def test_invalid_settings_are_refused(settings: dict[str, object], words: str) -
     with pytest.raises(UsageError, match=words) as caught:
         ServiceConfig(**settings)  # type: ignore[arg-type]
     assert "t0ken" not in str(caught.value)
+
+
+def test_every_field_of_the_service_has_a_rule() -> None:
+    for name in attrs.fields_dict(ServiceConfig):
+        with pytest.raises(UsageError, match=rf"ServiceConfig\.{name} must be"):
+            ServiceConfig(**{name: object()})  # type: ignore[arg-type]
 
 
 def test_plain_connections_are_allowed_without_key_or_on_this_machine() -> None:

@@ -7,6 +7,18 @@ from urllib.parse import urlsplit
 from attrs import field, frozen
 
 from twilio_realtime_core import CallConfig, LocalProtocolError, Peer
+from twilio_realtime_core.machine.arguments import (
+    BOOLEAN,
+    CALLABLE,
+    MAPPING,
+    NULL,
+    TEXT,
+    FieldRule,
+    instance_of,
+    list_of,
+    milliseconds,
+    one_of,
+)
 from twilio_realtime_core.protocols import realtime, twilio
 from twilio_realtime_core.transport.handshake import MAX_HEAD_BYTES, parse_url
 from twilio_realtime_core.transport.headers import Headers, HeaderSource, read_headers
@@ -28,6 +40,27 @@ _LONGEST_URL: Final = "wss://localhost/" + MAX_HEAD_BYTES * "x"
 """Longer than any URL that can be derived from a request."""
 
 
+_RULES: Final[Mapping[str, FieldRule]] = {
+    "api_key": TEXT | CALLABLE | NULL,
+    "auth_token": TEXT | list_of(TEXT) | NULL,
+    "provider": one_of("openai", "azure"),
+    "organization": TEXT | NULL,
+    "project": TEXT | NULL,
+    "headers": MAPPING | instance_of(list, tuple) | CALLABLE,
+    "call": instance_of(CallConfig),
+    "parameters": MAPPING,
+    "safety_identifier": TEXT | NULL,
+    "public_url": TEXT | NULL,
+    "trust_proxy": BOOLEAN,
+    "insecure": BOOLEAN,
+    "static_twiml": BOOLEAN,
+    "stream_status": BOOLEAN,
+    "ask_after_stream": BOOLEAN,
+    "token_lifetime_ms": milliseconds(1),
+}
+"""The rule of each field. Any other value counts as a switch that is on, or fails in a call."""
+
+
 def _hide_secrets(secrets: object) -> str:
     return hide_secret(None if secrets is None else "secrets")
 
@@ -42,8 +75,8 @@ def _hide_headers(headers: Headers | HeaderSource) -> str:
 class ServiceConfig:
     """The configuration of a `Service`.
 
-    Raises `UsageError` if a value is not valid, and if the API key would be sent unencrypted to
-    another machine.
+    Raises `UsageError` if a value is not valid, which names the field and what it must be, and if
+    the API key would be sent unencrypted to another machine.
     """
 
     api_key: ApiKey | None = field(default=None, repr=_hide_secrets)
@@ -95,11 +128,11 @@ class ServiceConfig:
     """How long the URL of a stream in the TwiML is valid."""
 
     def __attrs_post_init__(self) -> None:
-        if self.auth_token is not None and not (self.auth_tokens and all(self.auth_tokens)):
-            raise UsageError("the auth token is empty: everybody could sign with it")
-        if self.token_lifetime_ms < 1:
-            raise UsageError(f"token_lifetime_ms is at least 1 ms, not {self.token_lifetime_ms}")
         try:
+            for name, rule in _RULES.items():
+                rule.check(f"ServiceConfig.{name}", getattr(self, name))
+            if self.auth_token is not None and not (self.auth_tokens and all(self.auth_tokens)):
+                raise UsageError("the auth token is empty: everybody could sign with it")
             connect_stream_twiml(self._longest_stream_url(), self.parameters)
             self.link_configs()
         except LocalProtocolError as error:
