@@ -490,23 +490,22 @@ def parse(document: str) -> ElementTree.Element:
     return stream
 
 
-@pytest.mark.parametrize(
-    ("make", "reason"),
-    [
-        (connect_stream_twiml, "url must be text"),
-        (partial(connect_stream_twiml, STREAM), "parameters must be a mapping, or None"),
-        (lambda bad: connect_stream_twiml(STREAM, {bad: "x"}), "each name in parameters must"),
-        (lambda bad: connect_stream_twiml(STREAM, {"a": bad}), r"parameters\['a'\] must be text"),
-        (lambda bad: connect_stream_twiml(STREAM, action=bad), "action must be text"),
-        (redirect_twiml, "url must be text"),
-        (lambda bad: stream_url(bad, "/"), "public_url must be text"),
-        (partial(stream_url, "https://x"), "path must be text"),
-    ],
-)
+Make = Callable[[Any], str]
+REFUSED: list[tuple[Make, str]] = [
+    (connect_stream_twiml, "url must be text"),
+    (partial(connect_stream_twiml, STREAM), "parameters must be a mapping, or None"),
+    (lambda bad: connect_stream_twiml(STREAM, {bad: "x"}), "each name in parameters must be text"),
+    (lambda bad: connect_stream_twiml(STREAM, {"a": bad}), r"parameters\['a'\] must be text"),
+    (lambda bad: connect_stream_twiml(STREAM, action=bad), "action must be text"),
+    (redirect_twiml, "url must be text"),
+    (lambda bad: stream_url(bad, "/"), "public_url must be text"),
+    (partial(stream_url, "https://x"), "path must be text"),
+]
+
+
+@pytest.mark.parametrize(("make", "reason"), REFUSED)
 @pytest.mark.parametrize("bad", [5, b"secret"])
-def test_arguments_of_another_type_are_refused(
-    make: Callable[[Any], str], reason: str, bad: object
-) -> None:
+def test_arguments_of_another_type_are_refused(make: Make, reason: str, bad: object) -> None:
     with pytest.raises(LocalProtocolError, match=reason) as caught:
         make(bad)
     assert "secret" not in str(caught.value)

@@ -18,6 +18,7 @@ LIBRARIES_OF_MODULE = {
     "twilio_realtime_core.transport.frames": "wsproto",
     "twilio_realtime_core.transport.handshake": "h11",
     "twilio_realtime_core.transport.http": "h11",
+    "twilio_realtime_core.transport.request_head": "h11",
     "twilio_realtime_core.transport.websocket": "wsproto",
 }
 

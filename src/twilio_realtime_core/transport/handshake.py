@@ -9,7 +9,7 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterable
 from hashlib import sha1
-from typing import Final, cast
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import h11
@@ -372,7 +372,7 @@ def _read_error_code(body: bytes) -> str | None:
     """Return the code, or else the type, of the error in a body of JSON as the Realtime server
     sends it, `{"error": {"code": ...}}` (OpenAI API reference, "Error codes",
     https://platform.openai.com/docs/guides/error-codes)."""
-    match decode_json(body, dict):
+    match decode_json(body, dict[str, Any]):
         case {"error": {"code": str(code)}} | {"error": {"type": str(code)}} if code:
             return redact(code)
         case _:

@@ -5,7 +5,6 @@
 A byte stream carries one request, so a webhook and a media stream can share a port.
 """
 
-import re
 from collections.abc import Callable, Hashable, Mapping
 from enum import Enum, unique
 from http import HTTPStatus
@@ -21,6 +20,7 @@ from ..machine.contract import MessageMachine
 from ..machine.timers import Timers, TransportTimer
 from ..machine.units import SECOND
 from .handshake import MAX_HEAD_BYTES, HttpRequest, HttpResponse, find_upgrade_refusal
+from .request_head import read_first_line, read_head
 from .stack import Stack
 from .websocket import LinkConfig
 
@@ -67,11 +67,6 @@ _MAX_UNREAD_BYTES: Final = MAX_HEAD_BYTES + MAX_ENCODED_BODY_BYTES + 1
 """More than h11 ever holds: its own limit depends on how the bytes are split, so the connection
 counts them itself."""
 
-_ABSOLUTE_TARGET: Final = re.compile(
-    r"(?i:https?)://(?P<authority>[^/?#@]+)(?P<target>(?:[/?][^#]*)?)"
-)
-"""A target in absolute form (RFC 9112, section 3.2.2)."""
-
 _TLS_HANDSHAKE: Final = b"\x16"  # the first byte of a ClientHello (RFC 8446, section 5.1)
 
 
@@ -91,8 +86,8 @@ class Upgrade:
 class RequestRefused:
     """The notification that a request was answered with a status of 300 or more.
 
-    `request` is `None` if its head was not complete or not valid. The first line of the body of
-    `response` says why.
+    `request` has no headers if its head was not complete or not valid, and is `None` if its first
+    line was not. The first line of the body of `response` says why.
     """
 
     peer: Hashable
@@ -136,6 +131,8 @@ class HttpConnection:
     _http: h11.Connection = field(init=False)
     _head_bytes_left: int = field(default=MAX_HEAD_BYTES, init=False)
     _encoded_body_bytes_left: int = field(default=MAX_ENCODED_BODY_BYTES, init=False)
+    _first_bytes: bytearray = field(factory=bytearray, init=False)
+    """What was received up to the end of the first line, and what came with that."""
     _request: HttpRequest | None = field(default=None, init=False)
     """The request so far, once its head is complete."""
     _body: bytearray = field(factory=bytearray, init=False)
@@ -259,6 +256,8 @@ class HttpConnection:
             return self._parse_body(data, now)
         part, excess = data[: self._head_bytes_left], data[self._head_bytes_left :]
         self._head_bytes_left -= len(part)
+        if b"\n" not in self._first_bytes:
+            self._first_bytes += part
         if part:  # h11 takes no bytes for the end of the stream
             self._http.receive_data(part)
         head = self._http.next_event()
@@ -267,7 +266,8 @@ class HttpConnection:
                 return []
             message = f"the head of the request is longer than {MAX_HEAD_BYTES} bytes"
             return self._refuse(431, FaultKind.TOO_LARGE, message)
-        self._request = _read_head(head)
+        self._request = read_head(head)
+        self._first_bytes.clear()
         fault = _find_fault(head)
         if fault:
             return self._refuse(*fault)
@@ -353,7 +353,8 @@ class HttpConnection:
         self._mark_answered()
         notified: list[ByteAction] = []
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-            notified.append(Notify(RequestRefused(self._peer, self._request, response)))
+            request = self._request or read_first_line(self._first_bytes)
+            notified.append(Notify(RequestRefused(self._peer, request, response)))
         if fault_kind is not None:
             notified.append(Notify(Fault(self._peer, fault_kind, message)))
         headers = [("Connection", "close"), *response.headers]
@@ -378,19 +379,6 @@ class HttpConnection:
             msg = "the response has a status, a header or a body that HTTP does not allow"
             raise LocalProtocolError(msg) from None
         return [*notified, SendBytes(self._peer, data), Shutdown(self._peer)]
-
-
-def _read_head(head: h11.Request) -> HttpRequest:
-    """Return the request without its body; a target in absolute form is made relative."""
-    target = head.target.decode("ascii")
-    headers = [(name.decode("ascii"), value.decode("latin-1")) for name, value in head.headers]
-    absolute = _ABSOLUTE_TARGET.fullmatch(target)
-    if absolute is not None:
-        path = absolute["target"]
-        target = path if path.startswith("/") else f"/{path}"
-        headers = [each for each in headers if each[0] != "host"]
-        headers.insert(0, ("host", absolute["authority"]))
-    return HttpRequest(head.method.decode("ascii"), target, tuple(headers))
 
 
 def _find_fault(head: h11.Request) -> tuple[int, FaultKind, str] | None:

@@ -7,6 +7,8 @@ import pytest
 
 from twilio_realtime.server.call_log import CallLog, SignatureRefusal
 from twilio_realtime.server.event_log import EventLog
+from twilio_realtime.server.service import Service
+from twilio_realtime.server.service_config import ServiceConfig
 from twilio_realtime_core import Fault, FaultKind, Peer
 from twilio_realtime_core.machine.units import MS, SECOND
 from twilio_realtime_core.notifications import (
@@ -208,6 +210,25 @@ def test_a_refusal_has_status_path_reason_and_the_url_that_was_checked(
             },
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "path"),
+    [
+        (b"GET /incoming-call?key=secret HTTP/1.1\r\n\r\n", 400, "/incoming-call?…"),
+        (b"GET //incoming-call HTTP/1.1\r\nHost: h\r\n\r\n", 404, "//incoming-call"),
+    ],
+)
+def test_d5_a_refusal_has_the_path_of_what_was_received(
+    caplog: pytest.LogCaptureFixture, data: bytes, status: int, path: str
+) -> None:
+    connection = Service(ServiceConfig()).open_connection()
+    connection.start(0)
+    connection.connected(Peer.TWILIO, 0)
+    connection.receive_bytes(Peer.TWILIO, data, 0)
+    ((_, name, fields),) = lines(caplog)
+    assert (name, fields["status"], fields["path"]) == ("request.refused", status, path)
+    assert fields["reason"]
 
 
 def test_a_refusal_without_a_request_has_only_its_reason(caplog: pytest.LogCaptureFixture) -> None:

@@ -357,6 +357,44 @@ def test_an_unreadable_request_is_refused_wherever_cut(
         assert application.requests == []
 
 
+LONG_HEADER = b"X: " + b"x" * MAX_HEAD_BYTES + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"POST /call?x HTTP/1.1\r\n\r\n", 400),
+        (b"POST /call?x HTTP/1.1\nHost: h\nContent-Length: +5\n\nhello", 400),
+        (b"POST http://h/call?x HTTP/1.1\r\nHost: h\r\n" + LONG_HEADER, 431),
+        (b"POST /call?x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (b"POST /call?x HTTP/2.0\r\nHost: h\r\n\r\n", 505),
+    ],
+)
+def test_d5_a_refusal_has_the_first_line_of_the_request(data: bytes, status: int) -> None:
+    for size in (len(data), 10, 1):
+        machine = opening(Application(OK))
+        actions: list[ByteAction] = []
+        for start in range(0, len(data), size):
+            actions += machine.receive_bytes("caller", data[start : start + size], 1)
+        (refusal,) = refusals(actions)
+        assert refusal.response.status == status
+        assert refusal.request is not None
+        assert (refusal.request.method, refusal.request.target) == ("POST", "/call?x")
+
+
+def test_d5_a_request_that_takes_too_long_has_its_first_line() -> None:
+    machine = opening(Application(OK))
+    machine.receive_bytes("caller", b"GET /call HTTP/1.1\r\nHost: h", 1)
+    (refusal,) = refusals(machine.handle_timeout(REQUEST_TIMEOUT_NS))
+    assert (refusal.response.status, refusal.request) == (408, HttpRequest("GET", "/call"))
+
+
+@pytest.mark.parametrize("data", [b"hello\r\n\r\n", b"GET /" + b"x" * MAX_HEAD_BYTES])
+def test_a_refusal_without_a_first_line_has_no_request(data: bytes) -> None:
+    (refusal,) = refusals(opening(Application(OK)).receive_bytes("caller", data, 1))
+    assert refusal.request is None
+
+
 def test_head_and_body_may_have_their_whole_limits() -> None:
     application = Application(OK)
     head = LONG + f"Content-Length: {MAX_BODY_BYTES}\r\nX: ".encode()

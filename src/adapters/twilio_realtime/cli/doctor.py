@@ -390,7 +390,7 @@ def _ask(method: str, url: str, headers: Mapping[str, str]) -> HttpAnswer | str:
 
 def _error_code(body: bytes) -> str:
     """Return the code of an error of the API, to be appended."""
-    match decode_json(body, dict):
+    match decode_json(body, dict[str, Any]):
         case {"error": {"code": str(code)}} | {"error": {"type": str(code)}} if code:
             return f" ({code})" if code.replace("_", "").isalnum() else ""
         case _:

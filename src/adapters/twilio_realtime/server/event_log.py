@@ -174,7 +174,8 @@ def hide_path(url: str) -> str:
     """Return a URL, or a path, fit for a log: without its query, and with `…` for each segment of
     the path that may hold a token, such as that behind /media-stream/."""
     try:
-        parts = urlsplit(url)
+        # What starts with a slash is a path, as in a request, and has no host, even behind two.
+        parts = urlsplit(f"//{url}" if url.startswith("/") else url)
         port = f":{parts.port}" if parts.port is not None else ""
         host = parts.hostname or ""
     except ValueError:
