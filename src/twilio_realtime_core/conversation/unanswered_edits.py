@@ -1,4 +1,4 @@
-"""The edits of the conversation that the server was told of, and has not confirmed."""
+"""The edits of the conversation that were sent to the server, which has not confirmed them."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -33,7 +33,7 @@ class UnansweredEdits:
         return event_id in self._edits
 
     def clear(self) -> None:
-        """Forget all: the session that was told of them is lost."""
+        """Forget all: their session is lost."""
         self._edits.clear()
 
     def number(self, edit: Edit) -> Edit:

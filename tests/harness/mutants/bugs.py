@@ -1425,8 +1425,8 @@ class ErrorEvent""",
         [
             Edit(
                 "conversation/history_diff",
-                "        if item.id not in kept_ids:\n            check_invented_names",
-                "        if not item.id:\n            check_invented_names",
+                "        check_invented_names(creation_body(item), given_names, place)\n",
+                "",
             ),
         ],
     ),

@@ -20,6 +20,7 @@ from calling import (
     item_complete,
     item_deleted,
     item_done,
+    mark,
     media,
     response_done,
     server_error,
@@ -238,6 +239,19 @@ def test_14_breaks_if_a_function_call_has_other_arguments() -> None:
     call.change(instead(FunctionCallRequested("f", "look_up", "", "r", "i")))
     with breaks(14):
         call.model(function_call())
+
+
+# Faults of Twilio.
+
+
+@pytest.mark.parametrize("message", ["junk", mark("z"), start()], ids=["junk", "mark", "start"])
+def test_14_breaks_if_a_fault_of_the_stream_is_notified_twice(message: Any) -> None:
+    call = FaultyCall.ready()
+    (fault,) = call.phone(message).notified(Fault)
+    assert call.phone(message).actions == []
+    call.add(Notify(fault))
+    with breaks(14):
+        call.phone(message)
 
 
 # Errors.
