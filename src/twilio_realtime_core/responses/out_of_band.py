@@ -68,7 +68,7 @@ class OutOfBandRequests:
         return answered
 
     def take_late_answer(self) -> bool:
-        """Note an answer that comes late. Returns whether it is to be heard."""
+        """Note an answer that comes late. Returns whether it is played."""
         is_wanted = not self._unwanted_count
         self._given_up_count -= is_wanted
         self._unwanted_count -= not is_wanted
@@ -85,7 +85,7 @@ class OutOfBandRequests:
         return expired
 
     def give_up(self, *, asks_again: bool) -> None:
-        """Give up all. `asks_again`: those that the caller is to hear are sent again."""
+        """Give up all. `asks_again`: those that the caller would hear are sent again."""
         if asks_again:
             self._unwanted_count += len(self._unanswered)
         else:
