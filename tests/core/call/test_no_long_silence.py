@@ -102,6 +102,13 @@ def behind_a_function_call() -> Call:
     return call
 
 
+def behind_a_function_call_of_a_response_that_was_not_created() -> Call:
+    call = Call.ready()
+    call.model(function_call())
+    call.send(SendFunctionOutput("f", "42"))
+    return call
+
+
 def without_a_commit() -> Call:
     call = Call.ready()
     call.model(speech_started())
@@ -116,6 +123,7 @@ def without_a_commit() -> Call:
         behind_an_interrupted_request,
         behind_a_response_that_nobody_interrupts,
         behind_a_function_call,
+        behind_a_function_call_of_a_response_that_was_not_created,
         without_a_commit,
     ],
 )
