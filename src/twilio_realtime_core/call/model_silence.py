@@ -35,7 +35,7 @@ def watch_model(call: CallState, now: int) -> None:
         instants = (requests.due_at_ns, call.responses.due_at_ns)
         timers.set(Timer.REQUEST, min(each for each in instants if each is not None))
     is_answer_owed = requests.is_answer_owed or call.turns.is_answer_owed
-    if is_lost or not (is_answer_owed or (unfinished and _is_any_missing(call, unfinished))):
+    if is_lost or not (is_answer_owed or _is_any_missing(call, unfinished)):
         timers.stop(Timer.MODEL_SILENCE)
     elif not timers.is_set(Timer.MODEL_SILENCE):
         timers.set(Timer.MODEL_SILENCE, now + SILENCE_NS)
@@ -59,12 +59,19 @@ def _owed(call: CallState, unfinished: Iterable[ResponseRecord]) -> list[Respons
 def _awaited(call: CallState) -> list[ResponseRecord]:
     """The other responses whose end a request waits for."""
     unfinished = call.responses.unfinished
-    owed = _owed(call, unfinished)
-    return [each for each in unfinished if each not in owed and call.is_end_awaited(each)]
+    owed, not_ended = _owed(call, unfinished), _not_ended(call, unfinished)
+    return [each for each in not_ended if each not in owed and call.is_end_awaited(each)]
 
 
-def _is_any_missing(call: CallState, unfinished: Iterable[ResponseRecord]) -> bool:
-    return bool(_owed(call, unfinished)) or any(map(call.is_end_awaited, unfinished))
+def _is_any_missing(call: CallState, unfinished: list[ResponseRecord]) -> bool:
+    not_ended = _not_ended(call, unfinished)
+    return bool(_owed(call, unfinished)) or any(map(call.is_end_awaited, not_ended))
+
+
+def _not_ended(call: CallState, unfinished: list[ResponseRecord]) -> list[ResponseRecord]:
+    """The responses of which more is expected, and the active one, though it may be lost."""
+    active = call.requests.active_response
+    return unfinished if active is None or active in unfinished else [*unfinished, active]
 
 
 def end_what_is_lost(call: CallState, now: int) -> None:

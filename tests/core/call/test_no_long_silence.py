@@ -183,6 +183,24 @@ def test_the_end_of_a_response_is_not_awaited_while_a_tool_is_at_work() -> None:
     assert not call.wait(9_000).notified(ModelSilent)
 
 
+def test_the_end_of_a_response_is_awaited_though_its_audio_stopped_before_its_words() -> None:
+    goes_on = ModelSilencePolicy(ask_again=0, hang_up=False)
+    call = Call.ready(CallConfig(on_model_silent=goes_on))
+    call.model(created())
+    call.model(item_added())
+    call.send(CreateResponse())
+    call.wait(3_000)
+    call.model(
+        type="response.output_audio_transcript.delta",
+        response_id="r",
+        item_id="i",
+        content_index=0,
+        delta="word",
+    )
+    silences = call.wait(10_000).notified(ModelSilent)
+    assert [each.silent_ms for each in silences] == [5_000, 10_000]
+
+
 # Other responses go on.
 
 

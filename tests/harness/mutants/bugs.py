@@ -1697,7 +1697,18 @@ case realtime.InputTranscriptCompletedEvent(item, words, logprobs):
     ),
     Bug(
         "a silent model is not noticed behind a response that is over for the caller",
-        [Edit("call/model_silence", " or any(map(call.is_end_awaited, unfinished))", "")],
+        [Edit("call/model_silence", " or any(map(call.is_end_awaited, not_ended))", "")],
+    ),
+    Bug(
+        "a silent model is not noticed behind a response whose words went on",
+        [
+            Edit(
+                "call/model_silence",
+                "return unfinished if active is None or active in unfinished"
+                " else [*unfinished, active]",
+                "return unfinished",
+            ),
+        ],
     ),
     Bug(
         "a silent model is not noticed behind a request that was interrupted",

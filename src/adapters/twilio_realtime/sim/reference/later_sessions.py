@@ -251,7 +251,10 @@ class LaterSessions(Invariant):
         if isinstance(step.event, ReceivedSpeechStart) and link in self._closed:
             self._log.session(link).is_speaking = False  # it is late
         if step.has_output(SessionRestored):
-            is_speaking = any(each.is_speaking for each in self._log.sessions.values())
+            is_detecting = self._log.session(self._newest).is_detecting
+            is_speaking = is_detecting and any(
+                each.is_speaking for each in self._log.sessions.values()
+            )
             self._turn_until_ns = step.now + TURN_END_NS if is_speaking else 0
             for each in self._log.sessions.values():
                 each.is_speaking = False

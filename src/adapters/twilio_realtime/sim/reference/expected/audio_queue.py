@@ -171,6 +171,7 @@ class ExpectedAudioQueue:
             if self._is_due(source):
                 break
             self.drop_unsent()
+            self._speaker = None  # it may be another response that was given up
             self.release(now)
         if isinstance(source, ExpectedClip):
             source.sent_samples += samples

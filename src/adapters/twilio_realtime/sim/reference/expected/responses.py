@@ -64,6 +64,11 @@ class ExpectedResponse:
         """Whether more of it is to be expected."""
         return self.is_current and not self.is_lost
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more of it is to be expected, though the server has not said its end."""
+        return self.is_lost or self.is_given_up
+
     def is_expected(self, now: int) -> bool:
         """Whether more of it is to be expected, since something was received of it lately."""
         return self.may_be_heard and now < self.progress_ns + ANSWER_NS
@@ -177,10 +182,20 @@ class ExpectedResponses:
         return [id_ for id_ in self.by_id if id_.startswith(_UNNAMED)]
 
     def named(self, response_id: str | None) -> list[ExpectedResponse]:
-        """Return the response of an id; without one, all that no event has named."""
+        """Return the response of an id; without one, all that no event has named, and that may go
+        on."""
         if response_id:
             return [self.get_or_create(response_id)]
-        return [self.by_id[id_] for id_ in self.unnamed()]
+        unnamed = [self.by_id[id_] for id_ in self.unnamed()]
+        return [each for each in unnamed if not each.is_lost]
+
+    def active(self, response_id: str) -> list[ExpectedResponse]:
+        """Return the response of an id; without one, the one of the conversation that has started
+        last, whatever has named it since."""
+        if response_id:
+            return [self.get_or_create(response_id)]
+        found = [each for each in self.by_id.values() if each.is_in_conversation]
+        return [each for each in found if not each.is_done][-1:]
 
     # What events of the model, and commands, change.
 
@@ -189,7 +204,7 @@ class ExpectedResponses:
         no id is of that one."""
         unnamed = [id_ for id_ in self.unnamed() if not self.by_id[id_].is_done]
         if response_id not in self.by_id and unnamed:  # it must be of one of them
-            named = min(unnamed, key=lambda id_: self.by_id[id_].is_lost)
+            named = min(unnamed, key=lambda id_: self.by_id[id_].is_over)
             self.by_id = {
                 response_id if id_ == named else id_: each for id_, each in self.by_id.items()
             }
