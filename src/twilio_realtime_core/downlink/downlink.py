@@ -83,10 +83,14 @@ class Downlink:
         return self._playout.is_playing(now)
 
     def is_heard(self, speech: str | Clip, now: int) -> bool:
-        """Whether all that was received of a response, by its id, or of a clip was heard."""
-        return not any(
-            _speech_of(each.source) == speech and not each.is_heard_completely
-            for each in self.positions(now)
+        """Whether all that was received of a response, by its id, or of a clip was heard, though
+        more of it may come."""
+        if any(_speech_of(each) == speech for each in self._held_sources()):
+            return False
+        return all(
+            each.estimated_samples == each.sent_samples
+            for each in self._playout.positions(now)
+            if _speech_of(each.source) == speech
         )
 
     @property

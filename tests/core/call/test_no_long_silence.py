@@ -26,6 +26,7 @@ from twilio_realtime_core import (
     Fault,
     InterruptionPolicy,
     ModelSilencePolicy,
+    Play,
     SendFunctionOutput,
     SendMessage,
 )
@@ -329,16 +330,29 @@ def test_an_end_without_an_id_is_of_the_response_that_was_interrupted() -> None:
     assert call.model(delta(8_000, "r2", "i2")).to_twilio
 
 
-def test_first_words_whose_end_is_lost_are_protected_until_they_were_heard() -> None:
+@pytest.mark.parametrize("ends", [(), (audio_done(), item_done())], ids=["audio", "response"])
+def test_first_words_whose_end_is_lost_are_protected_until_they_were_heard(
+    ends: tuple[dict[str, Any], ...],
+) -> None:
     policy = InterruptionPolicy(protect_first=True)
     call = Call.ready(CallConfig(interruption=policy), detecting(interrupt_response=False))
     call.model(created())
     call.model(delta(800))
-    call.model(audio_done())
-    call.model(item_done())
+    for each in ends:
+        call.model(each)
     call.play(2_000)
     say(call)
     call.model(created("r2"))
     call.model(delta(8_000, "r2", "i2"))
     call.play(500)
     assert call.model(speech_started()).notified(Interrupted)
+
+
+def test_hold_audio_fills_the_silence_behind_a_response_whose_end_is_lost() -> None:
+    call = Call.ready()
+    call.model(created())
+    call.model(delta(800))
+    call.play(2_000)
+    call.model(created("r2"))
+    call.send(Play(bytes(8_000), name="hold", until_agent_speaks=True))
+    assert call.wait(2_000).to_twilio
