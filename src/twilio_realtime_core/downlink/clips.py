@@ -14,7 +14,7 @@ from ..machine.outbox import Outbox
 from ..machine.reasons import Reason
 from ..notifications import ClipFinished
 from ..responses.responses import Responses
-from ..values.playback_position import Clip, PlaybackPosition
+from ..values.playback_position import Clip
 from .downlink import Downlink
 from .framing import AudioChunk
 from .marks import MARK_INTERVAL_SAMPLES
@@ -102,20 +102,14 @@ class ClipPlayer:
         self.start_hold_if_silent(now)
 
     def start_hold_if_silent(self, now: int) -> None:
-        """Start queued hold audio, if nothing plays and more of no part is to come."""
+        """Start queued hold audio, if nothing plays and no part is still incomplete."""
         hold = self._queued_hold
         if hold is None or self._downlink.is_playing(now):
             return
-        if not any(map(self._may_go_on, self._downlink.positions(now))):
+        if all(each.is_complete for each in self._downlink.positions(now)):
             self._queued_hold = None
             clip = self._playing_hold = self._downlink.add_clip(hold.name, len(hold.audio))
             self.play_held(clip, hold.audio, now)
-
-    def _may_go_on(self, position: PlaybackPosition) -> bool:
-        if position.is_complete or isinstance(position.source, Clip):
-            return not position.is_complete
-        record = self._responses.get(position.source.response_id)
-        return record is not None and not record.is_lost
 
     def agent_speaks(self, response_id: str, now: int) -> None:
         """Stop hold audio, which has filled the time until the agent speaks."""

@@ -26,7 +26,6 @@ from twilio_realtime_core import (
     Fault,
     InterruptionPolicy,
     ModelSilencePolicy,
-    Play,
     SendFunctionOutput,
     SendMessage,
 )
@@ -346,13 +345,3 @@ def test_first_words_whose_end_is_lost_are_protected_until_they_were_heard(
     call.model(delta(8_000, "r2", "i2"))
     call.play(500)
     assert call.model(speech_started()).notified(Interrupted)
-
-
-def test_hold_audio_fills_the_silence_behind_a_response_whose_end_is_lost() -> None:
-    call = Call.ready()
-    call.model(created())
-    call.model(delta(800))
-    call.play(2_000)
-    call.model(created("r2"))
-    call.send(Play(bytes(8_000), name="hold", until_agent_speaks=True))
-    assert call.wait(2_000).to_twilio

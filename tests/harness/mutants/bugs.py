@@ -704,18 +704,8 @@ TruncateItem(item_id, part.content_index, samples_to_ms(each.sent_samples) + 1)
         [
             Edit(
                 "downlink/clips",
-                "if not any(map(self._may_go_on, self._downlink.positions(now))):",
+                "if all(each.is_complete for each in self._downlink.positions(now)):",
                 "if False:",
-            ),
-        ],
-    ),
-    Bug(
-        "hold audio waits for more of a response that is lost",
-        [
-            Edit(
-                "downlink/clips",
-                "return record is not None and not record.is_lost",
-                "return record is not None",
             ),
         ],
     ),

@@ -226,13 +226,6 @@ class ExpectedSpeech(ExpectedState):
         return self.queue.is_empty and all(each.is_done for each in self._responses.by_id.values())
 
     @property
-    def is_silent(self) -> bool:
-        """Whether nothing more is to be expected, and all that was said is confirmed as heard."""
-        responses = self._responses.by_id.values()
-        is_over = all(each.is_done or each.is_lost for each in responses)
-        return is_over and self.queue.is_empty and self.playback.is_confirmed
-
-    @property
     def is_all_heard(self) -> bool:
         """Whether nothing more can be said, and all that was is confirmed as heard."""
         return self.playback.is_confirmed and self.is_idle

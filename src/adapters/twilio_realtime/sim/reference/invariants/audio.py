@@ -308,7 +308,7 @@ class DownlinkAudio(Invariant):
         speech = self._speech
         if speech.queue.hold is None or speech.queue.is_hold_playing or not speech.is_echo:
             return False
-        return isinstance(step.event, ReceivedMark) and speech.is_silent
+        return isinstance(step.event, ReceivedMark) and speech.is_all_heard
 
 
 class HeardPositions(Invariant):
