@@ -104,6 +104,8 @@ class SessionRecord:
     """Whether the server responds to turns."""
     is_speaking: bool = False
     """Whether the caller speaks, and nothing that may end their turn was received."""
+    may_be_speaking: bool = False
+    """Whether the caller speaks, as far as turn detection has said."""
 
     def end_turn(self) -> None:
         """Note that the turn is committed, answered or cleared."""
@@ -113,7 +115,7 @@ class SessionRecord:
     def commit(self, item_id: str) -> None:
         """Note that the turn is committed as an item."""
         # One that the client commits while the caller speaks is answered by nobody.
-        has_question = self.is_responding and self.is_detecting and not self.is_speaking
+        has_question = self.is_responding and self.is_detecting and not self.may_be_speaking
         self.question = self.turn if has_question else None
         self.question_item = item_id
         self.question_samples = sum(count_samples(each) or 0 for each in self.question or ())
@@ -280,9 +282,10 @@ class SessionLog:
                     session.end_turn()
             case ReceivedSpeechStart():
                 session = self.session(step.arguments[0])
-                session.turn, session.is_speaking = [], True
+                session.turn, session.is_speaking, session.may_be_speaking = [], True, True
             case ReceivedSpeechStop():
-                self.session(step.arguments[0]).is_speaking = False
+                session = self.session(step.arguments[0])
+                session.is_speaking = session.may_be_speaking = False
             case ReceivedSession(config):
                 self._configure(self.session(step.arguments[0]), config)
             case ReceivedCommit(item_id):
