@@ -303,6 +303,8 @@ def _response_done(call: CallState, response: realtime.Response, now: int) -> No
     if not call.speech.response_done(record, response, usage, now):
         return
     was_announced, record.is_announced = record.is_announced, True
+    if record.is_in_conversation and not was_announced:  # its start is lost
+        call.turns.answered(record)
     call.turns.answer_ended(record)
     if usage is not None:
         call.responses.usage += usage

@@ -288,7 +288,8 @@ def _queue_turns_again(call: CallState, items: tuple[str, ...]) -> None:
         call.recovery.said_again.update(items)
     elif items:
         call.session.kept_audio.forget_committed()
-        call.request_response(Reason.REQUESTED_FOR_LOST_TURN)
+        if call.session.server_responds:  # else it is for the application to request
+            call.request_response(Reason.REQUESTED_FOR_LOST_TURN)
     call.turns.session_lost(is_replayed=is_replayed)
 
 

@@ -5,11 +5,11 @@ https://platform.openai.com/docs/api-reference/realtime-client-events/response/c
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from attrs import define, field
 
-from .request import Request
+from .request import PlaybackDecision, Request
 from .request_queue import MAX_REQUESTS
 from .responses import ResponseRecord
 
@@ -81,7 +81,7 @@ class OutOfBandRequests:
         expired = [each for each in self._unanswered if each.sent_at_ns <= sent_before_ns]
         for _ in expired:
             self._unanswered.popleft()
-        self._given_up_count += len(expired)
+        self._expect_late(expired)
         return expired
 
     def give_up(self, *, asks_again: bool) -> None:
@@ -89,5 +89,10 @@ class OutOfBandRequests:
         if asks_again:
             self._unwanted_count += len(self._unanswered)
         else:
-            self._given_up_count += len(self._unanswered)
+            self._expect_late(self._unanswered)
         self._unanswered.clear()
+
+    def _expect_late(self, requests: Collection[Request]) -> None:
+        wanted_count = sum(each.decision is PlaybackDecision.PLAY for each in requests)
+        self._given_up_count += wanted_count
+        self._unwanted_count += len(requests) - wanted_count

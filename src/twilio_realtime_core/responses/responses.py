@@ -298,8 +298,9 @@ class Responses:
 
     @property
     def is_any_stoppable(self) -> bool:
-        """Whether a response is being generated that an interruption stops."""
-        return any(each.is_stoppable for each in self.generating)
+        """Whether a response is being generated, and more of it expected, that an interruption
+        stops."""
+        return any(each.is_stoppable for each in self.unfinished)
 
     @property
     def is_speech_pending(self) -> bool:
@@ -332,13 +333,13 @@ class Responses:
 
     def find_cancellable(self, response_id: str | None) -> list[ResponseRecord]:
         """The responses that a cancel of the application would stop, by their id or, for `None`,
-        in the conversation: those that are generated and were not cancelled before."""
-        return [
-            each
-            for each in self.generating
-            if (each.id == response_id or (response_id is None and each.is_in_conversation))
-            and not each.is_cancelled
-        ]
+        in the conversation: those that are generated and were not cancelled before. Without an id
+        the server cancels the active one, which is none that is lost."""
+        if response_id is None:
+            found = [each for each in self.unfinished if each.is_in_conversation]
+        else:
+            found = [each for each in self.generating if each.id == response_id]
+        return [each for each in found if not each.is_cancelled]
 
     def session_replaced(self) -> None:
         """Count all responses as those of an old session; none is generated any more."""

@@ -1,14 +1,15 @@
 """The audio of the caller that a session may not have answered yet: the next session gets it again.
 
 A session that is lost takes with it what it has heard of the caller's turn. The audio of the turn
-is kept until the answer to it has begun; between turns the last second is, since the server notices
-the start of speech only after a while, and includes what came before (`prefix_padding_ms`). Without
-turn detection, all audio is kept until it is committed. Our commits are kept in their places.
+is kept until the answer to it has begun, whoever requests that; between turns the last second is,
+since the server notices the start of speech only after a while, and includes what came before
+(`prefix_padding_ms`). Without turn detection, all audio is of a turn. Our commits are kept in their
+places.
 """
 
 from collections import deque
 from collections.abc import Callable
-from itertools import dropwhile
+from itertools import dropwhile, islice
 from typing import Final
 
 from ..protocols.realtime import ClientEvent, CommitAudio
@@ -60,7 +61,9 @@ class KeptAudio:
     @property
     def is_complete(self) -> bool:
         """Whether nothing was dropped of what is not committed, and the limit is far."""
-        return not self._is_cut and self._samples <= MAX_KEPT_SAMPLES // 2
+        uncommitted = islice(self._events, self._committed, None)
+        samples = sum(samples for _, samples in uncommitted)
+        return not self._is_cut and samples <= MAX_KEPT_SAMPLES // 2
 
     def turn_started(self) -> None:
         """Keep all from now on, up to the limit: the caller speaks, or may."""

@@ -230,10 +230,7 @@ class TurnController:
         if not self._session.server_responds:
             self._outbox.explain(Reason.TURN_WITHOUT_RESPONSE)
             self._end(TurnInput.OVER)
-            if self._requests.is_requested:
-                self._unanswered.committed(item_id)
-            else:
-                self._forget_kept_audio()
+            self._unanswered.committed(item_id)  # the application may ask for the answer
             return
         is_free = (
             self._is_active_cancelled or self._requests.is_requested or not self._requests.is_active
@@ -296,13 +293,16 @@ class TurnController:
             self._outbox.notify_fault(Peer.REALTIME, FaultKind.TIMED_OUT, _MISSING[state])
         self._outbox.explain(_EXPIRED[state])
         self._end(TurnInput.EXPIRED)
+        if state is TurnState.COMMITTED:  # the answer to it is requested now
+            self._unanswered.is_request_needed = False
+            return True
         self._unanswered.forget_items()
         if state is TurnState.PAUSED:  # the server holds its audio, as the next one must
             self._is_any_uncommitted = True
             self._is_answer_missing = self._session.server_responds
         else:
             self._forget_kept_audio()
-        return state is TurnState.COMMITTED
+        return False
 
     def session_configured(self) -> None:
         """Note how a session is configured: switching turn detection ends what it has detected."""

@@ -271,6 +271,49 @@ def test_without_turn_detection_a_question_is_over_once_the_answer_has_begun() -
     assert replayed(next_session(call, WITHOUT_DETECTION)) == []
 
 
+def without_responses() -> dict[str, Any]:
+    """A session in which the application requests the response to each turn."""
+    detection = {"type": "server_vad", "create_response": False}
+    direction = {**SESSION["audio"]["input"], "turn_detection": detection}
+    return {**SESSION, "audio": {**SESSION["audio"], "input": direction}}
+
+
+@pytest.mark.parametrize("asks", ["before", "after", "later"])
+def test_a_question_that_the_application_answers_is_said_again(asks: str) -> None:
+    call = Call.ready(session=without_responses())
+    call.model(speech_started())
+    if asks == "before":
+        call.send(CreateResponse())
+    say(call)
+    if asks == "after":
+        call.send(CreateResponse())
+    said_again = next_session(call, without_responses())
+    assert replayed(said_again) == QUESTION
+    assert not requests(said_again)
+    if asks == "later":
+        call.send(CreateResponse())
+    for event in (speech_started(), speech_stopped()):
+        call.model(event)
+    assert len(requests(call.model({**COMMITTED, "item_id": "v"}))) == 1
+
+
+def test_the_next_session_is_asked_for_no_answer_that_the_application_has_not_requested() -> None:
+    call = Call.ready(session=without_responses())
+    say(call)
+    transcript: dict[str, Any] = {"item_id": "u", "content_index": 0, "transcript": "hello"}
+    call.model(type=f"{TRANSCRIPTION}.completed", **transcript)
+    asked = next_session(call, without_responses())
+    assert not replayed(asked)
+    assert not requests(asked)
+
+
+def test_a_question_that_the_server_has_not_answered_is_said_again() -> None:
+    call = Call.ready()
+    say(call)
+    assert len(requests(call.wait(3_500))) == 1
+    assert replayed(next_session(call)) == QUESTION
+
+
 # What the application has sent.
 
 

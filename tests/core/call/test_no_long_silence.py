@@ -24,6 +24,8 @@ from calling import (
 from twilio_realtime_core import (
     CallConfig,
     Fault,
+    Interrupt,
+    InterruptionLimit,
     InterruptionPolicy,
     ModelSilencePolicy,
     SendFunctionOutput,
@@ -268,6 +270,20 @@ def test_a_late_answer_out_of_band_is_not_heard_once_it_is_asked_for_again(
     assert cancels == [is_interrupted, not is_interrupted]
 
 
+@pytest.mark.parametrize("stop", [speech_started(), Interrupt()], ids=["caller", "application"])
+def test_a_late_answer_out_of_band_is_not_heard_where_it_was_interrupted(
+    stop: dict[str, Any] | Interrupt,
+) -> None:
+    call = Call.ready(session=detecting(create_response=False))
+    call.send(CreateResponse(OUT_OF_BAND))
+    call.model(stop) if isinstance(stop, dict) else call.send(stop)
+    for _ in range(10):
+        call.play(1_000)
+        call.model(type="rate_limits.updated", rate_limits=[])
+    assert CancelResponse("o", "bridge-cancel-o") in call.model(created("o", None)).to_model
+    assert not call.model(delta(800, "o")).to_twilio
+
+
 def test_a_late_answer_out_of_band_is_heard_where_it_is_not_asked_for_again() -> None:
     policy = ModelSilencePolicy(ask_again=0, hang_up=False, clip=b"\xff" * 800)
     call = Call.ready(CallConfig(on_model_silent=policy))
@@ -345,3 +361,44 @@ def test_first_words_whose_end_is_lost_are_protected_until_they_were_heard(
     call.model(delta(8_000, "r2", "i2"))
     call.play(500)
     assert call.model(speech_started()).notified(Interrupted)
+
+
+def without_an_end(**policy: Any) -> Call:
+    """A call in which a response was heard whose end never came."""
+    config = CallConfig(interruption=InterruptionPolicy(**policy))
+    call = Call.ready(config, detecting(interrupt_response=False))
+    call.model(created())
+    call.model(delta(800))
+    call.model(audio_done())
+    call.model(item_done())
+    call.play(15_000)
+    return call
+
+
+def test_a_caller_interrupts_no_response_that_is_given_up() -> None:
+    call = without_an_end(limit=InterruptionLimit(1, 20_000))
+    assert not call.model(speech_started()).notified(Interrupted)
+    call.model(speech_stopped())
+    call.model(COMMITTED)
+    call.model(created("r2"))
+    call.model(delta(80_000, "r2", "i2"))
+    call.play(500)
+    assert call.model(speech_started()).notified(Interrupted)
+
+
+def test_nothing_is_cancelled_for_a_response_that_is_given_up() -> None:
+    call = without_an_end()
+    assert not call.send(CancelResponse()).to_model
+
+
+# The start of a response is lost.
+
+
+def test_a_turn_is_answered_by_a_response_whose_start_is_lost() -> None:
+    call = Call.ready()
+    say(call)
+    for event in (delta(8_000), audio_done(), item_done(), response_done()):
+        call.model(event)
+    waited = call.play(5_000)
+    assert not requests(waited)
+    assert not waited.notified(Fault)

@@ -667,13 +667,24 @@ def test_without_turn_detection_all_audio_is_kept(frames: int, kept: int) -> Non
     assert replayed(call) == [AppendAudio(audio(800))] * kept
 
 
-def test_without_turn_detection_audio_that_is_committed_is_not_kept() -> None:
+def test_without_turn_detection_audio_is_not_kept_whose_words_are_known() -> None:
+    call = without_detection()
+    speak(call, 50)
+    call.send(CommitAudio())
+    speak(call, 20)
+    for event in user_item("u", "hello"):
+        call.model(event)
+    assert replayed(call) == [AppendAudio(audio(800))] * 20
+
+
+def test_without_turn_detection_a_commit_is_sent_again_until_its_answer_begins() -> None:
     call = without_detection()
     speak(call, 50)
     call.send(CommitAudio())
     speak(call, 20)
     call.model(user_item("u", "hello")[0])
-    assert replayed(call) == [AppendAudio(audio(800))] * 20
+    frame = AppendAudio(audio(800))
+    assert replayed(call) == [*[frame] * 50, CommitAudio(), *[frame] * 20]
 
 
 def test_turn_detection_that_is_switched_on_keeps_the_last_second() -> None:

@@ -1711,6 +1711,52 @@ case realtime.InputTranscriptCompletedEvent(item, words, logprobs):
         ],
     ),
     Bug(
+        "a late answer out of band is heard that was interrupted",
+        [Edit("responses/out_of_band", "self._expect_late(expired)", "self._given_up_count += 1")],
+    ),
+    Bug(
+        "a turn is answered again whose response has no start",
+        [
+            Edit(
+                "call/on_realtime",
+                "if record.is_in_conversation and not was_announced:",
+                "if False:",
+            )
+        ],
+    ),
+    Bug(
+        "a response that is given up is cancelled for another",
+        [
+            Edit(
+                "responses/responses",
+                "found = [each for each in self.unfinished if each.is_in_conversation]",
+                "found = [each for each in self.generating if each.is_in_conversation]",
+            )
+        ],
+    ),
+    Bug(
+        "a question that the application answers is lost with its session",
+        [
+            Edit(
+                "turns/turn",
+                "self._unanswered.committed(item_id)  # the application may ask for the answer",
+                "self._forget_kept_audio()",
+            )
+        ],
+    ),
+    Bug(
+        "a question that the server leaves unanswered is lost with its session",
+        [
+            Edit(
+                "turns/turn",
+                "            self._unanswered.is_request_needed = False\n            return True",
+                "            self._unanswered.forget_items()\n"
+                "            self._forget_kept_audio()\n"
+                "            return True",
+            )
+        ],
+    ),
+    Bug(
         "a silent model is not noticed behind a request that was interrupted",
         [
             Edit(

@@ -26,7 +26,7 @@ from twilio_realtime_core.protocols.realtime import (
     DeleteItem,
 )
 
-from .expected.turn import has_turn_detection, responds_to_turns
+from .expected.turn import has_turn_detection
 from .received import (
     ReceivedAudio,
     ReceivedCommit,
@@ -92,16 +92,14 @@ class SessionRecord:
     """What was appended since the caller started to speak; `None`: the caller does not, or the turn
     is committed or answered. Without turn detection, what was appended since the last commit."""
     question: list[str] | None = None
-    """What was appended of the turn that was committed last, if the server answers it and nothing
-    of the answer was received."""
+    """What was appended of the turn that was committed last, if nothing of an answer to it was
+    received."""
     question_item: str = ""
     """The item of that turn."""
     question_samples: int = 0
     """How much audio was appended since that turn began."""
     is_detecting: bool = True
     """Whether turn detection is on."""
-    is_responding: bool = True
-    """Whether the server responds to turns."""
     is_speaking: bool = False
     """Whether the caller speaks, and nothing that may end their turn was received."""
     may_be_speaking: bool = False
@@ -115,7 +113,7 @@ class SessionRecord:
     def commit(self, item_id: str) -> None:
         """Note that the turn is committed as an item."""
         # One that the client commits while the caller speaks is answered by nobody.
-        has_question = self.is_responding and self.is_detecting and not self.may_be_speaking
+        has_question = self.is_detecting and not self.may_be_speaking
         self.question = self.turn if has_question else None
         self.question_item = item_id
         self.question_samples = sum(count_samples(each) or 0 for each in self.question or ())
@@ -303,7 +301,6 @@ class SessionLog:
 
     def _configure(self, session: SessionRecord, config: dict[str, Any]) -> None:
         was_detecting, session.is_detecting = session.is_detecting, has_turn_detection(config)
-        session.is_responding = responds_to_turns(config)
         session.is_speaking = False
         if was_detecting is not session.is_detecting:
             session.end_turn()

@@ -130,7 +130,7 @@ class ExpectedResponses:
     @property
     def has_interruptible(self) -> bool:
         """Whether a response of the conversation is being generated that may be heard."""
-        return any(each.is_in_conversation and each.is_current for each in self.by_id.values())
+        return any(each.is_in_conversation and each.may_be_heard for each in self.by_id.values())
 
     def owed(self, now: int) -> list[str]:
         """Return the responses of which more has to be received: audio, or items; not those that
@@ -284,11 +284,12 @@ class ExpectedResponses:
         return found[-1] if found else None
 
     def cancel(self, response_id: str | None) -> bool:
-        """Apply a cancel of a response, or of all in the conversation; return whether one of them
-        was not cancelled before."""
+        """Apply a cancel of a response, or of all in the conversation of which more is expected;
+        return whether one of them was not cancelled before."""
         was_cancelled = sum(each.is_cancelled for each in self.by_id.values())
         for id_, each in self.by_id.items():
-            is_named = each.is_in_conversation if response_id is None else id_ == response_id
+            is_active = each.is_in_conversation and not each.is_lost
+            is_named = is_active if response_id is None else id_ == response_id
             each.is_cancelled |= is_named and not each.is_done
         return sum(each.is_cancelled for each in self.by_id.values()) > was_cancelled
 

@@ -40,7 +40,7 @@ class ExpectedSentRequests:
     _request_of: dict[str, ExpectedRequest] = field(init=False, factory=dict[str, ExpectedRequest])
     """The requests that responses seem to answer."""
     _late_answers: int = field(init=False, default=0)
-    """Requests out of band that were sent again, and may be answered once more."""
+    """Requests out of band that were given up, and whose answers nobody is to hear any more."""
     _updates: list[str] = field(init=False, factory=list[str])
     """Updates of the session without an answer, which an error may refuse in place of a request."""
 
@@ -150,9 +150,10 @@ class ExpectedSentRequests:
     def expire(self, now: int) -> int:
         """Give up what the server has not answered in time; return how many requests these are."""
         count = len(self.all_unanswered)
-        self.unanswered_out_of_band = [
-            each for each in self.unanswered_out_of_band if now < each.sent_at_ns + ANSWER_NS
-        ]
+        sent = self.unanswered_out_of_band
+        self.unanswered_out_of_band = [each for each in sent if now < each.sent_at_ns + ANSWER_NS]
+        expired = sent[: len(sent) - len(self.unanswered_out_of_band)]
+        self._late_answers += sum(not each.is_wanted for each in expired)
         if self.unanswered is not None and now >= self.unanswered.sent_at_ns + ANSWER_NS:
             self.unanswered = None
         return count - len(self.all_unanswered)
@@ -161,9 +162,10 @@ class ExpectedSentRequests:
         """Give up all requests without an answer, since the model is silent. Queue those again
         whose responses the caller will hear, if the model `is_asked_again`."""
         given_up, self.unanswered, self.unanswered_out_of_band = self.all_unanswered, None, []
-        for each in given_up if is_asked_again else ():
-            if each.is_wanted:
-                self._late_answers += each.is_out_of_band
+        for each in given_up:
+            is_late = is_asked_again or not each.is_wanted
+            self._late_answers += each.is_out_of_band and is_late
+            if is_asked_again and each.is_wanted:
                 self._queue.put_back(evolve(each, is_repeated=True))
 
     def repeat(self, response_id: str) -> bool:
