@@ -1279,8 +1279,8 @@ class ErrorEvent""",
         [
             Edit(
                 "responses/responses",
-                "            and not each.is_cancelled\n        ]",
-                "        ]",
+                "return [each for each in found if not each.is_cancelled]",
+                "return found",
             ),
         ],
     ),
@@ -1575,8 +1575,8 @@ case realtime.InputTranscriptCompletedEvent(item, words, logprobs):
         [
             Edit(
                 "session/kept_audio",
-                "return not self._is_cut and self._samples",
-                "return self._samples",
+                "return not self._is_cut and samples",
+                "return samples",
             )
         ],
     ),
@@ -1782,7 +1782,7 @@ case realtime.InputTranscriptCompletedEvent(item, words, logprobs):
     ),
     Bug(
         "a late answer out of band answers a request of the conversation",
-        [Edit("responses/out_of_band", "        self._given_up_count += len(expired)\n", "")],
+        [Edit("responses/out_of_band", "        self._expect_late(expired)\n", "")],
     ),
     Bug(
         "an output that crossed an answer is not answered in the next session",
