@@ -374,13 +374,17 @@ def function_call(
 
 
 def response_done(
-    response: str = "r", status: str = "completed", conversation: str | None = "conv"
+    response: str = "r",
+    status: str = "completed",
+    conversation: str | None = "conv",
+    **fields: Any,
 ) -> dict[str, Any]:
     body = {
         "id": response,
         "status": status,
         "conversation_id": conversation,
         "usage": {"total_tokens": 7},
+        **fields,
     }
     return {"type": "response.done", "response": body}
 

@@ -6,6 +6,7 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
+from ..conversation.item_json import read_output
 from ..errors import Fault, FaultKind, redact
 from ..machine.actions import Peer
 from ..machine.reasons import Reason
@@ -26,6 +27,7 @@ from ..responses.cancels import is_late_cancel
 from ..responses.mcp import McpNotification
 from ..responses.refusals import BUSY
 from ..responses.request import PlaybackDecision
+from ..responses.responses import ResponseRecord
 from ..values.log_probability import logprobs_from_json
 from ..values.rate_limit import rate_limits_from_json
 from ..values.usage import Usage
@@ -283,14 +285,18 @@ def _output_item_done(call: CallState, response_id: str, item: realtime.Item, no
     record.progress_at_ns = now
     record.mark_item_closed(item.id)
     call.turns.answer_began(record)
-    requested = call.function_calls.item_done(record, item)
-    if requested is not None:
-        call.outbox.notify(requested)
+    _function_call_done(call, record, item)
     if call.speech.item_done(record, item):
         call.conversation.deletion_sent(item.id, is_unheard=True)
     if record.is_in_conversation:
         call.mcp.output_item(record, item)
         _notify_mcp(call, call.mcp.item_done(item))
+
+
+def _function_call_done(call: CallState, record: ResponseRecord, item: realtime.Item) -> None:
+    requested = call.function_calls.item_done(record, item)
+    if requested is not None:
+        call.outbox.notify(requested)
 
 
 def _response_done(call: CallState, response: realtime.Response, now: int) -> None:
@@ -303,11 +309,13 @@ def _response_done(call: CallState, response: realtime.Response, now: int) -> No
     if not call.speech.response_done(record, response, usage, now):
         return
     was_announced, record.is_announced = record.is_announced, True
-    if record.is_in_conversation and not was_announced:  # its start is lost
-        call.turns.answered(record)
+    if record.is_in_conversation and not was_announced:
+        call.turns.answered_without_start(record)
     call.turns.answer_ended(record)
     if usage is not None:
         call.responses.usage += usage
+    for item in read_output(response.output):  # of which `response.output_item.done` may be lost
+        _function_call_done(call, record, item)
     call.responses_ended(record)
     call.requests.done(record, was_announced=was_announced, now=now)
     call.watch.response_finished(is_given_up=record.is_given_up)

@@ -37,6 +37,7 @@ __all__ = [
     "item_from_server",
     "item_to_json",
     "items_from_response",
+    "read_output",
 ]
 
 _MAX_DEPTH: Final = 32
@@ -88,6 +89,12 @@ def items_from_response(output: Any) -> tuple[ConversationItem, ...]:
 
     An entry that describes no item is left out.
     """
+    return tuple(map(item_from_server, read_output(output)))
+
+
+def read_output(output: Any) -> tuple[Item, ...]:
+    """Return the items of a response that is done as the server describes them; see
+    `items_from_response`."""
     match output:
         case [*entries]:
             return tuple(item for entry in entries for item in _read_item(entry))
@@ -95,9 +102,9 @@ def items_from_response(output: Any) -> tuple[ConversationItem, ...]:
             return ()
 
 
-def _read_item(entry: Any) -> list[ConversationItem]:
+def _read_item(entry: Any) -> list[Item]:
     try:
-        return [item_from_server(msgspec.convert(entry, Item))]
+        return [msgspec.convert(entry, Item)]
     except msgspec.ValidationError:
         return []
 

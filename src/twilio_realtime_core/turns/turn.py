@@ -264,6 +264,12 @@ class TurnController:
         if record.has_begun:
             self.answer_began(record)
 
+    def answered_without_start(self, record: ResponseRecord) -> None:
+        """Note that a response has ended whose start is lost: it has answered what was committed,
+        and nothing that is being said."""
+        if self._lifecycle.state is TurnState.COMMITTED:
+            self.answered(record)
+
     def answer_began(self, record: ResponseRecord | None) -> None:
         """Note that a response has begun: what it answers need not be said again."""
         if self._unanswered.is_answer(record):

@@ -32,7 +32,12 @@ from twilio_realtime_core import (
     SendMessage,
 )
 from twilio_realtime_core.machine.actions import Close
-from twilio_realtime_core.notifications import Interrupted, ModelSilent, ResponseRefused
+from twilio_realtime_core.notifications import (
+    FunctionCallRequested,
+    Interrupted,
+    ModelSilent,
+    ResponseRefused,
+)
 from twilio_realtime_core.protocols.realtime import (
     CancelResponse,
     ClearInputAudio,
@@ -402,3 +407,40 @@ def test_a_turn_is_answered_by_a_response_whose_start_is_lost() -> None:
     waited = call.play(5_000)
     assert not requests(waited)
     assert not waited.notified(Fault)
+
+
+def test_a_response_whose_start_is_lost_ends_nothing_that_is_being_said() -> None:
+    policy = InterruptionPolicy(after_speech_ms=200)
+    call = Call.ready(CallConfig(interruption=policy), detecting(interrupt_response=False))
+    call.model(delta(16_000))
+    call.model(speech_started())
+    call.model(response_done())
+    assert call.play(1_000).notified(Interrupted)
+
+
+# The end of an item is lost.
+
+
+def test_a_function_call_is_requested_though_the_end_of_its_item_is_lost() -> None:
+    call = Call.ready()
+    call.model(created())
+    item = function_call()["item"]
+    done = call.model(response_done(output=[{"type": "message"}, item]))
+    assert [each.call_id for each in done.notified(FunctionCallRequested)] == ["f"]
+    assert len(requests(call.send(SendFunctionOutput("f", "42")))) == 1
+
+
+def test_a_function_call_is_requested_once() -> None:
+    call = Call.ready()
+    call.model(created())
+    call.model(function_call())
+    done = call.model(response_done(output=[function_call()["item"]]))
+    assert not done.notified(FunctionCallRequested)
+
+
+def test_a_function_call_that_was_cut_is_not_requested() -> None:
+    call = Call.ready()
+    call.model(created())
+    cut = function_call(status="incomplete")["item"]
+    done = call.model(response_done(status="cancelled", output=[cut]))
+    assert not done.notified(FunctionCallRequested)

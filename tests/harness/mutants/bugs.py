@@ -1725,6 +1725,21 @@ case realtime.InputTranscriptCompletedEvent(item, words, logprobs):
         ],
     ),
     Bug(
+        "a response without a start ends what the caller is saying",
+        [
+            Edit(
+                "turns/turn",
+                "        if self._lifecycle.state is TurnState.COMMITTED:\n"
+                "            self.answered(record)",
+                "        self.answered(record)",
+            )
+        ],
+    ),
+    Bug(
+        "a function call is not requested whose end is that of its response",
+        [Edit("call/on_realtime", "in read_output(response.output):", "in ():")],
+    ),
+    Bug(
         "a response that is given up is cancelled for another",
         [
             Edit(

@@ -404,7 +404,7 @@ class ExpectedRequests(ExpectedState):
         if response_id not in self._seen:  # no server ends what has not started
             self.is_ambiguous = True
             if not is_out_of_band:  # its start, which was lost, was the answer
-                self.turn.answer(is_requested=self.sent.unanswered is not None)
+                self.turn.answer_without_start()
                 self.sent.unanswered = None
         is_repeated = response_id in self._followups.done
         self._seen.add(response_id)

@@ -103,6 +103,11 @@ class ExpectedTurn:
             self._stage = ""
         self.is_unanswered = self._has_committed = self.is_answer_missing = False
 
+    def answer_without_start(self) -> None:
+        """A response of the conversation ends whose start is lost."""
+        if self._stage == "committed":
+            self.answer(is_requested=False)
+
     def expire(self, now: int) -> bool:
         """End a turn of which the server has said nothing more in time; return whether the bridge
         has to request the response to it."""

@@ -38,6 +38,7 @@ from ..received import (
     ReceivedInputDelta,
     ReceivedInputFailure,
     ReceivedInputTranscript,
+    ReceivedItem,
     ReceivedKey,
     ReceivedOutputItemDone,
     ReceivedRateLimits,
@@ -384,13 +385,14 @@ def _is_session_closed(event: object) -> bool:
 def _is_as_received(requested: FunctionCallRequested, event: object) -> bool:
     match event:
         case ReceivedOutputItemDone(response_id, item):
-            received = item.call_id, item.name, item.arguments or "", response_id, item.id
-            return received == (
-                requested.call_id,
-                requested.name,
-                requested.arguments,
-                requested.response_id,
-                requested.item_id,
-            )
+            return requested == _request_of(item, response_id)
+        case ReceivedResponseEnd(response_id, output=output):  # perhaps without an id
+            id_ = response_id or requested.response_id
+            return requested in [_request_of(item, id_) for item in output]
         case _:
             return False
+
+
+def _request_of(item: ReceivedItem, response_id: str) -> FunctionCallRequested:
+    name, arguments = item.name or "", item.arguments or ""
+    return FunctionCallRequested(item.call_id or "", name, arguments, response_id, item.id)

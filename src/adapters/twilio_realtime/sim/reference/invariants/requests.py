@@ -12,6 +12,7 @@ from ..received import (
     ReceivedItem,
     ReceivedMark,
     ReceivedOutputItemDone,
+    ReceivedResponseEnd,
     ReceivedResponseStart,
 )
 from ..sent import SentCancel, SentItem, SentRequest, SentTruncate
@@ -124,13 +125,20 @@ class FunctionAnswers(Invariant):
     """A function call of the conversation is requested once, when it is complete, and gets at most
     one output, that of the application; so does a request for approval.
 
-    A call that is done is complete unless its status says otherwise. An output that is deferred
+    A call that is done, by an event of its own or as its response ends, is complete unless its
+    status says otherwise. An output that is deferred
     until after playback is sent when all was heard, neither before nor later.
     """
 
     number = 7
     name = "Answers to function calls"
-    inputs = (ReceivedOutputItemDone, SendFunctionOutput, AnswerApproval, ReceivedMark)
+    inputs = (
+        ReceivedOutputItemDone,
+        ReceivedResponseEnd,
+        SendFunctionOutput,
+        AnswerApproval,
+        ReceivedMark,
+    )
     outputs = (FunctionCallRequested, SentItem)
 
     def __init__(self, call: ExpectedCall) -> None:
@@ -149,6 +157,9 @@ class FunctionAnswers(Invariant):
         match step.event:
             case ReceivedOutputItemDone(_, item):
                 return self._check_complete(item, step)
+            case ReceivedResponseEnd(is_out_of_band=False, output=output):
+                failures = [self._check_complete(each, step) for each in output]
+                return next(filter(None, failures), None)
             case SendFunctionOutput(call_id) if self._links.is_live:
                 if call_id not in self._requested:
                     return "an output is taken for a function call that was not requested"
