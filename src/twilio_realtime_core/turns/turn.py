@@ -307,7 +307,8 @@ class TurnController:
             self._is_any_uncommitted = True
             self._is_answer_missing = self._session.server_responds
         else:
-            self._forget_kept_audio()
+            self._unanswered.forget_audio()
+            self._session.kept_audio.turn_over()
         return False
 
     def session_configured(self) -> None:
@@ -330,12 +331,6 @@ class TurnController:
         if self._lifecycle.step(event):
             self._timers.stop(Timer.TURN_END)
             self._timers.stop(Timer.SPEECH_CONFIRMATION)
-
-    def _forget_kept_audio(self) -> None:
-        """Keep for the next session only what is said of a turn that goes on, or may."""
-        self._unanswered.forget_audio()
-        if self._is_over:
-            self._session.kept_audio.turn_over()
 
     @property
     def _is_over(self) -> bool:

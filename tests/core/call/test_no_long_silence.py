@@ -35,6 +35,7 @@ from twilio_realtime_core.machine.actions import Close
 from twilio_realtime_core.notifications import (
     FunctionCallRequested,
     Interrupted,
+    InterruptionBlocked,
     ModelSilent,
     ResponseRefused,
 )
@@ -366,6 +367,19 @@ def test_first_words_whose_end_is_lost_are_protected_until_they_were_heard(
     call.model(delta(8_000, "r2", "i2"))
     call.play(500)
     assert call.model(speech_started()).notified(Interrupted)
+
+
+def test_first_words_whose_end_is_lost_are_protected_while_they_are_held() -> None:
+    policy = InterruptionPolicy(protect_first=True)
+    call = Call.ready(CallConfig(interruption=policy), detecting(interrupt_response=False))
+    call.send(CreateResponse(OUT_OF_BAND))
+    call.model(created())
+    call.model(created("o", None))
+    call.model(delta(80_000, "o", "x"))
+    call.model(delta(800))
+    call.model(created("r2"))
+    call.play(500)
+    assert call.model(speech_started()).notified(InterruptionBlocked)
 
 
 def without_an_end(**policy: Any) -> Call:

@@ -1755,7 +1755,7 @@ case realtime.InputTranscriptCompletedEvent(item, words, logprobs):
             Edit(
                 "turns/turn",
                 "self._unanswered.committed(item_id)  # the application may ask for the answer",
-                "self._forget_kept_audio()",
+                "self._unanswered.forget_audio()",
             )
         ],
     ),
@@ -1766,7 +1766,7 @@ case realtime.InputTranscriptCompletedEvent(item, words, logprobs):
                 "turns/turn",
                 "            self._unanswered.is_request_needed = False\n            return True",
                 "            self._unanswered.forget_items()\n"
-                "            self._forget_kept_audio()\n"
+                "            self._unanswered.forget_audio()\n"
                 "            return True",
             )
         ],
