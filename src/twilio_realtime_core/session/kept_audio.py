@@ -1,10 +1,10 @@
 """The audio of the caller that a session may not have answered yet: the next session gets it again.
 
 A session that is lost takes with it what it has heard of the caller's turn. The audio of the turn
-is kept until the answer to it has begun, whoever requests that; between turns the last second is,
-since the server notices the start of speech only after a while, and includes what came before
-(`prefix_padding_ms`). Without turn detection, all audio is of a turn. Our commits are kept in their
-places.
+is kept until the answer to it has begun, which the server creates or the application requests;
+between turns the last second is, since the server notices the start of speech only after a while,
+and includes what came before (`prefix_padding_ms`). Without turn detection, all audio is of a turn.
+Our commits are kept in their places.
 """
 
 from collections import deque

@@ -252,10 +252,9 @@ class LaterSessions(Invariant):
             self._log.session(link).is_speaking = False  # it is late
         if step.has_output(SessionRestored):
             is_detecting = self._log.session(self._newest).is_detecting
-            is_speaking = is_detecting and any(
-                each.is_speaking for each in self._log.sessions.values()
-            )
-            self._turn_until_ns = step.now + TURN_END_NS if is_speaking else 0
+            may_speak = is_detecting and not isinstance(step.event, ReceivedStart)
+            is_speaking = any(each.is_speaking for each in self._log.sessions.values())
+            self._turn_until_ns = step.now + TURN_END_NS if may_speak and is_speaking else 0
             for each in self._log.sessions.values():
                 each.is_speaking = False
         elif isinstance(step.event, _OF_TURN) or step.has_output(SessionLost):
