@@ -191,7 +191,12 @@ RARE: list[tuple[str, tuple[str, ...], dict[str, int], set[str]]] = [
         {"of which kind": 2},
         {"active_response ACTIVE EARLIER_REFUSED"},
     ),
-    ("question", ("a response that begins unseen",), {}, {"turn COMMITTED SPEECH_STARTED"}),
+    (
+        "question",
+        (LOST, "a response that begins unseen", "server events lost"),
+        {"lost at, ms": 1750, "transcription": 99},
+        {"turn COMMITTED SESSION_LOST"},
+    ),
     (
         "crossing-requests",
         ("a response that begins twice", "requests without an answer"),
@@ -284,7 +289,7 @@ RARE: list[tuple[str, tuple[str, ...], dict[str, int], set[str]]] = [
 
 SEEDS: dict[str, int] = {
     "turn COMMITTED OVER": 974000027,
-    "turn COMMITTED SESSION_LOST": 974000424,
+    "turn COMMITTED SPEECH_STARTED": 974000098,
     "turn PAUSED SPEECH_STARTED": 974001806,
     "turn QUIET REPLAY": 974001076,
     "turn REPLAYED COMMITTED": 974001470,
