@@ -100,12 +100,12 @@ class KeptAudio:
         until it begins: no other session knows what it was to answer."""
         self._answered = self._committed
 
-    def answer_began(self, *, is_speaking: bool) -> None:
+    def answer_began(self, *, is_turn_kept: bool) -> None:
         """Forget the audio of the turns whose answer was created: it has begun, or will not.
-        `is_speaking`: the next turn goes on."""
+        `is_turn_kept`: the next turn goes on, or has no answer yet."""
         while self._answered:
             self._drop_oldest()
-        if not is_speaking:
+        if not is_turn_kept:
             self.turn_over()
 
     def answer_lost(self) -> None:

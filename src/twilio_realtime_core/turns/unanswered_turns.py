@@ -64,7 +64,7 @@ class UnansweredTurns:
         """Forget the turns whose answer was created: it has begun, or nobody waits for it.
         `is_speaking`: the next turn goes on."""
         self._forget_answer()
-        self._kept_audio.answer_began(is_speaking=is_speaking)
+        self._kept_audio.answer_began(is_turn_kept=is_speaking or self.is_any)
 
     def forget_items(self) -> None:
         """Forget the turns that no response was created to: one was, or none is to be expected."""

@@ -307,6 +307,22 @@ def test_the_next_session_is_asked_for_no_answer_that_the_application_has_not_re
     assert not requests(asked)
 
 
+def test_an_answer_that_begins_leaves_a_later_question_that_the_application_answers() -> None:
+    call = Call.ready(session=without_responses())
+    say(call)
+    call.send(CreateResponse())
+    call.model(created("r1"))
+    call.model(speech_started())
+    for number in range(15):
+        call.phone(media(audio(800, number)))
+    call.model(speech_stopped())
+    call.model({**COMMITTED, "item_id": "v"})
+    call.model(said_item("v"))
+    call.model(delta(8_000, "r1"))
+    later = [AppendAudio(audio(800, number)) for number in range(15)]
+    assert replayed(next_session(call, without_responses()))[-15:] == later
+
+
 def test_a_question_that_the_server_has_not_answered_is_said_again() -> None:
     call = Call.ready()
     say(call)
