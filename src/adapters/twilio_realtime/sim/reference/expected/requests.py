@@ -231,6 +231,9 @@ class ExpectedRequests(ExpectedState):
             case ReceivedResponseStart() as event:
                 self._start_response(event, step.now)
             case ReceivedResponseEnd(id_, out_of_band):
+                for each in step.values:  # the calls whose own end is lost, which wait for outputs
+                    if isinstance(each, FunctionCallRequested):
+                        self._followups.add_call(each.call_id, each.response_id)
                 self._end_response(id_, is_out_of_band=out_of_band)
             case ReceivedError() as error:
                 has_active = self.active_id is not None
