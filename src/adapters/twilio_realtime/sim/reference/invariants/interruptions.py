@@ -80,6 +80,8 @@ class InterruptionDecisions(Invariant):
                     return "the speech of a caller is evaluated later than the policy says"
             case ReceivedSpeechStop():
                 is_missed = self._due_ns is not None and self._due_ns < step.now
+                # A response that answers no request of ours has ended the turn.
+                is_missed = is_missed and not self._requests.is_ambiguous
                 self._due_ns = None
                 return "the speech of a caller is not evaluated" if is_missed else None
             case TimeoutHandled():
