@@ -252,9 +252,11 @@ class Requests:
 
     def turn_committed(self) -> None:
         """Note that the server will respond to a turn of the caller. The next response may be the
-        one to the turn, which nothing has interrupted, even if a request has no answer yet."""
+        one to the turn, which nothing has interrupted or cancelled, even if a request has no answer
+        yet."""
         if self._sent is not None:
             self._sent.decision = PlaybackDecision.PLAY
+            self._sent.is_cancelled = False
 
     def created(
         self, record: ResponseRecord, *, is_repeated: bool, now: int, is_dated: bool = True

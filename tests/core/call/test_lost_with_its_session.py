@@ -52,6 +52,7 @@ from twilio_realtime_core.notifications import (
 )
 from twilio_realtime_core.protocols.realtime import (
     AppendAudio,
+    CancelResponse,
     CommitAudio,
     CreateItem,
     CreateResponse,
@@ -227,6 +228,17 @@ def test_a_question_whose_answer_the_application_stops_is_not_said_again() -> No
     call.model(created())
     call.send(Interrupt())
     assert replayed(next_session(call)) == []
+
+
+def test_a_question_is_said_again_though_a_request_before_it_was_cancelled() -> None:
+    """The response that is created behind the commit may be the one to the turn."""
+    call = Call.ready()
+    call.send(CreateResponse())
+    call.send(SendEvent(CancelResponse()))
+    call.model(server_error("no active response", None, "response_cancel_not_active"))
+    say(call)
+    call.model(created())
+    assert replayed(next_session(call)) == QUESTION
 
 
 @pytest.mark.parametrize("is_other_stream", [False, True])

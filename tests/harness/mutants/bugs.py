@@ -1725,6 +1725,10 @@ case realtime.InputTranscriptCompletedEvent(item, words, logprobs):
         ],
     ),
     Bug(
+        "the response to a turn counts as that of a cancelled request",
+        [Edit("responses/requests", "            self._sent.is_cancelled = False\n", "")],
+    ),
+    Bug(
         "a response without a start ends what the caller is saying",
         [
             Edit(

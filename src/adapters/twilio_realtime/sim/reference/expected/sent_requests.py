@@ -103,9 +103,9 @@ class ExpectedSentRequests:
         self.unanswered_out_of_band = list(map(interrupt, self.unanswered_out_of_band))
 
     def revoke_interruption(self) -> None:
-        """Let the next response of the conversation be heard."""
+        """Let the next response of the conversation be heard, and count as cancelled by nobody."""
         if self.unanswered is not None:
-            self.unanswered = evolve(self.unanswered, is_interrupted=False)
+            self.unanswered = evolve(self.unanswered, is_interrupted=False, is_cancelled=False)
 
     # Answers.
 
