@@ -38,6 +38,11 @@ class ExpectedFollowups:
 
     # Responses.
 
+    def start(self, response_id: str, now: int) -> None:
+        """Note that a response has started: more is expected of it, though it was lost before."""
+        self.lost.discard(response_id)
+        self.progress(response_id, now)
+
     def progress(self, response_id: str, now: int) -> None:
         """Note that something of a response was received."""
         if response_id and response_id not in self.done | self.lost:

@@ -59,7 +59,6 @@ from .uplink import ExpectedUplink
 __all__ = ["ExpectedRequests"]
 
 _PROGRESS: Final = (
-    ReceivedResponseStart,
     ReceivedAudio,
     ReceivedAudioEnd,
     ReceivedOutputItemAdded,
@@ -147,6 +146,8 @@ class ExpectedRequests(ExpectedState):
     _followups: ExpectedFollowups = field(init=False, factory=ExpectedFollowups)
     _automatic: ExpectedAutomaticRequests = field(init=False)
     _out_of_band_ids: set[str] = field(init=False, factory=set[str])
+    _has_given_up: bool = field(init=False, default=False)
+    """Responses were given up, since the model was silent."""
     _seen: set[str] = field(init=False, factory=set[str])
     """Responses of which the start or the end was received."""
     known_ids: set[str] = field(init=False, factory=set[str])
@@ -343,6 +344,7 @@ class ExpectedRequests(ExpectedState):
         self.is_ambiguous |= is_repeated or not response_id
         self.is_ambiguous |= is_out_of_band and not self.sent.is_out_of_band_expected
         self._seen.add(response_id)
+        self._followups.start(response_id, now)
         if is_out_of_band:
             self._out_of_band_ids.add(response_id)
             if not is_repeated:
@@ -387,8 +389,9 @@ class ExpectedRequests(ExpectedState):
 
     @property
     def may_suppress(self) -> bool:
-        """Whether it is open which response answers a request that was interrupted."""
-        return self.is_ambiguous and self.sent.has_interrupted
+        """Whether it is open which response answers a request that was interrupted, or which one
+        was given up since the model was silent."""
+        return self.is_ambiguous and (self.sent.has_interrupted or self._has_given_up)
 
     def _suppress(self, request: ExpectedRequest, response_id: str) -> None:
         if request.is_interrupted and not self.is_ambiguous:
@@ -438,6 +441,7 @@ class ExpectedRequests(ExpectedState):
 
     def _give_up(self, silence: ModelSilent) -> None:
         """Give up what the model owes, since it is silent; request it again if the bridge does."""
+        self._has_given_up = True
         is_asked_again = silence.is_asked_again
         ended = [*silence.response_ids, *self.awaited()]
         if self.sent.unanswered is not None or self.active_id in ended:
