@@ -639,6 +639,17 @@ def test_6_holds_if_a_repeated_end_requests_nothing() -> None:
     assert call.closed(Peer.REALTIME).notified(CallEnded)[0].unanswered_requests == 1
 
 
+def test_6_holds_if_outcomes_wait_for_a_lost_response_that_starts_after_all() -> None:
+    call = Call.ready()
+    call.model(function_call())
+    call.model(created("s"))
+    call.model(created())
+    call.send(SendFunctionOutput("f", "done"))
+    call.send(HangUp())
+    call.closed(Peer.TWILIO)
+    assert call.closed(Peer.REALTIME).notified(CallEnded)[0].unanswered_requests == 0
+
+
 def test_6_holds_if_an_unseen_response_is_cancelled() -> None:
     call = Call.ready()
     added: dict[str, Any] = {"id": "i", "type": "message", "role": "assistant", "content": []}
