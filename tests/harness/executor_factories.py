@@ -35,6 +35,10 @@ def processes() -> Executor:
     return ProcessPoolExecutor(2)
 
 
+def ends_the_program() -> Executor:
+    raise SystemExit(0)
+
+
 def raises() -> Executor:
     raise RuntimeError("no quota\nleft")
 

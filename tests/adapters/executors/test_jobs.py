@@ -113,6 +113,7 @@ ERRORS = {
     "nosuch": "executor_factories:nosuch cannot be loaded: AttributeError: ",
     "NOT_A_FUNCTION": "executor_factories:NOT_A_FUNCTION is int, not a function",
     "raises": "executor_factories:raises raised RuntimeError: no quota left",
+    "ends_the_program": "executor_factories:ends_the_program raised SystemExit: 0",
     "without_workers": "raised ValueError: max_workers must be greater than 0",
     "returns_none": "returned NoneType, not a concurrent.futures.Executor",
     "refuses": "could not make the calls of seeds 0 to 1: RuntimeError: cannot schedule",

@@ -242,7 +242,12 @@ def test_a_draining_server_lets_calls_finish(drain_timeout_s: float, reason: End
     async def serving(party: Party) -> AsyncGenerator[Address, None]:
         app = asgi_app(party, party.config)
         server = DrainingServer(config_of(app), app, drain_timeout_s)
-        party.on_playback = lambda: server.handle_exit(signal.SIGTERM, None)
+
+        def end_twice() -> None:  # as `timeout` does: one request
+            server.handle_exit(signal.SIGTERM, None)
+            server.handle_exit(signal.SIGTERM, None)
+
+        party.on_playback = end_twice
         listener = socket.create_server(("127.0.0.1", 0))
         task = asyncio.create_task(server.serve([listener]))
         yield listener.getsockname()

@@ -31,6 +31,7 @@ from ..server.routes import HEALTH_PATH, INCOMING_CALL_PATH
 from ..server.service_config import MEDIA_STREAM_PATH
 from ..server.serving import find_agent, make_service_config
 from ..server.settings import LoadedSettings, load_settings, read_env_file
+from ..stop_requests import StopRequest, StopRequests
 from .output import FieldValue, LineStyle, Output, print_error
 from .runtime import (
     SIGNAL_STATUS_BASE,
@@ -222,6 +223,7 @@ class _CallServer(CommandServer):
 
     operation: Operation
     agent: CallHandler
+    _stop_requests: StopRequests = field(init=False, factory=StopRequests)
     _accept: Callable[[], tuple[ConnectionRunner, Hashable]] | None = field(
         init=False, default=None
     )
@@ -242,9 +244,11 @@ class _CallServer(CommandServer):
     def on_signal(self, number: int) -> bool:
         """The first SIGTERM drains the service, SIGHUP loads the certificate again."""
         match number:
-            case signal.SIGTERM if not self.operation.supervisor.is_asked_to_end:
-                self.operation.drain()
-                return True
+            case signal.SIGTERM:
+                request = self._stop_requests.receive()
+                if request is StopRequest.FIRST:
+                    self.operation.drain()
+                return request is not StopRequest.SECOND
             case signal.SIGHUP:
                 self.operation.reload_certificate()
                 return True

@@ -5,6 +5,8 @@ import threading
 from types import FrameType
 from typing import Any, Final, Self
 
+from ..stop_requests import StopRequest, StopRequests
+
 __all__ = ["StopSignals"]
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -18,6 +20,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self._received: int | None = None
+        self._requests = StopRequests()
         self._earlier: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -39,8 +42,14 @@ class StopSignals:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame
-        self._received = number
-        self._restore()
+        match self._requests.receive():
+            case StopRequest.FIRST:
+                self._received = number
+            case StopRequest.SECOND:
+                self._restore()
+                signal.raise_signal(number)
+            case None:
+                pass
 
     def _restore(self) -> None:
         for number, handler in self._earlier.items():

@@ -165,7 +165,7 @@ class ExecutorFactory(_ChildProcesses):
         factory = self._load()
         try:
             executor = factory()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ExecutorError(f"{self.name} raised {_describe(error)}") from error
         if not isinstance(executor, Executor):
             kind = type(executor).__name__
@@ -180,7 +180,7 @@ class ExecutorFactory(_ChildProcesses):
             target: Any = import_module(module_name)
             for name in path.split("."):
                 target = getattr(target, name)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ExecutorError(f"{self.name} cannot be loaded: {_describe(error)}") from error
         if not callable(target):
             raise ExecutorError(f"{self.name} is {type(target).__name__}, not a function")

@@ -12,6 +12,7 @@ from types import FrameType
 
 import uvicorn
 
+from ..stop_requests import StopRequest, StopRequests
 from .asgi import AsgiApp
 
 __all__ = ["DrainingServer"]
@@ -32,15 +33,20 @@ class DrainingServer(uvicorn.Server):
         self._calls = calls
         self._drain_timeout_s = drain_timeout_s
         self._is_asked_to_drain = False
+        self._stop_requests = StopRequests()
         self._draining: asyncio.Task[None] | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle a signal: the first SIGTERM drains the calls."""
-        if sig == signal.SIGTERM and not self._is_asked_to_drain and not self.should_exit:
-            self._is_asked_to_drain = True
-            self._captured_signals.append(sig)  # raised again at the end, as uvicorn does
-        else:
-            super().handle_exit(sig, frame)
+        is_to_drain = sig == signal.SIGTERM and not self.should_exit
+        match self._stop_requests.receive() if is_to_drain else StopRequest.SECOND:
+            case StopRequest.FIRST:
+                self._is_asked_to_drain = True
+                self._captured_signals.append(sig)  # raised again at the end, as uvicorn does
+            case StopRequest.SECOND:
+                super().handle_exit(sig, frame)
+            case None:
+                pass
 
     async def on_tick(self, counter: int) -> bool:
         """Check, ten times a second, whether to end."""

@@ -30,6 +30,7 @@ from ..agents.call import CallHandler
 from ..agents.call_acceptor import call_acceptor
 from ..agents.required_runtime import check_runtime
 from ..errors import UsageError
+from ..stop_requests import StopRequests
 from .agent_loader import DEFAULT_FILE, DEFAULT_NAME, check_agent, load_agent
 from .environment import (
     API_KEY_VARIABLE,
@@ -169,12 +170,13 @@ async def _run(
 
 async def _handle_signals(operation: Operation) -> None:
     """SIGTERM drains the service, and a second one ends it; SIGHUP loads the certificate again."""
+    requests = StopRequests()
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as received:
         async for number in received:
-            if number == signal.SIGTERM:
-                operation.drain()
-            else:
+            if number == signal.SIGHUP:
                 operation.reload_certificate()
+            elif requests.receive() is not None:
+                operation.drain()
 
 
 def running_loop_name() -> str:
