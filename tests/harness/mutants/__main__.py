@@ -22,6 +22,7 @@ from .bugs import BUGS
 from .hunting import Find
 from .page import PAGE, format_table, missing_bugs, update_table
 from .planting import Bug, plant
+from .rare_bugs import RARE_BUGS
 
 ROOT: Final = Path(__file__).parents[3]
 TRACES: Final = ROOT / "build" / "mutants"
@@ -38,10 +39,12 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=CALLS, help="in which each is to be found")
     parser.add_argument("--bug", action="append", help="only those whose name holds this")
     parser.add_argument("--missing", action="store_true", help="only those that the page lacks")
+    parser.add_argument("--rare", action="store_true", help="those that take more calls instead")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="how many at a time")
     arguments = parser.parse_args()
     names: list[str] = arguments.bug or [""]
     bugs = missing_bugs(PAGE, "mutants", BUGS) if arguments.missing else BUGS
+    bugs = list(RARE_BUGS) if arguments.rare else bugs
     bugs = [bug for bug in bugs if any(name in bug.name for name in names)]
     finds = hunt_all(bugs, arguments.calls, arguments.workers)
     results = {name: result_of(find) for name, find in finds.items()}

@@ -8,14 +8,16 @@ from mutants import __main__ as command
 from mutants.bugs import BUGS
 from mutants.hunting import find, shorten
 from mutants.planting import CORE, Bug, Edit, WrongEdit, edited, plant
+from mutants.rare_bugs import RARE_BUGS
 from twilio_realtime.sim.choices import Choices
 
-BY_NAME = {bug.name: bug for bug in BUGS}
+ALL_BUGS = (*BUGS, *RARE_BUGS)
+BY_NAME = {bug.name: bug for bug in ALL_BUGS}
 
 # Planting.
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", ALL_BUGS, ids=lambda bug: bug.name)
 def test_every_bug_can_be_planted(bug: Bug) -> None:
     for module, text in edited(bug).items():
         assert text != (CORE / f"{module}.py").read_text("utf-8")
@@ -23,7 +25,7 @@ def test_every_bug_can_be_planted(bug: Bug) -> None:
 
 
 def test_each_bug_has_a_different_name() -> None:
-    assert len(BY_NAME) == len(BUGS) >= 14
+    assert len(BY_NAME) == len(ALL_BUGS) >= 14
 
 
 def test_a_bug_is_planted_in_a_copy(tmp_path: Path) -> None:
