@@ -315,6 +315,7 @@ def _response_done(call: CallState, response: realtime.Response, now: int) -> No
     if usage is not None:
         call.responses.usage += usage
     for item in read_output(response.output):  # of which `response.output_item.done` may be lost
+        call.conversation.note_names(item)
         _function_call_done(call, record, item)
     call.responses_ended(record)
     call.requests.done(record, was_announced=was_announced, now=now)

@@ -96,6 +96,16 @@ def test_the_input_of_a_response_follows_the_rules(item: dict[str, Any], rule: s
     assert rule
 
 
+@pytest.mark.parametrize("conversation", ["conv", None])
+def test_names_that_the_server_gives_with_the_end_of_a_response_are_known(
+    conversation: str | None,
+) -> None:
+    call = Call.ready()
+    call.model(response_done(conversation=conversation, output=[call_item(CALL_ID_OF_46)]))
+    (event,) = call.send(CreateItem(output_item(CALL_ID_OF_46))).to_model
+    assert event == CreateItem(output_item(CALL_ID_OF_46))
+
+
 def test_an_input_that_is_no_item_is_left_to_the_server() -> None:
     event = CreateResponse({"input": ["m"]}, "e")
     assert Call.ready().bridge.send(event, 0) == [Send(Peer.REALTIME, event)]

@@ -45,6 +45,7 @@ from ..received import (
     ReceivedMcpToolsFailure,
     ReceivedOutputItemAdded,
     ReceivedOutputItemDone,
+    ReceivedResponseEnd,
     ReceivedTranscriptEnd,
 )
 from ..sent import SentItem
@@ -308,6 +309,7 @@ class CreatedItems(Invariant):
         ReceivedItemDone,
         ReceivedOutputItemAdded,
         ReceivedOutputItemDone,
+        ReceivedResponseEnd,
     )
     outputs = (SentItem,)
 
@@ -318,9 +320,14 @@ class CreatedItems(Invariant):
 
     def check_input(self, step: StepRecord) -> str | None:
         """Note what the server gives."""
-        item = getattr(step.event, "item", None)
-        if isinstance(item, ReceivedItem):
-            self._given |= {item.id, item.call_id, item.name}
+        match step.event:
+            case ReceivedResponseEnd(output=items):  # of which all else may be lost
+                given = items
+            case _:
+                given = (getattr(step.event, "item", None),)
+        for each in given:
+            if isinstance(each, ReceivedItem):
+                self._given |= {each.id, each.call_id, each.name}
         return None
 
     def check_output(self, value: object, step: StepRecord) -> str | None:
