@@ -320,14 +320,13 @@ class CreatedItems(Invariant):
 
     def check_input(self, step: StepRecord) -> str | None:
         """Note what the server gives."""
-        match step.event:
-            case ReceivedResponseEnd(output=items):  # of which all else may be lost
-                given = items
-            case _:
-                given = (getattr(step.event, "item", None),)
+        event = step.event
+        item = getattr(event, "item", None)
+        given = [item] if isinstance(item, ReceivedItem) else []
+        if isinstance(event, ReceivedResponseEnd):  # of whose items all else may be lost
+            given.extend(event.output)
         for each in given:
-            if isinstance(each, ReceivedItem):
-                self._given |= {each.id, each.call_id, each.name}
+            self._given |= {each.id, each.call_id, each.name}
         return None
 
     def check_output(self, value: object, step: StepRecord) -> str | None:
