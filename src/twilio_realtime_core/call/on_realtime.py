@@ -316,7 +316,8 @@ def _response_done(call: CallState, response: realtime.Response, now: int) -> No
         call.responses.usage += usage
     for item in read_output(response.output):  # of which `response.output_item.done` may be lost
         call.conversation.note_names(item)
-        _function_call_done(call, record, item)
+        if response.conversation_id is not None:  # else it may be the end of another response
+            _function_call_done(call, record, item)
     call.responses_ended(record)
     call.requests.done(record, was_announced=was_announced, now=now)
     call.watch.response_finished(is_given_up=record.is_given_up)

@@ -452,6 +452,14 @@ def test_a_function_call_is_requested_once() -> None:
     assert not done.notified(FunctionCallRequested)
 
 
+def test_a_function_call_out_of_band_is_not_that_of_the_response_under_way() -> None:
+    call = Call.ready()
+    call.model(created())
+    end = response_done(conversation=None, output=[function_call()["item"]])
+    del end["response"]["id"]
+    assert not call.model(end).notified(FunctionCallRequested)
+
+
 def test_a_function_call_that_was_cut_is_not_requested() -> None:
     call = Call.ready()
     call.model(created())

@@ -190,4 +190,14 @@ RARE_BUGS: Final = (
         "a cancelled end without an id is of the latest response",
         [Edit("responses/responses", ", is_of_kind, is_of_status", ", is_of_kind, False")],
     ),
+    Bug(
+        "a function call out of band is requested as one of the response under way",
+        [
+            Edit(
+                "call/on_realtime",
+                "if response.conversation_id is not None:  # else",
+                "if True:  # else",
+            )
+        ],
+    ),
 )
