@@ -76,8 +76,10 @@ NOT_PUBLIC: Final = {
     *("twilio_realtime_core." + name for name in ("call", "downlink", "responses", "session")),
     *("twilio_realtime_core." + name for name in ("turns", "uplink")),
     "twilio_realtime.cli",
+    "twilio_realtime.stop_requests",
 }
-"""Parts that have no page: what `Bridge` consists of, and the command, which has pages itself."""
+"""Parts that have no page: what `Bridge` consists of, the command, which has pages itself, and what
+programs do at signals."""
 
 LEFT_OUT: Final = ("twilio_realtime.sim.impairments", "twilio_realtime.sim.reference")
 """Modules that are described elsewhere: the invariants have a page."""
