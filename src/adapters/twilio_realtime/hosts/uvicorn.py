@@ -22,8 +22,8 @@ class DrainingServer(uvicorn.Server):
     """A `uvicorn.Server` that drains `calls`, the application of the calls, on SIGTERM.
 
     New calls are refused, and `/readyz` answers 503. Once the calls in progress are over, or after
-    `drain_timeout_s` (default: the setting), the server ends as it always does. A second SIGTERM
-    and Ctrl-C end it at once. Other requests are answered meanwhile.
+    `drain_timeout_s` (default: the setting), the server ends as it always does. A second SIGTERM,
+    later than by half a second, and Ctrl-C end it at once. Other requests are answered meanwhile.
     """
 
     def __init__(
