@@ -466,3 +466,16 @@ def test_a_function_call_that_was_cut_is_not_requested() -> None:
     cut = function_call(status="incomplete")["item"]
     done = call.model(response_done(status="cancelled", output=[cut]))
     assert not done.notified(FunctionCallRequested)
+
+
+def test_events_of_another_response_do_not_keep_a_stalled_one_active() -> None:
+    call = Call.ready()
+    call.model(created())
+    call.send(CreateResponse(OUT_OF_BAND))
+    call.model(created("o", None))
+    call.send(SendMessage("hello"))
+    sent: list[CreateResponse] = []
+    for _ in range(11):
+        sent += requests(call.wait(1000))
+        sent += requests(call.model(delta(160, "o", "x")))
+    assert len(sent) == 1
