@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import anyio
 import trio.testing
+import uvloop
 from attrs import define, field
 
 import twilio_realtime.asyncio
@@ -175,6 +176,7 @@ async def with_background(
 @contextmanager
 def assert_descriptors_closed() -> Generator[None, None, None]:
     """Assert that every descriptor opened in the context is closed again."""
+    uvloop.new_event_loop().close()  # libuv keeps the pipe that it opens with its first loop
     before = set(os.listdir("/proc/self/fd"))
     yield
     assert set(os.listdir("/proc/self/fd")) == before

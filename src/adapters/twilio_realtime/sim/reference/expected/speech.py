@@ -375,10 +375,10 @@ class ExpectedSpeech(ExpectedState):
             case ModelSilent(response_ids=ids) if not self._config.on_model_silent.only_notifies:
                 for response in [each for id_ in ids for each in self._responses.named(id_)]:
                     response.is_interrupted = response.is_given_up = True
-                for response in [
-                    each for id_ in self._requests.awaited() for each in self._responses.active(id_)
-                ]:
-                    response.is_lost = True
+                if not self._requests.is_ambiguous:  # else it may be another one
+                    for id_ in self._requests.awaited():
+                        for response in self._responses.active(id_):
+                            response.is_lost = True
                 self.queue.release(step.now)
                 if self._config.on_model_silent.clip:
                     self._play(ExpectedClip(self._config.on_model_silent.clip), step.now)
