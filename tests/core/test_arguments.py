@@ -1,4 +1,4 @@
-"""C7: misuse is caught at the door, by an error that names the argument, its type and its unit."""
+"""Misuse is caught at the door, by an error that names the argument, its type and its unit."""
 
 import time
 from collections.abc import Callable

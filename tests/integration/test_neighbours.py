@@ -129,7 +129,7 @@ def heard(calls: ServedCalls) -> list[RecordingModel]:
 
 @pytest.mark.parametrize("kind", ["fragments", "junk", "media", "starts", "pings"])
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_d15_a_hostile_stream_makes_its_neighbours_no_later(
+def test_a_hostile_stream_makes_its_neighbours_no_later(
     runtime: str, kind: str, tmp_path: Path
 ) -> None:
     later_ms = [how_much_later_ms(runtime, kind, tmp_path)]

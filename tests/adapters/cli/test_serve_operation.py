@@ -87,7 +87,7 @@ async def twenty_calls(calls: ServedCalls, serve: ServeProcess, tasks: Any) -> N
 
 
 @each_runtime
-def test_d3_a_log_that_nobody_reads_ends_and_delays_no_call(runtime: str, chatterer: Path) -> None:
+def test_a_log_that_nobody_reads_ends_and_delays_no_call(runtime: str, chatterer: Path) -> None:
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     try:
@@ -98,13 +98,13 @@ def test_d3_a_log_that_nobody_reads_ends_and_delays_no_call(runtime: str, chatte
 
 
 @each_runtime
-def test_d3_a_full_disk_ends_and_delays_no_call(runtime: str, chatterer: Path) -> None:
+def test_a_full_disk_ends_and_delays_no_call(runtime: str, chatterer: Path) -> None:
     with Path("/dev/full").open("w") as disk:
         run_calls(runtime, chatterer, twenty_calls, stdout=disk).assert_nothing_lost()
 
 
 @each_runtime
-def test_d3_a_closed_terminal_ends_no_call(runtime: str, chatterer: Path) -> None:
+def test_a_closed_terminal_ends_no_call(runtime: str, chatterer: Path) -> None:
     with ExitStack() as opened:
         terminal, end = pty.openpty()
         opened.callback(os.close, end)
@@ -121,7 +121,7 @@ def test_d3_a_closed_terminal_ends_no_call(runtime: str, chatterer: Path) -> Non
 
 
 @each_runtime
-def test_d3_a_reader_of_one_line_ends_the_service_once_it_is_idle(
+def test_a_reader_of_one_line_ends_the_service_once_it_is_idle(
     runtime: str, tmp_path: Path
 ) -> None:
     reader, writer = os.pipe()
@@ -142,7 +142,7 @@ def test_d3_a_reader_of_one_line_ends_the_service_once_it_is_idle(
 
 
 @each_runtime
-def test_d4_sigterm_cuts_none_of_forty_calls(runtime: str, tmp_path: Path) -> None:
+def test_sigterm_cuts_none_of_forty_calls(runtime: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
 
     async def body(calls: ServedCalls, serve: ServeProcess, tasks: Any) -> None:
@@ -169,7 +169,7 @@ def test_d4_sigterm_cuts_none_of_forty_calls(runtime: str, tmp_path: Path) -> No
 
 @each_runtime
 @pytest.mark.parametrize("ending", ["the time to drain is over", "a second SIGTERM", "Ctrl-C"])
-def test_d4_calls_that_are_left_are_closed_with_1001(
+def test_calls_that_are_left_are_closed_with_1001(
     runtime: str, ending: str, tmp_path: Path
 ) -> None:
     log, recordings = tmp_path / "log", tmp_path / "recordings"
@@ -200,7 +200,7 @@ def test_d4_calls_that_are_left_are_closed_with_1001(
 
 
 @each_runtime
-def test_d15_idle_slow_and_hostile_connections_lose_no_call(runtime: str, tmp_path: Path) -> None:
+def test_idle_slow_and_hostile_connections_lose_no_call(runtime: str, tmp_path: Path) -> None:
     upgrade = (
         b"GET /media-stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
         b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -232,7 +232,7 @@ def test_d15_idle_slow_and_hostile_connections_lose_no_call(runtime: str, tmp_pa
 
 
 @each_runtime
-def test_d7_at_the_limit_of_calls_health_answers_and_callers_hear_busy(
+def test_at_the_limit_of_calls_health_answers_and_callers_hear_busy(
     runtime: str, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -254,7 +254,7 @@ def test_d7_at_the_limit_of_calls_health_answers_and_callers_hear_busy(
 # Refusals.
 
 
-def test_d5_every_refusal_is_one_line(tmp_path: Path) -> None:
+def test_every_refusal_is_one_line(tmp_path: Path) -> None:
     log = tmp_path / "log"
 
     async def body(calls: ServedCalls, serve: ServeProcess, tasks: Any) -> None:
@@ -280,7 +280,7 @@ def test_d5_every_refusal_is_one_line(tmp_path: Path) -> None:
     assert log_events(log.read_text("utf-8"), "fault") == []
 
 
-def test_d19_calls_beyond_the_descriptors_hear_busy(tmp_path: Path) -> None:
+def test_calls_beyond_the_descriptors_hear_busy(tmp_path: Path) -> None:
     async def main() -> None:
         answers = list[tuple[int, bytes]]()
         with anyio.fail_after(PATIENCE_S):

@@ -1152,7 +1152,7 @@ def pass_time(runtime: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("us_per_byte", "longest_bytes"), [(0.01, READ_BYTES), (1, 4096), (100, 512)]
 )
-def test_d15_less_is_read_at_a_time_where_bytes_take_long(
+def test_less_is_read_at_a_time_where_bytes_take_long(
     runtime: str, us_per_byte: float, longest_bytes: int
 ) -> None:
     sizes: list[int] = []

@@ -67,7 +67,7 @@ class Resolver:
         return lookup.addresses()
 
 
-def test_d18_calls_at_the_same_time_share_a_look_up() -> None:
+def test_calls_at_the_same_time_share_a_look_up() -> None:
     resolver, woken = Resolver([FIRST]), list[int]()
     started = [resolver.start() for _ in range(40)]
     for number, lookup in enumerate(started):
@@ -155,7 +155,7 @@ def test_a_slow_look_up_is_not_waited_for_if_there_is_a_result(runtime: str) -> 
 
 
 @each_runtime
-def test_d18_forty_calls_wait_for_one_slow_look_up(runtime: str) -> None:
+def test_forty_calls_wait_for_one_slow_look_up(runtime: str) -> None:
     """Threads of the application, which may be busy, play no part."""
     may_answer, threads = threading.Event(), list[str]()
 

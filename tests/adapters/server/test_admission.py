@@ -140,7 +140,7 @@ def test_the_capacity_follows_the_limit_of_descriptors(
 
 @pytest.mark.parametrize("max_descriptors", [32, 48, 64, 256, 1024, 4096])
 @pytest.mark.parametrize("descriptors_per_call", [2, 3])
-def test_d19_other_connections_leave_each_call_its_descriptors(
+def test_other_connections_leave_each_call_its_descriptors(
     max_descriptors: int, descriptors_per_call: int
 ) -> None:
     used = 12

@@ -119,7 +119,7 @@ def test_no_line_has_words_numbers_keys_or_parameters(caplog: pytest.LogCaptureF
         assert secret not in shown
 
 
-def test_d10_a_failed_response_has_code_and_reason(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_response_has_code_and_reason(caplog: pytest.LogCaptureFixture) -> None:
     error = {"type": "server_error", "code": "rate_limit_exceeded", "message": "Too many\ntokens"}
     log_of_call(ResponseFinished("r1", "failed", {"type": "failed", "error": error}, None))
     ((level, _, fields),) = lines(caplog)
@@ -219,7 +219,7 @@ def test_a_refusal_has_status_path_reason_and_the_url_that_was_checked(
         (b"GET //incoming-call HTTP/1.1\r\nHost: h\r\n\r\n", 404, "//incoming-call"),
     ],
 )
-def test_d5_a_refusal_has_the_path_of_what_was_received(
+def test_a_refusal_has_the_path_of_what_was_received(
     caplog: pytest.LogCaptureFixture, data: bytes, status: int, path: str
 ) -> None:
     connection = Service(ServiceConfig()).open_connection()

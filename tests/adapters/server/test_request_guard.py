@@ -71,7 +71,7 @@ def path_of(url: str) -> str:
     return "/" + url.split("/", 3)[3]
 
 
-# Who reaches the service (case D1)
+# Who reaches the service
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_without_a_token_nobody_is_served_at_an_exposed_address() -> None:
     assert is_accepted(static, stream, is_exposed=True)
 
 
-# Pages of other sites (case D2)
+# Pages of other sites
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_the_name_of_another_site_for_this_machine_is_refused() -> None:
     assert respond(Service(ServiceConfig()), upgrade(**headers)).status == 403
 
 
-# Several secrets (case D12)
+# Several secrets
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_another_secret_or_algorithm_is_refused() -> None:
     assert respond(service, evolve(sha1, headers=(*sha1.headers, settings))).status == 403
 
 
-# The public URL, proven by the signature (case D13)
+# The public URL, proven by the signature
 
 
 BEHIND: list[tuple[dict[str, str], str]] = [
@@ -260,7 +260,7 @@ def test_a_configured_url_is_the_only_one() -> None:
     assert respond(service, incoming).status == 403
 
 
-# One-time tokens (case D24)
+# One-time tokens
 
 
 def webhook_stream(service: Service) -> str:

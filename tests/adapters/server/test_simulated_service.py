@@ -130,7 +130,7 @@ def random_surroundings(random: Random) -> Surroundings:
 
 @pytest.mark.parametrize("seed", range(8))
 @each_runtime
-def test_d3_d18_d19_nothing_outside_a_call_ends_or_delays_it(
+def test_nothing_outside_a_call_ends_or_delays_it(
     runtime: str, seed: int, tmp_path: Path, calm: dict[str, list[CallOutcome]]
 ) -> None:
     random = Random(seed)
@@ -252,7 +252,7 @@ def end_calls(
 
 
 @each_runtime
-def test_d4_calls_that_are_left_after_the_drain_get_1001(runtime: str, tmp_path: Path) -> None:
+def test_calls_that_are_left_after_the_drain_get_1001(runtime: str, tmp_path: Path) -> None:
     service, took_s = end_calls(runtime, tmp_path, listen_to)
     assert [each.phone_codes for each in outcomes(service)] == [(1001,)] * 3
     assert [model.close_codes for model in service.models] == [[1001]] * 3

@@ -26,7 +26,7 @@ _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 LOGPROBS = [{"token": "Yes", "logprob": -0.5, "bytes": [89, 101, 115]}]
 
 
-# B7.
+# What the API has added to its events.
 
 
 def test_metadata_of_a_request_comes_back_with_its_response() -> None:

@@ -1,4 +1,4 @@
-"""What the conversation of a call holds, whatever a server describes (cases B and D20)."""
+"""What the conversation of a call holds, whatever a server describes."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -124,14 +124,14 @@ def test_a_reset_counts_with_a_deletion_of_the_application(
     assert [getattr(each, "item", {}).get("id") for each in edits] == ["a"] * is_wanted
 
 
-# B1: items that only the server makes.
+# Items that only the server makes.
 
 
 @pytest.mark.parametrize(
     "kind", ["mcp_call", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "x"]
 )
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_b1_an_item_that_only_the_server_makes_is_refused_before_anything_is_sent(
+def test_an_item_that_only_the_server_makes_is_refused_before_anything_is_sent(
     kind: str, place: int
 ) -> None:
     call = with_tools()
@@ -144,7 +144,7 @@ def test_b1_an_item_that_only_the_server_makes_is_refused_before_anything_is_sen
     assert len(call.send(ResetHistory([said("a")])).to_model) == 3  # nothing was noted either
 
 
-def test_b1_items_of_mcp_tools_stay_where_they_are() -> None:
+def test_items_of_mcp_tools_stay_where_they_are() -> None:
     call = with_tools()
     a, tools, search, _ = call.items
     edits = call.send(ResetHistory([a, tools, search, said("b", "other"), said("c")])).to_model
@@ -152,7 +152,7 @@ def test_b1_items_of_mcp_tools_stay_where_they_are() -> None:
     assert {getattr(each, "item_id", "b") for each in edits} == {"b"}
 
 
-def test_b1_everything_else_moves_around_items_of_mcp_tools() -> None:
+def test_everything_else_moves_around_items_of_mcp_tools() -> None:
     call = with_tools()
     a, tools, search, b = call.items
     edits = call.send(ResetHistory([tools, b, a, search])).to_model
@@ -161,7 +161,7 @@ def test_b1_everything_else_moves_around_items_of_mcp_tools() -> None:
 
 
 @pytest.mark.parametrize("changed", [("search", "tools"), ("search",), ("tools",)])
-def test_b1_items_of_mcp_tools_can_be_left_out_and_never_moved(changed: tuple[str, ...]) -> None:
+def test_items_of_mcp_tools_can_be_left_out_and_never_moved(changed: tuple[str, ...]) -> None:
     call = with_tools()
     by_id = {each.id: each for each in call.items}
     if changed == ("search", "tools"):
@@ -185,7 +185,7 @@ def test_content_that_a_role_cannot_have_is_refused(item: Message, reason: str) 
         with_tools().send(ResetHistory([item]))
 
 
-def test_b1_a_detail_of_an_image_that_cannot_be_created_changes_nothing() -> None:
+def test_a_detail_of_an_image_that_cannot_be_created_changes_nothing() -> None:
     call = with_tools()
     before = call.items
     item = Message("n", Role.USER, (TextPart("Look"), ImagePart("data:x", "zzz")))
@@ -195,17 +195,17 @@ def test_b1_a_detail_of_an_image_that_cannot_be_created_changes_nothing() -> Non
     assert call.send(ResetHistory(before)).to_model == []
 
 
-def test_b1_an_item_that_stays_may_have_any_detail_of_an_image() -> None:
+def test_an_item_that_stays_may_have_any_detail_of_an_image() -> None:
     call = ObservedCall.ready()
     image = {"type": "input_image", "image_url": "data:x", "detail": "original"}
     call.model(item_complete("i", role="user", content=[image]))
     assert call.send(ResetHistory(call.items)).to_model == []
 
 
-# B3: items without a status.
+# Items without a status.
 
 
-def test_b3_an_item_added_without_a_status_is_not_complete_until_it_is_done() -> None:
+def test_an_item_added_without_a_status_is_not_complete_until_it_is_done() -> None:
     call = ObservedCall.ready()
     (added,) = call.model(item_added("i")).notified(ItemAdded)
     assert added.item == Message("i", Role.ASSISTANT, (), is_complete=False)
@@ -213,7 +213,7 @@ def test_b3_an_item_added_without_a_status_is_not_complete_until_it_is_done() ->
     assert updated.item == Message("i", Role.ASSISTANT)
 
 
-def test_b3_a_function_call_without_a_status_is_not_complete_until_it_is_done() -> None:
+def test_a_function_call_without_a_status_is_not_complete_until_it_is_done() -> None:
     call = ObservedCall.ready()
     fields = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
     call.model(item_added("i", **fields))
@@ -222,7 +222,7 @@ def test_b3_a_function_call_without_a_status_is_not_complete_until_it_is_done() 
     assert call.items == (FunctionCall("i", "c", "f", "{}"),)
 
 
-def test_b3_an_item_that_was_complete_stays_so_without_a_status() -> None:
+def test_an_item_that_was_complete_stays_so_without_a_status() -> None:
     call = ObservedCall.ready()
     call.model(user_item("a"))
     for type_ in ("conversation.item.retrieved", "conversation.item.added"):
@@ -231,7 +231,7 @@ def test_b3_an_item_that_was_complete_stays_so_without_a_status() -> None:
         assert call.items == (Message("a", Role.USER),)
 
 
-# B4: stale words.
+# Stale words.
 
 
 def spoken(transcript: str | None, **fields: Any) -> dict[str, Any]:
@@ -266,7 +266,7 @@ def answering(*deltas: str) -> ObservedCall:
     return call
 
 
-def test_b4_the_transcript_of_an_item_that_is_done_replaces_stale_words() -> None:
+def test_the_transcript_of_an_item_that_is_done_replaces_stale_words() -> None:
     call = answering("Your or", "der is")
     call.model(item_complete("i", **spoken("Your order left the warehouse.")))
     assert transcript_of(call) == "Your order left the warehouse."
@@ -295,7 +295,7 @@ def test_an_item_that_is_not_done_may_lag_behind() -> None:
     assert transcript_of(call) == "Your order left."
 
 
-# B6: parts of what the caller says.
+# Parts of what the caller says.
 
 
 def two_parts() -> ObservedCall:
@@ -305,7 +305,7 @@ def two_parts() -> ObservedCall:
     return call
 
 
-def test_b6_a_transcription_belongs_to_its_part() -> None:
+def test_a_transcription_belongs_to_its_part() -> None:
     call = two_parts()
     fields: dict[str, Any] = {"item_id": "u", "content_index": 1}
     (piece,) = call.model(type=f"{TRANSCRIPTION}.delta", delta="Hel", **fields).events
@@ -319,7 +319,7 @@ def test_b6_a_transcription_belongs_to_its_part() -> None:
     assert updated == ItemUpdated(Message("u", Role.USER, parts))
 
 
-def test_b6_a_transcription_without_an_index_belongs_to_the_first_part() -> None:
+def test_a_transcription_without_an_index_belongs_to_the_first_part() -> None:
     call = two_parts()
     call.model(type=f"{TRANSCRIPTION}.completed", item_id="u", transcript="Hello.")
     assert (transcript_of(call, "u", 0), transcript_of(call, "u", 1)) == ("Hello.", None)
@@ -331,7 +331,7 @@ def test_a_failed_transcription_leaves_the_other_part_alone() -> None:
     assert done.notified(CallerTranscriptFailed)
 
 
-# B5: words that were heard.
+# Words that were heard.
 
 TEN_WORDS: Final = "one two three four five six seven eight nine ten"
 
@@ -349,7 +349,7 @@ def interrupted_after(ms: int, sent_ms: int, text: str = TEN_WORDS) -> str | Non
 
 
 @pytest.mark.parametrize("sent_ms", [1000, 1500, 2000, 2500, 3980])
-def test_b5_no_more_words_are_heard_than_the_audio_can_have_held(sent_ms: int) -> None:
+def test_no_more_words_are_heard_than_the_audio_can_have_held(sent_ms: int) -> None:
     """Ten words, which take 4 s; the caller interrupts after 1 s, so two and a half were heard."""
     assert interrupted_after(1000, sent_ms) == "one two"
 
@@ -373,14 +373,14 @@ def test_the_words_of_a_deleted_item_are_heard_from_their_beginning() -> None:
     ("word", "most"),
     [("a", 5), ("7", 5), ("word", 5), ("extraordinarily", 2), ("日", 6), ("안녕", 4)],
 )
-def test_b5_short_and_long_words_take_their_time(word: str, most: int) -> None:
+def test_short_and_long_words_take_their_time(word: str, most: int) -> None:
     """Within 2 s, at 125 words a minute, or three characters of Chinese a second."""
     heard = interrupted_after(2000, 2000, " ".join([word] * 40)) or ""
     assert most - 2 <= len(heard.split()) <= most
 
 
 @pytest.mark.parametrize(("speed", "heard"), [(0.25, 1), (0.5, 2), (1, 5), (1.5, 7)])
-def test_b5_a_slow_voice_says_fewer_words(speed: float, heard: int) -> None:
+def test_a_slow_voice_says_fewer_words(speed: float, heard: int) -> None:
     """Within 3 s, of words that take 0.6 s at the usual speed."""
     call = answering(" ".join(["words"] * 40))
     output = {**SESSION["audio"]["output"], "speed": speed}
@@ -392,7 +392,7 @@ def test_b5_a_slow_voice_says_fewer_words(speed: float, heard: int) -> None:
     assert len((interrupted.items[0].heard or "").split()) == heard
 
 
-def test_b5_a_part_that_is_complete_is_split_in_proportion() -> None:
+def test_a_part_that_is_complete_is_split_in_proportion() -> None:
     call = answering(TEN_WORDS)
     call.model(delta(8 * 1000))
     call.model(audio_done())
@@ -404,7 +404,7 @@ def test_b5_a_part_that_is_complete_is_split_in_proportion() -> None:
     assert interrupted.items[0].heard == "one two three four five"  # 23 of 48 characters
 
 
-def test_b5_the_pace_of_the_agent_is_learned() -> None:
+def test_the_pace_of_the_agent_is_learned() -> None:
     """A fast agent: twenty words in four seconds, completed twice."""
     call = ObservedCall.ready()
     for number in range(2):
@@ -427,10 +427,10 @@ def test_b5_the_pace_of_the_agent_is_learned() -> None:
     assert 5 < len(heard.split()) <= 8  # eight were said
 
 
-# B8: the recipe of docs/history.md.
+# The recipe of docs/how-to/history.md.
 
 
-def test_b8_a_conversation_with_a_function_call_is_restored_as_text() -> None:
+def test_a_conversation_with_a_function_call_is_restored_as_text() -> None:
     call = answering("Your order left.")
     fields = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
     call.model(item_added("f", "i", status="completed", **fields))
@@ -444,7 +444,7 @@ def test_b8_a_conversation_with_a_function_call_is_restored_as_text() -> None:
     assert kinds == ["message", "function_call", "function_call_output"]
 
 
-# D20: ids that no item can have.
+# Ids that no item can have.
 
 
 DESCRIPTIONS: Final[list[Callable[[str], dict[str, Any]]]] = [
@@ -466,7 +466,7 @@ DESCRIPTIONS: Final[list[Callable[[str], dict[str, Any]]]] = [
 
 @pytest.mark.parametrize("id_", ["root", ""])
 @pytest.mark.parametrize("event", DESCRIPTIONS)
-def test_d20_an_item_with_an_id_that_no_item_can_have_is_a_fault(
+def test_an_item_with_an_id_that_no_item_can_have_is_a_fault(
     id_: str, event: Callable[[str], dict[str, Any]]
 ) -> None:
     call = ObservedCall.ready()
@@ -476,7 +476,7 @@ def test_d20_an_item_with_an_id_that_no_item_can_have_is_a_fault(
     assert len(call.send(ResetHistory([said("b")])).to_model) == 2
 
 
-def test_d20_deleting_truncating_or_following_such_an_item_does_nothing() -> None:
+def test_deleting_truncating_or_following_such_an_item_does_nothing() -> None:
     call = ObservedCall.ready()
     call.model(user_item("a"))
     call.model(item_deleted("root"))
@@ -499,10 +499,10 @@ def test_an_id_that_is_used_again_is_a_new_item() -> None:
     assert transcript_of(call) == "New."
 
 
-# E1: playback that no mark has confirmed.
+# Playback that no mark has confirmed.
 
 
-def test_e1_the_end_of_playback_is_never_notified_without_its_start() -> None:
+def test_the_end_of_playback_is_never_notified_without_its_start() -> None:
     """All marks of an item are lost; it must have been played when the caller interrupts."""
     call = answering("Hello.")
     call.model(delta(800))
@@ -515,7 +515,7 @@ def test_e1_the_end_of_playback_is_never_notified_without_its_start() -> None:
     assert kinds == [PlaybackStarted, PlaybackFinished]
 
 
-def test_e1_a_start_that_was_notified_is_not_again() -> None:
+def test_a_start_that_was_notified_is_not_again() -> None:
     call = answering("Hello.")
     assert call.model(delta(800)).to_twilio
     assert call.play(60).notified(PlaybackStarted)

@@ -1,4 +1,4 @@
-"""B2: rules on ids and names apply to those that the application invents."""
+"""Rules on ids and names apply to those that the application invents."""
 
 from collections.abc import Callable
 from typing import Any, Final

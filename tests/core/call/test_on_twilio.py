@@ -255,10 +255,10 @@ def test_a_stop_ends_the_call() -> None:
     assert (ended.reason, ended.detail) == (EndReason.CALLER_HUNG_UP, "stop")
 
 
-# C1: silence counts from the last frame.
+# Silence counts from the last frame.
 
 
-def test_c1_silence_is_sent_at_once_where_frames_have_been_missing() -> None:
+def test_silence_is_sent_at_once_where_frames_have_been_missing() -> None:
     call = Call.ready()
     call.phone(frame("0"))
     call.wait(1000)
@@ -268,7 +268,7 @@ def test_c1_silence_is_sent_at_once_where_frames_have_been_missing() -> None:
     assert not call.wait(5000).notified(CallerAudioPadded)
 
 
-def test_c1_the_rest_of_the_time_is_waited_for() -> None:
+def test_the_rest_of_the_time_is_waited_for() -> None:
     call = Call.ready()
     call.phone(frame("0"))
     call.wait(500)
@@ -277,24 +277,24 @@ def test_c1_the_rest_of_the_time_is_waited_for() -> None:
     assert call.wait(1).notified(CallerAudioPadded) == [SECOND_OF_SILENCE]
 
 
-def test_c1_no_silence_is_sent_before_the_first_frame() -> None:
+def test_no_silence_is_sent_before_the_first_frame() -> None:
     call = Call.ready()
     call.wait(1000)
     assert not call.model(speech_started()).notified(CallerAudioPadded)
     assert not call.wait(5000).notified(CallerAudioPadded)
 
 
-# C2: late frames.
+# Late frames.
 
 
-def test_c2_frames_out_of_order_are_sent_as_received_and_not_padded() -> None:
+def test_frames_out_of_order_are_sent_as_received_and_not_padded() -> None:
     call = Call.ready()
     payloads = [audio(160, value) for value in range(3)]
     for timestamp, payload in zip(("100", "80", "120"), payloads, strict=True):
         assert call.phone(frame(timestamp, payload)).to_model == [AppendAudio(payload)]
 
 
-# C3: streams of both tracks.
+# Streams of both tracks.
 
 
 def outbound(timestamp: str = "100", track: object = "outbound") -> dict[str, Any]:
@@ -304,7 +304,7 @@ def outbound(timestamp: str = "100", track: object = "outbound") -> dict[str, An
 
 
 @pytest.mark.parametrize("track", ["outbound", "outbound_track"])
-def test_c3_audio_of_the_outbound_track_is_left_out_and_notified_once(track: str) -> None:
+def test_audio_of_the_outbound_track_is_left_out_and_notified_once(track: str) -> None:
     call = Call.ready()
     assert call.phone(outbound(track=track)).faults == [FaultKind.UNEXPECTED]
     for timestamp in range(120, 500, 20):
@@ -313,11 +313,11 @@ def test_c3_audio_of_the_outbound_track_is_left_out_and_notified_once(track: str
 
 
 @pytest.mark.parametrize("track", ["inbound", None, 5])
-def test_c3_audio_of_any_other_track_is_the_callers(track: object) -> None:
+def test_audio_of_any_other_track_is_the_callers(track: object) -> None:
     assert Call.ready().phone(outbound(track=track)).to_model == [AppendAudio(FRAME)]
 
 
-def test_c3_a_stream_that_is_not_bidirectional_is_notified() -> None:
+def test_a_stream_that_is_not_bidirectional_is_notified() -> None:
     done = Call.answered().phone(start(tracks=["inbound", "outbound"]))
     (fault,) = done.notified(Fault)
     assert fault.kind is FaultKind.UNEXPECTED
@@ -326,11 +326,11 @@ def test_c3_a_stream_that_is_not_bidirectional_is_notified() -> None:
 
 
 @pytest.mark.parametrize("tracks", [["inbound"], [], None, "outbound", [{}]])
-def test_c3_any_other_stream_is_not(tracks: object) -> None:
+def test_any_other_stream_is_not(tracks: object) -> None:
     assert Call.answered().phone(start(tracks=tracks)).faults == []
 
 
-def test_c3_another_stream_of_both_tracks_is_notified_again() -> None:
+def test_another_stream_of_both_tracks_is_notified_again() -> None:
     call = Call.ready()
     call.phone(outbound())
     call.phone(start(OTHER_SID))
@@ -339,10 +339,10 @@ def test_c3_another_stream_of_both_tracks_is_notified_again() -> None:
     assert call.phone(message).faults == []
 
 
-# C4: a start that is lost.
+# A start that is lost.
 
 
-def test_c4_frames_without_a_start_are_one_fault_and_the_call_ends() -> None:
+def test_frames_without_a_start_are_one_fault_and_the_call_ends() -> None:
     call, faults = Call.answered(), list[FaultKind]()
     call.phone(connected())
     for number in range(500):
@@ -354,18 +354,18 @@ def test_c4_frames_without_a_start_are_one_fault_and_the_call_ends() -> None:
 
 
 @pytest.mark.parametrize("message", [media(FRAME, OTHER_SID), dtmf("1", OTHER_SID), mark("x", "?")])
-def test_c4_messages_of_another_stream_are_one_fault(message: dict[str, Any]) -> None:
+def test_messages_of_another_stream_are_one_fault(message: dict[str, Any]) -> None:
     call = Call.ready()
     assert call.phone(message).faults == [FaultKind.WRONG_STREAM]
     for _ in range(10):
         assert call.phone(message).actions == []
 
 
-# C6: a start without a media format.
+# A start without a media format.
 
 
 @pytest.mark.parametrize("format_", [{}, None, {"encoding": "audio/x-mulaw"}, {"channels": 1}])
-def test_c6_a_format_that_is_not_stated_is_that_of_every_stream(format_: object) -> None:
+def test_a_format_that_is_not_stated_is_that_of_every_stream(format_: object) -> None:
     call = Call.answered()
     assert call.phone(start(mediaFormat=format_)).faults == []
     call.opened_and_configured()
@@ -373,7 +373,7 @@ def test_c6_a_format_that_is_not_stated_is_that_of_every_stream(format_: object)
     assert call.phone(frame("140")).notified(CallerAudioPadded)
 
 
-def test_c3_a_flood_of_frames_that_are_left_out_ends_the_call() -> None:
+def test_a_flood_of_frames_that_are_left_out_ends_the_call() -> None:
     call = Call.ready()
     faults = [each for _ in range(4000) for each in call.phone(outbound()).faults]
     assert faults == [FaultKind.UNEXPECTED, FaultKind.TOO_MANY]

@@ -279,7 +279,7 @@ new_items = st.one_of(
 
 
 @given(new_items)
-def test_b1_an_item_is_refused_or_the_server_accepts_it(item: ConversationItem) -> None:
+def test_an_item_is_refused_or_the_server_accepts_it(item: ConversationItem) -> None:
     with suppress(LocalProtocolError):
         (edit,) = diff([], [item])
         assert isinstance(decode_client_request(edit.encode()), ClientRequest)

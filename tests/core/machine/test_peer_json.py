@@ -19,5 +19,5 @@ def test_json_of_the_type_is_decoded() -> None:
     "content",
     ["", "no JSON", "[]", '{"x": "1"}', b'{"x": "\xff"}', '{"\ud800": 1}', '{"y":' * 9999],
 )
-def test_d9_anything_else_is_none(content: str | bytes) -> None:
+def test_anything_else_is_none(content: str | bytes) -> None:
     assert decode_json(content, Point) is None

@@ -207,7 +207,7 @@ def test_audio_beyond_ten_seconds_is_dropped_and_notified() -> None:
     assert call.model(updated()).to_model == [AppendAudio(each) for each in frames[51:]]
 
 
-def test_d16_drops_are_notified_once_a_second() -> None:
+def test_drops_are_notified_once_a_second() -> None:
     call = Call.connected()
     done = [call.phone(media(audio(160))) for _ in range(1500)]
     dropped = [event for each in done for event in each.events]

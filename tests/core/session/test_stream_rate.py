@@ -65,7 +65,7 @@ def assert_over_limit(call: Call, found: list[Close]) -> None:
     assert end.reason is EndReason.STREAM_OVER_LIMIT
 
 
-def test_d15_audio_at_a_hundred_times_real_time_ends_the_call() -> None:
+def test_audio_at_a_hundred_times_real_time_ends_the_call() -> None:
     call = Call.ready()
     sent = 0
     while True:
@@ -79,19 +79,19 @@ def test_d15_audio_at_a_hundred_times_real_time_ends_the_call() -> None:
     assert_over_limit(call, [each for each in done.actions if isinstance(each, Close)])
 
 
-def test_d15_junk_ends_the_call() -> None:
+def test_junk_ends_the_call() -> None:
     call = Call.ready()
     assert closes(call, "junk", count=190) == []
     assert_over_limit(call, closes(call, "junk", count=12))
 
 
-def test_d15_bad_audio_unknown_marks_and_foreign_streams_end_the_call() -> None:
+def test_bad_audio_unknown_marks_and_foreign_streams_end_the_call() -> None:
     call = Call.ready()
     messages = (media("?"), mark("unknown"), media(audio(160), "MZother"))
     assert_over_limit(call, closes(call, *messages, count=67))
 
 
-def test_d15_streams_that_start_again_and_again_end_the_call() -> None:
+def test_streams_that_start_again_and_again_end_the_call() -> None:
     call = Call.ready()
     found: list[Close] = []
     for number in range(300):
@@ -113,7 +113,7 @@ def test_a_long_sid_is_a_fault() -> None:
     assert call.phone(start(sid=64 * "M")).notified(CallStarted)
 
 
-def test_d23_a_stream_that_sends_no_audio_is_ended() -> None:
+def test_a_stream_that_sends_no_audio_is_ended() -> None:
     call = Call.ready(CallConfig(idle_timeout_ms=60_000))
     call.wait(59_000)
     call.phone(media(audio(160)))
@@ -124,7 +124,7 @@ def test_d23_a_stream_that_sends_no_audio_is_ended() -> None:
     assert end.reason is EndReason.STREAM_IDLE
 
 
-def test_d23_a_call_ends_at_its_longest_duration() -> None:
+def test_a_call_ends_at_its_longest_duration() -> None:
     call = Call.ready(CallConfig(idle_timeout_ms=None, max_call_ms=3_600_000, reconnect=None))
     assert call.wait(3_599_000).closes == []
     assert call.wait(1_000).closes == [Peer.TWILIO, Peer.REALTIME]

@@ -370,7 +370,7 @@ LONG_HEADER = b"X: " + b"x" * MAX_HEAD_BYTES + b"\r\n\r\n"
         (b"POST /call?x HTTP/2.0\r\nHost: h\r\n\r\n", 505),
     ],
 )
-def test_d5_a_refusal_has_the_first_line_of_the_request(data: bytes, status: int) -> None:
+def test_a_refusal_has_the_first_line_of_the_request(data: bytes, status: int) -> None:
     for size in (len(data), 10, 1):
         machine = opening(Application(OK))
         actions: list[ByteAction] = []
@@ -382,7 +382,7 @@ def test_d5_a_refusal_has_the_first_line_of_the_request(data: bytes, status: int
         assert (refusal.request.method, refusal.request.target) == ("POST", "/call?x")
 
 
-def test_d5_a_request_that_takes_too_long_has_its_first_line() -> None:
+def test_a_request_that_takes_too_long_has_its_first_line() -> None:
     machine = opening(Application(OK))
     machine.receive_bytes("caller", b"GET /call HTTP/1.1\r\nHost: h", 1)
     (refusal,) = refusals(machine.handle_timeout(REQUEST_TIMEOUT_NS))

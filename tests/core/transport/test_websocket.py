@@ -292,7 +292,7 @@ def test_other_pongs_do_not_keep_a_link_alive() -> None:
     assert link.deadline is None
 
 
-def test_c5_messages_keep_a_link_alive_without_pongs() -> None:
+def test_messages_keep_a_link_alive_without_pongs() -> None:
     link, ping = open_server(), encode_frame(PING, b"keepalive", None)
     pings = 0
     for second in range(1, 121):
@@ -530,9 +530,7 @@ def chunked(body: bytes) -> bytes:
         (REFUSED_HEAD.replace(b"json", b"other") + b"\r\n" + ERROR, "429"),
     ],
 )
-def test_d9_a_refusal_has_the_code_of_its_error_however_it_is_cut(
-    response: bytes, code: str
-) -> None:
+def test_a_refusal_has_the_code_of_its_error_however_it_is_cut(response: bytes, code: str) -> None:
     for size in (len(response), len(REFUSED_HEAD), 997):
         link = new_client()
         link.connected(0)
@@ -574,7 +572,7 @@ def flood(link: Link, frame: tuple[int, bytes], count: int, now: int = 0) -> lis
 
 
 @pytest.mark.parametrize("frame", [(PING, b""), (PONG, b""), (TEXT, b"{}"), (0x01, b"x")])
-def test_d15_small_frames_are_limited(frame: tuple[int, bytes]) -> None:
+def test_small_frames_are_limited(frame: tuple[int, bytes]) -> None:
     link = open_server()
     following = (0x00, b"x") if frame[0] == 0x01 else frame
     events = take(link, frame) + flood(link, following, MAX_OTHER_FRAMES)

@@ -95,7 +95,7 @@ def output_added(call_id: str = "f") -> dict[str, Any]:
     return item_added("o", type="function_call_output", role=None, call_id=call_id, output="{}")
 
 
-# Automatic requests wait while the caller has the turn (A1).
+# Automatic requests wait while the caller has the turn.
 
 
 def test_an_output_while_the_caller_speaks_is_covered_by_their_turn() -> None:
@@ -401,7 +401,7 @@ def test_speech_that_resumes_while_a_request_waits_interrupts_nobody() -> None:
     assert call.model(speech_started()).notified(InterruptionBlocked) == []
 
 
-# Requests that end (A2, A3, A9, A10).
+# Requests that end.
 
 
 def test_the_answer_to_the_turn_is_heard_though_a_request_has_none() -> None:
@@ -531,7 +531,7 @@ def test_a_request_that_met_the_answer_to_its_items_is_not_made_again() -> None:
     assert requests(refused, call.model(response_done("r1"))) == []
 
 
-# Refused configurations (A4).
+# Refused configurations.
 
 
 def test_an_error_without_an_event_id_refuses_the_configuration() -> None:
@@ -572,7 +572,7 @@ def test_a_refusal_without_an_event_id_settles_the_oldest_update(
     assert len(call.send(UpdateSession(another)).to_model) == 1  # tracing is not on
 
 
-# Out-of-band speech is speech (A5, A6, A7).
+# Out-of-band speech is speech.
 
 
 def test_a_hang_up_after_playback_waits_for_out_of_band_speech() -> None:
@@ -710,7 +710,7 @@ def test_a_response_that_stalls_does_not_hold_up_the_others() -> None:
     assert sources(*late) == 10 * "r" + 10 * "o"
 
 
-# The first words (A8).
+# The first words.
 
 
 def protected(*, is_clip: bool = False) -> Call:
@@ -760,7 +760,7 @@ def test_the_first_words_are_protected_through_a_stall() -> None:
     assert len(call.model(speech_started()).notified(Interrupted)) == 1
 
 
-# Responses without ids, cancels, and late outputs (A11, A12, A14).
+# Responses without ids, cancels, and late outputs.
 
 
 def test_a_response_without_an_id_is_the_one_under_way() -> None:
@@ -900,7 +900,7 @@ def test_an_output_is_answered_however_late_it_is() -> None:
     assert len(requests(call.send(SendFunctionOutput("f", "{}")))) == 1
 
 
-# A model that falls silent (A13).
+# A model that falls silent.
 
 
 def test_a_model_that_stops_is_asked_again_once_and_then_the_call_ends() -> None:

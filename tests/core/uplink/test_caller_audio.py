@@ -99,7 +99,7 @@ def test_timestamps_that_run_backwards_start_anew() -> None:
         (100, 20, 40, 60, 80, 120),
     ],
 )
-def test_c2_late_frames_are_no_gap(timestamps: tuple[int, ...]) -> None:
+def test_late_frames_are_no_gap(timestamps: tuple[int, ...]) -> None:
     assert set(padding(streaming(), *timestamps)) == {0}
 
 
@@ -287,7 +287,7 @@ def test_a_caller_without_a_frame_is_not_padded() -> None:
     assert audio.take_silence(2 * SECOND) == 0
 
 
-def test_c1_the_timeout_counts_from_the_last_frame() -> None:
+def test_the_timeout_counts_from_the_last_frame() -> None:
     audio = streaming()
     audio.frame_received(100, FRAME_SAMPLES, SECOND)
     audio.speech_started()
