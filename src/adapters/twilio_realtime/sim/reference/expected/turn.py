@@ -82,7 +82,7 @@ class ExpectedTurn:
     def commit(self, now: int, *, is_free: bool, is_answering: bool) -> bool:
         """The turn is committed, while a request could be sent (`is_free`), or a response that was
         not interrupted is active. Return whether the server may respond to it."""
-        self.is_answer_missing = False
+        self.is_answer_missing, self._has_committed = False, True
         if self._stage:
             is_over = self._stage in ("paused", "committed")
             self._stage = "committed" if is_over else "speaking, committed"
@@ -90,7 +90,7 @@ class ExpectedTurn:
             self._stage = "" if self._stage == "committed" else self._stage
             return False
         self.is_unanswered = not is_free
-        self._has_committed, self._due_ns = True, now + TURN_END_NS
+        self._due_ns = now + TURN_END_NS
         if self._stage == "committed" and is_answering:
             self._stage = ""
         return True
