@@ -208,8 +208,9 @@ class Conversation:
 
     def session_replaced(self, restoration: Restoration) -> list[ItemNotification]:
         """Start to follow another session, which is told what `restoration` says. The items that it
-        does not get are deleted."""
-        entries = self._entries
+        does not get are deleted, and those that were to be created anew are added as they are now.
+        """
+        entries, created_ids = self._entries, self._edits.created_ids
         self._entries = {}
         self._order = []
         self._edits.clear()
@@ -220,7 +221,8 @@ class Conversation:
         old_ids = {new: old for old, new in restoration.renamed.items()}
         added: list[ItemNotification] = []
         for id_, event in self._restored.items():
-            entry = entries.pop(old_ids.get(id_, id_), None)
+            old_id = old_ids.get(id_, id_)
+            entry = None if old_id in created_ids else entries.pop(old_id, None)
             if entry is None:
                 entry = Entry.of(item_from_json(event.item))
                 added.append(

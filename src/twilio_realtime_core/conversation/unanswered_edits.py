@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import evolve
 
-from ..protocols.realtime import DeleteItem
+from ..protocols.realtime import CreateItem, DeleteItem
 from ..values.items import ConversationItem
 from .history_diff import Edit, apply_edits, item_id_of
 
@@ -64,6 +64,11 @@ class UnansweredEdits:
     def refused(self, event_id: str | None) -> None:
         """Remove an edit that the server refuses, if the event is one."""
         self._edits.pop(event_id or "", None)
+
+    @property
+    def created_ids(self) -> set[str]:
+        """The ids of the items that the server was told to create, perhaps in place of others."""
+        return {item_id_of(each) for each in self._edits.values() if isinstance(each, CreateItem)}
 
     def apply_to(self, items: Sequence[ConversationItem]) -> list[ConversationItem]:
         """Return what the items will be once the server has carried out all edits."""

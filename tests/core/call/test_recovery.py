@@ -918,6 +918,21 @@ def test_a_reset_without_an_answer_is_restored_as_it_was_to_be() -> None:
     assert [each.item.id for each in done.notified(ItemAdded)] == ["new"]
 
 
+def test_an_item_that_a_reset_without_an_answer_has_changed_stays_changed() -> None:
+    call = Call.ready()
+    for event in user_item("u", "hello"):
+        call.model(event)
+    call.send(ResetHistory((Message("u", Role.USER, (TextPart("good-bye"),)),)))
+    lose(call)
+    done = restore(call)
+    assert created_items(done) == [("u", "good-bye")]
+    assert [each.item_id for each in done.notified(ItemDeleted)] == ["u"]
+    (added,) = done.notified(ItemAdded)
+    assert call.bridge.items == (added.item,)
+    lose(call)
+    assert created_items(restore(call)) == [("u", "good-bye")]
+
+
 def test_audio_that_was_cleared_is_not_sent_again() -> None:
     call = Call.ready()
     call.phone(media(audio(160)))

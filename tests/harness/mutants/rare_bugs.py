@@ -200,4 +200,14 @@ RARE_BUGS: Final = (
             )
         ],
     ),
+    Bug(
+        "an item that was changed has its old words again in the next session",
+        [
+            Edit(
+                "conversation/conversation",
+                "None if old_id in created_ids else entries.pop(old_id, None)",
+                "entries.pop(old_id, None)",
+            )
+        ],
+    ),
 )

@@ -25,6 +25,7 @@ from twilio_realtime_core.protocols.realtime import (
     CreateResponse,
     DeleteItem,
 )
+from twilio_realtime_core.values.items import ConversationItem, Message, TextPart
 
 from .expected.turn import has_turn_detection
 from .received import (
@@ -137,6 +138,8 @@ class SessionLog:
     """All items of the conversation, in the order in which they were added first."""
     words: dict[str, list[str]] = field(factory=dict[str, list[str]])
     """What was said in each item: the pieces so far, and each whole text that was received."""
+    _words_before: dict[str, list[str]] = field(factory=dict[str, list[str]])
+    """The words of items that a command has changed, which the server may refuse."""
     heard: dict[str, str] = field(factory=dict[str, str])
     """What was heard of the items that were interrupted."""
     waiting: deque[str] = field(factory=lambda: deque[str](maxlen=_MAX_FRAMES))
@@ -189,7 +192,11 @@ class SessionLog:
             case ReceivedStart(stream_sid=stream_sid):
                 self._stream_sid = stream_sid
                 self._end_speech()
-            case ResetHistory() | CreateItem():
+            case ResetHistory(items=items):
+                self.is_ordered = False
+                for item in items:
+                    self._change_words(item)
+            case CreateItem():
                 self.is_ordered = False
             case DeleteItem(item_id=item_id):  # perhaps sent to no session
                 self._delete(item_id)
@@ -234,6 +241,20 @@ class SessionLog:
             case _:
                 pass
 
+    def _change_words(self, item: ConversationItem) -> None:
+        """Note that a command gives an item its words, in place of those that were said in it."""
+        parts = item.parts if isinstance(item, Message) else ()
+        texts = [each.text for each in parts if isinstance(each, TextPart)]
+        if texts and len(texts) == len(parts) and item.id in self.words:
+            self._words_before.setdefault(item.id, []).extend(self.words[item.id])
+            self.words[item.id] = ["".join(texts)]
+
+    def _keep_words(self) -> None:
+        """Note that the server may have refused what commands were to change."""
+        for item_id, texts in self._words_before.items():
+            self.words[item_id].extend(texts)
+        self._words_before.clear()
+
     def _delete(self, item_id: str) -> None:
         self.deleted.add(item_id)
         if item_id in self._calls:
@@ -269,6 +290,8 @@ class SessionLog:
                 session = self.session(step.arguments[0])
                 if session.question_item == item_id:  # the next one is told the words
                     session.question = None
+            case ReceivedError():
+                self._keep_words()
             case _:
                 pass
 
