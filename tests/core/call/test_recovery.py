@@ -8,6 +8,7 @@ import pytest
 from calling import (
     SESSION,
     Call,
+    ObservedCall,
     StepResult,
     audio,
     connected,
@@ -919,7 +920,7 @@ def test_a_reset_without_an_answer_is_restored_as_it_was_to_be() -> None:
 
 
 def test_an_item_that_a_reset_without_an_answer_has_changed_stays_changed() -> None:
-    call = Call.ready()
+    call = ObservedCall.ready()
     for event in user_item("u", "hello"):
         call.model(event)
     call.send(ResetHistory((Message("u", Role.USER, (TextPart("good-bye"),)),)))
@@ -928,7 +929,7 @@ def test_an_item_that_a_reset_without_an_answer_has_changed_stays_changed() -> N
     assert created_items(done) == [("u", "good-bye")]
     assert [each.item_id for each in done.notified(ItemDeleted)] == ["u"]
     (added,) = done.notified(ItemAdded)
-    assert call.bridge.items == (added.item,)
+    assert call.items == (added.item,)
     lose(call)
     assert created_items(restore(call)) == [("u", "good-bye")]
 
