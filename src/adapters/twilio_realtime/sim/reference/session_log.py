@@ -242,8 +242,9 @@ class SessionLog:
                 pass
 
     def _change_words(self, item: ConversationItem) -> None:
-        """Note that a command gives an item its words, in place of those that were said in it."""
-        parts = item.parts if isinstance(item, Message) else ()
+        """Note that a command gives an item its words, in place of those that were said in it; not
+        those of an item that is not complete, which is an earlier state of one that has grown."""
+        parts = item.parts if isinstance(item, Message) and item.is_complete else ()
         texts = [each.text for each in parts if isinstance(each, TextPart)]
         if texts and len(texts) == len(parts) and item.id in self.words:
             self._words_before.setdefault(item.id, []).extend(self.words[item.id])
