@@ -76,6 +76,7 @@ def _as_plain(value: Any) -> object:
     return dict(cast(Mapping[str, Any], value)) if isinstance(value, Mapping) else str(value)
 
 
+@lru_cache(32)  # most frames are silence
 def count_samples(payload: str) -> int | None:
     """Return the samples of a base64 payload; `None` if it is not base64, or is empty."""
     audio = decode_audio(payload)

@@ -12,6 +12,7 @@ It takes a source and a sink of silence, joined to one relay by links of constan
 """
 
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
@@ -107,6 +108,15 @@ class SilentHop:
             return link.last_arrivals_ns[near]
         link.last_arrivals_ns[near] = at_ns
         return at_ns
+
+    def transmit_all(self, times_ns: Iterable[int]) -> list[int]:
+        """Send messages, each no sooner than the one before; return when they arrive (ns)."""
+        link, near = self.link, self.near
+        latency_ns, last_ns = link.directions[near].latency_ns, link.last_arrivals_ns[near]
+        arrivals_ns = [max(each + latency_ns, last_ns) for each in times_ns]
+        if arrivals_ns:
+            link.last_arrivals_ns[near] = arrivals_ns[-1]
+        return arrivals_ns
 
 
 @define(eq=False)
@@ -213,13 +223,11 @@ class SilentStretch:
     """Events of the world that are still to come, other than the timer of the source."""
     _frames: deque[SilentMessage] = field(init=False, factory=deque[SilentMessage])
     _appends: deque[SilentMessage] = field(init=False, factory=deque[SilentMessage])
-    _new_appends: deque[tuple[int, int]] = field(init=False, factory=deque[tuple[int, int]])
-    """When appends of this stretch were sent, and when they arrive (ns)."""
+    _new_appends: list[int] = field(init=False, factory=list[int])
+    """When the appends of this stretch were sent (ns)."""
     _new_frames: deque[SilentFrame] = field(init=False, factory=deque[SilentFrame])
     """Frames that the source has made, and that are not on their way."""
     _append_text: str | None = field(init=False, default=None)
-    _has_passed: bool = field(init=False, default=False)
-    """Whether any frame was appended."""
 
     def add_message(self, event: _Event, *, is_append: bool) -> None:
         """Add a frame or an append that is on its way."""
@@ -272,13 +280,12 @@ class SilentStretch:
             if self._append_text is not None or not self.path.sink.ignores_silence(text):
                 return False
             self._append_text = text
-        self._new_appends.append((now, hop.transmit(now)))
-        self._has_passed = True
+        self._new_appends.append(now)
         return True
 
     def finish(self, end_ns: int) -> list[SilentMessage]:
         """Let the rest happen until `end_ns`; return what is on its way then, as sent."""
-        if not self._has_passed:
+        if not self._new_appends:
             self.path.blocked_until_ns = end_ns + _PAUSE_NS
         hop, frames, new_frames = self.path.hops[0], self._frames, self._new_frames
         while new_frames and new_frames[0][0] < end_ns:
@@ -292,15 +299,16 @@ class SilentStretch:
 
     def _deliver_appends(self, end_ns: int) -> list[SilentMessage]:
         """Have the sink receive what arrives before a time; return what is still on its way."""
-        count, last_ns, appends, new_appends = 0, 0, self._appends, self._new_appends
-        while appends and appends[0].arrives_ns < end_ns:
-            count, last_ns = count + 1, appends.popleft().arrives_ns
-        while new_appends and new_appends[0][1] < end_ns:
-            count, last_ns = count + 1, new_appends.popleft()[1]
         text, hop = self._append_text or "", self.path.hops[1]
+        appends, sent_ns = list(self._appends), self._new_appends
+        new_arrivals_ns = hop.transmit_all(sent_ns)
+        arrivals_ns = [*(each.arrives_ns for each in appends), *new_arrivals_ns]
+        count = bisect_left(arrivals_ns, end_ns)
         if count:
-            self.path.sink.receive_silence(text, count, last_ns)
-        return [*appends, *(SilentMessage(*times, hop, text) for times in new_appends)]
+            self.path.sink.receive_silence(text, count, arrivals_ns[count - 1])
+        new_count = max(0, count - len(appends))
+        on_way = zip(sent_ns[new_count:], new_arrivals_ns[new_count:], strict=True)
+        return [*appends[count:], *(SilentMessage(*times, hop, text) for times in on_way)]
 
 
 def _sent_ns(message: SilentMessage) -> int:

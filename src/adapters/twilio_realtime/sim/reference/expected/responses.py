@@ -132,15 +132,14 @@ class ExpectedResponses:
         """Whether a response of the conversation is being generated that may be heard."""
         return any(each.is_in_conversation and each.may_be_heard for each in self.by_id.values())
 
-    def owed(self, now: int) -> list[str]:
-        """Return the responses of which more has to be received: audio, or items; not those that
-        wait for a tool of an MCP server."""
-        return [
-            id_
+    def is_any_owed(self, now: int) -> bool:
+        """Whether more of a response has to be received: audio, or items. A response that waits for
+        a tool of an MCP server owes nothing."""
+        return any(
+            each.is_expected(now)
+            and not (each.is_cancelled or each.is_complete or self.is_tool_at_work(id_))
             for id_, each in self.by_id.items()
-            if not (each.is_cancelled or each.is_complete) and each.is_expected(now)
-            if not self.is_tool_at_work(id_)
-        ]
+        )
 
     def is_tool_at_work(self, response_id: str) -> bool:
         """Whether a response waits for a tool of an MCP server."""

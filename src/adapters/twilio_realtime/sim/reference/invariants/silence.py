@@ -66,8 +66,8 @@ class ModelSilence(Invariant):
             return "a request may go without an answer for longer than stated"
         if stalls_ns is not None and is_later(step.deadline, max(stalls_ns, step.now)):
             return "what is held may wait for longer than stated"
-        is_owed = requests.is_answer_owed or bool(requests.awaited())
-        if not is_owed and not self._responses.owed(step.now):
+        is_owed = self._responses.is_any_owed(step.now) or requests.is_answer_owed
+        if not is_owed and not requests.awaited():
             self._owed_since_ns = None
             return None
         if self._owed_since_ns is None:
