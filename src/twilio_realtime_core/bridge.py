@@ -26,6 +26,7 @@ from .machine.arguments import (
     CALLABLE,
     NULL,
     TEXT,
+    FieldRule,
     check_instant,
     check_time,
     instance_of,
@@ -47,6 +48,8 @@ _RECEIVING: Final = (SessionState.CONFIGURING, SessionState.READY)
 """When the Realtime server may send events."""
 
 _CONFIG: Final = instance_of(CallConfig) | NULL
+_KNOWN_PEER: Final = FieldRule("a Peer, or the peer of an Open action", lambda _value: False)
+"""What a peer must be that is none. Which links are known changes during a call."""
 _REFUSAL: Final = instance_of(Refusal)
 _UNIX_NS: Final = integer(0, 2**63 - 1) | NULL
 _CLOSE_CODE: Final = integer(0, 65_535)
@@ -63,9 +66,9 @@ class Bridge:
     the input and apply it; run what was deferred and can be done now; return the actions. A frame
     of the caller's audio takes the short way: what is deferred waits for an event or a timer.
 
-    Every step raises `LocalProtocolError`, before anything has changed, if time runs backwards, if
-    an argument is of the wrong type (`now` is a whole number of ns, no `float`), or if it makes no
-    sense for the peer.
+    Every step raises `LocalProtocolError`, before anything has changed, `reasons` included, if time
+    runs backwards, if an argument is of the wrong type (`now` is a whole number of ns, no `float`),
+    or if it makes no sense for the peer.
 
     `make_lifecycle` creates the lifecycles of the call, whose transitions a subclass can observe.
     """
@@ -226,9 +229,11 @@ class Bridge:
     def send(self, command: Command, now: int) -> list[Action]:
         """Carry out a command of the application; one after the end of the call changes nothing.
 
-        Raises `LocalProtocolError` where it cannot be carried out.
+        Raises `LocalProtocolError` where it cannot be carried out, and for what is no command also
+        after the end.
         """
         self._check_time(now)
+        on_command.check_command(command)
         if not self._call.ending.has_started:
             on_command.on_command(self._call, command, now)
         return self._finish_step(now)
@@ -292,10 +297,8 @@ class Bridge:
     # The pipeline.
 
     def _check_peer(self, peer: Hashable) -> None:
-        if not isinstance(peer, Peer) and not self._call.session.is_known(peer):
-            raise LocalProtocolError(
-                f"a call has no peer {peer!r}, only those of Peer and of its Open actions"
-            )
+        if type(peer) is not Peer and not self._call.session.is_known(peer):
+            _KNOWN_PEER.check("peer", peer)
 
     def _is_current(self, peer: Hashable) -> bool:
         """Whether a peer is the connection to the model that is used, and was not abandoned. What
@@ -307,8 +310,6 @@ class Bridge:
     def _check_time(self, now: int) -> None:
         if type(now) is not int or self._now is None or now < self._now:
             check_time(now, self._now)
-        if self._call.outbox.reasons:
-            self._call.outbox.reasons.clear()
 
     def _finish_step(self, now: int) -> list[Action]:
         """Play what was held, send the requests that are due, run what was deferred, each if it

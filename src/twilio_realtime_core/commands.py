@@ -7,11 +7,12 @@ up at any moment. A field of the wrong type raises `LocalProtocolError` when the
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias, cast, get_args
+from typing import Any, Final, TypeAlias, get_args
 
 from attrs import Attribute, field, frozen
 
-from .config.call import SessionConfig
+from .audio.dtmf import MAX_MS, MIN_MS, check_keys
+from .config.call import MODEL, SessionConfig
 from .machine.arguments import (
     BOOLEAN,
     BYTES,
@@ -24,6 +25,7 @@ from .machine.arguments import (
     instance_of,
     milliseconds,
 )
+from .machine.websocket_url import WEBSOCKET_URL
 from .protocols.realtime import ClientEvent, client_event
 from .values.items import (
     ConversationItem,
@@ -65,8 +67,8 @@ class Configure:
     """
 
     session: SessionConfig | None = field(default=None, validator=instance_of(SessionConfig) | NULL)
-    model: str | None = field(default=None, validator=NON_EMPTY_TEXT | NULL)
-    url: str | None = field(default=None, repr=False, validator=NON_EMPTY_TEXT | NULL)
+    model: str | None = field(default=None, validator=MODEL | NULL)
+    url: str | None = field(default=None, repr=False, validator=WEBSOCKET_URL | NULL)
 
 
 @frozen
@@ -86,13 +88,9 @@ class Interrupt:
 
 _CONTENT: Final = FieldRule(
     "text, a TextPart, an ImagePart, or a list of such parts",
-    lambda value: (
-        isinstance(value, tuple)
-        and all(
-            isinstance(each, TextPart | ImagePart) for each in cast("tuple[object, ...]", value)
-        )
-    ),
+    lambda value: isinstance(value, tuple),
 )
+_PART: Final = instance_of(TextPart, ImagePart)
 
 
 def _as_parts(
@@ -111,6 +109,7 @@ def _check_parts(
     _CONTENT(command, attribute, parts)
     for index, part in enumerate(parts):
         place = f"SendMessage.content[{index}]"
+        _PART.check(place, part)
         check_part(part, place)
         check_creatable_part(part, place)
 
@@ -218,6 +217,9 @@ class Play:
     until_agent_speaks: bool = field(default=False, validator=BOOLEAN)
 
 
+_KEY_DURATION: Final = milliseconds(MIN_MS, MAX_MS)
+
+
 @frozen
 class PressKeys:
     """Play the DTMF tones of telephone keys to the other end, as a clip: `0` to `9`, `*`, `#`, `A`
@@ -228,8 +230,11 @@ class PressKeys:
     """
 
     keys: str = field(repr=False, validator=TEXT)
-    tone_ms: int = field(default=100, validator=milliseconds(0))
-    pause_ms: int = field(default=100, validator=milliseconds(0))
+    tone_ms: int = field(default=100, validator=_KEY_DURATION)
+    pause_ms: int = field(default=100, validator=_KEY_DURATION)
+
+    def __attrs_post_init__(self) -> None:
+        check_keys("PressKeys.keys", self.keys, self.tone_ms, self.pause_ms)
 
 
 @frozen

@@ -4,9 +4,11 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+import attrs
 import pytest
 from msgspec import UNSET
 
+import twilio_realtime_core
 from calling import Call
 from twilio_realtime_core import (
     AnswerApproval,
@@ -26,11 +28,14 @@ from twilio_realtime_core import (
     SendFunctionOutput,
     SendMessage,
     SessionConfig,
-    StartDelayHistory,
+    commands,
 )
+from twilio_realtime_core.config import call as call_config
+from twilio_realtime_core.config import interruption_policy, session, tools
 from twilio_realtime_core.config.interruption_policy import InterruptionLimit
 from twilio_realtime_core.config.model_silence_policy import ModelSilencePolicy
 from twilio_realtime_core.machine.actions import Notify, Refusal
+from twilio_realtime_core.machine.arguments import FieldRule
 from twilio_realtime_core.protocols.realtime import (
     AppendAudio,
     CancelResponse,
@@ -289,7 +294,7 @@ def test_parts_of_a_machine_have_their_types(create: Callable[[], object], messa
         ),
         (any_call(of=CallConfig, session=CallConfig), "not the class CallConfig"),
         (any_call(of=CallConfig, model=None), r"CallConfig\.model must be text .*, not None"),
-        (any_call(of=CallConfig, url=b"wss://x"), r"CallConfig\.url must be text, not bytes"),
+        (any_call(of=CallConfig, url=b"wss://x"), r"CallConfig\.url must be a ws:.*, not bytes"),
         (any_call(of=CallConfig, session_timeout_ms=15), r"100 to 2147483647 ms \(int\), not 15"),
         (any_call(of=CallConfig, session_timeout_ms=15.0), r"ms \(int\), not 15\.0"),
         (any_call(of=CallConfig, session_timeout_ms=15 * 10**9), r"ms \(int\), not 15000000000"),
@@ -311,7 +316,6 @@ def test_parts_of_a_machine_have_their_types(create: Callable[[], object], messa
             "must be a frozenset of Peer, not set",
         ),
         (any_call(of=CallConfig, start_delay_history=()), "must be StartDelayHistory, not tuple"),
-        (any_call((0.3,), of=StartDelayHistory), r"whole nanoseconds \(int\), not tuple"),
         (any_call(of=InterruptionPolicy, after_speech_ms=0.3), r"ms \(int\), not 0\.3"),
         (any_call(of=InterruptionPolicy, allowed=None), "allowed must be True or False, not None"),
         (any_call(of=InterruptionPolicy, predicate=True), "predicate must be callable, or None"),
@@ -346,7 +350,9 @@ def test_fields_of_a_configuration_have_their_types(
     [
         (any_call(b"hi", of=SendMessage), r"SendMessage\.content must be text, a TextPart"),
         (any_call(None, of=SendMessage), r"SendMessage\.content must be text, .* not None"),
-        (any_call([b"hi"], of=SendMessage), r"SendMessage\.content must be text, a TextPart"),
+        (any_call([b"hi"], of=SendMessage), r"content\[0\] must be TextPart or .*, not bytes"),
+        (any_call(["hi"], of=SendMessage), r"content\[0\] must be TextPart or .*, not str"),
+        (any_call([Text("hi")], of=SendMessage), r"content\[0\] must be TextPart or .*, not Text"),
         (any_call([TextPart(b"x")], of=SendMessage), r"SendMessage\.content\[0\]\.text must be te"),  # type: ignore[arg-type]
         (any_call([ImagePart("u", 1)], of=SendMessage), r"content\[0\]\.detail must be text, or N"),  # type: ignore[arg-type]
         (
@@ -397,6 +403,11 @@ def test_fields_of_a_configuration_have_their_types(
         (any_call(b"x", name=None, of=Play), r"Play\.name must be text, not None"),
         (any_call(b"x", until_agent_speaks="yes", of=Play), "until_agent_speaks must be True or"),
         (any_call(12, of=PressKeys), r"PressKeys\.keys must be text"),
+        (any_call("", of=PressKeys), r"PressKeys\.keys is empty"),
+        (any_call("1x", of=PressKeys), r"PressKeys\.keys\[1\] is not a key"),
+        (any_call("1" * 301, of=PressKeys), r"keys must take at most 60000 ms, not 60200 ms"),
+        (any_call("1", 5, of=PressKeys), r"PressKeys\.tone_ms must be 40 to 5000 ms .*, not 5$"),
+        (any_call("1", pause_ms=0, of=PressKeys), r"pause_ms must be 40 to 5000 ms .*, not 0$"),
         (any_call("1", 0.1, of=PressKeys), r"PressKeys\.tone_ms must be .* ms \(int\), not 0\.1"),
         (any_call(5, of=HangUp), r"HangUp\.after_playback must be True or False"),
         (any_call(0, of=Interrupt), r"Interrupt\.cancel must be True or False"),
@@ -441,6 +452,67 @@ def test_fields_of_a_client_event_have_their_types(
 ) -> None:
     with pytest.raises(LocalProtocolError, match=message):
         create()
+
+
+NO_JSON: Final = {
+    ("CallConfig", "model"),
+    ("Configure", "model"),
+    ("Interrupt", "response_id"),
+    ("NotifyAfterPlayback", "name"),
+    ("Play", "name"),
+    ("PressKeys", "keys"),
+}
+"""Texts of commands and configurations that are not sent as JSON."""
+
+
+AS_VALUES: Final[list[Callable[[str], Any]]] = [lambda text: text, lambda text: [text]]
+
+
+def text_fields() -> list[tuple[str, FieldRule, Any]]:
+    """The fields of commands and configurations that are sent as JSON and can hold text, with a
+    function that makes a value of a text."""
+    found: list[tuple[str, FieldRule, Any]] = []
+    modules = (call_config, commands, interruption_policy, session, tools)
+    kinds = {each for module in modules for each in vars(module).values() if isinstance(each, type)}
+    for kind in sorted(filter(attrs.has, kinds), key=lambda each: each.__name__):
+        for each in attrs.fields(kind):
+            rule: Any = each.validator
+            if isinstance(rule, FieldRule) and (kind.__name__, each.name) not in NO_JSON:
+                name = f"{kind.__name__}.{each.name}"
+                found += [
+                    (name, rule, make)
+                    for make in AS_VALUES
+                    if any(rule.accepts(make(text)) for text in SOME_TEXTS)
+                ]
+    return found
+
+
+SOME_TEXTS: Final = ("x", "auto", "low", "near_field", "direct", "always", "none", "inf")
+TEXT_FIELDS: Final = text_fields()
+
+
+@pytest.mark.parametrize(
+    ("rule", "make"), [each[1:] for each in TEXT_FIELDS], ids=[each[0] for each in TEXT_FIELDS]
+)
+def test_every_text_that_is_sent_is_one_that_json_can_hold(
+    rule: FieldRule, make: Callable[[str], Any]
+) -> None:
+    assert not rule.accepts(make("\ud800"))
+    assert not any(rule.accepts(make(Text(text))) for text in SOME_TEXTS)
+
+
+def test_the_texts_of_commands_and_configurations_are_found() -> None:
+    names = {name for name, _, _ in TEXT_FIELDS}
+    assert {
+        "SendFunctionOutput.call_id",
+        "AnswerApproval.reason",
+        "InterruptionLimit.instruction",
+        "SessionConfig.instructions",
+        "Transcription.keywords",
+        "McpTool.authorization",
+        "ChooseFunction.name",
+        "SemanticVad.eagerness",
+    } <= names
 
 
 def test_audio_to_append_is_checked_when_it_is_sent() -> None:
@@ -511,6 +583,10 @@ def test_a_field_that_has_no_server_default_cannot_be_unset(
 ) -> None:
     with pytest.raises(LocalProtocolError, match=message):
         create()
+
+
+def test_every_command_is_exported() -> None:
+    assert set(commands.__all__) <= set(twilio_realtime_core.__all__)
 
 
 def test_a_class_is_no_command() -> None:

@@ -39,6 +39,8 @@ from twilio_realtime_core import (
     LocalProtocolError,
     Notify,
     Peer,
+    RealtimeLink,
+    Refusal,
     SendEvent,
     SessionConfig,
 )
@@ -417,10 +419,77 @@ def ended_call() -> Call:
     return call
 
 
-def test_an_unknown_peer_is_misuse_after_the_end_too() -> None:
-    bridge = ended_call().bridge
-    with pytest.raises(LocalProtocolError, match="no peer 'twilio'"):
-        bridge.receive_text("twilio", "{}", 0)
+class OddHash:
+    """What raises when it is compared or hashed."""
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError(other)
+
+    def __hash__(self) -> int:
+        raise AssertionError
+
+
+class OddLink(RealtimeLink):
+    """A link that no `Open` has."""
+
+
+WRONG_NUMBERS: list[Any] = ["sk-secret", True, None, -1, 0, 1, 2.0]
+WRONG_PEERS: list[Any] = [
+    "sk-secret",
+    b"sk-secret",
+    None,
+    True,
+    1,
+    (),
+    ["sk-secret"],
+    {"sk-secret": 1},
+    Peer,
+    object(),
+    OddHash(),
+    OddLink(2),
+    *map(RealtimeLink, WRONG_NUMBERS),
+    RealtimeLink(2),
+    RealtimeLink(cast("Any", OddHash())),
+]
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+@pytest.mark.parametrize("peer", WRONG_PEERS, ids=range(len(WRONG_PEERS)))
+def test_what_is_no_peer_is_misuse_and_not_shown(peer: Any, *, has_ended: bool) -> None:
+    bridge = Bridge()
+    bridge.start(0)
+    bridge.opened(TWILIO, 0)
+    if has_ended:
+        bridge.closed(TWILIO, 1000, "", 0)
+    assert bridge.has_ended == has_ended
+    steps: list[Callable[[], object]] = [
+        lambda: bridge.opened(peer, 0),
+        lambda: bridge.receive_text(peer, "{}", 0),
+        lambda: bridge.pong(peer, b"", 0),
+        lambda: bridge.closed(peer, 1000, "", 0),
+        lambda: bridge.refused(peer, Refusal(500, None, None, ""), 0),
+    ]
+    for step in steps:
+        with pytest.raises(
+            LocalProtocolError, match=r"^peer must be a Peer, or .*, not "
+        ) as raised:
+            step()
+        assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (None, "NoneType is not a command"),
+        (5, "int is not a command"),
+        (HangUp, "the class HangUp is not a command"),
+        (AppendAudio(cast("Any", b"AAAA")), r"AppendAudio\.audio must be text, not bytes"),
+        (SendEvent(AppendAudio("AAAA", cast("Any", 5))), r"AppendAudio\.event_id must be text"),
+    ],
+)
+def test_what_is_no_command_is_misuse_after_the_end_too(command: Any, message: str) -> None:
+    with pytest.raises(LocalProtocolError, match=message):
+        ended_call().send(command)
 
 
 LATE: list[Callable[[Call], StepResult]] = [

@@ -9,9 +9,10 @@ from math import pi, sin
 from typing import Final
 
 from ..errors import LocalProtocolError
+from ..machine.arguments import milliseconds
 from . import pcmu
 
-__all__ = ["COMMA_MS", "MAX_MS", "MAX_TOTAL_MS", "MIN_MS", "key_tones"]
+__all__ = ["COMMA_MS", "MAX_MS", "MAX_TOTAL_MS", "MIN_MS", "check_keys", "key_tones"]
 
 MIN_MS: Final = 40
 """The shortest tone, and the shortest pause, that every receiver recognises (ITU-T Q.24, table
@@ -28,6 +29,9 @@ nothing else meanwhile; more than a minute is a mistake."""
 COMMA_MS: Final = 500
 """The duration of a comma: half a second, as that of `w` in Twilio's `<Play digits>`
 (https://www.twilio.com/docs/voice/twiml/play)."""
+
+_DURATION: Final = milliseconds(MIN_MS, MAX_MS)
+"""The rule for the duration of a tone, or of a pause."""
 
 _SAMPLES_PER_MS: Final = 8
 _SAMPLES_PER_SECOND: Final = 8000
@@ -65,21 +69,9 @@ def key_tones(keys: str, tone_ms: int = 100, pause_ms: int = 100) -> bytes:
     Raises `LocalProtocolError` for any other key, for no key, for a tone or pause that is not
     between `MIN_MS` and `MAX_MS`, and for more than `MAX_TOTAL_MS` in total.
     """
-    _check_duration("tone_ms", tone_ms)
-    _check_duration("pause_ms", pause_ms)
-    if not keys:
-        raise LocalProtocolError("keys is empty: name at least one key")
-    for index, key in enumerate(keys):
-        if key not in _FREQUENCIES_HZ and key != ",":
-            raise LocalProtocolError(
-                f"keys[{index}] is not a key of a telephone: use 0 to 9, *, #, A to D, or a comma"
-            )
-    commas = keys.count(",")
-    total_ms = commas * COMMA_MS + (len(keys) - commas) * (tone_ms + pause_ms)
-    if total_ms > MAX_TOTAL_MS:
-        raise LocalProtocolError(
-            f"keys take {total_ms} ms, of at most {MAX_TOTAL_MS}: split them into several commands"
-        )
+    _DURATION.check("tone_ms", tone_ms)
+    _DURATION.check("pause_ms", pause_ms)
+    check_keys("keys", keys, tone_ms, pause_ms)
     comma = pcmu.silence(COMMA_MS * _SAMPLES_PER_MS)
     pause = pcmu.silence(pause_ms * _SAMPLES_PER_MS)
     tone_samples = tone_ms * _SAMPLES_PER_MS
@@ -88,10 +80,25 @@ def key_tones(keys: str, tone_ms: int = 100, pause_ms: int = 100) -> bytes:
     )
 
 
-def _check_duration(name: str, duration_ms: int) -> None:
-    if not MIN_MS <= duration_ms <= MAX_MS:
+def check_keys(name: str, keys: str, tone_ms: int, pause_ms: int) -> None:
+    """Check the keys of `key_tones`, which the argument `name` holds.
+
+    Raises `LocalProtocolError` for no key, for a key that no telephone has, and for more than
+    `MAX_TOTAL_MS` in total. The message contains no key, which may be of a card number.
+    """
+    if not keys:
+        raise LocalProtocolError(f"{name} is empty: name at least one key")
+    for index, key in enumerate(keys):
+        if key not in _FREQUENCIES_HZ and key != ",":
+            raise LocalProtocolError(
+                f"{name}[{index}] is not a key of a telephone: use 0 to 9, *, #, A to D, or a comma"
+            )
+    commas = keys.count(",")
+    total_ms = commas * COMMA_MS + (len(keys) - commas) * (tone_ms + pause_ms)
+    if total_ms > MAX_TOTAL_MS:
         raise LocalProtocolError(
-            f"{name} is {duration_ms}: it must be between {MIN_MS} and {MAX_MS}"
+            f"{name} must take at most {MAX_TOTAL_MS} ms, not {total_ms} ms: split it into several "
+            "commands"
         )
 
 

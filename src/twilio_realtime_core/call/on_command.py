@@ -55,9 +55,9 @@ from ..values.identifiers import EVENT_ID, check_invented_names, check_tool_name
 from ..values.items import ConversationItem, ImagePart, TextPart
 from .state import CallState
 
-__all__ = ["hangup_stalled", "on_command", "run_deferred"]
+__all__ = ["check_command", "hangup_stalled", "on_command", "run_deferred"]
 
-_EVENTS: Final = get_args(ClientEvent)
+_COMMANDS: Final = get_args(Command)
 
 _EVENT_ID: Final = EVENT_ID | NULL
 
@@ -66,9 +66,23 @@ _MAX_APPEND_SAMPLES: Final = 10 * 8000
 caller never waits behind a message of more than 107 kB. The server accepts 15 MiB."""
 
 
+def check_command(command: object) -> None:
+    """Raise `LocalProtocolError` unless a value is a command. The fields of `AppendAudio` are
+    checked here, which is created 50 times a second; all others check theirs by themselves."""
+    if not isinstance(command, _COMMANDS):
+        what = f"{type(command).__name__} is not a command"
+        if isinstance(command, type):
+            what = f"the class {command.__name__} is not a command: create an instance"
+        raise LocalProtocolError(what)
+    event = command.event if isinstance(command, SendEvent) else command
+    if isinstance(event, realtime.AppendAudio):
+        TEXT.check("AppendAudio.audio", event.audio)
+        _EVENT_ID.check("AppendAudio.event_id", event.event_id)
+
+
 def on_command(call: CallState, command: Command, now: int) -> None:
-    """Apply one command. Raises `LocalProtocolError`, before anything has changed, if it cannot be
-    carried out."""
+    """Apply one command, which `check_command` has accepted. Raises `LocalProtocolError`, before
+    anything has changed, if it cannot be carried out."""
     match command:
         case Configure():
             _configure(call, command, now)
@@ -106,13 +120,8 @@ def on_command(call: CallState, command: Command, now: int) -> None:
             call.ending.end(EndReason.GOING_AWAY, "", now, **codes)
         case SendEvent(event=event):
             _send_event(call, event)
-        case _ if isinstance(command, _EVENTS):
-            _send_event(call, command)
         case _:
-            what = f"{type(command).__name__} is not a command"
-            if isinstance(command, type):
-                what = f"the class {command.__name__} is not a command: create an instance"
-            raise LocalProtocolError(what)
+            _send_event(call, command)
 
 
 def run_deferred(call: CallState, now: int) -> None:
@@ -185,7 +194,7 @@ def _configure(call: CallState, command: Configure, now: int) -> None:
 
 def _send_message(call: CallState, command: SendMessage) -> None:
     if not any(map(_says_something, command.content)):
-        raise LocalProtocolError("the message says nothing: give it text, or a picture")
+        raise LocalProtocolError("SendMessage.content says nothing: give it text, or a picture")
     item = {
         "type": "message",
         "role": "user",
@@ -340,8 +349,6 @@ def _check_names(call: CallState, event: ClientEvent) -> None:
 
 
 def _send_append(call: CallState, event: realtime.AppendAudio) -> None:
-    TEXT.check("AppendAudio.audio", event.audio)
-    _EVENT_ID.check("AppendAudio.event_id", event.event_id)
     samples = count_samples(event.audio)
     if samples is None:
         raise LocalProtocolError("input_audio_buffer.append: audio is no base64, or empty")
@@ -400,6 +407,8 @@ def _send_output_item(call: CallState, event: CreateItem, call_id: object) -> No
 
 def _play(call: CallState, command: Play | PressKeys, now: int) -> None:
     if isinstance(command, Play):
+        if not command.audio:
+            raise LocalProtocolError("Play.audio is empty: give it one byte a sample, in µ-law")
         audio, name, is_hold = command.audio, command.name, command.until_agent_speaks
     else:
         audio = key_tones(command.keys, command.tone_ms, command.pause_ms)

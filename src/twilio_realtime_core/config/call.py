@@ -1,26 +1,24 @@
 """The configuration of a call: its session, its endpoint, its time-outs and its interruptions."""
 
 from collections.abc import Callable
-from typing import Final, cast
-from urllib.parse import quote, urlsplit
+from typing import Final
+from urllib.parse import quote
 
 from attrs import field, frozen
 
-from ..errors import LocalProtocolError
 from ..machine.actions import Peer
 from ..machine.arguments import (
     BOOLEAN,
     CALLABLE,
     MIN_TIMEOUT_MS,
-    NON_EMPTY_TEXT,
     NULL,
-    TEXT,
-    FieldRule,
     instance_of,
     milliseconds,
+    well_formed,
 )
+from ..machine.websocket_url import WEBSOCKET_URL, split_url
 from ..protocols.realtime import URL
-from ..values.items import ConversationItem, as_items, check_items
+from ..values.items import ConversationItem, as_items, check_items, check_unique_ids
 from .fields import AUDIO
 from .interruption_policy import IMMEDIATE, InterruptionPolicy, disable_server_interruption
 from .model_silence_policy import ModelSilencePolicy
@@ -29,18 +27,34 @@ from .session import SessionConfig
 from .session_loss_policy import SessionLossPolicy
 from .start_delay_history import StartDelayHistory
 
-__all__ = ["CallConfig", "SessionConfig", "session_url"]
+__all__ = ["MODEL", "CallConfig", "SessionConfig", "session_url"]
+
+
+def _find_model_fault(model: str) -> str | None:
+    try:
+        return None if quote(model) else "it is empty"
+    except UnicodeEncodeError:
+        return "it has lone surrogates"
+
+
+MODEL: Final = well_formed("text that is not empty", _find_model_fault, str)
+"""The name of a model, which a URL can hold. It may be of a subclass of `str`, such as an enum."""
 
 _TIMEOUT: Final = milliseconds(MIN_TIMEOUT_MS)
 _INACTIVITY: Final = milliseconds(20) | NULL
 """A frame of Twilio lasts 20 ms: in less, frames are missing though none is."""
-_PEERS: Final = FieldRule(
-    "a frozenset of Peer",
-    lambda value: (
-        isinstance(value, frozenset)
-        and all(isinstance(each, Peer) for each in cast("frozenset[object]", value))
-    ),
-)
+
+
+def _find_odd_peer(peers: frozenset[object]) -> str | None:
+    odd = sorted(type(each).__name__ for each in peers if not isinstance(each, Peer))
+    return f"it holds {odd[0]}" if odd else None
+
+
+_PEERS: Final = well_formed("a frozenset of Peer", _find_odd_peer, frozenset)
+
+
+def _check_unique(_config: object, _attribute: object, items: tuple[ConversationItem, ...]) -> None:
+    check_unique_ids(items, "CallConfig.resume")
 
 
 def _count_samples(audio: bytes) -> str:
@@ -56,16 +70,17 @@ class CallConfig:
     be sent (the server closes with 4000, `beta_api_shape_disabled`).
 
     Raises `LocalProtocolError` if a field is of the wrong type, if `url` is not a ws:// or wss://
-    URL, if the session leaves interruption to the server while `interruption` does not interrupt
-    immediately, or if a duration is out of range: 100 to 2,147,483,647 ms for a time-out of a peer,
-    from 20 ms for `inactivity_timeout_ms`, from 0 for `configure_timeout_ms`.
+    URL without user information and fragment, if two items to resume have the same id, if the
+    session leaves interruption to the server while `interruption` does not interrupt immediately,
+    or if a duration is out of range: 100 to 2,147,483,647 ms for a time-out of a peer, from 20 ms
+    for `inactivity_timeout_ms`, from 0 for `configure_timeout_ms`.
     """
 
     session: SessionConfig = field(factory=SessionConfig, validator=instance_of(SessionConfig))
     """The configuration of the Realtime session."""
-    model: str = field(default="gpt-realtime-2.1", validator=NON_EMPTY_TEXT)
+    model: str = field(default="gpt-realtime-2.1", validator=MODEL)
     """The model. It is added to `url` as `?model=`, unless `url` has a query."""
-    url: str = field(default=URL, repr=False, validator=TEXT)
+    url: str = field(default=URL, repr=False, validator=WEBSOCKET_URL)
     """The Realtime endpoint, ws:// or wss://. It may have a query, such as `?call_id=`."""
     configure_timeout_ms: int = field(default=0, validator=milliseconds(0))
     """How long after `CallStarted` the bridge waits for `Configure` before it uses these values.
@@ -115,10 +130,11 @@ class CallConfig:
     """What to do when the model falls silent while it owes a response. By default the response is
     cancelled and requested again once, and then the call is ended."""
     resume: tuple[ConversationItem, ...] = field(
-        default=(), converter=as_items, validator=check_items
+        default=(), converter=as_items, validator=[check_items, _check_unique]
     )
     """The conversation of an earlier call (`Bridge.items`), which the first session is told as it
-    was heard, as after a session that was lost."""
+    was heard, as after a session that was lost. What cannot be created, such as an output without
+    its call, is left out. No two items can have the same id."""
     start_delay_history: StartDelayHistory = field(
         factory=StartDelayHistory, validator=instance_of(StartDelayHistory)
     )
@@ -136,7 +152,6 @@ class CallConfig:
     """The peers of which every message is notified, as `TwilioMessage` or `RealtimeEvent`."""
 
     def __attrs_post_init__(self) -> None:
-        session_url(self.url, self.model)
         if not self.interruption.interrupts_immediately:
             disable_server_interruption(self.session.to_update_event().session, is_initial=True)
 
@@ -144,16 +159,9 @@ class CallConfig:
 def session_url(url: str, model: str) -> str:
     """Return the URL at which to open the session: `url`, with `?model=` unless it has a query.
 
-    Raises `LocalProtocolError` if `url` is not a ws:// or wss:// URL, or if the model is not valid
-    Unicode. The message does not contain the URL, which may contain a token.
+    Raises `LocalProtocolError` if `url` is not a ws:// or wss:// URL. The message does not contain
+    the URL, which may contain a token.
     """
-    try:
-        parts = urlsplit(url)
-        query = "" if parts.query else f"?model={quote(model, safe='')}"
-    except ValueError:
-        parts, query = None, ""
-    if parts is None or parts.scheme not in ("ws", "wss") or not parts.hostname:
-        raise LocalProtocolError(
-            "the url must be ws:// or wss:// with a host, and the model must be valid Unicode"
-        )
-    return url + query
+    if split_url(url).query:
+        return url
+    return f"{url.removesuffix('?')}?model={quote(model, safe='')}"

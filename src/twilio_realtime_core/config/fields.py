@@ -20,7 +20,7 @@ from ..machine.arguments import (
     MAPPING,
     NON_EMPTY_TEXT,
     NULL,
-    TEXT,
+    UNICODE,
     FieldRule,
     instance_of,
     integer,
@@ -38,7 +38,7 @@ __all__ = [
     "NON_EMPTY_TEXT",
     "NON_NEGATIVE",
     "NULL",
-    "TEXT",
+    "UNICODE",
     "UNSET",
     "FieldRule",
     "ProtocolObject",
@@ -51,6 +51,7 @@ __all__ = [
     "one_of",
     "present_fields",
     "read_object",
+    "well_formed",
 ]
 
 AUDIO: Final = evolve(BYTES, description="bytes of µ-law audio")

@@ -16,7 +16,7 @@ from ..machine.arguments import (
     CALLABLE,
     MAPPING,
     NULL,
-    TEXT,
+    UNICODE,
     instance_of,
     integer,
     milliseconds,
@@ -61,7 +61,7 @@ class InterruptionLimit:
             "The line is noisy, and noise has interrupted you several times. Keep your answers "
             "short, and ask the caller to repeat what is not clear."
         ),
-        validator=TEXT | NULL,
+        validator=UNICODE | NULL,
     )
     """A system message, sent to the model once in a call, when the limit first blocks an
     interruption. `None`: no message is sent."""

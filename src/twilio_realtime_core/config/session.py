@@ -28,9 +28,8 @@ from .fields import (
     NON_EMPTY_TEXT,
     NON_NEGATIVE,
     NULL,
-    TEXT,
+    UNICODE,
     UNSET,
-    FieldRule,
     ProtocolObject,
     UnsetType,
     instance_of,
@@ -40,6 +39,7 @@ from .fields import (
     one_of,
     present_fields,
     read_object,
+    well_formed,
 )
 from .tools import TOOL, TOOL_CHOICE, Tool, ToolChoice
 
@@ -132,9 +132,11 @@ class Transcription(ProtocolObject):
     )
     """Languages that the caller may speak, in ISO 639-1; "gpt-transcribe" and
     "gpt-live-transcribe" only."""
-    keywords: Sequence[str] | UnsetType = field(default=UNSET, validator=list_of(TEXT), repr=False)
+    keywords: Sequence[str] | UnsetType = field(
+        default=UNSET, validator=list_of(UNICODE), repr=False
+    )
     """Words and phrases to expect; "gpt-transcribe" and "gpt-live-transcribe" only."""
-    prompt: str | UnsetType = field(default=UNSET, validator=TEXT, repr=False)
+    prompt: str | UnsetType = field(default=UNSET, validator=UNICODE, repr=False)
     """Text that guides the transcription model; not for "gpt-realtime-whisper"."""
     delay: _Delay | UnsetType = field(default=UNSET, validator=_DELAY)
     """How long the transcription model waits before it sends text: longer is more accurate;
@@ -189,9 +191,9 @@ class Tracing(ProtocolObject):
     Raises `LocalProtocolError` for a field of the wrong type.
     """
 
-    workflow_name: str | UnsetType = field(default=UNSET, validator=TEXT)
+    workflow_name: str | UnsetType = field(default=UNSET, validator=UNICODE)
     """The name of the workflow to which the trace belongs."""
-    group_id: str | UnsetType = field(default=UNSET, validator=TEXT, repr=False)
+    group_id: str | UnsetType = field(default=UNSET, validator=UNICODE, repr=False)
     """An id by which traces are grouped."""
     metadata: Mapping[str, Any] | UnsetType = field(default=UNSET, validator=MAPPING, repr=False)
     """Further data by which traces are filtered."""
@@ -207,7 +209,7 @@ class Prompt(ProtocolObject):
 
     id: str = field(validator=NON_EMPTY_TEXT)
     """The id of the prompt."""
-    version: str | UnsetType | None = field(default=UNSET, validator=TEXT | NULL)
+    version: str | UnsetType | None = field(default=UNSET, validator=UNICODE | NULL)
     """The version of the prompt."""
     variables: Mapping[str, Any] | UnsetType | None = field(
         default=UNSET, validator=MAPPING | NULL, repr=False
@@ -215,6 +217,12 @@ class Prompt(ProtocolObject):
     """The values of the prompt's variables, by name."""
 
 
+_MODALITIES: Final = well_formed(
+    "['audio'] or ['text']",
+    lambda value: None if [*value] in (["audio"], ["text"]) else "it holds something else",
+    list,
+    tuple,
+)
 _TURN_DETECTION: Final = instance_of(ServerVad, SemanticVad) | MAPPING | NULL
 _TRANSCRIPTION: Final = instance_of(Transcription) | MAPPING | NULL
 _NOISE_REDUCTION: Final = (
@@ -236,7 +244,7 @@ class SessionUpdate:
     field cannot be encoded as JSON. Warns (`DeprecationWarning`) of `prompt`.
     """
 
-    instructions: str | UnsetType = field(default=UNSET, validator=TEXT, repr=False)
+    instructions: str | UnsetType = field(default=UNSET, validator=UNICODE, repr=False)
     """The system instructions of the model. Default: a prompt of OpenAI's; "" clears it."""
     voice: str | Mapping[str, Any] | UnsetType = field(
         default=UNSET, validator=NON_EMPTY_TEXT | MAPPING
@@ -260,10 +268,7 @@ class SessionUpdate:
     """Whether the model may call several tools in one response; reasoning models only."""
     output_modalities: Sequence[Literal["audio", "text"]] | UnsetType = field(
         default=UNSET,
-        validator=FieldRule(
-            "['audio'] or ['text']",
-            lambda value: isinstance(value, list | tuple) and [*value] in (["audio"], ["text"]),
-        ),
+        validator=_MODALITIES,
     )
     """["audio"], with a transcript, or ["text"]; never both. Default: ["audio"]."""
     speed: float | UnsetType = field(default=UNSET, validator=number(0.25, 1.5))

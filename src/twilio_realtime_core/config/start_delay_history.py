@@ -1,8 +1,8 @@
 """The start delays that earlier calls measured, as a value for later ones."""
 
-from typing import Final, cast
+from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
 
 from ..machine.arguments import FieldRule
 
@@ -14,12 +14,21 @@ another carrier is learned within some dozen calls."""
 
 
 _DELAYS: Final = FieldRule(
-    "a tuple of durations in whole nanoseconds (int)",
-    lambda value: (
-        isinstance(value, tuple)
-        and all(type(each) is int for each in cast("tuple[object, ...]", value))
-    ),
+    "a tuple of durations in whole nanoseconds (int)", lambda value: isinstance(value, tuple)
 )
+_DELAY: Final = FieldRule(
+    "whole nanoseconds (int), at least 0",
+    lambda value: type(value) is int and value >= 0,
+    shows_numbers=True,
+)
+
+
+def _check_delays(
+    history: object, attribute: "Attribute[Any]", delays_ns: tuple[object, ...]
+) -> None:
+    _DELAYS(history, attribute, delays_ns)
+    for index, delay_ns in enumerate(delays_ns):
+        _DELAY.check(f"StartDelayHistory.start_delays_ns[{index}]", delay_ns)
 
 
 @frozen
@@ -27,10 +36,10 @@ class StartDelayHistory:
     """The time for which earlier calls' phones buffered audio before they started to play it.
 
     A process keeps one history, or one for each kind of line. Raises `LocalProtocolError` for
-    delays of the wrong type.
+    delays of the wrong type, or below 0.
     """
 
-    start_delays_ns: tuple[int, ...] = field(default=(), validator=_DELAYS)
+    start_delays_ns: tuple[int, ...] = field(default=(), validator=_check_delays)
     """One delay for each burst of audio, newest last."""
 
     def merged_with(self, later: "StartDelayHistory") -> "StartDelayHistory":

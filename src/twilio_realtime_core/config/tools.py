@@ -20,7 +20,7 @@ from .fields import (
     MAPPING,
     NON_EMPTY_TEXT,
     NULL,
-    TEXT,
+    UNICODE,
     UNSET,
     ProtocolObject,
     UnsetType,
@@ -67,7 +67,7 @@ class FunctionTool(ProtocolObject):
     type = "function"
     name: str = field(validator=FUNCTION_NAME)
     """The name of the function: 1 to 64 characters of a-z, A-Z, 0-9, _ and -."""
-    description: str | UnsetType = field(default=UNSET, validator=TEXT, repr=False)
+    description: str | UnsetType = field(default=UNSET, validator=UNICODE, repr=False)
     """When and how the model should call it."""
     parameters: Mapping[str, Any] | UnsetType = field(default=UNSET, validator=MAPPING, repr=False)
     """The JSON schema of its arguments."""
@@ -126,13 +126,13 @@ class McpTool(ProtocolObject):
     """One of OpenAI's connectors, in place of a URL."""
     tunnel_id: str | UnsetType = field(default=UNSET, validator=NON_EMPTY_TEXT, repr=False)
     """The id of a Secure MCP Tunnel, in place of a URL."""
-    authorization: str | UnsetType = field(default=UNSET, validator=TEXT, repr=False)
+    authorization: str | UnsetType = field(default=UNSET, validator=UNICODE, repr=False)
     """An OAuth access token, which is sent to the MCP server; no `repr` contains it."""
     headers: Mapping[str, str] | UnsetType | None = field(
         default=UNSET, validator=MAPPING | NULL, repr=False
     )
     """HTTP headers, which are sent to the MCP server; no `repr` contains them."""
-    server_description: str | UnsetType = field(default=UNSET, validator=TEXT, repr=False)
+    server_description: str | UnsetType = field(default=UNSET, validator=UNICODE, repr=False)
     """What the MCP server is for; more context for the model."""
     allowed_tools: Sequence[str] | ToolFilter | Mapping[str, Any] | UnsetType | None = field(
         default=UNSET, validator=list_of(NON_EMPTY_TEXT) | _TOOL_FILTER | NULL

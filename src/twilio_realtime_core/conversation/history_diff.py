@@ -15,10 +15,13 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import accumulate
 from typing import Any, Final, TypeAlias
 
+from attrs import evolve
+
 from ..errors import LocalProtocolError
 from ..protocols.realtime import CreateItem, DeleteItem
 from ..values.identifiers import ROOT, GivenNames, check_invented_names
 from ..values.items import (
+    IMAGE_DETAIL,
     AudioPart,
     ContentPart,
     ConversationItem,
@@ -30,10 +33,11 @@ from ..values.items import (
     TextPart,
     UnknownItem,
     check_creatable_part,
+    check_unique_ids,
 )
 from .item_json import item_from_json, item_to_json
 
-__all__ = ["Edit", "apply_edits", "creation_body", "diff", "item_id_of"]
+__all__ = ["Edit", "apply_edits", "as_creatable_part", "creation_body", "diff", "item_id_of"]
 
 Edit: TypeAlias = DeleteItem | CreateItem
 
@@ -114,21 +118,26 @@ def apply_edits(edits: Iterable[Edit], items: Sequence[ConversationItem]) -> lis
 
 
 def _check_ids(target: Sequence[ConversationItem]) -> None:
-    seen: set[str] = set()
     for index, item in enumerate(target):
         if item.id in ("", ROOT):
             raise LocalProtocolError(f"items[{index}] needs an id: choose one that is not used")
-        if item.id in seen:
-            raise LocalProtocolError(
-                f"items[{index}] has the id of an earlier item: choose another"
-            )
-        seen.add(item.id)
+    check_unique_ids(target, "items")
 
 
 def creation_body(item: ConversationItem) -> dict[str, Any]:
     """The fields that `conversation.item.create` takes; status and phase are the server's."""
     body = item_to_json(item)
     return {name: value for name, value in body.items() if name not in ("status", "phase")}
+
+
+def as_creatable_part(role: Role, part: ContentPart) -> ContentPart | None:
+    """Return a part as a message of `role` can be created with it: an image without a detail that
+    only the server gives. `None`: no message of `role` can be created with it."""
+    if not isinstance(part, _PARTS_BY_ROLE[role]):
+        return None
+    if isinstance(part, ImagePart) and not IMAGE_DETAIL.accepts(part.detail):
+        return evolve(part, detail=None)
+    return part
 
 
 # Comparison of items.

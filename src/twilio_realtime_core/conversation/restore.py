@@ -3,7 +3,8 @@
 A session that is lost takes its conversation with it. Another can be given text alone: what the
 caller said by its transcript, what the agent said by the words that were heard. Function calls come
 with their outputs. What only the server makes, such as the calls of MCP tools, cannot be restored;
-nor can a turn of the caller without a transcript.
+nor can a turn of the caller without a transcript, or a part with which no client can create a
+message of its role. Of an image a detail that no client can give is left out.
 
 Source: OpenAI API reference, "Realtime", `conversation.item.create`,
 https://platform.openai.com/docs/api-reference/realtime-client-events (read 2026-09-30).
@@ -25,10 +26,9 @@ from ..values.items import (
     FunctionOutput,
     Message,
     UnknownItem,
-    UnknownPart,
     replace_audio_with_text,
 )
-from .history_diff import creation_body
+from .history_diff import as_creatable_part, creation_body
 
 __all__ = [
     "MAX_RESTORED_BYTES",
@@ -125,9 +125,11 @@ def _to_text(item: ConversationItem) -> ConversationItem | None:
     """The item as it can be created; `None`: it cannot."""
     match item:
         case Message():
-            known = [each for each in item.parts if not isinstance(each, UnknownPart)]
-            text = replace_audio_with_text(evolve(item, parts=tuple(known)))
-            return text if isinstance(text, Message) and text.parts else None
+            text = replace_audio_with_text(item)
+            given = text.parts if isinstance(text, Message) else ()
+            parts = [as_creatable_part(item.role, part) for part in given]
+            known = tuple(part for part in parts if part is not None)
+            return evolve(item, parts=known) if known else None
         case FunctionCall():
             return item if item.is_complete else None
         case UnknownItem():

@@ -71,8 +71,6 @@ class ClipPlayer:
     def _obstacle(self, samples: int, now: int) -> str | None:
         if not self._downlink.stream_sid:
             return "there is no stream to play on yet: wait for CallStarted"
-        if not samples:
-            return "there is no audio to play"
         if self._downlink.clip_samples + samples > MAX_CLIP_SAMPLES:
             return "more than a minute of clips would be queued: play the rest after ClipFinished"
         if not self._downlink.has_capacity(samples, now):

@@ -121,15 +121,16 @@ def well_formed(
 
 
 def text(description: str, minimum: int, maximum: int, characters: str = "") -> FieldRule:
-    """Return the rule for text of `minimum` to `maximum` characters, both included; `characters`
-    are those that it may have, as a set of a regular expression has them ("": any)."""
+    """Return the rule for text of `minimum` to `maximum` characters, both included, that JSON can
+    hold; `characters` are those that it may have, as a set of a regular expression has them ("":
+    any)."""
     refused = re.compile(f"[^{characters}]") if characters else None
 
     def find_fault(value: str) -> str | None:
         if not minimum <= len(value) <= maximum:
             return f"it has {len(value)} characters"
         odd = refused.search(value) if refused else None
-        return None if odd is None else f"it has {odd[0]!a}"
+        return _find_encoding_fault(value) if odd is None else f"it has {odd[0]!a}"
 
     return well_formed(description, find_fault, str)
 
@@ -152,11 +153,13 @@ NULL: Final = FieldRule("None", lambda value: value is None)
 TEXT: Final = FieldRule("text", lambda value: isinstance(value, str))
 """Any text."""
 NON_EMPTY_TEXT: Final = well_formed(
-    "text that is not empty", lambda value: None if value else "it is empty", str
+    "text that is not empty",
+    lambda value: _find_encoding_fault(value) if value else "it is empty",
+    str,
 )
-"""Any text but the empty one."""
+"""Any text that JSON can hold but the empty one."""
 UNICODE: Final = well_formed("text", _find_encoding_fault, str)
-"""Any text that JSON can hold: it has no lone surrogates."""
+"""Any text that JSON can hold: it has no lone surrogates, and is of no subclass of `str`."""
 BYTES: Final = FieldRule("bytes", lambda value: isinstance(value, bytes))
 """Bytes."""
 BOOLEAN: Final = FieldRule("True or False", lambda value: isinstance(value, bool))
@@ -201,7 +204,7 @@ def one_of(*values: str) -> FieldRule:
     """Return the rule for one of these strings."""
     return well_formed(
         " or ".join(map(repr, values)),
-        lambda value: None if value in values else "it is another text",
+        lambda value: _find_encoding_fault(value) if value in values else "it is another text",
         str,
     )
 

@@ -10,14 +10,16 @@ __all__ = ["Outbox"]
 
 
 class Outbox:
-    """The actions of the current step, and its reasons."""
+    """The actions of the current step, and its reasons, which are shown once it is complete."""
 
     def __init__(self) -> None:
         self._actions: list[Action] = []
         self.realtime_link: Hashable = REALTIME
         """The key of the connection to the Realtime server that is used."""
         self.reasons: list[Reason] = []
-        """Why the step did what it did; kept until the next step begins."""
+        """Why the last step did what it did; kept until another step is complete, so that one which
+        is refused leaves them as they are."""
+        self._reasons: list[Reason] = []
 
     def add(self, action: Action) -> None:
         """Add an action."""
@@ -43,10 +45,12 @@ class Outbox:
 
     def explain(self, reason: Reason) -> None:
         """Give the reason for a decision."""
-        if len(self.reasons) < MAX_REASONS:
-            self.reasons.append(reason)
+        if len(self._reasons) < MAX_REASONS:
+            self._reasons.append(reason)
 
     def take_actions(self) -> list[Action]:
-        """Remove and return the actions of this step."""
+        """Remove and return the actions of this step, and set `reasons` to its reasons."""
+        if self._reasons or self.reasons:
+            self.reasons, self._reasons = self._reasons, []
         actions, self._actions = self._actions, []
         return actions

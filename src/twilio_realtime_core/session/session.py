@@ -126,9 +126,10 @@ class Session:
         return self._next is not None and self._next.initial_update == wanted
 
     def is_known(self, link: object) -> bool:
-        """Whether a connection of this key was opened, or is about to be."""
-        if isinstance(link, RealtimeLink):
-            return 1 < link.number <= self._link_count
+        """Whether a connection of this key was opened, or is about to be. `link` may be anything,
+        and what it is made of as well."""
+        if type(link) is RealtimeLink:
+            return type(link.number) is int and 1 < link.number <= self._link_count
         return link is Peer.REALTIME
 
     @property

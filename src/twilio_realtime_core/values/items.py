@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from attrs import Attribute, evolve, field, frozen
 
+from ..errors import LocalProtocolError
 from ..machine.arguments import (
     BOOLEAN,
     MAPPING,
@@ -25,6 +26,7 @@ from ..machine.arguments import (
 )
 
 __all__ = [
+    "IMAGE_DETAIL",
     "AudioPart",
     "ContentPart",
     "ConversationItem",
@@ -41,6 +43,7 @@ __all__ = [
     "check_item",
     "check_items",
     "check_part",
+    "check_unique_ids",
     "replace_audio_with_text",
 ]
 
@@ -197,7 +200,8 @@ _ITEM_RULES: Final[_Rules] = {
     FunctionOutput: {"id": UNICODE, "call_id": UNICODE, "output": UNICODE},
     UnknownItem: {"id": UNICODE, "type": UNICODE, "data": MAPPING},
 }
-_IMAGE_DETAIL: Final = one_of("auto", "low", "high") | NULL
+IMAGE_DETAIL: Final = one_of("auto", "low", "high") | NULL
+"""The detail with which an image can be created; one that the server has may have another."""
 _PART: Final = instance_of(*_PART_RULES)
 _ITEM: Final = instance_of(*_ITEM_RULES)
 _ITEMS: Final = FieldRule("a list of conversation items", lambda value: isinstance(value, tuple))
@@ -218,6 +222,20 @@ def check_items(
     _ITEMS(owner, attribute, items)
     for index, item in enumerate(items):
         check_item(item, f"{type(owner).__name__}.{attribute.name}[{index}]")
+
+
+def check_unique_ids(items: Iterable[ConversationItem], place: str) -> None:
+    """Check that no two items have the same id.
+
+    Raises `LocalProtocolError`, which names the place of the later one.
+    """
+    seen: set[str] = set()
+    for index, item in enumerate(items):
+        if item.id in seen:
+            raise LocalProtocolError(
+                f"{place}[{index}] has the id of an earlier item: choose another"
+            )
+        seen.add(item.id)
 
 
 def check_item(item: object, place: str) -> None:
@@ -245,7 +263,7 @@ def check_creatable_part(part: ContentPart, place: str) -> None:
     Raises `LocalProtocolError`, which names the place.
     """
     if isinstance(part, ImagePart):
-        _IMAGE_DETAIL.check(f"{place}.detail", part.detail)
+        IMAGE_DETAIL.check(f"{place}.detail", part.detail)
 
 
 def _check_fields(value: object, rules: _Rules, place: str) -> None:

@@ -90,7 +90,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_usage_error_exits_with_2_without_a_traceback() -> None:
-    assert usage_error("phone", "ws:///media-stream").startswith("the URL must have a host")
+    assert usage_error("phone", "ws:///media-stream").startswith("the URL must be a ws:// or wss:")
 
 
 def test_a_missing_extra_is_named_with_its_installation() -> None:
@@ -122,7 +122,7 @@ def test_serve_needs_a_token_to_serve_other_hosts(
 @pytest.mark.parametrize(
     ("url", "line"),
     [
-        ("https://api.openai.com/v1/realtime", "the URL is not a ws:// or wss:// URL"),
+        ("https://api.openai.com/v1/realtime", "the URL must be a ws:// or wss:// URL"),
         ("ws://models.example/v1/realtime", "the API key would travel in the clear"),
     ],
 )
@@ -191,9 +191,9 @@ def test_an_address_of_another_machine_is_reported(
     [
         (
             "ftp://127.0.0.1/media-stream",
-            "the URL is not a ws:// or wss:// URL: use the URL that",
+            "it has another scheme, or none: use the URL that",
         ),
-        ("ws:///media-stream", "the URL must have a host"),
+        ("ws:///media-stream", "it has no host"),
         ("ws://127.0.0.1:9/stream?to=me", "Twilio does not call a URL with a query (31920)"),
     ],
 )

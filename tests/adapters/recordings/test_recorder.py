@@ -64,7 +64,7 @@ from twilio_realtime_core.values.playback_position import PartKey, PlaybackPosit
 
 AUDIO_DELTA = "response.output_audio.delta"
 CONFIG = CallConfig(
-    url="wss://name:pass@model.example/v1/realtime?token=tok-1",
+    url="wss://model.example/v1/realtime?token=tok-1",
     session=SessionConfig(instructions="Call 5551234 if in doubt.", tools=()),
     raw_messages=frozenset(Peer),
 )
@@ -124,7 +124,7 @@ def private_call(kind: type[RecordedCall]) -> RecordedCall:
 def test_a_recording_has_no_private_content(kind: type[RecordedCall]) -> None:
     text = "".join(private_call(kind).lines)
     for secret in (
-        *("pass", "tok-1", "5551234", "+1555", "1555777", "7" * 32, "4929", "sk-proj", "{secret"),
+        *("tok-1", "5551234", "+1555", "1555777", "7" * 32, "4929", "sk-proj", "{secret"),
         *('"digit":"8"', "8\\"),
     ):
         assert secret not in text, secret

@@ -41,7 +41,7 @@ def private_call(kind: type[RecordedCall]) -> RecordedCall:
     instructions = "Call 5551234 if in doubt."
     call = kind(
         CallConfig(
-            url="wss://name:pass@model.example/v1?token=tok-1",
+            url="wss://model.example/v1?token=tok-1",
             session=SessionConfig(instructions=instructions),
             raw_messages=frozenset(Peer),
             notify_typed_events=True,

@@ -64,7 +64,7 @@ def test_a_local_or_unencrypted_server_needs_no_key(url: str) -> None:
     assert read_settings({}, url).api_key is None
 
 
-@pytest.mark.parametrize("url", ["https://api.openai.com/v1/realtime", "wss://", "ws://a b/"])
+@pytest.mark.parametrize("url", ["https://api.openai.com/v1/realtime", "wss://:443", "ws://a b/"])
 @pytest.mark.parametrize("given_as", ["option", "variable"])
 def test_an_invalid_url_is_refused_without_showing_it(url: str, given_as: str) -> None:
     environment = {"OPENAI_API_KEY": KEY}

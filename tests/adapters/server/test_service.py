@@ -450,7 +450,6 @@ def test_no_request_raises(
         ({"api_key": "two\nlines"}, "Authorization"),
         ({"safety_identifier": "\u00e9"}, "OpenAI-Safety-Identifier"),
         ({"api_key": KEY, "call": CallConfig(url="ws://model.example")}, "in the clear"),
-        ({"call": CallConfig(url="wss://me@model.example")}, "user information"),
     ],
 )
 def test_invalid_settings_are_refused(settings: dict[str, object], words: str) -> None:

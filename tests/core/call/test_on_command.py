@@ -352,10 +352,18 @@ def test_keys_are_played_as_tones() -> None:
     assert 2400 <= sum(done.audio_samples) <= 3200
 
 
-@pytest.mark.parametrize("command", [Play(b""), Play(bytes(60 * 8000 + 1)), PressKeys("x")])
-def test_audio_that_cannot_be_played_is_misuse(command: Command) -> None:
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (Play(b""), r"Play\.audio is empty"),
+        (Play(bytes(60 * 8000 + 1)), "more than a minute"),
+        (PressKeys("1" * 300), "more than a minute"),
+    ],
+)
+def test_audio_that_cannot_be_played_is_misuse(command: Command, message: str) -> None:
     call = Call.ready()
-    with pytest.raises(LocalProtocolError):
+    call.send(Play(bytes(8000)))
+    with pytest.raises(LocalProtocolError, match=message):
         call.send(command)
     assert call.wait(1).actions == []
 
@@ -685,7 +693,7 @@ def test_a_stream_without_signs_of_playing_ends_the_call() -> None:
     "content", [(), "", [TextPart("")], [TextPart(""), TextPart("")], ImagePart("")]
 )
 def test_an_empty_message_is_misuse(content: Any) -> None:
-    with pytest.raises(LocalProtocolError, match="says nothing"):
+    with pytest.raises(LocalProtocolError, match=r"SendMessage\.content says nothing"):
         Call.ready().send(SendMessage(content))
 
 

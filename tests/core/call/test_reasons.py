@@ -1,5 +1,6 @@
 """The bridge says why it decided as it did where it had a choice."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from twilio_realtime.sim.reference import CallMachine
 from twilio_realtime_core import (
     Bridge,
     CallConfig,
+    Configure,
     HangUp,
     Interrupt,
     InterruptionAttempt,
@@ -100,11 +102,31 @@ def test_reasons_are_those_of_the_last_step() -> None:
     assert not call.inner.reasons
 
 
-def test_misuse_has_no_reasons() -> None:
+MISUSES: list[Callable[[Any], object]] = [
+    lambda bridge: bridge.receive_text(Peer.TWILIO, b"x", 0),
+    lambda bridge: bridge.receive_text(Peer.TWILIO, "x", 0.5),
+    lambda bridge: bridge.receive_text("twilio", "x", 0),
+    lambda bridge: bridge.send(None, 0),
+    lambda bridge: bridge.send(SendMessage(()), 0),
+    lambda bridge: bridge.send(Configure(), 0),
+    lambda bridge: bridge.pong(Peer.TWILIO, "x", 0),
+    lambda bridge: bridge.closed(Peer.TWILIO, 1e3, "", 0),
+    lambda bridge: bridge.closed(Peer.TWILIO, 1000, b"", 0),
+    lambda bridge: bridge.opened(Peer.TWILIO, 0),
+    lambda bridge: bridge.refused(Peer.REALTIME, None, 0),
+    lambda bridge: bridge.start(0),
+    lambda bridge: bridge.handle_timeout(-1),
+]
+
+
+@pytest.mark.parametrize("misuse", MISUSES)
+def test_misuse_keeps_the_reasons_of_the_last_step(misuse: Callable[[Any], object]) -> None:
     call = ready()
     call.send(CreateResponse())
     with pytest.raises(LocalProtocolError):
-        call.send(SendMessage(()))
+        misuse(call.inner)
+    assert call.inner.reasons == (Reason.SENT_AT_ONCE,)
+    call.phone(dtmf("1"))
     assert not call.inner.reasons
 
 

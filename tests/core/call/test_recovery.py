@@ -547,7 +547,7 @@ def test_late_events_of_an_abandoned_connection_are_ignored() -> None:
 def test_a_connection_that_was_not_opened_is_unknown() -> None:
     call = Call.ready()
     for peer in (RealtimeLink(1), RealtimeLink(2)):
-        with pytest.raises(LocalProtocolError, match="has no peer"):
+        with pytest.raises(LocalProtocolError, match=r"peer must be a Peer, .*, not RealtimeLi"):
             call.bridge.receive_text(peer, "{}", call.now)
     with pytest.raises(LocalProtocolError, match="cannot be refused"):
         refuse(Call.answered())
@@ -1233,6 +1233,34 @@ def test_a_conversation_is_resumed_in_a_new_call() -> None:
     done = call.model(type="session.updated", session=SESSION)
     assert created_items(done) == [("u", "hello"), ("i", "one")]
     assert done.notified(SessionRestored)
+
+
+class OpenCall(Call):
+    """A call whose bridge can be reached behind the checks."""
+
+    inner: Bridge
+
+    def build(self) -> Bridge:
+        self.inner = Bridge(self.config)
+        return self.inner
+
+
+def test_what_a_call_reports_is_resumed_without_what_no_client_can_create() -> None:
+    earlier = OpenCall.ready()
+    image = {"type": "input_image", "image_url": "data:,", "detail": "original"}
+    said = {"type": "output_text", "text": "Look."}
+    earlier.model(item_added("u" * 40, role="user", content=[image]))
+    earlier.model(item_added("a", "u" * 40, content=[said, image]))
+    output = {"type": "function_call_output", "call_id": "c", "output": "x"}
+    earlier.model(item_added("o", "a", **output))
+    assert len(earlier.inner.items) == 3
+
+    call = Call.streaming(CallConfig(resume=earlier.inner.items))
+    call.opened(Peer.REALTIME)
+    done = call.model(type="session.updated", session=SESSION)
+    contents = [each.item["content"] for each in done.to_model if isinstance(each, CreateItem)]
+    assert contents == [[{"type": "input_image", "image_url": "data:,"}], [said]]
+    assert [each.lost for each in done.notified(SessionRestored)] == [("o",)]
 
 
 def test_a_cut_that_changes_no_words_is_not_corrected() -> None:

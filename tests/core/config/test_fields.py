@@ -1,6 +1,6 @@
 """What a field of a session may hold: absent, null, or within its range."""
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from attrs import field, frozen
@@ -10,7 +10,7 @@ from twilio_realtime_core.config.fields import (
     MAPPING,
     NON_EMPTY_TEXT,
     NULL,
-    TEXT,
+    UNICODE,
     UNSET,
     FieldRule,
     ProtocolObject,
@@ -26,7 +26,17 @@ from twilio_realtime_core.config.fields import (
 )
 from twilio_realtime_core.config.session import SessionConfig, Transcription
 from twilio_realtime_core.errors import LocalProtocolError
-from twilio_realtime_core.machine.arguments import text
+from twilio_realtime_core.machine.arguments import TEXT, text
+
+
+class Text(str):
+    """Text of another class."""
+
+    __slots__ = ()
+
+
+LONE: Final = "\ud800"
+"""Half of a surrogate pair, which JSON cannot hold."""
 
 
 @frozen
@@ -42,18 +52,19 @@ class Outer(ProtocolObject):
 
 RANGES: list[tuple[FieldRule, list[Any], list[Any]]] = [
     (NULL, [None], [0, "", UNSET]),
-    (TEXT, ["", "x"], [None, 1, b"x"]),
-    (NON_EMPTY_TEXT, ["x"], ["", None, 1]),
+    (TEXT, ["", "x", LONE, Text("x")], [None, 1, b"x"]),
+    (UNICODE, ["", "x"], [None, 1, b"x", LONE, Text("x")]),
+    (NON_EMPTY_TEXT, ["x"], ["", None, 1, LONE, Text("x")]),
     (BOOLEAN, [True, False], [None, 0, 1, "true"]),
     (MAPPING, [{}, {"x": 1}], [None, [], "x"]),
     (number(0.25, 1.5), [0.25, 1, 1.5], [0.24, 1.51, float("nan"), True, "1", None]),
     (integer(1, 4096), [1, 4096], [0, 4097, 1.0, True, "1", None]),
-    (one_of("auto", "off"), ["auto", "off"], ["", "aut", None, ["auto"], {}]),
+    (one_of("auto", "off"), ["auto", "off"], ["", "aut", Text("off"), None, ["auto"], {}]),
     (list_of(TEXT), [[], ["x"], ("x", "")], [None, "xy", [1], {"x": 1}]),
     (list_of(TEXT, min_length=1), [["x"]], [[], ()]),
     (instance_of(Inner, Outer), [Inner(), Outer()], [Inner, {}, None]),
-    (text("x", 1, 3, "a-z"), ["a", "abc"], ["", "abcd", "A", 1, None]),
-    (text("x", 0, 2), ["", "A "], ["abc"]),
+    (text("x", 1, 3, "a-z"), ["a", "abc"], ["", "abcd", "A", Text("a"), 1, None]),
+    (text("x", 0, 2), ["", "A "], ["abc", LONE]),
     (NULL | TEXT | BOOLEAN, [None, "x", True], [1, {}]),
 ]
 

@@ -59,5 +59,11 @@ def test_items_to_resume_are_checked() -> None:
         CallConfig(resume=[Message("a", Role.USER), "b"])  # type: ignore[list-item]
 
 
+def test_items_to_resume_have_different_ids() -> None:
+    one, two = Message("a", Role.USER), Message("b", Role.USER)
+    with pytest.raises(LocalProtocolError, match=r"CallConfig\.resume\[2\] has the id of an earli"):
+        CallConfig(resume=[one, two, one])
+
+
 def test_a_later_connection_has_a_name() -> None:
     assert str(RealtimeLink(2)) == "realtime-2"

@@ -368,7 +368,6 @@ def test_the_model_is_no_part_of_it() -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        {"instructions": b"\xff".decode(errors="surrogateescape")},
         {"extra_fields": {"x": object()}},
         {"tools": [FunctionTool("f", parameters={"x": object()})]},
     ],
@@ -376,6 +375,17 @@ def test_the_model_is_no_part_of_it() -> None:
 def test_a_configuration_that_is_no_json_cannot_be_made(config: dict[str, Any]) -> None:
     with pytest.raises(LocalProtocolError, match=r"session\.update\.session\..* must be "):
         SessionConfig(**config)
+
+
+@pytest.mark.parametrize("modalities", [["audio", "text"], [], ("video",)])
+def test_other_modalities_are_misuse_with_the_fault_named(modalities: Any) -> None:
+    with pytest.raises(LocalProtocolError, match=r"\['text'\]: it holds something else"):
+        SessionConfig(output_modalities=modalities)
+
+
+def test_instructions_that_are_no_unicode_are_misuse() -> None:
+    with pytest.raises(LocalProtocolError, match=r"SessionConfig\.instructions must be text: "):
+        SessionConfig(instructions=b"\xff".decode(errors="surrogateescape"))
 
 
 def test_private_settings_are_not_in_the_repr() -> None:

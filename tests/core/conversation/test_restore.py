@@ -43,6 +43,12 @@ def test_an_image_stays_and_an_unknown_part_goes() -> None:
     assert [part["type"] for part in event.item["content"]] == ["input_text", "input_image"]
 
 
+def test_a_detail_that_no_client_can_give_is_left_out() -> None:
+    parts = ImagePart("data:,", "original"), ImagePart("data:,", "high")
+    (event,) = plan_restoration((Message("m", Role.USER, parts),), frozenset()).events
+    assert [part.get("detail") for part in event.item["content"]] == [None, "high"]
+
+
 def test_a_call_comes_with_its_output() -> None:
     call = FunctionCall("f", "c", "hours", "{}")
     output = FunctionOutput("o", "c", "9 to 5")
@@ -64,6 +70,8 @@ def test_an_output_without_its_call_is_lost() -> None:
         (UnknownItem("x", "mcp_call"), ("x",)),
         (UnknownItem("x", "mcp_list_tools"), ()),
         (Message("x", Role.USER, (UnknownPart("new"),)), ("x",)),
+        (Message("x", Role.ASSISTANT, (ImagePart("data:,"),)), ("x",)),
+        (Message("x", Role.SYSTEM, (ImagePart("data:,"),)), ("x",)),
     ],
 )
 def test_what_cannot_be_restored_is_lost_if_it_matters(

@@ -74,7 +74,7 @@ def test_a_clip_ends_hold_audio() -> None:
 
 
 @pytest.mark.parametrize(
-    ("samples", "wrong"), [(0, "no audio"), (MAX_CLIP_SAMPLES + 1, "ClipFinished")]
+    ("samples", "wrong"), [(0, r"Play\.audio is empty"), (MAX_CLIP_SAMPLES + 1, "ClipFinished")]
 )
 def test_an_empty_or_too_long_clip_is_misuse(samples: int, wrong: str) -> None:
     call = holding()

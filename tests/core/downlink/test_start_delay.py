@@ -42,7 +42,10 @@ def test_the_middle_of_the_history_is_expected() -> None:
 
 
 def test_no_delay_is_expected_that_is_below_none() -> None:
-    assert estimator(-5, -3).expected_ns == 0
+    estimates = estimator()
+    assert learn(estimates, burst(), -5) == -5
+    assert estimates.expected_ns == 0
+    assert estimates.history == StartDelayHistory((0,))
 
 
 def test_the_delays_of_the_call_replace_the_history() -> None:

@@ -34,4 +34,6 @@ def test_reasons_of_a_step_are_limited() -> None:
     outbox = Outbox()
     for _ in range(MAX_REASONS + 1):
         outbox.explain(Reason.AGENT_SILENT)
+    assert outbox.reasons == []  # the step is not complete
+    outbox.take_actions()
     assert outbox.reasons == [Reason.AGENT_SILENT] * MAX_REASONS

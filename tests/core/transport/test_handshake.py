@@ -108,6 +108,7 @@ def test_a_client_of_another_version_is_answered_with_ours() -> None:
     ("url", "address"),
     [
         ("ws://h", ServerAddress("h", 80, tls=False, authority="h", target="/")),
+        ("wss://h?", ServerAddress("h", 443, tls=True, authority="h", target="/")),
         ("wss://H/a?b=c", ServerAddress("h", 443, tls=True, authority="h", target="/a?b=c")),
         ("WSS://h:443/", ServerAddress("h", 443, tls=True, authority="h", target="/")),
         ("ws://h:443/", ServerAddress("h", 443, tls=False, authority="h:443", target="/")),
