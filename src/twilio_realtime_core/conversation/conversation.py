@@ -19,13 +19,14 @@ https://platform.openai.com/docs/api-reference/realtime-server-events.
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
-from ..errors import LocalProtocolError
+from ..errors import Fault, LocalProtocolError
 from ..machine.arguments import MAX_MS
 from ..notifications import ItemAdded, ItemDeleted, ItemUpdated
-from ..protocols.realtime import CreateItem, DeleteItem, Item
+from ..protocols.realtime import CreateItem, DeleteItem, Item, ServerError, ServerEvent
 from ..values.identifiers import ROOT, GivenNames
 from ..values.items import ConversationItem
 from .entry import Entry, get_or_create_transcript
+from .given_names import FREQUENT_EVENTS, names_in
 from .history_diff import Edit, diff, item_id_of
 from .item_json import item_from_json
 from .restore import Restoration, plan_restoration
@@ -69,6 +70,8 @@ class Conversation:
         """The ids that items had in an earlier session, where this one has given them others."""
         self.given_names = GivenNames()
         """The odd ids and names that the server has given."""
+        self._noted_item_id = ""
+        """The id of the item of which the last audio or words were received, which is noted."""
 
     @property
     def items(self) -> tuple[ConversationItem, ...]:
@@ -113,7 +116,6 @@ class Conversation:
 
     def item_added(self, item: Item, previous_item_id: str | None) -> list[ItemNotification]:
         """Add an item behind another."""
-        self.note_names(item)
         if self._edits.take_answered(CreateItem, item.id):
             self._out_of_band.pop(item.id, None)  # words of an earlier item with this id
         if item.id in self._restored:
@@ -149,9 +151,15 @@ class Conversation:
             self.pace.learn(text, audio_ms)
         transcript.audio_ms = None
 
-    def note_names(self, item: Item) -> None:
-        """Note the ids and the name of an item of the server, of the conversation or not."""
-        self.given_names.note(item.id, item.call_id, item.name)
+    def note_given_names(self, event: ServerEvent | Fault, text: str) -> None:
+        """Note the ids and the names that an event of the server gives, of the conversation or
+        not. `text` is that of the event."""
+        if isinstance(event, FREQUENT_EVENTS):
+            if event.item_id == self._noted_item_id:
+                return
+            self._noted_item_id = event.item_id
+        for item_id, call_id, name in names_in(event, text):
+            self.given_names.note(item_id, call_id, name)
 
     def item_retrieved(self, item: Item) -> list[ItemNotification]:
         """Update an item that the application has retrieved."""
@@ -183,9 +191,11 @@ class Conversation:
         self._order.remove(item_id)
         return [ItemDeleted(item_id)]
 
-    def edit_refused(self, event_id: str | None) -> None:
+    def edit_refused(self, error: ServerError) -> None:
         """Note that the server has refused an event, which may be one of `reset`, or a deletion."""
-        self._edits.refused(event_id)
+        refused = self._edits.take_refused(error)
+        if isinstance(refused, DeleteItem) and not self._edits.deletes(refused.item_id):
+            self._unheard.discard(refused.item_id)
 
     # From one session to the next.
 
@@ -266,7 +276,8 @@ class Conversation:
         item_id = self._renamed.get(item_id, item_id)
         entry = self._entries.get(item_id)
         pace = None if entry is not None and entry.is_whole else self.pace.current
-        self._get_or_create_transcript(item_id, content_index).cut(heard_ms, sent_ms, pace)
+        transcript = self._get_or_create_transcript(item_id, content_index)
+        transcript.cut(heard_ms, sent_ms, pace or self.pace.fastest)
         return self._take_updates(item_id)
 
     def split_transcript(self, item_id: str, content_index: int) -> tuple[str | None, str | None]:
@@ -279,11 +290,11 @@ class Conversation:
     def deletion_sent(self, item_id: str, *, is_unheard: bool, event_id: str | None = None) -> None:
         """Note that the server is told to delete an item, which later edits count with, unless it
         refuses the event. With `is_unheard` it is since the caller heard nothing of it, so no reset
-        brings it back."""
-        if item_id in self._entries:
-            self._edits.add_deletion(item_id, event_id)
-            if is_unheard:
-                self._unheard.add(item_id)
+        brings it back. One that is not held here counts too: an error without an event id is that
+        of the oldest deletion."""
+        self._edits.add_deletion(item_id, event_id)
+        if is_unheard and item_id in self._entries:
+            self._unheard.add(item_id)
 
     # From the application.
 

@@ -6,7 +6,18 @@ from typing import Final
 from attrs import define, evolve, field
 
 from ..protocols.realtime import Item
-from ..values.items import AudioPart, ContentPart, ConversationItem, FunctionCall, Message, Role
+from ..values.items import (
+    AudioPart,
+    ContentPart,
+    ConversationItem,
+    FunctionCall,
+    FunctionOutput,
+    ImagePart,
+    Message,
+    Role,
+    TextPart,
+    UnknownPart,
+)
 from .item_json import is_complete, item_from_server
 from .transcript import Transcript
 
@@ -53,20 +64,37 @@ class Entry:
         return entry
 
     def update_from(self, item: Item, *, is_done: bool = False) -> None:
-        """Take the server's description of the item. One without a status says nothing new."""
+        """Take the server's description of the item. One without a status says nothing new, and
+        what a later one leaves out stays as it was."""
         self.snapshot_made = None
-        self.item = item_from_server(item)
+        known: ConversationItem | None = getattr(self, "item", None)
+        if isinstance(known, Message) and item.type == "message" and item.role is None:
+            item = evolve(item, role=known.role.value)
+        described, is_over = item_from_server(item), is_done or is_complete(item)
+        self.item = described if known is None else _merge(known, described, is_over=is_over)
         self.is_done = self.is_done or is_done or is_complete(item)
         self.is_cut = item.status == "incomplete" or (self.is_cut and item.status != "completed")
         if is_done:
             self.is_whole = item.status != "incomplete"
-        if isinstance(self.item, Message):
-            is_callers = self.item.role is Role.USER
-            for index, part in enumerate(self.item.parts):
-                if isinstance(part, AudioPart):
-                    get_or_create_transcript(
-                        self.transcripts, index, is_spoken=True
-                    ).update_from_item(part.transcript, is_done=self.is_done, is_callers=is_callers)
+        if isinstance(described, Message):
+            self._update_transcripts(described, is_completed=item.status == "completed")
+
+    def _update_transcripts(self, item: Message, *, is_completed: bool) -> None:
+        is_callers = item.role is Role.USER
+        is_truncated = any(each.heard_ms is not None for each in self.transcripts.values())
+        has_all = is_completed and not is_callers and not is_truncated
+        for index, part in enumerate(item.parts):
+            known = self.transcripts.get(index)
+            match part:
+                case AudioPart(transcript=text):
+                    known = get_or_create_transcript(self.transcripts, index, is_spoken=True)
+                case TextPart(text=text) if known is not None and not known.is_spoken:
+                    pass
+                case _:
+                    continue
+            known.update_from_item(
+                text, is_done=self.is_done, is_callers=is_callers, has_all=has_all
+            )
 
     def rename(self, item_id: str) -> None:
         """Give the item another id."""
@@ -108,3 +136,57 @@ class Entry:
                 yield Transcript(transcript.is_spoken).to_part()
             yield transcript.to_part()
             next_index = index + 1
+
+
+# What a later description of an item leaves out.
+
+
+def _merge(
+    known: ConversationItem, described: ConversationItem, *, is_over: bool
+) -> ConversationItem:
+    """Return the item as a later description says, with what is known where that says nothing.
+    `is_over`: it is not an earlier state, so that shorter text replaces a longer one."""
+    match known, described:
+        case Message(), Message():
+            return evolve(
+                described,
+                parts=_merge_parts(known.parts, described.parts, is_over=is_over),
+                phase=known.phase if described.phase is None else described.phase,
+            )
+        case FunctionCall(), FunctionCall():
+            return evolve(
+                described,
+                call_id=described.call_id or known.call_id,
+                name=described.name or known.name,
+                arguments=described.arguments or known.arguments,
+            )
+        case FunctionOutput(), FunctionOutput():
+            return evolve(
+                described,
+                call_id=described.call_id or known.call_id,
+                output=described.output or known.output,
+            )
+        case _:
+            return described
+
+
+def _merge_parts(
+    known: tuple[ContentPart, ...], described: tuple[ContentPart, ...], *, is_over: bool
+) -> tuple[ContentPart, ...]:
+    both = zip(known, described, strict=False)
+    merged = [_merge_part(before, after, is_over=is_over) for before, after in both]
+    return (*merged, *described[len(known) :], *known[len(described) :])
+
+
+def _merge_part(known: ContentPart, described: ContentPart, *, is_over: bool) -> ContentPart:
+    match known, described:
+        case (_, UnknownPart(type="")) | (AudioPart(), AudioPart(transcript=None | "")):
+            return known
+        case TextPart(text=before), TextPart(text=after):
+            is_earlier = not after or (not is_over and before.startswith(after))
+            return known if is_earlier else described
+        case ImagePart(), ImagePart():
+            detail = known.detail if described.detail is None else described.detail
+            return ImagePart(described.image_url or known.image_url, detail)
+        case _:
+            return described

@@ -2,7 +2,7 @@
 
 `item_from_server` accepts whatever a server sends. `item_to_json` and `item_from_json` are for
 storing a conversation. The data have the shape of the protocol's items; a part that was interrupted
-also has `heard` and `heard_ms`.
+also has `heard` and `heard_ms`, and an item that is unknown though its type is known has `unknown`.
 
 Source: OpenAI API reference, "Realtime", conversation items,
 https://platform.openai.com/docs/api-reference/realtime-client-events/conversation/item/create.
@@ -43,6 +43,13 @@ __all__ = [
 _MAX_DEPTH: Final = 32
 """The deepest nesting that is kept of an item of another type. The schemas of tools have a dozen
 levels; data with a thousand cannot be compared."""
+
+_TYPES: Final = ("message", "function_call", "function_call_output")
+"""The types of the items that this version knows."""
+
+_UNKNOWN: Final = "unknown"
+"""The key that marks an item of such a type as an `UnknownItem`: a message of a role that this
+version does not know. No item of the server has it."""
 
 _ROLES: Final[Mapping[str | None, Role]] = {role.value: role for role in Role}
 
@@ -180,7 +187,8 @@ def item_to_json(item: ConversationItem) -> dict[str, Any]:
             kind = "function_call_output"
             return {"id": id_, "type": kind, "call_id": call_id, "output": output}
         case _:
-            return {"id": item.id, "type": item.type, **item.data}
+            mark = {_UNKNOWN: True} if item.type in _TYPES else {}
+            return {"id": item.id, "type": item.type, **mark, **item.data}
 
 
 def _status_of(is_complete: bool) -> str:  # noqa: FBT001
@@ -211,6 +219,8 @@ def item_from_json(data: Mapping[str, Any]) -> ConversationItem:
     kind, id_ = _require_string(data, "type", "item"), _require_string(data, "id", "item")
     is_whole = data.get("status") != "in_progress"
     match kind:
+        case _ if data.get(_UNKNOWN) is True and kind in _TYPES:
+            return UnknownItem(id_, kind, _without_keys(data, "id", "type", _UNKNOWN))
         case "message":
             role = _ROLES.get(_require_string(data, "role", "item"))
             if role is None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import define, frozen
 
-__all__ = ["SpeakingPace", "SpeechPace", "count_units"]
+__all__ = ["SpeakingPace", "SpeechPace", "count_text_units", "count_units"]
 
 WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+")
 """A word, which ends at a space. Chinese and Japanese have no spaces: there each character counts
@@ -41,6 +41,11 @@ def count_units(word: str) -> int:
     return max(_MIN_WORD_UNITS, units)
 
 
+def count_text_units(text: str) -> int:
+    """Return the length of a text in units."""
+    return sum(count_units(word.group()) for word in WORD.finditer(text))
+
+
 @frozen
 class SpeechPace:
     """A pace of speech: `units` in `ms`."""
@@ -69,7 +74,12 @@ class SpeakingPace:
         most_units = self._ms * _MAX_UNITS_A_SECOND // 1000
         return SpeechPace(min(self._units, most_units), round(self._ms / self.speed))
 
+    @property
+    def fastest(self) -> SpeechPace:
+        """The pace that no voice of the model exceeds for long."""
+        return SpeechPace(_MAX_UNITS_A_SECOND, round(1000 / self.speed))
+
     def learn(self, text: str, duration_ms: int) -> None:
         """Learn from a text that took so long to say."""
-        self._units += sum(count_units(word.group()) for word in WORD.finditer(text))
+        self._units += count_text_units(text)
         self._ms += round(duration_ms * self.speed)

@@ -5,10 +5,11 @@ audio a word is. So the words that were heard are estimated, in whole words, and
 too many, by two rules:
 
 - In proportion: of the words received when the part was cut, the share of the audio received then
-  that was heard. Later words belong to audio that was not heard.
+  that was heard, both of their characters and of their units (see `speaking_pace`): digits take
+  longer to say than letters. Later words belong to audio that was not heard.
 - By pace: while more of the part was to come, the words received may belong to audio that was not
   received yet, and it is not known how much. So no more words count as heard than the agent says in
-  that time (see `speaking_pace`).
+  that time. Of a part that is whole, no more than the fastest voice says.
 """
 
 from typing import Final
@@ -16,7 +17,7 @@ from typing import Final
 from attrs import define, field
 
 from ..values.items import AudioPart, ContentPart, TextPart
-from .speaking_pace import WORD, SpeechPace, count_units
+from .speaking_pace import WORD, SpeechPace, count_text_units, count_units
 
 __all__ = ["MAX_CHARACTERS", "Transcript"]
 
@@ -75,25 +76,31 @@ class Transcript:
             self.is_partial = False
 
     def update_from_item(
-        self, text: str | None, *, is_done: bool = False, is_callers: bool = False
+        self,
+        text: str | None,
+        *,
+        is_done: bool = False,
+        is_callers: bool = False,
+        has_all: bool = False,
     ) -> None:
         """Set the transcript of the item. Words that were received are kept if the item may lag
-        behind; that of an item that is done (`is_done`) is whole, and replaces other words. The
-        item of the caller (`is_callers`) is done before its words are transcribed, so pieces may
-        continue those that it has."""
+        behind; that of an item that is done (`is_done`) is whole, and replaces other words. It does
+        not replace the same words with more behind them, unless the item has all (`has_all`): it
+        was not cut short. The item of the caller (`is_callers`) is done before its words are
+        transcribed, so pieces may continue those that it has."""
         if text is None:
             return
         known = self.text
         if not known:
             self.text, self._next_character = text[:MAX_CHARACTERS], 0
             self._is_item_done = is_done and not is_callers
-        elif is_done and not self.is_whole and not known.strip().startswith(text.strip()):
+        elif is_done and not (self.is_whole or _has_words(known, text, has_all=has_all)):
             self.complete(text)
 
     def cut(self, heard_ms: int, sent_ms: int, pace: SpeechPace | None = None) -> None:
         """Cut the part: of `sent_ms` of its audio, which is all that was received, `heard_ms` were
-        heard, and no more will be. `pace` is that of the agent; `None`: all of the part was
-        received."""
+        heard, and no more will be. `pace` is the fastest at which they can have been said; `None`:
+        it is not limited."""
         self.heard_ms, self._sent_ms, self._pace_at_cut = heard_ms, sent_ms, pace
         self._characters_at_cut = len(self.text or "")
 
@@ -114,9 +121,12 @@ class Transcript:
         if text is None or heard_ms is None or sent_ms is None:
             return None
         received = min(self._characters_at_cut or len(text), len(text))
-        limit = received * min(heard_ms, sent_ms) // sent_ms if sent_ms else 0
+        share_ms = min(heard_ms, sent_ms)
+        limit = received * share_ms // sent_ms if sent_ms else 0
+        units = count_text_units(text[:received]) * share_ms // sent_ms if sent_ms else 0
         if pace is not None:
-            limit = min(limit, _count_characters(text, pace.units_in(heard_ms)))
+            units = min(units, pace.units_in(heard_ms))
+        limit = min(limit, _count_characters(text[:received], units))
         if limit == len(text):
             return text
         ends = (word.end() for word in WORD.finditer(text))
@@ -144,6 +154,12 @@ class Transcript:
                 return TextPart(self.text or "")
             case _:
                 return described
+
+
+def _has_words(known: str, text: str, *, has_all: bool) -> bool:
+    """Whether the words that are known are those of an item. Unless it has all, more may follow."""
+    known, text = known.strip(), text.strip()
+    return known == text if has_all and text else known.startswith(text)
 
 
 def _count_characters(text: str, units: int) -> int:

@@ -42,6 +42,9 @@ MAX_SID_CHARACTERS: Final = 64
 """The longest SID that is accepted: Twilio's have 34 characters, and each message to it holds that
 of the stream."""
 
+_KEYS: Final = frozenset("0123456789*#ABCD")
+"""The keys of a phone, as `dtmf` names them."""
+
 _MAX_DIGITS = 18
 """The most digits of a timestamp: more milliseconds than any call lasts, and safe to convert."""
 
@@ -122,6 +125,7 @@ class DtmfEvent:
 
     stream_sid: str
     digit: str = field(repr=False)
+    """One of `0` to `9`, `*`, `#`, `A` to `D`."""
 
 
 @frozen
@@ -225,7 +229,10 @@ class _DtmfMessage(msgspec.Struct, rename="camel"):
     stream_sid: str
     dtmf: _DtmfBody
 
-    def to_event(self) -> DtmfEvent:
+    def to_event(self) -> DtmfEvent | Fault:
+        if self.dtmf.digit not in _KEYS:
+            what = "dtmf: a digit that is no key of a phone"
+            return Fault(Peer.TWILIO, FaultKind.BAD_MESSAGE, what)
         return DtmfEvent(self.stream_sid, self.dtmf.digit)
 
 
@@ -254,7 +261,7 @@ _decoder: TaggedDecoder[MediaEvent | _Message] = TaggedDecoder(
         "dtmf": _DtmfMessage,
         "stop": _StopMessage,
     },
-    make_unlisted=_UnknownMessage,
+    make_unlisted=lambda tag, _: _UnknownMessage(tag),
 )
 
 

@@ -30,8 +30,8 @@ ROOT: Final = "root"
 """In the place of an item's id: the front of the conversation. No item can have it."""
 
 _MAX_GIVEN: Final = 3 * 2048
-"""Odd ids and names that are remembered: three of each item that a conversation has. The oldest is
-forgotten first."""
+"""Odd ids and names that are remembered, wherever the server gives them: as many as a conversation
+of 2,048 items has, of which each has three. The oldest is forgotten first."""
 
 _CHARACTERS: Final = "a-zA-Z0-9_-"
 _SHOWN_CHARACTERS: Final = "characters of a-z, A-Z, 0-9, _ and -"
@@ -69,8 +69,11 @@ class GivenNames:
     def __contains__(self, name: object) -> bool:
         return name in self._names
 
-    def note(self, item_id: str, call_id: str | None, name: str | None) -> None:
-        """Note the ids and the name of an item of the server."""
+    def note(self, item_id: str | None, call_id: str | None, name: str | None) -> None:
+        """Note the ids and the name of an item of the server; `None`: it does not say. What no item
+        can have is no id."""
+        if item_id in ("", ROOT):
+            item_id = None
         for rule, value in ((ITEM_ID, item_id), (CALL_ID, call_id), (FUNCTION_NAME, name)):
             if value is None or rule.accepts(value) or value in self._names:
                 continue

@@ -18,10 +18,12 @@ from calling import (
     item_done,
     media,
     response_done,
+    server_error,
     speech_started,
 )
 from twilio_realtime_core import (
     Command,
+    Fault,
     FaultKind,
     Interrupt,
     LocalProtocolError,
@@ -37,11 +39,18 @@ from twilio_realtime_core.notifications import (
     PlaybackFinished,
     PlaybackStarted,
 )
-from twilio_realtime_core.protocols.realtime import CreateItem, DeleteItem, RawClientEvent
+from twilio_realtime_core.protocols.realtime import (
+    CreateItem,
+    CreateResponse,
+    DeleteItem,
+    RawClientEvent,
+    UpdateSession,
+)
 from twilio_realtime_core.values.items import (
     AudioPart,
     ConversationItem,
     FunctionCall,
+    FunctionOutput,
     ImagePart,
     Message,
     Role,
@@ -102,6 +111,98 @@ def test_a_reset_leaves_out_what_is_deleted_once_done() -> None:
     (created_item,) = call.send(ResetHistory((*call.items, said("b")))).to_model
     assert isinstance(created_item, CreateItem)
     assert created_item.previous_item_id == "root"
+
+
+REFUSAL: Final = server_error(
+    "Error deleting item: the item does not exist.", code="item_delete_invalid_item_id"
+)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        REFUSAL,
+        server_error("no", code="item_delete_invalid_item_id"),
+        server_error("Error deleting item: there is none."),
+        server_error("Invalid 'item_id' in conversation.item.delete"),
+    ],
+)
+def test_a_refused_deletion_without_an_event_id_is_not_taken_as_done(
+    refusal: dict[str, Any],
+) -> None:
+    call = ObservedCall.ready()
+    call.model(user_item("a"))
+    call.model(user_item("b", previous="a"))
+    assert call.send(DeleteItem("a")).to_model == [DeleteItem("a")]
+    assert call.send(ResetHistory(call.items[1:])).to_model == []
+    assert call.model(refusal).faults == [FaultKind.SERVER_ERROR]
+    assert call.send(ResetHistory(call.items)).to_model == []
+
+
+def test_an_error_settles_the_oldest_deletion_without_an_event_id() -> None:
+    call = ObservedCall.ready()
+    for id_, previous in (("a", None), ("b", "a"), ("c", "b")):
+        call.model(user_item(id_, previous=previous))
+    call.send(DeleteItem("c", "named"))
+    call.send(DeleteItem("unknown"))
+    call.send(DeleteItem("a"))
+    call.send(DeleteItem("b"))
+    call.model(REFUSAL)  # of the unknown one
+    assert call.send(ResetHistory([])).to_model == []
+    call.model(REFUSAL)
+    (again,) = call.send(ResetHistory([])).to_model
+    assert isinstance(again, DeleteItem)
+    assert again.item_id == "a"
+
+
+def test_an_item_deleted_twice_can_be_created_again() -> None:
+    call = ObservedCall.ready()
+    call.model(user_item("a"))
+    before = call.items
+    call.send(ResetHistory([]))
+    call.send(DeleteItem("a"))
+    call.model(item_deleted("a"))
+    call.model(REFUSAL)
+    (edit,) = call.send(ResetHistory(before)).to_model
+    assert isinstance(edit, CreateItem)
+    call.model(user_item("a"))
+    assert call.send(ResetHistory(call.items)).to_model == []
+
+
+def test_another_error_without_an_event_id_settles_no_deletion() -> None:
+    call = ObservedCall.ready()
+    call.model(user_item("a"))
+    call.send(DeleteItem("a"))
+    call.model(server_error("no", code="item_truncate_invalid_item_id"))
+    assert call.send(ResetHistory([])).to_model == []
+
+
+def test_an_error_about_a_deletion_refuses_no_update_and_no_request() -> None:
+    call = ObservedCall.ready()
+    call.model(user_item("a"))
+    call.send(UpdateSession({"instructions": "x"}, "e"))
+    call.send(CreateResponse())
+    call.send(DeleteItem("a"))
+    (fault,) = call.model(server_error("Error deleting item: no.")).events
+    assert isinstance(fault, Fault)
+    assert fault.message == "Error deleting item: no."
+    assert call.model(server_error("session.update is wrong")).notified(Fault)[0].message == (
+        "session.update e: session.update is wrong"
+    )
+
+
+def test_an_unheard_item_stays_if_its_deletion_is_refused() -> None:
+    call = ObservedCall.ready()
+    call.model(created())
+    call.model(item_added("i", status="in_progress"))
+    call.model(delta(8000))
+    call.model(item_complete("i"))
+    call.model(item_done())
+    assert call.send(Interrupt()).to_model[-1] == DeleteItem("i")
+    call.model(REFUSAL)
+    (edit,) = call.send(ResetHistory((*call.items, said("n")))).to_model
+    assert isinstance(edit, CreateItem)
+    assert (edit.item["id"], edit.previous_item_id) == ("n", "i")
 
 
 DELETION: Final = {"type": "conversation.item.delete", "item_id": "a"}
@@ -228,7 +329,7 @@ def test_an_item_that_was_complete_stays_so_without_a_status() -> None:
     for type_ in ("conversation.item.retrieved", "conversation.item.added"):
         item: dict[str, Any] = {"id": "a", "type": "message", "role": "user", "content": []}
         call.model(type=type_, item=item)
-        assert call.items == (Message("a", Role.USER),)
+        assert call.items == (said("a"),)
 
 
 # Stale words.
@@ -274,11 +375,145 @@ def test_the_transcript_of_an_item_that_is_done_replaces_stale_words() -> None:
     assert transcript_of(call) == "Your order left the warehouse."
 
 
-@pytest.mark.parametrize("text", [None, "", "Your order"])
-def test_an_item_that_is_done_removes_no_words(text: str | None) -> None:
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        (None, "completed"),
+        ("", "completed"),
+        (" ", "completed"),
+        ("Your order left.", "completed"),
+        ("Your order", "incomplete"),
+        ("Your order", None),
+    ],
+)
+def test_an_item_that_is_done_removes_no_words(text: str | None, status: str | None) -> None:
     call = answering(" Your order left.")
-    call.model(item_complete("i", **spoken(text)))
+    call.model(item_complete("i", status=status, **spoken(text)))
     assert transcript_of(call) == " Your order left."
+
+
+def test_a_completed_item_has_no_words_beyond_its_own() -> None:
+    call = answering("Your order ", "left everybody.")
+    call.model(item_complete("i", **spoken("Your order")))
+    assert transcript_of(call) == "Your order"
+    call.model(words(" late piece"))
+    assert transcript_of(call) == "Your order"
+
+
+def test_a_completed_item_has_no_text_beyond_its_own() -> None:
+    call = ObservedCall.ready()
+    call.model(item_added("i", status="in_progress"))
+    place: dict[str, Any] = {"response_id": "r", "item_id": "i", "content_index": 0}
+    call.model(type="response.output_text.delta", **place, delta="Good morning everybody")
+    content = [{"type": "output_text", "text": "Good morning"}]
+    call.model(item_complete("i", content=content))
+    assert call.items == (Message("i", Role.ASSISTANT, (TextPart("Good morning"),)),)
+
+
+@pytest.mark.parametrize("is_ours", [False, True])
+def test_a_completed_item_that_was_cut_keeps_its_words(*, is_ours: bool) -> None:
+    call = answering("Your order left.")
+    call.model(delta(8 * 2000))
+    call.play(1000)
+    if is_ours:
+        call.send(Interrupt())
+    else:
+        place: dict[str, Any] = {"item_id": "i", "content_index": 0, "audio_end_ms": 1000}
+        call.model(type="conversation.item.truncated", **place)
+    call.model(item_complete("i", **spoken("Your order")))
+    assert transcript_of(call) == "Your order left."
+
+
+@pytest.mark.parametrize("content", [None, [], [{"type": "output_audio", "transcript": None}]])
+def test_the_first_words_of_an_item_do_not_replace_pieces_once_it_is_done(content: Any) -> None:
+    call = ObservedCall.ready()
+    call.model(item_added("i", status="in_progress", **spoken("Good")))
+    call.model(words("Good morning."))
+    call.model(item_complete("i", content=content))
+    assert transcript_of(call) == "Good morning."
+
+
+def test_the_shorter_words_of_the_callers_item_do_not_replace_pieces() -> None:
+    call = ObservedCall.ready()
+    heard: dict[str, Any] = {
+        "role": "user",
+        "content": [{"type": "input_audio", "transcript": "Where"}],
+    }
+    call.model(item_added("u", status="completed", **heard))
+    call.model(type=f"{TRANSCRIPTION}.delta", item_id="u", content_index=0, delta="Where is it")
+    call.model(item_complete("u", **heard))
+    assert transcript_of(call, "u") == "Where is it"
+
+
+# What a later description leaves out.
+
+
+def retrieved(id_: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "conversation.item.retrieved", "item": {"id": id_, **fields}}
+
+
+@pytest.mark.parametrize("content", [{}, {"content": None}, {"content": []}, {"content": [None]}])
+@pytest.mark.parametrize("role", [{}, {"role": "assistant"}])
+def test_text_and_phase_stay_where_a_later_description_lacks_them(
+    content: dict[str, Any], role: dict[str, str]
+) -> None:
+    call = ObservedCall.ready()
+    content_text = [{"type": "output_text", "text": "Hello"}]
+    phase = "final_answer"
+    call.model(item_added("i", status="completed", content=content_text, phase=phase))
+    call.model(retrieved("i", type="message", status="completed", **role, **content))
+    (item,) = call.items
+    assert item == Message("i", Role.ASSISTANT, (TextPart("Hello"),), phase="final_answer")
+
+
+def test_a_later_description_changes_what_it_has() -> None:
+    call = ObservedCall.ready()
+    call.model(user_item("a", "one"))
+    new = [{"type": "input_text", "text": "two"}, {"type": "input_text", "text": "three"}]
+    fields = {"type": "message", "role": "user", "status": "completed"}
+    call.model(retrieved("a", **fields, content=new, phase="commentary"))
+    parts = (TextPart("two"), TextPart("three"))
+    assert call.items == (Message("a", Role.USER, parts, phase="commentary"),)
+    call.model(retrieved("a", **fields, content=[{"type": "input_text", "text": ""}]))
+    assert call.items == (Message("a", Role.USER, parts, phase="commentary"),)
+
+
+def test_an_earlier_state_of_a_text_does_not_shorten_it() -> None:
+    call = ObservedCall.ready()
+    call.model(user_item("a", "Hello there"))
+    fields = {"type": "message", "role": "user", "status": "in_progress"}
+    call.model(retrieved("a", **fields, content=[{"type": "input_text", "text": "Hello"}]))
+    assert call.items == (said("a", "Hello there"),)
+
+
+@pytest.mark.parametrize(
+    ("fields", "item"),
+    [
+        (
+            {"role": "user", "content": [{"type": "input_image", "image_url": "data:x"}]},
+            Message("i", Role.USER, (ImagePart("data:x"),)),
+        ),
+        (
+            {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+            FunctionCall("i", "c", "f", "{}"),
+        ),
+        (
+            {"type": "function_call_output", "call_id": "c", "output": "1"},
+            FunctionOutput("i", "c", "1"),
+        ),
+    ],
+)
+def test_no_field_is_removed_by_a_later_description(
+    fields: dict[str, Any], item: ConversationItem
+) -> None:
+    call = ObservedCall.ready()
+    call.model(item_added("i", status="completed", **fields))
+    call.model(retrieved("i", type=fields.get("type", "message"), status="completed"))
+    assert call.items == (item,)
+    if isinstance(item, Message):
+        content = [{"type": "input_image", "detail": "low"}]
+        call.model(retrieved("i", type="message", status="completed", content=content))
+        assert call.items == (Message("i", Role.USER, (ImagePart("data:x", "low"),)),)
 
 
 def test_the_transcript_of_its_own_event_stays() -> None:
@@ -393,15 +628,40 @@ def test_a_slow_voice_says_fewer_words(speed: float, heard: int) -> None:
 
 
 def test_a_part_that_is_complete_is_split_in_proportion() -> None:
-    call = answering(TEN_WORDS)
-    call.model(delta(8 * 1000))
+    assert heard_of_whole(TEN_WORDS, 4000, 2000) == "one two three four five"  # 23 of 48 characters
+
+
+def heard_of_whole(text: str, duration_ms: int, heard_ms: int, speed: float = 1) -> str | None:
+    """The words that count as heard of an item that is complete."""
+    call = answering(text)
+    output = {**SESSION["audio"]["output"], "speed": speed}
+    audio = {**SESSION["audio"], "output": output}
+    call.model(type="session.updated", session={**SESSION, "audio": audio})
+    call.model(delta(8 * duration_ms))
     call.model(audio_done())
-    call.model(all_words(TEN_WORDS))
-    call.model(item_complete("i", **spoken(TEN_WORDS)))
+    call.model(all_words(text))
+    call.model(item_complete("i", **spoken(text)))
     call.model(response_done())
-    call.play(500)
+    call.play(heard_ms)
     (interrupted,) = call.model(speech_started()).notified(Interrupted)
-    assert interrupted.items[0].heard == "one two three four five"  # 23 of 48 characters
+    return interrupted.items[0].heard
+
+
+def test_digits_take_a_larger_share_of_the_time_than_letters() -> None:
+    text = " ".join(["5551234567"] * 3 + ["lovely"] * 10)
+    assert heard_of_whole(text, 15_000, 5000) == "5551234567"  # 51 of 223 units
+
+
+def test_a_larger_share_of_the_characters_is_not_heard_either() -> None:
+    text = " ".join(["lovely"] * 10 + ["5551234567"] * 3)
+    assert heard_of_whole(text, 15_000, 5000) == " ".join(["lovely"] * 5)  # 34 of 102 characters
+
+
+@pytest.mark.parametrize(("speed", "heard"), [(0.5, 1), (1, 3), (1.5, 4)])
+def test_no_voice_says_more_than_the_fastest_of_a_complete_part(speed: float, heard: int) -> None:
+    """In one second 10, 20 and 29 units, of words of six."""
+    text = " ".join(["words"] * 40)
+    assert len((heard_of_whole(text, 2000, 1000, speed) or "").split()) == heard
 
 
 def test_the_pace_of_the_agent_is_learned() -> None:

@@ -106,6 +106,93 @@ def test_names_that_the_server_gives_with_the_end_of_a_response_are_known(
     assert event == CreateItem(output_item(CALL_ID_OF_46))
 
 
+ODD_CALL: Final = call_item(CALL_ID_OF_46, "a.b", ID_OF_36)
+OF_CALL: Final = {"response_id": "r", "item_id": ID_OF_36, "call_id": CALL_ID_OF_46}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "conversation.item.added", "item": ODD_CALL},
+        {"type": "conversation.item.done", "item": ODD_CALL},
+        {"type": "conversation.item.retrieved", "item": ODD_CALL},
+        {"type": "response.output_item.added", "response_id": "r", "item": ODD_CALL},
+        {"type": "response.output_item.done", "response_id": "r", "item": ODD_CALL},
+        {"type": "response.function_call_arguments.delta", **OF_CALL, "delta": "{"},
+        {"type": "response.function_call_arguments.done", **OF_CALL, "arguments": "{}"},
+        {"type": "response.created", "response": {"id": "r", "output": [ODD_CALL]}},
+        response_done(output=[ODD_CALL]),
+    ],
+    ids=lambda event: event["type"],
+)
+def test_every_event_that_names_a_call_makes_its_ids_known(event: dict[str, Any]) -> None:
+    call = Call.ready()
+    call.model(event)
+    assert call.send(CreateItem(output_item(CALL_ID_OF_46))).to_model
+    assert call.send(CreateItem(message_item(ID_OF_36))).to_model
+    with pytest.raises(LocalProtocolError, match=r"item\.id"):
+        call.send(CreateItem(message_item(ID_OF_36 + "x")))
+
+
+def test_the_name_with_the_arguments_of_a_call_is_known() -> None:
+    call = Call.ready()
+    done = {"type": "response.function_call_arguments.done", **OF_CALL, "arguments": "{}"}
+    call.model({**done, "name": "a.b"})
+    assert call.send(CreateItem(call_item(name="a.b"))).to_model
+
+
+TRANSCRIPTION: Final = "conversation.item.input_audio_transcription"
+OF_PART: Final = {"response_id": "r", "content_index": 0}
+
+
+OF_ITEM: Final = {"item_id": ID_OF_36}
+BEHIND_ITEM: Final = {"previous_item_id": ID_OF_36}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "input_audio_buffer.speech_started", **OF_ITEM, "audio_start_ms": 1},
+        {"type": "input_audio_buffer.speech_stopped", **OF_ITEM, "audio_end_ms": 1},
+        {"type": "input_audio_buffer.committed", **OF_ITEM},
+        {"type": "input_audio_buffer.committed", "item_id": "a", **BEHIND_ITEM},
+        {"type": "input_audio_buffer.timeout_triggered", **OF_ITEM},
+        {"type": f"{TRANSCRIPTION}.delta", **OF_ITEM, "delta": "x"},
+        {"type": f"{TRANSCRIPTION}.completed", **OF_ITEM, "transcript": "x"},
+        {"type": f"{TRANSCRIPTION}.failed", **OF_ITEM},
+        {"type": f"{TRANSCRIPTION}.segment", **OF_ITEM, "text": "x"},
+        {"type": "conversation.item.added", "item": message_item("a"), **BEHIND_ITEM},
+        {"type": "conversation.item.done", "item": message_item("a"), **BEHIND_ITEM},
+        {"type": "conversation.item.deleted", **OF_ITEM},
+        {
+            "type": "conversation.item.truncated",
+            **OF_ITEM,
+            "content_index": 0,
+            "audio_end_ms": 1,
+        },
+        {"type": "response.output_audio.delta", **OF_ITEM, **OF_PART, "delta": "AAAA"},
+        {"type": "response.output_audio.done", **OF_ITEM, **OF_PART},
+        {"type": "response.output_audio_transcript.delta", **OF_ITEM, **OF_PART, "delta": "x"},
+        {"type": "response.output_text.done", **OF_ITEM, **OF_PART, "text": "x"},
+        {"type": "response.content_part.added", **OF_ITEM, **OF_PART, "part": {}},
+        {"type": "mcp_list_tools.in_progress", **OF_ITEM},
+    ],
+    ids=lambda event: event["type"],
+)
+def test_every_event_that_names_an_item_makes_its_id_known(event: dict[str, Any]) -> None:
+    call = Call.ready()
+    call.model(event)
+    assert call.send(CreateItem(message_item(ID_OF_36))).to_model
+
+
+@pytest.mark.parametrize("id_", ["", "root"])
+def test_an_id_that_no_item_can_have_is_never_known(id_: str) -> None:
+    call = Call.ready()
+    call.model(item_deleted(id_))
+    with pytest.raises(LocalProtocolError, match=r"item\.id"):
+        call.send(CreateItem(message_item(id_)))
+
+
 def test_an_input_that_is_no_item_is_left_to_the_server() -> None:
     event = CreateResponse({"input": ["m"]}, "e")
     assert Call.ready().bridge.send(event, 0) == [Send(Peer.REALTIME, event)]

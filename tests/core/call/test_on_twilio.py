@@ -238,6 +238,13 @@ def test_an_echo_is_a_sign_of_playing() -> None:
 def test_a_key_is_notified_and_an_unknown_mark_reported() -> None:
     call = Call.ready()
     assert call.phone(dtmf("5")).events == [KeyPressed("5")]
+
+
+def test_what_is_no_key_is_a_fault_once_in_a_stream() -> None:
+    call = Call.ready()
+    assert call.phone(dtmf("12")).faults == [FaultKind.BAD_MESSAGE]
+    assert call.phone(dtmf("w")).events == []
+    assert call.phone(dtmf("5")).events == [KeyPressed("5")]
     assert call.phone(mark("77")).faults == [FaultKind.UNKNOWN_MARK]
 
 

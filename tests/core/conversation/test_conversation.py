@@ -112,7 +112,7 @@ class SessionConversation(Conversation):
             case realtime.ItemDeletedEvent(item_id):
                 return self.item_deleted(item_id)
             case ErrorEvent(error):
-                self.edit_refused(error.event_id)
+                self.edit_refused(error)
             case _:
                 pass
         return []
@@ -299,15 +299,17 @@ def test_words_of_an_impossible_part_are_not_kept(index: int) -> None:
     assert conversation.items == (of_agent("a", complete=False),)
 
 
-@pytest.mark.parametrize("transcript", [None, "", "One"])
-def test_s71_no_description_removes_known_words(transcript: str | None) -> None:
+@pytest.mark.parametrize(
+    ("transcript", "status"), [(None, "completed"), ("", "completed"), ("One", "incomplete")]
+)
+def test_s71_no_description_removes_known_words(transcript: str | None, status: str) -> None:
     """S71: transcripts survive item updates, truncation and retrieval."""
     conversation = received(added(agent("a")), delta("a", "One two."))
     said = of_agent("a", AudioPart("One two."))
     for event in (ItemDoneEvent, ItemRetrievedEvent):
-        conversation.receive(event(agent("a", audio(transcript), status="completed")))
+        conversation.receive(event(agent("a", audio(transcript), status=status)))
         assert conversation.items == (said,)
-    conversation.receive(ItemRetrievedEvent(agent("a", status="completed")))
+    conversation.receive(ItemRetrievedEvent(agent("a", status=status)))
     assert conversation.items == (said,)
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from openai.types.realtime import ConversationItem as ServerConversationItem
 from pydantic import TypeAdapter
 
+from twilio_realtime_core.conversation.history_diff import diff
 from twilio_realtime_core.conversation.item_json import (
     item_from_json,
     item_from_server,
@@ -144,6 +145,20 @@ items: st.SearchStrategy[ConversationItem] = st.one_of(
 @example(UnknownItem("i", "mcp_call", {"name": "f"}))
 def test_an_item_is_equal_after_a_round_trip(item: ConversationItem) -> None:
     assert item_from_json(json.loads(json.dumps(item_to_json(item)))) == item
+
+
+@pytest.mark.parametrize("role", [{"role": "developer"}, {"role": "tool"}, {"role": ""}, {}])
+def test_a_message_of_an_unknown_role_is_equal_after_a_round_trip(role: dict[str, str]) -> None:
+    content = [{"type": "input_text", "text": "x"}]
+    item = read(type="message", status="completed", content=content, **role)
+    assert isinstance(item, UnknownItem)
+    data = json.loads(json.dumps(item_to_json(item)))
+    assert item_from_json(data) == item
+    with pytest.raises(LocalProtocolError, match=r"item\.role must be"):
+        item_from_json({"id": "i", "type": "message", "content": content, **role})
+    with pytest.raises(LocalProtocolError, match="only the server makes items of type 'message'"):
+        diff([], [item])
+    assert diff([item], [item]) == []
 
 
 def test_the_data_has_the_shape_of_the_protocol() -> None:

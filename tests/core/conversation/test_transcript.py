@@ -125,11 +125,11 @@ def test_a_cut_part_has_the_words_heard() -> None:
 
 @pytest.mark.parametrize(
     ("heard_ms", "heard"),
-    [(0, ""), (1, ""), (299, ""), (300, "one"), (699, "one"), (700, "one two"), (1300, None)],
+    [(0, ""), (1, ""), (499, ""), (500, "one"), (999, "one"), (1000, "one two"), (1600, None)],
 )
 def test_the_words_heard_are_whole_and_in_proportion(heard_ms: int, heard: str | None) -> None:
-    words = spoken("one two three")  # 13 characters in 1,300 ms
-    words.cut(heard_ms, 1300)
+    words = spoken("one two three")  # 5, 5 and 6 units in 1,600 ms
+    words.cut(heard_ms, 1600)
     assert words.heard_text == (words.text if heard is None else heard)
 
 
@@ -163,10 +163,15 @@ def test_a_word_incomplete_at_the_cut_is_unheard() -> None:
 
 
 def test_all_words_that_the_audio_can_have_held_are_heard() -> None:
-    """All but the mark behind them, which takes no time."""
     words = spoken("one two three  ")
-    words.cut(99_000, 100_000, SpeechPace(50, 5_000))
-    assert words.split_at_cut() == ("one two three", "  ")
+    words.cut(100_000, 100_000, SpeechPace(50, 5_000))
+    assert words.split_at_cut() == ("one two three  ", "")
+
+
+def test_no_more_words_are_heard_than_the_pace_allows() -> None:
+    words = spoken("one two three")
+    words.cut(1000, 1000, SpeechPace(50, 5_000))
+    assert words.split_at_cut() == ("one two", " three")
 
 
 def test_words_that_all_follow_the_cut_are_split_in_proportion() -> None:
@@ -201,8 +206,8 @@ def test_a_truncation_only_shortens_what_was_heard() -> None:
     words.cut(500, 1000)
     words.truncate(600)
     assert (words.heard_ms, words.heard_text) == (500, "one two")
-    words.truncate(200)
-    assert (words.heard_ms, words.heard_text) == (200, "one")
+    words.truncate(300)
+    assert (words.heard_ms, words.heard_text) == (300, "one")
 
 
 def test_the_words_heard_are_unknown_after_a_foreign_truncation() -> None:

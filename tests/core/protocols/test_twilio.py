@@ -87,6 +87,18 @@ DOCUMENTED = [
 ]
 
 
+@pytest.mark.parametrize("digit", "0123456789*#ABCD")
+def test_each_key_of_a_phone_is_a_digit(digit: str) -> None:
+    assert decode(json.dumps({**DTMF, "dtmf": {"digit": digit}})) == DtmfEvent(STREAM, digit)
+
+
+@pytest.mark.parametrize("digit", ["", "12", "w", "a", "é", "٣", " 1", "1" * 1000])
+def test_a_digit_that_is_no_key_is_a_bad_message(digit: str) -> None:
+    fault = decode(json.dumps({**DTMF, "dtmf": {"digit": digit}}))
+    what = "dtmf: a digit that is no key of a phone"
+    assert fault == Fault(Peer.TWILIO, FaultKind.BAD_MESSAGE, what)
+
+
 def kind_of_fault(message: dict[str, Any]) -> FaultKind:
     fault = decode(json.dumps(message))
     assert isinstance(fault, Fault)

@@ -14,6 +14,7 @@ __all__ = [
     "FIRST_WORDS_NS",
     "GOING_AWAY_CODE",
     "INACTIVITY_SAMPLES",
+    "KEYS",
     "LATE_CANCEL_CODE",
     "MAX_EARLY_EVENTS",
     "MAX_EARLY_SAMPLES",
@@ -54,6 +55,9 @@ TWILIO_FORMAT: Final = ("audio/x-mulaw", 8000, 1)
 """Encoding, sample rate and channels of every stream. (Twilio documentation, "Media Streams -
 WebSocket Messages", `start`, https://www.twilio.com/docs/voice/media-streams/websocket-messages)"""
 
+KEYS: Final = "0123456789*#ABCD"
+"""The keys of a phone. (The same, `dtmf`.)"""
+
 MAX_QUEUED_SAMPLES: Final = 10 * 60 * SAMPLES_PER_SECOND
 """Audio in Twilio's queue: ten minutes, of which it discards what is beyond. (Twilio documentation,
 warning 31931, https://www.twilio.com/docs/api/errors/31931)"""
@@ -86,6 +90,7 @@ OTHER_ERROR_WORDS: Final = (
     "session.update",
     "input_audio_buffer.",
     "conversation.item.",
+    "Error deleting item",
     "output_audio_buffer.",
     "response.cancel",
 )

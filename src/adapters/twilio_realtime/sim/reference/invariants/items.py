@@ -1,7 +1,7 @@
 """The invariants of notifications about items, and about tools of MCP servers."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from attrs import define, evolve
@@ -34,6 +34,11 @@ from ..expected.links import ExpectedLinks
 from ..expected.playback import ExpectedClip
 from ..limits import MAX_ITEMS, MAX_NESTING, MAX_PARTS, MAX_TRANSCRIPT_CHARACTERS
 from ..received import (
+    RESPONSE_EVENTS,
+    ReceivedCommit,
+    ReceivedIdleTimeout,
+    ReceivedInputDelta,
+    ReceivedInputFailure,
     ReceivedInputTranscript,
     ReceivedItem,
     ReceivedItemAdded,
@@ -43,14 +48,19 @@ from ..received import (
     ReceivedMcpCallStart,
     ReceivedMcpTools,
     ReceivedMcpToolsFailure,
-    ReceivedOutputItemAdded,
+    ReceivedOfItem,
+    ReceivedOther,
     ReceivedOutputItemDone,
     ReceivedResponseEnd,
+    ReceivedResponseProgress,
+    ReceivedResponseStart,
+    ReceivedSpeechStart,
+    ReceivedSpeechStop,
     ReceivedTranscriptEnd,
 )
 from ..sent import SentItem
 from ..step_record import Invariant, StepRecord, kinds_of
-from ..wire import is_list, is_object
+from ..wire import is_list, is_object, read_object
 
 __all__ = ["CreatedItems", "ItemNotifications", "McpNotifications", "describe_item"]
 
@@ -305,11 +315,20 @@ class CreatedItems(Invariant):
     number = 19
     name = "Created items"
     inputs = (
+        *RESPONSE_EVENTS,
+        ReceivedResponseProgress,
+        ReceivedCommit,
+        ReceivedIdleTimeout,
+        ReceivedInputDelta,
+        ReceivedInputFailure,
+        ReceivedInputTranscript,
         ReceivedItemAdded,
+        ReceivedItemDeleted,
         ReceivedItemDone,
-        ReceivedOutputItemAdded,
-        ReceivedOutputItemDone,
-        ReceivedResponseEnd,
+        ReceivedOfItem,
+        ReceivedOther,
+        ReceivedSpeechStart,
+        ReceivedSpeechStop,
     )
     outputs = (SentItem,)
 
@@ -323,10 +342,14 @@ class CreatedItems(Invariant):
         event = step.event
         item = getattr(event, "item", None)
         given = [item] if isinstance(item, ReceivedItem) else []
-        if isinstance(event, ReceivedResponseEnd):  # of whose items all else may be lost
-            given.extend(event.output)
+        if isinstance(event, ReceivedResponseStart | ReceivedResponseEnd):
+            given.extend(event.output)  # of whose items all else may be lost
         for each in given:
             self._given |= {each.id, each.call_id, each.name}
+        for name in ("item_id", "previous_item_id"):
+            self._given.add(getattr(event, name, None))
+        if isinstance(event, _READ_FOR_NAMES):
+            self._given.update(_names_in(str(step.arguments[1])))
         return None
 
     def check_output(self, value: object, step: StepRecord) -> str | None:
@@ -349,6 +372,26 @@ class CreatedItems(Invariant):
             if given is not None and given not in self._given and not accepts(str(given)):
                 return f"an item is created with an invented {name} that the server refuses"
         return None
+
+
+_READ_FOR_NAMES: Final = (
+    ReceivedCommit,
+    ReceivedItemDone,
+    ReceivedOther,
+    ReceivedResponseProgress,
+)
+"""Events with ids or names that no other judge looks at."""
+
+
+def _names_in(text: str) -> Iterator[object]:
+    """The ids and names that the text of an event gives."""
+    event = read_object(text) or {}
+    item = event.get("item")
+    for fields in (event, item if is_object(item) else {}):
+        for name in ("id", "item_id", "previous_item_id", "call_id", "name"):
+            value = fields.get(name)
+            if isinstance(value, str):
+                yield value
 
 
 def _is_audio(part: Any) -> bool:

@@ -14,6 +14,7 @@ from ..received import (
     ReceivedItemAdded,
     ReceivedItemDeleted,
     ReceivedItemDone,
+    ReceivedItemTruncated,
     ReceivedSession,
     ReceivedTextDelta,
     ReceivedTextEnd,
@@ -74,10 +75,10 @@ class _Words:
 
 class HeardWords(Invariant):
     """Words that count as heard are the beginning of those received, of which they are no larger a
-    share than the audio heard is of the audio received.
+    share than the audio heard is of the audio received, and no more than can be said in that time.
 
-    While more of the part was to come they are also no more than the agent can say in that time: at
-    the usual speed of its voice 10 units a second before it has completed anything, and 20 at most.
+    At the usual speed of a voice 20 units can be said in a second; while more of the part was to
+    come, 10 before the agent has completed anything.
     """
 
     number = 18
@@ -86,6 +87,7 @@ class HeardWords(Invariant):
         ReceivedItemAdded,
         ReceivedItemDeleted,
         ReceivedItemDone,
+        ReceivedItemTruncated,
         ReceivedSession,
         ReceivedTranscriptDelta,
         ReceivedTranscriptEnd,
@@ -101,6 +103,8 @@ class HeardWords(Invariant):
         """Items that are complete."""
         self._deleted: set[str] = set()
         """Items that were deleted, of which more words may follow."""
+        self._cut: set[str] = set()
+        """Items that were interrupted or truncated, of which the server has no words any more."""
         self._has_completed = False
         """Something was said to its end in this call."""
         self._speed: float = 1
@@ -120,6 +124,8 @@ class HeardWords(Invariant):
                 self._note_item(item, is_done=True)
             case ReceivedSession({"audio": {"output": {"speed": int() | float() as speed}}}):
                 self._speed = speed
+            case ReceivedItemTruncated(item_id):
+                self._cut.add(item_id)
             case ReceivedItemDeleted(item_id):
                 self._done.discard(item_id)
                 self._deleted.add(item_id)
@@ -131,13 +137,17 @@ class HeardWords(Invariant):
         """Drop the words of an item that was deleted, since another one has its id."""
         if item_id in self._deleted:
             self._deleted.remove(item_id)
+            self._cut.discard(item_id)
             self._words = {part: it for part, it in self._words.items() if part[0] != item_id}
 
     def _note_item(self, item: ReceivedItem, *, is_done: bool) -> None:
         for index, part in enumerate(item.parts):
             words, text = self._get_or_create((item.id, index)), part.get("transcript")
             known = words.text.strip()
-            is_stale = is_done and not words.is_whole and not known.startswith(str(text).strip())
+            said = str(text).strip()
+            has_all = item.status == "completed" and item.id not in self._cut
+            is_same = known == said if has_all and said else known.startswith(said)
+            is_stale = is_done and not words.is_whole and not is_same
             if isinstance(text, str) and text and not known:
                 is_settled = is_done or item.status in ("completed", "incomplete")
                 self._words[item.id, index] = _Words(
@@ -157,6 +167,7 @@ class HeardWords(Invariant):
     def check_output(self, value: object, step: StepRecord) -> str | None:
         """Judge an interruption."""
         items = value.items if isinstance(value, Interrupted) else ()
+        self._cut.update(each.item_id for each in items)
         return next(filter(None, map(self._check_item, items)), None)
 
     def _check_item(self, item: InterruptedItem) -> str | None:
@@ -165,12 +176,17 @@ class HeardWords(Invariant):
             return None
         heard_ms = min(item.heard_ms, item.sent_ms)
         most_characters = len(words.text) * heard_ms // item.sent_ms if item.sent_ms else 0
-        pace = (_MAX_PACE if self._has_completed else _FIRST_PACE) * self._speed
+        most_units = _count_units(words.text) * heard_ms // item.sent_ms if item.sent_ms else 0
+        is_generated = item.item_id in self._done
+        is_fast = is_generated or self._has_completed
+        pace = (_MAX_PACE if is_fast else _FIRST_PACE) * self._speed
+        units = _count_units(item.heard)
         if not words.text.startswith(item.heard):
             return "words count as heard that are not the beginning of those received"
         if len(item.heard) > most_characters:
             return "a larger share of the words counts as heard than of the audio"
-        is_generated = item.item_id in self._done
-        if not is_generated and _count_units(item.heard) * 1000 > pace * item.heard_ms:
+        if units > most_units:
+            return "a larger share of the speech counts as heard than of the audio"
+        if units * 1000 > pace * item.heard_ms:
             return "more words count as heard than the agent can have said"
         return None
