@@ -125,7 +125,8 @@ def handle_silence(call: CallState, now: int) -> None:
         call.request_response(Reason.REQUESTED_FOR_SILENCE)
     _lose(call, awaited)
     _end(call, [*owed, *awaited])
-    if policy.clip and call.clips.is_playable(len(policy.clip), now):
+    is_heard = not call.turns.is_speaking  # nothing is said while the caller speaks
+    if policy.clip and is_heard and call.clips.is_playable(len(policy.clip), now):
         call.play_clip(policy.clip, "model silent", now)
     if policy.hang_up and not asks_again:
         reason, detail = EndReason.MODEL_SILENT, "the model was silent"

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from ..conversation.item_json import read_output
+from ..conversation.unanswered_edits import refuses_unnamed_deletion
 from ..errors import Fault, FaultKind, redact
 from ..machine.actions import Peer
 from ..machine.reasons import Reason
@@ -45,8 +46,9 @@ _OF_RESPONSE: Final = (
     realtime.OutputTextDoneEvent,
     realtime.OutputTranscriptDeltaEvent,
     realtime.OutputTranscriptDoneEvent,
+    realtime.UnknownServerEvent,  # parts of items, and arguments of calls
 )
-"""Events that show that a response is being generated further."""
+"""Events that show that a response is being generated further, if they name one."""
 
 
 def on_event(call: CallState, text: str, now: int) -> None:  # noqa: C901, PLR0912, PLR0915 - one arm an event
@@ -54,10 +56,12 @@ def on_event(call: CallState, text: str, now: int) -> None:  # noqa: C901, PLR09
     conversation, mcp = call.conversation, call.mcp
     call.watch.event_received(now)
     decoded = realtime.decode(text)
+    conversation.note_given_names(decoded, text)
     if call.config.notify_typed_events:
         _notify_typed(call, decoded, text)
-    if isinstance(decoded, _OF_RESPONSE):
+    if isinstance(decoded, _OF_RESPONSE) and decoded.response_id is not None:
         call.requests.progressed(decoded.response_id, now)
+        call.responses.progressed(decoded.response_id, now)
     match decoded:
         # Audio and words of the agent.
         case realtime.OutputAudioDeltaEvent() as event:
@@ -134,7 +138,7 @@ def on_event(call: CallState, text: str, now: int) -> None:  # noqa: C901, PLR09
         case realtime.SessionUpdatedEvent() as event:
             _session_updated(call, event, now)
         case realtime.ErrorEvent(error):
-            conversation.edit_refused(error.event_id)
+            conversation.edit_refused(error)
             call.session.event_refused(error)
             call.recovery.error_code = error.code
             _server_error(call, error, now)
@@ -201,9 +205,10 @@ def _server_error(call: CallState, error: realtime.ServerError, now: int) -> Non
         call.outbox.notify_fault(Peer.REALTIME, FaultKind.SERVER_ERROR, what, code)
         recovery.session_refused(call, what, now)
         return
-    if is_late_cancel(error) or call.session.take_refused_update(error):
+    is_of_deletion = refuses_unnamed_deletion(error)  # and so of nothing else that has no id
+    if is_late_cancel(error) or (not is_of_deletion and call.session.take_refused_update(error)):
         return
-    refused = call.requests.refused(error)
+    refused = None if is_of_deletion else call.requests.refused(error)
     if refused is None:
         call.outbox.notify_fault(Peer.REALTIME, FaultKind.SERVER_ERROR, what, code)
         return
@@ -271,7 +276,6 @@ def _response_created(call: CallState, response: realtime.Response, now: int) ->
 
 
 def _output_item_added(call: CallState, response_id: str, item: realtime.Item, now: int) -> None:
-    call.conversation.note_names(item)
     record = call.responses.get_or_create(response_id)
     record.progress_at_ns = now
     record.mark_item_open(item.id)
@@ -280,7 +284,6 @@ def _output_item_added(call: CallState, response_id: str, item: realtime.Item, n
 
 
 def _output_item_done(call: CallState, response_id: str, item: realtime.Item, now: int) -> None:
-    call.conversation.note_names(item)
     record = call.responses.get_or_create(response_id)
     record.progress_at_ns = now
     record.mark_item_closed(item.id)
@@ -315,7 +318,6 @@ def _response_done(call: CallState, response: realtime.Response, now: int) -> No
     if usage is not None:
         call.responses.usage += usage
     for item in read_output(response.output):  # of which `response.output_item.done` may be lost
-        call.conversation.note_names(item)
         if response.conversation_id is not None:  # else it may be the end of another response
             _function_call_done(call, record, item)
     call.responses_ended(record)

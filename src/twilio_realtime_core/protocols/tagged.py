@@ -22,7 +22,7 @@ class TaggedDecoder(Generic[T]):
     """The decoder of one peer's messages.
 
     `tag` is the name of the tag field, `types` the type to decode for each listed tag;
-    `make_unlisted` returns the value for any other tag.
+    `make_unlisted` returns the value for any other tag, and the text that has it.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class TaggedDecoder(Generic[T]):
         peer: Peer,
         tag: str,
         types: Mapping[str, type[T]],
-        make_unlisted: Callable[[str], T],
+        make_unlisted: Callable[[str, str], T],
     ) -> None:
         self._peer = peer
         self._prefix = f'{{"{tag}":"'
@@ -57,7 +57,7 @@ class TaggedDecoder(Generic[T]):
                 head = self._prefix + tag
                 decode = self._decoders.get(head)
                 if decode is None:
-                    return self._make_unlisted(tag)
+                    return self._make_unlisted(tag, text)
             return decode(text)
         except (ValueError, RecursionError) as error:
             return self._to_fault(head, text, error)

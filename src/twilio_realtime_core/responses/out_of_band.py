@@ -60,7 +60,7 @@ class OutOfBandRequests:
         alike = (
             each
             for each in self._unanswered
-            if each.metadata == record.metadata and each.is_silent is record.is_text
+            if each.metadata == record.metadata and each.is_silent is bool(record.is_text)
         )
         answered = next(alike, next(iter(self._unanswered), None))
         if answered is not None:

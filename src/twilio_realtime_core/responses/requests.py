@@ -72,6 +72,8 @@ class Requests:
     """The response that seems to answer the latest request."""
     _progress_at_ns: int = field(init=False, default=0)
     _sent: Request | None = field(init=False, default=None)
+    _late_count: int = field(init=False, default=0)
+    """How many requests in the conversation were given up whose answers may come late."""
     _answered: deque[Request] = field(init=False)
     _out_of_band: OutOfBandRequests = field(init=False, factory=OutOfBandRequests)
 
@@ -94,6 +96,7 @@ class Requests:
         self._sent = None
         self._active.step(ActiveResponseInput.EXPIRED)
         self._active_response = self._answer = None
+        self._late_count = 0
         self.queue.session_lost()
         self._out_of_band.clear()
         self._answered.clear()
@@ -128,6 +131,12 @@ class Requests:
     def is_requested(self) -> bool:
         """Whether a response in the conversation is requested, and not created."""
         return self._sent is not None
+
+    @property
+    def may_be_answered(self) -> bool:
+        """Whether a response that is created in the conversation may answer a request of ours,
+        perhaps one that was given up."""
+        return self._sent is not None or self._late_count > 0
 
     @property
     def is_pending(self) -> bool:
@@ -276,6 +285,8 @@ class Requests:
         if not is_repeated and is_dated:
             self.queue.response_created(request)
         if request is None:
+            if self._late_count and not is_repeated:
+                self._late_count -= 1
             return self._play_unrequested(is_repeated=is_repeated)
         request.is_covered = bool(request.item_keys) and self.queue.is_echoed(request)
         self._answered.appendleft(request)
@@ -295,6 +306,8 @@ class Requests:
         answered = self._out_of_band.take_answered(record)
         if answered is not None:
             record.request = answered.event
+            if record.is_text is None:
+                record.is_text = answered.is_silent
             return self._decide_on(answered)
         if self._out_of_band.take_late_answer():
             return self._play_unrequested(is_repeated=False)
@@ -397,6 +410,7 @@ class Requests:
         if sent is not None and now >= sent.sent_at_ns + ANSWER_NS:
             missing.append(f"response.create: no answer to {sent.event.event_id}")
             self._outbox.explain(Reason.DROPPED_AS_UNANSWERED)
+            self._late_count += 1
             self.release_slot()
         elif sent is None and self.is_active and now >= self._progress_at_ns + ANSWER_NS:
             missing.append("response.done: no event of the active response")
@@ -414,6 +428,7 @@ class Requests:
         all of them are requested again."""
         given_up = list(responses)
         unanswered = self._unanswered
+        self._late_count += self._sent is not None
         self._out_of_band.give_up(asks_again=asks_again)
         is_unknown = self._active.state is ActiveResponseState.ACTIVE_UNKNOWN_ID
         is_given_up = any(each is self._active_response for each in given_up)

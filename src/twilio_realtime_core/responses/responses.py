@@ -55,8 +55,9 @@ class ResponseRecord:
     """Whether it belongs to the conversation; an out-of-band response does not."""
     is_announced: bool = False
     """Whether `response.created` or `response.done` was received."""
-    is_text: bool = False
-    """Whether the server has said that it is text alone, which the caller does not hear."""
+    is_text: bool | None = None
+    """Whether it is text alone, which the caller does not hear, as the server says, or as it was
+    asked for. `None`: nobody has said."""
     metadata: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
     """Those of its request, as the server has repeated them."""
     progress_at_ns: int = 0
@@ -264,6 +265,12 @@ class Responses:
         for each in self.generating if record.is_in_conversation else ():
             each.is_lost |= each.is_in_conversation and each is not record
         return record
+
+    def progressed(self, response_id: str, now: int) -> None:
+        """Note that an event of a response was received."""
+        record = self.get(response_id)
+        if record is not None:
+            record.progress_at_ns = now
 
     def finish(self, response: Response) -> ResponseRecord | None:
         """The record of a response that is done. Without an id it is the one that is under way, and

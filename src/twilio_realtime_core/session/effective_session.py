@@ -14,7 +14,7 @@ from typing import Any, Final
 from ..config.fields import as_mapping
 from ..errors import LocalProtocolError
 
-__all__ = ["MAX_UPDATES", "EffectiveSession", "server_interrupts"]
+__all__ = ["MAX_UPDATES", "EffectiveSession"]
 
 MAX_UPDATES: Final = 64
 """The most updates without an answer. Each is answered within a round trip, so more are a loop that
@@ -38,22 +38,34 @@ class EffectiveSession:
 
     @property
     def server_interrupts(self) -> bool:
-        """Whether the server cancels its response by itself when the caller speaks."""
-        return server_interrupts(self.config) if self.config else True
+        """Whether the server cancels its response by itself when the caller speaks. It does unless
+        `turn_detection.interrupt_response` is false, or turn detection is off."""
+        return self._has_turn_detection("interrupt_response")
 
     @property
     def server_responds(self) -> bool:
-        """Whether the server responds to each turn of the caller by itself. Before it has described
-        its session, its defaults hold."""
-        if not self.config:
-            return True
-        detection = _turn_detection(self.config)
-        return detection is not None and as_mapping(detection).get("create_response") is not False
+        """Whether the server responds to each turn of the caller by itself. It does unless
+        `turn_detection.create_response` is false, or turn detection is off."""
+        return self._has_turn_detection("create_response")
 
     @property
     def detects_turns(self) -> bool:
         """Whether turn detection is on."""
-        return not self.config or _turn_detection(self.config) is not None
+        return self._turn_detection is not None
+
+    def _has_turn_detection(self, field: str) -> bool:
+        detection = self._turn_detection
+        return detection is not None and as_mapping(detection).get(field) is not False
+
+    @property
+    def _turn_detection(self) -> Any:
+        """The settings of turn detection: what the server says of them, or else what was asked for,
+        or else its default, which is on."""
+        for session in (self.config, self.accepted):
+            audio_input = as_mapping(as_mapping(session.get("audio")).get("input"))
+            if "turn_detection" in audio_input:
+                return audio_input["turn_detection"]
+        return {}
 
     @property
     def voice_speed(self) -> float:
@@ -164,16 +176,3 @@ def _fixed_field_error(field: str, reason: str) -> LocalProtocolError:
     return LocalProtocolError(
         f"session.{field} {reason}, and the server would refuse the whole update: leave it out"
     )
-
-
-def server_interrupts(session: Mapping[str, Any]) -> bool:
-    """Whether the server cancels its response by itself when the caller speaks.
-
-    It does unless `turn_detection.interrupt_response` is false, or turn detection is off.
-    """
-    detection = _turn_detection(session)
-    return detection is not None and as_mapping(detection).get("interrupt_response") is not False
-
-
-def _turn_detection(session: Mapping[str, Any]) -> Any:
-    return as_mapping(as_mapping(session.get("audio")).get("input")).get("turn_detection")

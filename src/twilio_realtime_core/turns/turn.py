@@ -284,12 +284,12 @@ class TurnController:
     @property
     def _is_answer_to_uncommitted(self) -> bool:
         """Whether a response that is created now shows that the server has ended a turn of which
-        some event was not received. It does not if it can be the answer to a request of ours, or to
-        an earlier turn."""
+        some event was not received. It does not if it can be the answer to a request of ours, also
+        a late one, or to an earlier turn."""
         is_of_earlier = self._unanswered.is_any and (
             self._lifecycle.state is not TurnState.SPEAKING_COMMITTED
         )
-        return not self._requests.is_requested and not is_of_earlier
+        return not self._requests.may_be_answered and not is_of_earlier
 
     def expire(self) -> bool:
         """End a turn that the server does not commit, or does not answer, in time. Returns whether

@@ -35,7 +35,7 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | None"
 Family: TypeAlias = Ping | Pong | Other
 
 DECODER: TaggedDecoder[Family] = TaggedDecoder(
-    Peer.TWILIO, "kind", {"ping": Ping, "pong": Pong}, make_unlisted=Other
+    Peer.TWILIO, "kind", {"ping": Ping, "pong": Pong}, make_unlisted=lambda tag, _: Other(tag)
 )
 
 

@@ -8,11 +8,7 @@ from hypothesis import strategies as st
 
 from session_settings import json_values
 from twilio_realtime_core.errors import LocalProtocolError
-from twilio_realtime_core.session.effective_session import (
-    MAX_UPDATES,
-    EffectiveSession,
-    server_interrupts,
-)
+from twilio_realtime_core.session.effective_session import MAX_UPDATES, EffectiveSession
 
 
 def voiced(voice: Any) -> dict[str, Any]:
@@ -206,11 +202,31 @@ def test_an_update_that_is_misuse_changes_nothing() -> None:
 def test_the_server_interrupts_unless_configured_otherwise(
     detection: Any, *, interrupts: bool
 ) -> None:
-    assert server_interrupts({"audio": {"input": {"turn_detection": detection}}}) is interrupts
+    described = view(told={"audio": {"input": {"turn_detection": detection}}})
+    assert described.server_interrupts is interrupts
 
 
-def test_a_server_without_turn_detection_does_not_interrupt() -> None:
-    assert not server_interrupts({})
+@pytest.mark.parametrize("told", [{}, {"audio": {}}, {"audio": {"input": {"format": {}}}}])
+@pytest.mark.parametrize(
+    ("asked", "detects", "responds", "interrupts"),
+    [
+        ({}, True, True, True),
+        (None, False, False, False),
+        ({"create_response": False}, True, False, True),
+        ({"interrupt_response": False}, True, True, False),
+    ],
+)
+def test_turn_detection_that_the_server_leaves_out_is_as_it_was_asked_for(
+    told: dict[str, Any], asked: Any, *, detects: bool, responds: bool, interrupts: bool
+) -> None:
+    session = view({"audio": {"input": {"turn_detection": asked}}}, told)
+    assert session.detects_turns is detects
+    assert session.server_responds is responds
+    assert session.server_interrupts is interrupts
+
+
+def test_turn_detection_that_nobody_mentions_is_on() -> None:
+    assert view({}, {}).detects_turns
 
 
 def test_s61_the_latest_configuration_decides_who_cancels() -> None:

@@ -34,6 +34,8 @@ from twilio_realtime_core import (
     Play,
     SendFunctionOutput,
     SendMessage,
+    ServerVad,
+    SessionConfig,
 )
 from twilio_realtime_core.machine.actions import Close
 from twilio_realtime_core.notifications import (
@@ -382,6 +384,51 @@ def test_a_request_by_hand_waits_unless_it_says_not_to() -> None:
     turn_of(call, "r2")
     assert requests(call.model(response_done("r1"))) == []
     assert [each.event_id for each in requests(call.model(response_done("r2")))] == ["waits"]
+
+
+@pytest.mark.parametrize("create_response", [True, False])
+def test_requests_wait_though_the_server_does_not_describe_turn_detection(
+    *, create_response: bool
+) -> None:
+    detection = ServerVad(create_response=create_response)
+    config = CallConfig(session=SessionConfig(turn_detection=detection))
+    formats = {"audio": {"input": {"format": PCMU}, "output": {"format": PCMU}}}
+    call = with_open_call(Call.ready(config, formats))
+    call.model(speech_started())
+    call.wait(600)
+    assert requests(call.send(SendFunctionOutput("f", "{}"))) == []
+    call.model(output_added())
+    call.model(speech_stopped())
+    assert len(requests(call.model(COMMITTED))) == (not create_response)
+
+
+def test_requests_do_not_wait_where_turn_detection_was_asked_to_be_off() -> None:
+    config = CallConfig(session=SessionConfig(turn_detection=None))
+    formats = {"audio": {"input": {"format": PCMU}, "output": {"format": PCMU}}}
+    call = Call.ready(config, formats)
+    call.model(speech_started())
+    assert len(requests(call.send(SendMessage("hello")))) == 1
+
+
+@pytest.mark.parametrize("is_asked_again", [True, False])
+def test_a_late_answer_does_not_end_the_turn_of_the_caller(*, is_asked_again: bool) -> None:
+    policy = ModelSilencePolicy(ask_again=int(is_asked_again), hang_up=False)
+    call = with_open_call(Call.ready(CallConfig(on_model_silent=policy)))
+    call.send(CreateResponse({"instructions": "Greet the caller."}))
+    if is_asked_again:
+        assert len(requests(call.wait(5_000))) == 1
+        call.model(created("r1"))
+        call.model(response_done("r1"))
+    else:
+        assert call.wait(10_000).notified(Fault)
+    call.model(speech_started())
+    call.wait(500)
+    call.model(created("late"))
+    call.model(response_done("late"))
+    assert requests(call.send(SendFunctionOutput("f", "{}"))) == []
+    call.model(output_added())
+    call.model(speech_stopped())
+    assert requests(call.model(COMMITTED)) == []
 
 
 def test_text_out_of_band_waits_for_nobody() -> None:
@@ -892,6 +939,37 @@ def test_a_response_that_is_requested_can_be_cancelled_once() -> None:
     assert call.send(CancelResponse()).to_model == []
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "response.function_call_arguments.delta", "call_id": "f", "delta": "{"},
+        {"type": "response.content_part.added", "content_index": 0, "part": {"type": "audio"}},
+        {"type": "response.output_text.delta", "content_index": 0, "delta": "word"},
+        {"type": "response.output_audio_transcript.delta", "content_index": 0, "delta": "word"},
+        {"type": "response.something.new"},
+    ],
+)
+def test_each_event_of_a_response_shows_that_it_goes_on(event: dict[str, Any]) -> None:
+    call = Call.ready()
+    turn_of(call, "r")
+    assert requests(call.send(SendMessage("hello"))) == []
+    for _ in range(14):
+        step = call.wait(1_000)
+        assert (requests(step), step.notified(Fault)) == ([], [])
+        call.model({"response_id": "r", "item_id": "i", "output_index": 0, **event})
+    assert call.wait(5_000).notified(ModelSilent)
+
+
+def test_a_response_of_words_alone_can_be_cancelled_however_long_it_is() -> None:
+    call = Call.ready()
+    call.model(created("r"))
+    text = {"type": "response.output_text.delta", "delta": "word"}
+    for _ in range(11):
+        call.wait(1_000)
+        call.model({**text, "response_id": "r", "item_id": "i", "content_index": 0})
+    assert cancels(call.send(CancelResponse())) == [None]
+
+
 def test_an_output_is_answered_however_late_it_is() -> None:
     call = with_open_call(Call.ready())
     for number in range(1_100):
@@ -954,6 +1032,19 @@ def test_a_clip_is_played_when_the_model_is_silent() -> None:
     assert call.play(200).closes
 
 
+def test_a_clip_of_the_policy_is_not_played_over_a_caller_who_speaks() -> None:
+    policy = ModelSilencePolicy(clip=b"c" * 800)
+    config = CallConfig(interruption=InterruptionPolicy(allowed=False), on_model_silent=policy)
+    call = Call.ready(config, session(interrupt_response=False))
+    call.model(created())
+    call.model(delta(800, value=ord("r")))
+    call.play(2_000)
+    call.model(speech_started())
+    silent = call.play(6_000)
+    assert silent.notified(ModelSilent)
+    assert sources(silent) == ""
+
+
 def test_a_silent_model_can_be_left_to_the_application() -> None:
     policy = ModelSilencePolicy(ask_again=0, hang_up=False)
     call = Call.ready(CallConfig(on_model_silent=policy))
@@ -971,6 +1062,18 @@ def test_a_model_that_answers_may_fall_silent_again() -> None:
         assert [each.event_id for each in requests(again)] == [f"e{number}"]
         call.model(created(f"r{number}"))
         call.model(response_done(f"r{number}"))
+
+
+def test_text_out_of_band_is_not_heard_though_the_server_does_not_say_that_it_is_text() -> None:
+    call = Call.ready()
+    call.send(CreateResponse({**OUT_OF_BAND, "output_modalities": ["text"]}))
+    call.model(created("o", None))
+    assert call.model(speech_started()).to_model == []
+    call.model(speech_stopped())
+    call.model(COMMITTED)
+    call.model(created("r"))
+    call.model(response_done("r"))
+    assert call.send(HangUp(after_playback=True)).closes
 
 
 def test_out_of_band_speech_that_stops_is_asked_for_again() -> None:

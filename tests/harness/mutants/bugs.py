@@ -1023,7 +1023,7 @@ class ErrorEvent""",
         [
             Edit(
                 "turns/turn",
-                "return not self._requests.is_requested and not is_of_earlier",
+                "return not self._requests.may_be_answered and not is_of_earlier",
                 "return not is_of_earlier",
             ),
         ],

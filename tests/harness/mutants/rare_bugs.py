@@ -210,4 +210,52 @@ RARE_BUGS: Final = (
             )
         ],
     ),
+    Bug(
+        "turn detection that the server does not describe counts as off",
+        [Edit("session/effective_session", "        return {}\n", "        return None\n")],
+    ),
+    Bug(
+        "arguments of a function do not show that the response goes on",
+        [
+            Edit(
+                "call/on_realtime",
+                "    realtime.UnknownServerEvent,  # parts of items",
+                "    # parts",
+            )
+        ],
+    ),
+    Bug(
+        "words do not show that a response goes on",
+        [
+            Edit(
+                "call/on_realtime",
+                "        call.responses.progressed(decoded.response_id, now)\n",
+                "",
+            )
+        ],
+    ),
+    Bug(
+        "text out of band that the server does not describe is heard",
+        [
+            Edit(
+                "responses/requests",
+                "record.is_text = answered.is_silent",
+                "record.is_text = False",
+            )
+        ],
+    ),
+    Bug(
+        "the clip of a silent model is played over the caller",
+        [Edit("call/model_silence", "policy.clip and is_heard and", "policy.clip and")],
+    ),
+    Bug(
+        "a late answer ends the turn of the caller",
+        [
+            Edit(
+                "turns/turn",
+                "not self._requests.may_be_answered",
+                "not self._requests.is_requested",
+            )
+        ],
+    ),
 )

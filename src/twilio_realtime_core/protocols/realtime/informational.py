@@ -207,5 +207,5 @@ _KINDS_BY_TYPE: dict[str, type[Any]] = {
     "output_audio_buffer.cleared": OutputAudioClearedEvent,
 }
 _decoder: TaggedDecoder[InformationalEvent] = TaggedDecoder(
-    Peer.REALTIME, "type", _KINDS_BY_TYPE, make_unlisted=UnknownServerEvent
+    Peer.REALTIME, "type", _KINDS_BY_TYPE, make_unlisted=lambda tag, _: UnknownServerEvent(tag)
 )

@@ -8,8 +8,9 @@ https://platform.openai.com/docs/api-reference/realtime-server-events.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
+import msgspec
 from attrs import define, field, frozen
 
 from twilio_realtime_core.errors import Fault
@@ -57,6 +58,9 @@ __all__ = [
     "UnknownServerEvent",
     "decode",
 ]
+
+WholeNumber: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+"""An index, or a number of milliseconds: our events repeat it, and the server refuses others."""
 
 
 @frozen
@@ -129,7 +133,7 @@ class InputTranscriptDeltaEvent:
     item_id: str
     delta: str | None = field(default=None, repr=False)
     logprobs: Any = field(default=None, repr=False)
-    content_index: int = 0
+    content_index: WholeNumber = 0
 
 
 @frozen
@@ -140,7 +144,7 @@ class InputTranscriptCompletedEvent:
     item_id: str
     transcript: str = field(repr=False)
     logprobs: Any = field(default=None, repr=False)
-    content_index: int = 0
+    content_index: WholeNumber = 0
 
 
 @frozen
@@ -275,8 +279,8 @@ class ItemTruncatedEvent:
     `audio_end_ms`, and the whole transcript of the part."""
 
     item_id: str
-    content_index: int
-    audio_end_ms: int
+    content_index: WholeNumber
+    audio_end_ms: WholeNumber
 
 
 @frozen
@@ -295,7 +299,7 @@ class OutputAudioDeltaEvent:
     item_id: str
     delta: str = field(repr=False)
     """Base64 in the session's output format, not yet checked."""
-    content_index: int = 0
+    content_index: WholeNumber = 0
 
 
 @frozen
@@ -304,7 +308,7 @@ class OutputAudioDoneEvent:
 
     response_id: str
     item_id: str
-    content_index: int = 0
+    content_index: WholeNumber = 0
 
 
 @frozen
@@ -315,7 +319,7 @@ class OutputTranscriptDeltaEvent:
     response_id: str
     item_id: str
     delta: str = field(repr=False)
-    content_index: int = 0
+    content_index: WholeNumber = 0
 
 
 @frozen
@@ -325,7 +329,7 @@ class OutputTranscriptDoneEvent:
     response_id: str
     item_id: str
     transcript: str = field(repr=False)
-    content_index: int = 0
+    content_index: WholeNumber = 0
 
 
 @frozen
@@ -335,7 +339,7 @@ class OutputTextDeltaEvent:
     response_id: str
     item_id: str
     delta: str = field(repr=False)
-    content_index: int = 0
+    content_index: WholeNumber = 0
 
 
 @frozen
@@ -345,7 +349,7 @@ class OutputTextDoneEvent:
     response_id: str
     item_id: str
     text: str = field(repr=False)
-    content_index: int = 0
+    content_index: WholeNumber = 0
 
 
 @frozen
@@ -394,9 +398,11 @@ class McpCallFailedEvent:
 
 @frozen
 class UnknownServerEvent:
-    """An event that the bridge does not act on, documented or not."""
+    """An event that the bridge does not act on, documented or not. `response_id` is that of the
+    response that it is a part of, if it names one."""
 
     type: str
+    response_id: str | None = None
 
 
 ServerEvent: TypeAlias = (
@@ -433,6 +439,21 @@ ServerEvent: TypeAlias = (
     | McpCallFailedEvent
     | UnknownServerEvent
 )
+
+
+@frozen
+class _PartOfResponse:
+    """An event that may name the response that it is a part of."""
+
+    response_id: Any = None
+
+
+_decode_part: Final = msgspec.json.Decoder(_PartOfResponse).decode
+
+
+def _make_unknown(type_: str, text: str) -> UnknownServerEvent:
+    response_id = _decode_part(text).response_id
+    return UnknownServerEvent(type_, response_id if isinstance(response_id, str) else None)
 
 
 _decoder: TaggedDecoder[ServerEvent] = TaggedDecoder(
@@ -472,7 +493,7 @@ _decoder: TaggedDecoder[ServerEvent] = TaggedDecoder(
         "response.mcp_call.completed": McpCallCompletedEvent,
         "response.mcp_call.failed": McpCallFailedEvent,
     },
-    make_unlisted=UnknownServerEvent,
+    make_unlisted=_make_unknown,
 )
 
 decode: Final[Callable[[str], ServerEvent | Fault]] = _decoder.decode

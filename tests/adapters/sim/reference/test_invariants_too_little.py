@@ -613,7 +613,10 @@ def test_6_holds_if_a_cancelled_response_is_not_cancelled_again(id_: str | None)
 def test_6_breaks_if_nobody_cancels_without_turn_detection() -> None:
     session = {
         **SESSION,
-        "audio": {**SESSION["audio"], "input": {"format": {"type": "audio/pcmu"}}},
+        "audio": {
+            **SESSION["audio"],
+            "input": {"format": {"type": "audio/pcmu"}, "turn_detection": None},
+        },
     }
     call = FaultyCall.ready(session=session)
     call.model(created())

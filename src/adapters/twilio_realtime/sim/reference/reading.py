@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from twilio_realtime_core.errors import FaultKind
 from twilio_realtime_core.machine.actions import Peer
 
-from .limits import MAX_SID_CHARACTERS
+from .limits import KEYS, MAX_SID_CHARACTERS
 from .received import (
     Fields,
     ReceivedAudio,
@@ -26,6 +26,7 @@ from .received import (
     ReceivedItemAdded,
     ReceivedItemDeleted,
     ReceivedItemDone,
+    ReceivedItemTruncated,
     ReceivedKey,
     ReceivedMark,
     ReceivedMcpCallEnd,
@@ -40,6 +41,7 @@ from .received import (
     ReceivedOutputItemDone,
     ReceivedRateLimits,
     ReceivedResponseEnd,
+    ReceivedResponseProgress,
     ReceivedResponseStart,
     ReceivedSession,
     ReceivedSpeechStart,
@@ -125,6 +127,8 @@ def _read_mark(message: Fields) -> ReceivedMessage:
 
 def _read_dtmf(message: Fields) -> ReceivedMessage:
     digit = require_text(require_object(message, "dtmf"), "digit")
+    if len(digit) != 1 or digit not in KEYS:
+        raise WrongField("digit")
     return ReceivedKey(require_text(message, "streamSid"), digit)
 
 
@@ -173,10 +177,17 @@ def _read(peer: Peer, tag: str, readers: Mapping[str, _Reader], text: str) -> Re
     if message is None:
         return UnreadableMessage(peer, _NOT_JSON)
     try:
-        read = readers.get(require_text(message, tag))
-        return _OTHER if read is None else read(message)
+        return readers.get(require_text(message, tag), _read_other)(message)
     except WrongField:
         return UnreadableMessage(peer, _WRONG_FIELD)
+
+
+def _read_other(event: Fields) -> ReceivedMessage:
+    match event:
+        case {"response_id": str(response_id)}:
+            return ReceivedResponseProgress(response_id)
+        case _:
+            return _OTHER
 
 
 def _read_session(event: Fields) -> ReceivedMessage:
@@ -237,7 +248,7 @@ def _read_rate_limits(event: Fields) -> ReceivedMessage:
 def _read_response_start(event: Fields) -> ReceivedMessage:
     end = _read_response(event)
     return ReceivedResponseStart(
-        end.response_id, end.is_out_of_band, end.metadata, bool(end.is_text)
+        end.response_id, end.is_out_of_band, end.metadata, end.is_text, end.output
     )
 
 
@@ -342,10 +353,10 @@ def _read_item_retrieved(event: Fields) -> ReceivedMessage:
 
 
 def _read_item_truncated(event: Fields) -> ReceivedMessage:
-    require_text(event, "item_id")
+    item_id = require_text(event, "item_id")
     require_whole_number(event, "content_index")
     require_whole_number(event, "audio_end_ms")
-    return _OTHER
+    return ReceivedItemTruncated(item_id)
 
 
 _TRANSCRIPTION: Final = "conversation.item.input_audio_transcription"

@@ -33,6 +33,7 @@ __all__ = [
     "ReceivedItemAdded",
     "ReceivedItemDeleted",
     "ReceivedItemDone",
+    "ReceivedItemTruncated",
     "ReceivedKey",
     "ReceivedMark",
     "ReceivedMcpCallEnd",
@@ -47,6 +48,7 @@ __all__ = [
     "ReceivedOutputItemDone",
     "ReceivedRateLimits",
     "ReceivedResponseEnd",
+    "ReceivedResponseProgress",
     "ReceivedResponseStart",
     "ReceivedSession",
     "ReceivedSpeechStart",
@@ -240,8 +242,9 @@ class ReceivedResponseStart(ReceivedMessage):
     response_id: str
     is_out_of_band: bool
     metadata: Any
-    is_text: bool = False
-    """It has no audio."""
+    is_text: bool | None = None
+    """It has no audio; `None`: the server has not said."""
+    output: "tuple[ReceivedItem, ...]" = ()
 
 
 @define(eq=False)
@@ -363,6 +366,13 @@ class ReceivedItemDeleted(ReceivedMessage):
 
 
 @define(eq=False)
+class ReceivedItemTruncated(ReceivedOther):
+    """`conversation.item.truncated`."""
+
+    item_id: str
+
+
+@define(eq=False)
 class ReceivedOutputItemAdded(ReceivedMessage):
     """`response.output_item.added`."""
 
@@ -378,6 +388,13 @@ class ReceivedOutputItemDone(ReceivedMessage):
     item: ReceivedItem
 
 
+@define(eq=False)
+class ReceivedResponseProgress(ReceivedOther):
+    """Any other event that names a response: a part of an item, or arguments of a call."""
+
+    response_id: str
+
+
 RESPONSE_EVENTS = (
     ReceivedResponseStart,
     ReceivedResponseEnd,
@@ -389,6 +406,7 @@ RESPONSE_EVENTS = (
     ReceivedTextEnd,
     ReceivedOutputItemAdded,
     ReceivedOutputItemDone,
+    ReceivedResponseProgress,
 )
 """What shows that a response is being generated."""
 

@@ -27,7 +27,7 @@ from twilio_realtime_core.protocols.realtime import (
 )
 from twilio_realtime_core.values.items import ConversationItem, Message, TextPart
 
-from .expected.turn import has_turn_detection
+from .expected.turn_detection import ExpectedTurnDetection
 from .received import (
     ReceivedAudio,
     ReceivedCommit,
@@ -49,7 +49,7 @@ from .received import (
     ReceivedTranscriptDelta,
     ReceivedTranscriptEnd,
 )
-from .sent import SentAppend, SentCancel, SentDelete, SentItem, SentOther
+from .sent import SentAppend, SentCancel, SentDelete, SentItem, SentOther, SentUpdate
 from .step_record import StepRecord
 from .wire import count_samples
 
@@ -99,6 +99,7 @@ class SessionRecord:
     """The item of that turn."""
     question_samples: int = 0
     """How much audio was appended since that turn began."""
+    detection: ExpectedTurnDetection = field(factory=ExpectedTurnDetection)
     is_detecting: bool = True
     """Whether turn detection is on."""
     is_speaking: bool = False
@@ -220,6 +221,8 @@ class SessionLog:
                 body={"type": "input_audio_buffer.clear"}
             ):  # perhaps long after the command
                 self.session(link_of(action)).end_turn()
+            case SentUpdate(body=body):
+                self.session(link_of(action)).detection.ask(body)
             case SentItem(item=item):
                 self.add_sent_item(self.session(link_of(action)), item)
             case Interrupted(items=items):
@@ -324,7 +327,9 @@ class SessionLog:
             session.question = None
 
     def _configure(self, session: SessionRecord, config: dict[str, Any]) -> None:
-        was_detecting, session.is_detecting = session.is_detecting, has_turn_detection(config)
+        was_detecting = session.is_detecting
+        session.detection.describe(config)
+        session.is_detecting = session.detection.is_on
         session.is_speaking = False
         if was_detecting is not session.is_detecting:
             session.end_turn()

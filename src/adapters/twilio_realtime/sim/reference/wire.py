@@ -123,9 +123,10 @@ def require_object(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def require_whole_number(fields: Mapping[str, Any], name: str) -> int:
-    """Return a whole number. Raises `WrongField` if it is missing, or not a whole number."""
+    """Return a whole number. Raises `WrongField` if it is missing, or not a whole number of at
+    least 0."""
     value = fields.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise WrongField(name)
     return value
 

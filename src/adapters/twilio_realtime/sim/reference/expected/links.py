@@ -11,7 +11,9 @@ from twilio_realtime_core.notifications import CallEnded
 
 from ..limits import PCMU, TWILIO_FORMAT
 from ..received import ReceivedSession, ReceivedStart, ReceivedStop
+from ..sent import SentUpdate
 from ..step_record import ExpectedState, SocketClosed, SocketOpened, StepRecord
+from .turn_detection import ExpectedTurnDetection
 
 __all__ = ["OPEN_STATES", "OVER_STATES", "ExpectedLinks", "LinkState", "is_pcmu_session"]
 
@@ -39,7 +41,7 @@ class ExpectedLinks(ExpectedState):
     """The lifecycle of the call."""
 
     inputs = (SocketOpened, SocketClosed, ReceivedStart, ReceivedStop, ReceivedSession)
-    outputs = (Open, Close, CallEnded)
+    outputs = (Open, Close, CallEnded, SentUpdate)
 
     states: dict[Peer, LinkState] = field(
         init=False, factory=lambda: dict.fromkeys(Peer, LinkState.NONE)
@@ -54,8 +56,8 @@ class ExpectedLinks(ExpectedState):
     """The stream states no other format than the one that Twilio documents."""
     is_session_ready: bool = field(init=False, default=False)
     """The server has confirmed a session in the right format."""
-    server_interrupts: bool = field(init=False, default=True)
-    """The server cancels its response by itself when it hears the caller."""
+    turn_detection: ExpectedTurnDetection = field(init=False, factory=ExpectedTurnDetection)
+    """That of the session."""
     is_live: bool = field(init=False, default=True)
     """Nothing has ended the call yet."""
     ending_since_ns: int | None = field(init=False, default=None)
@@ -88,7 +90,7 @@ class ExpectedLinks(ExpectedState):
                 self._end(step.now, Peer.TWILIO)
             case ReceivedSession(session) if self.is_live and is_pcmu_session(session):
                 self.is_session_ready = True
-                self.server_interrupts = _has_server_interruption(session)
+                self.turn_detection.describe(session)
             case _:
                 pass
 
@@ -100,6 +102,8 @@ class ExpectedLinks(ExpectedState):
             case Close(Peer() as peer):
                 self.states[peer] = LinkState.CLOSING
                 self._end(step.now, peer)
+            case SentUpdate(body=body):
+                self.turn_detection.ask(body)
             case _:  # CallEnded
                 self.has_ended = True
                 self._end(step.now, Peer.TWILIO)
@@ -124,18 +128,5 @@ def is_pcmu_session(session: Mapping[str, Any]) -> bool:
             }
         }:
             return heard == spoken == PCMU["type"]
-        case _:
-            return False
-
-
-def _has_server_interruption(session: Mapping[str, Any]) -> bool:
-    """Whether turn detection cancels the response of a session; without turn detection nothing
-    does. It is the default. (OpenAI API reference, "Realtime", `turn_detection.interrupt_response`)
-    """
-    match session:
-        case {"audio": {"input": {"turn_detection": {"interrupt_response": False} | None}}}:
-            return False
-        case {"audio": {"input": {"turn_detection": _}}}:
-            return True
         case _:
             return False

@@ -1,7 +1,5 @@
 """The expected requests for responses: which are due, and what their responses change."""
 
-from typing import Final
-
 from attrs import define, evolve, field
 
 from twilio_realtime_core.commands import (
@@ -30,12 +28,9 @@ from ..limits import ANSWER_NS
 from ..received import (
     RESPONSE_EVENTS,
     ReceivedAudio,
-    ReceivedAudioEnd,
     ReceivedCommit,
     ReceivedError,
     ReceivedItemAdded,
-    ReceivedOutputItemAdded,
-    ReceivedOutputItemDone,
     ReceivedResponseEnd,
     ReceivedResponseStart,
     ReceivedSession,
@@ -57,14 +52,6 @@ from .turn import ExpectedTurn
 from .uplink import ExpectedUplink
 
 __all__ = ["ExpectedRequests"]
-
-_PROGRESS: Final = (
-    ReceivedAudio,
-    ReceivedAudioEnd,
-    ReceivedOutputItemAdded,
-    ReceivedOutputItemDone,
-)
-"""What shows that a response goes on."""
 
 
 @define(eq=False)
@@ -150,6 +137,8 @@ class ExpectedRequests(ExpectedState):
     """Responses were given up, since the model was silent."""
     _seen: set[str] = field(init=False, factory=set[str])
     """Responses of which the start or the end was received."""
+    silent_ids: set[str] = field(init=False, factory=set[str])
+    """Responses that answer requests for text out of band."""
     known_ids: set[str] = field(init=False, factory=set[str])
     """Responses of which anything was received."""
 
@@ -213,8 +202,8 @@ class ExpectedRequests(ExpectedState):
                 self._progress_ns = step.now
             if not isinstance(step.event, ReceivedResponseStart) and step.event.response_id:
                 self.known_ids.add(step.event.response_id)
-        if isinstance(step.event, _PROGRESS):
-            self._followups.progress(step.event.response_id, step.now)
+            if not isinstance(step.event, ReceivedResponseStart | ReceivedResponseEnd):
+                self._followups.progress(step.event.response_id, step.now)
         match step.event:
             case CreateResponse() as command:
                 after, waits = self._uplink.next_number, command.waits_for_caller
@@ -258,9 +247,9 @@ class ExpectedRequests(ExpectedState):
                 if not (self.turn.is_over and item_id == self._committed_item):
                     self._commit(step.now)
                 self._committed_item = item_id
-            case ReceivedSession(session):
+            case ReceivedSession():
                 self.sent.answer_update()
-                self.turn.configure(session)
+                self.turn.configure(self._links.turn_detection)
             case ClearInputAudio():
                 self.turn.discard()
             case ReceivedStart() if self._links.is_stream_starting:
@@ -277,7 +266,9 @@ class ExpectedRequests(ExpectedState):
 
     def _commit(self, now: int) -> None:
         # A response that was interrupted and cancelled does not keep the server from answering.
-        is_cancelled = self.active_id in self._cancelled_ids or self._links.server_interrupts
+        is_cancelled = (
+            self.active_id in self._cancelled_ids or self._links.turn_detection.interrupts
+        )
         is_answering = self.active_id is not None and not (
             self._is_active_interrupted and is_cancelled
         )
@@ -351,22 +342,26 @@ class ExpectedRequests(ExpectedState):
                 self._start_out_of_band(event)
             return
         if not is_repeated:
-            self.turn.answer(is_requested=self.sent.unanswered is not None)
+            self.turn.answer(is_requested=self.sent.may_be_answered)
         self._lose(*self._others_in_conversation(response_id))
         self.active_id, self._progress_ns = response_id, now
         self._is_active_interrupted = response_id in self._interrupted_ids
-        request = self.sent.answer(response_id)
+        request = self.sent.answer(response_id, is_repeated=is_repeated)
         if not is_repeated:
             self.queue.cover(request)
         if request is None:
             self.answers_turn.add(response_id)
         else:
             self.is_start_cancelled = request.is_cancelled
+            if request.is_cancelled:
+                self._cancelled_ids.add(response_id)
             self._suppress(request, response_id)
 
     def _start_out_of_band(self, event: ReceivedResponseStart) -> None:
         request, response_id = self.sent.answer_out_of_band(event), event.response_id
         if request is not None:
+            if request.is_silent:
+                self.silent_ids.add(response_id)
             self._suppress(request, response_id)
         elif not self.is_ambiguous:  # the answer was given up, and requested again
             self.suppressed[response_id] = response_id not in self.known_ids

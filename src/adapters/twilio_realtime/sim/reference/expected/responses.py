@@ -7,6 +7,7 @@ from attrs import define, field
 
 from ..limits import ANSWER_NS
 from ..received import (
+    RESPONSE_EVENTS,
     ReceivedAudioEnd,
     ReceivedItemDone,
     ReceivedMcpCallEnd,
@@ -216,7 +217,7 @@ class ExpectedResponses:
         response = self.by_id.setdefault(id_, ExpectedResponse())
         _note(response, now, is_out_of_band=event.is_out_of_band)
         response.is_announced = True
-        response.is_text = event.is_text
+        response.is_text = bool(event.is_text)
         if not event.is_out_of_band:  # the server has one of the conversation at a time
             for other_id, each in self.by_id.items():
                 is_before = each.is_in_conversation and not each.is_done and other_id != id_
@@ -225,6 +226,8 @@ class ExpectedResponses:
 
     def apply_event(self, event: object, now: int) -> None:
         """Apply an event of the model, other than the start of a response."""
+        if isinstance(event, RESPONSE_EVENTS) and not isinstance(event, ReceivedResponseEnd):
+            self._progress(event.response_id, now)
         match event:
             case ReceivedResponseEnd():
                 self._end(event, now)
@@ -253,6 +256,11 @@ class ExpectedResponses:
                 response.progress_ns = now
             case _:
                 pass
+
+    def _progress(self, response_id: str, now: int) -> None:
+        response = self.by_id.get(response_id or "".join(self.unnamed()[-1:]))
+        if response is not None:
+            response.progress_ns = now
 
     def _end(self, event: ReceivedResponseEnd, now: int) -> None:
         id_, is_out_of_band = event.response_id, event.is_out_of_band

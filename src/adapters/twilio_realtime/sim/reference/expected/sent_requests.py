@@ -39,6 +39,8 @@ class ExpectedSentRequests:
     """Requests that a response has followed; it may have answered another request."""
     _request_of: dict[str, ExpectedRequest] = field(init=False, factory=dict[str, ExpectedRequest])
     """The requests that responses seem to answer."""
+    _late_in_conversation: int = field(init=False, default=0)
+    """Requests in the conversation that were given up, and may be answered late."""
     _late_answers: int = field(init=False, default=0)
     """Requests out of band that were given up, and whose answers nobody is to hear any more."""
     _updates: list[str] = field(init=False, factory=list[str])
@@ -109,15 +111,24 @@ class ExpectedSentRequests:
 
     # Answers.
 
-    def answer(self, response_id: str) -> ExpectedRequest | None:
+    def answer(self, response_id: str, *, is_repeated: bool) -> ExpectedRequest | None:
         """Apply the start of a response of the conversation; return the request that it answers."""
         request, self.unanswered = self.unanswered, None
-        if request is not None:
+        if request is None:
+            if self._late_in_conversation and not is_repeated:
+                self._late_in_conversation -= 1
+        else:
             is_covered = bool(request.keys) and self._queue.is_echoed(request)
             self._answered.append(evolve(request, is_covered=is_covered))
             if not request.is_automatic:
                 self._request_of[response_id] = request
         return request
+
+    @property
+    def may_be_answered(self) -> bool:
+        """Whether a response that starts in the conversation may be an answer, perhaps a late
+        one."""
+        return self.unanswered is not None or self._late_in_conversation > 0
 
     @property
     def is_out_of_band_expected(self) -> bool:
@@ -134,7 +145,7 @@ class ExpectedSentRequests:
         alike = (
             each
             for each in unanswered
-            if each.metadata == (event.metadata or {}) and each.is_silent is event.is_text
+            if each.metadata == (event.metadata or {}) and each.is_silent is bool(event.is_text)
         )
         request = next(alike, unanswered[0])
         unanswered.remove(request)
@@ -156,11 +167,13 @@ class ExpectedSentRequests:
         self._late_answers += sum(not each.is_wanted for each in expired)
         if self.unanswered is not None and now >= self.unanswered.sent_at_ns + ANSWER_NS:
             self.unanswered = None
+            self._late_in_conversation += 1
         return count - len(self.all_unanswered)
 
     def give_up(self, *, is_asked_again: bool) -> None:
         """Give up all requests without an answer, since the model is silent. Queue those again
         whose responses the caller will hear, if the model `is_asked_again`."""
+        self._late_in_conversation += self.unanswered is not None
         given_up, self.unanswered, self.unanswered_out_of_band = self.all_unanswered, None, []
         for each in given_up:
             is_late = is_asked_again or not each.is_wanted

@@ -15,8 +15,8 @@ from twilio_realtime_core.protocols.realtime import CancelResponse
 
 from ..limits import WAITING_NS
 from ..received import (
+    RESPONSE_EVENTS,
     ReceivedAudio,
-    ReceivedAudioEnd,
     ReceivedCommit,
     ReceivedError,
     ReceivedInputFailure,
@@ -29,10 +29,7 @@ from ..received import (
     ReceivedMcpCallEnd,
     ReceivedMcpCallStart,
     ReceivedOther,
-    ReceivedOutputItemAdded,
-    ReceivedOutputItemDone,
     ReceivedRateLimits,
-    ReceivedResponseEnd,
     ReceivedResponseStart,
     ReceivedSession,
     ReceivedSpeechStart,
@@ -84,15 +81,10 @@ class ExpectedSpeech(ExpectedState):
         Play,
         PressKeys,
         CancelResponse,
-        ReceivedAudio,
-        ReceivedAudioEnd,
         ReceivedItemDone,
         ReceivedMcpCallEnd,
         ReceivedMcpCallStart,
-        ReceivedOutputItemAdded,
-        ReceivedOutputItemDone,
-        ReceivedResponseStart,
-        ReceivedResponseEnd,
+        *RESPONSE_EVENTS,
         *_PASSING,
     )
     outputs = (
@@ -330,7 +322,10 @@ class ExpectedSpeech(ExpectedState):
 
     def _start_response(self, event: ReceivedResponseStart, now: int) -> None:
         id_ = self._responses.start(event, now)
-        if event.response_id and not event.is_text:
+        response = self._responses.by_id[id_]
+        if event.is_text is None:
+            response.is_text = event.response_id in self._requests.silent_ids
+        if event.response_id and not response.is_text:
             self._note_first(id_, now)
         is_suppressed = event.response_id in self._requests.suppressed
         self._responses.by_id[id_].is_interrupted |= is_suppressed
@@ -380,7 +375,7 @@ class ExpectedSpeech(ExpectedState):
                         for response in self._responses.active(id_):
                             response.is_lost = True
                 self.queue.release(step.now)
-                if self._config.on_model_silent.clip:
+                if self._config.on_model_silent.clip and not self._requests.turn.is_speaking:
                     self._play(ExpectedClip(self._config.on_model_silent.clip), step.now)
             case Interrupted(items=items):
                 self._interrupt()

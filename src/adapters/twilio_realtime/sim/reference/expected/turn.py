@@ -1,12 +1,11 @@
 """The expected turn of the caller, as turn detection reports it."""
 
-from typing import Any
-
 from attrs import define, field
 
 from ..limits import TURN_END_NS
+from .turn_detection import ExpectedTurnDetection
 
-__all__ = ["ExpectedTurn", "has_turn_detection", "responds_to_turns"]
+__all__ = ["ExpectedTurn"]
 
 
 @define(eq=False)
@@ -53,10 +52,10 @@ class ExpectedTurn:
         """Whether the caller speaks."""
         return self._stage.startswith("speaking")
 
-    def configure(self, session: dict[str, Any]) -> None:
+    def configure(self, detection: ExpectedTurnDetection) -> None:
         """Apply what a session is configured to do."""
-        was_detected, self._is_detected = self._is_detected, has_turn_detection(session)
-        self._server_responds = responds_to_turns(session)
+        was_detected, self._is_detected = self._is_detected, detection.is_on
+        self._server_responds = detection.responds
         if was_detected is not self._is_detected:
             self.discard()
 
@@ -120,22 +119,3 @@ class ExpectedTurn:
         self._stage, self._has_committed = "", False
         self.is_unanswered = False
         return is_committed
-
-
-def responds_to_turns(session: dict[str, Any]) -> bool:
-    """Whether turn detection requests responses to the caller: by default, unless it is off.
-    (OpenAI API reference, "Realtime", `turn_detection.create_response`)"""
-    match session:
-        case {"audio": {"input": {"turn_detection": {"create_response": False}}}}:
-            return False
-        case _:
-            return has_turn_detection(session)
-
-
-def has_turn_detection(session: dict[str, Any]) -> bool:
-    """Whether turn detection is on in a session."""
-    match session:
-        case {"audio": {"input": {"turn_detection": {}}}}:
-            return True
-        case _:
-            return False

@@ -248,7 +248,8 @@ class InterruptionCancels(Invariant):
                 is_due = self._speech.is_interrupting and step.has_output(*_STOPS)
         if not is_due:
             return None
-        is_by_server = self._links.server_interrupts and not isinstance(step.event, Interrupt)
+        is_by_caller = not isinstance(step.event, Interrupt)
+        is_by_server = self._links.turn_detection.interrupts and is_by_caller
         cut_items = [item_id for item_id, _ in self._speech.cut_parts(step.now)]
         uncancelled = self._responses.uncancelled(cut_items, in_conversation=not is_by_server)
         cancels = [each for each in step.values if isinstance(each, SentCancel)]
