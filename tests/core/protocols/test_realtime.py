@@ -581,3 +581,30 @@ def test_values_show_no_session_and_nothing_that_was_said() -> None:
         RawClientEvent("x", content),
     ]
     assert secret not in repr(events)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "response.output_audio.delta",
+        "response.output_audio.done",
+        "response.output_audio_transcript.delta",
+        "response.output_text.done",
+        "conversation.item.truncated",
+        "conversation.item.input_audio_transcription.delta",
+    ],
+)
+def test_a_negative_index_is_a_fault(kind: str) -> None:
+    wire = json.loads((EVENTS / f"{kind}.json").read_text("utf-8"))
+    event = decode(json.dumps({**wire, "content_index": -1}))
+    assert isinstance(event, Fault)
+    assert event.kind is FaultKind.BAD_MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("response_id", "is_named"), [("r", True), ("", True), (None, False), (5, False), ([], False)]
+)
+def test_an_event_that_is_not_typed_names_its_response(response_id: Any, *, is_named: bool) -> None:
+    event = decode(json.dumps({"type": "response.smell.delta", "response_id": response_id}))
+    expected = response_id if is_named else None
+    assert event == UnknownServerEvent("response.smell.delta", expected)
