@@ -84,11 +84,9 @@ class UnansweredEdits:
         """
         if error.event_id:
             return self._edits.pop(error.event_id, None)
-        if refuses_unnamed_deletion(error):
-            for key in self._edits:
-                if isinstance(key, int):
-                    return self._edits.pop(key)
-        return None
+        unnamed = (key for key in self._edits if isinstance(key, int))
+        key = next(unnamed, None) if refuses_unnamed_deletion(error) else None
+        return None if key is None else self._edits.pop(key)
 
     def deletes(self, item_id: str) -> bool:
         """Whether the server was told to delete an item, and has not answered."""

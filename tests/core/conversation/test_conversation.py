@@ -524,6 +524,13 @@ def test_a_refused_deletion_is_not_taken_as_done() -> None:
     assert conversation.reset(conversation.items) == []
 
 
+def test_an_error_without_an_event_id_refuses_no_deletion_that_has_one() -> None:
+    conversation = received(added(caller("a")), added(caller("b"), "a"))
+    conversation.deletion_sent("a", is_unheard=False, event_id="e")
+    conversation.receive(ErrorEvent(ServerError("no", code="item_delete_invalid_item_id")))
+    assert conversation.reset(conversation.items[1:]) == []
+
+
 def test_late_words_of_the_caller_do_not_change_the_text_that_replaces_them() -> None:
     late = InputTranscriptCompletedEvent("a", "Where is my order?")
     conversation = received(added(caller("a")), InputTranscriptDeltaEvent("a", "Where is"))
