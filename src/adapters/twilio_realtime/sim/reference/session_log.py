@@ -228,7 +228,10 @@ class SessionLog:
             case Interrupted(items=items):
                 self._end_questions(self.sessions.values())
                 for each in items:
-                    self.heard[each.item_id] = each.heard or ""
+                    if each.heard is None:  # words that come later may have been heard
+                        self.heard.pop(each.item_id, None)
+                    else:
+                        self.heard[each.item_id] = each.heard
             case CallerAudioDropped():
                 self.has_dropped = True
             case Fault() | ModelSilent() | SentCancel() if self.is_ready:
