@@ -52,7 +52,6 @@ from ..received import (
     ReceivedOther,
     ReceivedOutputItemDone,
     ReceivedResponseEnd,
-    ReceivedResponseProgress,
     ReceivedResponseStart,
     ReceivedSpeechStart,
     ReceivedSpeechStop,
@@ -316,7 +315,6 @@ class CreatedItems(Invariant):
     name = "Created items"
     inputs = (
         *RESPONSE_EVENTS,
-        ReceivedResponseProgress,
         ReceivedCommit,
         ReceivedIdleTimeout,
         ReceivedInputDelta,
@@ -378,7 +376,6 @@ _READ_FOR_NAMES: Final = (
     ReceivedCommit,
     ReceivedItemDone,
     ReceivedOther,
-    ReceivedResponseProgress,
 )
 """Events with ids or names that no other judge looks at."""
 
